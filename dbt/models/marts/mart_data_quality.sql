@@ -1,0 +1,46 @@
+with outcomes as (
+
+    select
+        load_id,
+        'accepted' as outcome,
+        total_check,
+        passenger_count is null as is_passenger_count_unknown
+    from {{ ref('fct_taxi_trips') }}
+
+    union all
+
+    select
+        load_id,
+        reasons[1] as outcome,
+        total_check,
+        passenger_count is null as is_passenger_count_unknown
+    from {{ ref('rejected_trips') }}
+
+),
+
+counted as (
+
+    select
+        load_id,
+        outcome,
+        count(*) as rows_loaded,
+        count(*) filter (where outcome = 'accepted') as rows_accepted,
+        count(*) filter (where outcome <> 'accepted') as rows_rejected,
+        count(*) filter (where total_check = 'matches') as totals_matching,
+        count(*) filter (where total_check = 'differs') as totals_differing,
+        count(*) filter (where is_passenger_count_unknown) as passenger_counts_unknown
+    from outcomes
+    group by load_id, outcome
+
+)
+
+select
+    counted.load_id,
+    split_part(loads.table_name, '_', 1) as colour,
+    (loads.partition || '-01')::date as month,
+    loads.origin,
+    loads.input as source_file,
+    loads.loaded_at,
+    counted.* exclude (load_id)
+from counted
+inner join {{ source('raw', 'loads') }} as loads on counted.load_id = loads.load_id

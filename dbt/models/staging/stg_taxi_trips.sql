@@ -1,0 +1,67 @@
+with yellow as (
+
+    select
+        'yellow' as colour,
+        1 as colour_code,
+        tpep_pickup_datetime as pickup_at,
+        tpep_dropoff_datetime as dropoff_at,
+        "Airport_fee" as airport_fee,
+        * exclude (tpep_pickup_datetime, tpep_dropoff_datetime, "Airport_fee")
+    from {{ source('taxi', 'yellow_trips') }}
+
+),
+
+green as (
+
+    select
+        'green' as colour,
+        2 as colour_code,
+        lpep_pickup_datetime as pickup_at,
+        lpep_dropoff_datetime as dropoff_at,
+        null::double as airport_fee,
+        * exclude (lpep_pickup_datetime, lpep_dropoff_datetime, ehail_fee, trip_type)
+    from {{ source('taxi', 'green_trips') }}
+
+),
+
+trips as (
+
+    select * from yellow
+    union all by name
+    select * from green
+
+)
+
+-- What a type cannot hold becomes null here, and the row is rejected for it: one absurd amount must not stop a month.
+select
+    -- Colour, month and row in the file, as digits: unique by construction, the same after a reload, and below 2^53,
+    -- so that JavaScript keeps it exact.
+    (colour_code * 1000000000000000 + date_part('year', _month) * 100000000000
+        + date_part('month', _month) * 1000000000 + _row)::ubigint as trip_id,
+    colour,
+    try_cast("VendorID" as integer) as vendor_id,
+    pickup_at,
+    dropoff_at,
+    try_cast(passenger_count as integer) as passenger_count,
+    trip_distance as distance_miles,
+    coalesce(try_cast("RatecodeID" as integer), 99) as rate_code_id,
+    try_cast("PULocationID" as integer) as pickup_zone_id,
+    try_cast("DOLocationID" as integer) as dropoff_zone_id,
+    coalesce(try_cast(payment_type as integer), 5) as payment_type_id,
+    try_cast(fare_amount as decimal(10, 2)) as fare_amount,
+    try_cast(extra as decimal(10, 2)) as extra_amount,
+    try_cast(mta_tax as decimal(10, 2)) as mta_tax,
+    try_cast(tip_amount as decimal(10, 2)) as tip_amount,
+    try_cast(tolls_amount as decimal(10, 2)) as tolls_amount,
+    try_cast(coalesce(improvement_surcharge, 0) as decimal(10, 2)) as improvement_surcharge,
+    try_cast(congestion_surcharge as decimal(10, 2)) as congestion_surcharge,
+    try_cast(airport_fee as decimal(10, 2)) as airport_fee,
+    try_cast(cbd_congestion_fee as decimal(10, 2)) as cbd_congestion_fee,
+    try_cast(total_amount as decimal(10, 2)) as total_amount,
+    _origin as origin,
+    _month as month,
+    _row as source_row,
+    _source_file as source_file,
+    _load_id as load_id,
+    _loaded_at as loaded_at
+from trips

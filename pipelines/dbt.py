@@ -1,0 +1,299 @@
+"""dbt, run as a program: on ``dev`` as a person would, on ``prod`` inside a publishing session."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipelines import sources
+from proto_loc import warehouse
+from proto_loc.errors import LocError, UsageError
+from proto_loc.settings import ROOT, settings
+from proto_loc.warehouse import lake
+
+PROJECT = ROOT / "dbt"
+DBT = Path(sys.executable).parent / "dbt"
+
+UNAUDITED = {"run", "seed", "snapshot", "run-operation", "retry", "clone"}
+SELECTION = {"--select", "-s", "--models", "-m", "--exclude", "--selector", "--resource-type", "--resource-types",
+             "--exclude-resource-type", "--exclude-resource-types", "--indirect-selection"}
+
+Report = Callable[[str, int, int], None]
+"""Called with what is being done, how many of the nodes are done, and how many there are."""
+
+
+class BuildFailed(LocError):
+    """dbt did not build, or a test failed; nothing was published."""
+
+
+@dataclass
+class Run:
+    """What one run of dbt did, by node."""
+
+    results: list[dict] = field(default_factory=list)
+    """``unique_id``, ``status``, ``message``, ``failures``, ``execution_time`` (seconds) of dbt's run_results.json."""
+
+    @property
+    def checks(self) -> dict[str, int]:
+        """Tests by status: ``pass``, ``warn``, ``fail``, ``error``."""
+        counts: dict[str, int] = {}
+        for result in self.results:
+            if result["unique_id"].startswith(("test.", "unit_test.")):
+                counts[result["status"]] = counts.get(result["status"], 0) + 1
+        return counts
+
+    @property
+    def built(self) -> set[str]:
+        """Models and seeds that were built."""
+        return {r["unique_id"] for r in self.results if r["status"] == "success"}
+
+
+def publish(*, who: str, arguments: Sequence[str] = (), timeout: float | None = None,
+            report: Report | None = None) -> warehouse.Version:
+    """Build ``prod`` from the current ``raw``, audit it with every test, and publish it.
+
+    Args:
+        who: who builds, for the history.
+        arguments: further arguments of ``dbt build``. With a selection among them, all tests run after the build,
+            since the audit is of the whole file.
+        report: called after each node; without it dbt's own log goes to the terminal.
+
+    Raises:
+        BuildFailed: a model or test failed; the message names each, its file and why.
+        WarehouseError: see :func:`proto_loc.warehouse.write`.
+    """
+    with _session(who, timeout) as (session, raw):
+        manifest = _manifest(session)
+        wanted = fingerprints(manifest)
+        known = session.base.facts.get("models", {}) if session.base else {}
+        rebuild = [manifest["nodes"][node]["name"] for node, mark in wanted.items() if known.get(node) != mark]
+        run = execute(["build", *arguments], session, report, LOC_REBUILD=",".join(rebuild))
+        if any(argument.split("=")[0] in SELECTION for argument in arguments):
+            run.results += execute(["test"], session, report).results
+        session.checks = run.checks
+        session.facts = {
+            "raw_version": raw.id,
+            "load_ids": raw.facts.get("load_ids", []),
+            "project": project_hash(),
+            "models": {node: mark if node in run.built else known.get(node) for node, mark in wanted.items()},
+            "outcomes": _outcomes(session),
+        }
+        (session.folder / "dbt").mkdir()
+        shutil.copy(target_path("prod") / "manifest.json", session.folder / "dbt")
+    return session.version
+
+
+def is_current() -> bool:
+    """Whether a build would change nothing: ``prod`` was built in full from this ``raw`` by this dbt project."""
+    if warehouse.store.current_id("prod") is None or warehouse.store.current_id("raw") is None:
+        return False
+    prod, raw = warehouse.current("prod"), warehouse.current("raw")
+    return bool(prod.tables) and prod.facts.get("load_ids") == raw.facts.get("load_ids") \
+        and prod.facts.get("project") == project_hash()
+
+
+def passthrough(arguments: Sequence[str]) -> int:
+    """Run dbt with a person's own arguments and return its exit code.
+
+    On ``prod``, ``build`` publishes; commands that only read run on a private copy; those that would write without
+    tests are refused.
+
+    Raises:
+        UsageError: the command would publish what no test has seen.
+        BuildFailed, WarehouseError: see :func:`publish`.
+    """
+    command = next((argument for argument in arguments if not argument.startswith("-")), "")
+    if _target(arguments) != "prod":
+        lake.settle(sources.TABLES)
+        warehouse.ensure("prod")
+        return subprocess.run([DBT, *arguments], cwd=PROJECT, env=_environment("dev")).returncode
+    if command in UNAUDITED:
+        raise UsageError(f"`dbt {command}` does not write to prod.", "It runs no tests, and only tested data is published.",
+                         "Run `loc dbt -- build --target prod`, or use the target dev.")
+    if command == "build":
+        rest = _without_target([a for i, a in enumerate(arguments) if i != list(arguments).index("build")])
+        publish(who="loc dbt -- build", arguments=rest)
+        return 0
+    with _session(f"loc dbt -- {command}", None) as (session, _):
+        session.discard()
+        return session.run([DBT, *arguments], cwd=session.folder, env=_environment("prod")).returncode
+
+
+def execute(arguments: Sequence[str], session: warehouse.Session, report: Report | None, **environment: str) -> Run:
+    """Run dbt once on a session's file and read its results.
+
+    Raises:
+        BuildFailed: dbt ended with an error.
+    """
+    results = target_path("prod") / "run_results.json"
+    results.unlink(missing_ok=True)
+    command = [DBT, arguments[0], "--target", "prod", *arguments[1:]]
+    options = {"cwd": session.folder, "env": _environment("prod", **environment)}
+    if report is None:
+        code, lines = session.run(command, **options).returncode, []
+    else:
+        command[1:1] = ["--log-format", "json", "--no-use-colors"]
+        code, lines = _watch(command, session, report, options)
+    run = Run(json.loads(results.read_text())["results"] if results.exists() else [])
+    if code != 0:
+        raise _failure(run, lines)
+    return run
+
+
+def fingerprints(manifest: dict) -> dict[str, str]:
+    """Incremental model → a hash of all that its rows depend on: SQL and configuration of it and of its ancestors,
+    the macros they use, and the seeds they read. A table with another fingerprint has to be rebuilt in full.
+    """
+    return {
+        node: hashlib.sha256("\n".join(sorted(_ingredients(node, manifest))).encode()).hexdigest()
+        for node, content in manifest["nodes"].items()
+        if content["resource_type"] == "model" and content["config"]["materialized"] == "incremental"
+    }
+
+
+def _ingredients(model: str, manifest: dict) -> Iterator[str]:
+    waiting, seen = [model], set()
+    while waiting:
+        unique_id = waiting.pop()
+        if unique_id in seen or unique_id.startswith("source."):
+            continue
+        seen.add(unique_id)
+        if unique_id.startswith("macro."):
+            content = manifest["macros"][unique_id]
+            yield f"{unique_id} {content['macro_sql']}"
+        else:
+            content = manifest["nodes"][unique_id]
+            types = {name: column["data_type"] for name, column in content["columns"].items()}
+            config = {key: content["config"].get(key) for key in ("materialized", "contract", "pre-hook", "post-hook")}
+            yield json.dumps([unique_id, content["checksum"]["checksum"], types, config], sort_keys=True)
+            waiting += content["depends_on"].get("nodes", [])
+        waiting += content["depends_on"]["macros"]
+
+
+def project_hash() -> str:
+    """A hash of every file of the dbt project and of the lock that pins dbt."""
+    digest = hashlib.sha256()
+    for path in _project_files():
+        digest.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def target_path(target: str) -> Path:
+    """dbt's target folder: one a target, so that a parse for one does not spoil the partial parse of the other."""
+    return settings().run / "dbt" / target
+
+
+def _project_files() -> Iterable[Path]:
+    folders = ("models", "macros", "seeds", "tests", "analyses", "snapshots")
+    yield from sorted(p for folder in folders for p in (PROJECT / folder).rglob("*") if p.is_file())
+    yield from (p for p in (PROJECT / "dbt_project.yml", PROJECT / "profiles.yml", ROOT / "locks/platform.txt") if p.exists())
+
+
+@contextmanager
+def _session(who: str, timeout: float | None) -> Iterator[tuple[warehouse.Session, warehouse.Version]]:
+    """A write session of ``prod`` whose folder is ready to run dbt in: ``raw.duckdb`` there is the current ``raw``."""
+    raw = lake.settle(sources.TABLES)
+    with warehouse.write("prod", who=who, timeout=timeout) as session:
+        link = session.folder / "raw.duckdb"
+        link.symlink_to(raw.path)
+        yield session, raw
+        link.unlink()
+
+
+def _manifest(session: warehouse.Session) -> dict:
+    """dbt's manifest of the project as it is now; parsed only when a file of the project has changed."""
+    folder = target_path("prod")
+    stamp, path = folder / "project.sha256", folder / "manifest.json"
+    now = project_hash()
+    if not path.exists() or not stamp.exists() or stamp.read_text() != now:
+        stamp.unlink(missing_ok=True)
+        done = session.run([DBT, "--quiet", "--no-use-colors", "parse", "--target", "prod"], cwd=session.folder,
+                           env=_environment("prod"), capture_output=True, text=True)
+        if done.returncode != 0:
+            raise BuildFailed("The dbt project does not parse.", (done.stdout + done.stderr).strip(),
+                              "Mend that file, then run it again; prod is as it was.")
+        stamp.write_text(now)
+    return json.loads(path.read_text())
+
+
+def _environment(target: str, **extra: str) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if name not in ("LOC_SESSION", "LOC_REBUILD")}
+    own = {"LOC_DATA": str(settings().data), "DBT_PROJECT_DIR": str(PROJECT), "DBT_PROFILES_DIR": str(PROJECT),
+           "DBT_TARGET_PATH": str(target_path(target)), "DBT_LOG_PATH": str(settings().run / "dbt" / "logs"), **extra}
+    if target == "prod":
+        return inherited | own | {"LOC_SESSION": "1"}
+    published = warehouse.current("prod").folder / "dbt"
+    deferred = {"DBT_DEFER": "true", "DBT_STATE": str(published)} if published.exists() else {}
+    return deferred | inherited | own
+
+
+def _target(arguments: Sequence[str]) -> str:
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        if argument in ("--target", "-t"):
+            return following
+        if argument.startswith(("--target=", "-t=")):
+            return argument.partition("=")[2]
+    return os.environ.get("DBT_TARGET", "dev")
+
+
+def _without_target(arguments: Sequence[str]) -> list[str]:
+    rest, skip = [], False
+    for argument in arguments:
+        if skip or argument.startswith(("--target=", "-t=")):
+            skip = False
+        elif argument in ("--target", "-t"):
+            skip = True
+        else:
+            rest.append(argument)
+    return rest
+
+
+def _watch(command, session, report, options) -> tuple[int, list[str]]:
+    """Run dbt with its JSON log and report each node as it ends; returns the exit code and the errors logged."""
+    errors, done, total = [], 0, 1
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, pass_fds=(session.lock_fd,), **options) as process:
+        for line in process.stdout:
+            try:
+                event = json.loads(line)
+                name, data = event["info"]["name"], event["data"]
+            except (ValueError, KeyError):
+                errors.append(line.rstrip())
+                continue
+            if event["info"]["level"] == "error":
+                errors.append(event["info"]["msg"])
+            info = data.get("node_info") or {}
+            if name == "LogStartLine":
+                total = max(total, data.get("total", 1))
+            elif name == "NodeFinished":
+                done += 1
+                report(info.get("node_name", ""), done, max(total, done))
+    return process.returncode, errors
+
+
+def _failure(run: Run, lines: list[str]) -> BuildFailed:
+    failed = [result for result in run.results if result["status"] in ("error", "fail", "runtime error")]
+    if not failed:
+        return BuildFailed("dbt failed.", "\n".join(lines[-20:]), f"See {settings().run / 'dbt' / 'logs' / 'dbt.log'}.")
+    manifest = json.loads((target_path("prod") / "manifest.json").read_text())
+    nodes = manifest["nodes"] | manifest["unit_tests"]
+    what = [
+        f"  {nodes[result['unique_id']]['name']} ({PROJECT.name}/{nodes[result['unique_id']]['original_file_path']}): "
+        f"{(result['message'] or result['status']).strip()}" for result in failed]
+    return BuildFailed(f"{len(failed)} of {len(run.results)} dbt nodes failed:", "\n" + "\n".join(what) + "\n",
+                       "Nothing was published, prod is as it was. Mend the model or the data, then run it again.")
+
+
+def _outcomes(session: warehouse.Session) -> dict[str, dict[str, int]]:
+    """Rows by load and outcome, for the history and the closing table."""
+    with session.connect() as con:
+        found = con.execute("select load_id, outcome, rows_loaded from marts.mart_data_quality order by all").fetchall()
+    outcomes: dict[str, dict[str, int]] = {}
+    for load_id, outcome, rows in found:
+        outcomes.setdefault(str(load_id), {})[outcome] = rows
+    return outcomes

@@ -1,0 +1,61 @@
+"""The main job: load what is new, build, audit, publish. Called by `loc` and by Dagster alike."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipelines import dbt
+from pipelines.sources.taxi import load as taxi
+from proto_loc import warehouse
+from proto_loc.warehouse import lake
+
+Report = Callable[[str, str, int, int], None]
+"""Called with the step, what is being done, how much of it is done, and how much there is."""
+
+
+@dataclass
+class Refreshed:
+    """What one refresh did."""
+
+    prod: warehouse.Version
+    built: bool
+    """False if ``prod`` was built from these loads by this dbt project already."""
+    outcomes: list[taxi.Outcome] = field(default_factory=list)
+    """What was loaded, or skipped, this time."""
+    loads: list[lake.Load] = field(default_factory=list)
+    """All that ``prod`` is built from."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Wall time by step."""
+
+
+def load_and_refresh(loading: Callable[[taxi.Report], list[taxi.Outcome]] | None, *, who: str, report: Report,
+                     force: bool = False, arguments: Sequence[str] = ()) -> Refreshed:
+    """Load, then bring ``prod`` up to date.
+
+    Args:
+        loading: loads, and says what; None to load what is new in ``data/landing/``, and the sample if there is
+            nothing at all.
+        force: build even if nothing has changed.
+        arguments: further arguments of ``dbt build``.
+
+    Raises:
+        LocError: a file was refused, a model or test failed, the disk is full, ...: what was published stays served.
+    """
+    seconds = {}
+    start = time.perf_counter()
+    outcomes = (loading or (lambda step: _load_new(who, step)))(lambda *state: report("load", *state))
+    seconds["load"] = time.perf_counter() - start
+    start = time.perf_counter()
+    built = force or not dbt.is_current()
+    if built:
+        dbt.publish(who=who, report=lambda *state: report("build", *state), arguments=arguments)
+        seconds["build, audit, publish"] = time.perf_counter() - start
+    return Refreshed(warehouse.current("prod"), built, outcomes, lake.loads(), seconds)
+
+
+def _load_new(who: str, report: taxi.Report) -> list[taxi.Outcome]:
+    files: list[Path] = taxi.pending()
+    if files:
+        return taxi.load_files(files, who=who, report=report)
+    return [] if lake.loads() else taxi.load_sample(who=who, report=report)

@@ -1,0 +1,55 @@
+"""How commands print: tables on stdout, progress and notes on stderr."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+# Where the output is no terminal rich assumes 80 columns, which would fold tables that a log or a pipe has room for.
+out = Console(width=None if Console().is_terminal else 140, highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def show_log() -> None:
+    """Show the warehouse's own notes, such as whom a writer waits for, on stderr."""
+    handler = RichHandler(console=err, show_time=False, show_path=False, show_level=False)
+    logger = logging.getLogger("proto_loc")
+    logger.addHandler(handler)
+    logger.setLevel(logging.WARNING)
+    logger.propagate = False
+
+
+def table(title: str, *columns: str, numbers: tuple[str, ...] = ()) -> Table:
+    """An empty table; the columns in ``numbers`` are aligned to the right."""
+    made = Table(title=title, title_justify="left", title_style="bold")
+    for column in columns:
+        made.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+    return made
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str, str, int, int], None]]:
+    """A function to call with (step, what, done, total): bars on a terminal, else a line when a step ends."""
+    if not err.is_terminal:
+        yield _plain
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.fields[step]:<6}"), BarColumn(), MofNCompleteColumn(),
+               TimeElapsedColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=err, transient=True) as bars:
+        tasks = {}
+
+        def update(step: str, what: str, done: int, total: int) -> None:
+            if step not in tasks:
+                tasks[step] = bars.add_task(what, step=step, total=total)
+            bars.update(tasks[step], description=what, completed=done, total=total)
+
+        yield update
+
+
+def _plain(step: str, what: str, done: int, total: int) -> None:
+    if done == total:
+        err.print(f"{step}: {done} of {total}")

@@ -1,0 +1,154 @@
+"""Commands on the warehouse's published databases."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+NAME = "db"
+app = typer.Typer(help="Look at the published databases, compare their versions, go back.", no_args_is_help=True)
+
+Database = Annotated[str, typer.Option("--database", "-d", help="raw (the catalogue of what is loaded) or prod.")]
+Id = Annotated[int, typer.Argument(help="Id of a version, as in `loc db history`.")]
+
+
+@app.command("list")
+def list_() -> None:
+    """List the databases: what is current, since when, how large."""
+    from proto_loc import warehouse
+    from proto_loc.cli._console import out, table
+    from proto_loc.settings import settings
+    from proto_loc.warehouse.errors import size
+
+    shown = table("", "database", "version", "published", "by", "tables", "rows", "size", "kept",
+                  numbers=("version", "tables", "rows", "size", "kept"))
+    for database in warehouse.DATABASES:
+        if warehouse.store.current_id(database) is None:
+            shown.add_row(database, "-", "no data yet: run loc refresh", *["-"] * 4, "0")
+            continue
+        version = warehouse.current(database)
+        shown.add_row(database, str(version.id), version.published_at[:19], version.who, str(len(version.tables)),
+                      f"{sum(version.tables.values()):,}", size(version.bytes), str(len(warehouse.history(database))))
+    dev = settings().warehouse / "dev.duckdb"
+    if dev.exists():
+        shown.add_row("dev", "-", "your own file, never published", "", "", "", size(dev.stat().st_size), "")
+    out.print(shown)
+
+
+@app.command()
+def path(
+    database: Annotated[str, typer.Argument(help="raw, prod or dev.")] = "prod",
+    version: Annotated[int | None, typer.Option(help="Another version than the current one.")] = None,
+) -> None:
+    """Print the path of a database's file, for any tool that reads DuckDB.
+
+    Example: duckdb -readonly "$(./loc db path)"
+    """
+    print(_path(database, version))
+
+
+@app.command()
+def history(database: Database = "prod") -> None:
+    """List the versions kept, newest first."""
+    from proto_loc import warehouse
+    from proto_loc.cli._console import out, table
+    from proto_loc.warehouse.errors import size
+
+    serving = warehouse.store.current_id(database)
+    shown = table(database, "", "version", "published", "by", "based on", "rows", "size", "checks", "git",
+                  numbers=("version", "based on", "rows", "size"))
+    for version in warehouse.history(database):
+        checks = ", ".join(f"{count} {status}" for status, count in sorted(version.checks.items()))
+        shown.add_row("current" if version.id == serving else "", str(version.id), version.published_at[:19],
+                      version.who, str(version.based_on or "-"), f"{sum(version.tables.values()):,}",
+                      size(version.bytes), checks, (version.git_revision or "-")[:9])
+    out.print(shown)
+
+
+@app.command()
+def rollback(
+    version: Annotated[int | None, typer.Argument(help="Id of the version; default the one before.")] = None,
+    database: Database = "prod",
+) -> None:
+    """Serve an earlier version again; nothing is copied or lost, and a higher id takes you forward again."""
+    from proto_loc import warehouse
+    from proto_loc.cli._console import out, show_log
+
+    show_log()
+    before = warehouse.store.current_id(database)
+    now = warehouse.rollback(database, version)
+    out.print(f"{database} now serves version {now.id}, published {now.published_at[:19]}, instead of {before}.")
+
+
+@app.command()
+def diff(before: Id, after: Id, database: Database = "prod") -> None:
+    """Compare two versions: tables, changes of their columns, row counts."""
+    from proto_loc import warehouse
+    from proto_loc.cli._console import out, table
+
+    shown = table(f"{database}: version {before} to {after}", "table", "change", f"rows {before}", f"rows {after}",
+                  "difference", "columns", numbers=(f"rows {before}", f"rows {after}", "difference"))
+    found = warehouse.diff(database, before, after)
+    for item in found:
+        if item.status == "same":
+            continue
+        counted = item.rows_before is not None and item.rows_after is not None
+        shown.add_row(item.name, item.status, *("-" if n is None else f"{n:,}" for n in (item.rows_before, item.rows_after)),
+                      f"{item.rows_after - item.rows_before:+,}" if counted else "-", "\n".join(item.columns))
+    if shown.row_count:
+        out.print(shown)
+    same = sum(item.status == "same" for item in found)
+    out.print(f"{same} of {len(found)} tables and views have the same columns and row counts.")
+
+
+@app.command()
+def shell(
+    database: Annotated[str, typer.Argument(help="raw, prod or dev.")] = "prod",
+    version: Annotated[int | None, typer.Option(help="Another version than the current one.")] = None,
+    command: Annotated[str | None, typer.Option("--command", "-c", help="Run this SQL and end.")] = None,
+) -> None:
+    """Open DuckDB's shell on a database: read-only on raw and prod, writing on dev.
+
+    Example: loc db shell -c "select colour, count(*) from marts.mart_taxi_trips group by all"
+    """
+    arguments = [str(Path(sys.executable).parent / "duckdb"), str(_path(database, version))]
+    if database != "dev":
+        arguments.insert(1, "-readonly")
+    if command is not None:
+        arguments += ["-c", command]
+    os.execv(arguments[0], arguments)
+
+
+@app.command()
+def prune(
+    keep: Annotated[int | None, typer.Option(help="How many of the newest versions stay; default LOC_KEEP_VERSIONS.",
+                                             min=1)] = None,
+    grace: Annotated[float | None, typer.Option(help="Seconds for which a superseded version stays; default LOC_GRACE.",
+                                                min=0)] = None,
+) -> None:
+    """Remove old versions of every database, and the lake's files that none of those left uses.
+
+    The current version and the newest always stay.
+    """
+    from proto_loc import warehouse
+    from proto_loc.cli._console import out, show_log
+    from proto_loc.warehouse import lake
+
+    show_log()
+    for database in warehouse.DATABASES:
+        if warehouse.store.current_id(database) is not None:
+            gone = warehouse.prune(database, keep=keep, grace=grace)
+            out.print(f"{database}: removed {', '.join(map(str, gone)) or 'nothing'}.")
+    if warehouse.store.current_id("raw") is not None:
+        out.print(f"lake: removed {len(lake.sweep())} files.")
+
+
+def _path(database: str, version: int | None) -> Path:
+    from proto_loc import warehouse
+    from proto_loc.settings import settings
+
+    if database == "dev" and version is None:
+        return settings().warehouse / "dev.duckdb"
+    return (warehouse.current(database) if version is None else warehouse.find(database, version)).verify().path

@@ -1,0 +1,125 @@
+"""Commands that move data: load, refresh, dbt."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer()
+
+PANEL = "Data"
+Force = Annotated[bool, typer.Option("--force", help="Build and publish even if nothing has changed.")]
+
+
+@app.command(rich_help_panel=PANEL)
+def refresh(force: Force = False) -> None:
+    """Load what is new, build and audit the models, publish prod.
+
+    New are the files in data/landing/ that were never loaded. On an empty platform with nothing in that folder, the
+    synthetic sample is loaded. If a file is refused or a test fails, nothing is published and prod stays as it was.
+    """
+    _run(None, "loc refresh", force)
+
+
+@app.command(rich_help_panel=PANEL)
+def load(
+    what: Annotated[list[str], typer.Argument(metavar="sample | FILE...",
+                                              help="The word sample, or files of trip records.")],
+    rows: Annotated[int, typer.Option(help="Trips in the sample, over three months: 1 to 100,000,000.")] = 300_000,
+    seed: Annotated[int, typer.Option(help="Seed of the sample; the same seed gives the same trips.")] = 2025,
+) -> None:
+    """Load the synthetic sample, or files of trip records, then refresh.
+
+    Files are Parquet, CSV or JSON in TLC's shapes, yellow or green. The month is read from a name such as
+    yellow_tripdata_2025-02.parquet, else from the pick-ups. A month that is loaded takes the place of what was there
+    for its colour; the sample never takes the place of real records. All files are checked before any is loaded.
+
+    Examples: loc load sample --rows 1000000, loc load ~/Downloads/green_tripdata_2025-*.parquet
+    """
+    from pipelines.sources.taxi import load as taxi
+    from proto_loc.errors import UsageError
+
+    if what == ["sample"]:
+        _run(lambda report: taxi.load_sample(rows, seed=seed, who="loc load sample", report=report), "loc load sample")
+        return
+    if "sample" in what and not Path("sample").exists():
+        raise UsageError("The sample and files cannot be loaded in one command.", "", "Run `loc load sample` by itself.")
+    _run(lambda report: taxi.load_files([Path(name) for name in what], who="loc load", report=report), "loc load")
+
+
+@app.command(rich_help_panel=PANEL, context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+             add_help_option=False)
+def dbt(context: typer.Context) -> None:
+    """Run dbt with its own arguments, after --.
+
+    The target is dev, your own file, unless you say prod. There, build publishes if every test passes; commands that
+    only read run on a private copy.
+
+    Examples: loc dbt -- build, loc dbt -- build --target prod, loc dbt -- show --select mart_data_quality
+    """
+    from pipelines import dbt as runner
+
+    if context.args in ([], ["--help"], ["-h"]):
+        typer.echo(context.get_help())
+        return
+    raise typer.Exit(runner.passthrough([a for i, a in enumerate(context.args) if (i, a) != (0, "--")]))
+
+
+def _run(loading, who: str, force: bool = False) -> None:
+    from pipelines.refresh import load_and_refresh
+    from proto_loc.cli import _console
+
+    _console.show_log()
+    with _console.progress() as report:
+        done = load_and_refresh(loading, who=who, report=report, force=force)
+    _close(done)
+
+
+def _close(done) -> None:
+    """Print what was loaded, what became of each row, and what was published."""
+    from proto_loc.cli._console import out, table
+
+    for outcome in done.outcomes:
+        if outcome.skipped:
+            out.print(f"{outcome.load.input}: not loaded, {outcome.skipped}.", markup=False)
+        if outcome.ignored:
+            out.print(f"{outcome.load.input}: columns left out: {', '.join(outcome.ignored)}.", markup=False)
+    by_load = done.prod.facts["outcomes"]
+    new = [outcome.load for outcome in done.outcomes if not outcome.skipped]
+    loads = new or done.loads
+    shown = table("Loaded" if new else "In prod", "file", "colour", "month", "origin", "rows", "accepted", "rejected",
+                  numbers=("rows", "accepted", "rejected"))
+    total = [0, 0, 0]
+    for load in loads:
+        accepted = by_load.get(str(load.load_id), {}).get("accepted", 0)
+        rejected = sum(by_load.get(str(load.load_id), {}).values()) - accepted
+        total = [a + b for a, b in zip(total, (load.rows, accepted, rejected), strict=True)]
+        shown.add_row(_plain(load.input), load.table_name.partition("_")[0], load.partition, load.origin,
+                      f"{load.rows:,}", f"{accepted:,}", f"{rejected:,}")
+    shown.add_section()
+    shown.add_row("total", "", "", "", *(f"{n:,}" for n in total))
+    out.print(shown)
+    reasons: dict[str, int] = {}
+    for load in loads:
+        for outcome, rows in by_load.get(str(load.load_id), {}).items():
+            if outcome != "accepted":
+                reasons[outcome] = reasons.get(outcome, 0) + rows
+    if reasons:
+        shown = table("Rejected, by first reason", "reason", "rows", "share", numbers=("rows", "share"))
+        for reason, rows in sorted(reasons.items(), key=lambda item: -item[1]):
+            shown.add_row(reason, f"{rows:,}", f"{rows / total[0]:.2%}")
+        out.print(shown)
+    if any(load.origin == "synthetic" for load in done.loads):
+        out.print("Months of origin synthetic are a generated sample, not records of real trips.")
+    checks = ", ".join(f"{count} {status}" for status, count in sorted(done.prod.checks.items()))
+    if done.built:
+        steps = ", ".join(f"{step} {seconds:.1f} s" for step, seconds in done.seconds.items())
+        out.print(f"Published version {done.prod.id} of prod ({checks}): {steps}.")
+    else:
+        out.print(f"Nothing has changed: version {done.prod.id} of prod stays ({checks}). --force builds it anyway.")
+
+
+def _plain(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)

@@ -1,0 +1,24 @@
+"""Failures that a person can act on."""
+
+
+class LocError(Exception):
+    """A failure in three sentences: what failed, why, and the one thing to do next.
+
+    The CLI prints it without a traceback (``--debug`` shows one) and exits with ``exit_code``.
+    Name the exact path, port, pid, row or column in the sentences.
+    """
+
+    exit_code = 1
+
+    def __init__(self, what: str, why: str = "", fix: str = "") -> None:
+        self.what, self.why, self.fix = what, why, fix
+        super().__init__(" ".join(part for part in (what, why, fix) if part))
+
+    def __reduce__(self):
+        return type(self), (self.what, self.why, self.fix)
+
+
+class UsageError(LocError):
+    """The command line or a setting is wrong; nothing was done."""
+
+    exit_code = 2

@@ -1,0 +1,71 @@
+"""Where things are and how they are bounded: every setting is one ``LOC_*`` environment variable."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from proto_loc.errors import UsageError
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The platform's settings, read once from the environment by :func:`settings`."""
+
+    data: Path
+    """Runtime data (``LOC_DATA``, default ``data/``): lake, warehouse, landing."""
+    run: Path
+    """Everything of this run (``LOC_RUN``, default ``.run/``): logs, secrets, dbt's target folder."""
+    lock_timeout: float
+    """Seconds that a writer waits for another one (``LOC_LOCK_TIMEOUT``, default 600)."""
+    keep_versions: int
+    """How many published versions of a database are kept (``LOC_KEEP_VERSIONS``, default 3)."""
+    grace: float
+    """Seconds for which a superseded version stays readable (``LOC_GRACE``, default 3600)."""
+    query_memory: str
+    """Memory limit of a guarded reader (``LOC_QUERY_MEMORY``, default ``1GB``)."""
+    query_threads: int
+    """Threads of a guarded reader (``LOC_QUERY_THREADS``, default 2)."""
+
+    @property
+    def lake(self) -> Path:
+        return self.data / "lake"
+
+    @property
+    def warehouse(self) -> Path:
+        return self.data / "warehouse"
+
+    @property
+    def landing(self) -> Path:
+        return self.data / "landing"
+
+
+def _number(name: str, default: float, kind: type, minimum: float):
+    text = os.environ.get(name, "")
+    try:
+        value = kind(text) if text else kind(default)
+    except ValueError:
+        value = None
+    if value is None or not minimum <= value < float("inf"):
+        article = "a whole number" if kind is int else "a number"
+        raise UsageError(f"{name}={text!r} is not usable.", f"It must be {article} of at least {minimum:g}.",
+                         f"Set it so, or unset it for the default, {default:g}.")
+    return value
+
+
+def settings() -> Settings:
+    """The settings as the environment gives them now.
+
+    Raises:
+        UsageError: a variable holds what is no number, or one out of range.
+    """
+    return Settings(
+        data=Path(os.environ.get("LOC_DATA") or ROOT / "data").absolute(),
+        run=Path(os.environ.get("LOC_RUN") or ROOT / ".run").absolute(),
+        lock_timeout=_number("LOC_LOCK_TIMEOUT", 600, float, 0),
+        keep_versions=_number("LOC_KEEP_VERSIONS", 3, int, 1),
+        grace=_number("LOC_GRACE", 3600, float, 0),
+        query_memory=os.environ.get("LOC_QUERY_MEMORY") or "1GB",
+        query_threads=_number("LOC_QUERY_THREADS", 2, int, 1),
+    )

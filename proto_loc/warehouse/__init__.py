@@ -1,0 +1,21 @@
+"""The warehouse: DuckDB files that are written aside, audited and published whole.
+
+A database (``raw``, ``prod``) is a folder of immutable versions with a ``current`` link that is swapped atomically:
+readers open a whole version and are never locked out, writers work on a private copy and publish it or leave no trace.
+
+    with warehouse.write("prod", who="nightly build") as session:
+        with session.connect() as con:
+            con.execute("create or replace table marts.answer as select 42 as value")
+    with warehouse.read("prod") as con:
+        con.sql("from marts.answer")
+"""
+
+from proto_loc.warehouse.diff import diff
+from proto_loc.warehouse.errors import LockTimeout, NoData, PublishError, VersionDamaged, WarehouseError
+from proto_loc.warehouse.session import Session, ensure, prune, read, rollback, write
+from proto_loc.warehouse.store import DATABASES, Version, current, find, history
+
+__all__ = [
+    "DATABASES", "LockTimeout", "NoData", "PublishError", "Session", "Version", "VersionDamaged", "WarehouseError",
+    "current", "diff", "ensure", "find", "history", "prune", "read", "rollback", "write",
+]

@@ -1,0 +1,240 @@
+"""The lake's immutable Parquet files, and ``raw``: the catalogue of those that count now.
+
+``raw`` holds a table ``main.loads`` (one row a load, those superseded too) and, for each table of a source, a view
+over exactly the files of its active loads. So a load copies nothing that is there already, and going back is a swap.
+"""
+
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+
+from proto_loc.settings import settings
+from proto_loc.warehouse import store
+from proto_loc.warehouse.errors import VersionDamaged, WarehouseError, explained
+from proto_loc.warehouse.session import Session, write
+
+log = logging.getLogger("proto_loc.warehouse")
+
+LOADS_A_SESSION = 10_000
+
+LOADS = """
+create table if not exists main.loads (
+    load_id bigint,            -- rises with each load, never used twice
+    source varchar,            -- folder in the lake and schema of the view
+    table_name varchar,        -- the view
+    partition varchar,         -- what the load replaces as a whole, e.g. 2025-01
+    origin varchar,            -- synthetic | file
+    file varchar,              -- relative to the lake
+    rows bigint,
+    bytes bigint,
+    input varchar,             -- name of the file that was loaded
+    input_sha256 varchar,
+    loaded_at timestamp,       -- UTC
+    active boolean             -- false once another load has taken the partition's place
+)
+"""
+
+
+@dataclass(frozen=True)
+class Load:
+    """One row of ``raw.main.loads``."""
+
+    load_id: int
+    source: str
+    table_name: str
+    partition: str
+    origin: str
+    file: str
+    rows: int
+    bytes: int
+    input: str
+    input_sha256: str | None
+    loaded_at: datetime
+    active: bool = True
+
+
+@dataclass
+class Loading:
+    """A write session of ``raw``: reserve a file in the lake, write it, add it."""
+
+    session: Session
+    con: duckdb.DuckDBPyConnection
+    loaded_at: datetime
+    added: int = 0
+
+    def loads(self) -> list[Load]:
+        """The loads that are active now, oldest first."""
+        return _loads(self.con, "active")
+
+    def reserve(self, source: str, table: str, partition: str) -> tuple[int, Path]:
+        """A new load id, and the path in the lake to write that load's Parquet file to."""
+        self.added += 1
+        if self.added >= LOADS_A_SESSION:
+            raise WarehouseError(f"More than {LOADS_A_SESSION - 1:,} files in one load.", "Load ids are made for fewer.",
+                                 "Load the files in several commands.")
+        load_id = self.session.id * LOADS_A_SESSION + self.added
+        path = settings().lake / source / f"{table}-{partition}-{load_id}.parquet"
+        with explained("Writing to the lake", path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.unlink(missing_ok=True)  # the left-over of a session that was killed before it published this id
+        return load_id, path
+
+    def add(self, load: Load) -> None:
+        """Make the load the active one of its partition; what was there stays in the ledger, inactive."""
+        path = settings().lake / load.file
+        with explained("Writing to the lake", path.parent):
+            path.chmod(0o444)
+            store.fsync(path)
+            store.fsync(path.parent)
+        self.con.execute("update main.loads set active = false where source = ? and table_name = ? and partition = ?",
+                         [load.source, load.table_name, load.partition])
+        self.con.execute(f"insert into main.loads values ({', '.join('?' * 12)})", list(vars(load).values()))
+
+
+@contextmanager
+def loading(tables: Mapping[str, Mapping[str, str]], *, who: str, timeout: float | None = None) -> Iterator[Loading]:
+    """Open a write session of ``raw`` and publish its catalogue at the end, if a load was added or a view changed.
+
+    Args:
+        tables: ``source.table`` to its columns, name to DuckDB type; a view stands for each, with or without loads.
+        who: who writes, for the history.
+
+    Raises:
+        LockTimeout, VersionDamaged, WarehouseError: see :func:`proto_loc.warehouse.write`.
+    """
+    with write("raw", who=who, timeout=timeout) as session:
+        _sweep(session)
+        with session.connect() as con:
+            con.execute(LOADS)
+            current = Loading(session, con, datetime.now(UTC).replace(tzinfo=None, microsecond=0))
+            try:
+                yield current
+                before = _views(con)
+                _catalogue(con, tables)
+                if not current.added and session.base and before == _views(con):
+                    session.discard()
+            except BaseException:
+                for path in _files(session.id):
+                    path.unlink(missing_ok=True)
+                raise
+            active = _loads(con, "active")
+            session.tables = {name: 0 for name in tables}
+            for load in active:
+                name = f"{load.source}.{load.table_name}"
+                session.tables[name] = session.tables.get(name, 0) + load.rows
+            session.facts = {"lake": str(settings().lake), "load_ids": [load.load_id for load in active]}
+
+
+def loads(*, active: bool = True) -> list[Load]:
+    """The loads of the current version of ``raw``, oldest first; with ``active=False`` the superseded ones too."""
+    if store.current_id("raw") is None:
+        return []
+    with store.current("raw").open() as con:
+        return _loads(con, "active" if active else "true")
+
+
+def settle(tables: Mapping[str, Mapping[str, str]]) -> store.Version:
+    """The current version of ``raw``, with its views as they must be here and now.
+
+    A first, empty version is published where there is none; the catalogue is rebuilt where a source has new columns,
+    and where the clone has moved, since views name their files by absolute path.
+
+    Raises:
+        VersionDamaged: a lake file of an active load is missing or truncated.
+    """
+    found = store.current("raw") if store.current_id("raw") is not None else None
+    moved = found is not None and found.facts.get("lake") != str(settings().lake)
+    if found is None or moved or not _stands(found, tables):
+        if moved:
+            log.warning("the lake is now in %s: rebuilding the catalogue of raw", settings().lake)
+        with loading(tables, who="set-up"):
+            pass
+        found = store.current("raw")
+    for load in loads():
+        path = settings().lake / load.file
+        size = path.stat().st_size if path.exists() else 0
+        if size != load.bytes:
+            raise VersionDamaged(
+                f"Load {load.load_id} of raw cannot be read.",
+                f"{path} has {size:,} bytes, and the catalogue says {load.bytes:,}.",
+                f"Load {load.input} again (`loc load`), or go back with `loc db rollback --database raw`.")
+    return found
+
+
+def sweep() -> list[Path]:
+    """Remove the lake's files that no kept version of ``raw`` uses; returns their paths."""
+    with write("raw", who="prune") as session:
+        session.discard()
+        return _sweep(session)
+
+
+def _sweep(session: Session) -> list[Path]:
+    lake = settings().lake
+    if not lake.exists():
+        return []
+    used: set[str] = set()
+    for version_id in store.versions("raw"):
+        version = store.load("raw", version_id)
+        try:
+            with version.open() as con:
+                if con.execute("from duckdb_tables() where schema_name = 'main' and table_name = 'loads'").fetchone():
+                    used |= {load.file for load in _loads(con, "active")}
+        except VersionDamaged:
+            used |= {str(path.relative_to(lake)) for path in lake.glob("*/*.parquet")}  # it may need any of them
+    gone = [path for path in sorted(lake.glob("*/*.parquet")) if str(path.relative_to(lake)) not in used]
+    with explained("Sweeping the lake", lake):
+        for path in gone:
+            path.unlink()
+    return gone
+
+
+def _files(session_id: int) -> list[Path]:
+    first = session_id * LOADS_A_SESSION
+    return [path for path in settings().lake.glob("*/*.parquet")
+            if first <= int(path.stem.rpartition("-")[2]) < first + LOADS_A_SESSION]
+
+
+def _loads(con: duckdb.DuckDBPyConnection, where: str) -> list[Load]:
+    return [Load(*row) for row in con.execute(f"from main.loads where {where} order by load_id").fetchall()]
+
+
+def _views(con: duckdb.DuckDBPyConnection) -> list[tuple]:
+    return con.execute("select schema_name, view_name, sql from duckdb_views() where not internal order by 1, 2").fetchall()
+
+
+def _stands(version: store.Version, tables: Mapping[str, Mapping[str, str]]) -> bool:
+    """Whether every table's view stands in that version with those columns."""
+    with version.open() as con:
+        found = con.execute("select schema_name || '.' || table_name, column_name, data_type from duckdb_columns() "
+                            "where not internal order by column_index").fetchall()
+    return all([(c, t) for name, c, t in found if name == table] == list(columns.items())
+               for table, columns in tables.items())
+
+
+def _catalogue(con: duckdb.DuckDBPyConnection, tables: Mapping[str, Mapping[str, str]]) -> None:
+    active = _loads(con, "active")
+    for name, columns in tables.items():
+        source, table = name.split(".")
+        files = [settings().lake / load.file for load in active if (load.source, load.table_name) == (source, table)]
+        con.execute(f'create schema if not exists "{source}"')
+        con.execute(f'create or replace view "{source}"."{table}" as {_select(columns, files)}')
+
+
+def _select(columns: Mapping[str, str], files: list[Path]) -> str:
+    if not files:
+        nothing = ", ".join(f'null::{kind} as "{name}"' for name, kind in columns.items())
+        return f"select {nothing} where false"
+    names = ", ".join(f'"{name}"' for name in columns)
+    listed = ", ".join("'" + _literal(path).replace("'", "''") + "'" for path in files)
+    return f"select {names} from read_parquet([{listed}], union_by_name = true)"
+
+
+def _literal(path: Path) -> str:
+    """The path as a pattern that matches itself only: DuckDB reads every file name as a glob."""
+    return "".join(f"[{c}]" if c in "*?[" else c for c in os.fspath(path))

@@ -1,0 +1,122 @@
+"""One writer a database, across processes and their children."""
+
+import fcntl
+import json
+import logging
+import os
+import shlex
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from proto_loc.warehouse.errors import LockTimeout, explained
+
+log = logging.getLogger("proto_loc.warehouse")
+POLL = 0.05
+
+
+@contextmanager
+def writer_lock(path: Path, *, timeout: float) -> Iterator[int]:
+    """Hold the flock on ``path`` and yield its file descriptor, which a child inherits by ``pass_fds``.
+
+    The kernel drops the lock when the last process that holds the descriptor ends, however it ends, so a dead
+    writer is no obstacle and a child that outlives its parent still is one. filelock is not used because its
+    release unlocks explicitly (LOCK_UN), and that would free the lock under a child that is still writing.
+
+    Raises:
+        LockTimeout: another writer held it for ``timeout`` seconds; the message says who.
+        WarehouseError: the folder cannot be written.
+    """
+    with explained("Taking the writer's lock", path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        _wait(fd, path, timeout)
+        with explained("Taking the writer's lock", path.parent):
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, _whoami(), 0)
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def holder(path: Path) -> str:
+    """Who holds the lock on ``path``, for a sentence: ``pid 123 (loc refresh), since 10:15:00 UTC``."""
+    try:
+        owner = json.loads(path.read_text())
+        pid, command, since = owner["pid"], owner["command"], owner["since"]
+    except (OSError, ValueError, KeyError):
+        return f"an unknown process (see `lsof {path}`)"
+    text = f"pid {pid} ({command}), since {since}"
+    if _alive(pid):
+        return text
+    children = _open_in(path)
+    names = ", ".join(f"pid {child} ({_command(child)})" for child in children) or f"see `lsof {path}`"
+    return f"a child left by {text}, which has ended: {names}"
+
+
+def _wait(fd: int, path: Path, timeout: float) -> None:
+    end = time.monotonic() + timeout
+    told = False
+    while True:
+        try:
+            return fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            database = path.parent.name
+            if time.monotonic() >= end:
+                raise LockTimeout(
+                    f"{database} is still being written after a wait of {timeout:g} s.",
+                    f"The writer is {holder(path)}.",
+                    "Wait for it or end it, then try again; LOC_LOCK_TIMEOUT sets the wait in seconds.",
+                ) from None
+            if not told:
+                log.warning("waiting up to %g s for the writer of %s: %s", timeout, database, holder(path))
+                told = True
+            time.sleep(POLL)
+
+
+def _whoami() -> bytes:
+    command = shlex.join(["loc", *sys.argv[1:]] if sys.argv[0].endswith(("loc", "cli/__main__.py")) else sys.argv)
+    since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return json.dumps({"pid": os.getpid(), "command": command[:200], "since": since}).encode()
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    # A killed process that its parent has not reaped yet answers signals but holds nothing.
+    return _stat(pid) != "Z"
+
+
+def _stat(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ").strip()[:80]
+    except OSError:
+        return "?"
+
+
+def _open_in(path: Path) -> list[int]:
+    """Processes of this user that have ``path`` open (Linux; empty elsewhere)."""
+    found = set()
+    target = str(path.resolve())
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        try:
+            if os.readlink(link) == target:
+                found.add(int(link.parts[2]))
+        except OSError:
+            continue  # it ended meanwhile, or is another user's
+    return sorted(found - {os.getpid()})

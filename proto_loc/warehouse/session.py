@@ -1,0 +1,271 @@
+"""Write, audit, publish; and the ways to read and to go back."""
+
+import errno
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+
+from proto_loc.settings import ROOT, settings
+from proto_loc.warehouse import finish, store
+from proto_loc.warehouse.errors import NoData, PublishError, VersionDamaged, WarehouseError, explained
+from proto_loc.warehouse.lock import writer_lock
+from proto_loc.warehouse.store import Version
+
+log = logging.getLogger("proto_loc.warehouse")
+
+
+@dataclass
+class Session:
+    """A write session: a private copy of the current version, and what its manifest will say."""
+
+    database: str
+    id: int
+    """The id that the version will have."""
+    path: Path
+    """The DuckDB file to work on; any process may, while the session lasts."""
+    who: str
+    base: Version | None
+    lock_fd: int
+    """Pass it to children (``pass_fds``), so that the lock lasts until the last of them has ended."""
+    checks: dict[str, int] = field(default_factory=dict)
+    facts: dict = field(default_factory=dict)
+    tables: dict[str, int] = field(default_factory=dict)
+    """Row counts that only the writer knows (of views over files); tables of the file are counted at the publish."""
+    version: Version | None = None
+    """The version published; None until then, and after :meth:`discard`."""
+    discarded: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """The session's own folder: whatever else lies in it is published with the file."""
+        return self.path.parent
+
+    @contextmanager
+    def connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection to the session's file, closed at the end of the block."""
+        with explained(f"Writing {self.database}", self.path), duckdb.connect(str(self.path)) as con:
+            yield con
+
+    def run(self, command: Sequence[str | Path], **options) -> subprocess.CompletedProcess:
+        """:func:`subprocess.run`, with the lock inherited."""
+        return subprocess.run(command, pass_fds=(self.lock_fd,), **options)
+
+    def discard(self) -> None:
+        """Publish nothing at the end of the session: there was nothing to change."""
+        self.discarded = True
+
+
+@contextmanager
+def write(database: str, *, who: str, timeout: float | None = None) -> Iterator[Session]:
+    """Open a write session; a clean end of the block publishes the next version, anything else leaves no trace.
+
+    Args:
+        database: ``raw`` or ``prod``.
+        who: who writes, for the history.
+        timeout: seconds to wait for another writer; default ``LOC_LOCK_TIMEOUT``.
+
+    Raises:
+        LockTimeout: another writer did not end in time.
+        PublishError: a process still has the file open, or the file cannot be finished.
+        VersionDamaged: the current version cannot be read, so nothing can be based on it.
+        WarehouseError: the disk is full, the folder cannot be written.
+    """
+    config = settings()
+    home = store.folder(database)
+    with writer_lock(home / "writer.lock", timeout=config.lock_timeout if timeout is None else timeout) as fd:
+        session = _begin(database, who, fd)
+        try:
+            try:
+                yield session
+            except (OSError, duckdb.IOException) as error:
+                if "No space left" not in str(error):
+                    raise  # any other error in the block is the caller's own
+                with explained(f"Writing {database}", session.path):
+                    raise _no_space(session.path) from error
+            if not session.discarded:
+                with explained(f"Publishing {database}", home):
+                    session.version = _publish(session)
+        finally:
+            shutil.rmtree(session.folder, ignore_errors=True)
+        if session.version:
+            prune(database, held=fd)
+
+
+def read(database: str, *, version: int | None = None) -> duckdb.DuckDBPyConnection:
+    """A read-only connection to the current version, or to the one with the id ``version``.
+
+    It sees that version, whole, for as long as it is open; a new connection sees the newest. It is trusted with
+    files and extensions; where people or models write the SQL, open ``current(database).path`` with
+    :func:`proto_loc.guard.connect`.
+
+    Raises:
+        NoData: nothing has been published yet.
+        UsageError: no version has that id.
+        VersionDamaged: the version is truncated, or of another DuckDB release.
+    """
+    for attempt in range(5):
+        wanted = store.current(database) if version is None else store.find(database, version)
+        try:
+            return wanted.open()
+        except (VersionDamaged, duckdb.IOException):
+            # Between the look-up and the open, a publish and a prune can pass by; then there is a newer current.
+            if version is not None or attempt == 4 or store.current_id(database) == wanted.id:
+                raise
+    raise AssertionError("not reached")
+
+
+def rollback(database: str, version_id: int | None = None, *, timeout: float | None = None) -> Version:
+    """Serve an earlier version again: a swap of the link, which copies nothing and loses nothing.
+
+    Args:
+        version_id: which one; default the newest before the current one.
+
+    Raises:
+        UsageError: there is no such version.
+        WarehouseError: there is no earlier one, or it is damaged.
+    """
+    config = settings()
+    lock = store.folder(database) / "writer.lock"
+    with writer_lock(lock, timeout=config.lock_timeout if timeout is None else timeout):
+        serving = store.current_id(database)
+        if serving is None:
+            raise NoData(f"{database} holds no data yet.", "There is nothing to go back from.", "Run `loc refresh`.")
+        if version_id is None:
+            earlier = [v for v in store.versions(database) if v < serving]
+            if not earlier:
+                raise WarehouseError(f"{database} has no version before {serving}.",
+                                     "Older ones were pruned, or it is the first.", "See `loc db history`.")
+            version_id = earlier[-1]
+        version = store.find(database, version_id)
+        version.open().close()
+        with explained(f"Going back to version {version_id} of {database}", version.folder):
+            store.swap(database, version_id)
+        return version
+
+
+def ensure(database: str) -> Version:
+    """The current version; an empty first one is published if there is none, so that readers can always open one."""
+    if store.current_id(database) is None:
+        with write(database, who="set-up") as session:
+            if session.base:
+                session.discard()  # another process was first
+    return store.current(database)
+
+
+def prune(database: str, *, keep: int | None = None, grace: float | None = None, held: int | None = None) -> list[int]:
+    """Remove versions beyond the newest ``keep`` whose grace time is over; returns their ids.
+
+    Args:
+        keep, grace: default ``LOC_KEEP_VERSIONS`` and ``LOC_GRACE`` (seconds).
+        held: the lock's descriptor, if the caller has the lock.
+
+    Raises:
+        LockTimeout, WarehouseError: see :func:`write`.
+    """
+    config = settings()
+    if held is None:
+        with writer_lock(store.folder(database) / "writer.lock", timeout=config.lock_timeout) as fd:
+            return prune(database, keep=keep, grace=grace, held=fd)
+    gone = store.expired(database, keep=config.keep_versions if keep is None else keep,
+                         grace=config.grace if grace is None else grace)
+    with explained(f"Pruning {database}", store.folder(database)):
+        for version_id in gone:
+            store.remove(store.folder(database) / "versions" / store.dirname(version_id))
+    return gone
+
+
+def _begin(database: str, who: str, lock_fd: int) -> Session:
+    home = store.folder(database)
+    staging = home / "staging"
+    with explained(f"Starting to write {database}", home):
+        for private in (home, home.parent, home.parent.parent):
+            private.chmod(0o700)
+        (home / "versions").mkdir(exist_ok=True)
+        # Under the lock, every session folder is the left-over of a killed writer. A child that did not inherit the
+        # lock may still write there; it writes on into a file without a name, which nobody will publish.
+        shutil.rmtree(staging, ignore_errors=True)
+        own = staging / uuid.uuid4().hex[:12]
+        own.mkdir(parents=True)
+    serving = store.current_id(database)
+    base = store.load(database, serving).verify() if serving is not None else None
+    path = own / f"{database}.duckdb"
+    if base:
+        try:
+            _room_for(base, home)
+            store.copy(base.path, path)
+        except BaseException:
+            shutil.rmtree(own, ignore_errors=True)
+            raise
+    ids = store.versions(database)
+    return Session(database=database, id=ids[-1] + 1 if ids else 1, path=path, who=who, base=base, lock_fd=lock_fd)
+
+
+def _room_for(base: Version, home: Path) -> None:
+    """Refuse before the copy what cannot fit, rather than fill the disk and fail."""
+    if shutil.disk_usage(home).free < base.bytes:
+        with explained(f"Starting to write {base.database}", home):
+            raise _no_space(home)
+
+
+def _no_space(path: Path) -> OSError:
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+
+def _publish(session: Session) -> Version:
+    if not session.path.exists():
+        duckdb.connect(str(session.path)).close()
+    rows = _finish(session)
+    version = Version(
+        id=session.id, database=session.database, who=session.who, duckdb=duckdb.__version__,
+        published_at=datetime.now(UTC).isoformat(timespec="milliseconds"), bytes=session.path.stat().st_size,
+        tables=dict(sorted({**rows, **session.tables}.items())), based_on=session.base.id if session.base else None,
+        git_revision=_revision(), checks=session.checks, facts=session.facts,
+    )
+    manifest = session.folder / "manifest.json"
+    manifest.write_text(version.dump())
+    for path in session.folder.rglob("*"):
+        if path.is_file():
+            path.chmod(0o444)
+            store.fsync(path)
+    store.fsync(session.folder)
+    versions = store.folder(session.database) / "versions"
+    os.rename(session.folder, version.folder)
+    store.fsync(versions)
+    store.swap(session.database, session.id)
+    log.info("published version %d of %s", version.id, version.database)
+    return version
+
+
+def _finish(session: Session) -> dict[str, int]:
+    command = [sys.executable, "-I", finish.__file__, str(session.path)]
+    deadline = time.monotonic() + 5
+    while True:
+        done = session.run(command, capture_output=True, text=True)
+        # A child that was told to end can take a moment to let go of the file.
+        if done.returncode == 0 or "lock" not in done.stderr or time.monotonic() > deadline:
+            break
+        time.sleep(0.2)
+    if done.returncode == 0:
+        return json.loads(done.stdout)
+    reason = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"exit code {done.returncode}"
+    if "No space left" in done.stderr:
+        raise _no_space(session.path)
+    raise PublishError(f"{session.database} was not published.", f"Its file could not be finished: {reason}.",
+                       "Close every connection to the session's file before the session ends.")
+
+
+def _revision() -> str | None:
+    done = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, text=True)
+    return done.stdout.strip() or None if done.returncode == 0 else None

@@ -1,0 +1,243 @@
+"""The versions of a database on disk: where they are, what is in them, which one is current."""
+
+import json
+import os
+import shutil
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import duckdb
+
+from proto_loc.errors import UsageError
+from proto_loc.settings import settings
+from proto_loc.warehouse.errors import NoData, VersionDamaged, explained, size
+
+DATABASES = ("raw", "prod")
+
+
+@dataclass(frozen=True)
+class Version:
+    """One published, immutable version of a database; what its ``manifest.json`` says."""
+
+    id: int
+    """Rises by one with each publish, whatever the clock says."""
+    database: str
+    published_at: str
+    """UTC, ISO 8601."""
+    who: str
+    duckdb: str
+    """The DuckDB release that wrote the file."""
+    bytes: int
+    tables: dict[str, int]
+    """Rows by ``schema.table``."""
+    based_on: int | None = None
+    """The version that the writer started from; None for the first."""
+    git_revision: str | None = None
+    checks: dict[str, int] = field(default_factory=dict)
+    """Outcomes of the audit: how many checks had which status."""
+    facts: dict = field(default_factory=dict)
+    """What the writer wants to find again: raw version and load ids used, model fingerprints, ..."""
+
+    @property
+    def folder(self) -> Path:
+        return folder(self.database) / "versions" / dirname(self.id)
+
+    @property
+    def path(self) -> Path:
+        """The DuckDB file."""
+        return self.folder / f"{self.database}.duckdb"
+
+    def dump(self) -> str:
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+    def verify(self) -> "Version":
+        """Itself, if its file is whole and readable by this DuckDB.
+
+        Raises:
+            VersionDamaged: the file is missing, truncated, or of another DuckDB release.
+        """
+        try:
+            found = self.path.stat().st_size
+        except FileNotFoundError:
+            found = 0
+        if found != self.bytes:
+            raise self.damaged(f"{self.path} has {found:,} bytes, and its manifest says {self.bytes:,}.")
+        return self
+
+    def open(self) -> duckdb.DuckDBPyConnection:
+        """A read-only connection to this version.
+
+        Raises:
+            VersionDamaged: see :meth:`verify`.
+        """
+        try:
+            return duckdb.connect(str(self.verify().path), read_only=True)
+        except (duckdb.IOException, duckdb.InvalidInputException, duckdb.SerializationException,
+                duckdb.InternalException, duckdb.FatalException) as error:
+            if not self.path.exists():
+                raise
+            raise self.damaged(_reason(error)) from error
+
+    def damaged(self, why: str) -> VersionDamaged:
+        others = [v.id for v in history(self.database) if v.id != self.id]
+        fix = (f"Run `loc db rollback {max(others)} --database {self.database}` to serve version {max(others)}."
+               if others else f"Remove {folder(self.database)} and load again: no other version is left.")
+        return VersionDamaged(f"Version {self.id} of {self.database} cannot be read.", why, fix)
+
+
+def _reason(error: Exception) -> str:
+    first = str(error).strip().splitlines()[0].removesuffix(".")
+    if "version number" in first:
+        return f"It was written by another DuckDB release than this one, {duckdb.__version__} ({first})."
+    return f"DuckDB {duckdb.__version__} says: {first}."
+
+
+def dirname(version_id: int) -> str:
+    return f"{version_id:06d}"
+
+
+def folder(database: str) -> Path:
+    """``data/warehouse/<database>``.
+
+    Raises:
+        UsageError: no such database.
+    """
+    if database not in DATABASES:
+        raise UsageError(f"There is no database {database!r}.", f"The published ones are {' and '.join(DATABASES)}.",
+                         "Name one of them.")
+    return settings().warehouse / database
+
+
+def versions(database: str) -> list[int]:
+    """Ids of all complete versions, lowest first."""
+    try:
+        names = os.listdir(folder(database) / "versions")
+    except FileNotFoundError:
+        return []
+    return sorted(int(name) for name in names if name.isdecimal())
+
+
+def current_id(database: str) -> int | None:
+    """The id that ``current`` points at, or None before the first publish."""
+    try:
+        return int(os.path.basename(os.readlink(folder(database) / "current")))
+    except FileNotFoundError:
+        return None
+
+
+def load(database: str, version_id: int) -> Version:
+    path = folder(database) / "versions" / dirname(version_id) / "manifest.json"
+    try:
+        return Version(**json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        rest = [v for v in versions(database) if v != version_id]
+        raise VersionDamaged(
+            f"Version {version_id} of {database} cannot be read.", f"Its manifest {path} is missing or damaged ({error}).",
+            f"Run `loc db rollback {rest[-1]} --database {database}` to serve version {rest[-1]}." if rest else
+            f"Remove {folder(database)} and load again: no other version is left.") from error
+
+
+def current(database: str) -> Version:
+    """The version that readers get.
+
+    Raises:
+        NoData: nothing has been published yet.
+        VersionDamaged: its manifest is gone.
+    """
+    found = current_id(database)
+    if found is None:
+        raise NoData(f"{database} holds no data yet.", f"Nothing has been published in {folder(database)}.",
+                     "Run `loc refresh`.")
+    return load(database, found)
+
+
+def find(database: str, version_id: int) -> Version:
+    """The version with that id.
+
+    Raises:
+        UsageError: there is none; the message lists those kept.
+    """
+    if version_id not in versions(database):
+        kept = ", ".join(map(str, versions(database))) or "none"
+        raise UsageError(f"{database} has no version {version_id}.", f"Kept are: {kept}.", "Name one of those.")
+    return load(database, version_id)
+
+
+def history(database: str) -> list[Version]:
+    """All versions kept whose manifest is whole, newest first."""
+    found = []
+    for version_id in reversed(versions(database)):
+        try:
+            found.append(load(database, version_id))
+        except VersionDamaged:
+            continue  # `current` and `find` report it where it matters
+    return found
+
+
+def swap(database: str, version_id: int) -> None:
+    """Make a version the current one, atomically and durably."""
+    home = folder(database)
+    before = current_id(database)
+    link = home / ".current.new"
+    link.unlink(missing_ok=True)
+    link.symlink_to(Path("versions") / dirname(version_id))
+    os.replace(link, home / "current")
+    fsync(home)
+    if before is not None and before != version_id:
+        os.utime(home / "versions" / dirname(before))  # the grace time of what was superseded starts now
+
+
+def expired(database: str, *, keep: int, grace: float) -> list[int]:
+    """Versions that may go: none of the newest ``keep``, not the current one, superseded ``grace`` seconds ago.
+
+    The newest id always stays, so that ids never come twice. A version whose time lies in the future (the clock
+    was set back) stays too.
+    """
+    serving = current_id(database)
+    now = time.time()
+    return [
+        version_id for version_id in versions(database)[: -max(keep, 1)]
+        if version_id != serving
+        and now - (folder(database) / "versions" / dirname(version_id)).stat().st_mtime >= grace
+    ]
+
+
+def remove(path: Path) -> None:
+    """Remove a folder so that no one meets it half gone: it is renamed out of the way first."""
+    trash = path.parent.parent / "staging" / f"trash-{path.name}-{os.getpid()}"
+    trash.parent.mkdir(exist_ok=True)
+    os.rename(path, trash)
+    shutil.rmtree(trash, ignore_errors=True)
+
+
+def fsync(path: Path) -> None:
+    """Have the file's or folder's content on the disk before going on."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a file: a reflink where the file system can, else bytes inside the kernel.
+
+    Raises:
+        WarehouseError: the disk is full, or the folder cannot be written.
+    """
+    with explained(f"Copying {source.name} ({size(source.stat().st_size)})", target.parent):
+        with source.open("rb") as old, target.open("wb") as new:
+            if not _reflink(old.fileno(), new.fileno()):
+                shutil.copyfile(source, target)
+        target.chmod(0o600)
+
+
+def _reflink(source: int, target: int) -> bool:
+    import fcntl
+
+    try:
+        fcntl.ioctl(target, 0x40049409, source)  # FICLONE of Linux (XFS, Btrfs); other systems refuse the number
+    except OSError:
+        return False
+    return True
