@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -177,22 +177,18 @@ def _ingredients(model: str, manifest: dict) -> Iterator[str]:
 
 
 def project_hash() -> str:
-    """A hash of every file of the dbt project and of the lock that pins dbt."""
-    digest = hashlib.sha256()
-    for path in _project_files():
-        digest.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes() + b"\0")
+    """A hash of every file of the dbt project, and of the lock that pins dbt and DuckDB."""
+    digest = hashlib.sha256((ROOT / "locks" / "platform.txt").read_bytes())
+    folders = ("models", "macros", "seeds", "tests", "analyses", "snapshots")
+    files = sorted(path for folder in folders for path in (PROJECT / folder).rglob("*") if path.is_file())
+    for path in [*files, PROJECT / "dbt_project.yml", PROJECT / "profiles.yml"]:
+        digest.update(f"\0{path.relative_to(PROJECT)}\0".encode() + path.read_bytes())
     return digest.hexdigest()
 
 
 def target_path(target: str) -> Path:
     """dbt's target folder: one a target, so that a parse for one does not spoil the partial parse of the other."""
     return settings().run / "dbt" / target
-
-
-def _project_files() -> Iterable[Path]:
-    folders = ("models", "macros", "seeds", "tests", "analyses", "snapshots")
-    yield from sorted(p for folder in folders for p in (PROJECT / folder).rglob("*") if p.is_file())
-    yield from (p for p in (PROJECT / "dbt_project.yml", PROJECT / "profiles.yml", ROOT / "locks/platform.txt") if p.exists())
 
 
 @contextmanager

@@ -58,10 +58,14 @@ def settings() -> Settings:
     """The settings as the environment gives them now.
 
     Raises:
-        UsageError: a variable holds what is no number, or one out of range.
+        UsageError: a variable holds what is no number or one out of range, or a path that DuckDB cannot open.
     """
+    data = Path(os.environ.get("LOC_DATA") or ROOT / "data").absolute()
+    if "?" in str(data):
+        raise UsageError(f"Data cannot be kept in {data}.", "DuckDB takes what follows a question mark for parameters.",
+                         "Set LOC_DATA to a folder without one in its path, or rename the folder.")
     return Settings(
-        data=Path(os.environ.get("LOC_DATA") or ROOT / "data").absolute(),
+        data=data,
         run=Path(os.environ.get("LOC_RUN") or ROOT / ".run").absolute(),
         lock_timeout=_number("LOC_LOCK_TIMEOUT", 600, float, 0),
         keep_versions=_number("LOC_KEEP_VERSIONS", 3, int, 1),

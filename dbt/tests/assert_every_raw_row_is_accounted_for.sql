@@ -1,15 +1,25 @@
 -- Rows in = rows in the fact + rows rejected, for each load, and the ledger agrees.
 with raw_rows as (
 
-    select _load_id as load_id, count(*) as raw_count from {{ source('taxi', 'yellow_trips') }} group by load_id
+    select
+        _load_id as load_id,
+        count(*) as raw_count
+    from {{ source('taxi', 'yellow_trips') }}
+    group by load_id
     union all
-    select _load_id as load_id, count(*) as raw_count from {{ source('taxi', 'green_trips') }} group by load_id
+    select
+        _load_id as load_id,
+        count(*) as raw_count
+    from {{ source('taxi', 'green_trips') }}
+    group by load_id
 
 ),
 
 built as (
 
-    select load_id, count(*) as built_count
+    select
+        load_id,
+        count(*) as built_count
     from (
         select load_id from {{ ref('fct_taxi_trips') }}
         union all
@@ -21,7 +31,11 @@ built as (
 
 ledger as (
 
-    select load_id, rows as ledger_count from {{ source('raw', 'loads') }} where active
+    select
+        load_id,
+        rows as ledger_count
+    from {{ source('raw', 'loads') }}
+    where active
 
 )
 

@@ -223,16 +223,19 @@ def _catalogue(con: duckdb.DuckDBPyConnection, tables: Mapping[str, Mapping[str,
         source, table = name.split(".")
         files = [settings().lake / load.file for load in active if (load.source, load.table_name) == (source, table)]
         con.execute(f'create schema if not exists "{source}"')
-        con.execute(f'create or replace view "{source}"."{table}" as {_select(columns, files)}')
+        con.execute(f'create or replace view "{source}"."{table}" as {_select(con, columns, files)}')
 
 
-def _select(columns: Mapping[str, str], files: list[Path]) -> str:
-    if not files:
-        nothing = ", ".join(f'null::{kind} as "{name}"' for name, kind in columns.items())
-        return f"select {nothing} where false"
-    names = ", ".join(f'"{name}"' for name in columns)
-    listed = ", ".join("'" + _literal(path).replace("'", "''") + "'" for path in files)
-    return f"select {names} from read_parquet([{listed}], union_by_name = true)"
+def _select(con: duckdb.DuckDBPyConnection, columns: Mapping[str, str], files: list[Path]) -> str:
+    """The view's query: every column of the table by name, null where no file has it (yet)."""
+    there: set[str] = set()
+    origin = "where false"
+    if files:
+        listed = ", ".join("'" + _literal(path).replace("'", "''") + "'" for path in files)
+        origin = f"from read_parquet([{listed}], union_by_name = true)"
+        there = {name for name, *_ in con.execute(f"describe select * {origin}").fetchall()}
+    names = (f'"{name}"' if name in there else f'null::{kind} as "{name}"' for name, kind in columns.items())
+    return f"select {', '.join(names)} {origin}"
 
 
 def _literal(path: Path) -> str:

@@ -5,8 +5,8 @@ with yellow as (
         1 as colour_code,
         tpep_pickup_datetime as pickup_at,
         tpep_dropoff_datetime as dropoff_at,
-        "Airport_fee" as airport_fee,
-        * exclude (tpep_pickup_datetime, tpep_dropoff_datetime, "Airport_fee")
+        airport_fee,
+        * exclude (tpep_pickup_datetime, tpep_dropoff_datetime, airport_fee)
     from {{ source('taxi', 'yellow_trips') }}
 
 ),
@@ -36,17 +36,19 @@ trips as (
 select
     -- Colour, month and row in the file, as digits: unique by construction, the same after a reload, and below 2^53,
     -- so that JavaScript keeps it exact.
-    (colour_code * 1000000000000000 + date_part('year', _month) * 100000000000
-        + date_part('month', _month) * 1000000000 + _row)::ubigint as trip_id,
+    (
+        colour_code * 1000000000000000 + date_part('year', _month) * 100000000000
+        + date_part('month', _month) * 1000000000 + _row
+    )::ubigint as trip_id,
     colour,
-    try_cast("VendorID" as integer) as vendor_id,
+    try_cast(vendorid as integer) as vendor_id,
     pickup_at,
     dropoff_at,
     try_cast(passenger_count as integer) as passenger_count,
     trip_distance as distance_miles,
-    coalesce(try_cast("RatecodeID" as integer), 99) as rate_code_id,
-    try_cast("PULocationID" as integer) as pickup_zone_id,
-    try_cast("DOLocationID" as integer) as dropoff_zone_id,
+    coalesce(try_cast(ratecodeid as integer), 99) as rate_code_id,
+    try_cast(pulocationid as integer) as pickup_zone_id,
+    try_cast(dolocationid as integer) as dropoff_zone_id,
     coalesce(try_cast(payment_type as integer), 5) as payment_type_id,
     try_cast(fare_amount as decimal(10, 2)) as fare_amount,
     try_cast(extra as decimal(10, 2)) as extra_amount,

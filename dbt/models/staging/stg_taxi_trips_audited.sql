@@ -9,9 +9,10 @@ with trips as (
         -- today the improvement surcharge into `mta_tax` (1.50); counting their own columns would count them twice.
         case
             when payment_type_id in (0, 5) then null
-            when vendor_id = 1 then
-                fare_amount + extra_amount + mta_tax + tip_amount + tolls_amount
-                + case when colour = 'green' and abs(mta_tax) = 1.5 then 0 else improvement_surcharge end
+            when vendor_id = 1
+                then
+                    fare_amount + extra_amount + mta_tax + tip_amount + tolls_amount
+                    + case when colour = 'green' and abs(mta_tax) = 1.5 then 0 else improvement_surcharge end
             else
                 fare_amount + extra_amount + mta_tax + tip_amount + tolls_amount + improvement_surcharge
                 + coalesce(congestion_surcharge, 0) + coalesce(airport_fee, 0) + coalesce(cbd_congestion_fee, 0)

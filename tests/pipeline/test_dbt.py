@@ -1,0 +1,122 @@
+"""The dbt project as a person uses it: plain dbt on dev, `loc dbt` on prod, and what the project promises."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import pytest
+import yaml
+
+from pipelines import dbt
+from proto_loc import warehouse
+from proto_loc.errors import UsageError
+from proto_loc.settings import ROOT
+from proto_loc.warehouse import store
+
+
+def run(*arguments: str, env: dict[str, str]) -> subprocess.CompletedProcess:
+    return subprocess.run([dbt.DBT, "--no-use-colors", *arguments], cwd=dbt.PROJECT, env=env, capture_output=True, text=True)
+
+
+def loc(*arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-m", "proto_loc.cli", *arguments], capture_output=True, text=True,
+                          env={**os.environ, "PYTHONPATH": str(ROOT)})
+
+
+def test_plain_dbt_build_works_on_dev(own, plain_dbt):
+    from pipelines import sources
+    from proto_loc.warehouse import lake
+
+    lake.settle(sources.TABLES)
+    done = run("build", env=plain_dbt)
+    assert done.returncode == 0, done.stdout
+    with duckdb.connect(str(own / "warehouse" / "dev.duckdb"), read_only=True) as con:
+        assert con.execute("select count(*) > 15000 from marts.fct_taxi_trips").fetchone() == (True,)
+    assert store.versions("prod") == [1], "prod is untouched"
+
+
+def test_loc_dbt_defers_to_prod_by_default(own):
+    done = loc("dbt", "--", "build", "--select", "agg_daily_zone")
+    assert done.returncode == 0, done.stdout
+    with duckdb.connect(str(own / "warehouse" / "dev.duckdb"), read_only=True) as con:
+        assert con.sql("select table_name from duckdb_tables()").fetchall() == [("agg_daily_zone",)]
+        assert con.execute("select sum(trips) > 15000 from marts.agg_daily_zone").fetchone() == (True,)
+
+
+def test_prod_outside_of_a_session_is_refused_with_the_way_to_do_it(platform, plain_dbt):
+    for command in ("build", "run", "seed", "compile"):
+        done = run(command, "--target", "prod", env=plain_dbt)
+        assert done.returncode != 0
+        assert "Run `loc dbt -- build --target prod`" in done.stdout, (command, done.stdout)
+    assert not list(dbt.PROJECT.glob("*.duckdb*"))
+    assert store.versions("prod") == [1]
+
+
+def test_loc_dbt_build_on_prod_publishes_a_new_version(own):
+    done = loc("dbt", "--", "build", "--target", "prod")
+    assert done.returncode == 0, done.stdout + done.stderr
+    version = warehouse.current("prod")
+    assert (version.id, version.who) == (2, "loc dbt -- build")
+    assert (version.folder / "dbt" / "manifest.json").exists()
+    assert sorted(path.name for path in version.folder.iterdir()) == ["dbt", "manifest.json", "prod.duckdb"]
+
+
+def test_a_selection_on_prod_is_audited_whole(own, project):
+    (project / "tests" / "assert_never.sql").write_text("select 1 as i from {{ ref('fct_taxi_trips') }} limit 3")
+    with pytest.raises(dbt.BuildFailed, match="assert_never"):
+        dbt.passthrough(["build", "--select", "dim_dates", "--target=prod"])
+    assert store.versions("prod") == [1]
+
+
+def test_commands_that_read_prod_run_on_a_copy(own):
+    before = warehouse.current("prod").path.read_bytes()
+    assert loc("dbt", "--", "test", "--target", "prod", "--select", "dim_dates").returncode == 0
+    shown = loc("dbt", "--", "show", "--target", "prod", "--select", "dim_dates", "--output", "json")
+    assert "date_day" in shown.stdout
+    assert (store.versions("prod"), warehouse.current("prod").path.read_bytes()) == ([1], before)
+
+
+@pytest.mark.parametrize("command", sorted(dbt.UNAUDITED))
+def test_commands_that_would_write_prod_untested_are_refused(platform, command):
+    with pytest.raises(UsageError, match=f"`dbt {command}` does not write to prod.*only tested data is published"):
+        dbt.passthrough([command, "-t", "prod"])
+
+
+def test_the_exit_code_of_dbt_is_the_commands_own(platform):
+    assert loc("dbt", "--", "build", "--select", "no_such_model", "--warn-error").returncode != 0
+    assert loc("dbt", "--", "nonsense").returncode == 2
+
+
+def test_everything_is_described_and_every_business_rule_has_a_unit_test(platform):
+    manifest = json.loads((warehouse.current("prod").folder / "dbt" / "manifest.json").read_text())
+    own = [n for n in manifest["nodes"].values() if n["resource_type"] in ("model", "seed")]
+    assert len(own) >= 14
+    assert [n["name"] for n in own if not n["description"].strip()] == []
+    assert [n["name"] for n in own if n["resource_type"] == "model" and "One row a" not in n["description"]] == []
+    assert [c["name"] for n in own for c in n["columns"].values() if not c["description"]] == []
+    rules = yaml.safe_load((dbt.PROJECT / "models/staging/stg_taxi_trips_audited.yml").read_text())
+    (model,), unit = rules["models"], rules["unit_tests"][0]
+    flags = {c["name"] for c in model["columns"] if c["name"].startswith(("is_", "has_"))} - {"is_rejected"}
+    hits = {flag for row in unit["expect"]["rows"] for flag, value in row.items() if value is True}
+    assert flags == hits - {"is_rejected"}, "each rule is seen to reject"
+    fact = manifest["nodes"]["model.proto_loc.fct_taxi_trips"]
+    assert fact["config"]["contract"]["enforced"]
+    assert fact["columns"]["trip_id"]["data_type"] == "ubigint"
+    assert len(manifest["exposures"]) == 2
+    assert {s["freshness"]["warn_after"]["count"] for s in manifest["sources"].values() if s["source_name"] == "taxi"} == {40}
+    assert not list(dbt.PROJECT.glob("packages.y*ml")) + list(dbt.PROJECT.glob("dependencies.yml"))
+
+
+def test_freshness_of_sources_is_measured(own):
+    done = loc("dbt", "--", "source", "freshness")
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count("PASS freshness of taxi.") == 2
+
+
+def test_the_sql_is_linted():
+    done = subprocess.run([Path(sys.executable).parent / "sqlfluff", "lint", "--disable-progress-bar", "models", "tests", "macros"],
+                          cwd=dbt.PROJECT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout

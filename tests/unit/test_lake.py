@@ -1,0 +1,138 @@
+"""proto_loc.warehouse.lake: immutable Parquet files, and the raw catalogue of those that count."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from proto_loc import warehouse
+from proto_loc.settings import settings
+from proto_loc.warehouse import lake, store
+
+TABLES = {"shop.orders": {"id": "INTEGER", "item": "VARCHAR"}, "shop.returns": {"id": "INTEGER"}}
+
+
+def load(*values: int, partition: str = "2025-01", table: str = "orders", tables=TABLES) -> lake.Load:
+    with lake.loading(tables, who="test") as loading:
+        load_id, path = loading.reserve("shop", table, partition)
+        rows = ", ".join(f"({value}, 'x')" for value in values)
+        loading.con.sql(f"from (values {rows}) as t (id, item)").write_parquet(str(path))
+        made = lake.Load(load_id, "shop", table, partition, "file", str(path.relative_to(settings().lake)), len(values),
+                         path.stat().st_size, f"{partition}.csv", None, loading.loaded_at)
+        loading.add(made)
+    return made
+
+
+def orders(version: int | None = None) -> list[int]:
+    with warehouse.read("raw", version=version) as con:
+        return [i for (i,) in con.execute("select id from shop.orders order by id").fetchall()]
+
+
+def files() -> list[Path]:
+    return sorted(settings().lake.rglob("*.parquet"))
+
+
+def test_every_table_has_a_view_before_anything_is_loaded(data):
+    lake.settle(TABLES)
+    with warehouse.read("raw") as con:
+        assert con.execute("select * from shop.orders").fetchall() == []
+        assert con.sql("select * from shop.returns").columns == ["id"]
+
+
+def test_a_load_is_a_file_and_a_new_catalogue_over_exactly_the_active_files(data):
+    first = load(1, 2)
+    second = load(3, partition="2025-02")
+    assert orders() == [1, 2, 3]
+    assert first.load_id < second.load_id
+    assert [path.stat().st_mode & 0o777 for path in files()] == [0o444, 0o444]
+    version = warehouse.current("raw")
+    assert version.tables["shop.orders"] == 3
+    assert version.facts["load_ids"] == [first.load_id, second.load_id]
+
+
+def test_a_load_takes_the_place_of_its_partition_and_going_back_is_a_swap(data):
+    load(1, 2)
+    load(8, 9)
+    assert orders() == [8, 9]
+    assert [item.active for item in lake.loads(active=False)] == [False, True]
+    warehouse.rollback("raw")
+    assert orders() == [1, 2]
+    third = load(5, partition="2025-03")
+    assert orders() == [1, 2, 5]
+    assert third.load_id // lake.LOADS_A_SESSION == 3, "an id that was used before the rollback does not come again"
+
+
+def test_a_failed_load_leaves_no_file_and_no_version(data):
+    load(1)
+    with pytest.raises(ZeroDivisionError), lake.loading(TABLES, who="test") as loading:
+        _, path = loading.reserve("shop", "orders", "2025-02")
+        path.write_bytes(b"half")
+        raise ZeroDivisionError
+    assert (len(files()), store.versions("raw"), orders()) == (1, [1], [1])
+
+
+def test_files_that_a_killed_load_left_are_swept_by_the_next_one(data):
+    load(1)
+    orphan = settings().lake / "shop" / "orders-2025-09-20001.parquet"
+    orphan.write_bytes(b"half")
+    load(2, partition="2025-02")
+    assert not orphan.exists()
+    assert orders() == [1, 2]
+
+
+def test_pruning_removes_the_files_that_no_kept_version_uses(data):
+    load(1)
+    load(2)
+    assert lake.sweep() == []
+    assert warehouse.prune("raw", keep=1, grace=0) == [1]
+    assert len(lake.sweep()) == 1
+    assert (len(files()), orders()) == (1, [2])
+
+
+def test_a_moved_clone_gets_its_catalogue_rebuilt(data, monkeypatch, tmp_path, caplog):
+    load(1, 2)
+    moved = tmp_path / "it's [new]*"
+    data.rename(moved)
+    monkeypatch.setenv("LOC_DATA", str(moved))
+    version = lake.settle(TABLES)
+    assert (version.id, orders()) == (2, [1, 2])
+    assert f"the lake is now in {moved}/lake" in caplog.text
+    assert lake.settle(TABLES).id == 2, "once is enough"
+    load(3, partition="2025-02")
+    assert orders() == [1, 2, 3]
+
+
+def test_a_path_with_glob_characters_reads_its_own_file_only(data, monkeypatch, tmp_path):
+    monkeypatch.setenv("LOC_DATA", str(tmp_path / "[ab]*"))
+    made = load(1)
+    twin = tmp_path / "axx" / "lake" / made.file
+    twin.parent.mkdir(parents=True)
+    shutil.copy(settings().lake / made.file, twin)
+    assert orders() == [1]
+
+
+def test_a_new_column_of_a_source_reaches_the_view_and_is_null_in_old_files(data):
+    load(1)
+    wider = {**TABLES, "shop.orders": {**TABLES["shop.orders"], "note": "VARCHAR"}}
+    lake.settle(wider)
+    with warehouse.read("raw") as con:
+        assert con.execute("select id, note from shop.orders").fetchall() == [(1, None)]
+
+
+def test_a_truncated_lake_file_is_named(data):
+    made = load(1)
+    path = settings().lake / made.file
+    path.chmod(0o644)
+    os.truncate(path, 10)
+    with pytest.raises(warehouse.VersionDamaged, match=rf"{path} has 10 bytes.*Load 2025-01.csv again"):
+        lake.settle(TABLES)
+    load(7)
+    assert (lake.settle(TABLES).id, orders()) == (2, [7])
+
+
+def test_a_lost_lake_file_is_named(data):
+    made = load(1)
+    (settings().lake / made.file).unlink()
+    with pytest.raises(warehouse.VersionDamaged, match="has 0 bytes"):
+        lake.settle(TABLES)

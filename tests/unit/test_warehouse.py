@@ -1,0 +1,386 @@
+"""proto_loc.warehouse: write, audit, publish; read; go back; and each failure with its way out."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from proto_loc import warehouse
+from proto_loc.errors import LocError, UsageError
+from proto_loc.settings import ROOT
+from proto_loc.warehouse import lock, store
+
+
+def publish(value: int, **options) -> warehouse.Version:
+    """A version of prod whose table ``t`` holds ``value`` rows."""
+    with warehouse.write("prod", who="test", **options) as session, session.connect() as con:
+        con.execute(f"create or replace table t as select range as i from range({value})")
+    return session.version
+
+
+def rows(version: int | None = None) -> int:
+    with warehouse.read("prod", version=version) as con:
+        return con.execute("select count(*) from t").fetchone()[0]
+
+
+def staging() -> list[Path]:
+    return sorted(store.folder("prod").glob("staging/*"))
+
+
+def python(code: str, *arguments: object, **options) -> subprocess.Popen:
+    """A process of its own that runs ``code`` with the warehouse at hand."""
+    return subprocess.Popen([sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)], text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                            env={**os.environ, "PYTHONPATH": str(ROOT)}, **options)
+
+
+def wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 20
+    while not path.exists():
+        assert time.monotonic() < deadline, f"{path} never appeared"
+        time.sleep(0.02)
+
+
+def test_a_session_publishes_a_whole_immutable_version(data):
+    version = publish(3)
+    assert (version.id, version.who, version.tables, version.based_on) == (1, "test", {"main.t": 3}, None)
+    assert version.path.stat().st_mode & 0o777 == 0o444
+    assert (data / "warehouse").stat().st_mode & 0o777 == 0o700
+    assert os.readlink(store.folder("prod") / "current") == "versions/000001"
+    assert json.loads((version.folder / "manifest.json").read_text())["bytes"] == version.path.stat().st_size
+    assert rows() == 3
+    with warehouse.read("prod") as con, pytest.raises(duckdb.InvalidInputException, match="read-only"):
+        con.execute("create table x (i int)")
+
+
+def test_the_next_session_starts_from_the_current_version(data):
+    publish(3)
+    with warehouse.write("prod", who="test") as session, session.connect() as con:
+        assert con.execute("insert into t values (99) returning i").fetchall() == [(99,)]
+    assert (session.version.id, session.version.based_on, rows()) == (2, 1, 4)
+
+
+def test_an_exception_publishes_nothing_and_leaves_no_trace(data):
+    publish(3)
+    with pytest.raises(ZeroDivisionError), warehouse.write("prod", who="test") as session:
+        with session.connect() as con:
+            con.execute("drop table t")
+        raise ZeroDivisionError
+    assert (rows(), store.versions("prod"), staging()) == (3, [1], [])
+
+
+def test_a_discarded_session_publishes_nothing(data):
+    publish(3)
+    with warehouse.write("prod", who="test") as session:
+        session.discard()
+    assert (session.version, store.versions("prod"), staging()) == (None, [1], [])
+
+
+def test_a_reader_keeps_its_version_and_a_new_one_sees_the_newest(data):
+    publish(3)
+    with warehouse.read("prod") as old:
+        publish(5)
+        assert old.execute("select count(*) from t").fetchone() == (3,)
+        assert rows() == 5
+
+
+def test_readers_are_never_locked_out_while_a_writer_writes(data):
+    publish(3)
+    with warehouse.write("prod", who="test") as session, session.connect() as con:
+        con.execute("delete from t")
+        assert rows() == 3
+
+
+def test_views_on_another_catalogue_are_dropped_and_others_stay(data, tmp_path):
+    duckdb.connect(str(tmp_path / "other.duckdb")).execute("create table o as select 1 as i").close()
+    with warehouse.write("prod", who="test") as session, session.connect() as con:
+        con.execute(f"attach '{tmp_path}/other.duckdb' as other (read_only)")
+        con.execute("create table t as select 1 as i; create view kept as from t; create view gone as from other.o; "
+                    "create view on_gone as from gone; create schema s; create view s.\"a \"\"b\" as from other.o")
+    with warehouse.read("prod") as con:
+        assert con.sql("select view_name from duckdb_views() where not internal").fetchall() == [("kept",)]
+
+
+def test_an_open_handle_refuses_the_publish(data):
+    publish(3)
+    with pytest.raises(warehouse.PublishError, match="could not be finished.*Close every connection"):
+        with warehouse.write("prod", who="test") as session:
+            child = python("import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('open', flush=True); sys.stdin.read()",
+                           session.path, stdin=subprocess.PIPE)
+            assert child.stdout.readline() == "open\n"
+    child.communicate()
+    assert (rows(), staging()) == (3, [])
+
+
+def test_no_data_yet_says_so_and_an_empty_first_version_can_be_read(data):
+    with pytest.raises(warehouse.NoData, match="prod holds no data yet.*loc refresh"):
+        warehouse.read("prod")
+    assert warehouse.ensure("prod").id == warehouse.ensure("prod").id == 1
+    with warehouse.read("prod") as con:
+        assert con.sql("show tables").fetchall() == []
+
+
+def test_an_unknown_database_is_refused_by_name(data):
+    with pytest.raises(UsageError, match="no database 'dev'.*raw and prod"):
+        warehouse.read("dev")
+
+
+# --- history, going back, retention
+
+
+def test_rollback_swaps_back_and_forward_and_ids_go_on_rising(data):
+    for value in (1, 2, 3):
+        publish(value)
+    assert (warehouse.rollback("prod").id, rows()) == (2, 2)
+    assert (warehouse.rollback("prod", 1).id, rows()) == (1, 1)
+    assert (warehouse.rollback("prod", 3).id, rows()) == (3, 3)
+    warehouse.rollback("prod", 1)
+    version = publish(9)
+    assert (version.id, version.based_on) == (4, 1)
+    assert [v.id for v in warehouse.history("prod")] == [4, 3, 2, 1]
+
+
+def test_rollback_without_an_earlier_version_and_to_an_unknown_one(data):
+    with pytest.raises(warehouse.NoData):
+        warehouse.rollback("prod")
+    publish(1)
+    with pytest.raises(warehouse.WarehouseError, match="no version before 1"):
+        warehouse.rollback("prod")
+    with pytest.raises(UsageError, match="no version 7.*Kept are: 1"):
+        warehouse.rollback("prod", 7)
+    assert rows() == 1
+
+
+def test_retention_keeps_the_newest_the_current_and_those_in_grace(data, monkeypatch):
+    monkeypatch.setenv("LOC_KEEP_VERSIONS", "2")
+    monkeypatch.setenv("LOC_GRACE", "3600")
+    for value in (1, 2, 3, 4):
+        publish(value)
+    assert store.versions("prod") == [1, 2, 3, 4], "in grace"
+    warehouse.rollback("prod", 1)
+    assert warehouse.prune("prod", grace=0) == [2]
+    assert store.versions("prod") == [1, 3, 4]
+    publish(5)
+    os.utime(store.folder("prod") / "versions/000001", (time.time() - 3601,) * 2)
+    publish(6)
+    assert store.versions("prod") == [3, 4, 5, 6], "1 was superseded over an hour ago"
+    assert (rows(), staging()) == (6, [])
+
+
+def test_a_reader_survives_the_removal_of_its_version(data):
+    publish(3)
+    with warehouse.read("prod") as con:
+        publish(4)
+        assert warehouse.prune("prod", keep=1, grace=0) == [1]
+        assert con.execute("select count(*) from t").fetchone() == (3,)
+
+
+def test_clock_set_back_ids_rise_and_nothing_is_removed_early(data, monkeypatch):
+    monkeypatch.setattr(time, "time", lambda real=time.time: real() - 10 * 365 * 86400)
+    for value in (1, 2, 3):
+        publish(value)
+    assert [v.id for v in warehouse.history("prod")] == [3, 2, 1]
+    assert warehouse.prune("prod", keep=1, grace=60) == []
+    assert rows() == 3
+
+
+def test_diff_shows_tables_schema_changes_and_rows(data):
+    with warehouse.write("prod", who="test") as session, session.connect() as con:
+        con.execute("create table same as select 1 as i; create table gone (i int); create table grew as select 1 as i;"
+                    "create table changed (a int, b varchar, c int)")
+    with warehouse.write("prod", who="test") as session, session.connect() as con:
+        con.execute("drop table gone; create table fresh as select 1 as i; insert into grew values (2), (3);"
+                    "alter table changed drop b; alter table changed alter c type bigint; alter table changed add d date")
+    found = {item.name: item for item in warehouse.diff("prod", 1, 2)}
+    assert {name: item.status for name, item in found.items()} == {
+        "main.same": "same", "main.gone": "removed", "main.grew": "rows", "main.fresh": "added", "main.changed": "schema"}
+    assert (found["main.grew"].rows_before, found["main.grew"].rows_after) == (1, 3)
+    assert (found["main.gone"].rows_before, found["main.gone"].rows_after) == (0, None)
+    assert found["main.changed"].columns == ("- b VARCHAR", "+ d DATE", "~ c INTEGER -> BIGINT")
+
+
+# --- the writer's lock
+
+
+def test_a_waiting_writer_says_whom_it_waits_for_and_gives_up(data, caplog):
+    holder = python("""
+        import sys
+        from proto_loc import warehouse
+        with warehouse.write("prod", who="other"):
+            print("held", flush=True)
+            sys.stdin.read()
+    """, stdin=subprocess.PIPE)
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(warehouse.LockTimeout) as refused:
+        publish(1, timeout=0.3)
+    message = str(refused.value)
+    assert re.search(rf"still being written after a wait of 0.3 s.*pid {holder.pid} .*since 20\d\d-.*LOC_LOCK_TIMEOUT", message)
+    assert f"waiting up to 0.3 s for the writer of prod: pid {holder.pid}" in caplog.text
+    holder.communicate()
+    assert publish(1, timeout=5).id >= 1
+
+
+def test_two_writers_take_turns_and_lose_nothing(data):
+    publish(0)
+
+    def add():
+        for _ in range(5):
+            with warehouse.write("prod", who="test") as session, session.connect() as con:
+                con.execute("insert into t select count(*) from t")
+
+    threads = [threading.Thread(target=add) for _ in range(2)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    with warehouse.read("prod") as con:
+        assert con.execute("select i from t order by i").fetchall() == [(i,) for i in range(10)]
+
+
+def test_killed_writer_its_lock_is_no_obstacle_and_its_staging_goes(data, tmp_path):
+    publish(3)
+    writer = python("""
+        import sys, time, pathlib
+        from proto_loc import warehouse
+        with warehouse.write("prod", who="victim") as session, session.connect() as con:
+            con.execute("drop table t")
+            pathlib.Path(sys.argv[1]).touch()
+            time.sleep(60)
+    """, tmp_path / "ready")
+    wait_for(tmp_path / "ready")
+    writer.kill()
+    writer.communicate()
+    assert len(staging()) == 1, "a killed writer cannot clean up"
+    assert rows() == 3
+    assert publish(4, timeout=0).id == 2
+    assert (rows(), staging()) == (4, [])
+
+
+def test_killed_parent_its_child_is_named_and_waited_for(data, tmp_path):
+    publish(3)
+    parent = python("""
+        import sys, pathlib
+        from proto_loc import warehouse
+        child = "import sys, time, pathlib; pathlib.Path(sys.argv[1]).touch(); time.sleep(float(sys.argv[2]))"
+        with warehouse.write("prod", who="victim") as session:
+            session.run([sys.executable, "-c", child, sys.argv[1], "4"])
+    """, tmp_path / "ready")
+    wait_for(tmp_path / "ready")
+    parent.kill()
+    parent.wait()  # its pipes stay open in the child
+    with pytest.raises(warehouse.LockTimeout, match=rf"a child left by pid {parent.pid} .*which has ended: pid \d+ .*python"):
+        publish(4, timeout=0.2)
+    assert publish(4, timeout=20).id == 2
+    assert (rows(), staging()) == (4, [])
+
+
+def test_left_over_staging_and_a_torn_lock_file_are_no_obstacle(data):
+    publish(3)
+    left = store.folder("prod") / "staging" / "old"
+    left.mkdir(parents=True)
+    (left / "prod.duckdb").write_bytes(b"half a file")
+    (store.folder("prod") / "writer.lock").write_text('{"pid": 12')
+    assert lock.holder(store.folder("prod") / "writer.lock").startswith("an unknown process")
+    publish(4)
+    assert (rows(), staging()) == (4, [])
+
+
+def test_a_version_that_was_renamed_but_never_made_current_is_not_served(data):
+    publish(3)
+    shutil.copytree(store.folder("prod") / "versions/000001", store.folder("prod") / "versions/000002")
+    assert rows() == 3
+    assert publish(4).id == 3, "its id is not used again"
+
+
+# --- what can be wrong with the files
+
+
+def test_truncated_version_is_refused_with_the_way_back(data):
+    publish(3)
+    version = publish(4)
+    version.path.chmod(0o644)
+    os.truncate(version.path, 4096)
+    with pytest.raises(warehouse.VersionDamaged, match=r"000002/prod.duckdb has 4,096 bytes.*loc db rollback 1 --database prod"):
+        warehouse.read("prod")
+    with pytest.raises(warehouse.VersionDamaged):
+        publish(5)
+    warehouse.rollback("prod", 1)
+    assert rows() == 3
+    with pytest.raises(warehouse.VersionDamaged):
+        warehouse.rollback("prod", 2)
+    assert (publish(6).id, rows()) == (3, 6)
+
+
+def test_a_lost_manifest_is_named(data):
+    publish(3)
+    publish(4)
+    (store.folder("prod") / "versions/000002/manifest.json").write_text("{")
+    with pytest.raises(warehouse.VersionDamaged, match=r"000002/manifest.json is missing or damaged.*rollback 1"):
+        warehouse.read("prod")
+    assert [v.id for v in warehouse.history("prod")] == [1]
+
+
+def test_a_file_of_another_duckdb_release_is_named_as_such(data, tmp_path):
+    install = subprocess.run([ROOT / "loc", "--uv", "pip", "install", "--quiet", "--target", tmp_path / "other",
+                              "--python", sys.executable, "duckdb==2.0.1"], capture_output=True, text=True)
+    if install.returncode != 0:
+        pytest.skip(f"no other DuckDB release can be had from a package registry: {install.stderr.strip()[-200:]}")
+    version = publish(3)
+    version.path.unlink()
+    subprocess.run([sys.executable, "-c", "import duckdb, sys; duckdb.connect(sys.argv[1]).execute('create table t (i int)')",
+                    version.path], check=True, env={**os.environ, "PYTHONPATH": str(tmp_path / "other")})
+    manifest = version.folder / "manifest.json"
+    manifest.chmod(0o644)
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"bytes": version.path.stat().st_size}))
+    with pytest.raises(warehouse.VersionDamaged, match=f"another DuckDB release than this one, {duckdb.__version__} .*version number"):
+        warehouse.read("prod")
+
+
+def test_read_only_folder_can_be_read_and_refuses_to_be_written(data, tmp_path_factory):
+    publish(3)
+    home = store.folder("prod")
+    folders = [home, home / "versions"]
+    uid = os.geteuid()
+    parents = [p for p in (home, *home.parents) if p.owner() == Path.home().owner() and p != Path("/tmp")]
+    modes = {p: p.stat().st_mode & 0o7777 for p in [*parents, *folders]}
+    try:
+        for path in modes:
+            path.chmod(0o555)
+        (home / "writer.lock").chmod(0o444)
+        if uid == 0:
+            os.seteuid(65534)  # root may write everywhere
+        with pytest.raises(warehouse.WarehouseError, match=rf"{home}/writer.lock cannot be written.*LOC_DATA"):
+            publish(4)
+        assert rows() == 3
+    finally:
+        os.seteuid(uid)
+        for path, mode in modes.items():
+            path.chmod(mode)
+
+
+@pytest.mark.parametrize("name, value", [("LOC_LOCK_TIMEOUT", "soon"), ("LOC_KEEP_VERSIONS", "0"), ("LOC_GRACE", "nan"),
+                                         ("LOC_QUERY_THREADS", "1.5")])
+def test_a_setting_that_is_no_use_is_refused_by_name(data, monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError, match=rf"{name}='{value}' is not usable"):
+        publish(1)
+
+
+def test_a_question_mark_in_the_path_is_refused_since_duckdb_would_cut_it_off(data, monkeypatch):
+    monkeypatch.setenv("LOC_DATA", f"{data}?")
+    with pytest.raises(UsageError, match="question mark.*Set LOC_DATA"):
+        publish(1)
+
+
+def test_errors_survive_pickling():
+    import pickle
+
+    error = pickle.loads(pickle.dumps(UsageError("a", "b", "c")))
+    assert isinstance(error, LocError) and (error.what, error.why, error.fix) == ("a", "b", "c")
