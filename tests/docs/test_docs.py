@@ -1,0 +1,79 @@
+"""The documentation is true: its commands run, its settings exist, nothing is left out."""
+
+import os
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from proto_loc.cli import command
+from proto_loc.settings import ROOT
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+NOT_RUN = {
+    "./loc test": "this is it",
+    "./loc lock": "test_lock.py checks the locks; compiling them here would change the repository",
+}
+
+
+def blocks(page: Path) -> list[str]:
+    """The commands of a page's console blocks, in order."""
+    found = re.findall(r"^```console\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    return [line[2:] for block in found for line in block.splitlines() if line.startswith("$ ")]
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_runs_in_the_order_of_the_page(page, data):
+    """On an empty platform of its own; where a page does not fill it itself, a small sample is loaded first."""
+    commands = [line for line in blocks(page) if not any(line.startswith(skipped) for skipped in NOT_RUN)]
+    if commands and "./loc refresh" not in commands[:1]:
+        subprocess.run([ROOT / "loc", "load", "sample", "--rows", "2000"], check=True, capture_output=True)
+    for line in commands:
+        done = subprocess.run(["bash", "-c", line], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, f"$ {line}\n{done.stdout}{done.stderr}"
+
+
+def test_the_python_of_the_warehouse_page_runs(data):
+    subprocess.run([ROOT / "loc", "load", "sample", "--rows", "2000"], check=True, capture_output=True)
+    (code,) = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs/warehouse.md").read_text(), re.MULTILINE | re.DOTALL)
+    exec(compile(code, "docs/warehouse.md", "exec"), {})
+
+
+def test_the_readme_is_short_and_names_both_commands():
+    text = (ROOT / "README.md").read_text()
+    assert len(text.splitlines()) <= 120
+    assert blocks(ROOT / "README.md")[:2] == ["./loc refresh", "./loc test"]
+
+
+def test_every_setting_is_documented_and_every_documented_one_exists():
+    documented = set(re.findall(r"`(LOC_[A-Z_]+)`", (ROOT / "docs/settings.md").read_text()))
+    # What a session sets for dbt is no setting of a person.
+    internal = {"LOC_SESSION", "LOC_REBUILD"}
+    files = [ROOT / "loc", *(p for folder in ("proto_loc", "pipelines", "tests") for p in (ROOT / folder).rglob("*.py"))]
+    used = {name for file in files for name in re.findall(r"""["'{]?\b(LOC_[A-Z_]+[A-Z])\b""", file.read_text())}
+    assert documented == used - internal
+
+
+def test_every_command_is_documented():
+    pages = " ".join(page.read_text() for page in PAGES)
+    root = command()
+    names = [f"{name} {sub}" if hasattr(root.commands[name], "commands") else name for name in root.commands
+             for sub in getattr(root.commands[name], "commands", [""])]
+    assert [name for name in names if not re.search(rf"\bloc {name}\b", pages)] == []
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=lambda page: page.name)
+def test_links_between_pages_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        assert target.startswith("https://") or (page.parent / target).exists(), target
+
+
+def test_commands_are_plain_enough_to_copy():
+    for page in PAGES:
+        for line in blocks(page):
+            assert shlex.split(line)[0] in ("./loc", "cd"), line
+    assert os.access(ROOT / "loc", os.X_OK)
