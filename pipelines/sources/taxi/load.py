@@ -1,0 +1,134 @@
+"""Bring months of trips into the lake and the ``raw`` catalogue; a month of a colour is loaded as a whole."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.sources.taxi import TABLES, landing, sample
+from pipelines.sources.taxi.schema import Colour
+from proto_loc.errors import UsageError
+from proto_loc.settings import settings
+from proto_loc.warehouse import lake
+from proto_loc.warehouse.lake import Load, Loading
+
+Report = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and how much there is."""
+
+SEED = 2025
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one month of one colour."""
+
+    load: Load
+    replaced: Load | None = None
+    """The load whose place it took."""
+    skipped: str = ""
+    """Why nothing was loaded: the reason for a sentence, empty if it was loaded."""
+    ignored: tuple[str, ...] = ()
+    """Columns of the file that no trip table has."""
+
+
+def load_sample(rows: int = 300_000, *, seed: int = SEED, who: str, report: Report) -> list[Outcome]:
+    """Load the synthetic sample; months that hold real records are left alone.
+
+    Args:
+        rows: trips in all, over three months of both colours; 1 to 100 million.
+
+    Raises:
+        UsageError: ``rows`` is out of range.
+        WarehouseError: see :func:`proto_loc.warehouse.lake.loading`.
+    """
+    plan = sample.plan(rows)
+    outcomes = []
+    with lake.loading(TABLES, who=who) as loading:
+        active = _active(loading)
+        for done, (colour, month, count) in enumerate(plan):
+            report(f"sample {colour} {month}", done, len(plan))
+            there = active.get((_table(colour), month))
+            if there and there.origin != "synthetic":
+                outcomes.append(Outcome(there, skipped="real records are kept"))
+                continue
+            load_id, path = loading.reserve("taxi", _table(colour), month)
+            loaded = sample.generate(colour, month, count, path, seed=seed, load_id=load_id, loaded_at=loading.loaded_at)
+            load = _load(loading, load_id, path, colour, month, "synthetic", loaded, path.stem.rpartition("-")[0], None)
+            loading.add(load)
+            outcomes.append(Outcome(load, replaced=there))
+        report("sample", len(plan), len(plan))
+    return outcomes
+
+
+def load_files(paths: Sequence[Path], *, who: str, report: Report) -> list[Outcome]:
+    """Load files of trip records: all of them, or none if one is refused.
+
+    A file takes the place of what was loaded for its month and colour; a file that is loaded already is skipped.
+
+    Raises:
+        LocError: a file is no file of trip records, or two are of one month and colour; nothing was written.
+        WarehouseError: see :func:`proto_loc.warehouse.lake.loading`.
+    """
+    files = []
+    for done, path in enumerate(paths):
+        report(f"checking {path.name}", done, 2 * len(paths))
+        files.append(landing.inspect(path))
+    _refuse_rivals(files)
+    outcomes = []
+    with lake.loading(TABLES, who=who) as loading:
+        active = _active(loading)
+        for done, file in enumerate(files):
+            report(f"loading {file.name}", len(files) + done, 2 * len(files))
+            there = active.get((_table(file.colour), file.month))
+            if there and there.input_sha256 == file.sha256:
+                outcomes.append(Outcome(there, skipped="it is loaded already"))
+                continue
+            load_id, path = loading.reserve("taxi", _table(file.colour), file.month)
+            rows = landing.convert(file, path, load_id=load_id, loaded_at=loading.loaded_at)
+            load = _load(loading, load_id, path, file.colour, file.month, "file", rows, file.name, file.sha256)
+            loading.add(load)
+            outcomes.append(Outcome(load, replaced=there, ignored=file.extra))
+        report("loading", 2 * len(files), 2 * len(files))
+    return outcomes
+
+
+def pending() -> list[Path]:
+    """Files in ``data/landing/`` that the current ``raw`` has never loaded, by content.
+
+    A file whose load was superseded by another one is not pending: what a person loaded later stays.
+    """
+    folder = settings().landing
+    known = {load.input_sha256 for load in lake.loads(active=False)}
+    files = sorted(p for p in folder.iterdir() if not p.name.startswith(".")) if folder.exists() else []
+    return [path for path in files if not path.is_file() or _sha256(path) not in known]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _table(colour: Colour) -> str:
+    return f"{colour}_trips"
+
+
+def _active(loading: Loading) -> dict[tuple[str, str], Load]:
+    return {(load.table_name, load.partition): load for load in loading.loads() if load.source == "taxi"}
+
+
+def _load(loading: Loading, load_id: int, path: Path, colour: Colour, month: str, origin: str, rows: int, name: str,
+          sha256: str | None) -> Load:
+    return Load(load_id=load_id, source="taxi", table_name=_table(colour), partition=month, origin=origin,
+                file=str(path.relative_to(settings().lake)), rows=rows, bytes=path.stat().st_size, input=name,
+                input_sha256=sha256, loaded_at=loading.loaded_at)
+
+
+def _refuse_rivals(files: Iterable[landing.SourceFile]) -> None:
+    first: dict[tuple[Colour, str], landing.SourceFile] = {}
+    for file in files:
+        rival = first.setdefault((file.colour, file.month), file)
+        if rival is not file and rival.sha256 != file.sha256:
+            raise UsageError(
+                f"{rival.path} and {file.path} are both {file.colour} trips of {file.month}.",
+                "A month of a colour is loaded as a whole, so one would replace the other.",
+                "Name one of them, or move the other one away.")
