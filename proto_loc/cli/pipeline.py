@@ -81,11 +81,13 @@ def _close(done) -> None:
 
     for outcome in done.outcomes:
         if outcome.skipped:
-            out.print(f"{outcome.load.input}: not loaded, {outcome.skipped}.", markup=False)
+            out.print(f"{outcome.input}: not loaded, {outcome.skipped}.", markup=False)
         if outcome.ignored:
-            out.print(f"{outcome.load.input}: columns left out: {', '.join(outcome.ignored)}.", markup=False)
+            out.print(f"{outcome.input}: columns left out: {', '.join(outcome.ignored)}.", markup=False)
+        if outcome.zones:
+            out.print(f"{outcome.input}: {outcome.zones} zones, all of them as in dbt/seeds/taxi_zones.csv.", markup=False)
     by_load = done.prod.facts["outcomes"]
-    new = [outcome.load for outcome in done.outcomes if not outcome.skipped]
+    new = [outcome.load for outcome in done.outcomes if outcome.load and not outcome.skipped]
     loads = new or done.loads
     shown = table("Loaded" if new else "In prod", "file", "colour", "month", "origin", "rows", "accepted", "rejected",
                   numbers=("rows", "accepted", "rejected"))

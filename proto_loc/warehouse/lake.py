@@ -231,13 +231,13 @@ def _select(con: duckdb.DuckDBPyConnection, columns: Mapping[str, str], files: l
     there: set[str] = set()
     origin = "where false"
     if files:
-        listed = ", ".join("'" + _literal(path).replace("'", "''") + "'" for path in files)
+        listed = ", ".join("'" + pattern(path).replace("'", "''") + "'" for path in files)
         origin = f"from read_parquet([{listed}], union_by_name = true)"
         there = {name for name, *_ in con.execute(f"describe select * {origin}").fetchall()}
     names = (f'"{name}"' if name in there else f'null::{kind} as "{name}"' for name, kind in columns.items())
     return f"select {', '.join(names)} {origin}"
 
 
-def _literal(path: Path) -> str:
-    """The path as a pattern that matches itself only: DuckDB reads every file name as a glob."""
+def pattern(path: Path) -> str:
+    """The path as a glob that matches itself only: DuckDB reads every file name as one."""
     return "".join(f"[{c}]" if c in "*?[" else c for c in os.fspath(path))

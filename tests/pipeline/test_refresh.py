@@ -1,6 +1,9 @@
 """The main job: what is loaded is built, audited and published, or nothing is."""
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import duckdb
@@ -11,7 +14,7 @@ from pipelines import dbt
 from pipelines.sources.taxi import load as taxi
 from proto_loc import warehouse
 from proto_loc.errors import LocError, UsageError
-from proto_loc.settings import settings
+from proto_loc.settings import ROOT, settings
 from proto_loc.warehouse import lake, store
 
 GREEN, YELLOW, OLD = ("green_tripdata_2025-11.parquet", "yellow_tripdata_2025-02_sample.parquet",
@@ -92,6 +95,31 @@ def test_each_real_file_loads_with_every_row_accounted_for(data, tlc, name):
     assert rejected[1] == 1, "a rejected row has a reason"
     assert query("select sum(rows_loaded), sum(rows_accepted), sum(rows_rejected) from marts.mart_data_quality") == [
         (load.rows, accepted, rejected[0])]
+
+
+def test_the_four_real_files_load_by_one_command_with_every_row_accounted_for(data, tlc):
+    files = sorted(path for path in tlc.iterdir() if path.suffix in (".parquet", ".csv"))
+    assert len(files) == 4
+    done = subprocess.run([sys.executable, "-m", "proto_loc.cli", "load", *files], capture_output=True, text=True,
+                          env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert done.returncode == 0, done.stderr
+    assert "taxi_zone_lookup.parquet: 265 zones, all of them as in dbt/seeds/taxi_zones.csv." in done.stdout
+    cells = [[cell.strip() for cell in line.strip("│").split("│")] for line in done.stdout.splitlines() if "│" in line]
+    table = {row[0]: [int(n.replace(",", "")) for n in row[4:]] for row in cells if len(row) == 7}
+    assert set(table) == {GREEN, YELLOW, OLD, "total"}
+    assert all(rows == accepted + rejected for rows, accepted, rejected in table.values())
+    assert table["total"][0] == 46_912 + 5_000 + 10_000
+    reasons = sum(int(row[1].replace(",", "")) for row in cells if len(row) == 3)
+    assert reasons == table["total"][2]
+
+
+def test_a_zone_lookup_that_differs_is_refused_naming_the_zone(data, tlc, tmp_path):
+    file = tmp_path / "zones [new].csv"
+    duckdb.sql(f"select * replace (if(LocationID = 7, 'Nowhere', Zone) as Zone) from '{tlc}/taxi_zone_lookup.parquet' "
+               "union all select 266, 'Queens', 'New Zone', 'Boro Zone'").write_csv(str(file))
+    with pytest.raises(LocError, match=r"in 2 zones, first in zone 7.*Queens, Nowhere, Boro Zone.*Queens, Astoria, Boro Zone"):
+        load_files(tlc / YELLOW, file)
+    assert lake.loads() == []
 
 
 def test_the_known_quirks_of_the_real_files_are_rejected_for_what_they_are(data, tlc):

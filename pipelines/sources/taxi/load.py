@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.sources.taxi import TABLES, landing, sample
+from pipelines.sources.taxi import TABLES, landing, sample, zones
 from pipelines.sources.taxi.schema import Colour
 from proto_loc.errors import UsageError
 from proto_loc.settings import settings
@@ -20,18 +20,23 @@ SEED = 2025
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one month of one colour."""
+    """What became of one month of one colour, or of one file."""
 
-    load: Load
+    load: Load | None
+    """None for a zone lookup, which is compared and not loaded."""
+    input: str
+    """Name of the file."""
     replaced: Load | None = None
     """The load whose place it took."""
     skipped: str = ""
     """Why nothing was loaded: the reason for a sentence, empty if it was loaded."""
     ignored: tuple[str, ...] = ()
     """Columns of the file that no trip table has."""
+    zones: int = 0
+    """Zones of a lookup file, all equal to the seed's."""
 
 
-def load_sample(rows: int = 300_000, *, seed: int = SEED, who: str, report: Report) -> list[Outcome]:
+def load_sample(rows: int = sample.DEFAULT_ROWS, *, seed: int = SEED, who: str, report: Report) -> list[Outcome]:
     """Load the synthetic sample; months that hold real records are left alone.
 
     Args:
@@ -49,13 +54,13 @@ def load_sample(rows: int = 300_000, *, seed: int = SEED, who: str, report: Repo
             report(f"sample {colour} {month}", done, len(plan))
             there = active.get((_table(colour), month))
             if there and there.origin != "synthetic":
-                outcomes.append(Outcome(there, skipped="real records are kept"))
+                outcomes.append(Outcome(there, there.input, skipped="real records are kept"))
                 continue
             load_id, path = loading.reserve("taxi", _table(colour), month)
             loaded = sample.generate(colour, month, count, path, seed=seed, load_id=load_id, loaded_at=loading.loaded_at)
             load = _load(loading, load_id, path, colour, month, "synthetic", loaded, path.stem.rpartition("-")[0], None)
             loading.add(load)
-            outcomes.append(Outcome(load, replaced=there))
+            outcomes.append(Outcome(load, load.input, replaced=there))
         report("sample", len(plan), len(plan))
     return outcomes
 
@@ -63,31 +68,36 @@ def load_sample(rows: int = 300_000, *, seed: int = SEED, who: str, report: Repo
 def load_files(paths: Sequence[Path], *, who: str, report: Report) -> list[Outcome]:
     """Load files of trip records: all of them, or none if one is refused.
 
-    A file takes the place of what was loaded for its month and colour; a file that is loaded already is skipped.
+    A file takes the place of what was loaded for its month and colour; a file that is loaded already is skipped. TLC's
+    zone lookup is compared with the zones that ship.
 
     Raises:
-        LocError: a file is no file of trip records, or two are of one month and colour; nothing was written.
+        LocError: a file is no file of trip records, two are of one month and colour, or a zone lookup differs from
+            the seed; nothing was written.
         WarehouseError: see :func:`proto_loc.warehouse.lake.loading`.
     """
-    files = []
+    files, outcomes = [], []
     for done, path in enumerate(paths):
         report(f"checking {path.name}", done, 2 * len(paths))
-        files.append(landing.inspect(path))
+        if zones.is_lookup(path):
+            outcomes.append(Outcome(None, path.name, zones=zones.compare(path)))
+        else:
+            files.append(landing.inspect(path))
     _refuse_rivals(files)
-    outcomes = []
     with lake.loading(TABLES, who=who) as loading:
         active = _active(loading)
         for done, file in enumerate(files):
             report(f"loading {file.name}", len(files) + done, 2 * len(files))
             there = active.get((_table(file.colour), file.month))
             if there and there.input_sha256 == file.sha256:
-                outcomes.append(Outcome(there, skipped="it is loaded already"))
+                outcomes.append(Outcome(there, file.name, skipped="it is loaded already"))
                 continue
             load_id, path = loading.reserve("taxi", _table(file.colour), file.month)
             rows = landing.convert(file, path, load_id=load_id, loaded_at=loading.loaded_at)
             load = _load(loading, load_id, path, file.colour, file.month, "file", rows, file.name, file.sha256)
             loading.add(load)
-            outcomes.append(Outcome(load, replaced=there, ignored=file.extra))
+            active[load.table_name, load.partition] = load
+            outcomes.append(Outcome(load, file.name, replaced=there, ignored=file.extra))
         report("loading", 2 * len(files), 2 * len(files))
     return outcomes
 
@@ -100,7 +110,8 @@ def pending() -> list[Path]:
     folder = settings().landing
     known = {load.input_sha256 for load in lake.loads(active=False)}
     files = sorted(p for p in folder.iterdir() if not p.name.startswith(".")) if folder.exists() else []
-    return [path for path in files if not path.is_file() or _sha256(path) not in known]
+    return [path for path in files
+            if not path.is_file() or (_sha256(path) not in known and not zones.is_lookup(path))]
 
 
 def _sha256(path: Path) -> str:

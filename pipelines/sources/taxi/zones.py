@@ -1,0 +1,59 @@
+"""TLC's zone lookup table. The zones ship as a dbt seed, so a lookup file is compared with it instead of loaded."""
+
+from pathlib import Path
+
+import duckdb
+
+from proto_loc.errors import LocError
+from proto_loc.settings import ROOT
+from proto_loc.warehouse import lake
+
+SEED = ROOT / "dbt" / "seeds" / "taxi_zones.csv"
+COLUMNS = ["locationid", "borough", "zone", "service_zone"]
+
+# The releases of the table write what is not known as null, as N/A or as Unknown.
+_KNOWN = "nullif(nullif(trim({0}::varchar), 'N/A'), 'Unknown')"
+
+
+def is_lookup(path: Path) -> bool:
+    """Whether the file is Parquet or CSV and has the columns of the zone lookup table, and no others."""
+    if path.suffix.lower() not in (".parquet", ".csv") or not path.is_file():
+        return False
+    try:
+        with duckdb.connect() as con:
+            return [name.strip().lower() for name in _relation(con, path).columns] == COLUMNS
+    except duckdb.Error:
+        return False  # whatever it is, the check of trip files says what is wrong with it
+
+
+def compare(path: Path) -> int:
+    """The number of zones in a lookup file that is equal to the seed.
+
+    Raises:
+        LocError: it differs; the message names the first zone that does.
+    """
+    with duckdb.connect() as con:
+        ours = con.read_csv(str(SEED), header=True, all_varchar=True)
+        theirs = _relation(con, path)
+        con.execute("create temp table ours as select location_id::integer as id, "
+                    f"{', '.join(_KNOWN.format(c) + ' as ' + c for c in COLUMNS[1:])} from ours")
+        con.execute("create temp table theirs as select locationid::integer as id, "
+                    f"{', '.join(_KNOWN.format(c) + ' as ' + c for c in COLUMNS[1:])} from theirs")
+        changed = con.execute("select id, ours, theirs from ours full join theirs using (id) "
+                              "where ours is distinct from theirs order by id").fetchall()
+        if changed:
+            zone, seed, file = changed[0]
+            raise LocError(
+                f"{path} differs from {SEED.relative_to(ROOT)} in {len(changed)} zones, first in zone {zone}.",
+                f"The file has {_shown(file)}, the seed {_shown(seed)}.",
+                "If TLC changed its zones, edit the seed (with a centre for a new zone), then run `loc refresh`.")
+        return theirs.count("*").fetchone()[0]
+
+
+def _relation(con: duckdb.DuckDBPyConnection, path: Path) -> duckdb.DuckDBPyRelation:
+    name = lake.pattern(path.absolute())
+    return con.read_parquet(name) if path.suffix.lower() == ".parquet" else con.read_csv(name, header=True, all_varchar=True)
+
+
+def _shown(zone: dict | None) -> str:
+    return ", ".join(str(value) for key, value in zone.items() if key != "id") if zone else "no such zone"
