@@ -1,0 +1,102 @@
+"""The command line: one module a command group, found automatically.
+
+A module of this package that defines ``app`` (a ``typer.Typer``) adds its commands: as a group where it also
+defines ``NAME`` (shown under the heading ``PANEL``), else at the top level. Every start imports every module, so
+a command imports what is heavy (duckdb, dagster, pytest) inside its function.
+"""
+
+import importlib
+import os
+import pkgutil
+import sys
+import tomllib
+import traceback
+from typing import Annotated
+
+import typer
+
+from proto_loc.errors import LocError
+from proto_loc.settings import ROOT
+
+EPILOG = """
+[bold]Two commands to start with[/bold]
+
+./loc up      the whole platform, with data in it
+
+./loc test    the proof that it works
+
+Every command explains itself: ./loc setup --help
+"""
+
+cli = typer.Typer(
+    name="loc",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print("proto_loc", tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"])
+        raise typer.Exit
+
+
+@cli.callback()
+def _root(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a failure.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """A local analytics platform: Dagster loads, dbt shapes, DuckDB holds, Superset, Cube and Jupyter read."""
+
+
+def command():
+    """The whole command tree, as click knows it."""
+    if not cli.registered_groups:
+        for found in pkgutil.iter_modules(__path__):
+            if not found.name.startswith("_"):
+                module = importlib.import_module(f"{__name__}.{found.name}")
+                if hasattr(module, "app"):
+                    more = {"rich_help_panel": module.PANEL} if hasattr(module, "PANEL") else {}
+                    cli.add_typer(module.app, name=getattr(module, "NAME", None), **more)
+    return typer.main.get_command(cli)
+
+
+def _report(error: Exception) -> int:
+    """Say a failure in plain sentences on stderr and give its exit code."""
+    if isinstance(error, LocError):
+        lines = [f"{label}: {text}" for label in ("what", "why", "fix") if (text := getattr(error, label))]
+        print("\n".join(lines).replace("what: ", "error: ", 1), file=sys.stderr)
+        return error.exit_code
+    print(
+        f"error: {type(error).__name__}: {error}".rstrip(": "),
+        "why: This is a defect of proto_loc, not of what you did.",
+        "fix: Run it again with --debug (./loc --debug ...) and report the traceback as an issue of this repository.",
+        sep="\n",
+        file=sys.stderr,
+    )
+    return 1
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and give its exit code. No exception leaves it; ``--debug`` shows the traceback."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        command()(arguments, prog_name="loc")
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except Exception as error:
+        if "--debug" in arguments:
+            traceback.print_exc()
+        code = _report(error)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code

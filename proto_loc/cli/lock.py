@@ -1,0 +1,111 @@
+"""``loc lock``: make ``locks/`` from ``golden.toml``, or check that they agree."""
+
+import hashlib
+import re
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from proto_loc.environments import golden, uv
+from proto_loc.errors import LocError
+from proto_loc.settings import ROOT
+
+app = typer.Typer()
+
+HEADER = "# Made by ./loc lock from golden.toml; do not edit. SHA-256 of the lines below this one: "
+ENTRY = re.compile(r"^(?P<name>[a-z0-9][a-z0-9._-]*)(?:\[.*?\])?==.*\n(?:[ #].*\n)*", re.MULTILINE)
+
+
+def requirements() -> dict[str, list[str]]:
+    """What each lock must hold, by the lock's name, as requirement lines."""
+    versions = golden()
+    packages = {"uv": {"uv": versions["tools"]["uv"]}, "build": versions["build"]}
+    for name, environment in versions["environments"].items():
+        packages[name] = versions["core"] | environment["packages"]
+    return {
+        lock: [f"{name}=={wish}" if wish[0].isdigit() else f"{name}{wish}" for name, wish in wishes.items()]
+        for lock, wishes in packages.items()
+    }
+
+
+def entries(text: str) -> dict[str, str]:
+    """The text that a lock has for each package, by the package's name."""
+    found: dict[str, str] = {}
+    for match in ENTRY.finditer(text):
+        found[match["name"]] = found.get(match["name"], "") + match[0]
+    return found
+
+
+def sealed(body: str) -> str:
+    return f"{HEADER}{hashlib.sha256(body.encode()).hexdigest()}\n{body}"
+
+
+def compile_lock(name: str, wanted: list[str], known: str) -> str:
+    """The text of a lock; versions and hashes in ``known`` are kept where golden.toml still allows them.
+
+    Raises:
+        LocError: the requirements contradict each other, or the registry cannot be reached.
+    """
+    versions = golden()
+    options = ["--only-binary", ":all:"]
+    for package in versions["environments"].get(name, {}).get("sdists", []):
+        options += ["--no-binary", package]
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder, f"{name}.txt")
+        out.write_text(known)
+        uv(
+            "pip", "compile", "-", "--universal", "--generate-hashes", "--python-version", versions["tools"]["python"],
+            *options, "--emit-build-options", "--no-emit-index-url", "--no-header", "--quiet", "--output-file", out,
+            given="\n".join(wanted),
+        )  # fmt: skip
+        return sealed(out.read_text().replace("-r -", "golden.toml"))
+
+
+def differences(name: str, wanted: list[str], known: str) -> list[str]:
+    """The packages for which a lock is not what golden.toml gives; empty if it is right."""
+    if not known:
+        return ["missing"]
+    body = known.partition("\n")[2]
+    intact = known == sealed(body)
+    # Of a lock that was edited by hand only the versions are believed: the registry is asked for every hash.
+    fresh = compile_lock(name, wanted, known if intact else "\n".join(re.findall(r"^\S+==\S+", body, re.MULTILINE)))
+    if fresh == known:
+        return []
+    old, new = entries(known), entries(fresh)
+    return [key for key in sorted(old | new) if old.get(key) != new.get(key)] or ["edited by hand"]
+
+
+@app.command(rich_help_panel="Set-up", epilog="Example, after a change of a version in golden.toml: ./loc lock")
+def lock(
+    check: Annotated[bool, typer.Option("--check", help="Change nothing; fail where a lock is not right.")] = False,
+    upgrade: Annotated[bool, typer.Option("--upgrade", help="Renew what golden.toml does not pin.")] = False,
+) -> None:
+    """Make locks/*.txt from golden.toml: every package of every environment, with its hashes.
+
+    Versions that are locked already stay, so that only what golden.toml moves is moved.
+    """
+    wanted = requirements()
+    known = {name: path.read_text() if (path := ROOT / "locks" / f"{name}.txt").exists() else "" for name in wanted}
+    with ThreadPoolExecutor() as pool:
+        if check:
+            found = pool.map(lambda name: differences(name, wanted[name], known[name]), wanted)
+            if drift := {name: packages for name, packages in zip(wanted, found, strict=True) if packages}:
+                raise LocError(
+                    "The locks are not what golden.toml gives.",
+                    "; ".join(f"locks/{name}.txt: {', '.join(packages)}" for name, packages in drift.items()),
+                    "Run ./loc lock and commit its result.",
+                )
+            print(f"{len(wanted)} locks agree with golden.toml")
+            return
+        texts = list(pool.map(lambda name: compile_lock(name, wanted[name], "" if upgrade else known[name]), wanted))
+    for name, text in zip(wanted, texts, strict=True):
+        path = ROOT / "locks" / f"{name}.txt"
+        path.parent.mkdir(exist_ok=True)
+        path.with_suffix(".new").write_text(text)
+        path.with_suffix(".new").replace(path)
+        old, new = entries(known[name]), entries(text)
+        moved = [key for key in sorted(old | new) if old.get(key) != new.get(key)]
+        print(f"locks/{name}.txt: {len(new)} packages" + (f", changed: {', '.join(moved)}" if moved else ""))

@@ -1,0 +1,15 @@
+"""Fixtures of the unit tests."""
+
+import pytest
+
+from proto_loc.environments import uv
+from proto_loc.errors import LocError
+
+
+@pytest.fixture(scope="session")
+def registry() -> None:
+    """A package registry can be reached."""
+    try:
+        uv("pip", "compile", "-", "--quiet", "--no-cache", "--no-deps", given="filelock")
+    except LocError as error:
+        pytest.skip(f"no package registry can be reached: {error.why.splitlines()[-1]}")

@@ -1,0 +1,38 @@
+"""Git ignores everything that running the platform writes, and nothing that belongs to it."""
+
+import shutil
+import subprocess
+
+import pytest
+
+from proto_loc.settings import ROOT
+
+RUNTIME = (
+    "data/warehouse/dev.duckdb", ".run/secrets/token", ".venvs/platform/bin/python", ".tools/uv-1", ".env",
+    "x.duckdb", "x.duckdb.wal", "x.wal", "dbt/target/manifest.json", "dbt/logs/dbt.log", "dbt/.user.yml",
+    "cube/node_modules/a/b.js", "proto_loc/__pycache__/a.pyc", ".pytest_cache/a", ".ruff_cache/a",
+    "notebooks/.ipynb_checkpoints/a", "logs/dbt.log",
+)  # fmt: skip
+OURS = (
+    ".env.example", "pipelines/sources/taxi/load.py", "dbt/seeds/zones.csv", "locks/platform.txt", ".ci/run",
+    "docs/versions.md",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def ignored(tmp_path_factory):
+    """Asks git about one path, in a repository of its own: a release without .git has this file too."""
+    repo = tmp_path_factory.mktemp("repo")
+    subprocess.run(["git", "init", "--quiet", repo], check=True)
+    shutil.copy(ROOT / ".gitignore", repo)
+    return lambda path: subprocess.run(["git", "check-ignore", "--quiet", path], cwd=repo).returncode == 0
+
+
+@pytest.mark.parametrize("path", RUNTIME)
+def test_runtime_state_is_ignored(path, ignored):
+    assert ignored(path)
+
+
+@pytest.mark.parametrize("path", OURS)
+def test_our_files_are_not(path, ignored):
+    assert not ignored(path)

@@ -1,0 +1,92 @@
+"""The locks: they agree with golden.toml, any drift is named, and they hold nothing of one machine or registry."""
+
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from proto_loc.cli.lock import differences, entries, requirements
+from proto_loc.environments import golden
+from proto_loc.settings import ROOT
+
+TEXTS = {name: (ROOT / f"locks/{name}.txt").read_text() for name in requirements()}
+
+
+def pin(lock: str, package: str) -> str:
+    return re.match(r"[^=]*==(\S+)", entries(TEXTS[lock])[package])[1]
+
+
+@pytest.mark.parametrize("lock", TEXTS)
+def test_lock_agrees(lock, registry):
+    assert differences(lock, requirements()[lock], TEXTS[lock]) == []
+
+
+def test_changed_golden_version(registry):
+    wanted = ["pytz==2025.2" if line.startswith("pytz==") else line for line in requirements()["platform"]]
+    assert differences("platform", wanted, TEXTS["platform"]) == ["pytz"]
+
+
+def test_removed_hash(registry):
+    text = re.sub(r"(\nidna==.*\n).*\n", r"\1", TEXTS["platform"], count=1)
+    assert differences("platform", requirements()["platform"], text) == ["idna"]
+
+
+def test_forged_hash(registry):
+    forged = re.sub(r"(\nidna==.*\n.*sha256:)\w{64}", rf"\g<1>{'0' * 64}", TEXTS["platform"], count=1)
+    assert forged != TEXTS["platform"]
+    assert differences("platform", requirements()["platform"], forged) == ["idna"]
+
+
+def test_hand_edited_pin(registry):
+    assert pin("platform", "idna") != "3.10"
+    text = re.sub(r"\nidna==\S+", "\nidna==3.10", TEXTS["platform"])
+    assert differences("platform", requirements()["platform"], text) == ["idna"]
+
+
+def test_check_names_environment_and_package(tmp_path, registry):
+    """``./loc lock --check`` in a clone with two locks missing, one of them what the launcher installs from."""
+    for name in ("proto_loc", "locks"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("loc", "golden.toml", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    if (ROOT / ".tools").exists():
+        (tmp_path / ".tools").symlink_to(ROOT / ".tools")
+    python = tmp_path / ".venvs/platform/bin/python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    (tmp_path / "locks/uv.txt").unlink()
+    (tmp_path / "locks/platform.txt").unlink()
+    build = tmp_path / "locks/build.txt"
+    build.write_text(re.sub(r"    --hash.*\n", "", build.read_text(), count=1))
+    done = subprocess.run([tmp_path / "loc", "lock", "--check"], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "locks/uv.txt: missing; locks/build.txt: setuptools; locks/platform.txt: missing" in done.stderr
+    assert done.stderr.endswith("fix: Run ./loc lock and commit its result.\n")
+
+
+@pytest.mark.parametrize("lock", TEXTS)
+def test_no_addresses(lock):
+    assert not re.search(r"://|index-url|find-links|@ file", TEXTS[lock])
+
+
+@pytest.mark.parametrize("lock", TEXTS)
+def test_every_package_is_hashed(lock):
+    assert entries(TEXTS[lock])
+    assert [name for name, text in entries(TEXTS[lock]).items() if "--hash=sha256:" not in text] == []
+
+
+@pytest.mark.parametrize("lock", TEXTS)
+def test_direct_requirements_are_pinned_as_golden_says(lock):
+    for line in requirements()[lock]:
+        name, exact, version = line.partition("==")
+        if exact:
+            assert pin(lock, name) == version
+
+
+def test_core_is_the_same_everywhere():
+    for name in golden()["environments"]:
+        for package, version in golden()["core"].items():
+            assert pin(name, package) == version

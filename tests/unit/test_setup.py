@@ -1,0 +1,317 @@
+"""The launcher: what ``./loc`` does in a fresh clone, in a broken one, and in a strange environment."""
+
+import http.server
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from proto_loc.cli.lock import entries, sealed
+from proto_loc.environments import golden
+from proto_loc.settings import ROOT
+
+SMALL = (
+    "annotated-doc", "annotated-types", "click", "markdown-it-py", "mdurl", "pydantic", "pydantic-core", "pygments",
+    "rich", "shellingham", "typer", "typing-extensions", "typing-inspection",
+)  # fmt: skip
+FILES = (
+    "loc", "golden.toml", "pyproject.toml", "locks/uv.txt", "locks/build.txt", "proto_loc/__init__.py",
+    "proto_loc/errors.py", "proto_loc/settings.py", "proto_loc/environments.py", "proto_loc/cli/__init__.py",
+    "proto_loc/cli/__main__.py", "proto_loc/cli/setup.py",
+)  # fmt: skip
+TOOLS = (
+    "bash", "sh", "cat", "cksum", "dirname", "env", "flock", "git", "head", "mkdir", "mktemp", "mv", "perl", "readlink",
+    "rm", "sed", "seq", "sleep", "touch",
+)  # fmt: skip
+STRANGE = {
+    "PYTHONHOME": "/nonexistent", "VIRTUAL_ENV": "/nonexistent", "CONDA_PREFIX": "/nonexistent", "CDPATH": "/",
+    "UV_PYTHON": "3.9", "UV_SYSTEM_PYTHON": "1", "UV_NO_BINARY": "1", "UV_TARGET": "/nonexistent",
+    "UV_PROJECT": "/nonexistent", "UV_EXCLUDE_NEWER": "2001-01-01", "PIP_TARGET": "/nonexistent", "PIP_USER": "1",
+    "PIP_REQUIRE_VIRTUALENV": "1", "PIP_NO_BINARY": ":all:",
+}  # fmt: skip
+UV = f".tools/uv-{golden()['tools']['uv']}"
+PATH = os.pathsep.join(folder for folder in os.environ["PATH"].split(os.pathsep) if not Path(folder, "uv").exists())
+KEPT = ("HOME", "LANG", "TMPDIR", "UV_CACHE_DIR")
+REACH = ("INDEX", "CERT", "PROXY", "KEYRING", "TRUSTED", "FIND_LINKS")
+pytestmark = pytest.mark.usefixtures("registry")
+
+
+def environment(**more: str) -> dict[str, str]:
+    """A plain environment without uv on PATH, which still reaches the registry as this machine does."""
+    kept = [name for name in os.environ if name in KEPT or any(word in name.upper() for word in REACH)]
+    return {name: os.environ[name] for name in kept} | {"PATH": PATH} | more
+
+
+def loc(clone: Path, *arguments: str, **more) -> subprocess.CompletedProcess:
+    more.setdefault("env", environment())
+    return subprocess.run([clone / "loc", *arguments], capture_output=True, text=True, timeout=240, **more)
+
+
+def copy(folder: Path) -> Path:
+    """A clone in which ``platform`` holds only what the command line's root needs, so that set-up takes seconds."""
+    for name in FILES:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+    locked = entries((ROOT / "locks/platform.txt").read_text())
+    body = "--only-binary :all:\n" + "".join(locked[name] for name in SMALL)
+    (folder / "locks/platform.txt").write_text(sealed(body))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def fetched(tmp_path_factory, registry) -> Path:
+    """A clone that has fetched uv itself, from PyPI."""
+    clone = copy(tmp_path_factory.mktemp("first") / "a clone")
+    done = loc(clone, "--version")
+    assert (done.returncode, done.stdout.split()[0]) == (0, "proto_loc"), done.stderr
+    return clone
+
+
+@pytest.fixture
+def clone(fetched: Path, tmp_path: Path) -> Path:
+    """A fresh clone, in a path with a space, to which uv need not be fetched again."""
+    clone = copy(tmp_path / "a clone")
+    (clone / ".tools").mkdir()
+    os.link(fetched / UV, clone / UV)
+    return clone
+
+
+@pytest.fixture
+def slow_uv(clone: Path):
+    """Lets uv stop before it installs, until ``go`` exists beside it."""
+    real, go = clone / ".tools/real-uv", clone / ".tools/go"
+    (clone / UV).rename(real)
+    (clone / UV).write_text(
+        f"""#!/bin/sh
+case "$*" in *locks/platform.txt*)
+  touch "{go}.reached"
+  for i in $(seq 600); do [ -e "{go}" ] && break; sleep 0.1; done ;;
+esac
+exec "{real}" "$@"
+"""
+    )
+    (clone / UV).chmod(0o755)
+    return go
+
+
+def start(clone: Path, **more) -> subprocess.Popen:
+    more.setdefault("env", environment())
+    return subprocess.Popen([clone / "loc", "--version"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                            start_new_session=True, **more)  # fmt: skip
+
+
+def wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < deadline, f"{path} did not appear"
+        time.sleep(0.05)
+
+
+def tools_without(folder: Path, *hidden: str) -> str:
+    """A PATH with this machine's tools in it, but not the hidden ones."""
+    folder.mkdir()
+    for tool in TOOLS:
+        if tool not in hidden and (found := shutil.which(tool)):
+            (folder / tool).symlink_to(found)
+    if "python3" not in hidden:
+        (folder / "python3").symlink_to(Path(sys.base_prefix, "bin/python3.11"))
+    return str(folder)
+
+
+def test_second_start_does_no_work(fetched: Path):
+    stamp = fetched / ".venvs/platform/.stamp"
+    before = stamp.stat().st_mtime_ns
+    done = loc(fetched, "--version", env=environment(UV_OFFLINE="1"))
+    assert (done.returncode, done.stderr, stamp.stat().st_mtime_ns) == (0, "", before)
+
+
+def test_a_changed_lock_is_installed(clone: Path):
+    loc(clone, "--version")
+    lock = clone / "locks/platform.txt"
+    lock.write_text(lock.read_text() + entries((ROOT / "locks/platform.txt").read_text())["pytz"])
+    done = loc(clone, "--version")
+    assert done.returncode == 0 and "setting up" in done.stderr
+    assert list(clone.glob(".venvs/platform/lib/python3.11/site-packages/pytz"))
+
+
+def test_symlink_and_foreign_folder(fetched: Path, tmp_path: Path):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/second").symlink_to(fetched / "loc")
+    (tmp_path / "bin/first").symlink_to("second")
+    (tmp_path / "typer.py").write_text("raise SystemExit('the folder of the user was imported')")
+    done = subprocess.run(["bin/first", "--version"], cwd=tmp_path, env=environment(), capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("way", ["only venv", "old uv", "uv of the series"])
+def test_ways_to_uv(fetched: Path, tmp_path: Path, way: str):
+    """Where there is no pip, or another uv, or one of the golden series, the golden series is what is used."""
+    clone, tools = copy(tmp_path / "a clone"), Path(tools_without(tmp_path / "bin", "python3"))
+    real = Path(sys.base_prefix, "bin/python3.11")
+    if way == "only venv":
+        scripts = {"python3": f'[ "$2" != pip ] || exit 1\nexec "{real}" "$@"'}
+    else:
+        told = "0.4.1" if way == "old uv" else UV.partition("-")[2] + "+local"
+        scripts = {"uv": f'[ "$1" != --version ] || {{ echo "uv {told}"; exit; }}\nexec "{fetched / UV}" "$@"',
+                   "python3.11": f'[ "$2" != pip ] && [ "$2" != venv ] || exit 1\nexec "{real}" "$@"'}  # fmt: skip
+    for name, script in scripts.items():
+        (tools / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tools / name).chmod(0o755)
+    done = loc(clone, "--version", env=environment(PATH=str(tools)))
+    assert done.returncode == 0, done.stderr
+    assert (clone / UV).exists() == (way != "uv of the series")
+
+
+def test_moved_clone_sets_up_again(clone: Path, tmp_path: Path):
+    loc(clone, "--version")
+    moved = clone.rename(tmp_path / "moved")
+    done = loc(moved, "--version")
+    assert done.returncode == 0 and "setting up" in done.stderr
+
+
+def test_vanished_interpreter_sets_up_again(clone: Path):
+    loc(clone, "--version")
+    python = clone / ".venvs/platform/bin/python"
+    python.unlink()
+    python.symlink_to("/nonexistent/python3.11")
+    done = loc(clone, "--version")
+    assert done.returncode == 0 and "setting up" in done.stderr
+
+
+def test_killed_set_up_recovers(clone: Path, slow_uv: Path):
+    killed = start(clone)
+    wait_for(Path(f"{slow_uv}.reached"))
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.communicate()
+    assert not (clone / ".venvs/platform/.stamp").exists()
+    slow_uv.touch()
+    done = loc(clone, "--version")
+    assert done.returncode == 0, done.stderr
+
+
+def test_orphan_of_a_killed_launcher_is_waited_for(clone: Path, slow_uv: Path):
+    killed = start(clone)
+    wait_for(Path(f"{slow_uv}.reached"))
+    launcher = psutil.Process(killed.pid)
+    for process in [launcher, *launcher.children(recursive=True)]:
+        if process.name() in ("loc", "bash"):
+            process.kill()
+    second = start(clone)
+    time.sleep(1)
+    assert second.poll() is None
+    slow_uv.touch()
+    out, said = second.communicate(timeout=120)
+    killed.communicate()
+    assert second.returncode == 0 and "waiting" in said and out.startswith("proto_loc")
+
+
+@pytest.mark.parametrize("hidden", ["", "flock"])
+def test_two_starts_at_once(clone: Path, slow_uv: Path, tmp_path: Path, hidden: str):
+    env = environment(PATH=tools_without(tmp_path / "bin", hidden)) if hidden else environment()
+    first = start(clone, env=env)
+    wait_for(Path(f"{slow_uv}.reached"))
+    second = start(clone, env=env)
+    time.sleep(1)
+    slow_uv.touch()
+    _, first_said = first.communicate(timeout=120)
+    _, second_said = second.communicate(timeout=120)
+    assert (first.returncode, second.returncode) == (0, 0), first_said + second_said
+    assert "setting up" in first_said and "waiting" in second_said and "loc: setting up" not in second_said
+
+
+def test_no_python_311_is_explained(clone: Path, tmp_path: Path):
+    env = environment(PATH=tools_without(tmp_path / "bin", "python3"), UV_PYTHON_INSTALL_DIR=str(tmp_path / "no"),
+                      UV_PYTHON_INSTALL_MIRROR="http://127.0.0.1:9", UV_HTTP_RETRIES="0")  # fmt: skip
+    done = loc(clone, "--version", env=env)
+    assert done.returncode == 1
+    assert "no Python 3.11 here" in done.stderr and "from GitHub (python-build-standalone). uv said:\n" in done.stderr
+    assert "fix: Install Python 3.11, or set UV_PYTHON_INSTALL_MIRROR" in done.stderr
+
+
+@pytest.mark.parametrize("lock", ["uv", "platform", "build"])
+def test_wrong_hash_is_refused(clone: Path, tmp_path: Path, lock: str):
+    path = clone / f"locks/{lock}.txt"
+    path.write_text(re.sub(r"--hash=sha256:[0-9a-f]+", "--hash=sha256:" + "0" * 64, path.read_text()))
+    if lock == "uv":
+        (clone / UV).unlink()
+    done = loc(clone, "--version", env=environment(UV_CACHE_DIR=str(tmp_path / "cache")))
+    assert done.returncode == 1 and "hash" in done.stderr.lower() and "fix: " in done.stderr
+    assert (clone / UV).exists() == (lock != "uv")
+    assert not (clone / ".venvs/platform/.stamp").exists()
+
+
+@pytest.fixture
+def mirror():
+    """A registry that has nothing, and the paths that it was asked for."""
+    asked: list[str] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_error(404)
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/simple", asked
+        server.shutdown()
+
+
+@pytest.mark.parametrize("how", ["UV_DEFAULT_INDEX", "PIP_INDEX_URL", "pip.conf", "uv.toml"])
+def test_mirror_is_asked(clone: Path, tmp_path: Path, mirror, how: str):
+    url, asked = mirror
+    env = {name: value for name, value in environment().items() if not name.startswith(("UV_", "PIP_"))}
+    env |= {"UV_CACHE_DIR": str(tmp_path / "cache"), "XDG_CONFIG_HOME": str(tmp_path / "config")}
+    if how == "pip.conf":
+        (tmp_path / how).write_text(f"[global]\nindex-url = {url}\n")
+        env["PIP_CONFIG_FILE"] = str(tmp_path / how)
+    elif how == "uv.toml":
+        (tmp_path / "config/uv").mkdir(parents=True)
+        (tmp_path / "config/uv/uv.toml").write_text(f'[[index]]\nurl = "{url}"\ndefault = true\n')
+    else:
+        env[how] = url
+    done = loc(clone, "--version", env=env)
+    assert done.returncode == 1
+    assert any(path.startswith("/simple/") for path in asked), done.stderr
+
+
+def test_strange_environment_changes_nothing(clone: Path, tmp_path: Path):
+    (tmp_path / "typer.py").write_text("raise SystemExit('PYTHONPATH was used')")
+    (clone / UV).unlink()
+    done = loc(clone, "--version", env=environment(**STRANGE, PYTHONPATH=str(tmp_path)))
+    assert done.returncode == 0, done.stderr
+
+
+def test_read_only_clone_is_explained(fetched: Path):
+    user = {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
+    with tempfile.TemporaryDirectory() as folder:
+        clone = copy(Path(folder) / "a clone")
+        for path in (Path(folder), clone):
+            path.chmod(0o555)
+        done = loc(clone, "--version", env=environment(HOME="/nonexistent"), **user)
+        for path in (Path(folder), clone):
+            path.chmod(0o755)
+    assert done.returncode == 1 and f"Cannot write to {clone}/.venvs" in done.stderr and "fix: " in done.stderr
+
+
+def test_unknown_environment(fetched: Path):
+    assert "There is no environment 'nope'" in loc(fetched, "--sync", "nope").stderr
+    done = loc(fetched, "setup", "nope")
+    assert done.returncode == 2 and "platform, superset, notebooks" in done.stderr
+
+
+@pytest.mark.skipif(not shutil.which("shellcheck"), reason="shellcheck is not installed")
+def test_shell_scripts_are_clean():
+    done = subprocess.run(["shellcheck", ROOT / "loc", ROOT / ".ci/run"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
