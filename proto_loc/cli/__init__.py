@@ -21,11 +21,11 @@ from proto_loc.settings import ROOT
 EPILOG = """
 [bold]Two commands to start with[/bold]
 
-./loc up      the whole platform, with data in it
+./loc refresh   data: loaded, built, audited, published
 
-./loc test    the proof that it works
+./loc test      the proof that it works
 
-Every command explains itself: ./loc setup --help
+Every command explains itself: ./loc load --help
 """
 
 cli = typer.Typer(

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 NAME = "db"
+PANEL = "Data"
 app = typer.Typer(help="Look at the published databases, compare their versions, go back.", no_args_is_help=True)
 
 Database = Annotated[str, typer.Option("--database", "-d", help="raw (the catalogue of what is loaded) or prod.")]
