@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,8 +22,19 @@ PROJECT = ROOT / "dbt"
 DBT = Path(sys.executable).parent / "dbt"
 
 UNAUDITED = {"run", "seed", "snapshot", "run-operation", "retry", "clone"}
-SELECTION = {"--select", "-s", "--models", "-m", "--exclude", "--selector", "--resource-type", "--resource-types",
-             "--exclude-resource-type", "--exclude-resource-types", "--indirect-selection"}
+SELECTION = {
+    "--select",
+    "-s",
+    "--models",
+    "-m",
+    "--exclude",
+    "--selector",
+    "--resource-type",
+    "--resource-types",
+    "--exclude-resource-type",
+    "--exclude-resource-types",
+    "--indirect-selection",
+}
 
 Report = Callable[[str, int, int], None]
 """Called with what is being done, how many of the nodes are done, and how many there are."""
@@ -54,8 +66,9 @@ class Run:
         return {r["unique_id"] for r in self.results if r["status"] == "success"}
 
 
-def publish(*, who: str, arguments: Sequence[str] = (), timeout: float | None = None,
-            report: Report | None = None) -> warehouse.Version:
+def publish(
+    *, who: str, arguments: Sequence[str] = (), timeout: float | None = None, report: Report | None = None
+) -> warehouse.Version:
     """Build ``prod`` from the current ``raw``, audit it with every test, and publish it.
 
     Args:
@@ -68,21 +81,27 @@ def publish(*, who: str, arguments: Sequence[str] = (), timeout: float | None = 
         BuildFailed: a model or test failed; the message names each, its file and why.
         WarehouseError: see :func:`proto_loc.warehouse.write`.
     """
+    start = time.perf_counter()
     with _session(who, timeout) as (session, raw):
+        if report:
+            report("starting dbt", 0, 1)
         manifest = _manifest(session)
         wanted = fingerprints(manifest)
         known = session.base.facts.get("models", {}) if session.base else {}
         rebuild = [manifest["nodes"][node]["name"] for node, mark in wanted.items() if known.get(node) != mark]
+        prepared = time.perf_counter()
         run = execute(["build", *arguments], session, report, LOC_REBUILD=",".join(rebuild))
-        if any(argument.split("=")[0] in SELECTION for argument in arguments):
+        partial = any(argument.split("=")[0] in SELECTION for argument in arguments)
+        if partial:
             run.results += execute(["test"], session, report).results
         session.checks = run.checks
         session.facts = {
             "raw_version": raw.id,
             "load_ids": raw.facts.get("load_ids", []),
-            "project": project_hash(),
+            "project": None if partial else project_hash(),
             "models": {node: mark if node in run.built else known.get(node) for node, mark in wanted.items()},
             "outcomes": _outcomes(session),
+            "seconds": {"prepare": prepared - start, "build and audit": time.perf_counter() - prepared},
         }
         (session.folder / "dbt").mkdir()
         shutil.copy(target_path("prod") / "manifest.json", session.folder / "dbt")
@@ -94,8 +113,11 @@ def is_current() -> bool:
     if warehouse.store.current_id("prod") is None or warehouse.store.current_id("raw") is None:
         return False
     prod, raw = warehouse.current("prod"), warehouse.current("raw")
-    return bool(prod.tables) and prod.facts.get("load_ids") == raw.facts.get("load_ids") \
+    return (
+        bool(prod.tables)
+        and prod.facts.get("load_ids") == raw.facts.get("load_ids")
         and prod.facts.get("project") == project_hash()
+    )
 
 
 def passthrough(arguments: Sequence[str]) -> int:
@@ -114,8 +136,11 @@ def passthrough(arguments: Sequence[str]) -> int:
         warehouse.ensure("prod")
         return subprocess.run([DBT, *arguments], cwd=PROJECT, env=_environment("dev")).returncode
     if command in UNAUDITED:
-        raise UsageError(f"`dbt {command}` does not write to prod.", "It runs no tests, and only tested data is published.",
-                         "Run `loc dbt -- build --target prod`, or use the target dev.")
+        raise UsageError(
+            f"`dbt {command}` does not write to prod.",
+            "It runs no tests, and only tested data is published.",
+            "Run `loc dbt -- build --target prod`, or use the target dev.",
+        )
     if command == "build":
         rest = _without_target([a for i, a in enumerate(arguments) if i != list(arguments).index("build")])
         publish(who="loc dbt -- build", arguments=rest)
@@ -209,19 +234,33 @@ def _manifest(session: warehouse.Session) -> dict:
     now = project_hash()
     if not path.exists() or not stamp.exists() or stamp.read_text() != now:
         stamp.unlink(missing_ok=True)
-        done = session.run([DBT, "--quiet", "--no-use-colors", "parse", "--target", "prod"], cwd=session.folder,
-                           env=_environment("prod"), capture_output=True, text=True)
+        done = session.run(
+            [DBT, "--quiet", "--no-use-colors", "parse", "--target", "prod"],
+            cwd=session.folder,
+            env=_environment("prod"),
+            capture_output=True,
+            text=True,
+        )
         if done.returncode != 0:
-            raise BuildFailed("The dbt project does not parse.", (done.stdout + done.stderr).strip(),
-                              "Mend that file, then run it again; prod is as it was.")
+            raise BuildFailed(
+                "The dbt project does not parse.",
+                (done.stdout + done.stderr).strip(),
+                "Mend that file, then run it again; prod is as it was.",
+            )
         stamp.write_text(now)
     return json.loads(path.read_text())
 
 
 def _environment(target: str, **extra: str) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if name not in ("LOC_SESSION", "LOC_REBUILD")}
-    own = {"LOC_DATA": str(settings().data), "DBT_PROJECT_DIR": str(PROJECT), "DBT_PROFILES_DIR": str(PROJECT),
-           "DBT_TARGET_PATH": str(target_path(target)), "DBT_LOG_PATH": str(settings().run / "dbt" / "logs"), **extra}
+    own = {
+        "LOC_DATA": str(settings().data),
+        "DBT_PROJECT_DIR": str(PROJECT),
+        "DBT_PROFILES_DIR": str(PROJECT),
+        "DBT_TARGET_PATH": str(target_path(target)),
+        "DBT_LOG_PATH": str(settings().run / "dbt" / "logs"),
+        **extra,
+    }
     if target == "prod":
         return inherited | own | {"LOC_SESSION": "1"}
     published = warehouse.current("prod").folder / "dbt"
@@ -253,7 +292,9 @@ def _without_target(arguments: Sequence[str]) -> list[str]:
 def _watch(command, session, report, options) -> tuple[int, list[str]]:
     """Run dbt with its JSON log and report each node as it ends; returns the exit code and the errors logged."""
     errors, done, total = [], 0, 1
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, pass_fds=(session.lock_fd,), **options) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, pass_fds=(session.lock_fd,), **options
+    ) as process:
         for line in process.stdout:
             try:
                 event = json.loads(line)
@@ -268,7 +309,8 @@ def _watch(command, session, report, options) -> tuple[int, list[str]]:
                 total = max(total, data.get("total", 1))
             elif name == "NodeFinished":
                 done += 1
-                report(info.get("node_name", ""), done, max(total, done))
+                report(info.get("node_name", ""), done, max(total, done + 1))
+    report("dbt has ended", total, total)
     return process.returncode, errors
 
 
@@ -280,9 +322,14 @@ def _failure(run: Run, lines: list[str]) -> BuildFailed:
     nodes = manifest["nodes"] | manifest["unit_tests"]
     what = [
         f"  {nodes[result['unique_id']]['name']} ({PROJECT.name}/{nodes[result['unique_id']]['original_file_path']}): "
-        f"{(result['message'] or result['status']).strip()}" for result in failed]
-    return BuildFailed(f"{len(failed)} of {len(run.results)} dbt nodes failed:", "\n" + "\n".join(what) + "\n",
-                       "Nothing was published, prod is as it was. Mend the model or the data, then run it again.")
+        f"{(result['message'] or result['status']).strip()}"
+        for result in failed
+    ]
+    return BuildFailed(
+        f"{len(failed)} of {len(run.results)} dbt nodes failed:",
+        "\n" + "\n".join(what) + "\n",
+        "Nothing was published, prod is as it was. Mend the model or the data, then run it again.",
+    )
 
 
 def _outcomes(session: warehouse.Session) -> dict[str, dict[str, int]]:

@@ -1,9 +1,8 @@
 """The main job: load what is new, build, audit, publish. Called by `loc` and by Dagster alike."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from pipelines import dbt
 from pipelines.sources.taxi import load as taxi
@@ -29,15 +28,15 @@ class Refreshed:
     """Wall time by step."""
 
 
-def load_and_refresh(loading: Callable[[taxi.Report], list[taxi.Outcome]] | None, *, who: str, report: Report,
-                     force: bool = False, arguments: Sequence[str] = ()) -> Refreshed:
+def load_and_refresh(
+    loading: Callable[[taxi.Report], list[taxi.Outcome]] | None, *, who: str, report: Report, force: bool = False
+) -> Refreshed:
     """Load, then bring ``prod`` up to date.
 
     Args:
         loading: loads, and says what; None to load what is new in ``data/landing/``, and the sample if there is
             nothing at all.
         force: build even if nothing has changed.
-        arguments: further arguments of ``dbt build``.
 
     Raises:
         LocError: a file was refused, a model or test failed, the disk is full, ...: what was published stays served.
@@ -49,13 +48,14 @@ def load_and_refresh(loading: Callable[[taxi.Report], list[taxi.Outcome]] | None
     start = time.perf_counter()
     built = force or not dbt.is_current()
     if built:
-        dbt.publish(who=who, report=lambda *state: report("build", *state), arguments=arguments)
-        seconds["build, audit, publish"] = time.perf_counter() - start
+        version = dbt.publish(who=who, report=lambda *state: report("build", *state))
+        seconds |= version.facts["seconds"]
+        seconds["publish"] = time.perf_counter() - start - sum(version.facts["seconds"].values())
     return Refreshed(warehouse.current("prod"), built, outcomes, lake.loads(), seconds)
 
 
 def _load_new(who: str, report: taxi.Report) -> list[taxi.Outcome]:
-    files: list[Path] = taxi.pending()
+    files = taxi.pending()
     if files:
         return taxi.load_files(files, who=who, report=report)
     return [] if lake.loads() else taxi.load_sample(who=who, report=report)

@@ -38,35 +38,67 @@ LOCKED = {
 }
 """What every locked reader has in common; ``config`` adds the bounds."""
 
-TABLE_FUNCTIONS = frozenset({
-    "generate_series", "range", "unnest", "json_each", "json_tree",
-    "duckdb_columns", "duckdb_constraints", "duckdb_databases", "duckdb_functions", "duckdb_indexes", "duckdb_keywords",
-    "duckdb_schemas", "duckdb_sequences", "duckdb_tables", "duckdb_types", "duckdb_views",
-    "icu_calendar_names", "pg_timezone_names", "pragma_table_info", "pragma_version",
-})
+TABLE_FUNCTIONS = frozenset(
+    {
+        "generate_series",
+        "range",
+        "unnest",
+        "json_each",
+        "json_tree",
+        "duckdb_columns",
+        "duckdb_constraints",
+        "duckdb_databases",
+        "duckdb_functions",
+        "duckdb_indexes",
+        "duckdb_keywords",
+        "duckdb_schemas",
+        "duckdb_sequences",
+        "duckdb_tables",
+        "duckdb_types",
+        "duckdb_views",
+        "icu_calendar_names",
+        "pg_timezone_names",
+        "pragma_table_info",
+        "pragma_version",
+    }
+)
 """The table functions that a checked statement may call: those that make rows or describe the catalogue."""
 
-REFUSED_FUNCTIONS = frozenset({
-    "currval", "getenv", "getvariable", "nextval", "pg_sleep", "setseed", "sleep_ms", "which_secret", "write_log",
-    "reservoir_quantile",  # an internal error with odd arguments, after which the whole database object is invalid
-    "make_type",
-})
+REFUSED_FUNCTIONS = frozenset(
+    {
+        "currval",
+        "getenv",
+        "getvariable",
+        "nextval",
+        "pg_sleep",
+        "setseed",
+        "sleep_ms",
+        "which_secret",
+        "write_log",
+        "reservoir_quantile",  # an internal error with odd arguments, after which the whole database object is invalid
+        "make_type",
+    }
+)
 # json_*: these recurse over the text that they are given, and nested text overflows the stack and kills the process.
 _REFUSED_PATTERN = re.compile(
     r"(from_json|json_transform|json_structure|json_group_structure|json_merge_patch|json_contains"
-    r"|json_(de)?serialize|json_execute|variant_|read_|write_|scan_)")
+    r"|json_(de)?serialize|json_execute|variant_|read_|write_|scan_)"
+)
 
 # Names that DuckDB would take for a file or an address if no such table exists.
 _FILE = re.compile(
     r"[/\\*?]|^~|\.(csv|tsv|txt|json|jsonl|ndjson|geojson|parquet|arrows?|feather|ipc|avro|orc|xlsx?|shp|gpkg"
-    r"|db|ddb|duckdb|sqlite3?)(\.(gz|zst|bz2|xz|br|lz4))?$", re.IGNORECASE)
+    r"|db|ddb|duckdb|sqlite3?)(\.(gz|zst|bz2|xz|br|lz4))?$",
+    re.IGNORECASE,
+)
 
 # EXPLAIN cannot be serialised, what it explains can. The prefix is recognised only where it lexes in one way: ASCII
 # white space, and comments without another comment inside (DuckDB nests block comments).
 _GAP = r"(?:[ \t\r\n\f\v]|--[^\r\n]*[\r\n]|/\*(?:(?!/\*|\*/).)*\*/)"
 _EXPLAIN = re.compile(
     rf"{_GAP}*+explain(?:{_GAP}++analyze\b|{_GAP}*+\([ \t\r\n]*(?:analyze|format)\b[\w \t\r\n,]*\))?(?={_GAP}|\()",
-    re.IGNORECASE | re.DOTALL | re.ASCII)
+    re.IGNORECASE | re.DOTALL | re.ASCII,
+)
 
 MAX_LENGTH = 100_000  # characters
 MAX_DEPTH = 600  # levels of the parse tree; about 290 operators in a row, or nested function calls
@@ -102,8 +134,9 @@ def config(memory: str | None = None, threads: int | None = None) -> dict[str, s
     return {"memory_limit": memory or current.query_memory, "threads": str(threads or current.query_threads), **LOCKED}
 
 
-def connect(path: str | os.PathLike, *, memory: str | None = None, threads: int | None = None
-            ) -> duckdb.DuckDBPyConnection:
+def connect(
+    path: str | os.PathLike, *, memory: str | None = None, threads: int | None = None
+) -> duckdb.DuckDBPyConnection:
     """Open a database file read-only and locked.
 
     Symbolic links are resolved first, so that the connection stays with one published version and a later call sees
@@ -120,12 +153,17 @@ def connect(path: str | os.PathLike, *, memory: str | None = None, threads: int 
             # DuckDB applies options in the order of a hash table, and refuses temp_directory after external access.
             return duckdb.connect(str(file), read_only=True, config=dict(reversed(options.items())))
     except duckdb.ConnectionException as error:
-        raise LocError(f"{file} is open in this process with another configuration.", _sentence(error),
-                       "Open it everywhere with the same memory and threads.") from error
+        raise LocError(
+            f"{file} is open in this process with another configuration.",
+            _sentence(error),
+            "Open it everywhere with the same memory and threads.",
+        ) from error
     except duckdb.Error as error:
-        raise LocError(f"{file} cannot be opened for reading.", _sentence(error),
-                       "Check that the path is that of a published database, and the settings LOC_QUERY_*."
-                       ) from error
+        raise LocError(
+            f"{file} cannot be opened for reading.",
+            _sentence(error),
+            "Check that the path is that of a published database, and the settings LOC_QUERY_*.",
+        ) from error
 
 
 @lru_cache(maxsize=256)
@@ -154,12 +192,19 @@ def check(sql: str) -> None:
     if kinds == ["EXPLAIN"]:
         prefix = _EXPLAIN.match(sql)
         if not prefix:
-            raise Refused("This form of EXPLAIN is not allowed.", "What it explains cannot be told reliably.",
-                          "Write EXPLAIN or EXPLAIN ANALYZE, then the SELECT.")
-        body = sql[prefix.end():]
+            raise Refused(
+                "This form of EXPLAIN is not allowed.",
+                "What it explains cannot be told reliably.",
+                "Write EXPLAIN or EXPLAIN ANALYZE, then the SELECT.",
+            )
+        body = sql[prefix.end() :]
     try:
-        text = _parse(lambda con: con.execute("SELECT json_serialize_sql(?::VARCHAR, skip_null := true, "
-                                              "skip_empty := true, skip_default := true)", [body]).fetchone()[0])
+        text = _parse(
+            lambda con: con.execute(
+                "SELECT json_serialize_sql(?::VARCHAR, skip_null := true, skip_empty := true, skip_default := true)",
+                [body],
+            ).fetchone()[0]
+        )
         tree = json.loads(text)
     except RecursionError:
         raise _too_deep() from None
@@ -172,8 +217,14 @@ def check(sql: str) -> None:
     _inspect(tree["statements"][0], inlined=len(_INLINED.findall(body)))
 
 
-def run(con: duckdb.DuckDBPyConnection, sql: str, params: list | dict | None = None, *, timeout: float = 30.0,
-        limit: int = 10_000) -> Result:
+def run(
+    con: duckdb.DuckDBPyConnection,
+    sql: str,
+    params: list | dict | None = None,
+    *,
+    timeout: float = 30.0,
+    limit: int = 10_000,
+) -> Result:
     """Check a statement, run it and fetch its rows, all within ``timeout`` seconds.
 
     The rows are fetched here because DuckDB computes most of them while they are fetched, and counts fetched rows
@@ -200,14 +251,23 @@ def run(con: duckdb.DuckDBPyConnection, sql: str, params: list | dict | None = N
         return Result(tuple(column[0] for column in cursor.description), rows[:limit], len(rows) > limit)
     except duckdb.Error as error:
         if expired.is_set():
-            raise LocError("The query was stopped.", f"It ran longer than {timeout:g} seconds.",
-                           "Narrow it with WHERE, aggregate more, or check for a join without a condition.") from error
+            raise LocError(
+                "The query was stopped.",
+                f"It ran longer than {timeout:g} seconds.",
+                "Narrow it with WHERE, aggregate more, or check for a join without a condition.",
+            ) from error
         if isinstance(error, duckdb.OutOfMemoryException):
-            raise LocError("The query ran out of memory.", _sentence(error).split("\n")[0],
-                           "Read fewer columns or rows, aggregate more, or raise LOC_QUERY_MEMORY.") from error
+            raise LocError(
+                "The query ran out of memory.",
+                _sentence(error).split("\n")[0],
+                "Read fewer columns or rows, aggregate more, or raise LOC_QUERY_MEMORY.",
+            ) from error
         if isinstance(error, (duckdb.InternalException, duckdb.FatalException)):
-            raise LocError("DuckDB failed on this query.", _sentence(error).split("\n")[0],
-                           "Write the query differently, and open a new connection.") from error
+            raise LocError(
+                "DuckDB failed on this query.",
+                _sentence(error).split("\n")[0],
+                "Write the query differently, and open a new connection.",
+            ) from error
         raise LocError("The query failed.", _sentence(error), "Correct it and try again.") from error
     finally:
         timer.cancel()
@@ -224,8 +284,14 @@ def _parse(work):
     with _parser_lock:
         if _parser is None:
             # Locked as well: to parse IMPORT DATABASE is to open its files.
-            _parser = duckdb.connect(config={"enable_external_access": "false", "python_enable_replacements": "false",
-                                             "memory_limit": "256MB", "threads": "1"})
+            _parser = duckdb.connect(
+                config={
+                    "enable_external_access": "false",
+                    "python_enable_replacements": "false",
+                    "memory_limit": "256MB",
+                    "threads": "1",
+                }
+            )
         return work(_parser)
 
 
@@ -244,47 +310,73 @@ def _inspect(statement: dict, inlined: int) -> None:
         if kind == "TABLE_FUNCTION":
             name = (node.get("function") or {}).get("function_name", "")
             if name.lower() not in TABLE_FUNCTIONS:
-                raise Refused(f"The table function {name} is not allowed here.", "It can reach beyond the database.",
-                              "Read tables and views; SHOW ALL TABLES lists them.")
+                raise Refused(
+                    f"The table function {name} is not allowed here.",
+                    "It can reach beyond the database.",
+                    "Read tables and views; SHOW ALL TABLES lists them.",
+                )
         if "function_name" in node:
             name = node["function_name"].lower()
             if name in REFUSED_FUNCTIONS or _REFUSED_PATTERN.match(name):
-                raise Refused(f"The function {name} is not allowed here.", "It has effects, or can end the process.",
-                              "For JSON use json_extract or ->>; otherwise leave it out.")
+                raise Refused(
+                    f"The function {name} is not allowed here.",
+                    "It has effects, or can end the process.",
+                    "For JSON use json_extract or ->>; otherwise leave it out.",
+                )
         if kind in ("BASE_TABLE", "SHOW_REF"):
             parts = (node.get("catalog_name"), node.get("schema_name"), node.get("table_name"))
             name = ".".join(part for part in parts if part)
             if _FILE.search(name.strip('"')):
-                raise Refused(f"{name} is no table.", "It names a file or an address, which a reader cannot open.",
-                              "Read tables and views; SHOW ALL TABLES lists them.")
+                raise Refused(
+                    f"{name} is no table.",
+                    "It names a file or an address, which a reader cannot open.",
+                    "Read tables and views; SHOW ALL TABLES lists them.",
+                )
         if node.get("id") == "VARIANT":
-            raise Refused("The type VARIANT is not allowed here.", "Nested JSON cast to it can end the process.",
-                          "Use JSON.")
+            raise Refused(
+                "The type VARIANT is not allowed here.", "Nested JSON cast to it can end the process.", "Use JSON."
+            )
         offset = node.get("offset_expr")
         if offset is not None:
             value = (offset.get("value") or {}).get("value")
             if not isinstance(value, int) or abs(value) >= _INT32:
-                raise Refused("The offset of lead or lag must be a small number.", "Others can end the process.",
-                              "Write it as a literal.")
+                raise Refused(
+                    "The offset of lead or lag must be a small number.",
+                    "Others can end the process.",
+                    "Write it as a literal.",
+                )
         joins += kind == "JOIN"
         nested += node.get("class") in ("LAMBDA", "SUBQUERY")
         if joins > MAX_JOINS or inlined > MAX_INLINED or nested > MAX_NESTED:
-            raise Refused("The query is too large to plan.", f"It has over {MAX_JOINS} joins, {MAX_NESTED} subqueries "
-                          f"or lambdas in one another, or {MAX_INLINED} CTEs that are NOT MATERIALIZED.", "Split it.")
+            raise Refused(
+                "The query is too large to plan.",
+                f"It has over {MAX_JOINS} joins, {MAX_NESTED} subqueries "
+                f"or lambdas in one another, or {MAX_INLINED} CTEs that are NOT MATERIALIZED.",
+                "Split it.",
+            )
         stack.extend((child, depth + 1, nested) for child in node.values() if isinstance(child, (dict, list)))
 
 
 def _not_a_select(sql: str, kinds: list[str], explained: bool) -> Refused:
     if kinds == ["CREATE", "SELECT"] and re.search(r"\bpivot\b", sql, re.IGNORECASE):
-        return Refused("PIVOT needs its values named.", "Without them it takes two statements, one of them a CREATE.",
-                       "Write PIVOT ... ON column IN (value, ...).")
+        return Refused(
+            "PIVOT needs its values named.",
+            "Without them it takes two statements, one of them a CREATE.",
+            "Write PIVOT ... ON column IN (value, ...).",
+        )
     if len(kinds) > 1:
-        return Refused("Only one statement is allowed.", f"There are {len(kinds)}: {', '.join(kinds[:5])}.",
-                       "Send a single SELECT.")
+        return Refused(
+            "Only one statement is allowed.",
+            f"There are {len(kinds)}: {', '.join(kinds[:5])}.",
+            "Send a single SELECT.",
+        )
     # DuckDB rewrites a PRAGMA to a SELECT before it tells the kind.
     kind = "EXPLAIN of this" if explained else {"SELECT": "PRAGMA"}.get(kinds[0], kinds[0].replace("_", " "))
-    return Refused(f"{kind} is not allowed here.", "Only reading is.",
-                   "Write a SELECT, SHOW, DESCRIBE or SUMMARIZE, or EXPLAIN of one.")
+    return Refused(
+        f"{kind} is not allowed here.",
+        "Only reading is.",
+        "Write a SELECT, SHOW, DESCRIBE or SUMMARIZE, or EXPLAIN of one.",
+    )
 
 
 def _too_deep() -> Refused:

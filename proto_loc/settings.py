@@ -49,8 +49,11 @@ def _number(name: str, default: float, kind: type, minimum: float):
         value = None
     if value is None or not minimum <= value < float("inf"):
         article = "a whole number" if kind is int else "a number"
-        raise UsageError(f"{name}={text!r} is not usable.", f"It must be {article} of at least {minimum:g}.",
-                         f"Set it so, or unset it for the default, {default:g}.")
+        raise UsageError(
+            f"{name}={text!r} is not usable.",
+            f"It must be {article} of at least {minimum:g}.",
+            f"Set it so, or unset it for the default, {default:g}.",
+        )
     return value
 
 
@@ -62,8 +65,11 @@ def settings() -> Settings:
     """
     data = Path(os.environ.get("LOC_DATA") or ROOT / "data").absolute()
     if "?" in str(data):
-        raise UsageError(f"Data cannot be kept in {data}.", "DuckDB takes what follows a question mark for parameters.",
-                         "Set LOC_DATA to a folder without one in its path, or rename the folder.")
+        raise UsageError(
+            f"Data cannot be kept in {data}.",
+            "DuckDB takes what follows a question mark for parameters.",
+            "Set LOC_DATA to a folder without one in its path, or rename the folder.",
+        )
     return Settings(
         data=data,
         run=Path(os.environ.get("LOC_RUN") or ROOT / ".run").absolute(),

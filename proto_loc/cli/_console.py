@@ -37,8 +37,14 @@ def progress() -> Iterator[Callable[[str, str, int, int], None]]:
     if not err.is_terminal:
         yield _plain
         return
-    columns = (SpinnerColumn(), TextColumn("{task.fields[step]:<6}"), BarColumn(), MofNCompleteColumn(),
-               TimeElapsedColumn(), TextColumn("{task.description}"))
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.fields[step]:<6}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+    )
     with Progress(*columns, console=err, transient=True) as bars:
         tasks = {}
 

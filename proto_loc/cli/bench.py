@@ -6,19 +6,31 @@ from typing import Annotated
 import typer
 
 NAME = "bench"
-app = typer.Typer(help="Measure the platform against floors taken in the same run; your data is not touched.",
-                  no_args_is_help=True)
+app = typer.Typer(
+    help="Measure the platform against floors taken in the same run; your data is not touched.", no_args_is_help=True
+)
 
-Keep = Annotated[Path | None, typer.Option(metavar="DIR", help="Work in this empty folder and keep it; default a temporary "
-                                                               "one in TMPDIR or .run, removed at the end.")]
+Keep = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR", help="Work in new folders in this one and keep them; default temporary ones in TMPDIR or .run."
+    ),
+]
 
 
 @app.command()
 def pipeline(
-    rows: Annotated[list[int] | None, typer.Option(help="Trips in the sample; repeat it for several sizes. Default "
-                                                        "1000000 and 10000000.", min=1, max=100_000_000)] = None,
-    repeat: Annotated[int | None, typer.Option(help="Builds to take the median of; default 3, and 1 beyond 10 million "
-                                                    "rows.", min=1)] = None,
+    rows: Annotated[
+        list[int] | None,
+        typer.Option(
+            help="Trips in the sample; repeat it for several sizes. Default 1000000 and 10000000.",
+            min=1,
+            max=100_000_000,
+        ),
+    ] = None,
+    repeat: Annotated[
+        int | None, typer.Option(help="Builds to take the median of; default 3, and 1 beyond 10 million rows.", min=1)
+    ] = None,
     keep: Keep = None,
 ) -> None:
     """Load, build, audit and publish samples; and compare dbt with its own SQL run bare.
@@ -32,8 +44,15 @@ def pipeline(
     for count in rows or [1_000_000, 10_000_000]:
         with scratch(keep and keep / f"pipeline-{count}") as folder:
             done = pipeline.measure(count, folder, repeat=repeat, report=err.print)
-        shown = table(f"Pipeline, {count:,} rows", "step", "what is measured", "seconds", "rows a second",
-                      "peak memory", numbers=("seconds", "rows a second", "peak memory"))
+        shown = table(
+            f"Pipeline, {count:,} rows",
+            "step",
+            "what is measured",
+            "seconds",
+            "rows a second",
+            "peak memory",
+            numbers=("seconds", "rows a second", "peak memory"),
+        )
         for step, what, runs in (
             ("load", "make the sample, write the lake's files, publish raw", [done.load]),
             ("publish", f"build prod with dbt, audit ({sum(done.checks.values())} checks), publish", [done.publish]),
@@ -41,20 +60,28 @@ def pipeline(
             ("floor", "the same SQL in one bare DuckDB process", done.floor),
         ):
             seconds = _median([run.seconds for run in runs])
-            shown.add_row(step, what, _seconds([run.seconds for run in runs]), f"{count / seconds:,.0f}",
-                          size(max(run.peak for run in runs)))
+            shown.add_row(
+                step,
+                what,
+                _seconds([run.seconds for run in runs]),
+                f"{count / seconds:,.0f}",
+                size(max(run.peak for run in runs)),
+            )
         out.print(shown)
         target = f" (target at 10 million rows: at most {pipeline.TARGET})" if count == pipeline.LARGE else ""
-        out.print(f"dbt over its bare SQL: {done.ratio:.2f}{target}. On disk: lake {size(done.lake_bytes)}, "
-                  f"prod {size(done.prod_bytes)}.\n")
+        out.print(
+            f"dbt over its bare SQL: {done.ratio:.2f}{target}. On disk: lake {size(done.lake_bytes)}, "
+            f"prod {size(done.prod_bytes)}.\n"
+        )
 
 
 @app.command()
 def warehouse(
     size_mb: Annotated[int, typer.Option(help="Size of the file to publish, in MB.", min=1)] = 2000,
     repeat: Annotated[int, typer.Option(help="Publishes, and copies, to take the median of.", min=1)] = 5,
-    seconds: Annotated[float, typer.Option(help="How long writers and readers run; more than 5 lets reads meet pruning.",
-                                           min=1)] = 60,
+    seconds: Annotated[
+        float, typer.Option(help="How long writers and readers run; more than 5 lets reads meet pruning.", min=1)
+    ] = 60,
     writers: Annotated[int, typer.Option(help="Processes that publish.", min=1)] = 2,
     readers: Annotated[int, typer.Option(help="Processes that read.", min=1)] = 20,
     keep: Keep = None,
@@ -74,26 +101,48 @@ def warehouse(
     with scratch(keep and keep / "publish") as folder:
         cost = bench.publish(size_mb, folder, repeat=repeat)
     shown = table(f"Publish, {size(cost.bytes)}", "step", "what is measured", "seconds", numbers=("seconds",))
-    shown.add_row("publish", "a session that changes one row: lock, copy, checkpoint, fsync, swap, prune",
-                  _seconds(cost.publish))
+    shown.add_row(
+        "publish", "a session that changes one row: lock, copy, checkpoint, fsync, swap, prune", _seconds(cost.publish)
+    )
     shown.add_row("floor", "a plain copy of the same file, with fsync of file and folder", _seconds(cost.floor))
     out.print(shown)
     out.print(f"A publish over a plain copy: {cost.ratio:.2f} (target at 2 GB: at most {bench.TARGET}).\n")
     err.print(f"{writers} writers and {readers} readers for {seconds:g} s")
     with scratch(keep and keep / "crowd") as folder:
         crowd = bench.crowd(seconds, folder, writers=writers, readers=readers)
-    shown = table(f"{writers} writers, {readers} readers, {seconds:g} s", "figure", "value", "target", "what it is",
-                  numbers=("value", "target"))
+    shown = table(
+        f"{writers} writers, {readers} readers, {seconds:g} s",
+        "figure",
+        "value",
+        "target",
+        "what it is",
+        numbers=("value", "target"),
+    )
     for figure, value, target, what in (
         ("errors", f"{sum(crowd.errors.values())}", "0", "reads or writers that failed"),
         ("torn", f"{crowd.torn}", "0", "reads of a state that is not whole"),
         ("back", f"{crowd.back}", "0", "reads older than the same reader's read before"),
         ("lost", f"{crowd.lost}", "0", "acknowledged batches that are not there at the end"),
         ("opens", f"{crowd.opens:.1f} /s", "", "open, check all, close; all readers together"),
-        ("publishes", f"{crowd.publishes:.2f} /s", "", f"all writers together; {crowd.published} in all, "
-                                                       f"{crowd.pruned} versions pruned meanwhile"),
-        *([(f"staleness {name}", f"{crowd.stale(share):.3f} s", "", "from acknowledged to read, by version and reader")
-           for name, share in (("p50", 0.5), ("p95", 0.95), ("max", 1))] if crowd.staleness else []),
+        (
+            "publishes",
+            f"{crowd.publishes:.2f} /s",
+            "",
+            f"all writers together; {crowd.published} in all, {crowd.pruned} versions pruned meanwhile",
+        ),
+        *(
+            [
+                (
+                    f"staleness {name}",
+                    f"{crowd.stale(share):.3f} s",
+                    "",
+                    "from acknowledged to read, by version and reader",
+                )
+                for name, share in (("p50", 0.5), ("p95", 0.95), ("max", 1))
+            ]
+            if crowd.staleness
+            else []
+        ),
     ):
         shown.add_row(figure, value, target, what)
     out.print(shown)

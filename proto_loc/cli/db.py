@@ -18,23 +18,42 @@ Id = Annotated[int, typer.Argument(help="Id of a version, as in `loc db history`
 @app.command("list")
 def list_() -> None:
     """List the databases: what is current, since when, how large."""
+    from rich.filesize import decimal
+
     from proto_loc import warehouse
     from proto_loc.cli._console import out, table
     from proto_loc.settings import settings
-    from proto_loc.warehouse.errors import size
 
-    shown = table("", "database", "version", "published", "by", "tables", "rows", "size", "kept",
-                  numbers=("version", "tables", "rows", "size", "kept"))
+    shown = table(
+        "",
+        "database",
+        "version",
+        "published",
+        "by",
+        "tables",
+        "rows",
+        "size",
+        "kept",
+        numbers=("version", "tables", "rows", "size", "kept"),
+    )
     for database in warehouse.DATABASES:
         if warehouse.store.current_id(database) is None:
             shown.add_row(database, "-", "no data yet: run loc refresh", *["-"] * 4, "0")
             continue
         version = warehouse.current(database)
-        shown.add_row(database, str(version.id), version.published_at[:19], version.who, str(len(version.tables)),
-                      f"{sum(version.tables.values()):,}", size(version.bytes), str(len(warehouse.history(database))))
+        shown.add_row(
+            database,
+            str(version.id),
+            version.published_at[:19],
+            version.who,
+            str(len(version.tables)),
+            f"{sum(version.tables.values()):,}",
+            decimal(version.bytes),
+            str(len(warehouse.history(database))),
+        )
     dev = settings().warehouse / "dev.duckdb"
     if dev.exists():
-        shown.add_row("dev", "-", "your own file, never published", "", "", "", size(dev.stat().st_size), "")
+        shown.add_row("dev", "-", "your own file, never published", "", "", "", decimal(dev.stat().st_size), "")
     out.print(shown)
 
 
@@ -53,18 +72,38 @@ def path(
 @app.command()
 def history(database: Database = "prod") -> None:
     """List the versions kept, newest first."""
+    from rich.filesize import decimal
+
     from proto_loc import warehouse
     from proto_loc.cli._console import out, table
-    from proto_loc.warehouse.errors import size
 
     serving = warehouse.store.current_id(database)
-    shown = table(database, "", "version", "published", "by", "based on", "rows", "size", "checks", "git",
-                  numbers=("version", "based on", "rows", "size"))
+    shown = table(
+        database,
+        "",
+        "version",
+        "published",
+        "by",
+        "based on",
+        "rows",
+        "size",
+        "checks",
+        "git",
+        numbers=("version", "based on", "rows", "size"),
+    )
     for version in warehouse.history(database):
         checks = ", ".join(f"{count} {status}" for status, count in sorted(version.checks.items()))
-        shown.add_row("current" if version.id == serving else "", str(version.id), version.published_at[:19],
-                      version.who, str(version.based_on or "-"), f"{sum(version.tables.values()):,}",
-                      size(version.bytes), checks, (version.git_revision or "-")[:9])
+        shown.add_row(
+            "current" if version.id == serving else "",
+            str(version.id),
+            version.published_at[:19],
+            version.who,
+            str(version.based_on or "-"),
+            f"{sum(version.tables.values()):,}",
+            decimal(version.bytes),
+            checks,
+            (version.git_revision or "-")[:9],
+        )
     out.print(shown)
 
 
@@ -89,15 +128,28 @@ def diff(before: Id, after: Id, database: Database = "prod") -> None:
     from proto_loc import warehouse
     from proto_loc.cli._console import out, table
 
-    shown = table(f"{database}: version {before} to {after}", "table", "change", f"rows {before}", f"rows {after}",
-                  "difference", "columns", numbers=(f"rows {before}", f"rows {after}", "difference"))
+    shown = table(
+        f"{database}: version {before} to {after}",
+        "table",
+        "change",
+        f"rows {before}",
+        f"rows {after}",
+        "difference",
+        "columns",
+        numbers=(f"rows {before}", f"rows {after}", "difference"),
+    )
     found = warehouse.diff(database, before, after)
     for item in found:
         if item.status == "same":
             continue
         counted = item.rows_before is not None and item.rows_after is not None
-        shown.add_row(item.name, item.status, *("-" if n is None else f"{n:,}" for n in (item.rows_before, item.rows_after)),
-                      f"{item.rows_after - item.rows_before:+,}" if counted else "-", "\n".join(item.columns))
+        shown.add_row(
+            item.name,
+            item.status,
+            *("-" if n is None else f"{n:,}" for n in (item.rows_before, item.rows_after)),
+            f"{item.rows_after - item.rows_before:+,}" if counted else "-",
+            "\n".join(item.columns),
+        )
     if shown.row_count:
         out.print(shown)
     same = sum(item.status == "same" for item in found)
@@ -124,10 +176,12 @@ def shell(
 
 @app.command()
 def prune(
-    keep: Annotated[int | None, typer.Option(help="How many of the newest versions stay; default LOC_KEEP_VERSIONS.",
-                                             min=1)] = None,
-    grace: Annotated[float | None, typer.Option(help="Seconds for which a superseded version stays; default LOC_GRACE.",
-                                                min=0)] = None,
+    keep: Annotated[
+        int | None, typer.Option(help="How many of the newest versions stay; default LOC_KEEP_VERSIONS.", min=1)
+    ] = None,
+    grace: Annotated[
+        float | None, typer.Option(help="Seconds for which a superseded version stays; default LOC_GRACE.", min=0)
+    ] = None,
 ) -> None:
     """Remove old versions of every database, and the lake's files that none of those left uses.
 

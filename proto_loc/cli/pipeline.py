@@ -23,8 +23,9 @@ def refresh(force: Force = False) -> None:
 
 @app.command(rich_help_panel=PANEL)
 def load(
-    what: Annotated[list[str], typer.Argument(metavar="sample | FILE...",
-                                              help="The word sample, or files of trip records.")],
+    what: Annotated[
+        list[str], typer.Argument(metavar="sample | FILE...", help="The word sample, or files of trip records.")
+    ],
     rows: Annotated[int, typer.Option(help="Trips in the sample, over three months: 1 to 100,000,000.")] = 300_000,
     seed: Annotated[int, typer.Option(help="Seed of the sample; the same seed gives the same trips.")] = 2025,
 ) -> None:
@@ -43,12 +44,17 @@ def load(
         _run(lambda report: taxi.load_sample(rows, seed=seed, who="loc load sample", report=report), "loc load sample")
         return
     if "sample" in what and not Path("sample").exists():
-        raise UsageError("The sample and files cannot be loaded in one command.", "", "Run `loc load sample` by itself.")
+        raise UsageError(
+            "The sample and files cannot be loaded in one command.", "", "Run `loc load sample` by itself."
+        )
     _run(lambda report: taxi.load_files([Path(name) for name in what], who="loc load", report=report), "loc load")
 
 
-@app.command(rich_help_panel=PANEL, context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-             add_help_option=False)
+@app.command(
+    rich_help_panel=PANEL,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    add_help_option=False,
+)
 def dbt(context: typer.Context) -> None:
     """Run dbt with its own arguments, after --.
 
@@ -85,19 +91,37 @@ def _close(done) -> None:
         if outcome.ignored:
             out.print(f"{outcome.input}: columns left out: {', '.join(outcome.ignored)}.", markup=False)
         if outcome.zones:
-            out.print(f"{outcome.input}: {outcome.zones} zones, all of them as in dbt/seeds/taxi_zones.csv.", markup=False)
+            out.print(
+                f"{outcome.input}: {outcome.zones} zones, all of them as in dbt/seeds/taxi_zones.csv.", markup=False
+            )
     by_load = done.prod.facts["outcomes"]
     new = [outcome.load for outcome in done.outcomes if outcome.load and not outcome.skipped]
     loads = new or done.loads
-    shown = table("Loaded" if new else "In prod", "file", "colour", "month", "origin", "rows", "accepted", "rejected",
-                  numbers=("rows", "accepted", "rejected"))
+    shown = table(
+        "Loaded" if new else "In prod",
+        "file",
+        "colour",
+        "month",
+        "origin",
+        "rows",
+        "accepted",
+        "rejected",
+        numbers=("rows", "accepted", "rejected"),
+    )
     total = [0, 0, 0]
     for load in loads:
         accepted = by_load.get(str(load.load_id), {}).get("accepted", 0)
         rejected = sum(by_load.get(str(load.load_id), {}).values()) - accepted
         total = [a + b for a, b in zip(total, (load.rows, accepted, rejected), strict=True)]
-        shown.add_row(_plain(load.input), load.table_name.partition("_")[0], load.partition, load.origin,
-                      f"{load.rows:,}", f"{accepted:,}", f"{rejected:,}")
+        shown.add_row(
+            _plain(load.input),
+            load.table_name.partition("_")[0],
+            load.partition,
+            load.origin,
+            f"{load.rows:,}",
+            f"{accepted:,}",
+            f"{rejected:,}",
+        )
     shown.add_section()
     shown.add_row("total", "", "", "", *(f"{n:,}" for n in total))
     out.print(shown)

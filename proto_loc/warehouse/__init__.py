@@ -16,6 +16,21 @@ from proto_loc.warehouse.session import Session, ensure, prune, read, rollback, 
 from proto_loc.warehouse.store import DATABASES, Version, current, find, history
 
 __all__ = [
-    "DATABASES", "LockTimeout", "NoData", "PublishError", "Session", "Version", "VersionDamaged", "WarehouseError",
-    "current", "diff", "ensure", "find", "history", "prune", "read", "rollback", "write",
+    "DATABASES",
+    "LockTimeout",
+    "NoData",
+    "PublishError",
+    "Session",
+    "Version",
+    "VersionDamaged",
+    "WarehouseError",
+    "current",
+    "diff",
+    "ensure",
+    "find",
+    "history",
+    "prune",
+    "read",
+    "rollback",
+    "write",
 ]

@@ -37,7 +37,8 @@ def _columns(version: store.Version) -> dict[str, dict[str, str]]:
     with version.open() as con:
         found = con.execute(
             "select schema_name || '.' || table_name, column_name, data_type from duckdb_columns() "
-            "where not internal and database_name = current_database() order by column_index").fetchall()
+            "where not internal and database_name = current_database() order by column_index"
+        ).fetchall()
     tables: dict[str, dict[str, str]] = {}
     for table, column, kind in found:
         tables.setdefault(table, {})[column] = kind

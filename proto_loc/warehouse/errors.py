@@ -51,22 +51,12 @@ def _explain(doing: str, where: Path, error: OSError) -> WarehouseError:
             "The warehouse can be read from a read-only folder, but not written.",
             f"Give yourself write permission on {where}, or set LOC_DATA to a folder of your own.",
         )
-    return WarehouseError(f"{doing} failed: {error.strerror or error} ({path}).",
-                          "Nothing was published.", "Mend that, then try again.")
+    return WarehouseError(
+        f"{doing} failed: {error.strerror or error} ({path}).", "Nothing was published.", "Mend that, then try again."
+    )
 
 
 def _free(where: Path) -> str:
     while not where.exists():
         where = where.parent
-    return size(shutil.disk_usage(where).free)
-
-
-def size(count: float) -> str:
-    """``count`` bytes for a person: ``1.4 GB``."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if count < 1000:
-            break
-        count /= 1000
-    else:
-        unit = "TB"
-    return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
+    return f"{shutil.disk_usage(where).free / 1e6:,.0f} MB"

@@ -16,7 +16,8 @@ def finish(path: str) -> dict[str, int]:
     with duckdb.connect(path) as con:
         views = con.execute(
             "select format('\"{}\".\"{}\"', replace(schema_name, '\"', '\"\"'), replace(view_name, '\"', '\"\"')) "
-            "from duckdb_views() where not internal and database_name = current_database()").fetchall()
+            "from duckdb_views() where not internal and database_name = current_database()"
+        ).fetchall()
         for (view,) in views:
             try:
                 con.execute(f"select * from {view} limit 0")
@@ -25,7 +26,8 @@ def finish(path: str) -> dict[str, int]:
         con.execute("force checkpoint")
         tables = con.execute(
             "select schema_name || '.' || table_name, schema_name, table_name from duckdb_tables() "
-            "where not internal and not temporary and database_name = current_database() order by 1").fetchall()
+            "where not internal and not temporary and database_name = current_database() order by 1"
+        ).fetchall()
         rows = {name: con.table(f'"{schema}"."{table}"').count("*").fetchone()[0] for name, schema, table in tables}
     if os.path.exists(f"{path}.wal"):
         raise duckdb.IOException(f"{path}.wal is left after the checkpoint")

@@ -76,8 +76,11 @@ class Loading:
         """A new load id, and the path in the lake to write that load's Parquet file to."""
         self.added += 1
         if self.added >= LOADS_A_SESSION:
-            raise WarehouseError(f"More than {LOADS_A_SESSION - 1:,} files in one load.", "Load ids are made for fewer.",
-                                 "Load the files in several commands.")
+            raise WarehouseError(
+                f"More than {LOADS_A_SESSION - 1:,} files in one load.",
+                "Load ids are made for fewer.",
+                "Load the files in several commands.",
+            )
         load_id = self.session.id * LOADS_A_SESSION + self.added
         path = settings().lake / source / f"{table}-{partition}-{load_id}.parquet"
         with explained("Writing to the lake", path.parent):
@@ -92,8 +95,10 @@ class Loading:
             path.chmod(0o444)
             store.fsync(path)
             store.fsync(path.parent)
-        self.con.execute("update main.loads set active = false where source = ? and table_name = ? and partition = ?",
-                         [load.source, load.table_name, load.partition])
+        self.con.execute(
+            "update main.loads set active = false where source = ? and table_name = ? and partition = ?",
+            [load.source, load.table_name, load.partition],
+        )
         self.con.execute(f"insert into main.loads values ({', '.join('?' * 12)})", list(vars(load).values()))
 
 
@@ -163,7 +168,8 @@ def settle(tables: Mapping[str, Mapping[str, str]]) -> store.Version:
             raise VersionDamaged(
                 f"Load {load.load_id} of raw cannot be read.",
                 f"{path} has {size:,} bytes, and the catalogue says {load.bytes:,}.",
-                f"Load {load.input} again (`loc load`), or go back with `loc db rollback --database raw`.")
+                f"Load {load.input} again (`loc load`), or go back with `loc db rollback --database raw`.",
+            )
     return found
 
 
@@ -196,8 +202,11 @@ def _sweep(session: Session) -> list[Path]:
 
 def _files(session_id: int) -> list[Path]:
     first = session_id * LOADS_A_SESSION
-    return [path for path in settings().lake.glob("*/*.parquet")
-            if first <= int(path.stem.rpartition("-")[2]) < first + LOADS_A_SESSION]
+    return [
+        path
+        for path in settings().lake.glob("*/*.parquet")
+        if first <= int(path.stem.rpartition("-")[2]) < first + LOADS_A_SESSION
+    ]
 
 
 def _loads(con: duckdb.DuckDBPyConnection, where: str) -> list[Load]:
@@ -205,16 +214,21 @@ def _loads(con: duckdb.DuckDBPyConnection, where: str) -> list[Load]:
 
 
 def _views(con: duckdb.DuckDBPyConnection) -> list[tuple]:
-    return con.execute("select schema_name, view_name, sql from duckdb_views() where not internal order by 1, 2").fetchall()
+    return con.execute(
+        "select schema_name, view_name, sql from duckdb_views() where not internal order by 1, 2"
+    ).fetchall()
 
 
 def _stands(version: store.Version, tables: Mapping[str, Mapping[str, str]]) -> bool:
     """Whether every table's view stands in that version with those columns."""
     with version.open() as con:
-        found = con.execute("select schema_name || '.' || table_name, column_name, data_type from duckdb_columns() "
-                            "where not internal order by column_index").fetchall()
-    return all([(c, t) for name, c, t in found if name == table] == list(columns.items())
-               for table, columns in tables.items())
+        found = con.execute(
+            "select schema_name || '.' || table_name, column_name, data_type from duckdb_columns() "
+            "where not internal order by column_index"
+        ).fetchall()
+    return all(
+        [(c, t) for name, c, t in found if name == table] == list(columns.items()) for table, columns in tables.items()
+    )
 
 
 def _catalogue(con: duckdb.DuckDBPyConnection, tables: Mapping[str, Mapping[str, str]]) -> None:

@@ -145,8 +145,11 @@ def rollback(database: str, version_id: int | None = None, *, timeout: float | N
         if version_id is None:
             earlier = [v for v in store.versions(database) if v < serving]
             if not earlier:
-                raise WarehouseError(f"{database} has no version before {serving}.",
-                                     "Older ones were pruned, or it is the first.", "See `loc db history`.")
+                raise WarehouseError(
+                    f"{database} has no version before {serving}.",
+                    "Older ones were pruned, or it is the first.",
+                    "See `loc db history`.",
+                )
             version_id = earlier[-1]
         version = store.find(database, version_id)
         version.open().close()
@@ -178,8 +181,9 @@ def prune(database: str, *, keep: int | None = None, grace: float | None = None,
     if held is None:
         with writer_lock(store.folder(database) / "writer.lock", timeout=config.lock_timeout) as fd:
             return prune(database, keep=keep, grace=grace, held=fd)
-    gone = store.expired(database, keep=config.keep_versions if keep is None else keep,
-                         grace=config.grace if grace is None else grace)
+    gone = store.expired(
+        database, keep=config.keep_versions if keep is None else keep, grace=config.grace if grace is None else grace
+    )
     with explained(f"Pruning {database}", store.folder(database)):
         for version_id in gone:
             store.remove(store.folder(database) / "versions" / store.dirname(version_id))
@@ -228,10 +232,17 @@ def _publish(session: Session) -> Version:
         duckdb.connect(str(session.path)).close()
     rows = _finish(session)
     version = Version(
-        id=session.id, database=session.database, who=session.who, duckdb=duckdb.__version__,
-        published_at=datetime.now(UTC).isoformat(timespec="milliseconds"), bytes=session.path.stat().st_size,
-        tables=dict(sorted({**rows, **session.tables}.items())), based_on=session.base.id if session.base else None,
-        git_revision=_revision(), checks=session.checks, facts=session.facts,
+        id=session.id,
+        database=session.database,
+        who=session.who,
+        duckdb=duckdb.__version__,
+        published_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        bytes=session.path.stat().st_size,
+        tables=dict(sorted({**rows, **session.tables}.items())),
+        based_on=session.base.id if session.base else None,
+        git_revision=_revision(),
+        checks=session.checks,
+        facts=session.facts,
     )
     manifest = session.folder / "manifest.json"
     manifest.write_text(version.dump())
@@ -262,8 +273,11 @@ def _finish(session: Session) -> dict[str, int]:
     reason = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"exit code {done.returncode}"
     if "No space left" in done.stderr:
         raise _no_space(session.path)
-    raise PublishError(f"{session.database} was not published.", f"Its file could not be finished: {reason}.",
-                       "Close every connection to the session's file before the session ends.")
+    raise PublishError(
+        f"{session.database} was not published.",
+        f"Its file could not be finished: {reason}.",
+        "Close every connection to the session's file before the session ends.",
+    )
 
 
 def _revision() -> str | None:

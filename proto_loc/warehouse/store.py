@@ -11,7 +11,7 @@ import duckdb
 
 from proto_loc.errors import UsageError
 from proto_loc.settings import settings
-from proto_loc.warehouse.errors import NoData, VersionDamaged, explained, size
+from proto_loc.warehouse.errors import NoData, VersionDamaged, explained
 
 DATABASES = ("raw", "prod")
 
@@ -73,16 +73,24 @@ class Version:
         """
         try:
             return duckdb.connect(str(self.verify().path), read_only=True)
-        except (duckdb.IOException, duckdb.InvalidInputException, duckdb.SerializationException,
-                duckdb.InternalException, duckdb.FatalException) as error:
+        except (
+            duckdb.IOException,
+            duckdb.InvalidInputException,
+            duckdb.SerializationException,
+            duckdb.InternalException,
+            duckdb.FatalException,
+        ) as error:
             if not self.path.exists():
                 raise
             raise self.damaged(_reason(error)) from error
 
     def damaged(self, why: str) -> VersionDamaged:
         others = [v.id for v in history(self.database) if v.id != self.id]
-        fix = (f"Run `loc db rollback {max(others)} --database {self.database}` to serve version {max(others)}."
-               if others else f"Remove {folder(self.database)} and load again: no other version is left.")
+        fix = (
+            f"Run `loc db rollback {max(others)} --database {self.database}` to serve version {max(others)}."
+            if others
+            else f"Remove {folder(self.database)} and load again: no other version is left."
+        )
         return VersionDamaged(f"Version {self.id} of {self.database} cannot be read.", why, fix)
 
 
@@ -104,8 +112,11 @@ def folder(database: str) -> Path:
         UsageError: no such database.
     """
     if database not in DATABASES:
-        raise UsageError(f"There is no database {database!r}.", f"The published ones are {' and '.join(DATABASES)}.",
-                         "Name one of them.")
+        raise UsageError(
+            f"There is no database {database!r}.",
+            f"The published ones are {' and '.join(DATABASES)}.",
+            "Name one of them.",
+        )
     return settings().warehouse / database
 
 
@@ -133,9 +144,12 @@ def load(database: str, version_id: int) -> Version:
     except (OSError, ValueError, TypeError) as error:
         rest = [v for v in versions(database) if v != version_id]
         raise VersionDamaged(
-            f"Version {version_id} of {database} cannot be read.", f"Its manifest {path} is missing or damaged ({error}).",
-            f"Run `loc db rollback {rest[-1]} --database {database}` to serve version {rest[-1]}." if rest else
-            f"Remove {folder(database)} and load again: no other version is left.") from error
+            f"Version {version_id} of {database} cannot be read.",
+            f"Its manifest {path} is missing or damaged ({error}).",
+            f"Run `loc db rollback {rest[-1]} --database {database}` to serve version {rest[-1]}."
+            if rest
+            else f"Remove {folder(database)} and load again: no other version is left.",
+        ) from error
 
 
 def current(database: str) -> Version:
@@ -147,8 +161,9 @@ def current(database: str) -> Version:
     """
     found = current_id(database)
     if found is None:
-        raise NoData(f"{database} holds no data yet.", f"Nothing has been published in {folder(database)}.",
-                     "Run `loc refresh`.")
+        raise NoData(
+            f"{database} holds no data yet.", f"Nothing has been published in {folder(database)}.", "Run `loc refresh`."
+        )
     return load(database, found)
 
 
@@ -197,7 +212,8 @@ def expired(database: str, *, keep: int, grace: float) -> list[int]:
     serving = current_id(database)
     now = time.time()
     return [
-        version_id for version_id in versions(database)[: -max(keep, 1)]
+        version_id
+        for version_id in versions(database)[: -max(keep, 1)]
         if version_id != serving
         and now - (folder(database) / "versions" / dirname(version_id)).stat().st_mtime >= grace
     ]
@@ -226,7 +242,7 @@ def copy(source: Path, target: Path) -> None:
     Raises:
         WarehouseError: the disk is full, or the folder cannot be written.
     """
-    with explained(f"Copying {source.name} ({size(source.stat().st_size)})", target.parent):
+    with explained(f"Copying {source.name} ({source.stat().st_size / 1e6:,.0f} MB)", target.parent):
         with source.open("rb") as old, target.open("wb") as new:
             if not _reflink(old.fileno(), new.fileno()):
                 shutil.copyfile(source, target)

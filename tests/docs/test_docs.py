@@ -53,7 +53,10 @@ def test_every_setting_is_documented_and_every_documented_one_exists():
     documented = set(re.findall(r"`(LOC_[A-Z_]+)`", (ROOT / "docs/settings.md").read_text()))
     # What a session sets for dbt is no setting of a person.
     internal = {"LOC_SESSION", "LOC_REBUILD"}
-    files = [ROOT / "loc", *(p for folder in ("proto_loc", "pipelines", "tests") for p in (ROOT / folder).rglob("*.py"))]
+    files = [
+        ROOT / "loc",
+        *(p for folder in ("proto_loc", "pipelines", "tests") for p in (ROOT / folder).rglob("*.py")),
+    ]
     used = {name for file in files for name in re.findall(r"""["'{]?\b(LOC_[A-Z_]+[A-Z])\b""", file.read_text())}
     assert documented == used - internal
 
@@ -61,8 +64,11 @@ def test_every_setting_is_documented_and_every_documented_one_exists():
 def test_every_command_is_documented():
     pages = " ".join(page.read_text() for page in PAGES)
     root = command()
-    names = [f"{name} {sub}" if hasattr(root.commands[name], "commands") else name for name in root.commands
-             for sub in getattr(root.commands[name], "commands", [""])]
+    names = [
+        f"{name} {sub}" if hasattr(root.commands[name], "commands") else name
+        for name in root.commands
+        for sub in getattr(root.commands[name], "commands", [""])
+    ]
     assert [name for name in names if not re.search(rf"\bloc {name}\b", pages)] == []
 
 

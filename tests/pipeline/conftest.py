@@ -17,8 +17,9 @@ def quiet(*_: object) -> None:
 
 
 def load_sample(rows: int, seed: int = taxi.SEED) -> Refreshed:
-    return load_and_refresh(lambda report: taxi.load_sample(rows, seed=seed, who="test", report=report), who="test",
-                            report=quiet)
+    return load_and_refresh(
+        lambda report: taxi.load_sample(rows, seed=seed, who="test", report=report), who="test", report=quiet
+    )
 
 
 def load_files(*paths: Path) -> Refreshed:

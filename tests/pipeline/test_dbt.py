@@ -18,12 +18,18 @@ from proto_loc.warehouse import store
 
 
 def run(*arguments: str, env: dict[str, str]) -> subprocess.CompletedProcess:
-    return subprocess.run([dbt.DBT, "--no-use-colors", *arguments], cwd=dbt.PROJECT, env=env, capture_output=True, text=True)
+    return subprocess.run(
+        [dbt.DBT, "--no-use-colors", *arguments], cwd=dbt.PROJECT, env=env, capture_output=True, text=True
+    )
 
 
 def loc(*arguments: str) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "-m", "proto_loc.cli", *arguments], capture_output=True, text=True,
-                          env={**os.environ, "PYTHONPATH": str(ROOT)})
+    return subprocess.run(
+        [sys.executable, "-m", "proto_loc.cli", *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
 
 
 def test_plain_dbt_build_works_on_dev(own, plain_dbt):
@@ -71,6 +77,15 @@ def test_a_selection_on_prod_is_audited_whole(own, project):
     assert store.versions("prod") == [1]
 
 
+def test_a_partial_build_does_not_pass_for_a_full_one(own, project):
+    (project / "models/marts/dim_taxi_zones.sql").write_text(
+        (project / "models/marts/dim_taxi_zones.sql").read_text().replace("    zone,", "    upper(zone) as zone,")
+    )
+    assert dbt.passthrough(["build", "--select", "dim_dates", "--target", "prod"]) == 0
+    assert store.versions("prod") == [1, 2]
+    assert not dbt.is_current()
+
+
 def test_commands_that_read_prod_run_on_a_copy(own):
     before = warehouse.current("prod").path.read_bytes()
     assert loc("dbt", "--", "test", "--target", "prod", "--select", "dim_dates").returncode == 0
@@ -106,7 +121,9 @@ def test_everything_is_described_and_every_business_rule_has_a_unit_test(platfor
     assert fact["config"]["contract"]["enforced"]
     assert fact["columns"]["trip_id"]["data_type"] == "ubigint"
     assert len(manifest["exposures"]) == 2
-    assert {s["freshness"]["warn_after"]["count"] for s in manifest["sources"].values() if s["source_name"] == "taxi"} == {40}
+    assert {
+        s["freshness"]["warn_after"]["count"] for s in manifest["sources"].values() if s["source_name"] == "taxi"
+    } == {40}
     assert not list(dbt.PROJECT.glob("packages.y*ml")) + list(dbt.PROJECT.glob("dependencies.yml"))
 
 
@@ -117,6 +134,10 @@ def test_freshness_of_sources_is_measured(own):
 
 
 def test_the_sql_is_linted():
-    done = subprocess.run([Path(sys.executable).parent / "sqlfluff", "lint", "--disable-progress-bar", "models", "tests", "macros"],
-                          cwd=dbt.PROJECT, capture_output=True, text=True)
+    done = subprocess.run(
+        [Path(sys.executable).parent / "sqlfluff", "lint", "--disable-progress-bar", "models", "tests", "macros"],
+        cwd=dbt.PROJECT,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stdout

@@ -17,8 +17,11 @@ from proto_loc.errors import LocError, UsageError
 from proto_loc.settings import ROOT, settings
 from proto_loc.warehouse import lake, store
 
-GREEN, YELLOW, OLD = ("green_tripdata_2025-11.parquet", "yellow_tripdata_2025-02_sample.parquet",
-                      "yellow_tripdata_sample_2019-01.csv")
+GREEN, YELLOW, OLD = (
+    "green_tripdata_2025-11.parquet",
+    "yellow_tripdata_2025-02_sample.parquet",
+    "yellow_tripdata_sample_2019-01.csv",
+)
 
 
 def query(sql: str) -> list[tuple]:
@@ -31,12 +34,15 @@ def content(table: str) -> str:
     with warehouse.read("prod") as con:
         kept = [name for name in con.table(f"marts.{table}").columns if name not in ("load_id", "loaded_at")]
         columns = ", ".join(kept)
-        return con.execute(f"select md5(string_agg(hash({columns})::varchar, ',' order by hash({columns}))) "
-                           f"from marts.{table}").fetchone()[0]
+        return con.execute(
+            f"select md5(string_agg(hash({columns})::varchar, ',' order by hash({columns}))) from marts.{table}"
+        ).fetchone()[0]
 
 
 def state() -> dict[str, str]:
-    return {table: content(table) for table in ("fct_taxi_trips", "rejected_trips", "agg_daily_zone", "mart_data_quality")}
+    return {
+        table: content(table) for table in ("fct_taxi_trips", "rejected_trips", "agg_daily_zone", "mart_data_quality")
+    }
 
 
 def totals(version: warehouse.Version) -> dict[int, int]:
@@ -50,6 +56,8 @@ def test_an_empty_platform_is_filled_with_the_sample_and_a_second_refresh_change
     assert totals(done.prod) == {load.load_id: load.rows for load in done.loads}
     assert done.prod.tables["marts.fct_taxi_trips"] + done.prod.tables["marts.rejected_trips"] == 300_000
     assert done.prod.checks.keys() <= {"pass", "warn"} and done.prod.checks["pass"] >= 20
+    assert list(done.seconds) == ["load", "prepare", "build and audit", "publish"]
+    assert min(done.seconds.values()) > 0
     assert query("select distinct origin from marts.mart_taxi_trips") == [("synthetic",)]
     again = refresh()
     assert (again.built, again.outcomes, again.prod.id, store.versions("prod")) == (False, [], done.prod.id, [1])
@@ -62,13 +70,16 @@ def test_the_published_file_stands_alone(platform, tmp_path):
         con.execute("set enable_external_access = false")
         views = con.sql("select view_name from duckdb_views() where not internal order by 1").fetchall()
         assert views == [("mart_taxi_trips",), ("stg_taxi_zones",)]
-        assert con.sql("select count(*) > 15000, count(distinct pickup_borough) > 4 from marts.mart_taxi_trips").fetchall() == [
-            (True, True)]
+        assert con.sql(
+            "select count(*) > 15000, count(distinct pickup_borough) > 4 from marts.mart_taxi_trips"
+        ).fetchall() == [(True, True)]
 
 
 def test_money_is_decimal_from_staging_on(platform):
-    kinds = query("select table_name, column_name, data_type from duckdb_columns() where schema_name = 'marts' "
-                  "and regexp_matches(column_name, '(amount|fee|tax|surcharge)$')")
+    kinds = query(
+        "select table_name, column_name, data_type from duckdb_columns() where schema_name = 'marts' "
+        "and regexp_matches(column_name, '(amount|fee|tax|surcharge)$')"
+    )
     assert len(kinds) > 20
     assert {kind for *_, kind in kinds} <= {"DECIMAL(10,2)", "DECIMAL(18,2)"}
 
@@ -94,14 +105,19 @@ def test_each_real_file_loads_with_every_row_accounted_for(data, tlc, name):
     assert accepted + rejected[0] == load.rows
     assert rejected[1] == 1, "a rejected row has a reason"
     assert query("select sum(rows_loaded), sum(rows_accepted), sum(rows_rejected) from marts.mart_data_quality") == [
-        (load.rows, accepted, rejected[0])]
+        (load.rows, accepted, rejected[0])
+    ]
 
 
 def test_the_four_real_files_load_by_one_command_with_every_row_accounted_for(data, tlc):
     files = sorted(path for path in tlc.iterdir() if path.suffix in (".parquet", ".csv"))
     assert len(files) == 4
-    done = subprocess.run([sys.executable, "-m", "proto_loc.cli", "load", *files], capture_output=True, text=True,
-                          env={**os.environ, "PYTHONPATH": str(ROOT)})
+    done = subprocess.run(
+        [sys.executable, "-m", "proto_loc.cli", "load", *files],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
     assert done.returncode == 0, done.stderr
     assert "taxi_zone_lookup.parquet: 265 zones, all of them as in dbt/seeds/taxi_zones.csv." in done.stdout
     cells = [[cell.strip() for cell in line.strip("│").split("│")] for line in done.stdout.splitlines() if "│" in line]
@@ -115,25 +131,35 @@ def test_the_four_real_files_load_by_one_command_with_every_row_accounted_for(da
 
 def test_a_zone_lookup_that_differs_is_refused_naming_the_zone(data, tlc, tmp_path):
     file = tmp_path / "zones [new].csv"
-    duckdb.sql(f"select * replace (if(LocationID = 7, 'Nowhere', Zone) as Zone) from '{tlc}/taxi_zone_lookup.parquet' "
-               "union all select 266, 'Queens', 'New Zone', 'Boro Zone'").write_csv(str(file))
-    with pytest.raises(LocError, match=r"in 2 zones, first in zone 7.*Queens, Nowhere, Boro Zone.*Queens, Astoria, Boro Zone"):
+    duckdb.sql(
+        f"select * replace (if(LocationID = 7, 'Nowhere', Zone) as Zone) from '{tlc}/taxi_zone_lookup.parquet' "
+        "union all select 266, 'Queens', 'New Zone', 'Boro Zone'"
+    ).write_csv(str(file))
+    with pytest.raises(
+        LocError, match=r"in 2 zones, first in zone 7.*Queens, Nowhere, Boro Zone.*Queens, Astoria, Boro Zone"
+    ):
         load_files(tlc / YELLOW, file)
     assert lake.loads() == []
 
 
 def test_the_known_quirks_of_the_real_files_are_rejected_for_what_they_are(data, tlc):
     load_files(tlc / GREEN, tlc / YELLOW)
-    reasons = dict(query("select colour || ': ' || reason, count(*) from "
-                         "(select colour, unnest(reasons) as reason from marts.rejected_trips) group by all"))
+    reasons = dict(
+        query(
+            "select colour || ': ' || reason, count(*) from "
+            "(select colour, unnest(reasons) as reason from marts.rejected_trips) group by all"
+        )
+    )
     # Figures of the data's own description: 142 and 272 negative fares, 92 negative totals, 3 drop-offs before pick-up.
     assert reasons["green: negative fare"] == 142
     assert reasons["yellow: negative fare"] == 272
     assert reasons["yellow: negative total"] == 92
     assert reasons["green: drop-off before pick-up"] == 3
     assert query("select max(distance_miles) > 172000 from marts.rejected_trips") == [(True,)]
-    assert query("select colour, count(*) filter (where total_check = 'differs') * 1000 < count(*) "
-                 "from marts.fct_taxi_trips group by colour order by colour") == [("green", True), ("yellow", True)]
+    assert query(
+        "select colour, count(*) filter (where total_check = 'differs') * 1000 < count(*) "
+        "from marts.fct_taxi_trips group by colour order by colour"
+    ) == [("green", True), ("yellow", True)]
 
 
 def test_a_real_month_replaces_the_synthetic_one_and_stays(own, tlc):
@@ -142,8 +168,9 @@ def test_a_real_month_replaces_the_synthetic_one_and_stays(own, tlc):
     (outcome,) = done.outcomes
     assert outcome.replaced.origin == "synthetic"
     assert before != query("select count(*) from marts.fct_taxi_trips where month = '2025-02-01' and colour = 'yellow'")
-    assert query("select distinct origin from marts.fct_taxi_trips where month = '2025-02-01' and colour = 'yellow'") == [
-        ("file",)]
+    assert query(
+        "select distinct origin from marts.fct_taxi_trips where month = '2025-02-01' and colour = 'yellow'"
+    ) == [("file",)]
     again = load_sample(30_000)
     assert [o.skipped for o in again.outcomes].count("real records are kept") == 1
     assert query("select count(*) from marts.fct_taxi_trips where origin = 'file'")[0][0] > 4_000
@@ -202,11 +229,15 @@ def test_two_files_of_one_month_are_refused_naming_both(own, tlc, tmp_path):
 
 def test_an_amount_too_large_for_money_rejects_its_row_and_not_the_month(own, tlc, tmp_path):
     odd = tmp_path / "yellow_tripdata_2025-02.parquet"
-    duckdb.sql(f"select * exclude (i) replace (case when i = 5 then 1e12 else total_amount end as total_amount) "
-               f"from (select *, row_number() over () as i from '{tlc / YELLOW}' limit 100)").write_parquet(str(odd))
+    duckdb.sql(
+        f"select * exclude (i) replace (case when i = 5 then 1e12 else total_amount end as total_amount) "
+        f"from (select *, row_number() over () as i from '{tlc / YELLOW}' limit 100)"
+    ).write_parquet(str(odd))
     load_files(odd)
-    assert query("select source_row, reasons from marts.rejected_trips where source_file = 'yellow_tripdata_2025-02.parquet' "
-                 "and list_contains(reasons, 'missing value')") == [(5, ["missing value"])]
+    assert query(
+        "select source_row, reasons from marts.rejected_trips where source_file = 'yellow_tripdata_2025-02.parquet' "
+        "and list_contains(reasons, 'missing value')"
+    ) == [(5, ["missing value"])]
 
 
 def test_a_failed_test_publishes_nothing_and_is_named(own, project):
@@ -220,8 +251,12 @@ def test_a_failed_test_publishes_nothing_and_is_named(own, project):
 
 def test_a_broken_model_names_its_file_and_line_and_publishes_nothing(own, project):
     model = project / "models" / "marts" / "agg_daily_zone.sql"
-    model.write_text(model.read_text().replace("sum(trip", "sum(trips, trip").replace("count(*) as trips", "cuont(*) as trips"))
-    with pytest.raises(dbt.BuildFailed, match=r"agg_daily_zone \(dbt/models/marts/agg_daily_zone.sql\)[\s\S]*cuont[\s\S]*LINE \d+"):
+    model.write_text(
+        model.read_text().replace("sum(trip", "sum(trips, trip").replace("count(*) as trips", "cuont(*) as trips")
+    )
+    with pytest.raises(
+        dbt.BuildFailed, match=r"agg_daily_zone \(dbt/models/marts/agg_daily_zone.sql\)[\s\S]*cuont[\s\S]*LINE \d+"
+    ):
         refresh()
     model.write_text("select {{ ref('no_such_model') }}")
     with pytest.raises(dbt.BuildFailed, match=r"does not parse[\s\S]*agg_daily_zone.sql[\s\S]*no_such_model"):
@@ -229,10 +264,17 @@ def test_a_broken_model_names_its_file_and_line_and_publishes_nothing(own, proje
     assert store.versions("prod") == [1]
 
 
-@pytest.mark.parametrize("file, old, new", [
-    ("models/staging/stg_taxi_trips.sql", "trip_distance as distance_miles", "trip_distance + 1000 as distance_miles"),
-    ("models/marts/fct_taxi_trips.sql", "    distance_miles,", "    distance_miles + 1000 as distance_miles,"),
-])
+@pytest.mark.parametrize(
+    "file, old, new",
+    [
+        (
+            "models/staging/stg_taxi_trips.sql",
+            "trip_distance as distance_miles",
+            "trip_distance + 1000 as distance_miles",
+        ),
+        ("models/marts/fct_taxi_trips.sql", "    distance_miles,", "    distance_miles + 1000 as distance_miles,"),
+    ],
+)
 def test_a_change_of_model_sql_rebuilds_that_table_in_full(own, project, file, old, new):
     path = project / file
     assert path.read_text().count(old) == 1
@@ -263,7 +305,10 @@ def test_an_unchanged_model_is_not_rebuilt(own, project):
 def test_source_rows_keep_their_place_in_the_file(data, tlc):
     load_files(tlc / OLD)
     lines = (tlc / OLD).read_text().splitlines()
-    trip = query("select trip_id, pickup_at::varchar, total_amount::double from marts.fct_taxi_trips order by trip_id desc limit 1")
+    trip = query(
+        "select trip_id, pickup_at::varchar, total_amount::double "
+        "from marts.fct_taxi_trips order by trip_id desc limit 1"
+    )
     row = int(str(trip[0][0])[-9:])
     fields = dict(zip(lines[0].split(","), lines[row].split(","), strict=True))
     assert fields["pickup_datetime"] == trip[0][1]

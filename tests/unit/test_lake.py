@@ -18,8 +18,19 @@ def load(*values: int, partition: str = "2025-01", table: str = "orders", tables
         load_id, path = loading.reserve("shop", table, partition)
         rows = ", ".join(f"({value}, 'x')" for value in values)
         loading.con.sql(f"from (values {rows}) as t (id, item)").write_parquet(str(path))
-        made = lake.Load(load_id, "shop", table, partition, "file", str(path.relative_to(settings().lake)), len(values),
-                         path.stat().st_size, f"{partition}.csv", None, loading.loaded_at)
+        made = lake.Load(
+            load_id,
+            "shop",
+            table,
+            partition,
+            "file",
+            str(path.relative_to(settings().lake)),
+            len(values),
+            path.stat().st_size,
+            f"{partition}.csv",
+            None,
+            loading.loaded_at,
+        )
         loading.add(made)
     return made
 

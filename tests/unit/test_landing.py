@@ -3,15 +3,21 @@
 import gzip
 import os
 import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from pipelines.sources.taxi import landing
+from pipelines.sources.taxi import lakefile, landing, reader
 from pipelines.sources.taxi.schema import COLUMNS, Colour, lake_schema
 from proto_loc.errors import LocError
+from proto_loc.settings import ROOT
 
 NOW = datetime(2025, 6, 1, 12, tzinfo=UTC)
 pytestmark = pytest.mark.usefixtures("data")
@@ -159,7 +165,7 @@ def test_line_ends_at_the_edge_of_a_read_block_are_counted_once(tmp_path):
         if pad == 0:
             assert path.read_bytes()[(1 << 22) - 1:(1 << 22)] == b"\n"
         plain = tmp_path / "plain.csv"
-        assert landing._plain_text(path, plain) == 40
+        assert reader._plain_text(path, plain) == 40
         assert plain.read_bytes().count(b"\n") == 41 and b"\r" not in plain.read_bytes()
 
 
@@ -311,11 +317,19 @@ def test_what_is_no_readable_file_is_refused(tmp_path):
         assert ".parquet, .csv" in refusal(tmp_path / name)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
-def test_an_unreadable_file_is_refused(tmp_path):
-    path = write(tmp_path / "trips.csv")
-    path.chmod(0)
-    assert "Permission denied" in refusal(path)
+def test_an_unreadable_file_is_refused():
+    user = os.geteuid()
+    folder = Path(tempfile.mkdtemp(dir="/tmp"))  # unlike tmp_path, open to other users once it is made so
+    try:
+        folder.chmod(0o755)
+        path = write(folder / "trips.csv")
+        path.chmod(0)
+        if user == 0:  # root may read every file
+            os.seteuid(65534)
+        assert "Permission denied" in refusal(path)
+    finally:
+        os.seteuid(user)
+        shutil.rmtree(folder)
 
 
 # Names
@@ -373,7 +387,7 @@ def test_the_lake_file_is_zstd_in_bounded_row_groups(tmp_path):
     landing.convert(source, tmp_path / "out.parquet", load_id=1, loaded_at=NOW)
     rows = duckdb.connect().execute("SELECT DISTINCT compression, max(row_group_num_rows) OVER () FROM "
                                     f"parquet_metadata('{tmp_path}/out.parquet')").fetchall()
-    assert rows == [("ZSTD", landing.ROW_GROUP)]
+    assert rows == [("ZSTD", lakefile.ROW_GROUP)]
 
 
 @pytest.mark.parametrize("how", ["content", "time", "gone"])
@@ -406,3 +420,14 @@ def test_scratch_is_removed(tmp_path, data):
     lake(write(tmp_path / "trips.csv.gz"), tmp_path / "out.parquet")
     refusal(write(tmp_path / "bad.csv", "* EXCLUDE (fare_amount)"))
     assert not os.listdir(tmp_path / "run" / "tmp")
+
+
+def test_scratch_of_a_killed_process_is_removed_and_of_a_living_one_kept(data):
+    code = ("import os; from pipelines.sources.taxi.reader import scratch_folder\n"
+            "with scratch_folder() as folder: (folder / 'spill').mkdir(); os.kill(os.getpid(), 9)")
+    with reader.scratch_folder() as ours:
+        (ours.parent / "not-ours").mkdir()
+        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT)
+        assert done.returncode == -signal.SIGKILL and len(os.listdir(ours.parent)) == 3
+        with reader.scratch_folder() as second:
+            assert set(ours.parent.iterdir()) == {ours, second, ours.parent / "not-ours"}

@@ -1,13 +1,14 @@
 """The synthetic sample: the same rows from the same seed, in TLC's form, with the real files' shares and quirks."""
 
+import os
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from pipelines.sources.taxi import landing, sample
-from pipelines.sources.taxi.sample import RATES
+from pipelines.sources.taxi import city, landing, sample
+from pipelines.sources.taxi.rates import RATES
 from pipelines.sources.taxi.schema import COLUMNS, Colour, dropoff, lake_schema, pickup
 from proto_loc.errors import UsageError
 
@@ -65,7 +66,7 @@ def test_other_sizes_are_refused(rows):
 @BOTH
 def test_the_same_seed_gives_the_same_rows_whatever_the_threads(tmp_path, colour):
     first = make(tmp_path / "a.parquet", colour, 300_000)
-    database = sample._city(colour, sample.os.getpid())
+    database = city.database(colour, os.getpid())
     threads = database.execute("SELECT current_setting('threads')").fetchone()[0]
     try:
         database.execute("SET threads = 1")
@@ -74,7 +75,7 @@ def test_the_same_seed_gives_the_same_rows_whatever_the_threads(tmp_path, colour
         many = make(tmp_path / "c.parquet", colour, 300_000)
     finally:
         database.execute(f"SET threads = {threads}")
-    sample._city.cache_clear()
+    city.database.cache_clear()
     again = make(tmp_path / "d.parquet", colour, 300_000)
     rows = ask(first, "SELECT * FROM $file ORDER BY _row")
     for other in (alone, many, again):
@@ -227,7 +228,7 @@ def test_medians_are_sane(trips, colour):
 
 def test_places_are_plausible(trips):
     boroughs = duckdb.connect()
-    boroughs.execute("CREATE TABLE zones AS SELECT * FROM read_csv(?)", [str(sample.ZONES)])
+    boroughs.execute("CREATE TABLE zones AS SELECT * FROM read_csv(?)", [str(city.ZONES)])
 
     def shares(colour: Colour, end: str) -> dict[str, float]:
         return dict(boroughs.execute(f"SELECT borough, count(*) / 300000 FROM read_parquet(?) JOIN zones "

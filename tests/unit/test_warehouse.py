@@ -38,9 +38,14 @@ def staging() -> list[Path]:
 
 def python(code: str, *arguments: object, **options) -> subprocess.Popen:
     """A process of its own that runs ``code`` with the warehouse at hand."""
-    return subprocess.Popen([sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)], text=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                            env={**os.environ, "PYTHONPATH": str(ROOT)}, **options)
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)],
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        **options,
+    )
 
 
 def wait_for(path: Path) -> None:
@@ -104,19 +109,21 @@ def test_views_on_another_catalogue_are_dropped_and_others_stay(data, tmp_path):
     duckdb.connect(str(tmp_path / "other.duckdb")).execute("create table o as select 1 as i").close()
     with warehouse.write("prod", who="test") as session, session.connect() as con:
         con.execute(f"attach '{tmp_path}/other.duckdb' as other (read_only)")
-        con.execute("create table t as select 1 as i; create view kept as from t; create view gone as from other.o; "
-                    "create view on_gone as from gone; create schema s; create view s.\"a \"\"b\" as from other.o")
+        con.execute(
+            "create table t as select 1 as i; create view kept as from t; create view gone as from other.o; "
+            'create view on_gone as from gone; create schema s; create view s."a ""b" as from other.o'
+        )
     with warehouse.read("prod") as con:
         assert con.sql("select view_name from duckdb_views() where not internal").fetchall() == [("kept",)]
 
 
 def test_an_open_handle_refuses_the_publish(data):
     publish(3)
-    with pytest.raises(warehouse.PublishError, match="could not be finished.*Close every connection"):
-        with warehouse.write("prod", who="test") as session:
-            child = python("import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('open', flush=True); sys.stdin.read()",
-                           session.path, stdin=subprocess.PIPE)
-            assert child.stdout.readline() == "open\n"
+    code = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('open', flush=True); sys.stdin.read()"
+    refused = pytest.raises(warehouse.PublishError, match="could not be finished.*Close every connection")
+    with refused, warehouse.write("prod", who="test") as session:
+        child = python(code, session.path, stdin=subprocess.PIPE)
+        assert child.stdout.readline() == "open\n"
     child.communicate()
     assert (rows(), staging()) == (3, [])
 
@@ -195,14 +202,23 @@ def test_clock_set_back_ids_rise_and_nothing_is_removed_early(data, monkeypatch)
 
 def test_diff_shows_tables_schema_changes_and_rows(data):
     with warehouse.write("prod", who="test") as session, session.connect() as con:
-        con.execute("create table same as select 1 as i; create table gone (i int); create table grew as select 1 as i;"
-                    "create table changed (a int, b varchar, c int)")
+        con.execute(
+            "create table same as select 1 as i; create table gone (i int); create table grew as select 1 as i;"
+            "create table changed (a int, b varchar, c int)"
+        )
     with warehouse.write("prod", who="test") as session, session.connect() as con:
-        con.execute("drop table gone; create table fresh as select 1 as i; insert into grew values (2), (3);"
-                    "alter table changed drop b; alter table changed alter c type bigint; alter table changed add d date")
+        con.execute(
+            "drop table gone; create table fresh as select 1 as i; insert into grew values (2), (3);"
+            "alter table changed drop b; alter table changed alter c type bigint; alter table changed add d date"
+        )
     found = {item.name: item for item in warehouse.diff("prod", 1, 2)}
     assert {name: item.status for name, item in found.items()} == {
-        "main.same": "same", "main.gone": "removed", "main.grew": "rows", "main.fresh": "added", "main.changed": "schema"}
+        "main.same": "same",
+        "main.gone": "removed",
+        "main.grew": "rows",
+        "main.fresh": "added",
+        "main.changed": "schema",
+    }
     assert (found["main.grew"].rows_before, found["main.grew"].rows_after) == (1, 3)
     assert (found["main.gone"].rows_before, found["main.gone"].rows_after) == (0, None)
     assert found["main.changed"].columns == ("- b VARCHAR", "+ d DATE", "~ c INTEGER -> BIGINT")
@@ -212,18 +228,23 @@ def test_diff_shows_tables_schema_changes_and_rows(data):
 
 
 def test_a_waiting_writer_says_whom_it_waits_for_and_gives_up(data, caplog):
-    holder = python("""
+    holder = python(
+        """
         import sys
         from proto_loc import warehouse
         with warehouse.write("prod", who="other"):
             print("held", flush=True)
             sys.stdin.read()
-    """, stdin=subprocess.PIPE)
+    """,
+        stdin=subprocess.PIPE,
+    )
     assert holder.stdout.readline() == "held\n"
     with pytest.raises(warehouse.LockTimeout) as refused:
         publish(1, timeout=0.3)
     message = str(refused.value)
-    assert re.search(rf"still being written after a wait of 0.3 s.*pid {holder.pid} .*since 20\d\d-.*LOC_LOCK_TIMEOUT", message)
+    assert re.search(
+        rf"still being written after a wait of 0.3 s.*pid {holder.pid} .*since 20\d\d-.*LOC_LOCK_TIMEOUT", message
+    )
     assert f"waiting up to 0.3 s for the writer of prod: pid {holder.pid}" in caplog.text
     holder.communicate()
     assert publish(1, timeout=5).id >= 1
@@ -246,14 +267,17 @@ def test_two_writers_take_turns_and_lose_nothing(data):
 
 def test_killed_writer_its_lock_is_no_obstacle_and_its_staging_goes(data, tmp_path):
     publish(3)
-    writer = python("""
+    writer = python(
+        """
         import sys, time, pathlib
         from proto_loc import warehouse
         with warehouse.write("prod", who="victim") as session, session.connect() as con:
             con.execute("drop table t")
             pathlib.Path(sys.argv[1]).touch()
             time.sleep(60)
-    """, tmp_path / "ready")
+    """,
+        tmp_path / "ready",
+    )
     wait_for(tmp_path / "ready")
     writer.kill()
     writer.communicate()
@@ -265,17 +289,22 @@ def test_killed_writer_its_lock_is_no_obstacle_and_its_staging_goes(data, tmp_pa
 
 def test_killed_parent_its_child_is_named_and_waited_for(data, tmp_path):
     publish(3)
-    parent = python("""
+    parent = python(
+        """
         import sys, pathlib
         from proto_loc import warehouse
         child = "import sys, time, pathlib; pathlib.Path(sys.argv[1]).touch(); time.sleep(float(sys.argv[2]))"
         with warehouse.write("prod", who="victim") as session:
             session.run([sys.executable, "-c", child, sys.argv[1], "4"])
-    """, tmp_path / "ready")
+    """,
+        tmp_path / "ready",
+    )
     wait_for(tmp_path / "ready")
     parent.kill()
     parent.wait()  # its pipes stay open in the child
-    with pytest.raises(warehouse.LockTimeout, match=rf"a child left by pid {parent.pid} .*which has ended: pid \d+ .*python"):
+    with pytest.raises(
+        warehouse.LockTimeout, match=rf"a child left by pid {parent.pid} .*which has ended: pid \d+ .*python"
+    ):
         publish(4, timeout=0.2)
     assert publish(4, timeout=20).id == 2
     assert (rows(), staging()) == (4, [])
@@ -307,7 +336,9 @@ def test_truncated_version_is_refused_with_the_way_back(data):
     version = publish(4)
     version.path.chmod(0o644)
     os.truncate(version.path, 4096)
-    with pytest.raises(warehouse.VersionDamaged, match=r"000002/prod.duckdb has 4,096 bytes.*loc db rollback 1 --database prod"):
+    with pytest.raises(
+        warehouse.VersionDamaged, match=r"000002/prod.duckdb has 4,096 bytes.*loc db rollback 1 --database prod"
+    ):
         warehouse.read("prod")
     with pytest.raises(warehouse.VersionDamaged):
         publish(5)
@@ -328,18 +359,42 @@ def test_a_lost_manifest_is_named(data):
 
 
 def test_a_file_of_another_duckdb_release_is_named_as_such(data, tmp_path):
-    install = subprocess.run([ROOT / "loc", "--uv", "pip", "install", "--quiet", "--target", tmp_path / "other",
-                              "--python", sys.executable, "duckdb==2.0.1"], capture_output=True, text=True)
+    install = subprocess.run(
+        [
+            ROOT / "loc",
+            "--uv",
+            "pip",
+            "install",
+            "--quiet",
+            "--target",
+            tmp_path / "other",
+            "--python",
+            sys.executable,
+            "duckdb==2.0.1",
+        ],
+        capture_output=True,
+        text=True,
+    )
     if install.returncode != 0:
         pytest.skip(f"no other DuckDB release can be had from a package registry: {install.stderr.strip()[-200:]}")
     version = publish(3)
     version.path.unlink()
-    subprocess.run([sys.executable, "-c", "import duckdb, sys; duckdb.connect(sys.argv[1]).execute('create table t (i int)')",
-                    version.path], check=True, env={**os.environ, "PYTHONPATH": str(tmp_path / "other")})
+    subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import duckdb, sys; duckdb.connect(sys.argv[1]).execute('create table t (i int)')",
+            version.path,
+        ],
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "other")},
+    )
     manifest = version.folder / "manifest.json"
     manifest.chmod(0o644)
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"bytes": version.path.stat().st_size}))
-    with pytest.raises(warehouse.VersionDamaged, match=f"another DuckDB release than this one, {duckdb.__version__} .*version number"):
+    with pytest.raises(
+        warehouse.VersionDamaged, match=f"another DuckDB release than this one, {duckdb.__version__} .*version number"
+    ):
         warehouse.read("prod")
 
 
@@ -365,8 +420,10 @@ def test_read_only_folder_can_be_read_and_refuses_to_be_written(data, tmp_path_f
             path.chmod(mode)
 
 
-@pytest.mark.parametrize("name, value", [("LOC_LOCK_TIMEOUT", "soon"), ("LOC_KEEP_VERSIONS", "0"), ("LOC_GRACE", "nan"),
-                                         ("LOC_QUERY_THREADS", "1.5")])
+@pytest.mark.parametrize(
+    "name, value",
+    [("LOC_LOCK_TIMEOUT", "soon"), ("LOC_KEEP_VERSIONS", "0"), ("LOC_GRACE", "nan"), ("LOC_QUERY_THREADS", "1.5")],
+)
 def test_a_setting_that_is_no_use_is_refused_by_name(data, monkeypatch, name, value):
     monkeypatch.setenv(name, value)
     with pytest.raises(UsageError, match=rf"{name}='{value}' is not usable"):

@@ -57,8 +57,10 @@ def load_sample(rows: int = sample.DEFAULT_ROWS, *, seed: int = SEED, who: str, 
                 outcomes.append(Outcome(there, there.input, skipped="real records are kept"))
                 continue
             load_id, path = loading.reserve("taxi", _table(colour), month)
-            loaded = sample.generate(colour, month, count, path, seed=seed, load_id=load_id, loaded_at=loading.loaded_at)
-            load = _load(loading, load_id, path, colour, month, "synthetic", loaded, path.stem.rpartition("-")[0], None)
+            loaded = sample.generate(
+                colour, month, count, path, seed=seed, load_id=load_id, loaded_at=loading.loaded_at
+            )
+            load = _load(loading, load_id, path, colour, month, "synthetic", loaded, f"sample-{colour}-{month}", None)
             loading.add(load)
             outcomes.append(Outcome(load, load.input, replaced=there))
         report("sample", len(plan), len(plan))
@@ -110,8 +112,7 @@ def pending() -> list[Path]:
     folder = settings().landing
     known = {load.input_sha256 for load in lake.loads(active=False)}
     files = sorted(p for p in folder.iterdir() if not p.name.startswith(".")) if folder.exists() else []
-    return [path for path in files
-            if not path.is_file() or (_sha256(path) not in known and not zones.is_lookup(path))]
+    return [path for path in files if not path.is_file() or (_sha256(path) not in known and not zones.is_lookup(path))]
 
 
 def _sha256(path: Path) -> str:
@@ -127,11 +128,30 @@ def _active(loading: Loading) -> dict[tuple[str, str], Load]:
     return {(load.table_name, load.partition): load for load in loading.loads() if load.source == "taxi"}
 
 
-def _load(loading: Loading, load_id: int, path: Path, colour: Colour, month: str, origin: str, rows: int, name: str,
-          sha256: str | None) -> Load:
-    return Load(load_id=load_id, source="taxi", table_name=_table(colour), partition=month, origin=origin,
-                file=str(path.relative_to(settings().lake)), rows=rows, bytes=path.stat().st_size, input=name,
-                input_sha256=sha256, loaded_at=loading.loaded_at)
+def _load(
+    loading: Loading,
+    load_id: int,
+    path: Path,
+    colour: Colour,
+    month: str,
+    origin: str,
+    rows: int,
+    name: str,
+    sha256: str | None,
+) -> Load:
+    return Load(
+        load_id=load_id,
+        source="taxi",
+        table_name=_table(colour),
+        partition=month,
+        origin=origin,
+        file=str(path.relative_to(settings().lake)),
+        rows=rows,
+        bytes=path.stat().st_size,
+        input=name,
+        input_sha256=sha256,
+        loaded_at=loading.loaded_at,
+    )
 
 
 def _refuse_rivals(files: Iterable[landing.SourceFile]) -> None:
@@ -142,4 +162,5 @@ def _refuse_rivals(files: Iterable[landing.SourceFile]) -> None:
             raise UsageError(
                 f"{rival.path} and {file.path} are both {file.colour} trips of {file.month}.",
                 "A month of a colour is loaded as a whole, so one would replace the other.",
-                "Name one of them, or move the other one away.")
+                "Name one of them, or move the other one away.",
+            )

@@ -3,132 +3,25 @@
 Every draw is a hash of the row's number, so the same seed and number of rows give the same rows, whatever the number of
 threads. A trip is: a moment (the week's curve), a pair of zones (popularity and distance), and from these the length,
 the time, the meter's fare and the surcharges, all in whole cents so that they add up. Then the quirks, each at a rate
-that was counted in a real file. No row is a real trip.
+of :mod:`rates`. No row is a real trip.
 """
 
 import hashlib
 import os
 from calendar import monthrange
-from dataclasses import dataclass
 from datetime import date, datetime
-from functools import cache
 from pathlib import Path
 
-import duckdb
-
-from pipelines.sources.taxi.landing import meta_fields, write_parquet
+from pipelines.sources.taxi.city import MOMENTS, PAIRS, database, moments
+from pipelines.sources.taxi.lakefile import meta_fields, write_parquet
+from pipelines.sources.taxi.rates import PASSENGERS, RATES
 from pipelines.sources.taxi.schema import COLUMNS, Colour, dropoff, pickup
 from proto_loc.errors import UsageError
-from proto_loc.settings import ROOT
 
 MONTHS = ("2025-01", "2025-02", "2025-03")
 DEFAULT_ROWS = 300_000
 MAX_ROWS = 100_000_000
 GREEN_SHARE = 0.08
-ZONES = ROOT / "dbt/seeds/taxi_zones.csv"
-
-
-@dataclass(frozen=True)
-class Rates:
-    """How often things happen, as shares of all rows unless said otherwise."""
-
-    vendors: dict[int, float]
-    app: float
-    """Rows of vendors 1 and 2 whose trip was booked by app: no passengers, rate code, flag, congestion or airport fee;
-    payment type 0 in yellow files, null in green ones. All rows of vendor 6 are such."""
-    app_negative_fare: float
-    """Of the app's rows of vendor 2: a fare below zero under a total above."""
-    app_tip: float
-    """Of the app's rows: with a tip."""
-    refund: float
-    """A charge taken back: the row before again, all amounts negative."""
-    refund_no_charge: float
-    """Of refunds: payment type 3 (no charge); the rest is 4 (dispute)."""
-    refund_seen: float
-    """Of charges that were taken back: the charge too has payment type 3 or 4."""
-    cash: float
-    """Of metered rows, as are the next five."""
-    no_charge: float
-    dispute: float
-    negotiated: float
-    flagged: float
-    no_passenger: float
-    """Of metered rows of vendor 1: passenger_count 0. Other vendors' meters do not allow it."""
-    unknown_rate: float
-    """Of metered rows of vendor 1: rate code 99."""
-    no_distance: float
-    absurd_distance: float
-    backwards: float
-    """Drop-off before the pick-up."""
-    left_running: float
-    """A meter left on for most of a day."""
-    outside_month: float
-    wrong_total: float
-    """Of metered rows: a total that is not the sum of its parts."""
-    pickup_unknown: float
-    dropoff_unknown: float
-
-
-# Counted in a 5,000-row sample of yellow_tripdata_2025-02. Where it has too few rows for a rate, green's stands in.
-YELLOW_RATES = Rates(
-    vendors={1: 1020 / 5000, 2: 3973 / 5000, 7: 7 / 5000},
-    app=1125 / 4993, app_negative_fare=181 / 985, app_tip=85 / 944,
-    refund=91 / 5000, refund_no_charge=8 / 91, refund_seen=49 / 91,
-    cash=462 / 3875, no_charge=10 / 3875, dispute=8 / 3875, negotiated=30 / 3875,
-    flagged=39 / 3875, no_passenger=24 / 880, unknown_rate=58 / 880,
-    no_distance=138 / 5000, absurd_distance=1 / 5000, backwards=3 / 46912, left_running=1 / 46912,
-    outside_month=1 / 46912, wrong_total=1 / 2989, pickup_unknown=7 / 5000, dropoff_unknown=26 / 5000)
-
-# Counted in green_tripdata_2025-11, 46,912 rows.
-GREEN_RATES = Rates(
-    vendors={1: 4348 / 46912, 2: 38655 / 46912, 6: 3909 / 46912},
-    app=1660 / 43003, app_negative_fare=0, app_tip=1088 / 1660,
-    refund=142 / 46912, refund_no_charge=101 / 142, refund_seen=1,
-    cash=9341 / 41343, no_charge=84 / 41343, dispute=14 / 41343, negotiated=2432 / 41343,
-    flagged=126 / 41343, no_passenger=590 / 4277, unknown_rate=1 / 4277,
-    no_distance=1494 / 46912, absurd_distance=21 / 46912, backwards=3 / 46912, left_running=156 / 46912,
-    outside_month=21 / 46912, wrong_total=18 / 36965, pickup_unknown=116 / 46912, dropoff_unknown=639 / 46912)
-
-RATES = {Colour.YELLOW: YELLOW_RATES, Colour.GREEN: GREEN_RATES}
-
-# Pick-ups a zone, relative, rounded from the same files; other zones get their borough's weight.
-_PICKUPS = {
-    Colour.YELLOW: {
-        236: 250, 237: 226, 161: 223, 132: 177, 186: 158, 234: 150, 230: 147, 162: 144, 68: 139, 249: 138, 79: 137,
-        239: 137, 163: 137, 138: 134, 142: 128, 170: 122, 48: 119, 164: 111, 141: 110, 107: 109, 263: 95, 140: 92,
-        246: 90, 90: 88, 238: 87, 229: 80, 113: 78, 100: 74, 114: 74, 144: 67, 231: 62, 143: 62, 262: 60, 43: 59,
-        137: 58, 233: 55, 211: 51, 148: 50, 158: 49, 151: 32, 125: 31, 50: 30, 166: 28, 13: 25, 41: 24, 261: 23},
-    Colour.GREEN: {
-        74: 1205, 75: 584, 166: 218, 95: 212, 43: 194, 41: 180, 97: 178, 82: 176, 65: 138, 130: 138, 244: 97, 42: 86,
-        66: 75, 129: 68, 7: 58, 134: 50, 260: 47, 92: 42, 83: 40, 33: 38, 236: 37, 116: 35, 181: 33, 24: 33, 223: 28,
-        25: 28, 157: 27, 195: 23, 255: 23, 193: 19, 152: 16, 61: 16, 179: 15}}
-_PICKUPS_ELSEWHERE = {
-    Colour.YELLOW: {"Manhattan": 9, "Queens": 1.1, "Brooklyn": 2.1, "Bronx": 0.9, "Staten Island": 0.05, "EWR": 0},
-    # Green cabs may pick up nobody at the airports and in Manhattan below about 96th Street.
-    Colour.GREEN: {"Manhattan": 0, "Queens": 4, "Brooklyn": 4, "Bronx": 2, "Staten Island": 0.2, "EWR": 0}}
-# How much more a borough is a trip's end than its start, and over which distance (miles) trips become rare.
-_DROPOFFS = {Colour.YELLOW: {"Manhattan": 1, "Queens": 2, "Brooklyn": 6, "Bronx": 4, "Staten Island": 1},
-             Colour.GREEN: {"Manhattan": 1, "Queens": 1.5, "Brooklyn": 1.5, "Bronx": 4, "Staten Island": 1}}
-_AIRPORTS = {Colour.YELLOW: 0.14, Colour.GREEN: 0.14}
-_NEWARK = {Colour.YELLOW: 14, Colour.GREEN: 4}
-_REACH = {Colour.YELLOW: 1.8, Colour.GREEN: 1.9}
-_SAME_ZONE = {Colour.YELLOW: 0.8, Colour.GREEN: 0.35}  # people walk there
-
-# Trips an hour of the day, relative, from midnight; and miles an hour on the road. From the same files.
-_WEEKDAY = (45, 25, 15, 10, 12, 22, 80, 150, 200, 215, 220, 222,
-            230, 255, 265, 280, 295, 350, 400, 330, 320, 300, 260, 160)
-_WEEKEND = (290, 230, 180, 140, 60, 25, 40, 70, 120, 180, 230, 245,
-            255, 270, 275, 280, 290, 310, 340, 300, 290, 300, 330, 320)
-_DAYS = {Colour.YELLOW: (0.80, 0.93, 1.02, 1.06, 1.14, 1.12, 0.98),
-         Colour.GREEN: (1.0, 1.0, 1.02, 1.0, 1.0, 0.92, 0.86)}
-_SPEED = (12.6, 12.6, 13.4, 14.2, 16.0, 16.2, 14.0, 10.4, 9.3, 9.3, 9.8, 9.5,
-          9.3, 9.2, 9.0, 8.6, 8.8, 9.0, 9.1, 9.7, 10.4, 11.1, 11.4, 11.7)
-
-# Up to which draw a trip has so many passengers; the rest has six.
-_PASSENGERS = {1: 0.80, 2: 0.935, 3: 0.967, 4: 0.984, 5: 0.994}
-
-_PAIRS = 1 << 16  # equally likely pairs of zones
-_MOMENTS = 1 << 12  # equally likely stretches of the month
 _DRAW = 1 << 21  # a hash holds three draws of 21 bits
 _DRAWS = ("vendor", "app", "pay", "pair", "moment", "length", "length2", "pace", "pace2", "tip", "tip2", "toll", "rate",
           "people", "flag", "still", "absurd", "back", "running", "outside", "wrong", "start", "end", "app2")
@@ -165,8 +58,8 @@ def generate(colour: Colour, month: str, rows: int, target: Path, *,
     colour = Colour(colour)
     plan(rows)
     start = date(*_year_month(month), 1)
-    with _city(colour, os.getpid()).cursor() as connection:
-        _moments(connection, colour, start)
+    with database(colour, os.getpid()).cursor() as connection:
+        moments(connection, colour, start)
         # Only to have a source of rows that DuckDB reads on all threads and in order; range() is read on one.
         connection.execute(f"CREATE TEMP TABLE rows AS SELECT true FROM range({int(rows)})")
         fields = ", ".join(f'CAST({column.name} AS {column.type}) AS "{column.name}"' for column in COLUMNS[colour])
@@ -178,113 +71,6 @@ def generate(colour: Colour, month: str, rows: int, target: Path, *,
 def _year_month(month: str) -> tuple[int, int]:
     year, number = month.split("-")
     return int(year), int(number)
-
-
-# Tables to draw from
-
-
-@cache
-def _city(colour: Colour, process: int) -> duckdb.DuckDBPyConnection:
-    """A database in memory with ``pairs``, which is dear to make and the same for every month.
-
-    A forked process must not use its parent's database, hence ``process``. Nothing is large enough to spill to disk.
-    """
-    connection = duckdb.connect(config={"memory_limit": "3GB", "temp_directory": "", "preserve_insertion_order": True,
-                                        "autoinstall_known_extensions": False, "autoload_known_extensions": False})
-    _pairs(connection, colour)
-    return connection
-
-
-def _moments(connection: duckdb.DuckDBPyConnection, colour: Colour, start: date) -> None:
-    """``hours``: each hour of the month, with its traffic. ``moments``: stretches of it with equally many trips."""
-    days = monthrange(start.year, start.month)[1]
-    hours, total = [], 0
-    for hour in range(days * 24):
-        day, clock = divmod(hour, 24)
-        weekday = (start.weekday() + day) % 7
-        # A night belongs to the evening before: Friday and Saturday nights are long.
-        evening = (weekday - (clock < 6)) % 7
-        curve = _WEEKEND if (evening in (4, 5) if clock < 6 or clock >= 21 else weekday >= 5) else _WEEKDAY
-        weight = round(1000 * curve[clock] * _DAYS[colour][weekday])
-        rush = weekday < 5 and 16 <= clock < 20
-        zone_fee = 75 if (start.year, start.month, day + 1) >= (2025, 1, 5) else 0
-        hours.append((hour, total, weight, _SPEED[clock], 250 if rush else 100 if clock >= 20 or clock < 6 else 0,
-                      500 if rush else 0, zone_fee))
-        total += weight
-    columns = "hour, before, weight, speed, extra, flat_extra, zone_fee"
-    values = ", ".join(map(str, hours))
-    connection.execute(f"CREATE TEMP TABLE hours AS SELECT * FROM (VALUES {values}) AS hours({columns})")
-    connection.execute(f"""
-        CREATE TEMP TABLE moments AS
-        WITH edges AS (
-            SELECT n, 3600.0 * (hour + (n * {total / _MOMENTS}::DOUBLE - before) / weight) AS second
-            FROM (SELECT range AS n, range * {total / _MOMENTS}::DOUBLE AS at FROM range({_MOMENTS})) AS edge
-            ASOF JOIN hours ON edge.at >= hours.before)
-        SELECT n AS moment, second, lead(second, 1, {days * 86400.0}) OVER (ORDER BY n) - second AS seconds
-        FROM edges""")
-
-
-def _pairs(connection: duckdb.DuckDBPyConnection, colour: Colour) -> None:
-    """``pairs``: equally likely pairs of zones, with the road between them (miles) and what it costs (cents)."""
-    def weights(table: dict) -> str:
-        return "MAP {" + ", ".join(f"{key!r}: {value}::DOUBLE" for key, value in table.items()) + "}"
-
-    green, yellow = (
-        f"coalesce({weights(_PICKUPS[each])}[location_id], {weights(_PICKUPS_ELSEWHERE[each])}[borough])"
-        for each in (Colour.GREEN, Colour.YELLOW))
-    connection.execute(f"""
-        CREATE TABLE zones AS
-        SELECT *, -- south of 96th Street, and of 60th Street
-            borough = 'Manhattan' AND latitude < 40.7835 - 0.37 * (longitude + 73.9430) AS congested,
-            borough = 'Manhattan' AND latitude < 40.7585 - 0.37 * (longitude + 73.9585) AS priced,
-            location_id IN (132, 138) AS airport,
-            borough = 'EWR' AS newark,
-            CASE WHEN location_id IN (103, 104, 105{", 132, 138" if colour == Colour.GREEN else ""}) THEN 0 -- islands
-                 ELSE {green if colour == Colour.GREEN else yellow} END AS starts,
-            CASE WHEN newark THEN {_NEWARK[colour]} ELSE (starts + {yellow}) * {weights(_DROPOFFS[colour])}[borough] END
-                * CASE WHEN airport THEN {_AIRPORTS[colour]} ELSE 1 END AS ends
-        FROM (SELECT location_id::INTEGER AS location_id, borough, latitude::DOUBLE AS latitude,
-                  longitude::DOUBLE AS longitude
-              FROM read_csv('{str(ZONES).replace("'", "''")}', auto_detect=false, header=true,
-                  columns={{location_id: 'INTEGER', borough: 'VARCHAR', zone: 'VARCHAR', service_zone: 'VARCHAR',
-                           latitude: 'DOUBLE', longitude: 'DOUBLE'}}))
-        WHERE latitude IS NOT NULL""")
-    connection.execute(f"""
-        CREATE TABLE pairs AS
-        WITH roads AS (
-            -- Roads are about 1.3 times as long as the great circle; inside a zone a trip is short.
-            SELECT a.location_id AS pu, b.location_id AS "do", a.starts, b.ends,
-                greatest(0.6, 1.3 * 2 * 3958.8 * asin(sqrt(sin(radians(b.latitude - a.latitude) / 2) ** 2
-                    + cos(radians(a.latitude)) * cos(radians(b.latitude))
-                      * sin(radians(b.longitude - a.longitude) / 2) ** 2))) AS miles,
-                -- People take a taxi to and from an airport however far it is.
-                CASE WHEN a.airport OR b.airport OR b.newark THEN 0.15 ELSE exp(-miles / {_REACH[colour]}) END
-                    * CASE WHEN pu = "do" THEN {_SAME_ZONE[colour]} ELSE 1 END AS nearness
-            FROM zones AS a, zones AS b WHERE a.starts > 0),
-        -- Whole numbers, because their sum does not depend on the order of adding.
-        pulls AS (SELECT *, (1e9 * ends * nearness)::BIGINT AS pull FROM roads),
-        totals AS (SELECT pu, sum(pull) AS total FROM pulls GROUP BY pu),
-        weighed AS (
-            SELECT pu, "do", miles, (1e9 * starts * (pull / total::DOUBLE))::BIGINT AS weight
-            FROM pulls JOIN totals USING (pu)),
-        placed AS (
-            SELECT *, (sum(weight) OVER (ORDER BY pu, "do" ROWS UNBOUNDED PRECEDING) - weight)::BIGINT AS before
-            FROM weighed WHERE weight > 0),
-        drawn AS (
-            SELECT pair, pu, "do", miles
-            FROM (SELECT range AS pair, (range + 0.5::DOUBLE) * (SELECT sum(weight) FROM weighed) / {_PAIRS} AS place
-                  FROM range({_PAIRS})) AS slots
-            ASOF JOIN placed ON slots.place >= placed.before)
-        SELECT pair::INTEGER AS pair, pu, "do", miles, b.newark,
-            pu = 132 AND b.borough = 'Manhattan' OR "do" = 132 AND a.borough = 'Manhattan' AS flat,
-            CASE WHEN a.congested OR b.congested THEN {275 if colour == Colour.GREEN else 250} ELSE 0 END AS congestion,
-            a.priced OR b.priced AS priced,
-            CASE WHEN a.airport THEN {0 if colour == Colour.GREEN else 175} ELSE 0 END AS airport_fee,
-            CASE WHEN pu = 138 OR "do" = 138 THEN 500 ELSE 0 END AS laguardia_extra,
-            CASE WHEN b.newark THEN 1606 WHEN a.airport OR b.airport OR miles > 5 THEN 694 ELSE 0 END AS toll,
-            CASE WHEN b.newark THEN 0.9 WHEN a.airport OR b.airport THEN 0.6 WHEN miles > 5 THEN 0.25 ELSE 0
-            END AS tolled
-        FROM drawn JOIN zones AS a ON a.location_id = pu JOIN zones AS b ON "do" = b.location_id""")
 
 
 # The trips
@@ -331,7 +117,7 @@ def _trips(colour: Colour, start: date, rows: int, seed: int) -> str:
     if colour == Colour.GREEN:  # there, vendor 1 counts the improvement surcharge in the tax too
         amounts["mta_tax"] += f" + CASE WHEN {metered_vendor_1} AND NOT negotiated THEN 100 ELSE 0 END"
     dollars = ", ".join(f"sign * ({cents}) / 100.0::DOUBLE AS {name}" for name, cents in amounts.items())
-    passengers = " ".join(f"WHEN {below('d_people', end)} THEN {number}" for number, end in _PASSENGERS.items())
+    passengers = " ".join(f"WHEN {below('d_people', end)} THEN {number}" for number, end in PASSENGERS.items())
     return f"""
         WITH numbered AS (
             SELECT i, i > 0 AND {below(f"({bits('i', 8)} & {_DRAW - 1})", rates.refund)} AS refund,
@@ -346,10 +132,10 @@ def _trips(colour: Colour, start: date, rows: int, seed: int) -> str:
             SELECT drawn.*, pairs.* EXCLUDE (pair), moments.second
                 + (position - floor(position)) * moments.seconds AS second,
                 CASE WHEN disputed THEN 2 {vendor} ELSE {vendor_ends[-1][0]} END AS vendor
-            FROM (SELECT *, (k + d_moment / {_DRAW}.0::DOUBLE) * {_MOMENTS / rows!r}::DOUBLE AS position
+            FROM (SELECT *, (k + d_moment / {_DRAW}.0::DOUBLE) * {MOMENTS / rows!r}::DOUBLE AS position
                   FROM drawn) AS drawn
-            JOIN pairs ON pairs.pair = d_pair & {_PAIRS - 1}
-            JOIN moments ON moments.moment = least(floor(position)::INTEGER, {_MOMENTS - 1})),
+            JOIN pairs ON pairs.pair = d_pair & {PAIRS - 1}
+            JOIN moments ON moments.moment = least(floor(position)::INTEGER, {MOMENTS - 1})),
         timed AS (
             SELECT placed.*, hours.* EXCLUDE (hour, before, weight), floor(second)::BIGINT AS clock,
                 vendor = 6 OR (NOT disputed AND vendor <> 7 AND {below('d_app', rates.app)}) AS app,

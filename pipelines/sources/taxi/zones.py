@@ -33,26 +33,30 @@ def compare(path: Path) -> int:
         LocError: it differs; the message names the first zone that does.
     """
     with duckdb.connect() as con:
-        ours = con.read_csv(str(SEED), header=True, all_varchar=True)
-        theirs = _relation(con, path)
-        con.execute("create temp table ours as select location_id::integer as id, "
-                    f"{', '.join(_KNOWN.format(c) + ' as ' + c for c in COLUMNS[1:])} from ours")
-        con.execute("create temp table theirs as select locationid::integer as id, "
-                    f"{', '.join(_KNOWN.format(c) + ' as ' + c for c in COLUMNS[1:])} from theirs")
-        changed = con.execute("select id, ours, theirs from ours full join theirs using (id) "
-                              "where ours is distinct from theirs order by id").fetchall()
+        known = ", ".join(f"{_KNOWN.format(column)} as {column}" for column in COLUMNS[1:])
+        con.read_csv(str(SEED), header=True, all_varchar=True).create_view("seed")
+        _relation(con, path).create_view("file")
+        con.execute(f"create temp table ours as select location_id::integer as id, {known} from seed")
+        con.execute(f"create temp table theirs as select locationid::integer as id, {known} from file")
+        changed = con.execute(
+            "select id, ours, theirs from ours full join theirs using (id) "
+            "where ours is distinct from theirs order by id"
+        ).fetchall()
         if changed:
-            zone, seed, file = changed[0]
+            zone, seed, found = changed[0]
             raise LocError(
                 f"{path} differs from {SEED.relative_to(ROOT)} in {len(changed)} zones, first in zone {zone}.",
-                f"The file has {_shown(file)}, the seed {_shown(seed)}.",
-                "If TLC changed its zones, edit the seed (with a centre for a new zone), then run `loc refresh`.")
-        return theirs.count("*").fetchone()[0]
+                f"The file has {_shown(found)}, the seed {_shown(seed)}.",
+                "If TLC changed its zones, edit the seed (with a centre for a new zone), then run `loc refresh`.",
+            )
+        return con.table("theirs").count("*").fetchone()[0]
 
 
 def _relation(con: duckdb.DuckDBPyConnection, path: Path) -> duckdb.DuckDBPyRelation:
     name = lake.pattern(path.absolute())
-    return con.read_parquet(name) if path.suffix.lower() == ".parquet" else con.read_csv(name, header=True, all_varchar=True)
+    if path.suffix.lower() == ".parquet":
+        return con.read_parquet(name)
+    return con.read_csv(name, header=True, all_varchar=True)
 
 
 def _shown(zone: dict | None) -> str:

@@ -1,0 +1,93 @@
+"""What `loc bench` measures: ratios against a floor that is taken in the same run, in a data folder of their own."""
+
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import perf_counter
+
+from proto_loc.errors import UsageError
+from proto_loc.settings import settings
+
+
+@contextmanager
+def scratch(keep: Path | None = None) -> Iterator[Path]:
+    """A folder for the measurements, removed at the end unless it was chosen.
+
+    Args:
+        keep: the folder to use and to keep; default one in ``TMPDIR``, else in the run folder, which is on a disk
+            where ``/tmp`` may be memory.
+
+    Raises:
+        UsageError: ``keep`` holds something already.
+    """
+    if keep is not None:
+        if keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
+            raise UsageError(f"{keep} is not an empty folder.", "Benchmarks write to a data folder of their own.",
+                             "Name a folder that is empty or does not exist.")
+        keep.mkdir(parents=True, exist_ok=True)
+        yield keep.absolute()
+        return
+    home = Path(os.environ.get("TMPDIR") or settings().run)
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder = Path(tempfile.mkdtemp(prefix="bench-", dir=home)).absolute()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def environment(**variables: object) -> Iterator[None]:
+    """Set environment variables for this process and its children, and put back what was there."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update({name: str(value) for name, value in variables.items()})
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+class Measured:
+    """Wall time and memory of a block: ``seconds``, and ``peak`` in bytes.
+
+    The peak is the largest sum of the resident memory of this process and its descendants, sampled every 50 ms; pages
+    that two of them share count twice.
+    """
+
+    seconds = 0.0
+    peak = 0
+
+    def __enter__(self) -> "Measured":
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+        self._thread.start()
+        self._start = perf_counter()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.seconds = perf_counter() - self._start
+        self._ended.set()
+        self._thread.join()
+
+    def _sample(self) -> None:
+        import psutil
+
+        own = psutil.Process()
+        while True:
+            total = own.memory_info().rss
+            for process in own.children(recursive=True):
+                try:
+                    total += process.memory_info().rss
+                except psutil.Error:
+                    continue  # it has just ended
+            self.peak = max(self.peak, total)
+            if self._ended.wait(0.05):
+                return

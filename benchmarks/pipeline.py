@@ -1,0 +1,175 @@
+"""How long data takes from its source to ``prod``, and what dbt adds to the time of its own SQL."""
+
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import duckdb
+
+from benchmarks import Measured, bare, environment
+from pipelines import dbt, sources
+from pipelines.sources.taxi.load import load_sample
+from proto_loc import warehouse
+from proto_loc.errors import LocError
+from proto_loc.settings import settings
+from proto_loc.warehouse import lake
+
+TARGET = 1.3
+"""dbt's build over its bare SQL, at 10 million rows."""
+ALONE = ["build", "--exclude-resource-type", "test", "unit_test"]
+LARGE = 10_000_000
+
+Report = Callable[[str], None]
+"""Called with what is being measured next."""
+
+
+@dataclass
+class Pipeline:
+    """One size's figures; each list holds one entry a run."""
+
+    rows: int
+    load: Measured
+    publish: Measured
+    built: list[Measured]
+    """dbt's run on a new file, without tests, from its start to its exit."""
+    floor: list[Measured]
+    """The same SQL in one DuckDB process, likewise."""
+    lake_bytes: int
+    prod_bytes: int
+    checks: dict[str, int]
+
+    @property
+    def ratio(self) -> float:
+        return median(run.seconds for run in self.built) / median(run.seconds for run in self.floor)
+
+
+def measure(rows: int, folder: Path, *, repeat: int | None, report: Report) -> Pipeline:
+    """Load a sample of ``rows`` trips into a new data folder, build ``prod`` from it with and without dbt, publish it.
+
+    Args:
+        repeat: runs with and without dbt, in turn; default 3, and 1 beyond 10 million rows.
+
+    Raises:
+        LocError: a step failed, or dbt and its bare SQL did not make the same tables.
+    """
+    repeat = repeat or (3 if rows <= LARGE else 1)
+    with environment(LOC_DATA=folder / "data", LOC_RUN=folder / "run"):
+        report(f"{rows:,} rows: load the sample")
+        with Measured() as load:
+            load_sample(rows, who="loc bench", report=_quiet)
+        built, floor = [], []
+        for run in range(repeat):
+            report(f"{rows:,} rows: build without tests, by dbt and bare, {run + 1} of {repeat}")
+            with _session() as (session, raw):
+                if run == 0:
+                    dbt.execute(["parse"], session, _quiet)  # as a user's second build finds it: only what changed is parsed
+                    # The bare SQL is dbt's own, so dbt has to go first here; then they take turns.
+                    statements = _statements(_by_dbt(session, built))
+                    by_bare = _bare(session, raw, statements, floor)
+                elif run % 2:
+                    by_bare = _bare(session, raw, statements, floor)
+                    _by_dbt(session, built)
+                else:
+                    _by_dbt(session, built)
+                    by_bare = _bare(session, raw, statements, floor)
+                _compare(session.path, by_bare)
+        report(f"{rows:,} rows: build, audit, publish")
+        with Measured() as publish:
+            version = dbt.publish(who="loc bench", report=_quiet)
+        lake_bytes = sum(path.stat().st_size for path in settings().lake.rglob("*.parquet"))
+    return Pipeline(rows, load, publish, built, floor, lake_bytes, version.bytes, version.checks)
+
+
+def _quiet(*state: object) -> None:
+    pass
+
+
+@contextmanager
+def _session() -> Iterator[tuple[warehouse.Session, warehouse.Version]]:
+    """A session on a new file that is never published, in a folder where dbt finds the current ``raw``."""
+    raw = lake.settle(sources.TABLES)
+    with warehouse.write("prod", who="loc bench") as session:
+        session.discard()
+        (session.folder / "raw.duckdb").symlink_to(raw.path)
+        yield session, raw
+
+
+def _by_dbt(session: warehouse.Session, runs: list[Measured]) -> dbt.Run:
+    os.sync()
+    with Measured() as measured:
+        done = dbt.execute(ALONE, session, _quiet)
+    runs.append(measured)
+    return done
+
+
+def _bare(session: warehouse.Session, raw: warehouse.Version, statements: list[str], runs: list[Measured]) -> Path:
+    """Run the statements into a new file; returns its path. It is named like dbt's, since names in SQL hold the file's."""
+    file = session.folder / "bare" / session.path.name
+    file.parent.mkdir(exist_ok=True)
+    listed = file.with_name("statements.json")
+    listed.write_text(json.dumps(statements))
+    os.sync()
+    with Measured() as measured:
+        done = session.run([sys.executable, "-I", bare.__file__, file, raw.path, listed], stderr=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise LocError("The bare SQL failed.", done.stderr.strip()[-2000:], "Build with dbt, and see whether that works.")
+    runs.append(measured)
+    return file
+
+
+def _statements(run: dbt.Run) -> list[str]:
+    """What dbt ran, in the order in which it ended, without its detours over temporary names."""
+    manifest = json.loads((dbt.target_path("prod") / "manifest.json").read_text())
+    nodes = [manifest["nodes"][unique_id] for unique_id in (r["unique_id"] for r in run.results)
+             if unique_id in manifest["nodes"]]
+    made = [f'create schema if not exists "{schema}"' for schema in sorted({node["schema"] for node in nodes})]
+    for node in nodes:
+        if node["resource_type"] == "seed":
+            made.append(_seed(node))
+        elif node["resource_type"] == "model":
+            path = dbt.target_path("prod") / "run" / node["package_name"] / node["original_file_path"]
+            made.append(re.sub(r"__dbt_tmp\b", "", path.read_text()))
+    return made
+
+
+def _seed(node: dict) -> str:
+    path = dbt.PROJECT / node["original_file_path"]
+    with path.open(newline="") as file:
+        header = next(csv.reader(file))
+    types = {name: node["config"]["column_types"].get(name, "varchar") for name in header}
+    return f"""create table "{node['schema']}"."{node['alias']}" as
+        select * from read_csv('{path}', header = true, columns = {types})"""
+
+
+def _compare(by_dbt: Path, by_bare: Path) -> None:
+    """Refuse to compare the times of what is not the same.
+
+    Raises:
+        LocError: they differ in a table's or view's columns, types or rows.
+    """
+    one, other = _contents(by_dbt), _contents(by_bare)
+    if one != other:
+        names = sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
+        raise LocError("dbt and its bare SQL did not make the same tables.",
+                       "; ".join(f"{name}: {one.get(name)} and {other.get(name)}" for name in names)[:2000],
+                       "Report this: the floor is not the same work.")
+
+
+def _contents(file: Path) -> dict[str, tuple]:
+    """Table or view → its columns with types, and a table's rows."""
+    with duckdb.connect(str(file), read_only=True) as con:
+        columns = con.execute("select schema_name || '.' || table_name, list(column_name || ' ' || data_type "
+                              "order by column_index) from duckdb_columns() where not internal and "
+                              "database_name = current_database() group by all").fetchall()
+        tables = con.execute("select schema_name || '.' || table_name from duckdb_tables() where not internal and "
+                             "database_name = current_database()").fetchall()
+        rows = {table: con.sql(f"from {table}").count("*").fetchone()[0] for table, in tables}
+    return {name: (tuple(listed), rows.get(name)) for name, listed in columns}

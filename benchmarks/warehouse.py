@@ -1,0 +1,151 @@
+"""What publishing costs over a plain copy of the file, and whether readers notice writers."""
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from benchmarks import environment, ledger
+from proto_loc import warehouse
+from proto_loc.warehouse import store
+
+TARGET = 1.1
+"""A publish over a copy with fsync, at 2 GB."""
+
+
+@dataclass
+class Publish:
+    """Seconds of each run."""
+
+    bytes: int
+    """Size of the published file."""
+    publish: list[float]
+    floor: list[float]
+
+    @property
+    def ratio(self) -> float:
+        return median(self.publish) / median(self.floor)
+
+
+@dataclass
+class Crowd:
+    """What happened while writers published and readers read."""
+
+    opens: float
+    """A second, of all readers together."""
+    publishes: float
+    """A second, of all writers together."""
+    published: int
+    pruned: int
+    errors: Counter[str]
+    torn: int
+    back: int
+    """Reads that saw an earlier state than the same reader's read before."""
+    lost: int
+    """Batches that were acknowledged and are not there."""
+    staleness: list[float]
+    """Seconds from a version's acknowledgement to the moment when a reader had read it, one a reader and version."""
+
+    @property
+    def sound(self) -> bool:
+        return not (self.errors or self.torn or self.back or self.lost)
+
+    def stale(self, share: float) -> float:
+        """That quantile of the staleness, in seconds."""
+        return sorted(self.staleness)[min(int(share * len(self.staleness)), len(self.staleness) - 1)]
+
+
+def publish(megabytes: int, folder: Path, *, repeat: int) -> Publish:
+    """Time write sessions that change one row, and plain copies of the same file, in turn."""
+    with environment(LOC_DATA=folder / "data", LOC_RUN=folder / "run", LOC_KEEP_VERSIONS=2, LOC_GRACE=0):
+        with warehouse.write("prod", who="loc bench") as session, session.connect() as con:
+            con.execute("create table changed as select 0 as run")
+            # Hashes do not compress, so that each row takes its 16 bytes.
+            con.execute(f"create table bulk as select hash(range) as a, hash(range, 1) as b "
+                        f"from range({megabytes * 62_500})")
+        done = Publish(store.current("prod").bytes, [], [])
+        for run in range(repeat):
+            done.floor.append(_copy(store.current("prod").path, folder / "copy"))
+            os.sync()
+            start = time.perf_counter()
+            with warehouse.write("prod", who="loc bench") as session, session.connect() as con:
+                con.execute(f"update changed set run = {run + 1}")
+            done.publish.append(time.perf_counter() - start)
+    return done
+
+
+def _copy(source: Path, target: Path) -> float:
+    os.sync()
+    start = time.perf_counter()
+    shutil.copyfile(source, target)
+    store.fsync(target)
+    store.fsync(target.parent)
+    seconds = time.perf_counter() - start
+    target.unlink()
+    return seconds
+
+
+def crowd(seconds: float, folder: Path, *, writers: int, readers: int, rows: int = 2000) -> Crowd:
+    """Let writers add batch after batch and readers open the newest version again and again, each a process.
+
+    Versions are pruned 5 seconds after they were superseded, so that reads meet pruning too.
+    """
+    stop, acks = folder / "stop", folder / "acks"
+    reports = [folder / f"reader-{number}.json" for number in range(readers)]
+    with environment(LOC_DATA=folder / "data", LOC_RUN=folder / "run", LOC_KEEP_VERSIONS=3, LOC_GRACE=5):
+        ledger.create()
+        logs = [(folder / f"writer-{number}.log").open("w+") for number in range(writers)]
+        writing = [ledger.program("write", stop, acks, rows, stdin=subprocess.PIPE, stderr=log) for log in logs]
+        reading = [ledger.program("read", stop, report, 0) for report in reports]
+        try:
+            ledger.wait_for_readers(reports)
+            for process in writing:
+                process.stdin.write(b"\n")
+                process.stdin.close()
+            time.sleep(seconds)
+        finally:
+            stop.touch()
+            for process in writing:
+                process.stdin.close()  # also the cue for one that has not begun: it ends at once
+            for process in writing + reading:
+                process.wait()
+        seen = [json.loads(report.read_text()) for report in reports if report.exists()]
+        errors = Counter()
+        for report in seen:
+            errors.update(report["errors"])
+        errors["a reader ended early"] += sum(process.returncode != 0 for process in reading)
+        for process, log in zip(writing, logs, strict=True):
+            if process.returncode != 0:
+                log.seek(0)
+                errors[f"a writer ended early: {log.read()[-500:]}"] += 1
+            log.close()
+        promised = ledger.acknowledged(acks)
+        with warehouse.read("prod") as con:
+            last, whole = ledger.state(con)
+        kept = len(store.versions("prod"))
+    passed = promised[-1]["at"] - promised[0]["at"] if len(promised) > 1 else float("inf")
+    return Crowd(
+        opens=sum(report["opens"] / report["seconds"] for report in seen), publishes=(len(promised) - 1) / passed,
+        published=len(promised), pruned=1 + len(promised) - kept, errors=+errors,
+        torn=sum(report["torn"] for report in seen) + (not whole), back=sum(report["back"] for report in seen),
+        lost=sum(ack["batch"] > last for ack in promised), staleness=_staleness(promised, seen))
+
+
+def _staleness(promised: list[dict], seen: list[dict]) -> list[float]:
+    found = []
+    for report in seen:
+        sights = iter(report["seen"])
+        batch, at = next(sights, (0, 0.0))
+        for ack in promised:
+            while batch < ack["batch"]:
+                batch, at = next(sights, (float("inf"), None))
+            if at is None:
+                break  # the run ended before this reader could see it
+            # Before zero: seen between the swap and the acknowledgement.
+            found.append(max(at - ack["at"], 0.0))
+    return found

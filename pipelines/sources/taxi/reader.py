@@ -1,0 +1,174 @@
+"""How a Parquet, CSV or JSON file is read safely: as one DuckDB relation with true row numbers.
+
+All reading of rows is DuckDB's, streaming. Text is read as text and cast later (:mod:`values`), so that a value which
+does not fit is named instead of guessed at.
+"""
+
+import csv
+import glob
+import gzip
+import io
+import os
+import re
+import shutil
+import tempfile
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from pipelines.sources.taxi.lakefile import first_lines, identifier, literal, shown
+from proto_loc.errors import LocError
+from proto_loc.settings import settings
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A file as DuckDB sees it: ``expressions`` and ``types`` (DuckDB's) by the file's own column names."""
+
+    connection: duckdb.DuckDBPyConnection
+    names: list[str]
+    relation: str
+    row: str
+    """SQL expression of the position in the file, from 1."""
+    expressions: Mapping[str, str]
+    types: Mapping[str, str]
+    lines: int | None = None
+    """Rows that a plain count of lines finds, where that is meaningful."""
+
+
+@contextmanager
+def reading(path: Path, format: str) -> Iterator[Reader]:
+    """Open the file under a plain name, because DuckDB takes a path for a pattern and its folders for partitions."""
+    with scratch_folder() as scratch:
+        plain = scratch / f"source.{format}"
+        try:
+            lines = None
+            if format == "csv" or path.suffix.lower() == ".gz":
+                lines = _plain_text(path, plain)
+            else:
+                plain.symlink_to(path)
+            with connect(scratch) as connection:
+                yield {"parquet": _parquet, "csv": _csv, "json": _json}[format](connection, path, plain, lines)
+        except duckdb.Error as error:
+            raise refused(path, f"It cannot be read as {format}: {first_lines(error, plain)}",
+                          "Fetch or export it again.") from error
+        except (OSError, EOFError, zlib.error) as error:
+            raise refused(path, f"It cannot be read: {error}.", "Fetch or export it again.") from error
+
+
+def connect(scratch: Path, memory: str = "1GB") -> duckdb.DuckDBPyConnection:
+    """A DuckDB in memory that spills to ``scratch`` and keeps rows in order."""
+    return duckdb.connect(config={
+        "memory_limit": memory, "temp_directory": str(scratch / "spill"), "preserve_insertion_order": True,
+        "autoinstall_known_extensions": False, "autoload_known_extensions": False})
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A temporary folder under the run folder, which is on disk where ``/tmp`` may be memory."""
+    base = settings().run / "tmp"
+    base.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _clear(base)
+    with tempfile.TemporaryDirectory(prefix=f"{os.getpid()}-", dir=base) as folder:
+        yield Path(folder)
+
+
+def _clear(base: Path) -> None:
+    """Remove what killed processes left in ``base``; a folder's name begins with the id of its process."""
+    for folder in base.glob("*-*"):
+        try:
+            os.kill(int(folder.name.partition("-")[0]), 0)
+        except ProcessLookupError:
+            shutil.rmtree(folder, ignore_errors=True)
+        except (ValueError, OverflowError, PermissionError):
+            pass  # not a process's folder, or another user's
+
+
+def refused(path: Path, why: str, fix: str) -> LocError:
+    """The error that says that the file ``path`` is not taken."""
+    return LocError(f"{shown(path)} cannot be loaded.", why, fix)
+
+
+def _parquet(connection, path: Path, plain: Path, lines) -> Reader:
+    file = literal(glob.escape(str(plain)))
+    # The footer's names: a relation's are made unique, and would hide that a column is there twice.
+    depth, names = 0, []
+    for name, children in connection.execute(f"SELECT name, num_children FROM parquet_schema({file})").fetchall()[1:]:
+        if depth == 0:
+            names.append(name)
+        depth = max(depth - 1, 0) + (children or 0)
+    relation = f"read_parquet({file}, binary_as_string=true, hive_partitioning=false)"
+    described = connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
+    # DuckDB's own position, unless the file has a column of that name; the window is right too, but on one thread.
+    shadowed = "file_row_number" in (name.lower() for name in names)
+    return Reader(connection, names, relation, "row_number() OVER ()" if shadowed else "file_row_number + 1",
+                  {name: identifier(row[0]) for name, row in zip(names, described, strict=True)},
+                  {name: row[1] for name, row in zip(names, described, strict=True)})
+
+
+def _csv(connection, path: Path, plain: Path, lines: int | None) -> Reader:
+    with open(plain, encoding="utf-8-sig", errors="replace", newline="") as file:
+        first = file.readline(1 << 20)
+    delimiter = max(",;\t|", key=first.count)
+    names = next(csv.reader(io.StringIO(first), delimiter=delimiter), [])
+    columns = {f"c{n}": "VARCHAR" for n in range(len(names))}
+    # The dialect is stated, not sniffed: a sniffer that is wrong drops or merges rows. Strict mode refuses the rest.
+    relation = (f"read_csv({literal(glob.escape(str(plain)))}, auto_detect=false, header=true, "
+                f"delim={literal(delimiter)}, quote='\"', escape='\"', new_line='\\n', strict_mode=true, "
+                f"hive_partitioning=false, columns={columns or {'c0': 'VARCHAR'}})")
+    return Reader(connection, names, relation, "row_number() OVER ()",
+                  {name: f"nullif(trim(c{n}), '')" for n, name in enumerate(names)},
+                  dict.fromkeys(names, "VARCHAR"), lines)
+
+
+def _json(connection, path: Path, plain: Path, lines) -> Reader:
+    objects = f"read_json_objects({literal(glob.escape(str(plain)))}, format='auto', hive_partitioning=false)"
+    shapes = connection.execute(f"SELECT CASE WHEN json_type(json) = 'OBJECT' THEN json_keys(json) END AS keys, "
+                                f"count(*) FROM {objects} GROUP BY keys").fetchall()
+    if any(keys is None for keys, _ in shapes):
+        raise refused(path, "It holds a value that is not a record ({...}).",
+                      "Write one array of records, or one record a line.")
+    for keys, _ in shapes:
+        twice = [key for key, count in Counter(keys).items() if count > 1]
+        if twice:
+            raise refused(path, f"A record has the key {twice[0]!r} twice.", "Keep one of them.")
+    names = list(dict.fromkeys(key for keys, _ in shapes for key in keys))
+    pointers = [literal("/" + name.replace("~", "~0").replace("/", "~1")) for name in names]
+    relation = f"(SELECT json_extract_string(json, [{', '.join(pointers)}]::VARCHAR[]) AS v FROM {objects})"
+    return Reader(connection, names, relation, "row_number() OVER ()",
+                  {name: f"nullif(trim(v[{n}]), '')" for n, name in enumerate(names, 1)},
+                  dict.fromkeys(names, "VARCHAR"))
+
+
+def _plain_text(path: Path, plain: Path) -> int | None:
+    """Unpack, and give every line one ending: old files of TLC mix ``\\r\\n`` and ``\\n``, which DuckDB refuses.
+
+    Returns the number of lines that are not blank, less the header; None where quotes may hide line ends.
+    """
+    unpack = gzip.open if path.suffix.lower() == ".gz" else open
+    lines, quoted, last, held = -1, False, b"\n", b""
+    with unpack(path, "rb") as source, open(plain, "wb") as target:
+        while chunk := source.read(1 << 22):
+            chunk = held + chunk
+            held = b"\r" if chunk.endswith(b"\r") else b""  # its "\n" may be in the next chunk
+            chunk = chunk[:len(chunk) - len(held)]
+            if b"\r" in chunk:
+                chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+            lines += _line_ends(chunk, last)
+            last, quoted = chunk[-1:] or last, quoted or b'"' in chunk
+            target.write(chunk)
+        lines += bool(held or last != b"\n")
+    return None if quoted else lines
+
+
+def _line_ends(chunk: bytes, last: bytes) -> int:
+    """Count the ends of lines that are not blank; ``last`` is the byte before ``chunk``."""
+    ends = chunk.count(b"\n")
+    if b"\n\n" in chunk or (last == b"\n" and chunk.startswith(b"\n")):
+        ends -= len(re.findall(rb"(?<=\n)\n", last + chunk))
+    return ends

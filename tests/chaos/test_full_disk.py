@@ -1,0 +1,185 @@
+"""A disk that is really full: a small tmpfs in a mount namespace of its own, and this file run as a program in it.
+
+Whenever the space ends, the message names the disk and the way out, what was published stays served, and once there is
+space again the next session succeeds and nothing is left over.
+"""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipelines.sources.taxi.load import load_sample
+from proto_loc import warehouse
+from proto_loc.settings import ROOT, settings
+from proto_loc.warehouse import lake, store
+
+SIZE = 64
+"""Megabytes of the disk; the published version takes a good third of it, so there is room for one copy."""
+PAGE = 4096
+
+
+class Disk:
+    """The small disk, and a file that takes the space away."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.filler = folder / "filler"
+
+    def fill(self, leave: int = 0) -> None:
+        """Leave ``leave`` bytes free."""
+        with self.filler.open("ab") as file:
+            try:
+                while True:
+                    os.write(file.fileno(), bytes(PAGE))
+            except OSError:
+                pass
+        os.truncate(self.filler, max(self.filler.stat().st_size - leave, 0))
+
+    def free(self) -> None:
+        self.filler.unlink(missing_ok=True)
+
+
+def numbers(session: warehouse.Session, rows: int, how: str = "create or replace table numbers as") -> None:
+    """Write random numbers: 16 bytes a row, and none of them compress."""
+    with session.connect() as con:
+        con.execute(f"{how} select hash(range) as a, hash(range, 1) as b from range({rows})")
+
+
+def not_enough_for_the_copy(disk: Disk) -> None:
+    disk.fill(leave=PAGE)
+    with warehouse.write("prod", who="test"):
+        raise AssertionError("the block was entered without room for the copy")
+
+
+def gone_during_the_copy(disk: Disk) -> None:
+    """The check finds enough room, and another process takes it while the copy runs."""
+    home = store.folder("prod")
+
+    def rival() -> None:
+        while not any(home.glob("staging/*/prod.duckdb")):
+            pass
+        with disk.filler.open("ab") as file:
+            try:
+                os.posix_fallocate(file.fileno(), disk.filler.stat().st_size, 4 << 20)
+            except OSError:
+                pass  # it came too late: the copy has taken its space already
+
+    for _ in range(50):
+        disk.fill(leave=store.current("prod").bytes + 4 * PAGE)
+        thread = threading.Thread(target=rival, daemon=True)
+        thread.start()
+        try:
+            with warehouse.write("prod", who="test") as session:
+                thread.join()
+                session.discard()
+        except warehouse.WarehouseError as error:
+            assert error.what.startswith("Copying prod.duckdb"), error.what
+            raise
+        disk.free()
+
+
+def gone_in_the_block(disk: Disk) -> None:
+    with warehouse.write("prod", who="test") as session:
+        numbers(session, 10_000_000)
+
+
+def gone_at_the_commit(disk: Disk) -> None:
+    with warehouse.write("prod", who="test") as session, session.connect() as con:
+        con.execute("begin")
+        con.execute("update numbers set b = 0 where a % 2 = 0")
+        disk.fill()
+        con.execute("insert into numbers select hash(range), hash(range, 1) from range(200_000)")
+        con.execute("commit")
+
+
+def gone_at_the_checkpoint(disk: Disk) -> None:
+    with warehouse.write("prod", who="test") as session:
+        with session.connect() as con:
+            con.execute("pragma disable_checkpoint_on_shutdown")
+            con.execute("insert into numbers select hash(range), hash(range, 1) from range(20_000)")
+        disk.fill()
+
+
+def gone_at_the_manifest(disk: Disk) -> None:
+    with warehouse.write("prod", who="test") as session:
+        numbers(session, 10)
+        session.facts = {"filling": "x" * 20 * PAGE}
+        disk.fill(leave=2 * PAGE)
+
+
+def gone_in_a_load(disk: Disk) -> None:
+    disk.fill(leave=2 << 20)
+    load_sample(200_000, who="test", report=lambda *state: None)
+
+
+SCENARIOS: dict[str, Callable[[Disk], None]] = {
+    run.__name__: run for run in (not_enough_for_the_copy, gone_during_the_copy, gone_in_the_block, gone_at_the_commit,
+                                  gone_at_the_checkpoint, gone_at_the_manifest, gone_in_a_load)}
+
+
+@pytest.fixture(scope="module")
+def namespace() -> list[str]:
+    """The command that gives a program its own mounts."""
+    why = "unshare is not installed"
+    for command in (["unshare", "-m"], ["unshare", "-rm"]):
+        try:
+            done = subprocess.run([*command, "mount", "-t", "tmpfs", "tmpfs", "/mnt"], capture_output=True, text=True)
+        except FileNotFoundError:
+            break
+        if done.returncode == 0:
+            return command
+        why = done.stderr.strip()
+    pytest.skip(f"no small disk can be mounted here: {why}")
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_full_disk_is_named_and_harms_nothing(scenario: str, namespace: list[str], data: Path) -> None:
+    disk = data.parent / "disk"
+    disk.mkdir()
+    mount = f'mount -t tmpfs -o size={SIZE}m tmpfs "$1" && exec "$2" "$3" "$4" "$1"'
+    done = subprocess.run([*namespace, "sh", "-c", mount, "sh", disk, sys.executable, __file__, scenario],
+                          capture_output=True, text=True, cwd=ROOT,
+                          env=os.environ | {"LOC_DATA": f"{disk}/data", "LOC_RUN": f"{disk}/run",
+                                            "PYTHONPATH": str(ROOT), "LOC_KEEP_VERSIONS": "1", "LOC_GRACE": "0"})
+    assert done.returncode == 0, done.stderr
+
+
+def _run(scenario: str, folder: Path) -> None:
+    disk = Disk(folder)
+    with warehouse.write("prod", who="test") as session:
+        numbers(session, 1_400_000)
+    load_sample(6000, who="test", report=lambda *state: None)
+    before, loads = _served(), lake.loads()
+    try:
+        SCENARIOS[scenario](disk)
+    except warehouse.WarehouseError as error:
+        assert "no space left on the disk" in error.what and str(folder) in error.what, error.what
+        assert "still is" in error.why and "Free some space" in error.fix, error
+    else:
+        raise AssertionError("no error")
+    assert _served() == before and lake.loads() == loads
+    assert not any(settings().warehouse.glob("*/staging/*")), "something is left in staging"
+    disk.free()
+    with warehouse.write("prod", who="test") as session:
+        numbers(session, 1000, "insert into numbers")
+    assert _served() == (before[0] + 1, before[1] + 1000)
+    load_sample(6000, who="test", report=lambda *state: None)
+    kept = {settings().lake / load.file for version in (True, False) for load in lake.loads(active=version)}
+    left = {path for path in settings().lake.rglob("*") if path.is_file()}
+    assert left <= kept, f"left over in the lake: {left - kept}"
+    assert not any(settings().warehouse.glob("*/staging/*"))
+
+
+def _served() -> tuple[int, int]:
+    """The current version's id, and the rows that a reader gets."""
+    with warehouse.read("prod") as con:
+        return store.current_id("prod"), con.execute("select count(*) from numbers").fetchone()[0]
+
+
+if __name__ == "__main__":
+    _run(sys.argv[1], Path(sys.argv[2]))

@@ -1,0 +1,151 @@
+"""``kill -9`` at random moments, of the writer, of the parent of a writing child, and of the child.
+
+``LOC_KILLS`` sets how many (default 200) and ``LOC_SEED`` repeats the random moments of a failed run.
+"""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from benchmarks import ledger
+from proto_loc import warehouse
+from proto_loc.warehouse import store
+
+KILLS = int(os.environ.get("LOC_KILLS") or 200)
+SEED = int(os.environ.get("LOC_SEED") or random.randrange(2**32))
+ROWS = 200
+WRITERS = ("ledger", "finish.py")
+"""What a writing child has in its command: our own child, and the publish's."""
+
+
+@pytest.fixture
+def stop(data: Path, monkeypatch: pytest.MonkeyPatch):
+    """A file whose appearance ends every program; versions are pruned soon, so that this is under test too."""
+    monkeypatch.setenv("LOC_KEEP_VERSIONS", "3")
+    monkeypatch.setenv("LOC_GRACE", "2")
+    monkeypatch.setenv("LOC_LOCK_TIMEOUT", "30")
+    file = data.parent / "stop"
+    yield file
+    file.touch()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(60 + 3 * KILLS)
+def test_no_kill_tears_loses_or_blocks_anything(data: Path, stop: Path) -> None:
+    """Issue: a writer that died in the old stack left a locked or half-written file behind for everyone."""
+    moments = random.Random(SEED)
+    start = time.monotonic()
+    ledger.create()
+    session = time.monotonic() - start  # how long one takes here and now; the moments are spread over a few
+    acks = data.parent / "acks"
+    reports = [data.parent / f"reader-{number}.json" for number in range(2)]
+    readers = [ledger.program("read", stop, report, 0.02) for report in reports]
+    published: dict[int, str] = {}
+    blocked = 0
+    waiting = _writer(moments, stop, acks)
+    try:
+        for kill in range(KILLS):
+            (victim, writer), waiting = waiting, _writer(moments, stop, acks)
+            before = f"kill {kill} of a {victim}, LOC_SEED={SEED}"
+            writer.stdin.write(b"\n")
+            writer.stdin.flush()
+            time.sleep(moments.uniform(0, 3 if victim == "writer" else 4) * session)
+            orphans = _kill(victim, writer, moments)
+            blocked += any(_blocks(orphan) for orphan in orphans)
+            _check(before, acks, published)
+    finally:
+        stop.touch()
+        waiting[1].communicate(b"\n")
+        for reader in readers:
+            reader.wait(30)
+    seen = [json.loads(report.read_text()) for report in reports]
+    assert all(s["opens"] > KILLS and not s["torn"] and not s["back"] and not s["errors"] for s in seen), seen
+    versions = [ack["version"] for ack in ledger.acknowledged(acks)]
+    assert versions == sorted(set(versions)), f"ids came twice, LOC_SEED={SEED}"
+    assert len(versions) > KILLS / 8, "the writers hardly ever came to publish: the test shows little"
+    assert blocked or KILLS < 50, "no child outlived its parent: the test shows little"
+
+
+def _writer(moments: random.Random, stop: Path, acks: Path) -> tuple[str, subprocess.Popen]:
+    """A victim's role, and the writer for it, started and waiting for its cue."""
+    victim = moments.choice(("writer", "parent", "child"))
+    mode = [] if victim == "writer" else ["child"]
+    return victim, ledger.program("write", stop, acks, ROWS, *mode, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def _kill(victim: str, writer: subprocess.Popen, moments: random.Random) -> list[psutil.Process]:
+    """Kill the victim; returns the writer's children that are left behind. The writer itself has ended."""
+    children = _children(writer)
+    while victim != "writer" and not children and writer.poll() is None:
+        time.sleep(0.005)
+        children = _children(writer)
+    if victim != "writer":
+        time.sleep(moments.uniform(0, 0.1))
+        children = [child for child in children if child.is_running()]
+    if victim == "child":
+        for child in children:
+            child.kill()
+        try:
+            writer.wait(2)
+        except subprocess.TimeoutExpired:
+            pass  # the child had ended just before
+    writer.kill()
+    said = writer.communicate()[1].decode()
+    assert writer.returncode in (-signal.SIGKILL, ledger.FAILED), said
+    return children if victim == "parent" else []
+
+
+def _children(writer: subprocess.Popen) -> list[psutil.Process]:
+    found = []
+    try:
+        for child in psutil.Process(writer.pid).children():
+            if any(name in " ".join(child.cmdline()) for name in WRITERS):
+                found.append(child)
+    except psutil.Error:
+        pass  # one of them has just ended
+    return found
+
+
+def _blocks(orphan: psutil.Process) -> bool:
+    """Whether the child that outlived its parent still keeps other writers out, and the refusal names it."""
+    try:
+        with warehouse.write("prod", who="impatient", timeout=0) as session:
+            session.discard()
+            assert not _works(orphan), "a session began while an orphan was still writing"
+    except warehouse.LockTimeout as refusal:
+        if _works(orphan) and os.path.exists("/proc"):
+            assert f"pid {orphan.pid}" in refusal.why
+        return True
+    return False
+
+
+def _works(process: psutil.Process) -> bool:
+    """Whether it has files open: one that is just ending has none any more, but is listed still."""
+    try:
+        return bool(process.open_files())
+    except psutil.Error:
+        return False
+
+
+def _check(after: str, acks: Path, published: dict[int, str]) -> None:
+    """What was acknowledged is served, whole; the next session begins and leaves nothing behind."""
+    with warehouse.read("prod") as con:
+        batch, whole = ledger.state(con)
+    assert whole, f"torn after {after}"
+    promised = ledger.acknowledged(acks)
+    assert not promised or batch >= promised[-1]["batch"], f"lost after {after}: {promised[-1]}, found {batch}"
+    with warehouse.write("prod", who="next") as session:
+        assert store.current_id("prod") == session.base.id
+        session.discard()
+    assert os.listdir(store.folder("prod") / "staging") == [], after
+    for version in store.versions("prod"):
+        stamp = store.load("prod", version).verify().published_at
+        assert published.setdefault(version, stamp) == stamp, f"id {version} came twice after {after}"
+    assert session.id > max(published), after
