@@ -26,8 +26,11 @@ def scratch(keep: Path | None = None) -> Iterator[Path]:
     """
     if keep is not None:
         if keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
-            raise UsageError(f"{keep} is not an empty folder.", "Benchmarks write to a data folder of their own.",
-                             "Name a folder that is empty or does not exist.")
+            raise UsageError(
+                f"{keep} is not an empty folder.",
+                "Benchmarks write to a data folder of their own.",
+                "Name a folder that is empty or does not exist.",
+            )
         keep.mkdir(parents=True, exist_ok=True)
         yield keep.absolute()
         return

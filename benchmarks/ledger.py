@@ -1,8 +1,8 @@
 """A database that can tell whether it is whole, with the programs that write and read it.
 
-``events`` holds batches of random numbers, and ``batches`` one row for each batch with what must be there. The two are
-written in separate transactions on purpose: whatever is published in the middle of a batch shows. The benchmarks and the
-kill test run this module as a program, since only a process of its own can be killed or compete for the lock.
+``events`` holds batches of random numbers, and ``batches`` one row for each batch with what must be there. They are
+written in separate transactions on purpose: whatever is published in the middle of a batch shows. The benchmarks and
+the kill test run this module as a program, since only a process of its own can be killed or compete for the lock.
 
     python -m benchmarks.ledger write  STOP ACKS ROWS [child]
     python -m benchmarks.ledger read   STOP REPORT PAUSE
@@ -51,8 +51,9 @@ def add(con: duckdb.DuckDBPyConnection, rows: int) -> int:
     """Add the next batch of ``rows`` events and return its number."""
     batch = state(con)[0] + 1
     con.execute(f"insert into events select {batch}, hash(range, {batch}) from range({rows})")
-    con.execute("insert into batches select batch, count(*), sum(number) from events where batch = ? group by batch",
-                [batch])
+    con.execute(
+        "insert into batches select batch, count(*), sum(number) from events where batch = ? group by batch", [batch]
+    )
     return batch
 
 
@@ -129,8 +130,18 @@ def _read(stop: Path, report: Path, pause: float) -> None:
             seen.append((batch, time.monotonic()))
         last = max(last, batch)
         time.sleep(pause)
-    report.write_text(json.dumps({"seconds": time.monotonic() - start, "opens": opens, "torn": torn, "back": back,
-                                  "errors": errors, "seen": seen}))
+    report.write_text(
+        json.dumps(
+            {
+                "seconds": time.monotonic() - start,
+                "opens": opens,
+                "torn": torn,
+                "back": back,
+                "errors": errors,
+                "seen": seen,
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -70,7 +70,8 @@ def measure(rows: int, folder: Path, *, repeat: int | None, report: Report) -> P
             report(f"{rows:,} rows: build without tests, by dbt and bare, {run + 1} of {repeat}")
             with _session() as (session, raw):
                 if run == 0:
-                    dbt.execute(["parse"], session, _quiet)  # as a user's second build finds it: only what changed is parsed
+                    # A build finds the project parsed, but for what has changed since.
+                    dbt.execute(["parse"], session, _quiet)
                     # The bare SQL is dbt's own, so dbt has to go first here; then they take turns.
                     statements = _statements(_by_dbt(session, built))
                     by_bare = _bare(session, raw, statements, floor)
@@ -111,16 +112,20 @@ def _by_dbt(session: warehouse.Session, runs: list[Measured]) -> dbt.Run:
 
 
 def _bare(session: warehouse.Session, raw: warehouse.Version, statements: list[str], runs: list[Measured]) -> Path:
-    """Run the statements into a new file; returns its path. It is named like dbt's, since names in SQL hold the file's."""
+    """Run the statements into a new file; returns its path. It is named like dbt's, as the SQL expects."""
     file = session.folder / "bare" / session.path.name
     file.parent.mkdir(exist_ok=True)
     listed = file.with_name("statements.json")
     listed.write_text(json.dumps(statements))
     os.sync()
     with Measured() as measured:
-        done = session.run([sys.executable, "-I", bare.__file__, file, raw.path, listed], stderr=subprocess.PIPE, text=True)
+        done = session.run(
+            [sys.executable, "-I", bare.__file__, file, raw.path, listed], stderr=subprocess.PIPE, text=True
+        )
     if done.returncode:
-        raise LocError("The bare SQL failed.", done.stderr.strip()[-2000:], "Build with dbt, and see whether that works.")
+        raise LocError(
+            "The bare SQL failed.", done.stderr.strip()[-2000:], "Build with dbt, and see whether that works."
+        )
     runs.append(measured)
     return file
 
@@ -128,8 +133,11 @@ def _bare(session: warehouse.Session, raw: warehouse.Version, statements: list[s
 def _statements(run: dbt.Run) -> list[str]:
     """What dbt ran, in the order in which it ended, without its detours over temporary names."""
     manifest = json.loads((dbt.target_path("prod") / "manifest.json").read_text())
-    nodes = [manifest["nodes"][unique_id] for unique_id in (r["unique_id"] for r in run.results)
-             if unique_id in manifest["nodes"]]
+    nodes = [
+        manifest["nodes"][unique_id]
+        for unique_id in (r["unique_id"] for r in run.results)
+        if unique_id in manifest["nodes"]
+    ]
     made = [f'create schema if not exists "{schema}"' for schema in sorted({node["schema"] for node in nodes})]
     for node in nodes:
         if node["resource_type"] == "seed":
@@ -145,7 +153,7 @@ def _seed(node: dict) -> str:
     with path.open(newline="") as file:
         header = next(csv.reader(file))
     types = {name: node["config"]["column_types"].get(name, "varchar") for name in header}
-    return f"""create table "{node['schema']}"."{node['alias']}" as
+    return f"""create table "{node["schema"]}"."{node["alias"]}" as
         select * from read_csv('{path}', header = true, columns = {types})"""
 
 
@@ -158,18 +166,24 @@ def _compare(by_dbt: Path, by_bare: Path) -> None:
     one, other = _contents(by_dbt), _contents(by_bare)
     if one != other:
         names = sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
-        raise LocError("dbt and its bare SQL did not make the same tables.",
-                       "; ".join(f"{name}: {one.get(name)} and {other.get(name)}" for name in names)[:2000],
-                       "Report this: the floor is not the same work.")
+        raise LocError(
+            "dbt and its bare SQL did not make the same tables.",
+            "; ".join(f"{name}: {one.get(name)} and {other.get(name)}" for name in names)[:2000],
+            "Report this: the floor is not the same work.",
+        )
 
 
 def _contents(file: Path) -> dict[str, tuple]:
     """Table or view → its columns with types, and a table's rows."""
     with duckdb.connect(str(file), read_only=True) as con:
-        columns = con.execute("select schema_name || '.' || table_name, list(column_name || ' ' || data_type "
-                              "order by column_index) from duckdb_columns() where not internal and "
-                              "database_name = current_database() group by all").fetchall()
-        tables = con.execute("select schema_name || '.' || table_name from duckdb_tables() where not internal and "
-                             "database_name = current_database()").fetchall()
-        rows = {table: con.sql(f"from {table}").count("*").fetchone()[0] for table, in tables}
+        columns = con.execute(
+            "select schema_name || '.' || table_name, list(column_name || ' ' || data_type "
+            "order by column_index) from duckdb_columns() where not internal and "
+            "database_name = current_database() group by all"
+        ).fetchall()
+        tables = con.execute(
+            "select schema_name || '.' || table_name from duckdb_tables() where not internal and "
+            "database_name = current_database()"
+        ).fetchall()
+        rows = {table: con.sql(f"from {table}").count("*").fetchone()[0] for (table,) in tables}
     return {name: (tuple(listed), rows.get(name)) for name, listed in columns}

@@ -66,8 +66,9 @@ def publish(megabytes: int, folder: Path, *, repeat: int) -> Publish:
         with warehouse.write("prod", who="loc bench") as session, session.connect() as con:
             con.execute("create table changed as select 0 as run")
             # Hashes do not compress, so that each row takes its 16 bytes.
-            con.execute(f"create table bulk as select hash(range) as a, hash(range, 1) as b "
-                        f"from range({megabytes * 62_500})")
+            con.execute(
+                f"create table bulk as select hash(range) as a, hash(range, 1) as b from range({megabytes * 62_500})"
+            )
         done = Publish(store.current("prod").bytes, [], [])
         for run in range(repeat):
             done.floor.append(_copy(store.current("prod").path, folder / "copy"))
@@ -130,10 +131,16 @@ def crowd(seconds: float, folder: Path, *, writers: int, readers: int, rows: int
         kept = len(store.versions("prod"))
     passed = promised[-1]["at"] - promised[0]["at"] if len(promised) > 1 else float("inf")
     return Crowd(
-        opens=sum(report["opens"] / report["seconds"] for report in seen), publishes=(len(promised) - 1) / passed,
-        published=len(promised), pruned=1 + len(promised) - kept, errors=+errors,
-        torn=sum(report["torn"] for report in seen) + (not whole), back=sum(report["back"] for report in seen),
-        lost=sum(ack["batch"] > last for ack in promised), staleness=_staleness(promised, seen))
+        opens=sum(report["opens"] / report["seconds"] for report in seen),
+        publishes=max(len(promised) - 1, 0) / passed,
+        published=len(promised),
+        pruned=1 + len(promised) - kept,
+        errors=+errors,
+        torn=sum(report["torn"] for report in seen) + (not whole),
+        back=sum(report["back"] for report in seen),
+        lost=sum(ack["batch"] > last for ack in promised),
+        staleness=_staleness(promised, seen),
+    )
 
 
 def _staleness(promised: list[dict], seen: list[dict]) -> list[float]:

@@ -37,9 +37,10 @@ def pipeline(
 
     Example: loc bench pipeline --rows 1000000
     """
+    from rich.filesize import decimal as size
+
     from benchmarks import pipeline, scratch
     from proto_loc.cli._console import err, out, table
-    from proto_loc.warehouse.errors import size
 
     for count in rows or [1_000_000, 10_000_000]:
         with scratch(keep and keep / f"pipeline-{count}") as folder:
@@ -92,10 +93,11 @@ def warehouse(
 
     Example: loc bench warehouse --size-mb 200 --seconds 10
     """
+    from rich.filesize import decimal as size
+
     from benchmarks import scratch
     from benchmarks import warehouse as bench
     from proto_loc.cli._console import err, out, table
-    from proto_loc.warehouse.errors import size
 
     err.print(f"publish and copy {size(size_mb * 1e6)}, {repeat} times")
     with scratch(keep and keep / "publish") as folder:

@@ -89,7 +89,7 @@ def write(database: str, *, who: str, timeout: float | None = None) -> Iterator[
         try:
             try:
                 yield session
-            except (OSError, duckdb.IOException) as error:
+            except (OSError, duckdb.Error) as error:
                 if "No space left" not in str(error):
                     raise  # any other error in the block is the caller's own
                 with explained(f"Writing {database}", session.path):

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -32,12 +33,9 @@ class Disk:
 
     def fill(self, leave: int = 0) -> None:
         """Leave ``leave`` bytes free."""
-        with self.filler.open("ab") as file:
-            try:
-                while True:
-                    os.write(file.fileno(), bytes(PAGE))
-            except OSError:
-                pass
+        with self.filler.open("ab") as file, suppress(OSError):
+            while True:
+                os.write(file.fileno(), bytes(PAGE))
         os.truncate(self.filler, max(self.filler.stat().st_size - leave, 0))
 
     def free(self) -> None:
@@ -63,11 +61,9 @@ def gone_during_the_copy(disk: Disk) -> None:
     def rival() -> None:
         while not any(home.glob("staging/*/prod.duckdb")):
             pass
-        with disk.filler.open("ab") as file:
-            try:
-                os.posix_fallocate(file.fileno(), disk.filler.stat().st_size, 4 << 20)
-            except OSError:
-                pass  # it came too late: the copy has taken its space already
+        # Where it comes too late, the copy has taken the space already.
+        with disk.filler.open("ab") as file, suppress(OSError):
+            os.posix_fallocate(file.fileno(), disk.filler.stat().st_size, 4 << 20)
 
     for _ in range(50):
         disk.fill(leave=store.current("prod").bytes + 4 * PAGE)
@@ -118,8 +114,17 @@ def gone_in_a_load(disk: Disk) -> None:
 
 
 SCENARIOS: dict[str, Callable[[Disk], None]] = {
-    run.__name__: run for run in (not_enough_for_the_copy, gone_during_the_copy, gone_in_the_block, gone_at_the_commit,
-                                  gone_at_the_checkpoint, gone_at_the_manifest, gone_in_a_load)}
+    run.__name__: run
+    for run in (
+        not_enough_for_the_copy,
+        gone_during_the_copy,
+        gone_in_the_block,
+        gone_at_the_commit,
+        gone_at_the_checkpoint,
+        gone_at_the_manifest,
+        gone_in_a_load,
+    )
+}
 
 
 @pytest.fixture(scope="module")
@@ -142,10 +147,20 @@ def test_full_disk_is_named_and_harms_nothing(scenario: str, namespace: list[str
     disk = data.parent / "disk"
     disk.mkdir()
     mount = f'mount -t tmpfs -o size={SIZE}m tmpfs "$1" && exec "$2" "$3" "$4" "$1"'
-    done = subprocess.run([*namespace, "sh", "-c", mount, "sh", disk, sys.executable, __file__, scenario],
-                          capture_output=True, text=True, cwd=ROOT,
-                          env=os.environ | {"LOC_DATA": f"{disk}/data", "LOC_RUN": f"{disk}/run",
-                                            "PYTHONPATH": str(ROOT), "LOC_KEEP_VERSIONS": "1", "LOC_GRACE": "0"})
+    done = subprocess.run(
+        [*namespace, "sh", "-c", mount, "sh", disk, sys.executable, __file__, scenario],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=os.environ
+        | {
+            "LOC_DATA": f"{disk}/data",
+            "LOC_RUN": f"{disk}/run",
+            "PYTHONPATH": str(ROOT),
+            "LOC_KEEP_VERSIONS": "1",
+            "LOC_GRACE": "0",
+        },
+    )
     assert done.returncode == 0, done.stderr
 
 

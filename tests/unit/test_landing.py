@@ -71,11 +71,14 @@ def refusal(path: Path) -> str:
 # TLC's own files
 
 
-@pytest.mark.parametrize(("name", "colour", "month", "rows"), [
-    ("green_tripdata_2025-11.parquet", "green", "2025-11", 46_912),
-    ("yellow_tripdata_2025-02_sample.parquet", "yellow", "2025-02", 5_000),
-    ("yellow_tripdata_sample_2019-01.csv", "yellow", "2019-01", 10_000),
-])
+@pytest.mark.parametrize(
+    ("name", "colour", "month", "rows"),
+    [
+        ("green_tripdata_2025-11.parquet", "green", "2025-11", 46_912),
+        ("yellow_tripdata_2025-02_sample.parquet", "yellow", "2025-02", 5_000),
+        ("yellow_tripdata_sample_2019-01.csv", "yellow", "2019-01", 10_000),
+    ],
+)
 def test_a_real_file_arrives_whole_in_order_and_with_its_values(tlc, tmp_path, name, colour, month, rows):
     source = landing.inspect(tlc / name)
     assert (source.colour, source.month, source.rows, source.extra) == (colour, month, rows, ())
@@ -104,20 +107,25 @@ def test_the_zone_lookup_is_no_trip_table(tlc):
 @pytest.mark.parametrize("suffix", [".parquet", ".csv", ".csv.gz", ".json", ".ndjson", ".jsonl", ".jsonl.gz", ".CSV"])
 def test_every_format_gives_the_same_rows(tmp_path, suffix):
     want = lake(write(tmp_path / "yellow_2025-02.parquet"), tmp_path / "want.parquet")
-    got = lake(write(tmp_path / f"yellow_2025-02{suffix.lower()}").rename(tmp_path / f"trips_2025-02{suffix}"),
-               tmp_path / "got.parquet")
+    got = lake(
+        write(tmp_path / f"yellow_2025-02{suffix.lower()}").rename(tmp_path / f"trips_2025-02{suffix}"),
+        tmp_path / "got.parquet",
+    )
     file = list(lake_schema(Colour.YELLOW)).index("_source_file")
-    assert [row[:file] + row[file + 1:] for row in got] == [row[:file] + row[file + 1:] for row in want]
+    assert [row[:file] + row[file + 1 :] for row in got] == [row[:file] + row[file + 1 :] for row in want]
 
 
-@pytest.mark.parametrize("change", [
-    '* RENAME ("Airport_fee" AS airport_fee)',
-    '* RENAME ("Airport_fee" AS AIRPORT_FEE, "VendorID" AS vendor_id, "RatecodeID" AS " ratecodeid ")',
-    "* REPLACE (passenger_count::DOUBLE AS passenger_count, payment_type::DOUBLE AS payment_type)",
-    '* REPLACE ("VendorID"::BIGINT AS "VendorID", "PULocationID"::SMALLINT AS "PULocationID")',
-    "* REPLACE (fare_amount::DECIMAL(9, 2) AS fare_amount, trip_distance::FLOAT::DOUBLE AS trip_distance)",
-    "* REPLACE (tpep_pickup_datetime::TIMESTAMP_NS AS tpep_pickup_datetime)",
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        '* RENAME ("Airport_fee" AS airport_fee)',
+        '* RENAME ("Airport_fee" AS AIRPORT_FEE, "VendorID" AS vendor_id, "RatecodeID" AS " ratecodeid ")',
+        "* REPLACE (passenger_count::DOUBLE AS passenger_count, payment_type::DOUBLE AS payment_type)",
+        '* REPLACE ("VendorID"::BIGINT AS "VendorID", "PULocationID"::SMALLINT AS "PULocationID")',
+        "* REPLACE (fare_amount::DECIMAL(9, 2) AS fare_amount, trip_distance::FLOAT::DOUBLE AS trip_distance)",
+        "* REPLACE (tpep_pickup_datetime::TIMESTAMP_NS AS tpep_pickup_datetime)",
+    ],
+)
 def test_drift_of_names_and_types_is_absorbed(tmp_path, change):
     want = lake(write(tmp_path / "a_2025-02.parquet"), tmp_path / "want.parquet")
     got = lake(write(tmp_path / "b_2025-02.parquet", change), tmp_path / "got.parquet")
@@ -163,7 +171,7 @@ def test_line_ends_at_the_edge_of_a_read_block_are_counted_once(tmp_path):
         path = tmp_path / "edge.csv"
         path.write_text(head + filler + "\r\n" + "".join(f"{line},\r\n" for line in lines[2:]), newline="")
         if pad == 0:
-            assert path.read_bytes()[(1 << 22) - 1:(1 << 22)] == b"\n"
+            assert path.read_bytes()[(1 << 22) - 1 : (1 << 22)] == b"\n"
         plain = tmp_path / "plain.csv"
         assert reader._plain_text(path, plain) == 40
         assert plain.read_bytes().count(b"\n") == 41 and b"\r" not in plain.read_bytes()
@@ -197,8 +205,10 @@ def test_a_name_that_disagrees_with_the_pickups_is_refused(tmp_path):
 
 
 def test_without_a_month_in_the_name_the_pickups_must_agree(tmp_path):
-    split = ("* REPLACE (tpep_pickup_datetime - to_months(CASE WHEN trip_distance < {} THEN 1 ELSE 0 END) "
-             "AS tpep_pickup_datetime)")
+    split = (
+        "* REPLACE (tpep_pickup_datetime - to_months(CASE WHEN trip_distance < {} THEN 1 ELSE 0 END) "
+        "AS tpep_pickup_datetime)"
+    )
     assert landing.inspect(write(tmp_path / "ok.parquet", split.format(0.02))).month == "2025-02"
     message = refusal(write(tmp_path / "bad.parquet", split.format(0.03)))
     assert "37 of 40" in message and "yellow_tripdata_2025-02.parquet" in message
@@ -208,31 +218,40 @@ def test_without_a_month_in_the_name_the_pickups_must_agree(tmp_path):
 # What is refused
 
 
-@pytest.mark.parametrize(("change", "words"), [
-    ("* EXCLUDE (fare_amount, payment_type)", "lacks payment_type, fare_amount"),
-    ("* EXCLUDE (tpep_pickup_datetime, tpep_dropoff_datetime)", "neither tpep_pickup_datetime nor"),
-    ("*, 'B01' AS dispatching_base_num", "for-hire vehicles"),
-    ("*, tpep_pickup_datetime AS lpep_pickup_datetime", "yellow (tpep_…) and of green (lpep_…)"),
-    ("* RENAME (tpep_pickup_datetime AS pickup_datetime, tpep_dropoff_datetime AS dropoff_datetime)",
-     "yellow or green"),
-    ("*, 1 AS vendor_id", "'VendorID' and 'vendor_id' are both VendorID"),
-    ("* REPLACE (CASE WHEN trip_distance = 0.16 THEN 'abc' ELSE '1' END AS fare_amount)",
-     "Column 'fare_amount' holds \"abc\" at row 17; it must be a finite number"),
-    ("* REPLACE (CASE WHEN trip_distance >= 0.02 THEN 1.5 ELSE 1 END::DOUBLE AS passenger_count)",
-     "holds 1.5 at row 3 (38 such values); it must be a whole number"),
-    ("* REPLACE (CASE WHEN trip_distance >= 0.02 THEN '1.5' ELSE '1' END AS passenger_count)", "at row 3"),
-    ('* REPLACE (3000000000 AS "PULocationID")', "holds 3000000000 at row 1"),
-    ("* REPLACE (1e20::DOUBLE AS payment_type)", "'payment_type' of type DOUBLE"),
-    ("* REPLACE ('NaN'::DOUBLE AS tip_amount)", "holds nan at row 1"),
-    ("* REPLACE ('-inf'::DOUBLE AS trip_distance)", "holds -inf at row"),
-    ("* REPLACE (true AS fare_amount)", "of type BOOLEAN"),
-    ("* REPLACE ([1.0] AS fare_amount)", "of type DECIMAL(2,1)[]"),
-    ("* REPLACE (DATE '2025-02-01' AS tpep_pickup_datetime)", "of type DATE"),
-    ("* REPLACE ('infinity'::TIMESTAMP AS tpep_dropoff_datetime)", "infinity"),
-    ("* REPLACE ('2025-02-01T00:00:00Z' AS tpep_pickup_datetime)", "local time without a zone"),
-    ("* REPLACE ('2025-02-30 00:00:00' AS tpep_pickup_datetime)", "2025-02-30"),
-    ("* REPLACE (1 AS store_and_fwd_flag)", "must be text"),
-])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("* EXCLUDE (fare_amount, payment_type)", "lacks payment_type, fare_amount"),
+        ("* EXCLUDE (tpep_pickup_datetime, tpep_dropoff_datetime)", "neither tpep_pickup_datetime nor"),
+        ("*, 'B01' AS dispatching_base_num", "for-hire vehicles"),
+        ("*, tpep_pickup_datetime AS lpep_pickup_datetime", "yellow (tpep_…) and of green (lpep_…)"),
+        (
+            "* RENAME (tpep_pickup_datetime AS pickup_datetime, tpep_dropoff_datetime AS dropoff_datetime)",
+            "yellow or green",
+        ),
+        ("*, 1 AS vendor_id", "'VendorID' and 'vendor_id' are both VendorID"),
+        (
+            "* REPLACE (CASE WHEN trip_distance = 0.16 THEN 'abc' ELSE '1' END AS fare_amount)",
+            "Column 'fare_amount' holds \"abc\" at row 17; it must be a finite number",
+        ),
+        (
+            "* REPLACE (CASE WHEN trip_distance >= 0.02 THEN 1.5 ELSE 1 END::DOUBLE AS passenger_count)",
+            "holds 1.5 at row 3 (38 such values); it must be a whole number",
+        ),
+        ("* REPLACE (CASE WHEN trip_distance >= 0.02 THEN '1.5' ELSE '1' END AS passenger_count)", "at row 3"),
+        ('* REPLACE (3000000000 AS "PULocationID")', "holds 3000000000 at row 1"),
+        ("* REPLACE (1e20::DOUBLE AS payment_type)", "'payment_type' of type DOUBLE"),
+        ("* REPLACE ('NaN'::DOUBLE AS tip_amount)", "holds nan at row 1"),
+        ("* REPLACE ('-inf'::DOUBLE AS trip_distance)", "holds -inf at row"),
+        ("* REPLACE (true AS fare_amount)", "of type BOOLEAN"),
+        ("* REPLACE ([1.0] AS fare_amount)", "of type DECIMAL(2,1)[]"),
+        ("* REPLACE (DATE '2025-02-01' AS tpep_pickup_datetime)", "of type DATE"),
+        ("* REPLACE ('infinity'::TIMESTAMP AS tpep_dropoff_datetime)", "infinity"),
+        ("* REPLACE ('2025-02-01T00:00:00Z' AS tpep_pickup_datetime)", "local time without a zone"),
+        ("* REPLACE ('2025-02-30 00:00:00' AS tpep_pickup_datetime)", "2025-02-30"),
+        ("* REPLACE (1 AS store_and_fwd_flag)", "must be text"),
+    ],
+)
 def test_a_table_that_does_not_fit_is_refused_by_name(tmp_path, change, words):
     assert words in refusal(write(tmp_path / "trips.parquet", change))
 
@@ -256,13 +275,16 @@ def test_columns_that_differ_in_case_are_refused(tmp_path):
     assert "twice" in refusal(path)
 
 
-@pytest.mark.parametrize(("old", "new", "words"), [
-    (",N,", ",N,N,", "Line: 11"),
-    (",N,161", "", "Line: 11"),
-    (",N,", ',"N,', "CSV"),
-    (",N,", ',"N"x,', "CSV"),
-    (",N,", ",\xff,", "CSV"),
-])
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (",N,", ",N,N,", "Line: 11"),
+        (",N,161", "", "Line: 11"),
+        (",N,", ',"N,', "CSV"),
+        (",N,", ',"N"x,', "CSV"),
+        (",N,", ",\xff,", "CSV"),
+    ],
+)
 def test_a_damaged_csv_line_is_refused_not_dropped(tmp_path, old, new, words):
     lines = write(tmp_path / "a.csv").read_text().splitlines()
     lines[10] = lines[10].replace(old, new)
@@ -286,11 +308,21 @@ def test_damaged_files_are_refused(tmp_path):
     parquet = write(tmp_path / "a.parquet", rows=50_000).read_bytes()
     packed = gzip.compress(write(tmp_path / "a.csv", rows=50_000).read_bytes())
     json = write(tmp_path / "a.json").read_bytes()
-    bad = {"none.parquet": b"", "cut.parquet": parquet[:-1000],
-           "page.parquet": parquet[:4] + bytes(9000) + parquet[9004:],
-           "text.parquet": b"hello", "cut.csv.gz": packed[:-5000], "crc.csv.gz": packed[:-8] + bytes(8),
-           "plain.csv.gz": b"a,b\n", "cut.json": json[:-50], "list.json": b"[1, 2]", "empty.json": b"[]",
-           "number.json": b"5", "lines.csv": b"\n\n\n", "zero.csv": b"\0" * 100}
+    bad = {
+        "none.parquet": b"",
+        "cut.parquet": parquet[:-1000],
+        "page.parquet": parquet[:4] + bytes(9000) + parquet[9004:],
+        "text.parquet": b"hello",
+        "cut.csv.gz": packed[:-5000],
+        "crc.csv.gz": packed[:-8] + bytes(8),
+        "plain.csv.gz": b"a,b\n",
+        "cut.json": json[:-50],
+        "list.json": b"[1, 2]",
+        "empty.json": b"[]",
+        "number.json": b"5",
+        "lines.csv": b"\n\n\n",
+        "zero.csv": b"\0" * 100,
+    }
     for name, content in bad.items():
         path = tmp_path / name
         path.write_bytes(content)
@@ -335,12 +367,28 @@ def test_an_unreadable_file_is_refused():
 # Names
 
 
-@pytest.mark.parametrize("name", [
-    "it's.parquet", 'say "hi".parquet', "a*b?.parquet", "[2025].parquet", "with space .parquet",
-    "Straße-東京-🚕.parquet",
-    "-rf.parquet", "two\nlines.parquet", "a;DROP TABLE x;--.parquet", "{a,b}.parquet", "%s${HOME}.parquet",
-    "back\\slash.parquet", "key=value.parquet", "l" * 247 + ".parquet", "tab\t.csv", "[a].csv.gz", "*'\".ndjson",
-])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "it's.parquet",
+        'say "hi".parquet',
+        "a*b?.parquet",
+        "[2025].parquet",
+        "with space .parquet",
+        "Straße-東京-🚕.parquet",
+        "-rf.parquet",
+        "two\nlines.parquet",
+        "a;DROP TABLE x;--.parquet",
+        "{a,b}.parquet",
+        "%s${HOME}.parquet",
+        "back\\slash.parquet",
+        "key=value.parquet",
+        "l" * 247 + ".parquet",
+        "tab\t.csv",
+        "[a].csv.gz",
+        "*'\".ndjson",
+    ],
+)
 def test_odd_names_are_only_names(tmp_path, name):
     folder = tmp_path / "[x]*" / "year=2025" / "it's"
     path = write(folder / name)
@@ -375,18 +423,34 @@ def test_a_relative_path_is_kept_absolute(tmp_path, monkeypatch):
 def test_the_lake_file_says_where_its_rows_come_from(tmp_path):
     path = write(tmp_path / "trips.parquet")
     source = landing.inspect(path)
-    landing.convert(source, tmp_path / "out.parquet", load_id=3,
-                    loaded_at=datetime(2025, 6, 1, 14, tzinfo=timezone(timedelta(hours=2))))
-    meta = duckdb.connect().execute("SELECT _origin, _month, _source_file, _row, _load_id, _loaded_at FROM "
-                                    f"'{tmp_path}/out.parquet' WHERE _row = 5").fetchone()
+    landing.convert(
+        source,
+        tmp_path / "out.parquet",
+        load_id=3,
+        loaded_at=datetime(2025, 6, 1, 14, tzinfo=timezone(timedelta(hours=2))),
+    )
+    meta = (
+        duckdb.connect()
+        .execute(
+            "SELECT _origin, _month, _source_file, _row, _load_id, _loaded_at FROM "
+            f"'{tmp_path}/out.parquet' WHERE _row = 5"
+        )
+        .fetchone()
+    )
     assert meta == ("file", datetime(2025, 2, 1).date(), "trips.parquet", 5, 3, datetime(2025, 6, 1, 12))
 
 
 def test_the_lake_file_is_zstd_in_bounded_row_groups(tmp_path):
     source = landing.inspect(write(tmp_path / "trips.parquet", rows=300_000))
     landing.convert(source, tmp_path / "out.parquet", load_id=1, loaded_at=NOW)
-    rows = duckdb.connect().execute("SELECT DISTINCT compression, max(row_group_num_rows) OVER () FROM "
-                                    f"parquet_metadata('{tmp_path}/out.parquet')").fetchall()
+    rows = (
+        duckdb.connect()
+        .execute(
+            "SELECT DISTINCT compression, max(row_group_num_rows) OVER () FROM "
+            f"parquet_metadata('{tmp_path}/out.parquet')"
+        )
+        .fetchall()
+    )
     assert rows == [("ZSTD", lakefile.ROW_GROUP)]
 
 
@@ -423,8 +487,10 @@ def test_scratch_is_removed(tmp_path, data):
 
 
 def test_scratch_of_a_killed_process_is_removed_and_of_a_living_one_kept(data):
-    code = ("import os; from pipelines.sources.taxi.reader import scratch_folder\n"
-            "with scratch_folder() as folder: (folder / 'spill').mkdir(); os.kill(os.getpid(), 9)")
+    code = (
+        "import os; from pipelines.sources.taxi.reader import scratch_folder\n"
+        "with scratch_folder() as folder: (folder / 'spill').mkdir(); os.kill(os.getpid(), 9)"
+    )
     with reader.scratch_folder() as ours:
         (ours.parent / "not-ours").mkdir()
         done = subprocess.run([sys.executable, "-c", code], cwd=ROOT)

@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipelines.sources.taxi import city, landing, sample
+from pipelines.sources.taxi import city, landing, sample, zones
 from pipelines.sources.taxi.rates import RATES
 from pipelines.sources.taxi.schema import COLUMNS, Colour, dropoff, lake_schema, pickup
 from proto_loc.errors import UsageError
@@ -116,14 +116,17 @@ def test_the_form_is_that_of_a_converted_real_file(tlc, data, tmp_path):
 def test_green_names_and_types_are_the_real_files(tlc, tmp_path):
     describe = "SELECT column_name, column_type FROM (DESCRIBE SELECT * FROM $file)"
     real = ask(tlc / "green_tripdata_2025-11.parquet", describe)
-    assert ask(make(tmp_path / "made", Colour.GREEN), describe)[:len(real)] == real
+    assert ask(make(tmp_path / "made", Colour.GREEN), describe)[: len(real)] == real
 
 
 @BOTH
 def test_rows_are_in_the_order_of_their_pickups(trips, colour):
     inside = f"FROM $file WHERE {pickup(colour)} >= '2025-02-01'"
-    assert ask(trips[colour], f"SELECT count(*) FROM (SELECT {pickup(colour)} < lag({pickup(colour)}) OVER "
-                              f"(ORDER BY _row) AS late {inside}) WHERE late") == [(0,)]
+    assert ask(
+        trips[colour],
+        f"SELECT count(*) FROM (SELECT {pickup(colour)} < lag({pickup(colour)}) OVER "
+        f"(ORDER BY _row) AS late {inside}) WHERE late",
+    ) == [(0,)]
 
 
 # Proportions and quirks, at the rates that were counted
@@ -156,7 +159,7 @@ def test_quirks_come_at_their_rates(trips, colour):
         got = one(path, f"count(*) FILTER ({condition})")
         want = rate * 300_000
         # Five standard deviations, and a tenth for rates that lean on each other.
-        assert abs(got - want) <= 5 * want ** 0.5 + 0.1 * want + 1, (condition, got, want)
+        assert abs(got - want) <= 5 * want**0.5 + 0.1 * want + 1, (condition, got, want)
         assert got or want < 10, condition
 
 
@@ -177,8 +180,10 @@ def test_a_total_is_the_sum_of_its_parts_except_at_the_quirks_rate(trips, colour
     tax = "CASE WHEN abs(mta_tax) = 1.5 THEN mta_tax ELSE mta_tax + improvement_surcharge END"
     total = f"""round(fare_amount + extra + {tax} + tip_amount + tolls_amount + CASE WHEN VendorID = 1 THEN 0
         ELSE coalesce(congestion_surcharge, 0) + cbd_congestion_fee + {airport} END, 2)"""
-    metered, wrong = ask(trips[colour], f"SELECT count(*), count_if(total_amount <> {total}) FROM $file "
-                                        "WHERE passenger_count IS NOT NULL")[0]
+    metered, wrong = ask(
+        trips[colour],
+        f"SELECT count(*), count_if(total_amount <> {total}) FROM $file WHERE passenger_count IS NOT NULL",
+    )[0]
     assert wrong == pytest.approx(metered * RATES[colour].wrong_total, rel=0.5) and wrong > 0
 
 
@@ -186,10 +191,13 @@ def test_a_total_is_the_sum_of_its_parts_except_at_the_quirks_rate(trips, colour
 def test_a_refund_mirrors_the_row_before(trips, colour):
     amounts = ["fare_amount", "mta_tax", "tolls_amount", "improvement_surcharge", "extra", "cbd_congestion_fee"]
     same = " AND ".join(f"before.{name} = -refund.{name}" for name in amounts)
-    count, mirrored = ask(trips[colour], f"""
+    count, mirrored = ask(
+        trips[colour],
+        f"""
         SELECT count(*), count_if(before.PULocationID = refund.PULocationID AND {same})
         FROM $file AS refund JOIN $file AS before ON before._row = refund._row - 1
-        WHERE refund.total_amount < 0 AND before.total_amount > 0""")[0]
+        WHERE refund.total_amount < 0 AND before.total_amount > 0""",
+    )[0]
     assert mirrored == count > 0
 
 
@@ -197,8 +205,13 @@ def test_a_refund_mirrors_the_row_before(trips, colour):
 def test_amounts_are_whole_cents_and_never_minus_zero(trips, colour):
     for column in COLUMNS[colour]:
         if column.type == "DOUBLE" and column.name not in ("trip_distance", "ehail_fee"):
-            assert one(trips[colour], f"count_if({column.name} <> round({column.name}, 2) OR "
-                                      f"CAST({column.name} AS VARCHAR) = '-0.0')") == 0, column.name
+            assert (
+                one(
+                    trips[colour],
+                    f"count_if({column.name} <> round({column.name}, 2) OR CAST({column.name} AS VARCHAR) = '-0.0')",
+                )
+                == 0
+            ), column.name
 
 
 @BOTH
@@ -228,11 +241,16 @@ def test_medians_are_sane(trips, colour):
 
 def test_places_are_plausible(trips):
     boroughs = duckdb.connect()
-    boroughs.execute("CREATE TABLE zones AS SELECT * FROM read_csv(?)", [str(city.ZONES)])
+    boroughs.execute("CREATE TABLE zones AS SELECT * FROM read_csv(?)", [str(zones.SEED)])
 
     def shares(colour: Colour, end: str) -> dict[str, float]:
-        return dict(boroughs.execute(f"SELECT borough, count(*) / 300000 FROM read_parquet(?) JOIN zones "
-                                     f"ON {end} = location_id GROUP BY ALL", [str(trips[colour])]).fetchall())
+        return dict(
+            boroughs.execute(
+                f"SELECT borough, count(*) / 300000 FROM read_parquet(?) JOIN zones "
+                f"ON {end} = location_id GROUP BY ALL",
+                [str(trips[colour])],
+            ).fetchall()
+        )
 
     assert 0.82 < shares(Colour.YELLOW, "PULocationID")["Manhattan"] < 0.93
     assert 0.05 < one(trips[Colour.YELLOW], "count_if(PULocationID IN (132, 138)) / 300000") < 0.08
@@ -256,8 +274,11 @@ def test_fares_follow_the_tariff(trips, tmp_path):
     preset = "round(tip_amount / (total_amount - tip_amount), 2) IN (0.2, 0.25, 0.3)"
     assert one(path, f"count_if(payment_type = 1 AND {preset}) / count_if(payment_type = 1)") > 0.4
     january = make(tmp_path / "january", rows=100_000)
-    assert ask(january, "SELECT min(tpep_pickup_datetime) >= '2025-01-05' FROM $file WHERE cbd_congestion_fee > 0 "
-                        "AND tpep_pickup_datetime >= '2025-01-01'") == [(True,)]
+    assert ask(
+        january,
+        "SELECT min(tpep_pickup_datetime) >= '2025-01-05' FROM $file WHERE cbd_congestion_fee > 0 "
+        "AND tpep_pickup_datetime >= '2025-01-01'",
+    ) == [(True,)]
     december = make(tmp_path / "december", month="2024-12")
     assert one(december, "max(abs(cbd_congestion_fee))") == 0
 

@@ -19,8 +19,16 @@ BOROUGHS = {
     "Queens": (40.54, 40.80, -73.97, -73.70),
     "Staten Island": (40.49, 40.66, -74.26, -74.05),
 }
-LANDMARKS = {1: (40.69, -74.175), 132: (40.645, -73.785), 138: (40.774, -73.873), 230: (40.7595, -73.985),
-             43: (40.7826, -73.9656), 12: (40.7033, -74.0165), 199: (40.791, -73.884), 44: (40.527, -74.23)}
+LANDMARKS = {
+    1: (40.69, -74.175),
+    132: (40.645, -73.785),
+    138: (40.774, -73.873),
+    230: (40.7595, -73.985),
+    43: (40.7826, -73.9656),
+    12: (40.7033, -74.0165),
+    199: (40.791, -73.884),
+    44: (40.527, -74.23),
+}
 
 
 def rows(name: str) -> list[dict[str, str]]:
@@ -29,11 +37,22 @@ def rows(name: str) -> list[dict[str, str]]:
 
 
 def test_zones_are_tlcs(tlc):
-    real = duckdb.connect().execute("SELECT LocationID, Borough, Zone, service_zone FROM read_parquet(?) ORDER BY 1",
-                                    [str(tlc / "taxi_zone_lookup.parquet")]).fetchall()
-    ours = duckdb.connect().execute(
-        "SELECT location_id, borough, zone, service_zone FROM read_csv(?, header=true) ORDER BY 1",
-        [str(SEEDS / "taxi_zones.csv")]).fetchall()
+    real = (
+        duckdb.connect()
+        .execute(
+            "SELECT LocationID, Borough, Zone, service_zone FROM read_parquet(?) ORDER BY 1",
+            [str(tlc / "taxi_zone_lookup.parquet")],
+        )
+        .fetchall()
+    )
+    ours = (
+        duckdb.connect()
+        .execute(
+            "SELECT location_id, borough, zone, service_zone FROM read_csv(?, header=true) ORDER BY 1",
+            [str(SEEDS / "taxi_zones.csv")],
+        )
+        .fetchall()
+    )
     assert ours == real and len(ours) == 265
 
 
@@ -66,11 +85,14 @@ def test_landmarks_are_where_they_are(zone):
     assert row["location_id"] == str(zone) and miles < 0.7, row
 
 
-@pytest.mark.parametrize(("name", "columns", "ids"), [
-    ("vendors", ["vendor_id", "vendor"], [1, 2, 4, 6, 7]),
-    ("rate_codes", ["rate_code_id", "rate_code"], [1, 2, 3, 4, 5, 6, 99]),
-    ("payment_types", ["payment_type_id", "payment_type"], [0, 1, 2, 3, 4, 5, 6]),
-])
+@pytest.mark.parametrize(
+    ("name", "columns", "ids"),
+    [
+        ("vendors", ["vendor_id", "vendor"], [1, 2, 4, 6, 7]),
+        ("rate_codes", ["rate_code_id", "rate_code"], [1, 2, 3, 4, 5, 6, 99]),
+        ("payment_types", ["payment_type_id", "payment_type"], [0, 1, 2, 3, 4, 5, 6]),
+    ],
+)
 def test_codes_are_those_of_the_data_dictionary(name, columns, ids):
     found = rows(name)
     assert list(found[0]) == columns
@@ -80,11 +102,16 @@ def test_codes_are_those_of_the_data_dictionary(name, columns, ids):
 
 def test_every_code_of_the_real_files_has_a_seed(tlc):
     """Vendor 4 is in files of 2019, though no data dictionary has it."""
-    parquet = [f"read_parquet('{tlc}/green_tripdata_2025-11.parquet')",
-               f"read_parquet('{tlc}/yellow_tripdata_2025-02_sample.parquet')"]
+    parquet = [
+        f"read_parquet('{tlc}/green_tripdata_2025-11.parquet')",
+        f"read_parquet('{tlc}/yellow_tripdata_2025-02_sample.parquet')",
+    ]
     csv = f"read_csv('{tlc}/yellow_tripdata_sample_2019-01.csv', strict_mode=false)"
-    for name, column, old in (("vendors", "VendorID", "vendor_id"), ("rate_codes", "RatecodeID", "rate_code_id"),
-                              ("payment_types", "payment_type", "payment_type")):
+    for name, column, old in (
+        ("vendors", "VendorID", "vendor_id"),
+        ("rate_codes", "RatecodeID", "rate_code_id"),
+        ("payment_types", "payment_type", "payment_type"),
+    ):
         selects = [f"SELECT {column} FROM {file}" for file in parquet] + [f"SELECT {old} FROM {csv}"]
         found = duckdb.connect().execute(" UNION ".join(selects)).fetchall()
         known = {int(next(iter(row.values()))) for row in rows(name)}

@@ -6,11 +6,9 @@ from functools import cache
 
 import duckdb
 
-from pipelines.sources.taxi import rates
+from pipelines.sources.taxi import rates, zones
 from pipelines.sources.taxi.schema import Colour
-from proto_loc.settings import ROOT
 
-ZONES = ROOT / "dbt/seeds/taxi_zones.csv"
 PAIRS = 1 << 16  # equally likely pairs of zones
 MOMENTS = 1 << 12  # equally likely stretches of the month
 
@@ -21,8 +19,15 @@ def database(colour: Colour, process: int) -> duckdb.DuckDBPyConnection:
 
     A forked process must not use its parent's database, hence ``process``. Nothing is large enough to spill to disk.
     """
-    connection = duckdb.connect(config={"memory_limit": "3GB", "temp_directory": "", "preserve_insertion_order": True,
-                                        "autoinstall_known_extensions": False, "autoload_known_extensions": False})
+    connection = duckdb.connect(
+        config={
+            "memory_limit": "3GB",
+            "temp_directory": "",
+            "preserve_insertion_order": True,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        }
+    )
     _pairs(connection, colour)
     return connection
 
@@ -40,8 +45,17 @@ def moments(connection: duckdb.DuckDBPyConnection, colour: Colour, start: date) 
         weight = round(1000 * curve[clock] * rates.DAYS[colour][weekday])
         rush = weekday < 5 and 16 <= clock < 20
         zone_fee = 75 if (start.year, start.month, day + 1) >= (2025, 1, 5) else 0
-        hours.append((hour, total, weight, rates.SPEED[clock], 250 if rush else 100 if clock >= 20 or clock < 6 else 0,
-                      500 if rush else 0, zone_fee))
+        hours.append(
+            (
+                hour,
+                total,
+                weight,
+                rates.SPEED[clock],
+                250 if rush else 100 if clock >= 20 or clock < 6 else 0,
+                500 if rush else 0,
+                zone_fee,
+            )
+        )
         total += weight
     columns = "hour, before, weight, speed, extra, flat_extra, zone_fee"
     values = ", ".join(map(str, hours))
@@ -58,12 +72,14 @@ def moments(connection: duckdb.DuckDBPyConnection, colour: Colour, start: date) 
 
 def _pairs(connection: duckdb.DuckDBPyConnection, colour: Colour) -> None:
     """``pairs``: equally likely pairs of zones, with the road between them (miles) and what it costs (cents)."""
+
     def weights(table: dict) -> str:
         return "MAP {" + ", ".join(f"{key!r}: {value}::DOUBLE" for key, value in table.items()) + "}"
 
     green, yellow = (
         f"coalesce({weights(rates.PICKUPS[each])}[location_id], {weights(rates.PICKUPS_ELSEWHERE[each])}[borough])"
-        for each in (Colour.GREEN, Colour.YELLOW))
+        for each in (Colour.GREEN, Colour.YELLOW)
+    )
     connection.execute(f"""
         CREATE TABLE zones AS
         SELECT *, -- south of 96th Street, and of 60th Street
@@ -78,7 +94,7 @@ def _pairs(connection: duckdb.DuckDBPyConnection, colour: Colour) -> None:
                 * CASE WHEN airport THEN {rates.AIRPORTS[colour]} ELSE 1 END AS ends
         FROM (SELECT location_id::INTEGER AS location_id, borough, latitude::DOUBLE AS latitude,
                   longitude::DOUBLE AS longitude
-              FROM read_csv('{str(ZONES).replace("'", "''")}', auto_detect=false, header=true,
+              FROM read_csv('{str(zones.SEED).replace("'", "''")}', auto_detect=false, header=true,
                   columns={{location_id: 'INTEGER', borough: 'VARCHAR', zone: 'VARCHAR', service_zone: 'VARCHAR',
                            latitude: 'DOUBLE', longitude: 'DOUBLE'}}))
         WHERE latitude IS NOT NULL""")

@@ -16,35 +16,51 @@ ROW_GROUP = 122_880
 def meta_fields(origin: str, month: str, source_file: str, row: str, load_id: int, loaded_at: datetime) -> str:
     """The select list of :data:`schema.META`; ``row`` is an SQL expression, the rest are values."""
     moment = loaded_at.astimezone(UTC).replace(tzinfo=None) if loaded_at.tzinfo else loaded_at
-    values = (literal(origin), literal(f"{month}-01"), literal(source_file), row, str(int(load_id)),
-              literal(str(moment)))
-    return ", ".join(f"CAST({value} AS {column.type}) AS {column.name}"
-                     for value, column in zip(values, META, strict=True))
+    values = (
+        literal(origin),
+        literal(f"{month}-01"),
+        literal(source_file),
+        row,
+        str(int(load_id)),
+        literal(str(moment)),
+    )
+    return ", ".join(
+        f"CAST({value} AS {column.type}) AS {column.name}" for value, column in zip(values, META, strict=True)
+    )
 
 
-def write_parquet(connection: duckdb.DuckDBPyConnection, query: str, target: Path, rows: int,
-                  still_good=lambda: None) -> int:
+def write_parquet(
+    connection: duckdb.DuckDBPyConnection, query: str, target: Path, rows: int, still_good=lambda: None
+) -> int:
     """Stream ``query`` into ``target``, which appears only if there are ``rows`` rows and ``still_good()`` is silent.
 
     Raises:
-        LocError: another number of rows came out, or the query or the disk failed.
+        LocError: another number of rows came out, or the query failed.
+        OSError, duckdb.Error: the disk is full.
     """
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        written = connection.execute(f"COPY ({query}) TO {literal(part)} "
-                                     f"(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP})").fetchone()[0]
+        written = connection.execute(
+            f"COPY ({query}) TO {literal(part)} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP})"
+        ).fetchone()[0]
         if written != rows:
-            raise LocError(f"{shown(target)} was not written.", f"Of {rows} rows, {written} arrived.",
-                           "Please report this with the source file.")
+            raise LocError(
+                f"{shown(target)} was not written.",
+                f"Of {rows} rows, {written} arrived.",
+                "Please report this with the source file.",
+            )
         still_good()
         with open(part, "rb") as file:
             os.fsync(file.fileno())
         os.replace(part, target)
     except (duckdb.Error, OSError) as error:
-        raise LocError(f"{shown(target)} could not be written.", first_lines(error),
-                       "Check the free space and the permissions of its folder.") from error
+        if "No space left" in str(error):
+            raise  # the warehouse's session says what to do
+        raise LocError(
+            f"{shown(target)} could not be written.", first_lines(error), "Check the permissions of its folder."
+        ) from error
     finally:
         part.unlink(missing_ok=True)
     return written

@@ -68,8 +68,19 @@ def inspect(path: Path) -> SourceFile:
         rows, months = check(reader, path, colour, columns)
         month = _month(path, rows, months)
     _unchanged(path, before)
-    return SourceFile(path, os.fsencode(path.name).decode(errors="replace"), format, colour, month, rows, sha256,
-                      before.st_size, before.st_mtime_ns, columns, extra)
+    return SourceFile(
+        path,
+        os.fsencode(path.name).decode(errors="replace"),
+        format,
+        colour,
+        month,
+        rows,
+        sha256,
+        before.st_size,
+        before.st_mtime_ns,
+        columns,
+        extra,
+    )
 
 
 def convert(source: SourceFile, target: Path, *, load_id: int, loaded_at: datetime) -> int:
@@ -86,8 +97,13 @@ def convert(source: SourceFile, target: Path, *, load_id: int, loaded_at: dateti
     with reading(source.path, source.format) as reader:
         fields = ", ".join(selected(column, reader, source.columns[column.name]) for column in COLUMNS[source.colour])
         meta = meta_fields("file", source.month, source.name, reader.row, load_id, loaded_at)
-        written = write_parquet(reader.connection, f"SELECT {fields}, {meta} FROM {reader.relation}", target,
-                                source.rows, lambda: _unchanged(source.path, source))
+        written = write_parquet(
+            reader.connection,
+            f"SELECT {fields}, {meta} FROM {reader.relation}",
+            target,
+            source.rows,
+            lambda: _unchanged(source.path, source),
+        )
     return written
 
 
@@ -99,8 +115,11 @@ def _format(path: Path) -> str:
     packed = suffix == ".gz"
     format = _FORMATS.get(Path(path.stem).suffix.lower() if packed else suffix)
     if format is None or (packed and format == "parquet"):
-        raise refused(path, f"Its name ends in {suffix or 'no extension'!r}.",
-                      f"Give it one of {', '.join(_FORMATS)}; the text formats may be packed (.csv.gz).")
+        raise refused(
+            path,
+            f"Its name ends in {suffix or 'no extension'!r}.",
+            f"Give it one of {', '.join(_FORMATS)}; the text formats may be packed (.csv.gz).",
+        )
     return format
 
 
@@ -115,8 +134,9 @@ def _stat(path: Path) -> os.stat_result:
             pass
     except FileNotFoundError as error:
         if path.is_symlink():
-            raise refused(path, f"It is a link to {shown(os.readlink(path))}, which does not exist.",
-                          "Mend or remove the link.") from error
+            raise refused(
+                path, f"It is a link to {shown(os.readlink(path))}, which does not exist.", "Mend or remove the link."
+            ) from error
         raise refused(path, "It does not exist.", "Check the name.") from error
     except OSError as error:
         raise refused(path, f"{error.strerror}.", "Make it readable for this user.") from error
@@ -135,8 +155,9 @@ def _sha256(path: Path) -> str:
 
 def _unchanged(path: Path, before) -> None:
     """``before`` is what :func:`_stat` gave, or the SourceFile."""
-    size, mtime_ns = ((before.size, before.mtime_ns) if isinstance(before, SourceFile)
-                      else (before.st_size, before.st_mtime_ns))
+    size, mtime_ns = (
+        (before.size, before.mtime_ns) if isinstance(before, SourceFile) else (before.st_size, before.st_mtime_ns)
+    )
     now = _stat(path)
     if (now.st_size, now.st_mtime_ns) != (size, mtime_ns):
         raise _changed(path)
@@ -155,20 +176,25 @@ def _match(path: Path, names: list[str]) -> tuple[Colour, dict[str, str | None],
     for name in names:
         own.setdefault(name.strip().lower(), []).append(name)
     if _FOR_HIRE & own.keys():
-        raise refused(path, f"It holds for-hire vehicles (column {own[min(_FOR_HIRE & own.keys())][0]!r}).",
-                      "Only yellow and green taxi trips can be loaded.")
+        raise refused(
+            path,
+            f"It holds for-hire vehicles (column {own[min(_FOR_HIRE & own.keys())][0]!r}).",
+            "Only yellow and green taxi trips can be loaded.",
+        )
     colour = _colour(path, own)
     columns: dict[str, str | None] = {}
     for column in COLUMNS[colour]:
         found = [name for alias in (column.name, *column.aliases) for name in own.get(alias.lower(), ())]
         if len(found) > 1:
-            raise refused(path, f"Columns {' and '.join(map(repr, found))} are both {column.name}.",
-                          "Keep one of them.")
+            raise refused(
+                path, f"Columns {' and '.join(map(repr, found))} are both {column.name}.", "Keep one of them."
+            )
         columns[column.name] = found[0] if found else None
     missing = [column.name for column in COLUMNS[colour] if column.required and columns[column.name] is None]
     if missing:
-        raise refused(path, f"As a table of {colour} trips it lacks {_listed(missing)}.",
-                      "Export it again with TLC's columns.")
+        raise refused(
+            path, f"As a table of {colour} trips it lacks {_listed(missing)}.", "Export it again with TLC's columns."
+        )
     used = set(columns.values())
     return colour, columns, tuple(name for name in names if name not in used)
 
@@ -184,8 +210,12 @@ def _colour(path: Path, own: Mapping[str, list[str]]) -> Colour:
         raise refused(path, "It has columns of yellow (tpep_…) and of green (lpep_…) trips.", "Split it.")
     if not seen:
         columns = _listed([names[0] for names in own.values()]) or "none"
-        raise refused(path, "It is not a table of TLC trips: it has neither tpep_pickup_datetime nor "
-                            f"lpep_pickup_datetime. Its columns: {columns}.", "Check that it is the file you meant.")
+        raise refused(
+            path,
+            "It is not a table of TLC trips: it has neither tpep_pickup_datetime nor "
+            f"lpep_pickup_datetime. Its columns: {columns}.",
+            "Check that it is the file you meant.",
+        )
     return seen.pop()
 
 
@@ -195,13 +225,19 @@ def _month(path: Path, rows: int, months: Counter) -> str:
     if len(named) == 1:
         month = named.pop()
         if months[month] * 2 < rows:
-            raise refused(path, f"Its name says {month}, but only {months[month]} of {rows} pick-ups are in that "
-                                f"month; most ({count}) are in {most}.",
-                          "Rename the file, or check that it is the right one.")
+            raise refused(
+                path,
+                f"Its name says {month}, but only {months[month]} of {rows} pick-ups are in that "
+                f"month; most ({count}) are in {most}.",
+                "Rename the file, or check that it is the right one.",
+            )
         return month
     if count < 0.95 * rows:
-        raise refused(path, f"Its name does not say one month, and only {count} of {rows} pick-ups are in {most}.",
-                      f"A file is one month. {NAME_IT}")
+        raise refused(
+            path,
+            f"Its name does not say one month, and only {count} of {rows} pick-ups are in {most}.",
+            f"A file is one month. {NAME_IT}",
+        )
     return most
 
 

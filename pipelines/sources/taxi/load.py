@@ -60,7 +60,7 @@ def load_sample(rows: int = sample.DEFAULT_ROWS, *, seed: int = SEED, who: str, 
             loaded = sample.generate(
                 colour, month, count, path, seed=seed, load_id=load_id, loaded_at=loading.loaded_at
             )
-            load = _load(loading, load_id, path, colour, month, "synthetic", loaded, f"sample-{colour}-{month}", None)
+            load = _load(loading, load_id, path, colour, month, "synthetic", loaded, sample.name(colour, month), None)
             loading.add(load)
             outcomes.append(Outcome(load, load.input, replaced=there))
         report("sample", len(plan), len(plan))

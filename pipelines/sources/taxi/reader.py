@@ -55,17 +55,24 @@ def reading(path: Path, format: str) -> Iterator[Reader]:
             with connect(scratch) as connection:
                 yield {"parquet": _parquet, "csv": _csv, "json": _json}[format](connection, path, plain, lines)
         except duckdb.Error as error:
-            raise refused(path, f"It cannot be read as {format}: {first_lines(error, plain)}",
-                          "Fetch or export it again.") from error
+            raise refused(
+                path, f"It cannot be read as {format}: {first_lines(error, plain)}", "Fetch or export it again."
+            ) from error
         except (OSError, EOFError, zlib.error) as error:
             raise refused(path, f"It cannot be read: {error}.", "Fetch or export it again.") from error
 
 
 def connect(scratch: Path, memory: str = "1GB") -> duckdb.DuckDBPyConnection:
     """A DuckDB in memory that spills to ``scratch`` and keeps rows in order."""
-    return duckdb.connect(config={
-        "memory_limit": memory, "temp_directory": str(scratch / "spill"), "preserve_insertion_order": True,
-        "autoinstall_known_extensions": False, "autoload_known_extensions": False})
+    return duckdb.connect(
+        config={
+            "memory_limit": memory,
+            "temp_directory": str(scratch / "spill"),
+            "preserve_insertion_order": True,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        }
+    )
 
 
 @contextmanager
@@ -106,9 +113,14 @@ def _parquet(connection, path: Path, plain: Path, lines) -> Reader:
     described = connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
     # DuckDB's own position, unless the file has a column of that name; the window is right too, but on one thread.
     shadowed = "file_row_number" in (name.lower() for name in names)
-    return Reader(connection, names, relation, "row_number() OVER ()" if shadowed else "file_row_number + 1",
-                  {name: identifier(row[0]) for name, row in zip(names, described, strict=True)},
-                  {name: row[1] for name, row in zip(names, described, strict=True)})
+    return Reader(
+        connection,
+        names,
+        relation,
+        "row_number() OVER ()" if shadowed else "file_row_number + 1",
+        {name: identifier(row[0]) for name, row in zip(names, described, strict=True)},
+        {name: row[1] for name, row in zip(names, described, strict=True)},
+    )
 
 
 def _csv(connection, path: Path, plain: Path, lines: int | None) -> Reader:
@@ -118,21 +130,32 @@ def _csv(connection, path: Path, plain: Path, lines: int | None) -> Reader:
     names = next(csv.reader(io.StringIO(first), delimiter=delimiter), [])
     columns = {f"c{n}": "VARCHAR" for n in range(len(names))}
     # The dialect is stated, not sniffed: a sniffer that is wrong drops or merges rows. Strict mode refuses the rest.
-    relation = (f"read_csv({literal(glob.escape(str(plain)))}, auto_detect=false, header=true, "
-                f"delim={literal(delimiter)}, quote='\"', escape='\"', new_line='\\n', strict_mode=true, "
-                f"hive_partitioning=false, columns={columns or {'c0': 'VARCHAR'}})")
-    return Reader(connection, names, relation, "row_number() OVER ()",
-                  {name: f"nullif(trim(c{n}), '')" for n, name in enumerate(names)},
-                  dict.fromkeys(names, "VARCHAR"), lines)
+    relation = (
+        f"read_csv({literal(glob.escape(str(plain)))}, auto_detect=false, header=true, "
+        f"delim={literal(delimiter)}, quote='\"', escape='\"', new_line='\\n', strict_mode=true, "
+        f"hive_partitioning=false, columns={columns or {'c0': 'VARCHAR'}})"
+    )
+    return Reader(
+        connection,
+        names,
+        relation,
+        "row_number() OVER ()",
+        {name: f"nullif(trim(c{n}), '')" for n, name in enumerate(names)},
+        dict.fromkeys(names, "VARCHAR"),
+        lines,
+    )
 
 
 def _json(connection, path: Path, plain: Path, lines) -> Reader:
     objects = f"read_json_objects({literal(glob.escape(str(plain)))}, format='auto', hive_partitioning=false)"
-    shapes = connection.execute(f"SELECT CASE WHEN json_type(json) = 'OBJECT' THEN json_keys(json) END AS keys, "
-                                f"count(*) FROM {objects} GROUP BY keys").fetchall()
+    shapes = connection.execute(
+        f"SELECT CASE WHEN json_type(json) = 'OBJECT' THEN json_keys(json) END AS keys, "
+        f"count(*) FROM {objects} GROUP BY keys"
+    ).fetchall()
     if any(keys is None for keys, _ in shapes):
-        raise refused(path, "It holds a value that is not a record ({...}).",
-                      "Write one array of records, or one record a line.")
+        raise refused(
+            path, "It holds a value that is not a record ({...}).", "Write one array of records, or one record a line."
+        )
     for keys, _ in shapes:
         twice = [key for key, count in Counter(keys).items() if count > 1]
         if twice:
@@ -140,9 +163,14 @@ def _json(connection, path: Path, plain: Path, lines) -> Reader:
     names = list(dict.fromkeys(key for keys, _ in shapes for key in keys))
     pointers = [literal("/" + name.replace("~", "~0").replace("/", "~1")) for name in names]
     relation = f"(SELECT json_extract_string(json, [{', '.join(pointers)}]::VARCHAR[]) AS v FROM {objects})"
-    return Reader(connection, names, relation, "row_number() OVER ()",
-                  {name: f"nullif(trim(v[{n}]), '')" for n, name in enumerate(names, 1)},
-                  dict.fromkeys(names, "VARCHAR"))
+    return Reader(
+        connection,
+        names,
+        relation,
+        "row_number() OVER ()",
+        {name: f"nullif(trim(v[{n}]), '')" for n, name in enumerate(names, 1)},
+        dict.fromkeys(names, "VARCHAR"),
+    )
 
 
 def _plain_text(path: Path, plain: Path) -> int | None:
@@ -156,7 +184,7 @@ def _plain_text(path: Path, plain: Path) -> int | None:
         while chunk := source.read(1 << 22):
             chunk = held + chunk
             held = b"\r" if chunk.endswith(b"\r") else b""  # its "\n" may be in the next chunk
-            chunk = chunk[:len(chunk) - len(held)]
+            chunk = chunk[: len(chunk) - len(held)]
             if b"\r" in chunk:
                 chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
             lines += _line_ends(chunk, last)

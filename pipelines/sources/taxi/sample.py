@@ -23,8 +23,32 @@ DEFAULT_ROWS = 300_000
 MAX_ROWS = 100_000_000
 GREEN_SHARE = 0.08
 _DRAW = 1 << 21  # a hash holds three draws of 21 bits
-_DRAWS = ("vendor", "app", "pay", "pair", "moment", "length", "length2", "pace", "pace2", "tip", "tip2", "toll", "rate",
-          "people", "flag", "still", "absurd", "back", "running", "outside", "wrong", "start", "end", "app2")
+_DRAWS = (
+    "vendor",
+    "app",
+    "pay",
+    "pair",
+    "moment",
+    "length",
+    "length2",
+    "pace",
+    "pace2",
+    "tip",
+    "tip2",
+    "toll",
+    "rate",
+    "people",
+    "flag",
+    "still",
+    "absurd",
+    "back",
+    "running",
+    "outside",
+    "wrong",
+    "start",
+    "end",
+    "app2",
+)
 
 
 def plan(rows: int = DEFAULT_ROWS) -> list[tuple[Colour, str, int]]:
@@ -34,8 +58,11 @@ def plan(rows: int = DEFAULT_ROWS) -> list[tuple[Colour, str, int]]:
         UsageError: ``rows`` is not between 1 and 100,000,000.
     """
     if isinstance(rows, bool) or not isinstance(rows, int) or not 1 <= rows <= MAX_ROWS:
-        raise UsageError(f"A sample of {rows} rows cannot be made.", f"It must have 1 to {MAX_ROWS:,} rows.",
-                         f"Leave the number out for {DEFAULT_ROWS:,}.")
+        raise UsageError(
+            f"A sample of {rows} rows cannot be made.",
+            f"It must have 1 to {MAX_ROWS:,} rows.",
+            f"Leave the number out for {DEFAULT_ROWS:,}.",
+        )
     days = [monthrange(*_year_month(month))[1] for month in MONTHS]
     green = round(rows * GREEN_SHARE)
     parts = []
@@ -45,8 +72,14 @@ def plan(rows: int = DEFAULT_ROWS) -> list[tuple[Colour, str, int]]:
     return [part for part in parts if part[2]]
 
 
-def generate(colour: Colour, month: str, rows: int, target: Path, *,
-             seed: int, load_id: int, loaded_at: datetime) -> int:
+def name(colour: Colour, month: str) -> str:
+    """What stands for the file's name (``_source_file``) in a sample, which comes from none."""
+    return f"sample-{colour}-{month}"
+
+
+def generate(
+    colour: Colour, month: str, rows: int, target: Path, *, seed: int, load_id: int, loaded_at: datetime
+) -> int:
     """Write ``rows`` synthetic trips of ``month`` (``YYYY-MM``) to ``target`` as one lake file; return the rows.
 
     The rows are in the order of their pick-ups, but for the few outside of the month.
@@ -63,7 +96,7 @@ def generate(colour: Colour, month: str, rows: int, target: Path, *,
         # Only to have a source of rows that DuckDB reads on all threads and in order; range() is read on one.
         connection.execute(f"CREATE TEMP TABLE rows AS SELECT true FROM range({int(rows)})")
         fields = ", ".join(f'CAST({column.name} AS {column.type}) AS "{column.name}"' for column in COLUMNS[colour])
-        meta = meta_fields("synthetic", month, f"sample-{colour}-{month}", "i + 1", load_id, loaded_at)
+        meta = meta_fields("synthetic", month, name(colour, month), "i + 1", load_id, loaded_at)
         query = f"SELECT {fields}, {meta} FROM ({_trips(colour, start, rows, seed)})"
         return write_parquet(connection, query, target, rows)
 
@@ -93,9 +126,10 @@ def _trips(colour: Colour, start: date, rows: int, seed: int) -> str:
 
     # Three draws of 0 to 2^21 - 1 from each hash.
     hashes = ", ".join(f"{bits('k', lane)} AS h{lane}" for lane in range(len(_DRAWS) // 3))
-    draws = ", ".join(f"((h{n // 3} >> {21 * (n % 3)}) & {_DRAW - 1})::INTEGER AS d_{name}"
-                      for n, name in enumerate(_DRAWS))
-    vendor_ends = [(vendor, sum(list(rates.vendors.values())[:n + 1])) for n, vendor in enumerate(rates.vendors)]
+    draws = ", ".join(
+        f"((h{n // 3} >> {21 * (n % 3)}) & {_DRAW - 1})::INTEGER AS d_{name}" for n, name in enumerate(_DRAWS)
+    )
+    vendor_ends = [(vendor, sum(list(rates.vendors.values())[: n + 1])) for n, vendor in enumerate(rates.vendors)]
     vendor = " ".join(f"WHEN {below('d_vendor', end)} THEN {vendor}" for vendor, end in vendor_ends[:-1])
     metered_vendor_1 = "vendor = 1 AND NOT app"
     # Amounts in cents, before a refund turns their signs.
@@ -107,9 +141,9 @@ def _trips(colour: Colour, start: date, rows: int, seed: int) -> str:
         "tolls_amount": "tolls",
         "improvement_surcharge": "CASE WHEN vendor = 6 THEN 30 ELSE 100 END",
         "total_amount": f"CASE WHEN below_zero THEN 100 + d_pay // {_DRAW // 500} "
-                        f"WHEN NOT app AND {below('d_wrong', rates.wrong_total)} "
-                        "THEN due + tip + 100 + 25 * (d_tip2 % 7) "
-                        "ELSE due + tip END",
+        f"WHEN NOT app AND {below('d_wrong', rates.wrong_total)} "
+        "THEN due + tip + 100 + 25 * (d_tip2 % 7) "
+        "ELSE due + tip END",
         "congestion_surcharge": _metered("congestion"),
         "Airport_fee": _metered("airport_fee"),
         "cbd_congestion_fee": "CASE WHEN vendor = 6 THEN 0 ELSE zone_charge END",
@@ -138,12 +172,12 @@ def _trips(colour: Colour, start: date, rows: int, seed: int) -> str:
             JOIN moments ON moments.moment = least(floor(position)::INTEGER, {MOMENTS - 1})),
         timed AS (
             SELECT placed.*, hours.* EXCLUDE (hour, before, weight), floor(second)::BIGINT AS clock,
-                vendor = 6 OR (NOT disputed AND vendor <> 7 AND {below('d_app', rates.app)}) AS app,
+                vendor = 6 OR (NOT disputed AND vendor <> 7 AND {below("d_app", rates.app)}) AS app,
                 CASE WHEN vendor = 1 THEN 10 ELSE 1 END AS step -- vendor 1 rounds to tenths of a mile
             FROM placed JOIN hours ON hours.hour = floor(second)::BIGINT // 3600),
         metered AS (
             SELECT *, miles * exp((d_length + d_length2 - {_DRAW}) / {_DRAW}.0::DOUBLE) AS road,
-                NOT app AND {below('d_rate', rates.negotiated)} AS negotiated,
+                NOT app AND {below("d_rate", rates.negotiated)} AS negotiated,
                 NOT app AND d_rate > {round(_DRAW * (1 - rates.unknown_rate))} AND vendor = 1 AS unmetered
             FROM timed),
         driven AS (
@@ -165,11 +199,11 @@ def _trips(colour: Colour, start: date, rows: int, seed: int) -> str:
                 CASE WHEN priced THEN zone_fee ELSE 0 END AS zone_charge,
                 CASE WHEN d_toll < tolled * {_DRAW} THEN toll ELSE 0 END AS tolls,
                 CASE WHEN app THEN 0
-                    WHEN refund OR disputed AND {below('d_still', rates.refund_seen)} THEN
-                        CASE WHEN {below('d_flag', rates.refund_no_charge)} THEN 3 ELSE 4 END
-                    WHEN {below('d_pay', rates.cash)} THEN 2
-                    WHEN {below('d_pay', rates.cash + rates.no_charge)} THEN 3
-                    WHEN {below('d_pay', rates.cash + rates.no_charge + rates.dispute)} THEN 4
+                    WHEN refund OR disputed AND {below("d_still", rates.refund_seen)} THEN
+                        CASE WHEN {below("d_flag", rates.refund_no_charge)} THEN 3 ELSE 4 END
+                    WHEN {below("d_pay", rates.cash)} THEN 2
+                    WHEN {below("d_pay", rates.cash + rates.no_charge)} THEN 3
+                    WHEN {below("d_pay", rates.cash + rates.no_charge + rates.dispute)} THEN 4
                     ELSE 1 END AS payment
             FROM (SELECT *, 300 + 70 * (5 * road + seconds / (125.0::DOUBLE + 2 * road))::INTEGER AS meter
                   FROM driven)),
@@ -183,41 +217,41 @@ def _trips(colour: Colour, start: date, rows: int, seed: int) -> str:
         tipped AS (
             SELECT *, CASE
                     WHEN vendor = 6 THEN 0
-                    WHEN app AND {below('d_tip', 1 - rates.app_tip)} THEN 0
+                    WHEN app AND {below("d_tip", 1 - rates.app_tip)} THEN 0
                     WHEN payment NOT IN (0, 1) THEN 0
                     -- The buttons on the screen, whole dollars, or whatever comes to mind.
-                    WHEN {below('d_tip', 0.47)} AND NOT app THEN due // 5
-                    WHEN {below('d_tip', 0.56)} AND NOT app THEN due // 4
-                    WHEN {below('d_tip', 0.605)} AND NOT app THEN due * 3 // 10
-                    WHEN {below('d_tip', 0.685)} AND NOT app THEN 0
-                    WHEN {below('d_tip', 0.78)} THEN 100 * (1 + d_tip2 % 5)
+                    WHEN {below("d_tip", 0.47)} AND NOT app THEN due // 5
+                    WHEN {below("d_tip", 0.56)} AND NOT app THEN due // 4
+                    WHEN {below("d_tip", 0.605)} AND NOT app THEN due * 3 // 10
+                    WHEN {below("d_tip", 0.685)} AND NOT app THEN 0
+                    WHEN {below("d_tip", 0.78)} THEN 100 * (1 + d_tip2 % 5)
                     ELSE (due * (0.08 + 0.14 * d_tip2 / {_DRAW}.0))::INTEGER
                 END AS tip,
-                vendor = 2 AND app AND {below('d_app2', rates.app_negative_fare)} AS below_zero
+                vendor = 2 AND app AND {below("d_app2", rates.app_negative_fare)} AS below_zero
             FROM summed)
         SELECT i, vendor AS VendorID,
             TIMESTAMP '{start} 00:00:00' + to_seconds(CASE
-                WHEN {below('d_outside', rates.outside_month)} THEN clock - 86400 * (31 + d_pay % 5)
+                WHEN {below("d_outside", rates.outside_month)} THEN clock - 86400 * (31 + d_pay % 5)
                 ELSE clock END) AS {pickup(colour)},
             {pickup(colour)} + to_seconds(CASE
                 WHEN vendor = 7 THEN 0
-                WHEN {below('d_back', rates.backwards)} THEN -seconds
-                WHEN {below('d_running', rates.left_running)} THEN 82800 + seconds % 3600
+                WHEN {below("d_back", rates.backwards)} THEN -seconds
+                WHEN {below("d_running", rates.left_running)} THEN 82800 + seconds % 3600
                 ELSE seconds END) AS {dropoff(colour)},
-            CASE WHEN app THEN NULL WHEN vendor = 1 AND {below('d_people', rates.no_passenger)} THEN 0 {passengers}
+            CASE WHEN app THEN NULL WHEN vendor = 1 AND {below("d_people", rates.no_passenger)} THEN 0 {passengers}
                 ELSE 6 END AS passenger_count,
-            CASE WHEN {below('d_absurd', rates.absurd_distance)} THEN 5000 + d_pay // 12 + d_tip2 % 100 / 100.0::DOUBLE
-                WHEN {below('d_still', rates.no_distance)} THEN 0
+            CASE WHEN {below("d_absurd", rates.absurd_distance)} THEN 5000 + d_pay // 12 + d_tip2 % 100 / 100.0::DOUBLE
+                WHEN {below("d_still", rates.no_distance)} THEN 0
                 ELSE (road * 100)::INTEGER // step * step / 100.0::DOUBLE END AS trip_distance,
             CASE WHEN app THEN NULL WHEN unmetered THEN 99 WHEN negotiated THEN 5 WHEN flat THEN 2 WHEN newark THEN 3
                 ELSE 1 END AS RatecodeID,
-            CASE WHEN app THEN NULL WHEN {below('d_flag', rates.flagged)} THEN 'Y' ELSE 'N' END AS store_and_fwd_flag,
-            CASE WHEN {below('d_start', rates.pickup_unknown)} THEN 264 + (d_tip2 % 4 = 0)::INTEGER ELSE pu END
+            CASE WHEN app THEN NULL WHEN {below("d_flag", rates.flagged)} THEN 'Y' ELSE 'N' END AS store_and_fwd_flag,
+            CASE WHEN {below("d_start", rates.pickup_unknown)} THEN 264 + (d_tip2 % 4 = 0)::INTEGER ELSE pu END
                 AS PULocationID,
-            CASE WHEN {below('d_end', rates.dropoff_unknown)} THEN 264 + (d_tip2 % 3 = 0)::INTEGER ELSE "do" END
+            CASE WHEN {below("d_end", rates.dropoff_unknown)} THEN 264 + (d_tip2 % 3 = 0)::INTEGER ELSE "do" END
                 AS DOLocationID,
-            {_metered('payment') if colour == Colour.GREEN else 'payment'} AS payment_type,
-            {_metered('CASE WHEN negotiated THEN 2 ELSE 1 END')} AS trip_type, NULL AS ehail_fee,
+            {_metered("payment") if colour == Colour.GREEN else "payment"} AS payment_type,
+            {_metered("CASE WHEN negotiated THEN 2 ELSE 1 END")} AS trip_type, NULL AS ehail_fee,
             CASE WHEN refund THEN -1 ELSE 1 END AS sign, {dollars}
         FROM tipped"""
 

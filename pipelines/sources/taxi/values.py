@@ -31,8 +31,11 @@ def check(reader: Reader, path: Path, colour: Colour, columns: Mapping[str, str 
         if count:
             raise _unfit_value(reader, path, column, columns[column.name], test, count)
     if reader.lines is not None and reader.lines != rows:
-        raise refused(path, f"It has {reader.lines} lines after its header, but {rows} rows can be read.",
-                      "Export it again as plain CSV.")
+        raise refused(
+            path,
+            f"It has {reader.lines} lines after its header, but {rows} rows can be read.",
+            "Export it again as plain CSV.",
+        )
     return rows, Counter({f"{number // 12}-{number % 12 + 1:02}": count for number, count in (months or {}).items()})
 
 
@@ -65,15 +68,20 @@ def _unfit(column: Column, reader: Reader, own: str) -> str:
 def _unfit_value(reader: Reader, path: Path, column: Column, own: str, test: str, count: int) -> LocError:
     row, value = reader.connection.execute(
         f"SELECT row, CAST(value AS VARCHAR) FROM (SELECT {reader.row} AS row, {test} AS unfit, "
-        f"{reader.expressions[own]} AS value FROM {reader.relation}) WHERE unfit ORDER BY row LIMIT 1").fetchone()
+        f"{reader.expressions[own]} AS value FROM {reader.relation}) WHERE unfit ORDER BY row LIMIT 1"
+    ).fetchone()
     kind = {"TIMESTAMP": "a local time without a zone (2025-02-01 12:34:56)", "VARCHAR": "text"}.get(
-        column.type, f"a whole number ({column.type})" if column.whole else "a finite number")
+        column.type, f"a whole number ({column.type})" if column.whole else "a finite number"
+    )
     more = f" ({count} such values)" if count > 1 else ""
     text = reader.types[own] == "VARCHAR"
     own_type = "" if text else f" of type {reader.types[own]}"
     shown = _short(json.dumps(value, ensure_ascii=False) if text else value)
-    return refused(path, f"Column {own!r}{own_type} holds {shown} at row {row}{more}; it must be {kind}.",
-                   "Correct or remove the value and load the file again; nothing was loaded.")
+    return refused(
+        path,
+        f"Column {own!r}{own_type} holds {shown} at row {row}{more}; it must be {kind}.",
+        "Correct or remove the value and load the file again; nothing was loaded.",
+    )
 
 
 def _by_name(colour: Colour, name: str) -> Column:
@@ -83,8 +91,12 @@ def _by_name(colour: Colour, name: str) -> Column:
 def _cast(column: Column, reader: Reader, own: str | None, cast: str = "CAST") -> str:
     value = "NULL" if own is None else reader.expressions[own]
     # A column of another type has passed the check only because it holds nothing.
-    kept = own is None or _NUMBER.fullmatch(reader.types[own]) or column.type in ("TIMESTAMP", reader.types[own]) \
+    kept = (
+        own is None
+        or _NUMBER.fullmatch(reader.types[own])
+        or column.type in ("TIMESTAMP", reader.types[own])
         or reader.types[own] == "VARCHAR"
+    )
     return f"{cast}({value if kept else 'NULL'} AS {column.type})"
 
 
