@@ -17,6 +17,7 @@ from proto_loc import warehouse
 from proto_loc.errors import LocError, UsageError
 from proto_loc.settings import ROOT, settings
 from proto_loc.warehouse import lake
+from proto_loc.warehouse.errors import disk_is_full, no_space
 
 PROJECT = ROOT / "dbt"
 DBT = Path(sys.executable).parent / "dbt"
@@ -155,6 +156,7 @@ def execute(arguments: Sequence[str], session: warehouse.Session, report: Report
 
     Raises:
         BuildFailed: dbt ended with an error.
+        OSError: the disk is full.
     """
     results = target_path("prod") / "run_results.json"
     results.unlink(missing_ok=True)
@@ -167,6 +169,8 @@ def execute(arguments: Sequence[str], session: warehouse.Session, report: Report
         code, lines = _watch(command, session, report, options)
     run = Run(json.loads(results.read_text())["results"] if results.exists() else [])
     if code != 0:
+        if disk_is_full([*lines, *(result["message"] for result in run.results)]):
+            raise no_space(session.path)  # the session says what to do
         raise _failure(run, lines)
     return run
 
@@ -241,6 +245,8 @@ def _manifest(session: warehouse.Session) -> dict:
             capture_output=True,
             text=True,
         )
+        if disk_is_full(done.stdout + done.stderr):
+            raise no_space(folder)
         if done.returncode != 0:
             raise BuildFailed(
                 "The dbt project does not parse.",

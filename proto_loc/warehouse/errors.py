@@ -1,6 +1,7 @@
 """What can go wrong with the warehouse, each with its way out."""
 
 import errno
+import os
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,6 +36,15 @@ def explained(doing: str, where: Path):
         yield
     except OSError as error:
         raise _explain(doing, where, error) from error
+
+
+def disk_is_full(error: object) -> bool:
+    """Whether an error, or another program's text, says that a disk or a quota is full: DuckDB gives no number."""
+    return any(words in str(error) for words in ("No space left on device", "Disk quota exceeded"))
+
+
+def no_space(path: Path) -> OSError:
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
 def _explain(doing: str, where: Path, error: OSError) -> WarehouseError:

@@ -6,6 +6,7 @@ over exactly the files of its active loads. So a load copies nothing that is the
 
 import logging
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -125,7 +126,8 @@ def loading(tables: Mapping[str, Mapping[str, str]], *, who: str, timeout: float
                 if not current.added and session.base and before == _views(con):
                     session.discard()
             except BaseException:
-                for path in _files(session.id):
+                first = session.id * LOADS_A_SESSION
+                for path in _files(first, first + LOADS_A_SESSION - 1):
                     path.unlink(missing_ok=True)
                 raise
             active = _loads(con, "active")
@@ -182,31 +184,29 @@ def sweep() -> list[Path]:
 
 def _sweep(session: Session) -> list[Path]:
     lake = settings().lake
-    if not lake.exists():
-        return []
+    made = _files()
     used: set[str] = set()
     for version_id in store.versions("raw"):
-        version = store.load("raw", version_id)
         try:
-            with version.open() as con:
+            with store.load("raw", version_id).open() as con:
                 if con.execute("from duckdb_tables() where schema_name = 'main' and table_name = 'loads'").fetchone():
                     used |= {load.file for load in _loads(con, "active")}
         except VersionDamaged:
-            used |= {str(path.relative_to(lake)) for path in lake.glob("*/*.parquet")}  # it may need any of them
-    gone = [path for path in sorted(lake.glob("*/*.parquet")) if str(path.relative_to(lake)) not in used]
+            used |= {str(path.relative_to(lake)) for path in made}  # it may need any of them
+    # Under the lock no load is at work, so a part of a file is the left-over of one that was killed.
+    gone = [*(path for path in made if str(path.relative_to(lake)) not in used), *sorted(lake.glob("*/.*.part"))]
     with explained("Sweeping the lake", lake):
         for path in gone:
             path.unlink()
     return gone
 
 
-def _files(session_id: int) -> list[Path]:
-    first = session_id * LOADS_A_SESSION
-    return [
-        path
-        for path in settings().lake.glob("*/*.parquet")
-        if first <= int(path.stem.rpartition("-")[2]) < first + LOADS_A_SESSION
-    ]
+def _files(first: int = 0, last: int | None = None) -> list[Path]:
+    """The lake's files of loads ``first`` to ``last``, by their names; other files there are not ours."""
+    numbered = (
+        (path, re.search(r"-(\d+)\.parquet$", path.name)) for path in sorted(settings().lake.glob("*/*.parquet"))
+    )
+    return [path for path, found in numbered if found and first <= int(found[1]) <= (last or int(found[1]))]
 
 
 def _loads(con: duckdb.DuckDBPyConnection, where: str) -> list[Load]:

@@ -1,6 +1,5 @@
 """Write, audit, publish; and the ways to read and to go back."""
 
-import errno
 import json
 import logging
 import os
@@ -19,7 +18,15 @@ import duckdb
 
 from proto_loc.settings import ROOT, settings
 from proto_loc.warehouse import finish, store
-from proto_loc.warehouse.errors import NoData, PublishError, VersionDamaged, WarehouseError, explained
+from proto_loc.warehouse.errors import (
+    NoData,
+    PublishError,
+    VersionDamaged,
+    WarehouseError,
+    disk_is_full,
+    explained,
+    no_space,
+)
 from proto_loc.warehouse.lock import writer_lock
 from proto_loc.warehouse.store import Version
 
@@ -90,10 +97,10 @@ def write(database: str, *, who: str, timeout: float | None = None) -> Iterator[
             try:
                 yield session
             except (OSError, duckdb.Error) as error:
-                if "No space left" not in str(error):
+                if not disk_is_full(error):
                     raise  # any other error in the block is the caller's own
                 with explained(f"Writing {database}", session.path):
-                    raise _no_space(session.path) from error
+                    raise no_space(session.path) from error
             if not session.discarded:
                 with explained(f"Publishing {database}", home):
                     session.version = _publish(session)
@@ -116,12 +123,12 @@ def read(database: str, *, version: int | None = None) -> duckdb.DuckDBPyConnect
         VersionDamaged: the version is truncated, or of another DuckDB release.
     """
     for attempt in range(5):
-        wanted = store.current(database) if version is None else store.find(database, version)
+        serving = store.current_id(database)
         try:
-            return wanted.open()
+            return (store.current(database) if version is None else store.find(database, version)).open()
         except (VersionDamaged, duckdb.IOException):
             # Between the look-up and the open, a publish and a prune can pass by; then there is a newer current.
-            if version is not None or attempt == 4 or store.current_id(database) == wanted.id:
+            if version is not None or attempt == 4 or store.current_id(database) == serving:
                 raise
     raise AssertionError("not reached")
 
@@ -220,11 +227,7 @@ def _room_for(base: Version, home: Path) -> None:
     """Refuse before the copy what cannot fit, rather than fill the disk and fail."""
     if shutil.disk_usage(home).free < base.bytes:
         with explained(f"Starting to write {base.database}", home):
-            raise _no_space(home)
-
-
-def _no_space(path: Path) -> OSError:
-    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+            raise no_space(home)
 
 
 def _publish(session: Session) -> Version:
@@ -271,8 +274,8 @@ def _finish(session: Session) -> dict[str, int]:
     if done.returncode == 0:
         return json.loads(done.stdout)
     reason = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"exit code {done.returncode}"
-    if "No space left" in done.stderr:
-        raise _no_space(session.path)
+    if disk_is_full(done.stderr):
+        raise no_space(session.path)
     raise PublishError(
         f"{session.database} was not published.",
         f"Its file could not be finished: {reason}.",

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines import dbt
 from pipelines.sources.taxi.load import load_sample
 from proto_loc import warehouse
 from proto_loc.settings import ROOT, settings
@@ -113,6 +114,11 @@ def gone_in_a_load(disk: Disk) -> None:
     load_sample(200_000, who="test", report=lambda *state: None)
 
 
+def gone_in_dbt(disk: Disk) -> None:
+    disk.fill(leave=store.current("prod").bytes + (1 << 20))
+    dbt.publish(who="test", report=lambda *state: None)
+
+
 SCENARIOS: dict[str, Callable[[Disk], None]] = {
     run.__name__: run
     for run in (
@@ -123,6 +129,7 @@ SCENARIOS: dict[str, Callable[[Disk], None]] = {
         gone_at_the_checkpoint,
         gone_at_the_manifest,
         gone_in_a_load,
+        gone_in_dbt,
     )
 }
 

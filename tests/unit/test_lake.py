@@ -92,6 +92,24 @@ def test_files_that_a_killed_load_left_are_swept_by_the_next_one(data):
     assert orders() == [1, 2]
 
 
+def test_a_part_that_a_killed_load_left_is_swept_and_a_strangers_file_stays(data):
+    load(1)
+    part = settings().lake / "shop" / ".orders-2025-09-20001.parquet.77.part"
+    mine = settings().lake / "shop" / "my own.parquet"
+    for path in (part, mine):
+        path.write_bytes(b"half")
+    load(2, partition="2025-02")
+    assert (part.exists(), mine.exists()) == (False, True)
+
+
+def test_a_damaged_manifest_of_an_old_version_stops_no_load(data):
+    load(1)
+    load(2)
+    (store.folder("raw") / "versions/000001/manifest.json").unlink()
+    load(3, partition="2025-02")
+    assert (orders(), len(files())) == ([2, 3], 3)
+
+
 def test_pruning_removes_the_files_that_no_kept_version_uses(data):
     load(1)
     load(2)

@@ -9,6 +9,7 @@ import duckdb
 
 from pipelines.sources.taxi.schema import META
 from proto_loc.errors import LocError
+from proto_loc.warehouse.errors import disk_is_full
 
 ROW_GROUP = 122_880
 
@@ -56,7 +57,7 @@ def write_parquet(
             os.fsync(file.fileno())
         os.replace(part, target)
     except (duckdb.Error, OSError) as error:
-        if "No space left" in str(error):
+        if disk_is_full(error):
             raise  # the warehouse's session says what to do
         raise LocError(
             f"{shown(target)} could not be written.", first_lines(error), "Check the permissions of its folder."
