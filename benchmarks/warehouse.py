@@ -61,7 +61,7 @@ class Crowd:
 
 
 def publish(megabytes: int, folder: Path, *, repeat: int) -> Publish:
-    """Time write sessions that change one row, and plain copies of the same file; each goes first in every other run."""
+    """Time write sessions that change one row, and plain copies of the same file; each goes first every other time."""
     with environment(LOC_DATA=folder / "data", LOC_RUN=folder / "run", LOC_KEEP_VERSIONS=2, LOC_GRACE=0):
         with warehouse.write("prod", who="loc bench") as session, session.connect() as con:
             con.execute("create table changed as select 0 as run")

@@ -207,6 +207,7 @@ def _begin(database: str, who: str, lock_fd: int) -> Session:
         # Under the lock, every session folder is the left-over of a killed writer. A child that did not inherit the
         # lock may still write there; it writes on into a file without a name, which nobody will publish.
         shutil.rmtree(staging, ignore_errors=True)
+        store.empty_trash(database)
         own = staging / uuid.uuid4().hex[:12]
         own.mkdir(parents=True)
     serving = store.current_id(database)

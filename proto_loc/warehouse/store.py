@@ -3,7 +3,9 @@
 import json
 import os
 import shutil
+import threading
 import time
+import uuid
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -219,12 +221,29 @@ def expired(database: str, *, keep: int, grace: float) -> list[int]:
     ]
 
 
+_removals: list[threading.Thread] = []
+
+
 def remove(path: Path) -> None:
-    """Remove a folder so that no one meets it half gone: it is renamed out of the way first."""
-    trash = path.parent.parent / "staging" / f"trash-{path.name}-{os.getpid()}"
-    trash.parent.mkdir(exist_ok=True)
-    os.rename(path, trash)
-    shutil.rmtree(trash, ignore_errors=True)
+    """Remove a version's folder so that no one meets it half gone: it is renamed out of the way first.
+
+    To free the blocks of a large file takes a third of the time of copying it, so that happens in the background; a
+    process does not end before it is done. What a killed one leaves in ``trash`` goes with :func:`empty_trash`.
+    """
+    trash = path.parent.parent / "trash"
+    trash.mkdir(exist_ok=True)
+    gone = trash / f"{path.name}-{uuid.uuid4().hex[:8]}"
+    os.rename(path, gone)
+    removal = threading.Thread(target=shutil.rmtree, args=(gone,), kwargs={"ignore_errors": True})
+    removal.start()
+    _removals.append(removal)
+
+
+def empty_trash(database: str) -> None:
+    """Wait until what was removed has freed its space, and remove what a killed process left."""
+    while _removals:
+        _removals.pop().join()
+    shutil.rmtree(folder(database) / "trash", ignore_errors=True)
 
 
 def fsync(path: Path) -> None:
@@ -243,17 +262,19 @@ def copy(source: Path, target: Path) -> None:
         WarehouseError: the disk is full, or the folder cannot be written.
     """
     with explained(f"Copying {source.name} ({source.stat().st_size / 1e6:,.0f} MB)", target.parent):
-        with source.open("rb") as old, target.open("wb") as new:
-            if not _reflink(old.fileno(), new.fileno()):
-                shutil.copyfile(source, target)
+        if not _reflink(source, target):
+            shutil.copyfile(source, target)
         target.chmod(0o600)
 
 
-def _reflink(source: int, target: int) -> bool:
+def _reflink(source: Path, target: Path) -> bool:
     import fcntl
 
-    try:
-        fcntl.ioctl(target, 0x40049409, source)  # FICLONE of Linux (XFS, Btrfs); other systems refuse the number
-    except OSError:
-        return False
-    return True
+    with source.open("rb") as old, target.open("xb") as new:
+        try:
+            fcntl.ioctl(new.fileno(), 0x40049409, old.fileno())  # FICLONE of Linux (XFS, Btrfs); others refuse it
+        except OSError:
+            # A file that was there before, even an empty one, makes ext4 write the whole copy to the disk at its close.
+            target.unlink()
+            return False
+        return True
