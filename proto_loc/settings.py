@@ -79,3 +79,15 @@ def settings() -> Settings:
         query_memory=os.environ.get("LOC_QUERY_MEMORY") or "1GB",
         query_threads=_number("LOC_QUERY_THREADS", 2, int, 1),
     )
+
+
+def private_folder(path: Path) -> Path:
+    """Make ``path`` with every folder above that is missing, for this user only (0700); one that exists stays as it is.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    for folder in (*reversed(path.parents), path):
+        if not folder.exists():
+            folder.mkdir(mode=0o700, exist_ok=True)
+    return path

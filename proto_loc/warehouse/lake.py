@@ -15,7 +15,7 @@ from pathlib import Path
 
 import duckdb
 
-from proto_loc.settings import settings
+from proto_loc.settings import private_folder, settings
 from proto_loc.warehouse import store
 from proto_loc.warehouse.errors import VersionDamaged, WarehouseError, explained
 from proto_loc.warehouse.session import Session, write
@@ -85,7 +85,7 @@ class Loading:
         load_id = self.session.id * LOADS_A_SESSION + self.added
         path = settings().lake / source / f"{table}-{partition}-{load_id}.parquet"
         with explained("Writing to the lake", path.parent):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            private_folder(path.parent)
             path.unlink(missing_ok=True)  # the left-over of a session that was killed before it published this id
         return load_id, path
 

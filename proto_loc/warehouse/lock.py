@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from proto_loc.settings import private_folder
 from proto_loc.warehouse.errors import LockTimeout, explained
 
 log = logging.getLogger("proto_loc.warehouse")
@@ -31,7 +32,7 @@ def writer_lock(path: Path, *, timeout: float) -> Iterator[int]:
         WarehouseError: the folder cannot be written.
     """
     with explained("Taking the writer's lock", path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_folder(path.parent)
         fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         _wait(fd, path, timeout)

@@ -107,7 +107,10 @@ def write(database: str, *, who: str, timeout: float | None = None) -> Iterator[
         finally:
             shutil.rmtree(session.folder, ignore_errors=True)
         if session.version:
-            prune(database, held=fd)
+            try:
+                prune(database, held=fd)
+            except WarehouseError as error:
+                log.warning("version %d is published, but older ones were not removed: %s", session.id, error)
 
 
 def read(database: str, *, version: int | None = None) -> duckdb.DuckDBPyConnection:
@@ -201,8 +204,6 @@ def _begin(database: str, who: str, lock_fd: int) -> Session:
     home = store.folder(database)
     staging = home / "staging"
     with explained(f"Starting to write {database}", home):
-        for private in (home, home.parent, home.parent.parent):
-            private.chmod(0o700)
         (home / "versions").mkdir(exist_ok=True)
         # Under the lock, every session folder is the left-over of a killed writer. A child that did not inherit the
         # lock may still write there; it writes on into a file without a name, which nobody will publish.

@@ -203,7 +203,7 @@ def test_rollback_followed_by_refresh_ends_where_a_fresh_build_would(own):
 
 
 def test_landing_files_are_loaded_once_and_a_later_load_stays(own, tlc):
-    settings().landing.mkdir()
+    assert taxi.pending() == []
     shutil.copy(tlc / YELLOW, settings().landing / "it's [mine] 2025-02.parquet")
     assert [path.name for path in taxi.pending()] == ["it's [mine] 2025-02.parquet"]
     done = refresh()

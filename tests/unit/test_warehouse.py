@@ -67,6 +67,25 @@ def test_a_session_publishes_a_whole_immutable_version(data):
         con.execute("create table x (i int)")
 
 
+def test_a_folder_that_is_there_keeps_its_mode(data):
+    data.mkdir(mode=0o755)
+    publish(3)
+    assert [path.stat().st_mode & 0o777 for path in (data, data / "warehouse")] == [0o755, 0o700]
+
+
+def test_a_prune_that_fails_does_not_make_a_publish_look_failed(data, monkeypatch, caplog):
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied", "versions")
+
+    monkeypatch.setattr(store, "remove", refuse)
+    monkeypatch.setenv("LOC_KEEP_VERSIONS", "1")
+    monkeypatch.setenv("LOC_GRACE", "0")
+    publish(1)
+    assert publish(2).id == 2
+    assert (rows(), store.versions("prod")) == (2, [1, 2])
+    assert "version 2 is published, but older ones were not removed" in caplog.text
+
+
 def test_the_next_session_starts_from_the_current_version(data):
     publish(3)
     with warehouse.write("prod", who="test") as session, session.connect() as con:

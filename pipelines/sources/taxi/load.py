@@ -8,8 +8,9 @@ from pathlib import Path
 from pipelines.sources.taxi import TABLES, landing, sample, zones
 from pipelines.sources.taxi.schema import Colour
 from proto_loc.errors import UsageError
-from proto_loc.settings import settings
+from proto_loc.settings import private_folder, settings
 from proto_loc.warehouse import lake
+from proto_loc.warehouse.errors import explained
 from proto_loc.warehouse.lake import Load, Loading
 
 Report = Callable[[str, int, int], None]
@@ -109,9 +110,10 @@ def pending() -> list[Path]:
 
     A file whose load was superseded by another one is not pending: what a person loaded later stays.
     """
-    folder = settings().landing
+    with explained("Looking into the landing folder", settings().landing):
+        folder = private_folder(settings().landing)
     known = {load.input_sha256 for load in lake.loads(active=False)}
-    files = sorted(p for p in folder.iterdir() if not p.name.startswith(".")) if folder.exists() else []
+    files = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
     return [path for path in files if not path.is_file() or (_sha256(path) not in known and not zones.is_lookup(path))]
 
 
