@@ -225,8 +225,9 @@ def target_path(target: str) -> Path:
 @contextmanager
 def _session(who: str, timeout: float | None) -> Iterator[tuple[warehouse.Session, warehouse.Version]]:
     """A write session of ``prod`` whose folder is ready to run dbt in: ``raw.duckdb`` there is the current ``raw``."""
-    raw = lake.settle(sources.TABLES)
     with warehouse.write("prod", who=who, timeout=timeout) as session:
+        # Under the lock: what another writer loaded during the wait for it belongs to this build.
+        raw = lake.settle(sources.TABLES)
         link = session.folder / "raw.duckdb"
         link.symlink_to(raw.path)
         yield session, raw

@@ -4,11 +4,13 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import duckdb
 import pytest
-from conftest import load_files, load_sample, refresh
+from conftest import load_files, load_sample, quiet, refresh
 
 from pipelines import dbt
 from pipelines.sources.taxi import load as taxi
@@ -200,6 +202,27 @@ def test_rollback_followed_by_refresh_ends_where_a_fresh_build_would(own):
     warehouse.rollback("raw")
     assert refresh().built, "raw is older than prod"
     assert state() == sample
+
+
+def test_a_build_that_waited_for_the_lock_takes_what_was_loaded_meanwhile(own):
+    """Two refreshes at once: the one that came second to the lock must not publish an older raw than the first."""
+    settled = []
+    settle = lake.settle
+
+    def spy(tables):
+        settled.append(True)
+        return settle(tables)
+
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor() as pool:
+        patch.setattr(lake, "settle", spy)
+        with warehouse.write("prod", who="first") as session:
+            session.discard()
+            second = pool.submit(dbt.publish, who="second", report=quiet)
+            time.sleep(1)
+            assert not settled, "raw is looked at under the lock only"
+            taxi.load_sample(5_000, seed=9, who="test", report=quiet)
+        version = second.result()
+    assert version.facts["load_ids"] == warehouse.current("raw").facts["load_ids"]
 
 
 def test_landing_files_are_loaded_once_and_a_later_load_stays(own, tlc):
