@@ -8,6 +8,9 @@ from proto_loc.errors import UsageError
 
 ROOT = Path(__file__).resolve().parent.parent
 
+PORTS = {"dagster": 3000, "cube": 4000, "superset": 8088, "jupyter": 8888}
+"""Where each service listens on 127.0.0.1, before ``LOC_PORT_PREFIX``."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -27,6 +30,8 @@ class Settings:
     """Memory limit of a guarded reader (``LOC_QUERY_MEMORY``, default ``1GB``)."""
     query_threads: int
     """Threads of a guarded reader (``LOC_QUERY_THREADS``, default 2)."""
+    port_prefix: str
+    """A digit before every port (``LOC_PORT_PREFIX``, default none): with 1, Dagster is on 13000."""
 
     @property
     def lake(self) -> Path:
@@ -39,6 +44,10 @@ class Settings:
     @property
     def landing(self) -> Path:
         return self.data / "landing"
+
+    def port(self, service: str) -> int:
+        """The port of a service of :data:`PORTS`."""
+        return int(f"{self.port_prefix}{PORTS[service]}")
 
 
 def _number(name: str, default: float, kind: type, minimum: float):
@@ -55,6 +64,17 @@ def _number(name: str, default: float, kind: type, minimum: float):
             f"Set it so, or unset it for the default, {default:g}.",
         )
     return value
+
+
+def _port_prefix() -> str:
+    prefix = os.environ.get("LOC_PORT_PREFIX", "")
+    if prefix not in ("", "1", "2", "3", "4", "5"):
+        raise UsageError(
+            f"LOC_PORT_PREFIX={prefix!r} is not usable.",
+            f"It is put before each port, as in {PORTS['dagster']} and 1{PORTS['dagster']}, and ports end at 65535.",
+            "Set it to a digit from 1 to 5, or unset it.",
+        )
+    return prefix
 
 
 def settings() -> Settings:
@@ -78,6 +98,7 @@ def settings() -> Settings:
         grace=_number("LOC_GRACE", 3600, float, 0),
         query_memory=os.environ.get("LOC_QUERY_MEMORY") or "1GB",
         query_threads=_number("LOC_QUERY_THREADS", 2, int, 1),
+        port_prefix=_port_prefix(),
     )
 
 

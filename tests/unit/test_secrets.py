@@ -1,0 +1,59 @@
+"""Secrets are made once, are readable by this user only, and are never overwritten."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from proto_loc import secrets
+from proto_loc.errors import LocError, UsageError
+from proto_loc.settings import settings
+
+
+@pytest.fixture(autouse=True)
+def run(tmp_path, monkeypatch):
+    monkeypatch.setenv("LOC_RUN", str(tmp_path / "run"))
+
+
+def test_a_secret_is_made_once_and_only_for_this_user():
+    first = secrets.secret("jupyter")
+    assert len(first) == 43
+    assert secrets.secret("jupyter") == first != secrets.secret("dagster")
+    file = secrets.path("jupyter")
+    assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    assert sorted(p.name for p in file.parent.iterdir()) == ["dagster", "jupyter"]
+
+
+def test_processes_that_start_at_once_get_the_same_secret():
+    with ThreadPoolExecutor(16) as pool:
+        assert len(set(pool.map(secrets.secret, ["dagster"] * 64))) == 1
+
+
+def test_a_secret_of_ones_own_is_kept():
+    secrets.secret("jupyter")
+    secrets.path("jupyter").write_text("my own\n")
+    assert secrets.secret("jupyter") == "my own"
+
+
+@pytest.mark.parametrize(("text", "mode", "words"), [("", 0o600, "is empty"), ("x", 0o644, "Others can read")])
+def test_an_empty_or_open_file_is_refused_by_name_and_kept(text, mode, words):
+    secrets.secret("jupyter")
+    file = secrets.path("jupyter")
+    file.write_text(text)
+    file.chmod(mode)
+    with pytest.raises(LocError, match=words) as refused:
+        secrets.secret("jupyter")
+    assert str(file) in str(vars(refused.value))
+    assert file.read_text() == text
+
+
+@pytest.mark.parametrize("prefix", ["6", "0", "12", "x"])
+def test_a_port_prefix_that_gives_no_ports_is_refused(monkeypatch, prefix):
+    monkeypatch.setenv("LOC_PORT_PREFIX", prefix)
+    with pytest.raises(UsageError, match="LOC_PORT_PREFIX"):
+        settings()
+
+
+def test_one_variable_moves_all_ports(monkeypatch):
+    assert settings().port("dagster") == 3000
+    monkeypatch.setenv("LOC_PORT_PREFIX", "5")
+    assert (settings().port("dagster"), settings().port("jupyter")) == (53000, 58888)
