@@ -25,19 +25,12 @@ DBT = Path(sys.executable).parent / "dbt"
 BUILDER = [sys.executable, "-c", "import gc; gc.disable(); from dbt.cli.main import cli; cli(prog_name='dbt')"]
 
 UNAUDITED = {"run", "seed", "snapshot", "run-operation", "retry", "clone"}
-SELECTION = {
-    "--select",
-    "-s",
-    "--models",
-    "-m",
-    "--exclude",
-    "--selector",
-    "--resource-type",
-    "--resource-types",
-    "--exclude-resource-type",
-    "--exclude-resource-types",
-    "--indirect-selection",
+OPTIONS = {
+    *("select", "exclude", "selector", "resource_types", "exclude_resource_types", "indirect_selection"),
+    *("full_refresh", "fail_fast", "threads", "single_threaded", "target", "warn_error", "warn_error_options"),
+    *("quiet", "debug", "print", "printer_width", "use_colors", "log_format", "log_level", "log_level_file"),
 }
+"""Options of ``dbt build`` that change neither what a model's rows are nor where they go, by dbt's own names."""
 
 Report = Callable[[str, int, int], None]
 """Called with what is being done, how many of the nodes are done, and how many there are."""
@@ -55,11 +48,16 @@ class Run:
     """``unique_id``, ``status``, ``message``, ``failures``, ``execution_time`` (seconds) of dbt's run_results.json."""
 
     @property
+    def nodes(self) -> set[str]:
+        """Nodes that dbt ran, whatever came of it."""
+        return {result["unique_id"] for result in self.results}
+
+    @property
     def checks(self) -> dict[str, int]:
         """Tests by status: ``pass``, ``warn``, ``fail``, ``error``."""
         counts: dict[str, int] = {}
         for result in self.results:
-            if result["unique_id"].startswith(("test.", "unit_test.")):
+            if _is_test(result["unique_id"]):
                 counts[result["status"]] = counts.get(result["status"], 0) + 1
         return counts
 
@@ -76,8 +74,8 @@ def publish(
 
     Args:
         who: who builds, for the history.
-        arguments: further arguments of ``dbt build``. With a selection among them, all tests run after the build,
-            since the audit is of the whole file.
+        arguments: further arguments of ``dbt build``. If they leave out any node, all tests run after the build, since
+            the audit is of the whole file.
         report: called after each node; without it dbt's own log goes to the terminal.
 
     Raises:
@@ -90,16 +88,26 @@ def publish(
             report("starting dbt", 0, 1)
         manifest = _manifest(session)
         wanted = fingerprints(manifest)
-        known = session.base.facts.get("models", {}) if session.base else {}
+        # Load ids of another lineage of raw mean other loads, so what was built from those is built anew.
+        same = session.base is not None and session.base.facts.get("lineage") == raw.facts.get("lineage")
+        known = session.base.facts.get("models", {}) if same else {}
         rebuild = [manifest["nodes"][node]["name"] for node, mark in wanted.items() if known.get(node) != mark]
         prepared = time.perf_counter()
-        run = execute(["build", *arguments], session, report, LOC_REBUILD=",".join(rebuild))
-        partial = any(argument.split("=")[0] in SELECTION for argument in arguments)
+        run = audit = execute(["build", *arguments], session, report, LOC_REBUILD=",".join(rebuild))
+        nodes = _nodes(manifest)
+        partial = not nodes <= run.nodes
         if partial:
-            run.results += execute(["test"], session, report).results
-        session.checks = run.checks
+            audit = execute(["test"], session, report)
+        if untested := sorted(node for node in nodes - audit.nodes if _is_test(node)):
+            raise BuildFailed(
+                f"{len(untested)} of the dbt project's tests did not run.",
+                f"dbt left out {untested[0]}.",
+                "Nothing was published, prod is as it was: only what every test has seen is published.",
+            )
+        session.checks = audit.checks
         session.facts = {
             "raw_version": raw.id,
+            "lineage": raw.facts.get("lineage"),
             "load_ids": raw.facts.get("load_ids", []),
             "project": None if partial else project_hash(),
             "models": {node: mark if node in run.built else known.get(node) for node, mark in wanted.items()},
@@ -118,6 +126,7 @@ def is_current() -> bool:
     prod, raw = warehouse.current("prod"), warehouse.current("raw")
     return (
         bool(prod.tables)
+        and prod.facts.get("lineage") == raw.facts.get("lineage")
         and prod.facts.get("load_ids") == raw.facts.get("load_ids")
         and prod.facts.get("project") == project_hash()
     )
@@ -133,8 +142,8 @@ def passthrough(arguments: Sequence[str]) -> int:
         UsageError: the command would publish what no test has seen.
         BuildFailed, WarehouseError: see :func:`publish`.
     """
-    command = next((argument for argument in arguments if not argument.startswith("-")), "")
-    if _target(arguments) != "prod":
+    command, rest, given = _parse(arguments)
+    if given.get("target", os.environ.get("DBT_TARGET")) != "prod" or not command or "help" in given:
         lake.settle(sources.TABLES)
         warehouse.ensure("prod")
         return subprocess.run([DBT, *arguments], cwd=PROJECT, env=_environment("dev")).returncode
@@ -145,12 +154,19 @@ def passthrough(arguments: Sequence[str]) -> int:
             "Run `loc dbt -- build --target prod`, or use the target dev.",
         )
     if command == "build":
-        rest = _without_target([a for i, a in enumerate(arguments) if i != list(arguments).index("build")])
+        if refused := sorted(given.keys() - OPTIONS):
+            raise UsageError(
+                f"`dbt build` on prod takes no --{refused[0].replace('_', '-')}.",
+                "What is published is the whole project on all of raw, as any other build would make it.",
+                "Leave it out, or use the target dev.",
+            )
         publish(who="loc dbt -- build", arguments=rest)
         return 0
     with _session(f"loc dbt -- {command}", None) as (session, _):
         session.discard()
-        return session.run([DBT, *arguments], cwd=session.folder, env=_environment("prod")).returncode
+        return session.run(
+            [DBT, *arguments, "--target", "prod"], cwd=session.folder, env=_environment("prod")
+        ).returncode
 
 
 def execute(arguments: Sequence[str], session: warehouse.Session, report: Report | None, **environment: str) -> Run:
@@ -162,7 +178,7 @@ def execute(arguments: Sequence[str], session: warehouse.Session, report: Report
     """
     results = target_path("prod") / "run_results.json"
     results.unlink(missing_ok=True)
-    command = [*BUILDER, arguments[0], "--target", "prod", *arguments[1:]]
+    command = [*BUILDER, *arguments, "--target", "prod"]
     options = {"cwd": session.folder, "env": _environment("prod", **environment)}
     if report is None:
         code, lines = session.run(command, **options).returncode, []
@@ -174,6 +190,10 @@ def execute(arguments: Sequence[str], session: warehouse.Session, report: Report
         if disk_is_full([*lines, *(result["message"] for result in run.results)]):
             raise no_space(session.path)  # the session says what to do
         raise _failure(run, lines)
+    if not run.results:
+        raise BuildFailed(
+            f"`dbt {' '.join(arguments)}` built nothing.", "No node was selected.", "Nothing was published."
+        )
     return run
 
 
@@ -218,8 +238,11 @@ def project_hash() -> str:
 
 
 def target_path(target: str) -> Path:
-    """dbt's target folder: one a target, so that a parse for one does not spoil the partial parse of the other."""
-    return settings().run / "dbt" / target
+    """dbt's target folder: one a data folder, as the lock is, and one a target, so that a parse for one does not spoil
+    the partial parse of the other.
+    """
+    data = hashlib.sha256(os.fspath(settings().data).encode()).hexdigest()[:8]
+    return settings().run / "dbt" / f"{target}-{data}"
 
 
 @contextmanager
@@ -273,31 +296,40 @@ def _environment(target: str, **extra: str) -> dict[str, str]:
         **extra,
     }
     if target == "prod":
-        return inherited | own | {"LOC_SESSION": "1"}
+        # Every option of dbt can be set by a variable; what is published depends on none that a person has about.
+        kept = {name: value for name, value in inherited.items() if not name.startswith("DBT_") or "DBT_ENV_" in name}
+        return kept | own | {"LOC_SESSION": "1"}
     published = warehouse.current("prod").folder / "dbt"
     deferred = {"DBT_DEFER": "true", "DBT_STATE": str(published)} if published.exists() else {}
     return deferred | inherited | own
 
 
-def _target(arguments: Sequence[str]) -> str:
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
-        if argument in ("--target", "-t"):
-            return following
-        if argument.startswith(("--target=", "-t=")):
-            return argument.partition("=")[2]
-    return os.environ.get("DBT_TARGET", "dev")
+def _parse(arguments: Sequence[str]) -> tuple[str, list[str], dict[str, object]]:
+    """A command line of dbt as dbt itself reads it: the command, the arguments without it, the options given by name.
 
+    The command is empty where there is none that dbt knows, and where nothing speaks of prod: to import dbt for this
+    takes over a second.
+    """
+    if not any("prod" in text for text in (*arguments, os.environ.get("DBT_TARGET", ""))):
+        return "", [], {}
+    import click
+    from click.core import ParameterSource
+    from dbt.cli.main import cli
 
-def _without_target(arguments: Sequence[str]) -> list[str]:
-    rest, skip = [], False
-    for argument in arguments:
-        if skip or argument.startswith(("--target=", "-t=")):
-            skip = False
-        elif argument in ("--target", "-t"):
-            skip = True
-        else:
-            rest.append(argument)
-    return rest
+    command, context, rest, names, given = cli, None, list(arguments), [], {}
+    while True:
+        context = command.make_context("dbt", list(rest), parent=context, resilient_parsing=True)
+        for option in command.get_params(context):
+            if context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE:
+                name = "help" if "--help" in option.opts else option.name
+                given[name] = context.params.get(option.name)
+        position = len(rest) - len(context.args) - 1
+        if not isinstance(command, click.Group) or position < 0 or rest[position] not in command.commands:
+            break
+        names.append(rest[position])
+        command, rest = command.commands[rest[position]], context.args
+    first = len(arguments) - len(rest) - 1
+    return " ".join(names), [a for i, a in enumerate(arguments) if not names or i != first], given
 
 
 def _watch(command, session, report, options) -> tuple[int, list[str]]:
@@ -323,6 +355,21 @@ def _watch(command, session, report, options) -> tuple[int, list[str]]:
                 report(info.get("node_name", ""), done, max(total, done + 1))
     report("dbt has ended", total, total)
     return process.returncode, errors
+
+
+def _is_test(node: str) -> bool:
+    return node.startswith(("test.", "unit_test."))
+
+
+def _nodes(manifest: dict) -> set[str]:
+    """What a full build runs: every model that becomes a relation, seed, snapshot and test."""
+    built = {
+        node
+        for node, content in manifest["nodes"].items()
+        if content["resource_type"] in ("model", "seed", "snapshot", "test")
+        and content["config"]["materialized"] != "ephemeral"
+    }
+    return built | manifest["unit_tests"].keys()
 
 
 def _failure(run: Run, lines: list[str]) -> BuildFailed:

@@ -11,8 +11,11 @@ class LocError(Exception):
     exit_code = 1
 
     def __init__(self, what: str, why: str = "", fix: str = "") -> None:
+        super().__init__(what, why, fix)
         self.what, self.why, self.fix = what, why, fix
-        super().__init__(" ".join(part for part in (what, why, fix) if part))
+
+    def __str__(self) -> str:
+        return " ".join(part for part in (self.what, self.why, self.fix) if part)
 
     def __reduce__(self):
         return type(self), (self.what, self.why, self.fix)

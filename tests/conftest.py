@@ -8,12 +8,30 @@ import pytest
 REPO = Path(__file__).resolve().parent.parent
 
 
+NO_TLC = "real TLC files are not at"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--no-skips", action="store_true", help="A test that is skipped has failed, but for absent TLC files."
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item):
+    report = yield
+    allowed = not item.config.getoption("no_skips") or hasattr(report, "wasxfail") or NO_TLC in str(report.longrepr)
+    if report.skipped and not allowed:
+        report.outcome, report.longrepr = "failed", f"skipped, and --no-skips is set: {report.longrepr[-1]}"
+    return report
+
+
 @pytest.fixture(scope="session")
 def tlc() -> Path:
     """A folder of TLC's real files (``LOC_TLC``). They are not part of the repository."""
     folder = Path(os.environ.get("LOC_TLC") or REPO.parent / "shared/data/tlc")
     if not folder.is_dir():
-        pytest.skip(f"real TLC files are not at {folder}; set LOC_TLC to their folder")
+        pytest.skip(f"{NO_TLC} {folder}; set LOC_TLC to their folder")
     return folder
 
 

@@ -36,11 +36,18 @@ def list_() -> None:
         "kept",
         numbers=("version", "tables", "rows", "size", "kept"),
     )
+    failed: list[warehouse.VersionDamaged] = []
     for database in warehouse.DATABASES:
         if warehouse.store.current_id(database) is None:
             shown.add_row(database, "-", "no data yet: run loc refresh", *["-"] * 4, "0")
             continue
-        version = warehouse.current(database)
+        try:
+            version = warehouse.current(database).verify()
+        except warehouse.VersionDamaged as damaged:
+            serving = warehouse.store.current_id(database)
+            shown.add_row(database, str(serving), "damaged", *["-"] * 4, str(len(warehouse.history(database))))
+            failed.append(damaged)
+            continue
         shown.add_row(
             database,
             str(version.id),
@@ -55,6 +62,8 @@ def list_() -> None:
     if dev.exists():
         shown.add_row("dev", "-", "your own file, never published", "", "", "", decimal(dev.stat().st_size), "")
     out.print(shown)
+    if failed:
+        raise failed[0]
 
 
 @app.command()
@@ -102,14 +111,16 @@ def history(database: Database = "prod") -> None:
             f"{sum(version.tables.values()):,}",
             decimal(version.bytes),
             checks,
-            (version.git_revision or "-")[:9],
+            _short(version.git_revision or "-"),
         )
     out.print(shown)
 
 
 @app.command()
 def rollback(
-    version: Annotated[int | None, typer.Argument(help="Id of the version; default the one before.")] = None,
+    version: Annotated[
+        int | None, typer.Argument(help="Id of the version; default the one that it was made from.")
+    ] = None,
     database: Database = "prod",
 ) -> None:
     """Serve an earlier version again; nothing is copied or lost, and a higher id takes you forward again."""
@@ -198,6 +209,11 @@ def prune(
             out.print(f"{database}: removed {', '.join(map(str, gone)) or 'nothing'}.")
     if warehouse.store.current_id("raw") is not None:
         out.print(f"lake: removed {len(lake.sweep())} files.")
+
+
+def _short(revision: str) -> str:
+    commit, dirty = revision[:9], revision.endswith("-dirty")
+    return f"{commit} with changes" if dirty else commit
 
 
 def _path(database: str, version: int | None) -> Path:

@@ -26,8 +26,12 @@ def load(
     what: Annotated[
         list[str], typer.Argument(metavar="sample | FILE...", help="The word sample, or files of trip records.")
     ],
-    rows: Annotated[int, typer.Option(help="Trips in the sample, over three months: 1 to 100,000,000.")] = 300_000,
-    seed: Annotated[int, typer.Option(help="Seed of the sample; the same seed gives the same trips.")] = 2025,
+    rows: Annotated[
+        int | None, typer.Option(help="Trips in the sample, over three months: 1 to 100,000,000; default 300,000.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of the sample, default 2025; the same seed gives the same trips.")
+    ] = None,
 ) -> None:
     """Load the synthetic sample, or files of trip records, then refresh.
 
@@ -41,11 +45,16 @@ def load(
     from proto_loc.errors import UsageError
 
     if what == ["sample"]:
-        _run(lambda report: taxi.load_sample(rows, seed=seed, who="loc load sample", report=report), "loc load sample")
+        chosen = {name: value for name, value in (("rows", rows), ("seed", seed)) if value is not None}
+        _run(lambda report: taxi.load_sample(**chosen, who="loc load sample", report=report), "loc load sample")
         return
     if "sample" in what and not Path("sample").exists():
         raise UsageError(
             "The sample and files cannot be loaded in one command.", "", "Run `loc load sample` by itself."
+        )
+    if rows is not None or seed is not None:
+        raise UsageError(
+            "--rows and --seed are of the sample.", "Files are loaded whole.", "Leave them out, or load the sample."
         )
     _run(lambda report: taxi.load_files([Path(name) for name in what], who="loc load", report=report), "loc load")
 
@@ -94,7 +103,7 @@ def _close(done) -> None:
             out.print(
                 f"{outcome.input}: {outcome.zones} zones, all of them as in dbt/seeds/taxi_zones.csv.", markup=False
             )
-    by_load = done.prod.facts["outcomes"]
+    by_load = done.prod.facts.get("outcomes", {})
     new = [outcome.load for outcome in done.outcomes if outcome.load and not outcome.skipped]
     loads = new or done.loads
     shown = table(

@@ -12,17 +12,23 @@ import duckdb
 
 
 def finish(path: str) -> dict[str, int]:
-    """Drop what refers to another catalogue, write the log into the file, and count the rows of every table."""
+    """Drop the staging views that refer to another catalogue, write the log into the file, count each table's rows.
+
+    Raises:
+        duckdb.Error: another process has the file open; a view outside of ``staging`` needs what the file has not.
+    """
     with duckdb.connect(path) as con:
         views = con.execute(
-            "select format('\"{}\".\"{}\"', replace(schema_name, '\"', '\"\"'), replace(view_name, '\"', '\"\"')) "
-            "from duckdb_views() where not internal and database_name = current_database()"
+            "select schema_name, view_name from duckdb_views() "
+            "where not internal and database_name = current_database() order by all"
         ).fetchall()
-        for (view,) in views:
-            try:
-                con.execute(f"select * from {view} limit 0")
-            except (duckdb.CatalogException, duckdb.BinderException):
-                con.execute(f"drop view if exists {view}")
+        broken = [(schema, view) for schema, view in views if not _binds(con, schema, view)]
+        for schema, view in broken:
+            if schema != "staging":
+                raise duckdb.BinderException(
+                    f"the view {schema}.{view} reads what the published file does not hold: materialize it as a table"
+                )
+            con.execute(f"drop view if exists {_quoted(schema)}.{_quoted(view)}")
         con.execute("force checkpoint")
         tables = con.execute(
             "select schema_name || '.' || table_name, schema_name, table_name from duckdb_tables() "
@@ -32,6 +38,18 @@ def finish(path: str) -> dict[str, int]:
     if os.path.exists(f"{path}.wal"):
         raise duckdb.IOException(f"{path}.wal is left after the checkpoint")
     return rows
+
+
+def _binds(con: duckdb.DuckDBPyConnection, schema: str, view: str) -> bool:
+    try:
+        con.execute(f"select * from {_quoted(schema)}.{_quoted(view)} limit 0")
+    except (duckdb.CatalogException, duckdb.BinderException):
+        return False
+    return True
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ over exactly the files of its active loads. So a load copies nothing that is the
 import logging
 import os
 import re
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ import duckdb
 from proto_loc.settings import private_folder, settings
 from proto_loc.warehouse import store
 from proto_loc.warehouse.errors import VersionDamaged, WarehouseError, explained
+from proto_loc.warehouse.lock import writer_lock
 from proto_loc.warehouse.session import Session, write
 
 log = logging.getLogger("proto_loc.warehouse")
@@ -115,7 +117,7 @@ def loading(tables: Mapping[str, Mapping[str, str]], *, who: str, timeout: float
         LockTimeout, VersionDamaged, WarehouseError: see :func:`proto_loc.warehouse.write`.
     """
     with write("raw", who=who, timeout=timeout) as session:
-        _sweep(session)
+        _sweep()
         with session.connect() as con:
             con.execute(LOADS)
             current = Loading(session, con, datetime.now(UTC).replace(tzinfo=None, microsecond=0))
@@ -135,7 +137,12 @@ def loading(tables: Mapping[str, Mapping[str, str]], *, who: str, timeout: float
             for load in active:
                 name = f"{load.source}.{load.table_name}"
                 session.tables[name] = session.tables.get(name, 0) + load.rows
-            session.facts = {"lake": str(settings().lake), "load_ids": [load.load_id for load in active]}
+            session.facts = {
+                "lake": str(settings().lake),
+                "load_ids": [load.load_id for load in active],
+                # Load ids begin anew when raw is removed and made again; the lineage tells those loads from these.
+                "lineage": (session.base and session.base.facts.get("lineage")) or uuid.uuid4().hex,
+            }
 
 
 def loads(*, active: bool = True) -> list[Load]:
@@ -164,33 +171,48 @@ def settle(tables: Mapping[str, Mapping[str, str]]) -> store.Version:
             pass
         found = store.current("raw")
     for load in loads():
-        path = settings().lake / load.file
-        size = path.stat().st_size if path.exists() else 0
-        if size != load.bytes:
-            raise VersionDamaged(
-                f"Load {load.load_id} of raw cannot be read.",
-                f"{path} has {size:,} bytes, and the catalogue says {load.bytes:,}.",
-                f"Load {load.input} again (`loc load`), or go back with `loc db rollback --database raw`.",
-            )
+        _require(load)
     return found
 
 
+def whole(load: Load) -> bool:
+    """Whether the load's file is in the lake, with as many bytes as were loaded."""
+    return _size(load) == load.bytes
+
+
 def sweep() -> list[Path]:
-    """Remove the lake's files that no kept version of ``raw`` uses; returns their paths."""
-    with write("raw", who="prune") as session:
-        session.discard()
-        return _sweep(session)
+    """Remove the lake's files that no kept version of ``raw`` uses; returns their paths.
+
+    Raises:
+        LockTimeout, WarehouseError: see :func:`proto_loc.warehouse.write`.
+    """
+    with writer_lock(store.folder("raw") / "writer.lock", timeout=settings().lock_timeout):
+        return _sweep()
 
 
-def _sweep(session: Session) -> list[Path]:
+def _size(load: Load) -> int:
+    path = settings().lake / load.file
+    return path.stat().st_size if path.exists() else 0
+
+
+def _require(load: Load) -> None:
+    if not whole(load):
+        raise VersionDamaged(
+            f"Load {load.load_id} of raw cannot be read.",
+            f"{settings().lake / load.file} has {_size(load):,} bytes, and the catalogue says {load.bytes:,}.",
+            f"Load {load.input} again (`loc load`), or go back with `loc db rollback --database raw`.",
+        )
+
+
+def _sweep() -> list[Path]:
+    """With the lock of ``raw`` held."""
     lake = settings().lake
     made = _files()
     used: set[str] = set()
     for version_id in store.versions("raw"):
         try:
             with store.load("raw", version_id).open() as con:
-                if con.execute("from duckdb_tables() where schema_name = 'main' and table_name = 'loads'").fetchone():
-                    used |= {load.file for load in _loads(con, "active")}
+                used |= {load.file for load in _loads(con, "active")}
         except VersionDamaged:
             used |= {str(path.relative_to(lake)) for path in made}  # it may need any of them
     # Under the lock no load is at work, so a part of a file is the left-over of one that was killed.
@@ -210,6 +232,8 @@ def _files(first: int = 0, last: int | None = None) -> list[Path]:
 
 
 def _loads(con: duckdb.DuckDBPyConnection, where: str) -> list[Load]:
+    if not con.execute("from duckdb_tables() where schema_name = 'main' and table_name = 'loads'").fetchone():
+        return []  # the empty first version of set-up
     return [Load(*row) for row in con.execute(f"from main.loads where {where} order by load_id").fetchall()]
 
 
@@ -233,6 +257,8 @@ def _stands(version: store.Version, tables: Mapping[str, Mapping[str, str]]) -> 
 
 def _catalogue(con: duckdb.DuckDBPyConnection, tables: Mapping[str, Mapping[str, str]]) -> None:
     active = _loads(con, "active")
+    for load in active:
+        _require(load)
     for name, columns in tables.items():
         source, table = name.split(".")
         files = [settings().lake / load.file for load in active if (load.source, load.table_name) == (source, table)]

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from proto_loc.settings import private_folder
-from proto_loc.warehouse.errors import LockTimeout, explained
+from proto_loc.warehouse.errors import LockTimeout, WarehouseError, disk_is_full, explained
 
 log = logging.getLogger("proto_loc.warehouse")
 POLL = 0.05
@@ -36,9 +36,7 @@ def writer_lock(path: Path, *, timeout: float) -> Iterator[int]:
         fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         _wait(fd, path, timeout)
-        with explained("Taking the writer's lock", path.parent):
-            os.ftruncate(fd, 0)
-            os.pwrite(fd, _whoami(), 0)
+        _sign(fd, path)
         yield fd
     finally:
         os.close(fd)
@@ -77,6 +75,18 @@ def _wait(fd: int, path: Path, timeout: float) -> None:
                 log.warning("waiting up to %g s for the writer of %s: %s", timeout, database, holder(path))
                 told = True
             time.sleep(POLL)
+
+
+def _sign(fd: int, path: Path) -> None:
+    """Write who holds the lock, for those that wait."""
+    text = _whoami()
+    try:
+        with explained("Taking the writer's lock", path.parent):
+            os.pwrite(fd, text, 0)  # over the old text, whose block a full disk need not find anew
+            os.ftruncate(fd, len(text))
+    except WarehouseError as error:
+        if not disk_is_full(error.__cause__):
+            raise  # on a full disk the lock holds all the same, and `loc db prune` needs it
 
 
 def _whoami() -> bytes:

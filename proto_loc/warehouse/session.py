@@ -140,7 +140,7 @@ def rollback(database: str, version_id: int | None = None, *, timeout: float | N
     """Serve an earlier version again: a swap of the link, which copies nothing and loses nothing.
 
     Args:
-        version_id: which one; default the newest before the current one.
+        version_id: which one; default the one that the current one was made from.
 
     Raises:
         UsageError: there is no such version.
@@ -160,12 +160,21 @@ def rollback(database: str, version_id: int | None = None, *, timeout: float | N
                     "Older ones were pruned, or it is the first.",
                     "See `loc db history`.",
                 )
-            version_id = earlier[-1]
+            version_id = _origin(database, serving) or earlier[-1]
         version = store.find(database, version_id)
         version.open().close()
         with explained(f"Going back to version {version_id} of {database}", version.folder):
             store.swap(database, version_id)
         return version
+
+
+def _origin(database: str, version_id: int) -> int | None:
+    """The version that this one was based on, if it is still there: what was served before it, unless damaged."""
+    try:
+        found = store.load(database, version_id).based_on
+    except VersionDamaged:
+        return None
+    return found if found in store.versions(database) else None
 
 
 def ensure(database: str) -> Version:
@@ -216,20 +225,12 @@ def _begin(database: str, who: str, lock_fd: int) -> Session:
     path = own / f"{database}.duckdb"
     if base:
         try:
-            _room_for(base, home)
             store.copy(base.path, path)
         except BaseException:
             shutil.rmtree(own, ignore_errors=True)
             raise
     ids = store.versions(database)
     return Session(database=database, id=ids[-1] + 1 if ids else 1, path=path, who=who, base=base, lock_fd=lock_fd)
-
-
-def _room_for(base: Version, home: Path) -> None:
-    """Refuse before the copy what cannot fit, rather than fill the disk and fail."""
-    if shutil.disk_usage(home).free < base.bytes:
-        with explained(f"Starting to write {base.database}", home):
-            raise no_space(home)
 
 
 def _publish(session: Session) -> Version:
@@ -251,11 +252,10 @@ def _publish(session: Session) -> Version:
     )
     manifest = session.folder / "manifest.json"
     manifest.write_text(version.dump())
-    for path in session.folder.rglob("*"):
+    for path in (*session.folder.rglob("*"), session.folder):
         if path.is_file():
             path.chmod(0o444)
-            store.fsync(path)
-    store.fsync(session.folder)
+        store.fsync(path)
     versions = store.folder(session.database) / "versions"
     os.rename(session.folder, version.folder)
     store.fsync(versions)
@@ -270,7 +270,7 @@ def _finish(session: Session) -> dict[str, int]:
     while True:
         done = session.run(command, capture_output=True, text=True)
         # A child that was told to end can take a moment to let go of the file.
-        if done.returncode == 0 or "lock" not in done.stderr or time.monotonic() > deadline:
+        if done.returncode == 0 or "Could not set lock" not in done.stderr or time.monotonic() > deadline:
             break
         time.sleep(0.2)
     if done.returncode == 0:
@@ -280,11 +280,18 @@ def _finish(session: Session) -> dict[str, int]:
         raise no_space(session.path)
     raise PublishError(
         f"{session.database} was not published.",
-        f"Its file could not be finished: {reason}.",
-        "Close every connection to the session's file before the session ends.",
+        f"Its file could not be finished: {reason.removesuffix('.')}.",
+        "Close every connection to the session's file before the session ends."
+        if "Could not set lock" in done.stderr
+        else "Mend what it names, then try again.",
     )
 
 
 def _revision() -> str | None:
-    done = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, text=True)
+    """The commit that is checked out, with ``-dirty`` if a file that git knows has changed; None without git."""
+    try:
+        command = ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
+        done = subprocess.run(command, capture_output=True, text=True)
+    except OSError:
+        return None
     return done.stdout.strip() or None if done.returncode == 0 else None

@@ -6,6 +6,7 @@ import shutil
 import threading
 import time
 import uuid
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import duckdb
 
 from proto_loc.errors import UsageError
 from proto_loc.settings import settings
-from proto_loc.warehouse.errors import NoData, VersionDamaged, explained
+from proto_loc.warehouse.errors import NoData, VersionDamaged, explained, no_space
 
 DATABASES = ("raw", "prod")
 
@@ -202,7 +203,8 @@ def swap(database: str, version_id: int) -> None:
     os.replace(link, home / "current")
     fsync(home)
     if before is not None and before != version_id:
-        os.utime(home / "versions" / dirname(before))  # the grace time of what was superseded starts now
+        with suppress(OSError):  # a folder that someone removed; the swap is done
+            os.utime(home / "versions" / dirname(before))  # the grace time of what was superseded starts now
 
 
 def expired(database: str, *, keep: int, grace: float) -> list[int]:
@@ -225,14 +227,13 @@ _removals: list[threading.Thread] = []
 
 
 def remove(path: Path) -> None:
-    """Remove a version's folder so that no one meets it half gone: it is renamed out of the way first.
+    """Remove a version's folder so that no one meets it half gone: it is renamed out of the way first, where it is, so
+    that a full disk is no obstacle.
 
     To free the blocks of a large file takes a third of the time of copying it, so that happens in the background; a
-    process does not end before it is done. What a killed one leaves in ``trash`` goes with :func:`empty_trash`.
+    process does not end before it is done. What a killed one leaves goes with :func:`empty_trash`.
     """
-    trash = path.parent.parent / "trash"
-    trash.mkdir(exist_ok=True)
-    gone = trash / f"{path.name}-{uuid.uuid4().hex[:8]}"
+    gone = path.with_name(f".{path.name}-{uuid.uuid4().hex[:8]}.gone")
     os.rename(path, gone)
     removal = threading.Thread(target=shutil.rmtree, args=(gone,), kwargs={"ignore_errors": True})
     removal.start()
@@ -243,7 +244,8 @@ def empty_trash(database: str) -> None:
     """Wait until what was removed has freed its space, and remove what a killed process left."""
     while _removals:
         _removals.pop().join()
-    shutil.rmtree(folder(database) / "trash", ignore_errors=True)
+    for gone in (folder(database) / "versions").glob(".*.gone"):
+        shutil.rmtree(gone, ignore_errors=True)
 
 
 def fsync(path: Path) -> None:
@@ -256,13 +258,16 @@ def fsync(path: Path) -> None:
 
 
 def copy(source: Path, target: Path) -> None:
-    """Copy a file: a reflink where the file system can, else bytes inside the kernel.
+    """Copy a file: a reflink where the file system can, else bytes inside the kernel. What cannot fit is refused before
+    it fills the disk.
 
     Raises:
         WarehouseError: the disk is full, or the folder cannot be written.
     """
     with explained(f"Copying {source.name} ({source.stat().st_size / 1e6:,.0f} MB)", target.parent):
         if not _reflink(source, target):
+            if shutil.disk_usage(target.parent).free < source.stat().st_size:
+                raise no_space(target.parent)
             shutil.copyfile(source, target)
         target.chmod(0o600)
 

@@ -171,6 +171,52 @@ def test_full_disk_is_named_and_harms_nothing(scenario: str, namespace: list[str
     assert done.returncode == 0, done.stderr
 
 
+@pytest.fixture
+def ext4(namespace: list[str], tmp_path: Path) -> Path:
+    """An image of a small ext4: unlike tmpfs, it needs a block for a folder and for a file's first byte."""
+    image = tmp_path / "ext4"
+    with image.open("wb") as file:
+        file.truncate(SIZE << 20)
+    try:
+        subprocess.run(["mkfs.ext4", "-q", "-F", image], check=True, capture_output=True)
+        subprocess.run([*namespace, "mount", "-o", "loop", image, "/mnt"], check=True, capture_output=True)
+    except (FileNotFoundError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"no ext4 can be made and mounted here: {error}")
+    return image
+
+
+def test_prune_frees_a_disk_that_is_full_to_the_last_block(ext4: Path, namespace: list[str], data: Path) -> None:
+    """The way out that every message of a full disk names."""
+    disk = data.parent / "disk"
+    disk.mkdir()
+    script = """
+set -e
+mount -o loop "$1" "$2"
+shift 2
+"$1" -c "
+from pipelines.sources.taxi.load import load_sample
+from proto_loc import warehouse
+for seed in (1, 2, 3):
+    load_sample(3000, seed, who='test', report=lambda *state: None)
+    with warehouse.write('prod', who='test') as session, session.connect() as con:
+        con.execute('create or replace table numbers as select hash(range, %d) as a from range(400_000)' % seed)
+"
+cat /dev/zero >"$LOC_DATA/filler" 2>/dev/null || true
+"$1" -m proto_loc.cli db prune --grace 0 --keep 1
+rm "$LOC_DATA/filler"
+"$1" -m proto_loc.cli db list
+"""
+    done = subprocess.run(
+        [*namespace, "bash", "-c", script, "bash", ext4, disk, sys.executable],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"LOC_DATA": str(disk), "LOC_RUN": str(data.parent / "run"), "PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 0, done.stderr
+    assert "raw: removed 1, 2." in done.stdout and "prod: removed 1, 2." in done.stdout, done.stdout
+    assert "lake: removed 12 files." in done.stdout, done.stdout
+
+
 def _run(scenario: str, folder: Path) -> None:
     disk = Disk(folder)
     with warehouse.write("prod", who="test") as session:

@@ -86,6 +86,86 @@ def test_a_partial_build_does_not_pass_for_a_full_one(own, project):
     assert not dbt.is_current()
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--empty", "--full-refresh"],
+        ["--sample", "1 day"],
+        ["--vars", "{a: 1}"],
+        ["--event-time-end", "2025-01-02", "--event-time-start", "2025-01-01"],
+        ["--store-failures"],
+        ["--defer", "--state", "somewhere"],
+        ["--profiles-dir", "."],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_options_that_would_publish_other_rows_are_refused_by_name(own, arguments):
+    with pytest.raises(UsageError, match=f"takes no {arguments[0]}"):
+        dbt.passthrough(["build", *arguments, "--target", "prod"])
+    assert store.versions("prod") == [1]
+
+
+def test_help_on_prod_shows_the_help_and_publishes_nothing(own):
+    for arguments in (["build", "--help", "--target", "prod"], ["--help", "prod"], ["build", "-tprod", "-h"]):
+        done = loc("dbt", "--", *arguments)
+        assert done.returncode == 0 and "Usage: dbt" in done.stdout, done.stderr
+    assert store.versions("prod") == [1]
+
+
+def test_variables_of_dbt_do_not_change_what_is_published(own, monkeypatch):
+    before = warehouse.current("prod")
+    for name in ("DBT_EMPTY", "DBT_ENGINE_EMPTY", "DBT_FULL_REFRESH"):
+        monkeypatch.setenv(name, "true")
+    monkeypatch.setenv("DBT_EXCLUDE_RESOURCE_TYPES", "test unit_test")
+    monkeypatch.setenv("DBT_INDIRECT_SELECTION", "empty")
+    monkeypatch.setenv("DBT_TARGET", "prod")
+    assert dbt.passthrough(["build"]) == 0
+    version = warehouse.current("prod")
+    assert (version.id, version.checks, version.tables) == (2, before.checks, before.tables)
+    assert dbt.is_current()
+
+
+@pytest.mark.parametrize("arguments", [["-sdim_dates"], ["--resource-type", "model"], ["--exclude", "test_type:unit"]])
+def test_each_test_is_counted_once_whatever_was_selected(own, arguments):
+    assert dbt.passthrough(["build", *arguments, "-t", "prod"]) == 0
+    assert warehouse.current("prod").checks == {"pass": 24}
+    assert not dbt.is_current()
+
+
+def test_global_options_before_the_command_are_not_taken_for_it(own):
+    assert dbt.passthrough(["--log-level-file", "debug", "--quiet", "build", "--target=prod"]) == 0
+    assert store.versions("prod") == [1, 2]
+    with pytest.raises(UsageError, match="`dbt run` does not write to prod"):
+        dbt.passthrough(["--log-level-file", "debug", "run", "--target=prod"])
+
+
+def test_a_build_that_leaves_a_test_out_is_not_published(own, monkeypatch):
+    execute = dbt.execute
+
+    def forgetful(*arguments, **options):
+        run = execute(*arguments, **options)
+        run.results = [
+            r for r in run.results if "assert_daily_zones_add_up" not in r["unique_id"] and "unit" not in r["unique_id"]
+        ]
+        return run
+
+    monkeypatch.setattr(dbt, "execute", forgetful)
+    with pytest.raises(dbt.BuildFailed, match="tests did not run"):
+        dbt.publish(who="test")
+    assert store.versions("prod") == [1]
+
+
+def test_a_selection_of_nothing_is_refused(own):
+    with pytest.raises(dbt.BuildFailed, match="built nothing"):
+        dbt.passthrough(["build", "--select", "no_such_model", "--target", "prod"])
+
+
+def test_two_data_folders_of_one_run_folder_do_not_mix_their_results(data, monkeypatch):
+    first = dbt.target_path("prod")
+    monkeypatch.setenv("LOC_DATA", str(data) + "-2")
+    assert dbt.target_path("prod") != first
+
+
 def test_commands_that_read_prod_run_on_a_copy(own):
     before = warehouse.current("prod").path.read_bytes()
     assert loc("dbt", "--", "test", "--target", "prod", "--select", "dim_dates").returncode == 0

@@ -66,9 +66,13 @@ def test_an_empty_platform_is_filled_with_the_sample_and_a_second_refresh_change
     assert refresh(force=True).prod.id == 2
 
 
-def test_the_published_file_stands_alone(platform, tmp_path):
-    shutil.copy(warehouse.current("prod").path, tmp_path / "prod.duckdb")
-    with duckdb.connect(str(tmp_path / "prod.duckdb"), read_only=True) as con:
+def test_the_published_file_stands_alone_under_any_name(platform, tmp_path):
+    shutil.copy(warehouse.current("prod").path, tmp_path / "a copy.duckdb")
+    with duckdb.connect() as con:
+        con.execute(f"attach '{tmp_path}/a copy.duckdb' as other (read_only)")
+        assert con.sql("select count(*) > 15000 from other.marts.mart_taxi_trips").fetchall() == [(True,)]
+        assert con.sql("select count(*) from other.staging.stg_taxi_zones").fetchall() == [(265,)]
+    with duckdb.connect(str(tmp_path / "a copy.duckdb"), read_only=True) as con:
         con.execute("set enable_external_access = false")
         views = con.sql("select view_name from duckdb_views() where not internal order by 1").fetchall()
         assert views == [("mart_taxi_trips",), ("stg_taxi_zones",)]
@@ -142,6 +146,26 @@ def test_a_zone_lookup_that_differs_is_refused_naming_the_zone(data, tlc, tmp_pa
     ):
         load_files(tlc / YELLOW, file)
     assert lake.loads() == []
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("where LocationID <> 9", "in 1 zones, first in zone 9. The file has no such zone, the seed Queens"),
+        ("union all from zones where LocationID = 9", "has 2 rows of zone 9"),
+        ("union all select 'x', 'Queens', 'New', 'Boro Zone'", "A LocationID in it is x, which is no whole number"),
+        ("union all select null, 'Queens', 'New', 'Boro Zone'", "A LocationID in it is missing"),
+    ],
+)
+def test_a_zone_lookup_with_a_missing_doubled_or_odd_zone_is_refused(data, tlc, tmp_path, change, words):
+    file = tmp_path / "zones.csv"
+    con = duckdb.connect()
+    con.sql(f"select * replace (LocationID::varchar as LocationID) from '{tlc}/taxi_zone_lookup.parquet'").create(
+        "zones"
+    )
+    con.sql(f"from zones {change}").write_csv(str(file))
+    with pytest.raises(LocError, match=words):
+        load_files(file)
 
 
 def test_the_known_quirks_of_the_real_files_are_rejected_for_what_they_are(data, tlc):
@@ -225,6 +249,79 @@ def test_a_build_that_waited_for_the_lock_takes_what_was_loaded_meanwhile(own):
     assert version.facts["load_ids"] == warehouse.current("raw").facts["load_ids"]
 
 
+def test_other_data_in_a_raw_that_was_made_anew_is_noticed(own):
+    """Its load ids begin again at the same numbers."""
+    load_sample(1_000, seed=1)
+    shutil.rmtree(store.folder("raw"))
+    shutil.rmtree(store.folder("prod"))
+    load_sample(1_000, seed=1)
+    first, facts = state(), warehouse.current("prod").facts
+    shutil.rmtree(store.folder("raw"))
+    taxi.load_sample(1_000, seed=2, who="test", report=quiet)
+    assert warehouse.current("raw").facts["load_ids"] == facts["load_ids"]
+    assert refresh().built
+    second = state()
+    assert second != first
+    shutil.rmtree(store.folder("prod"))
+    refresh()
+    assert state() == second
+
+
+def test_a_lost_lake_file_is_loaded_again_from_its_input(own, tlc):
+    refresh()
+    shutil.copy(tlc / YELLOW, settings().landing)
+    refresh()
+    before = state()
+    (made,) = (load for load in lake.loads() if load.origin == "file")
+    (settings().lake / made.file).unlink()
+    assert [path.name for path in taxi.pending()] == [YELLOW]
+    assert refresh().built
+    assert state() == before
+    (made,) = (load for load in lake.loads() if load.origin == "file")
+    (settings().lake / made.file).unlink()
+    (settings().landing / YELLOW).unlink()
+    with pytest.raises(warehouse.VersionDamaged, match=rf"has 0 bytes.*Load {YELLOW} again"):
+        refresh()
+    assert not load_files(tlc / YELLOW).outcomes[0].skipped
+
+
+def test_a_copied_platform_reads_its_own_lake(own):
+    """`own` is a copy of another platform."""
+    refresh()
+    with warehouse.read("raw") as con:
+        (sql,) = con.execute("select sql from duckdb_views() where view_name = 'green_trips'").fetchone()
+    assert str(settings().lake) in sql
+
+
+def test_what_is_told_of_a_refresh_is_of_the_version_that_it_published(own):
+    """Another writer may have loaded and published between the publish and the telling."""
+    publish = dbt.publish
+
+    def overtaken(**options):
+        version = publish(**options)
+        taxi.load_sample(3_000, seed=4, who="another", report=quiet)
+        with warehouse.write("prod", who="by hand"):
+            pass
+        return version
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dbt, "publish", overtaken)
+        done = load_sample(2_000, seed=3)
+    assert (done.prod.who, sum(load.rows for load in done.loads)) == ("test", 2_000)
+    assert totals(done.prod) == {load.load_id: load.rows for load in done.loads}
+
+
+def test_the_message_of_a_failed_audit_says_how_to_take_the_load_out(own, project):
+    (project / "tests" / "assert_small.sql").write_text(
+        "select 1 from {{ ref('fct_taxi_trips') }} having count(*) > 19999"
+    )
+    before = store.current_id("raw")
+    with pytest.raises(dbt.BuildFailed, match=f"`loc db rollback {before} --database raw` takes it out"):
+        load_sample(40_000)
+    warehouse.rollback("raw", before)
+    assert refresh().prod.checks["pass"] == 25
+
+
 def test_landing_files_are_loaded_once_and_a_later_load_stays(own, tlc):
     assert taxi.pending() == []
     shutil.copy(tlc / YELLOW, settings().landing / "it's [mine] 2025-02.parquet")
@@ -250,10 +347,11 @@ def test_two_files_of_one_month_are_refused_naming_both(own, tlc, tmp_path):
         load_files(tlc / YELLOW, twin)
 
 
-def test_an_amount_too_large_for_money_rejects_its_row_and_not_the_month(own, tlc, tmp_path):
+@pytest.mark.parametrize("column", ["total_amount", "extra", "tolls_amount", "congestion_surcharge"])
+def test_an_amount_too_large_for_money_rejects_its_row_and_not_the_month(own, tlc, tmp_path, column):
     odd = tmp_path / "yellow_tripdata_2025-02.parquet"
     duckdb.sql(
-        f"select * exclude (i) replace (case when i = 5 then 1e12 else total_amount end as total_amount) "
+        f"select * exclude (i) replace (case when i = 5 then 1e12 else {column} end as {column}) "
         f"from (select *, row_number() over () as i from '{tlc / YELLOW}' limit 100)"
     ).write_parquet(str(odd))
     load_files(odd)
@@ -335,3 +433,12 @@ def test_the_current_working_folder_does_not_matter(own, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert refresh(force=True).prod.id == 2
     assert not Path("prod.duckdb").exists()
+
+
+def test_a_file_where_the_landing_folder_should_be_is_named(data):
+    data.mkdir()
+    settings().landing.write_text("")
+    with pytest.raises(
+        LocError, match=f"Looking into the landing folder failed: Not a directory.*{settings().landing}"
+    ):
+        refresh()

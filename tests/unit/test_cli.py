@@ -6,7 +6,7 @@ import sys
 import pytest
 import typer
 
-from proto_loc import cli
+from proto_loc import cli, warehouse
 from proto_loc.errors import LocError, UsageError
 
 HEAVY = ("dagster", "dbt", "duckdb", "pandas", "psutil", "pytest", "sqlalchemy", "starlette", "httpx", "yaml")
@@ -89,3 +89,20 @@ def test_closed_pipe_is_silent():
     command = f"'{sys.executable}' -m proto_loc.cli --help | true"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
     assert done.stderr == ""
+
+
+def test_list_shows_what_it_can_where_one_database_is_damaged(data, capsys):
+    for database in ("raw", "prod"):
+        warehouse.ensure(database)
+    manifest = warehouse.current("raw").folder / "manifest.json"
+    manifest.chmod(0o644)
+    manifest.write_text("{")
+    assert cli.main(["db", "list"]) == 1
+    said = capsys.readouterr()
+    assert "damaged" in said.out and "set-up" in said.out
+    assert "manifest.json is missing or damaged" in said.err
+
+
+def test_options_of_the_sample_are_refused_with_files(data, tmp_path, capsys):
+    assert cli.main(["load", str(tmp_path / "a.csv"), "--rows", "10"]) == 2
+    assert "--rows and --seed are of the sample" in capsys.readouterr().err

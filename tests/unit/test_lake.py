@@ -160,8 +160,39 @@ def test_a_truncated_lake_file_is_named(data):
     assert (lake.settle(TABLES).id, orders()) == (2, [7])
 
 
-def test_a_lost_lake_file_is_named(data):
+def test_a_lost_lake_file_is_named_and_loading_it_again_mends_it(data):
     made = load(1)
     (settings().lake / made.file).unlink()
+    assert not lake.whole(made)
     with pytest.raises(warehouse.VersionDamaged, match="has 0 bytes"):
         lake.settle(TABLES)
+    with pytest.raises(warehouse.VersionDamaged, match="has 0 bytes.*Load 2025-01.csv again"):
+        load(2, partition="2025-02")
+    assert len(store.versions("raw")) == 1
+    load(1)
+    load(2, partition="2025-02")
+    assert orders() == [1, 2]
+
+
+def test_an_empty_raw_that_set_up_made_holds_no_loads_and_can_be_loaded_into(data):
+    warehouse.ensure("raw")
+    assert lake.loads() == lake.loads(active=False) == []
+    assert lake.sweep() == []
+    load(1)
+    assert orders() == [1]
+
+
+def test_loads_of_a_raw_that_was_made_anew_are_of_another_lineage(data):
+    load(1)
+    first = warehouse.current("raw").facts["lineage"]
+    load(2, partition="2025-02")
+    assert warehouse.current("raw").facts["lineage"] == first
+    shutil.rmtree(store.folder("raw"))
+    made = load(1)
+    assert (made.load_id, warehouse.current("raw").facts["lineage"] == first) == (10_001, False)
+
+
+def test_a_sweep_copies_nothing(data, monkeypatch):
+    load(1)
+    monkeypatch.setattr(store, "copy", lambda *paths: pytest.fail("copied"))
+    assert lake.sweep() == []

@@ -124,16 +124,86 @@ def test_readers_are_never_locked_out_while_a_writer_writes(data):
         assert rows() == 3
 
 
-def test_views_on_another_catalogue_are_dropped_and_others_stay(data, tmp_path):
+def test_staging_views_on_another_catalogue_are_dropped_and_others_stay(data, tmp_path):
     duckdb.connect(str(tmp_path / "other.duckdb")).execute("create table o as select 1 as i").close()
     with warehouse.write("prod", who="test") as session, session.connect() as con:
         con.execute(f"attach '{tmp_path}/other.duckdb' as other (read_only)")
         con.execute(
-            "create table t as select 1 as i; create view kept as from t; create view gone as from other.o; "
-            'create view on_gone as from gone; create schema s; create view s."a ""b" as from other.o'
+            "create table t as select 1 as i; create view kept as from t; create schema staging; "
+            'create view staging.gone as from other.o; create view staging."a ""b" as from staging.gone'
         )
     with warehouse.read("prod") as con:
         assert con.sql("select view_name from duckdb_views() where not internal").fetchall() == [("kept",)]
+
+
+def test_a_mart_that_reads_another_catalogue_is_refused_and_not_dropped_after_its_audit(data, tmp_path):
+    publish(3)
+    duckdb.connect(str(tmp_path / "other.duckdb")).execute("create table o as select 1 as i").close()
+    with (
+        pytest.raises(warehouse.PublishError, match="the view marts.m reads .*: materialize it as a table. Mend"),
+        warehouse.write("prod", who="test") as session,
+        session.connect() as con,
+    ):
+        con.execute(f"attach '{tmp_path}/other.duckdb' as other (read_only)")
+        con.execute("create schema marts; create view marts.m as from other.o")
+    assert (store.versions("prod"), rows()) == ([1], 3)
+
+
+def test_a_failure_whose_text_has_the_word_block_is_no_lock_to_wait_for(data, monkeypatch):
+    calls = []
+
+    def run(self, command, **options):
+        calls.append(command)
+        return subprocess.CompletedProcess(command, 1, "", "Invalid block 7")
+
+    monkeypatch.setattr(warehouse.Session, "run", run)
+    with pytest.raises(warehouse.PublishError, match="Invalid block 7"):
+        publish(3)
+    assert len(calls) == 1
+
+
+def test_every_file_and_folder_of_a_version_is_written_through_before_it_is_served(data, monkeypatch):
+    synced = []
+    monkeypatch.setattr(store, "fsync", synced.append)
+    with warehouse.write("prod", who="test") as session:
+        (session.folder / "dbt").mkdir()
+        (session.folder / "dbt" / "manifest.json").write_text("{}")
+    home = store.folder("prod")
+    inside = {str(path.relative_to(session.folder)) for path in synced if path.is_relative_to(session.folder)}
+    assert inside == {".", "prod.duckdb", "manifest.json", "dbt", "dbt/manifest.json"}
+    assert synced[-2:] == [home / "versions", home]
+
+
+def test_a_machine_without_git_publishes_all_the_same(data, monkeypatch):
+    monkeypatch.setenv("PATH", str(data))
+    assert publish(3).git_revision is None
+
+
+def test_a_version_of_a_changed_work_tree_says_so(data, monkeypatch, tmp_path):
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=t", "-c", "user.email=t@example.org"]
+    (tmp_path / "file").write_text("1")
+    for arguments in (["init", "-q"], ["add", "file"], ["commit", "-qm", "one"]):
+        subprocess.run([*git, *arguments], check=True)
+    monkeypatch.setattr("proto_loc.warehouse.session.ROOT", tmp_path)
+    commit = publish(1).git_revision
+    assert re.fullmatch("[0-9a-f]{40}", commit)
+    (tmp_path / "file").write_text("2")
+    assert publish(2).git_revision == f"{commit}-dirty"
+
+
+def test_a_copy_that_shares_its_blocks_needs_no_free_space(data, monkeypatch):
+    publish(3)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: type("Usage", (), {"free": 0}))
+    with pytest.raises(warehouse.WarehouseError, match="no space left"):
+        publish(4)
+
+    def reflink(source, target):
+        target.write_bytes(source.read_bytes())
+        return True
+
+    monkeypatch.setattr(store, "_reflink", reflink)
+    publish(4)
+    assert rows() == 4
 
 
 def test_an_open_handle_refuses_the_publish(data):
@@ -173,6 +243,14 @@ def test_rollback_swaps_back_and_forward_and_ids_go_on_rising(data):
     version = publish(9)
     assert (version.id, version.based_on) == (4, 1)
     assert [v.id for v in warehouse.history("prod")] == [4, 3, 2, 1]
+    assert warehouse.rollback("prod").id == 1, "4 was made from 1; 3 is what one went back from"
+
+
+def test_rollback_succeeds_where_the_folder_of_the_bad_version_is_gone(data):
+    publish(3)
+    shutil.rmtree(publish(4).folder)
+    assert (warehouse.rollback("prod", 1).id, rows()) == (1, 3)
+    assert publish(5).id == 2
 
 
 def test_rollback_without_an_earlier_version_and_to_an_unknown_one(data):

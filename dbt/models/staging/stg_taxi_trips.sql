@@ -1,3 +1,8 @@
+{%- set counts = ['vendorid', 'passenger_count', 'ratecodeid', 'pulocationid', 'dolocationid', 'payment_type'] %}
+{%- set amounts = [
+    'fare_amount', 'extra', 'mta_tax', 'tip_amount', 'tolls_amount', 'improvement_surcharge', 'congestion_surcharge',
+    'airport_fee', 'cbd_congestion_fee', 'total_amount'
+] %}
 with yellow as (
 
     select
@@ -60,6 +65,7 @@ select
     try_cast(airport_fee as decimal(10, 2)) as airport_fee,
     try_cast(cbd_congestion_fee as decimal(10, 2)) as cbd_congestion_fee,
     try_cast(total_amount as decimal(10, 2)) as total_amount,
+    {{ any_unholdable(counts, 'integer') }} or {{ any_unholdable(amounts, 'decimal(10, 2)') }} as has_unholdable_value,
     _origin as origin,
     _month as month,
     _row as source_row,

@@ -37,7 +37,7 @@ class Outcome:
     """Zones of a lookup file, all equal to the seed's."""
 
 
-def load_sample(rows: int = sample.DEFAULT_ROWS, *, seed: int = SEED, who: str, report: Report) -> list[Outcome]:
+def load_sample(rows: int = sample.DEFAULT_ROWS, seed: int = SEED, *, who: str, report: Report) -> list[Outcome]:
     """Load the synthetic sample; months that hold real records are left alone.
 
     Args:
@@ -92,7 +92,7 @@ def load_files(paths: Sequence[Path], *, who: str, report: Report) -> list[Outco
         for done, file in enumerate(files):
             report(f"loading {file.name}", len(files) + done, 2 * len(files))
             there = active.get((_table(file.colour), file.month))
-            if there and there.input_sha256 == file.sha256:
+            if there and there.input_sha256 == file.sha256 and lake.whole(there):
                 outcomes.append(Outcome(there, file.name, skipped="it is loaded already"))
                 continue
             load_id, path = loading.reserve("taxi", _table(file.colour), file.month)
@@ -108,12 +108,12 @@ def load_files(paths: Sequence[Path], *, who: str, report: Report) -> list[Outco
 def pending() -> list[Path]:
     """Files in ``data/landing/`` that the current ``raw`` has never loaded, by content.
 
-    A file whose load was superseded by another one is not pending: what a person loaded later stays.
+    A file whose load was superseded by another one is not pending: what a person loaded later stays. One whose rows
+    were lost from the lake is.
     """
     with explained("Looking into the landing folder", settings().landing):
-        folder = private_folder(settings().landing)
-    known = {load.input_sha256 for load in lake.loads(active=False)}
-    files = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
+        files = sorted(p for p in private_folder(settings().landing).iterdir() if not p.name.startswith("."))
+    known = {load.input_sha256 for load in lake.loads(active=False) if not load.active or lake.whole(load)}
     return [path for path in files if not path.is_file() or (_sha256(path) not in known and not zones.is_lookup(path))]
 
 

@@ -37,7 +37,8 @@ def compare(path: Path) -> int:
         con.read_csv(str(SEED), header=True, all_varchar=True).create_view("seed")
         _relation(con, path).create_view("file")
         con.execute(f"create temp table ours as select location_id::integer as id, {known} from seed")
-        con.execute(f"create temp table theirs as select locationid::integer as id, {known} from file")
+        con.execute(f"create temp table theirs as select try_cast(locationid as integer) as id, {known} from file")
+        _refuse_ids(con, path)
         changed = con.execute(
             "select id, ours, theirs from ours full join theirs using (id) "
             "where ours is distinct from theirs order by id"
@@ -52,6 +53,21 @@ def compare(path: Path) -> int:
         return con.table("theirs").count("*").fetchone()[0]
 
 
+def _refuse_ids(con: duckdb.DuckDBPyConnection, path: Path) -> None:
+    wrong = con.sql("select locationid::varchar from file where try_cast(locationid as integer) is null").fetchone()
+    if wrong:
+        raise LocError(
+            f"{path} is no zone lookup table.",
+            f"A LocationID in it is {wrong[0] or 'missing'}, which is no whole number.",
+            "Mend the file, or take it away.",
+        )
+    twice = con.sql("select id, count(*) from theirs group by id having count(*) > 1 order by id").fetchone()
+    if twice:
+        raise LocError(
+            f"{path} is no zone lookup table.", f"It has {twice[1]} rows of zone {twice[0]}.", "Leave one of them."
+        )
+
+
 def _relation(con: duckdb.DuckDBPyConnection, path: Path) -> duckdb.DuckDBPyRelation:
     name = lake.pattern(path.absolute())
     if path.suffix.lower() == ".parquet":
@@ -59,5 +75,9 @@ def _relation(con: duckdb.DuckDBPyConnection, path: Path) -> duckdb.DuckDBPyRela
     return con.read_csv(name, header=True, all_varchar=True)
 
 
-def _shown(zone: dict | None) -> str:
-    return ", ".join(str(value) for key, value in zone.items() if key != "id") if zone else "no such zone"
+def _shown(zone: dict) -> str:
+    return (
+        ", ".join(str(value) for key, value in zone.items() if key != "id")
+        if zone["id"] is not None
+        else "no such zone"
+    )

@@ -1,0 +1,23 @@
+"""A skipped test fails where CI says that it has brought everything (``--no-skips``)."""
+
+import shutil
+
+import pytest
+
+pytest_plugins = ["pytester"]
+
+
+def test_no_skips_fails_what_is_skipped_but_for_absent_tlc_files(pytester: pytest.Pytester, pytestconfig, monkeypatch):
+    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
+    shutil.copy(pytestconfig.rootpath / "tests" / "conftest.py", pytester.path)
+    pytester.makepyfile(
+        "import pytest\n"
+        "def test_a(): pytest.skip('no browser')\n"
+        "def test_b(): pytest.skip('real TLC files are not at x')\n"
+        "@pytest.mark.xfail\n"
+        "def test_c(): assert False\n"
+    )
+    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(skipped=2, xfailed=1)
+    strict = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--no-skips")
+    strict.assert_outcomes(failed=1, skipped=1, xfailed=1)
+    strict.stdout.fnmatch_lines(["*skipped, and --no-skips is set: Skipped: no browser*"])
