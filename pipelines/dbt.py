@@ -94,6 +94,10 @@ def publish(
         rebuild = [manifest["nodes"][node]["name"] for node, mark in wanted.items() if known.get(node) != mark]
         prepared = time.perf_counter()
         run = audit = execute(["build", *arguments], session, report, LOC_REBUILD=",".join(rebuild))
+        if not run.nodes:
+            raise BuildFailed(
+                "dbt built nothing.", "No node was selected.", "Nothing was published, prod is as it was."
+            )
         nodes = _nodes(manifest)
         partial = not nodes <= run.nodes
         if partial:
@@ -190,10 +194,6 @@ def execute(arguments: Sequence[str], session: warehouse.Session, report: Report
         if disk_is_full([*lines, *(result["message"] for result in run.results)]):
             raise no_space(session.path)  # the session says what to do
         raise _failure(run, lines)
-    if not run.results:
-        raise BuildFailed(
-            f"`dbt {' '.join(arguments)}` built nothing.", "No node was selected.", "Nothing was published."
-        )
     return run
 
 
