@@ -253,8 +253,23 @@ def _session(who: str, timeout: float | None) -> Iterator[tuple[warehouse.Sessio
         raw = lake.settle(sources.TABLES)
         link = session.folder / "raw.duckdb"
         link.symlink_to(raw.path)
-        yield session, raw
+        try:
+            yield session, raw
+        except BuildFailed as failed:
+            failed.fix += _way_back(session.base, raw)
+            raise
         link.unlink()
+
+
+def _way_back(base: warehouse.Version | None, raw: warehouse.Version) -> str:
+    """How to undo a load that prod's audit refused, if there was one."""
+    before = base.facts.get("raw_version") if base and base.facts.get("lineage") == raw.facts.get("lineage") else None
+    if before in (None, raw.id) or before not in warehouse.store.versions("raw"):
+        return ""
+    return (
+        " What was loaded since stays in raw, and the next refresh builds it; "
+        f"`loc db rollback {before} --database raw` takes it out."
+    )
 
 
 def _manifest(session: warehouse.Session) -> dict:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pipelines import dbt, sources
 from pipelines.sources.taxi import load as taxi
 from proto_loc import warehouse
-from proto_loc.warehouse import lake, store
+from proto_loc.warehouse import lake
 
 Report = Callable[[str, str, int, int], None]
 """Called with the step, what is being done, how much of it is done, and how much there is."""
@@ -42,32 +42,21 @@ def load_and_refresh(
         LocError: a file was refused, a model or test failed, the disk is full, ...: what was published stays served.
     """
     seconds = {}
-    before = store.current_id("raw")
     start = time.perf_counter()
     outcomes = (loading or (lambda step: _load_new(who, step)))(lambda *state: report("load", *state))
     seconds["load"] = time.perf_counter() - start
     lake.settle(sources.TABLES)
     start = time.perf_counter()
     built = force or not dbt.is_current()
-    prod = _publish(who, report, before) if built else warehouse.current("prod")
-    if built:
+    if not built:
+        prod = warehouse.current("prod")
+    else:
+        prod = dbt.publish(who=who, report=lambda *state: report("build", *state))
         seconds |= prod.facts["seconds"]
         seconds["publish"] = time.perf_counter() - start - sum(prod.facts["seconds"].values())
     # Other writers may have gone on: what is told is of this version.
     loads = [load for load in lake.loads(active=False) if load.load_id in prod.facts["load_ids"]]
     return Refreshed(prod, built, outcomes, loads, seconds)
-
-
-def _publish(who: str, report: Report, before: int | None) -> warehouse.Version:
-    try:
-        return dbt.publish(who=who, report=lambda *state: report("build", *state))
-    except dbt.BuildFailed as failed:
-        if before is not None and before != store.current_id("raw"):
-            failed.fix += (
-                " What was loaded stays in raw, and the next refresh builds it; "
-                f"`loc db rollback {before} --database raw` takes it out."
-            )
-        raise
 
 
 def _load_new(who: str, report: taxi.Report) -> list[taxi.Outcome]:
