@@ -43,7 +43,7 @@ def load_and_refresh(
     """
     seconds = {}
     start = time.perf_counter()
-    outcomes = (loading or (lambda step: _load_new(who, step)))(lambda *state: report("load", *state))
+    outcomes = load(loading, who=who, report=lambda *state: report("load", *state))
     seconds["load"] = time.perf_counter() - start
     start = time.perf_counter()
     built = force or not dbt.is_current()
@@ -52,6 +52,13 @@ def load_and_refresh(
         seconds |= version.facts["seconds"]
         seconds["publish"] = time.perf_counter() - start - sum(version.facts["seconds"].values())
     return Refreshed(warehouse.current("prod"), built, outcomes, lake.loads(), seconds)
+
+
+def load(
+    loading: Callable[[taxi.Report], list[taxi.Outcome]] | None, *, who: str, report: taxi.Report
+) -> list[taxi.Outcome]:
+    """The first half of :func:`load_and_refresh`, with the same arguments and errors."""
+    return loading(report) if loading else _load_new(who, report)
 
 
 def _load_new(who: str, report: taxi.Report) -> list[taxi.Outcome]:
