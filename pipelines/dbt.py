@@ -339,7 +339,7 @@ def _watch(command, session, report, options) -> tuple[int, list[str]]:
             info = data.get("node_info") or {}
             if name == "LogStartLine":
                 total = max(total, data.get("total", 1))
-            elif name == "NodeFinished":
+            elif info and name.startswith("Log") and name.endswith("Result"):  # NodeFinished is below the log's level
                 done += 1
                 report(info.get("node_name", ""), done, max(total, done + 1))
     report("dbt has ended", total, total)

@@ -46,8 +46,14 @@ MANIFEST = dbt.manifest()
 _translator = Translator()
 
 
+def _ancestors(node: str) -> set[str]:
+    parents = MANIFEST["parent_map"].get(node, [])
+    return set(parents).union(*map(_ancestors, parents))
+
+
 def _specs() -> Iterator[tuple[str, dg.AssetSpec]]:
-    for unique_id, node in MANIFEST["nodes"].items():
+    # Parents first: Dagster wants what a step yields in that order.
+    for unique_id, node in sorted(MANIFEST["nodes"].items(), key=lambda item: len(_ancestors(item[0]))):
         if node["resource_type"] in ("model", "seed", "snapshot"):
             spec = _translator.get_asset_spec(MANIFEST, unique_id, None)
             where = {"dbt file": dg.MetadataValue.text(f"dbt/{node['original_file_path']}")}
@@ -67,11 +73,6 @@ def _tested(test: dict) -> str:
     if attached in ASSETS:
         return attached
     return max((node for node in test["depends_on"]["nodes"] if node in ASSETS), key=lambda node: len(_ancestors(node)))
-
-
-def _ancestors(node: str) -> set[str]:
-    parents = MANIFEST["parent_map"].get(node, [])
-    return set(parents).union(*map(_ancestors, parents))
 
 
 CHECKS = {

@@ -5,7 +5,9 @@ import time
 from dataclasses import asdict
 
 import dagster as dg
+from pydantic import Field
 
+from pipelines.dbt import project_hash
 from pipelines.dbt_assets import models
 from pipelines.policies import progress, said_plainly, who, writes
 from pipelines.refresh import load
@@ -20,7 +22,7 @@ from proto_loc.warehouse import lake
 class Load(dg.Config):
     """What to load: see :class:`pipelines.request.Request`."""
 
-    files: list[str] = []
+    files: list[str] = Field(default_factory=list)
     rows: int | None = None
     seed: int = taxi.SEED
 
@@ -74,15 +76,19 @@ def _catch_up(context: dg.AssetExecutionContext, active: list[lake.Load]) -> Non
         for record in records:
             about = record.asset_materialization.metadata.get("load id")
             known.setdefault(record.partition_key, about.value if about else -1)
-        for load in active:
-            if (load.source, load.table_name) == (source, table) and known.get(load.partition) != load.load_id:
-                context.log_event(dg.AssetMaterialization(key, partition=load.partition, metadata=described(load)))
+        for counted in active:
+            same = (counted.source, counted.table_name) == (source, table)
+            if same and known.get(counted.partition) != counted.load_id:
+                context.log_event(
+                    dg.AssetMaterialization(key, partition=counted.partition, metadata=described(counted))
+                )
 
 
 refresh = dg.define_asset_job(
     "refresh",
     selection=dg.AssetSelection.assets(ledger) | dg.AssetSelection.assets(models),
     config={"ops": {"dbt": {"config": {"force": False}}}},
+    tags={"project": project_hash()[:12]},  # so that a client can see whether the models have changed since
     description="Load what is new, build, audit and publish. Where nothing has changed, nothing is published.",
 )
 

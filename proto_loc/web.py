@@ -18,7 +18,7 @@ HOSTS = ("127.0.0.1", "localhost")
 PROBE = "/healthz"
 """Answers ``ok`` to anyone on this machine, and does no work."""
 WHOSE = "/whose"
-"""Answers ``?nonce=...`` with :func:`proof`, so that a client can tell whose server this is before it sends its token."""
+"""Answers ``?nonce=...`` with :func:`proof`, so that a client knows whose server this is before it sends its token."""
 
 
 def link(port: int, token: str) -> str:
