@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import httpx
 
 from pipelines import instance
+from pipelines.dbt import project_hash
 from pipelines.refresh import Refreshed, Report
 from pipelines.request import Request
 from pipelines.sources.taxi.load import Outcome
@@ -21,6 +22,8 @@ from proto_loc.web import WHOSE, proof
 
 POLL = 0.25
 """Seconds between two looks at a run."""
+STARTING = 15.0
+"""Seconds for which the code server may be away, as it is while it starts."""
 ENDED = ("SUCCESS", "FAILURE", "CANCELED")
 PROGRESS = re.compile(r"(load|build): (.*) \((\d+) of (\d+)\)$", re.DOTALL)
 SELECTOR = {"repositoryLocationName": instance.LOCATION, "repositoryName": "__repository__"}
@@ -30,8 +33,7 @@ ENTRIES = "label ... on TextMetadataEntry { text } ... on IntMetadataEntry { int
 LOADED = """{ workspaceOrError { ... on Workspace { locationEntries { name locationOrLoadError {
   ... on RepositoryLocation { repositories { pipelines { name tags { key value } } } }
   ... on PythonError { message } } } } } }"""
-RELOAD = """mutation($name: String!) { reloadRepositoryLocation(repositoryLocationName: $name) { __typename
-  ... on WorkspaceLocationEntry { locationOrLoadError { __typename ... on PythonError { message } } } } }"""
+RELOAD = "mutation($name: String!) { reloadRepositoryLocation(repositoryLocationName: $name) { __typename } }"
 LAUNCH = """mutation($params: ExecutionParams!) { launchRun(executionParams: $params) { __typename
   ... on LaunchRunSuccess { run { runId } } ... on Error { message }
   ... on RunConfigValidationInvalid { errors { message } } } }"""
@@ -71,18 +73,22 @@ class Dagster:
 
     def ready(self) -> bool:
         """Whether the code location is loaded, of the project as it is now; it is loaded anew where it is not."""
-        from pipelines.dbt import project_hash
+        end = time.monotonic() + STARTING
+        while "Could not reach" in (message := self._location().get("message", "")) and time.monotonic() < end:
+            time.sleep(POLL)
+        if not message and self._mark() == project_hash()[:12]:
+            return True
+        self.ask(RELOAD, name=instance.LOCATION)
+        return self._mark() == project_hash()[:12]
 
-        for again in (False, True):
-            for entry in self.ask(LOADED)["workspaceOrError"]["locationEntries"]:
-                location = entry["locationOrLoadError"] or {}
-                jobs = [job for repository in location.get("repositories", []) for job in repository["pipelines"]]
-                for job in jobs:
-                    if job["name"] == "refresh" and _pairs(job["tags"]).get("project") == project_hash()[:12]:
-                        return True
-            if not again:
-                self.ask(RELOAD, name=instance.LOCATION)
-        return False
+    def _location(self) -> dict:
+        entries = self.ask(LOADED)["workspaceOrError"]["locationEntries"]
+        return next((entry["locationOrLoadError"] or {} for entry in entries), {})
+
+    def _mark(self) -> str | None:
+        """What the job says of the project that it was loaded from."""
+        jobs = [job for repository in self._location().get("repositories", []) for job in repository["pipelines"]]
+        return next((_pairs(job["tags"]).get("project") for job in jobs if job["name"] == "refresh"), None)
 
     def refresh(self, request: Request, *, who: str, report: Report, started=lambda url: None) -> Refreshed:
         """Run the job ``refresh`` and wait for its end; the same outcome and errors as those of

@@ -1,7 +1,9 @@
 """Dagster's instance: its home under ``data/dagster``, and how its three processes are started."""
 
 import os
+import signal
 import sys
+import warnings
 from importlib.resources import files
 from pathlib import Path
 
@@ -19,6 +21,11 @@ def home() -> Path:
 def socket() -> Path:
     """Where the code server listens; a Unix socket, so that nothing but this user's processes can reach it."""
     return settings().run / "dagster-code.sock"
+
+
+def daemon_ready() -> Path:
+    """An empty file that is there while the daemon's loops run."""
+    return settings().run / "dagster-daemon.ready"
 
 
 def environment() -> dict[str, str]:
@@ -51,17 +58,25 @@ def prepare() -> Path:
     return folder
 
 
+def begin() -> Path:
+    """What each of Dagster's processes does first: its environment, its configuration, its signals; returns the home.
+
+    It comes before the import of dagster, which reads the environment.
+    """
+    os.environ.update(environment())
+    # A shell that starts a process with & has it ignore SIGINT, and Dagster then ignores SIGTERM as well.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Where the code server is not there yet; the page says so too, and it is looked for again.
+    warnings.filterwarnings("ignore", "Error loading repository location")
+    folder = prepare()
+    from dagster._grpc import server_watcher
+
+    # Web and daemon ask the code server every second whether it is still the same: less often does as well, and one
+    # that came up later than they did is to be found sooner than in ten seconds.
+    server_watcher.WATCH_INTERVAL, server_watcher.ERROR_RECOVERY_INTERVAL = 3, 3
+    return folder
+
+
 def command(service: str) -> list[str]:
-    """The argv of one of :data:`SERVICES`; it wants :func:`environment`, and :func:`prepare` to have been called."""
-    python = [sys.executable, "-P", "-m"]
-    workspace = str(home() / "workspace.yaml")
-    return {
-        "code": [
-            *python,
-            *("dagster", "code-server", "start", "--socket", str(socket()), "--location-name", LOCATION),
-            *("--module-name", "pipelines.definitions", "--working-directory", str(ROOT)),
-            *("--use-python-environment-entry-point", "--log-level", "warning"),
-        ],
-        "web": [*python, "pipelines.web"],
-        "daemon": [*python, "dagster._daemon", "run", "--workspace", workspace, "--log-level", "warning"],
-    }[service]
+    """The argv of one of :data:`SERVICES`. It needs nothing else but ``PYTHONPATH`` (the clone), and ``LOC_*``."""
+    return [sys.executable, "-P", "-m", f"pipelines.{service}"]
