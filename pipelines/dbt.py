@@ -18,6 +18,7 @@ from proto_loc.errors import LocError, UsageError
 from proto_loc.settings import ROOT, settings
 from proto_loc.warehouse import lake
 from proto_loc.warehouse.errors import disk_is_full, no_space
+from proto_loc.warehouse.lock import writer_lock
 
 PROJECT = ROOT / "dbt"
 DBT = Path(sys.executable).parent / "dbt"
@@ -38,6 +39,9 @@ Report = Callable[[str, int, int], None]
 
 class BuildFailed(LocError):
     """dbt did not build, or a test failed; nothing was published."""
+
+    results: Sequence[dict] = ()
+    """What became of each node that was reached, as in :attr:`Run.results`."""
 
 
 @dataclass
@@ -119,7 +123,8 @@ def publish(
             "seconds": {"prepare": prepared - start, "build and audit": time.perf_counter() - prepared},
         }
         (session.folder / "dbt").mkdir()
-        shutil.copy(target_path("prod") / "manifest.json", session.folder / "dbt")
+        for name in ("manifest.json", "run_results.json"):
+            shutil.copy(target_path("prod") / name, session.folder / "dbt")
     return session.version
 
 
@@ -193,7 +198,9 @@ def execute(arguments: Sequence[str], session: warehouse.Session, report: Report
     if code != 0:
         if disk_is_full([*lines, *(result["message"] for result in run.results)]):
             raise no_space(session.path)  # the session says what to do
-        raise _failure(run, lines)
+        failure = _failure(run, lines)
+        failure.results = run.results
+        raise failure
     return run
 
 
@@ -272,17 +279,31 @@ def _way_back(base: warehouse.Version | None, raw: warehouse.Version) -> str:
     )
 
 
+def manifest() -> dict:
+    """dbt's manifest of the project as it is now, in a target folder of its own, so that no session is waited for.
+
+    Raises:
+        BuildFailed: the project does not parse; the message has dbt's words, which name the file and the line.
+    """
+    folder = target_path("dagster")
+    with writer_lock(folder / "parse.lock", timeout=settings().lock_timeout):
+        return _parsed(folder, subprocess.run, cwd=PROJECT)
+
+
 def _manifest(session: warehouse.Session) -> dict:
+    return _parsed(target_path("prod"), session.run, cwd=session.folder)
+
+
+def _parsed(folder: Path, run: Callable[..., subprocess.CompletedProcess], cwd: Path) -> dict:
     """dbt's manifest of the project as it is now; parsed only when a file of the project has changed."""
-    folder = target_path("prod")
     stamp, path = folder / "project.sha256", folder / "manifest.json"
     now = project_hash()
     if not path.exists() or not stamp.exists() or stamp.read_text() != now:
         stamp.unlink(missing_ok=True)
-        done = session.run(
+        done = run(
             [DBT, "--quiet", "--no-use-colors", "parse", "--target", "prod"],
-            cwd=session.folder,
-            env=_environment("prod"),
+            cwd=cwd,
+            env=_environment("prod", DBT_TARGET_PATH=str(folder)),
             capture_output=True,
             text=True,
         )
@@ -365,7 +386,7 @@ def _watch(command, session, report, options) -> tuple[int, list[str]]:
             info = data.get("node_info") or {}
             if name == "LogStartLine":
                 total = max(total, data.get("total", 1))
-            elif name == "NodeFinished":
+            elif info and name.startswith("Log") and name.endswith("Result"):  # NodeFinished is below the log's level
                 done += 1
                 report(info.get("node_name", ""), done, max(total, done + 1))
     report("dbt has ended", total, total)

@@ -43,9 +43,8 @@ def load_and_refresh(
     """
     seconds = {}
     start = time.perf_counter()
-    outcomes = (loading or (lambda step: _load_new(who, step)))(lambda *state: report("load", *state))
+    outcomes = load(loading, who=who, report=lambda *state: report("load", *state))
     seconds["load"] = time.perf_counter() - start
-    lake.settle(sources.TABLES)
     start = time.perf_counter()
     built = force or not dbt.is_current()
     if not built:
@@ -54,9 +53,21 @@ def load_and_refresh(
         prod = dbt.publish(who=who, report=lambda *state: report("build", *state))
         seconds |= prod.facts["seconds"]
         seconds["publish"] = time.perf_counter() - start - sum(prod.facts["seconds"].values())
-    # Other writers may have gone on: what is told is of this version.
-    loads = [load for load in lake.loads(active=False) if load.load_id in prod.facts["load_ids"]]
-    return Refreshed(prod, built, outcomes, loads, seconds)
+    return Refreshed(prod, built, outcomes, loads_of(prod), seconds)
+
+
+def load(
+    loading: Callable[[taxi.Report], list[taxi.Outcome]] | None, *, who: str, report: taxi.Report
+) -> list[taxi.Outcome]:
+    """The first half of :func:`load_and_refresh`, with the same arguments and errors."""
+    outcomes = loading(report) if loading else _load_new(who, report)
+    lake.settle(sources.TABLES)
+    return outcomes
+
+
+def loads_of(prod: warehouse.Version) -> list[lake.Load]:
+    """The loads that a version of ``prod`` was built from; others may be active by now."""
+    return [load for load in lake.loads(active=False) if load.load_id in prod.facts["load_ids"]]
 
 
 def _load_new(who: str, report: taxi.Report) -> list[taxi.Outcome]:

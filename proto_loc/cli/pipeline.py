@@ -9,16 +9,20 @@ app = typer.Typer()
 
 PANEL = "Data"
 Force = Annotated[bool, typer.Option("--force", help="Build and publish even if nothing has changed.")]
+Direct = Annotated[bool, typer.Option("--direct", help="Run it here, even if Dagster is up.")]
 
 
 @app.command(rich_help_panel=PANEL)
-def refresh(force: Force = False) -> None:
+def refresh(force: Force = False, direct: Direct = False) -> None:
     """Load what is new, build and audit the models, publish prod.
 
     New are the files in data/landing/ that were never loaded. On an empty platform with nothing in that folder, the
     synthetic sample is loaded. If a file is refused or a test fails, nothing is published and prod stays as it was.
+    It is a run of Dagster's where Dagster is up, with the same result.
     """
-    _run(None, "loc refresh", force)
+    from pipelines.request import Request
+
+    _run(Request(force=force), "loc refresh", direct)
 
 
 @app.command(rich_help_panel=PANEL)
@@ -32,6 +36,7 @@ def load(
     seed: Annotated[
         int | None, typer.Option(help="Seed of the sample, default 2025; the same seed gives the same trips.")
     ] = None,
+    direct: Direct = False,
 ) -> None:
     """Load the synthetic sample, or files of trip records, then refresh.
 
@@ -41,12 +46,13 @@ def load(
 
     Examples: loc load sample --rows 1000000, loc load ~/Downloads/green_tripdata_2025-*.parquet
     """
-    from pipelines.sources.taxi import load as taxi
+    from pipelines.request import Request
+    from pipelines.sources.taxi.sample import DEFAULT_ROWS
     from proto_loc.errors import UsageError
 
     if what == ["sample"]:
-        chosen = {name: value for name, value in (("rows", rows), ("seed", seed)) if value is not None}
-        _run(lambda report: taxi.load_sample(**chosen, who="loc load sample", report=report), "loc load sample")
+        of_sample = {name: value for name, value in (("rows", rows), ("seed", seed)) if value is not None}
+        _run(Request(**{"rows": DEFAULT_ROWS, **of_sample}), "loc load sample", direct)
         return
     if "sample" in what and not Path("sample").exists():
         raise UsageError(
@@ -56,7 +62,27 @@ def load(
         raise UsageError(
             "--rows and --seed are of the sample.", "Files are loaded whole.", "Leave them out, or load the sample."
         )
-    _run(lambda report: taxi.load_files([Path(name) for name in what], who="loc load", report=report), "loc load")
+    _run(Request(files=tuple(str(Path(name).absolute()) for name in what)), "loc load", direct)
+
+
+@app.command("first-load", rich_help_panel=PANEL)
+def first_load(
+    wait: Annotated[float, typer.Option(help="Seconds to wait for Dagster to come up, else it runs here.")] = 60,
+) -> None:
+    """Fill an empty platform with the sample, or with what is in data/landing/; no work if prod holds data."""
+    import time
+
+    from pipelines import client
+    from pipelines.request import Request
+    from proto_loc import warehouse
+
+    if warehouse.store.current_id("prod") is not None and warehouse.current("prod").tables:
+        typer.echo(f"Version {warehouse.current('prod').id} of prod holds data: nothing to do.")
+        return
+    end = time.monotonic() + wait
+    while client.find() is None and time.monotonic() < end:
+        time.sleep(0.5)
+    _run(Request(), "loc first-load", direct=False)
 
 
 @app.command(
@@ -80,13 +106,19 @@ def dbt(context: typer.Context) -> None:
     raise typer.Exit(runner.passthrough([a for i, a in enumerate(context.args) if (i, a) != (0, "--")]))
 
 
-def _run(loading, who: str, force: bool = False) -> None:
+def _run(request, who: str, direct: bool) -> None:
+    from pipelines import client
     from pipelines.refresh import load_and_refresh
     from proto_loc.cli import _console
 
     _console.show_log()
+    dagster = None if direct else client.find()
     with _console.progress() as report:
-        done = load_and_refresh(loading, who=who, report=report, force=force)
+        if dagster:
+            started = lambda url: _console.err.print(f"Dagster runs it: {url}", soft_wrap=True)  # noqa: E731
+            done = dagster.refresh(request, who=who, report=report, started=started)
+        else:
+            done = load_and_refresh(request.loading(who), who=who, report=report, force=request.force)
     _close(done)
 
 

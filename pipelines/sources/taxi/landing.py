@@ -107,6 +107,12 @@ def convert(source: SourceFile, target: Path, *, load_id: int, loaded_at: dateti
     return written
 
 
+def month_in(name: str) -> str | None:
+    """The month (``YYYY-MM``) that a file's name says; None where it says none, or several."""
+    named = set(_MONTH.findall(name))
+    return named.pop() if len(named) == 1 else None
+
+
 # What and where the file is
 
 

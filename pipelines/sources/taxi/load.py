@@ -105,6 +105,56 @@ def load_files(paths: Sequence[Path], *, who: str, report: Report) -> list[Outco
     return outcomes
 
 
+def load_months(colour: Colour, months: Sequence[str], *, seed: int = SEED, who: str, report: Report) -> list[Outcome]:
+    """Load whole months (``YYYY-MM``) of one colour, each from where it can be had.
+
+    That is a file in ``data/landing/`` whose name says that colour and month, else the synthetic sample with as many
+    trips as a month of the default sample has; real records are kept.
+
+    Raises:
+        LocError, WarehouseError: see :func:`load_files`.
+    """
+    files = {file.month: file for file in _landed(colour, months)}
+    usual = {month: rows for of, month, rows in sample.plan() if of == colour}
+    outcomes = []
+    with lake.loading(TABLES, who=who) as loading:
+        active = _active(loading)
+        for done, month in enumerate(months):
+            report(f"{colour} {month}", done, len(months))
+            file, there = files.get(month), active.get((_table(colour), month))
+            same = file and there and there.input_sha256 == file.sha256 and lake.whole(there)
+            if there and (same if file else there.origin != "synthetic"):
+                why = "it is loaded already" if file else "real records are kept"
+                outcomes.append(Outcome(there, there.input, skipped=why))
+                continue
+            load_id, path = loading.reserve("taxi", _table(colour), month)
+            stamp = {"load_id": load_id, "loaded_at": loading.loaded_at}
+            if file:
+                origin, name, rows = "file", file.name, landing.convert(file, path, **stamp)
+            else:
+                rows = usual.get(month, max(usual.values()))
+                rows = sample.generate(colour, month, rows, path, seed=seed, **stamp)
+                origin, name = "synthetic", sample.name(colour, month)
+            load = _load(loading, load_id, path, colour, month, origin, rows, name, file.sha256 if file else None)
+            loading.add(load)
+            outcomes.append(Outcome(load, name, replaced=there, ignored=file.extra if file else ()))
+        report("loading", len(months), len(months))
+    return outcomes
+
+
+def _landed(colour: Colour, months: Sequence[str]) -> list[landing.SourceFile]:
+    with explained("Looking into the landing folder", settings().landing):
+        names = sorted(private_folder(settings().landing).iterdir())
+    wanted = [
+        path
+        for path in names
+        if not path.name.startswith(".") and colour in path.name.lower() and landing.month_in(path.name) in months
+    ]
+    files = [file for path in wanted if (file := landing.inspect(path)).colour == colour and file.month in months]
+    _refuse_rivals(files)
+    return files
+
+
 def pending() -> list[Path]:
     """Files in ``data/landing/`` that the current ``raw`` has never loaded, by content.
 

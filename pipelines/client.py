@@ -1,0 +1,208 @@
+"""The client of this platform's own Dagster, over GraphQL: launch the job ``refresh``, follow it, say how it ended."""
+
+import json
+import re
+import secrets
+import time
+from collections.abc import Iterator
+
+import httpx
+
+from pipelines import instance
+from pipelines.dbt import project_hash
+from pipelines.refresh import Refreshed, Report, loads_of
+from pipelines.request import Request
+from pipelines.sources.taxi.load import Outcome
+from proto_loc import warehouse
+from proto_loc.errors import LocError, UsageError
+from proto_loc.secrets import secret
+from proto_loc.settings import settings
+from proto_loc.warehouse import lake
+from proto_loc.web import WHOSE, proof
+
+POLL = 0.25
+"""Seconds between two looks at a run."""
+STARTING = 15.0
+"""Seconds for which the code server may be away, as it is while it starts."""
+ENDED = ("SUCCESS", "FAILURE", "CANCELED")
+PROGRESS = re.compile(r"(load|build): (.*) \((\d+) of (\d+)\)$", re.DOTALL)
+SELECTOR = {"repositoryLocationName": instance.LOCATION, "repositoryName": "__repository__"}
+
+ENTRIES = "label ... on TextMetadataEntry { text } ... on IntMetadataEntry { intValue } \
+... on FloatMetadataEntry { floatValue } ... on JsonMetadataEntry { jsonString }"
+LOADED = """{ workspaceOrError { ... on Workspace { locationEntries { name locationOrLoadError {
+  ... on RepositoryLocation { repositories { pipelines { name tags { key value } } } }
+  ... on PythonError { message } } } } } }"""
+RELOAD = "mutation($name: String!) { reloadRepositoryLocation(repositoryLocationName: $name) { __typename } }"
+LAUNCH = """mutation($params: ExecutionParams!) { launchRun(executionParams: $params) { __typename
+  ... on LaunchRunSuccess { run { runId } } ... on Error { message }
+  ... on RunConfigValidationInvalid { errors { message } } } }"""
+FOLLOW = f"""query($run: ID!, $cursor: String) {{ logsForRun(runId: $run, afterCursor: $cursor, limit: 1000) {{
+  ... on EventConnection {{ cursor hasMore events {{ __typename
+    ... on MessageEvent {{ message stepKey }}
+    ... on MaterializationEvent {{ assetKey {{ path }} metadataEntries {{ {ENTRIES} }} }}
+    ... on ExecutionStepFailureEvent {{ failureMetadata {{ metadataEntries {{ {ENTRIES} }} }} }} }} }} }}
+  runOrError(runId: $run) {{ ... on Run {{ status tags {{ key value }} }} }} }}"""
+END = """mutation($run: String!) { terminateRun(runId: $run, terminatePolicy: SAFE_TERMINATE) { __typename } }"""
+
+
+class Dagster:
+    """The Dagster that serves this data folder."""
+
+    def __init__(self, http: httpx.Client) -> None:
+        self.http = http
+
+    def ask(self, query: str, **variables) -> dict:
+        """The data of a GraphQL query.
+
+        Raises:
+            LocError: it did not answer, or refused.
+        """
+        try:
+            response = self.http.post("/graphql", json={"query": query, "variables": variables})
+            answer = response.raise_for_status().json()
+        except (httpx.HTTPError, ValueError) as error:
+            raise LocError(
+                f"Dagster on {self.http.base_url} does not answer.",
+                f"{type(error).__name__}: {error}.",
+                "See its log, or run the command with --direct.",
+            ) from error
+        if "errors" in answer:
+            raise LocError("Dagster refused a query.", answer["errors"][0]["message"], "Run it with --direct.")
+        return answer["data"]
+
+    def ready(self) -> bool:
+        """Whether the code location is loaded, of the project as it is now; it is loaded anew where it is not."""
+        end = time.monotonic() + STARTING
+        while "Could not reach" in (message := self._location().get("message", "")) and time.monotonic() < end:
+            time.sleep(POLL)
+        if not message and self._mark() == project_hash()[:12]:
+            return True
+        self.ask(RELOAD, name=instance.LOCATION)
+        return self._mark() == project_hash()[:12]
+
+    def _location(self) -> dict:
+        entries = self.ask(LOADED)["workspaceOrError"]["locationEntries"]
+        return next((entry["locationOrLoadError"] or {} for entry in entries), {})
+
+    def _mark(self) -> str | None:
+        """What the job says of the project that it was loaded from."""
+        jobs = [job for repository in self._location().get("repositories", []) for job in repository["pipelines"]]
+        return next((_pairs(job["tags"]).get("project") for job in jobs if job["name"] == "refresh"), None)
+
+    def refresh(self, request: Request, *, who: str, report: Report, started=lambda url: None) -> Refreshed:
+        """Run the job ``refresh`` and wait for its end; the same outcome and errors as those of
+        :func:`pipelines.refresh.load_and_refresh`. An interrupt ends the run, too.
+
+        Args:
+            started: called with the run's address.
+        """
+        run = self._launch(request, who)
+        url = f"http://127.0.0.1:{settings().port('dagster')}/runs/{run}"
+        started(url)
+        outcomes, seconds, failures, tags = [], {}, [], {}
+        try:
+            for event in self._follow(run, tags):
+                about = _entries(event)
+                if event["__typename"] == "LogMessageEvent" and (found := PROGRESS.search(event["message"])):
+                    step, what, done, total = found.groups()
+                    report(step, what, int(done), int(total))
+                elif event["__typename"] == "MaterializationEvent" and "outcomes" in about:
+                    outcomes, seconds = json.loads(about["outcomes"]), {"load": about["seconds"]}
+                elif event["__typename"] == "ExecutionStepFailureEvent":
+                    failures.append(about)
+                elif event["__typename"] in ("RunFailureEvent", "RunCanceledEvent"):
+                    failures.append({"why": event["message"]})
+        except BaseException:
+            self._end(run)
+            raise
+        if tags["status"] != "SUCCESS":
+            raise _failure(failures, url)
+        built = tags.get("published") == "yes"
+        prod = warehouse.store.find("prod", int(tags["prod version"]))
+        if built:
+            seconds |= prod.facts["seconds"]
+        loads = {load.load_id: load for load in lake.loads(active=False)}
+        return Refreshed(prod, built, [_outcome(fields, loads) for fields in outcomes], loads_of(prod), seconds)
+
+    def _launch(self, request: Request, who: str) -> str:
+        load = {"files": list(request.files), "seed": request.seed}
+        if request.rows is not None:
+            load["rows"] = request.rows
+        config = {"ops": {"raw__loads": {"config": load}, "dbt": {"config": {"force": request.force}}}}
+        params = {
+            "selector": {**SELECTOR, "pipelineName": "refresh"},
+            "runConfigData": config,
+            "executionMetadata": {"tags": [{"key": "who", "value": who}]},
+        }
+        answer = self.ask(LAUNCH, params=params)["launchRun"]
+        if "run" not in answer:
+            why = answer.get("message") or "; ".join(error["message"] for error in answer.get("errors", []))
+            raise LocError("Dagster did not launch the job refresh.", why, "Run the command with --direct.")
+        return answer["run"]["runId"]
+
+    def _follow(self, run: str, tags: dict[str, str]) -> Iterator[dict]:
+        """The run's events until it has ended; ``tags`` gets its tags and ``status``."""
+        cursor = None
+        while True:
+            answer = self.ask(FOLLOW, run=run, cursor=cursor)
+            logs = answer["logsForRun"]
+            cursor = logs["cursor"] or cursor
+            yield from logs["events"]
+            tags |= _pairs(answer["runOrError"]["tags"]) | {"status": answer["runOrError"]["status"]}
+            if tags["status"] in ENDED and not logs["events"]:
+                return
+            if not logs["hasMore"]:
+                time.sleep(POLL)
+
+    def _end(self, run: str) -> None:
+        """Ask the run to end, and give it a moment to do so."""
+        self.ask(END, run=run)
+        tags: dict[str, str] = {}
+        give_up = time.monotonic() + 15
+        for _ in self._follow(run, tags):
+            if time.monotonic() > give_up:
+                return
+
+
+def find(timeout: float = 2.0) -> Dagster | None:
+    """The Dagster of this clone and data folder, if it is up, and able to run the job ``refresh``.
+
+    Another one on its port, of another clone, user or data folder, is left alone and is not told the token.
+    """
+    token, nonce = secret("dagster"), secrets.token_hex(16)
+    http = httpx.Client(base_url=f"http://127.0.0.1:{settings().port('dagster')}", timeout=timeout, trust_env=False)
+    try:
+        answer = http.get(WHOSE, params={"nonce": nonce}).text.strip()
+    except httpx.HTTPError:
+        return None
+    if answer != proof(token, nonce, str(settings().data)):
+        return None
+    http.headers["authorization"] = f"Bearer {token}"
+    http.timeout = 60  # a reload of the code location parses the dbt project
+    dagster = Dagster(http)
+    return dagster if dagster.ready() else None
+
+
+def _pairs(tags: list[dict]) -> dict[str, str]:
+    return {tag["key"]: tag["value"] for tag in tags}
+
+
+def _entries(event: dict) -> dict:
+    entries = event.get("metadataEntries") or (event.get("failureMetadata") or {}).get("metadataEntries") or []
+    return {e["label"]: next((v for k, v in e.items() if k != "label"), None) for e in entries}
+
+
+def _failure(failures: list[dict], url: str) -> LocError:
+    """The error that the step raised, else what Dagster says; either with the run's address."""
+    about = next((found for found in failures if "what" in found), None)
+    if about is None:
+        why = failures[0].get("why", "") if failures else ""
+        return LocError("The run did not end well.", why, f"See {url}")
+    kind = UsageError if about.get("exit_code") == UsageError.exit_code else LocError
+    return kind(about["what"], about.get("why", ""), f"{about.get('fix', '')} The run: {url}".strip())
+
+
+def _outcome(fields: dict, loads: dict[int, lake.Load]) -> Outcome:
+    known = {name: loads.get(fields[name]) if fields[name] else None for name in ("load", "replaced")}
+    return Outcome(**{**fields, **known, "ignored": tuple(fields["ignored"])})

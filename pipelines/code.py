@@ -1,0 +1,41 @@
+"""``python -m pipelines.code``: Dagster's code server, which holds the definitions and starts the runs.
+
+One process. Dagster's ``code-server start``, a proxy and a child, costs another 80 MB, wakes a hundred times a second,
+and does not notice that its child was killed; all that it has beside is the reload, which is here too.
+"""
+
+import os
+import sys
+import threading
+
+from pipelines import instance
+
+GRACE = 0.5
+"""Seconds in which the answer to a reload gets out."""
+
+
+def main() -> None:
+    """Serve on :func:`pipelines.instance.socket` until a signal ends it; the socket is there once the code is loaded,
+    or its error known.
+    """
+    instance.begin()
+    instance.socket().unlink(missing_ok=True)  # of one that was killed: who waits for this one must not see it
+    from dagster._cli import main as dagster
+    from dagster._grpc.server import DagsterApiServer, dagster_api_pb2
+
+    def reload(self, request, context):
+        """Become a new process under the same number; runs go on, and are watched by :mod:`pipelines.launcher`."""
+        threading.Timer(GRACE, os.execv, [sys.executable, instance.command("code")]).start()
+        return dagster_api_pb2.ReloadCodeReply()
+
+    DagsterApiServer.ReloadCode = reload
+    sys.argv[1:] = [
+        *("api", "grpc", "--socket", str(instance.socket()), "--location-name", instance.LOCATION),
+        *("--module-name", "pipelines.definitions", "--working-directory", os.environ["PYTHONPATH"]),
+        *("--lazy-load-user-code", "--use-python-environment-entry-point", "--log-level", "warning"),
+    ]
+    dagster()
+
+
+if __name__ == "__main__":
+    main()

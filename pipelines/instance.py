@@ -1,0 +1,82 @@
+"""Dagster's instance: its home under ``data/dagster``, and how its three processes are started."""
+
+import os
+import signal
+import sys
+import warnings
+from importlib.resources import files
+from pathlib import Path
+
+from proto_loc.settings import ROOT, private_folder, settings
+
+SERVICES = ("code", "web", "daemon")
+LOCATION = "proto_loc"
+
+
+def home() -> Path:
+    """``DAGSTER_HOME``: runs, events, ticks and logs of steps, in SQLite and files."""
+    return settings().data / "dagster"
+
+
+def socket() -> Path:
+    """Where the code server listens; a Unix socket, so that nothing but this user's processes can reach it."""
+    return settings().run / "dagster-code.sock"
+
+
+def daemon_ready() -> Path:
+    """An empty file that is there while the daemon's loops run."""
+    return settings().run / "dagster-daemon.ready"
+
+
+def environment() -> dict[str, str]:
+    """What each of Dagster's processes needs in its environment, beside what is there."""
+    return {
+        "DAGSTER_HOME": str(home()),
+        "DAGSTER_DISABLE_TELEMETRY": "yes",
+        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+        "DO_NOT_TRACK": "1",
+        "PYTHONPATH": str(ROOT),
+    }
+
+
+def prepare() -> Path:
+    """Write the instance's configuration where it is not as it must be; returns :func:`home`.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    private_folder(settings().run)
+    folder = private_folder(home())
+    template = files("pipelines").joinpath("dagster.yaml").read_text()
+    workspace = f'load_from:\n  - grpc_server: {{socket: "{socket()}", location_name: {LOCATION}}}\n'
+    for name, text in {"dagster.yaml": template, "workspace.yaml": workspace}.items():
+        path = folder / name
+        if not path.exists() or path.read_text() != text:
+            new = path.with_suffix(f".{os.getpid()}")
+            new.write_text(text)
+            new.replace(path)
+    return folder
+
+
+def begin() -> Path:
+    """What each of Dagster's processes does first: its environment, its configuration, its signals; returns the home.
+
+    It comes before the import of dagster, which reads the environment.
+    """
+    os.environ.update(environment())
+    # A shell that starts a process with & has it ignore SIGINT, and Dagster then ignores SIGTERM as well.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Where the code server is not there yet; the page says so too, and it is looked for again.
+    warnings.filterwarnings("ignore", "Error loading repository location")
+    folder = prepare()
+    from dagster._grpc import server_watcher
+
+    # Web and daemon ask the code server every second whether it is still the same: less often does as well, and one
+    # that came up later than they did is to be found sooner than in ten seconds.
+    server_watcher.WATCH_INTERVAL, server_watcher.ERROR_RECOVERY_INTERVAL = 3, 3
+    return folder
+
+
+def command(service: str) -> list[str]:
+    """The argv of one of :data:`SERVICES`. It needs nothing else but ``PYTHONPATH`` (the clone), and ``LOC_*``."""
+    return [sys.executable, "-P", "-m", f"pipelines.{service}"]

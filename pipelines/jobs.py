@@ -1,0 +1,122 @@
+"""The job ``refresh``, the ledger that it starts with, and what launches it."""
+
+import json
+import time
+from dataclasses import asdict
+
+import dagster as dg
+from pydantic import Field
+
+from pipelines.dbt import project_hash
+from pipelines.dbt_assets import models
+from pipelines.policies import progress, said_plainly, who, writes
+from pipelines.refresh import load
+from pipelines.request import Request
+from pipelines.sources.taxi import load as taxi
+from pipelines.sources.taxi.assets import described
+from proto_loc import warehouse
+from proto_loc.settings import settings
+from proto_loc.warehouse import lake
+
+
+class Load(dg.Config):
+    """What to load: see :class:`pipelines.request.Request`."""
+
+    files: list[str] = Field(default_factory=list)
+    rows: int | None = None
+    seed: int = taxi.SEED
+
+
+@dg.asset(
+    key=["raw", "loads"],
+    group_name="raw",
+    kinds={"duckdb"},
+    description=(
+        "The ledger of the raw catalogue. To materialise it is to load what is new: the files in `data/landing/` that "
+        "were never loaded, and the synthetic sample if there is nothing at all."
+    ),
+    **writes("raw"),
+)
+def ledger(context: dg.AssetExecutionContext, config: Load) -> dg.MaterializeResult:
+    request = Request(tuple(config.files), config.rows, config.seed)
+    start = time.perf_counter()
+    with said_plainly():
+        outcomes = load(request.loading(who(context)), who=who(context), report=progress(context, "load"))
+    seconds = time.perf_counter() - start
+    active = lake.loads()
+    _catch_up(context, active)
+    raw = warehouse.current("raw")
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": len(lake.loads(active=False)),
+            "raw version": raw.id,
+            "loads that count": len(active),
+            "loaded now": sum(1 for outcome in outcomes if outcome.load and not outcome.skipped),
+            "seconds": seconds,
+            "outcomes": dg.MetadataValue.json([recorded(outcome) for outcome in outcomes]),
+        }
+    )
+
+
+def recorded(outcome: taxi.Outcome) -> dict:
+    """An outcome as JSON: loads by their ids, which the ledger resolves."""
+    fields = asdict(outcome)
+    for name in ("load", "replaced"):
+        fields[name] = getattr(outcome, name).load_id if getattr(outcome, name) else None
+    return fields
+
+
+def _catch_up(context: dg.AssetExecutionContext, active: list[lake.Load]) -> None:
+    """Report each load that counts and that Dagster does not know: loaded just now, by hand, or by a rollback."""
+    tables = {(load.source, load.table_name) for load in active}
+    for source, table in sorted(tables):
+        key = dg.AssetKey([source, table])
+        known: dict[str, int] = {}
+        records = context.instance.fetch_materializations(key, limit=5_000).records  # newest first
+        for record in records:
+            about = record.asset_materialization.metadata.get("load id")
+            known.setdefault(record.partition_key, about.value if about else -1)
+        for counted in active:
+            same = (counted.source, counted.table_name) == (source, table)
+            if same and known.get(counted.partition) != counted.load_id:
+                context.log_event(
+                    dg.AssetMaterialization(key, partition=counted.partition, metadata=described(counted))
+                )
+
+
+refresh = dg.define_asset_job(
+    "refresh",
+    selection=dg.AssetSelection.assets(ledger) | dg.AssetSelection.assets(models),
+    config={"ops": {"dbt": {"config": {"force": False}}}},
+    tags={"project": project_hash()[:12]},  # so that a client can see whether the models have changed since
+    description="Load what is new, build, audit and publish. Where nothing has changed, nothing is published.",
+)
+
+daily = dg.ScheduleDefinition(
+    job=refresh, cron_schedule="0 6 * * *", description="Refresh every morning at six, UTC. Off until switched on."
+)
+
+
+@dg.sensor(
+    job=refresh,
+    name="landing",
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Refresh when a file in data/landing/ is new, by content, and has been still for ten seconds.",
+)
+def landing(context: dg.SensorEvaluationContext):
+    folder = settings().landing
+    stats = {path.name: path.stat() for path in sorted(folder.glob("[!.]*"))} if folder.is_dir() else {}
+    if any(stat.st_mtime > time.time() - 10 for stat in stats.values()):
+        return dg.SkipReason("A file is still being written.")
+    cursor = json.dumps({name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()})
+    if cursor == (context.cursor or "{}"):
+        return dg.SkipReason("The folder is as it was.")
+    context.update_cursor(cursor)
+    new = taxi.pending()  # reads whole files, so only after a change
+    if not new:
+        return dg.SkipReason("Every file has been loaded before.")
+    return dg.RunRequest(tags={"who": "landing sensor"})
+
+
+ASSETS = [ledger, models]

@@ -1,0 +1,44 @@
+"""What holds for every asset: who may write when, what is tried again, and how a failure is said."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+
+from proto_loc.errors import LocError
+from proto_loc.warehouse import LockTimeout
+
+RETRY = dg.RetryPolicy(max_retries=2, delay=2, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+
+
+def writes(database: str) -> dict:
+    """The arguments of an asset that writes a database of the warehouse: one writer at a time, tried again."""
+    return {"pool": database, "retry_policy": RETRY}
+
+
+@contextmanager
+def said_plainly() -> Iterator[None]:
+    """Turn a :class:`LocError` into a failure of the step that carries its sentences.
+
+    Only a wait for another writer that was too long is tried again: what is wrong with a file, a model or a disk is
+    so the next time too. Any other exception is tried again by :data:`RETRY`.
+    """
+    try:
+        yield
+    except LocError as error:
+        sentences = {name: text for name in ("what", "why", "fix") if (text := getattr(error, name))}
+        raise dg.Failure(
+            str(error),
+            metadata=sentences | {"exit_code": error.exit_code},
+            allow_retries=isinstance(error, LockTimeout),
+        ) from error
+
+
+def who(context: dg.AssetExecutionContext) -> str:
+    """Who writes, for the history of the warehouse: the command that launched the run, or the run."""
+    return context.run.tags.get("who", f"Dagster run {context.run_id[:8]}")
+
+
+def progress(context: dg.AssetExecutionContext, step: str) -> Callable[[str, int, int], None]:
+    """A report that writes lines such as ``build: fct_taxi_trips (12 of 41)`` to the run's log."""
+    return lambda what, done, total: context.log.info(f"{step}: {what} ({done} of {total})")

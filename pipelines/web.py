@@ -1,0 +1,66 @@
+"""``python -m pipelines.web``: Dagster's web server and dbt's documentation, behind :mod:`proto_loc.web`."""
+
+import time
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import Mount, Route
+
+from pipelines import dbt_docs, instance
+from proto_loc.secrets import secret
+from proto_loc.settings import settings
+from proto_loc.web import Guard
+
+PATIENCE = 60.0
+"""Seconds that a start or a reload of the code server may take; it parses the dbt project where that has changed."""
+
+
+def main() -> None:
+    """Serve until a signal ends it; configures and uses the instance in ``data/dagster``."""
+    home = instance.begin()
+    from dagster import DagsterInstance
+    from dagster._core.workspace.context import WorkspaceProcessContext
+    from dagster._core.workspace.load_target import WorkspaceFileTarget
+    from dagster_webserver.webserver import DagsterWebserver
+
+    class Workspace(WorkspaceProcessContext):
+        def reload_code_location(self, name: str) -> None:
+            """The code server becomes a new process, so a reload is over when that one listens."""
+            before = _number()
+            super().reload_code_location(name)
+            _wait(lambda: _number() not in (None, before))
+            self.refresh_code_location(name)
+
+    port = settings().port("dagster")
+    _wait(lambda: _number() is not None, 10)  # else the first page would tell an error, and be right for seconds only
+    with (
+        DagsterInstance.get() as dagster,
+        Workspace(dagster, WorkspaceFileTarget([str(home / "workspace.yaml")])) as workspace,
+    ):
+        app = Starlette(
+            routes=[
+                Route("/dbt-docs/", dbt_docs.page),
+                Mount("/", DagsterWebserver(workspace, live_data_poll_rate=2000).create_asgi_app()),
+            ]
+        )
+        guarded = Guard(app, token=secret("dagster"), port=port, owner=str(settings().data))
+        # No access log: the address of a login has the token in it.
+        uvicorn.run(guarded, host="127.0.0.1", port=port, log_level="warning", access_log=False, server_header=False)
+
+
+def _number() -> int | None:
+    """The inode of the code server's socket, another one for each of its processes; None while it starts."""
+    try:
+        return instance.socket().stat().st_ino
+    except FileNotFoundError:
+        return None
+
+
+def _wait(condition, patience: float = PATIENCE) -> None:
+    end = time.monotonic() + patience
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""The layer in front of every web page of the platform: this machine's own names, this user's token, no foreign pages.
+
+A page of another site that is open in the same browser can reach 127.0.0.1 too. So a request is answered only if its
+``Host`` is this machine's (else a name that was bound to 127.0.0.1 would do), if no foreign page sent it, and if it
+brings the token: as a cookie, which the link ``/?token=...`` sets, or as ``Authorization: Bearer``.
+"""
+
+import hmac
+from collections.abc import Mapping
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+HOSTS = ("127.0.0.1", "localhost")
+PROBE = "/healthz"
+"""Answers ``ok`` to anyone on this machine, and does no work."""
+WHOSE = "/whose"
+"""Answers ``?nonce=...`` with :func:`proof`, so that a client knows whose server this is before it sends its token."""
+
+
+def link(port: int, token: str) -> str:
+    """The address that logs a browser in."""
+    return f"http://127.0.0.1:{port}/?{urlencode({'token': token})}"
+
+
+def proof(token: str, nonce: str, owner: str) -> str:
+    """What only who knows the token can say about ``owner``, for example a data folder; hexadecimal."""
+    return hmac.new(token.encode(), f"{nonce}\0{owner}".encode(), "sha256").hexdigest()
+
+
+class Guard:
+    """An ASGI app around another one that lets only this user in.
+
+    Args:
+        app: what is guarded, HTTP and WebSocket alike.
+        token: the secret.
+        port: where it listens; browsers share cookies among the ports of a host, so the cookie is named after it.
+        owner: what :data:`WHOSE` proves.
+    """
+
+    def __init__(self, app: ASGIApp, *, token: str, port: int, owner: str = "") -> None:
+        self.app, self.token, self.port, self.owner = app, token, port, owner
+        self.cookie = f"loc_{port}"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
+        connection = HTTPConnection(scope)
+        refusal = self._refusal(connection)
+        if refusal is None:
+            await self.app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1008})  # the server answers the handshake with 403
+        else:
+            await refusal(scope, receive, send)
+
+    def _refusal(self, connection: HTTPConnection) -> Response | None:
+        """The answer to a request that is not let in; None for one that is."""
+        headers, query = connection.headers, connection.query_params
+        if len(headers.getlist("host")) != 1 or _hostname(headers["host"]) not in HOSTS:
+            return _said(400, "This server answers to 127.0.0.1 and localhost only.")
+        if not self._own_page(headers):
+            return _said(403, "Pages of other sites may not call this server.")
+        path = connection.url.path
+        if path == PROBE:
+            return _said(200, "ok")
+        if path == WHOSE:
+            return _said(200, proof(self.token, query.get("nonce", ""), self.owner))
+        given = query.get("token")
+        if given is not None and connection.scope["type"] == "http" and self._is_token(given):
+            return self._logged_in(connection)
+        bearer = headers.get("authorization", "").partition("Bearer ")[2]
+        if self._is_token(connection.cookies.get(self.cookie, "")) or self._is_token(bearer):
+            return None
+        return _said(401, "Log in by the link that `./loc urls` prints.", {"www-authenticate": "Bearer"})
+
+    def _own_page(self, headers: Headers) -> bool:
+        """Whether no page of another origin sent this: browsers say which one did, and no page can change that.
+
+        A link on another page may lead here (a navigation), since it can read nothing of what it opens. Programs send
+        neither header.
+        """
+        origin = headers.get("origin")
+        if origin is not None and origin not in {f"http://{host}:{self.port}" for host in HOSTS}:
+            return False
+        site = headers.get("sec-fetch-site", "none")
+        return site in ("none", "same-origin") or headers.get("sec-fetch-mode") == "navigate"
+
+    def _is_token(self, text: str) -> bool:
+        return hmac.compare_digest(text.encode(), self.token.encode())
+
+    def _logged_in(self, connection: HTTPConnection) -> Response:
+        """Sets the cookie, and leads to the same page without the token in its address."""
+        rest = [(name, value) for name, value in parse_qsl(connection.url.query) if name != "token"]
+        # A path of two slashes would lead to another host.
+        target = "/" + connection.url.path.lstrip("/") + (f"?{urlencode(rest)}" if rest else "")
+        response = RedirectResponse(target, 303, {"cache-control": "no-store", "referrer-policy": "no-referrer"})
+        response.set_cookie(self.cookie, self.token, max_age=90 * 86400, httponly=True, samesite="strict")
+        return response
+
+
+def _hostname(host: str) -> str | None:
+    try:
+        return urlsplit(f"//{host}").hostname
+    except ValueError:
+        return None
+
+
+def _said(status: int, text: str, headers: Mapping[str, str] | None = None) -> Response:
+    return PlainTextResponse(text + "\n", status, {"cache-control": "no-store", **(headers or {})})
