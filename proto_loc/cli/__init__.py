@@ -70,8 +70,7 @@ def command():
 def _report(error: Exception) -> int:
     """Say a failure in plain sentences on stderr and give its exit code."""
     if isinstance(error, LocError):
-        lines = [f"{label}: {text}" for label in ("what", "why", "fix") if (text := getattr(error, label))]
-        print("\n".join(lines).replace("what: ", "error: ", 1), file=sys.stderr)
+        print(error.said(), file=sys.stderr)
         return error.exit_code
     print(
         f"error: {type(error).__name__}: {error}".rstrip(": "),
