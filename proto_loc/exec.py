@@ -12,6 +12,7 @@ import select
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 GRACE = 8.0
@@ -114,20 +115,16 @@ def _ending(pid: int) -> int:
 def _reap(child: int = 0) -> int | None:
     """Collect every child that has ended; the exit code of ``child`` (negative: the signal) if it is among them."""
     code = None
-    try:
+    with suppress(ChildProcessError):
         while (ended := os.waitpid(-1, os.WNOHANG))[0]:
             if ended[0] == child:
                 code = os.waitstatus_to_exitcode(ended[1])
-    except ChildProcessError:
-        pass
     return code
 
 
 def _kill(pid: int, number: int) -> None:
-    try:
+    with suppress(ProcessLookupError, PermissionError):
         os.kill(pid, number)
-    except (ProcessLookupError, PermissionError):
-        pass
 
 
 def end(find, grace: float = GRACE) -> None:
@@ -144,7 +141,7 @@ def end(find, grace: float = GRACE) -> None:
 
 
 def left(marked: str, ancestor: int = 0) -> set[int]:
-    """Processes that bear this mark or begin with it up to a colon, or descend from ``ancestor``; never our own line."""
+    """Processes with this mark (or this beginning up to a colon) or under ``ancestor``; never our own line."""
     found = _processes(marked.encode())
     line, descendants = {os.getpid()}, {ancestor} if ancestor else set()
     pid = os.getpid()
@@ -200,7 +197,9 @@ if __name__ == "__main__":
 
     try:
         if (root / ".env").exists():
-            sys.path.append(str(Path(sys.executable).parent.parent / f"lib/python3.{sys.version_info[1]}/site-packages"))
+            sys.path.append(
+                str(Path(sys.executable).parent.parent / f"lib/python3.{sys.version_info[1]}/site-packages")
+            )
             from proto_loc import dotenv
 
             dotenv.load()

@@ -3,6 +3,7 @@
 import os
 
 from proto_loc import environments, ports, secrets, services
+from proto_loc.compose.client import Client
 from proto_loc.settings import private_folder, settings
 
 
@@ -16,7 +17,8 @@ def prepare() -> None:
     """
     private_folder(settings().run / "logs")
     if services.MARK in os.environ:  # as the process `setup`, before all others: `process-compose up` by hand too
-        ports.check(services.SERVICES)
+        with Client() as client:
+            ports.check(state.name for state in client.processes() if state.verdict != "off")
     environments.sync(*sorted({service.environment for service in services.SERVICES.values()}))
     for service in services.SERVICES.values():
         if service.secret:

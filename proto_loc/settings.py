@@ -3,6 +3,7 @@
 import hashlib
 import os
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,7 +55,7 @@ class Settings:
     def socket(self, name: str) -> Path:
         """Where the Unix socket of that name is: in ``run``, by a path short enough for one.
 
-        A longer one than the 104 bytes of macOS (108 on Linux) is reached through a link to ``run`` in a private folder.
+        One longer than the 104 bytes of macOS (108 on Linux) is reached through a link to ``run`` in a private folder.
 
         Raises:
             UsageError: that folder belongs to another user.
@@ -69,10 +70,8 @@ class Settings:
         link = base / hashlib.sha256(os.fsencode(self.run)).hexdigest()[:12]
         if not link.is_symlink():
             private_folder(self.run)
-            try:
+            with suppress(FileExistsError):  # another process may make it meanwhile
                 link.symlink_to(self.run)
-            except FileExistsError:
-                pass  # another process has made it meanwhile
         return link / name
 
 

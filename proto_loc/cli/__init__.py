@@ -15,6 +15,7 @@ from typing import Annotated
 
 import typer
 
+from proto_loc import dotenv
 from proto_loc.errors import LocError
 from proto_loc.settings import ROOT
 
@@ -86,6 +87,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line and give its exit code. No exception leaves it; ``--debug`` shows the traceback."""
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
+        dotenv.load()
         command()(arguments, prog_name="loc")
         code = 0
     except SystemExit as end:

@@ -1,0 +1,196 @@
+"""The stack of this clone: up, down, and what became of it."""
+
+import fcntl
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from proto_loc import exec, ports, services
+from proto_loc.compose import model, supervisor
+from proto_loc.compose.client import Client, State
+from proto_loc.errors import LocError
+from proto_loc.settings import ROOT, private_folder, settings
+
+POLL = 0.3
+
+
+def file() -> Path:
+    """The project: ``process-compose.yaml``, or what ``LOC_COMPOSE_FILE`` names."""
+    return Path(os.environ.get("LOC_COMPOSE_FILE") or ROOT / "process-compose.yaml").absolute()
+
+
+def log(name: str) -> Path:
+    """The log file of a process.
+
+    Raises:
+        UsageError: there is no such process.
+        LocError: it has not run yet.
+    """
+    path = _log(name)
+    if not path.exists():
+        model.load(file()).selected((name,))
+        raise LocError(f"{name} has no log yet.", f"{path} is made when it first runs.", "./loc up")
+    return path
+
+
+def up(names: tuple[str, ...], *, detach: bool, timeout: float) -> None:
+    """Start the processes; in the foreground this process becomes the supervisor and does not return.
+
+    Raises:
+        LocError: a port is taken, or a process failed or was not ready in time; its log is named.
+    """
+    wanted = model.load(file()).selected(names)
+    with Client() as client:
+        lock = _alone(client)
+        if lock is None:
+            off = [state.name for state in client.processes() if state.verdict == "off" and state.name in wanted]
+            more = f", without {', '.join(off)}: ./loc down first to start it with them" if off else ""
+            _say(f"The stack of this clone is up already{more}. See ./loc status.")
+            return
+        exec.end(lambda: exec.left(services.mark()))
+        ports.check(wanted & services.SERVICES.keys())
+        runs = supervisor.choose()
+        _say(f"{runs.name} runs the processes ({runs.why}).")
+        os.set_inheritable(lock, True)  # the supervisor holds it as long as it lives
+        command, env = runs.command(file(), names), supervisor.environment()
+        os.chdir(ROOT)
+        sys.stdout.flush()
+        if detach:
+            _detached(client, command, env, lock, timeout)
+        else:
+            _beside(client, timeout, lock)
+            os.execve(command[0], command, env)
+
+
+def _detached(client: Client, command: list[str], env: dict[str, str], lock: int, timeout: float) -> None:
+    own = _log("supervisor")
+    with own.open("wb") as errors:
+        child = subprocess.Popen(
+            command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors, pass_fds=[lock],
+            start_new_session=True,
+        )  # fmt: skip
+    states = _watch(client, timeout, lambda: child.poll() is None)
+    if child.poll() is not None and (child.returncode or not states):
+        if states:
+            raise _failure(states, f"the supervisor ended with status {child.returncode}")
+        said = own.read_text(errors="replace").strip() or "It said nothing."
+        raise LocError(f"The supervisor ended with status {child.returncode}.", said, f"See {own} and ./loc --help.")
+    if any(state.verdict == "failed" for state in states):
+        raise _failure(states, "the others run: ./loc status")
+    if waiting := [state for state in states if state.verdict == "waiting"]:
+        raise _failure(waiting, f"not ready after {timeout:g} s; it goes on, see ./loc status")
+    _links()
+
+
+def _beside(client: Client, timeout: float, lock: int) -> None:
+    """Tell the links when all is ready, from a process beside the supervisor that this one becomes."""
+    if child := os.fork():
+        os.waitpid(child, 0)
+        return
+    if os.fork():
+        os._exit(0)  # so that the supervisor has no child that it does not know
+    os.close(lock)
+    try:
+        first = time.monotonic()
+        states = _watch(client, timeout, lambda: client.alive() or time.monotonic() < first + 10, say=lambda _: None)
+        if client.alive():
+            if any(state.verdict == "failed" for state in states):
+                print(_failure(states, "the others run").said(), file=sys.stderr)
+            elif all(state.verdict != "waiting" for state in states):
+                _links()
+        sys.stdout.flush()
+    except LocError as error:
+        print(error.said(), file=sys.stderr)
+    finally:
+        os._exit(0)
+
+
+def _watch(client: Client, timeout: float, lives: Callable[[], bool], say: Callable[[str], None] | None = None):
+    """The last states seen: when none waits any more, the time is over, or the supervisor has ended."""
+    end, start = time.monotonic() + timeout, time.monotonic()
+    known: dict[str, str] = {}
+    states: list[State] = []
+    while lives() and time.monotonic() < end:
+        states = client.processes() or states
+        for state in states:
+            if known.get(state.name) != state.verdict:
+                known[state.name] = state.verdict
+                if state.verdict not in ("waiting", "off"):
+                    (say or _say)(f"{state.name}: {state.verdict} after {time.monotonic() - start:.1f} s")
+        if states and all(state.verdict != "waiting" for state in states):
+            break
+        time.sleep(POLL)
+    return states
+
+
+def _failure(states: list[State], more: str) -> LocError:
+    """Of the first of them that failed, else that is not ready: the end of its log, and where it is."""
+    order = {"failed": 0, "waiting": 1}
+    first = min(states, key=lambda s: (order.get(s.verdict, 2), s.status == "Skipped"))
+    path = _log(first.name)
+    tail = path.read_text(errors="replace").splitlines()[-10:] if path.exists() else ["It has no log yet."]
+    ended = f"failed with exit code {first.exit_code}" if first.verdict == "failed" else f"is {first.status}"
+    return LocError(
+        f"{first.name} {ended}; {more}.", "\n".join(["Its log ends:", *tail]), f"Mend that; all of it: {path}"
+    )
+
+
+def down() -> bool:
+    """End the stack, and what a killed one left; whether there was anything.
+
+    Raises:
+        LocError: something does not end.
+    """
+    with Client() as client:
+        was_up = client.alive()
+        if was_up and not client.stop():
+            raise LocError("The stack does not end.", f"{client.path} still answers.", "See ./loc status")
+    find = lambda: exec.left(services.mark())  # noqa: E731
+    was_up = bool(find()) or was_up
+    exec.end(find)
+    return was_up
+
+
+def _alone(client: Client) -> int | None:
+    """The lock on being the one that starts the stack, or None if it is up.
+
+    It is held while a stack starts, by a supervisor as long as it lives, and by services that are ending after theirs
+    was killed.
+    """
+    fd = os.open(private_folder(settings().run) / "up.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    end, told = time.monotonic() + 30, False
+    while not client.alive():
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not client.alive():
+                return fd
+        except BlockingIOError:
+            if time.monotonic() > end:
+                raise LocError(
+                    "The stack cannot be started.",
+                    f"{settings().run}/up.lock is held since 30 s, by another `loc up` or by what a killed one left.",
+                    "./loc down",
+                ) from None
+            if not told:
+                _say("Another `loc up` is at it, or a killed stack is ending: waiting for it.")
+            told = True
+            time.sleep(POLL)
+    os.close(fd)
+    return None
+
+
+def _links() -> None:
+    _say("All is ready.")
+    for title, url in services.urls().items():
+        _say(f"{title:<10} {url}")
+
+
+def _log(name: str) -> Path:
+    return settings().run / "logs" / f"{name}.log"
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
