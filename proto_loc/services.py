@@ -5,7 +5,7 @@ it needs before its first start in :mod:`proto_loc.prepare`. Only the standard l
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from proto_loc import secrets
@@ -100,10 +100,10 @@ def start(name: str) -> tuple[list[str], dict[str, str]]:
     return [part.format_map(texts) for part in service.argv], env
 
 
-def urls() -> dict[str, str]:
-    """A working link for each thing that a browser can open, secrets included: name to URL."""
+def urls(names: Iterable[str] = tuple(SERVICES)) -> dict[str, str]:
+    """A working link for each thing of these services that a browser can open, secrets included: title to URL."""
     found = {}
-    for service in SERVICES.values():
+    for service in (SERVICES[name] for name in names if name in SERVICES):
         for title, path in service.links.items():
             given = path.format(secret=secrets.secret(service.secret)) if service.secret else path
             found[title] = f"http://127.0.0.1:{settings().port(service.port)}{given}"

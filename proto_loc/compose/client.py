@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import httpx
 
 from proto_loc import secrets
+from proto_loc.compose import model
 from proto_loc.errors import LocError
 from proto_loc.settings import settings
 
@@ -25,6 +26,8 @@ class State:
     health: str
     """Ready, Not Ready, or - (not asked yet, or without a readiness probe)."""
     probed: bool
+    once: bool
+    """Whether it is to end by itself."""
     restarts: int
     exit_code: int
     pid: int
@@ -40,7 +43,8 @@ class State:
             return "done"
         if self.status in ("Completed", "Skipped", "Error"):
             return "failed"
-        return "ready" if self.status == "Running" and (self.health == "Ready" or not self.probed) else "waiting"
+        ready = self.status == "Running" and not self.once and (self.health == "Ready" or not self.probed)
+        return "ready" if ready else "waiting"
 
 
 class Client:
@@ -77,12 +81,14 @@ class Client:
                 f"{error}",
                 f"If {secrets.path(TOKEN)} was changed meanwhile: end the supervisor by its pid, then ./loc up",
             ) from error
+        project = model.load(model.file()).processes
         keys = {"status": "status", "health": "is_ready", "probed": "has_ready_probe", "exit_code": "exit_code"}
         return sorted(
             (
                 State(
                     **{ours: one[theirs] for ours, theirs in keys.items()},
                     name=one["name"],
+                    once=one["name"] in project and project[one["name"]].once,
                     restarts=one["restarts"],
                     pid=one["pid"] if one["is_running"] else 0,
                     age=one["age"] / 1e9 if one["is_running"] else 0,

@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from proto_loc.errors import UsageError
+from proto_loc.settings import ROOT
 
 
 class Model(BaseModel):
@@ -56,6 +57,7 @@ class LogConfiguration(Model):
     disable_json: Literal[True]
     add_timestamp: Literal[True]
     timestamp_format: Literal["2006-01-02T15:04:05.000Z07:00"]
+    fields_order: tuple[Literal["time"], Literal["message"]]
     rotation: Rotation
 
 
@@ -86,6 +88,11 @@ class Process(Model):
     log_location: str
     log_configuration: LogConfiguration
 
+    @property
+    def once(self) -> bool:
+        """Whether it is to end by itself; a service is started again."""
+        return self.availability.restart in ("no", "exit_on_failure")
+
 
 class Project(Model):
     version: Literal["0.5"]
@@ -111,6 +118,11 @@ class Project(Model):
                 found.add(name)
                 wanted += self.processes[name].depends_on
         return found
+
+
+def file() -> Path:
+    """The project: ``process-compose.yaml``, or what ``LOC_COMPOSE_FILE`` names."""
+    return Path(os.environ.get("LOC_COMPOSE_FILE") or ROOT / "process-compose.yaml").absolute()
 
 
 def load(path: Path, env: Mapping[str, str] = os.environ) -> Project:

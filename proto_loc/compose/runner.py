@@ -270,4 +270,4 @@ class _log:
 class _Lines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         made = datetime.fromtimestamp(record.created).astimezone()
-        return f"{made.isoformat(timespec='milliseconds')} {record.msg}"
+        return f"{made.isoformat(timespec='milliseconds').replace('+00:00', 'Z')} {record.msg}"

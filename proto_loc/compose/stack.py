@@ -17,11 +17,6 @@ from proto_loc.settings import ROOT, private_folder, settings
 POLL = 0.3
 
 
-def file() -> Path:
-    """The project: ``process-compose.yaml``, or what ``LOC_COMPOSE_FILE`` names."""
-    return Path(os.environ.get("LOC_COMPOSE_FILE") or ROOT / "process-compose.yaml").absolute()
-
-
 def log(name: str) -> Path:
     """The log file of a process.
 
@@ -31,7 +26,7 @@ def log(name: str) -> Path:
     """
     path = _log(name)
     if not path.exists():
-        model.load(file()).selected((name,))
+        model.load(model.file()).selected((name,))
         raise LocError(f"{name} has no log yet.", f"{path} is made when it first runs.", "./loc up")
     return path
 
@@ -42,7 +37,7 @@ def up(names: tuple[str, ...], *, detach: bool, timeout: float) -> None:
     Raises:
         LocError: a port is taken, or a process failed or was not ready in time; its log is named.
     """
-    wanted = model.load(file()).selected(names)
+    wanted = model.load(model.file()).selected(names)
     with Client() as client:
         lock = _alone(client)
         if lock is None:
@@ -55,7 +50,7 @@ def up(names: tuple[str, ...], *, detach: bool, timeout: float) -> None:
         runs = supervisor.choose()
         _say(f"{runs.name} runs the processes ({runs.why}).")
         os.set_inheritable(lock, True)  # the supervisor holds it as long as it lives
-        command, env = runs.command(file(), names), supervisor.environment()
+        command, env = runs.command(model.file(), names), supervisor.environment()
         os.chdir(ROOT)
         sys.stdout.flush()
         if detach:
@@ -73,16 +68,18 @@ def _detached(client: Client, command: list[str], env: dict[str, str], lock: int
             start_new_session=True,
         )  # fmt: skip
     states = _watch(client, timeout, lambda: child.poll() is None)
-    if child.poll() is not None and (child.returncode or not states):
-        if states:
-            raise _failure(states, f"the supervisor ended with status {child.returncode}")
+    if child.poll() is not None:
+        if unfinished := [state for state in states if state.verdict not in ("done", "off")]:
+            raise _failure(unfinished, "everything has ended")
+        if states and child.returncode == 0:
+            return
         said = own.read_text(errors="replace").strip() or "It said nothing."
         raise LocError(f"The supervisor ended with status {child.returncode}.", said, f"See {own} and ./loc --help.")
     if any(state.verdict == "failed" for state in states):
         raise _failure(states, "the others run: ./loc status")
     if waiting := [state for state in states if state.verdict == "waiting"]:
         raise _failure(waiting, f"not ready after {timeout:g} s; it goes on, see ./loc status")
-    _links()
+    _links(states)
 
 
 def _beside(client: Client, timeout: float, lock: int) -> None:
@@ -100,7 +97,7 @@ def _beside(client: Client, timeout: float, lock: int) -> None:
             if any(state.verdict == "failed" for state in states):
                 print(_failure(states, "the others run").said(), file=sys.stderr)
             elif all(state.verdict != "waiting" for state in states):
-                _links()
+                _links(states)
         sys.stdout.flush()
     except LocError as error:
         print(error.said(), file=sys.stderr)
@@ -132,7 +129,7 @@ def _failure(states: list[State], more: str) -> LocError:
     first = min(states, key=lambda s: (order.get(s.verdict, 2), s.status == "Skipped"))
     path = _log(first.name)
     tail = path.read_text(errors="replace").splitlines()[-10:] if path.exists() else ["It has no log yet."]
-    ended = f"failed with exit code {first.exit_code}" if first.verdict == "failed" else f"is {first.status}"
+    ended = f"failed with exit code {first.exit_code}" if first.verdict == "failed" else f"was last seen {first.status}"
     return LocError(
         f"{first.name} {ended}; {more}.", "\n".join(["Its log ends:", *tail]), f"Mend that; all of it: {path}"
     )
@@ -182,9 +179,9 @@ def _alone(client: Client) -> int | None:
     return None
 
 
-def _links() -> None:
+def _links(states: list[State]) -> None:
     _say("All is ready.")
-    for title, url in services.urls().items():
+    for title, url in services.urls(state.name for state in states if state.verdict == "ready").items():
         _say(f"{title:<10} {url}")
 
 

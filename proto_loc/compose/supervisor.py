@@ -56,6 +56,7 @@ def environment() -> dict[str, str]:
         "PC_API_TOKEN_PATH": str(secrets.path(TOKEN)),
         "PC_LOG_FILE": str(run / "logs/process-compose.log"),
         "PC_DISABLE_DOTENV": "1",
+        "PROC_COMP_CONFIG": str(run / "process-compose"),  # where it finds none, it prints a line of debugging
         "PYTHONPATH": str(ROOT),
     }
 
