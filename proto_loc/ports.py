@@ -39,7 +39,7 @@ def check(names: Iterable[str]) -> None:
     Raises:
         LocError: one is; the message has port, pid, command, and a port prefix under which all of them are free.
     """
-    wanted = {settings().port(key): key for name in names if (key := services.find(name).port)}
+    wanted = {settings().port(key): name for name in names if (key := services.find(name).port)}
     taken = [one for one in listeners(wanted) if not one.mark.startswith(services.mark())]
     if not taken:
         return

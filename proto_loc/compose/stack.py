@@ -15,6 +15,8 @@ from proto_loc.errors import LocError
 from proto_loc.settings import ROOT, private_folder, settings
 
 POLL = 0.3
+STARTING = 30.0
+"""Seconds for which one waits for another one who starts the stack, or for a killed one's services to end."""
 
 
 def log(name: str) -> Path:
@@ -32,12 +34,13 @@ def log(name: str) -> Path:
 
 
 def up(names: tuple[str, ...], *, detach: bool, timeout: float) -> None:
-    """Start the processes; in the foreground this process becomes the supervisor and does not return.
+    """Start these processes and what they depend on, or all; without ``detach`` this process becomes the supervisor.
 
     Raises:
         LocError: a port is taken, or a process failed or was not ready in time; its log is named.
     """
-    wanted = model.load(model.file()).selected(names)
+    project = model.load(model.file())
+    wanted = project.selected(names)
     with Client() as client:
         lock = _alone(client)
         if lock is None:
@@ -52,38 +55,82 @@ def up(names: tuple[str, ...], *, detach: bool, timeout: float) -> None:
         os.set_inheritable(lock, True)  # the supervisor holds it as long as it lives
         command, env = runs.command(model.file(), names), supervisor.environment()
         os.chdir(ROOT)
-        sys.stdout.flush()
         if detach:
-            _detached(client, command, env, lock, timeout)
+            _detached(client, project, command, env, lock, timeout)
         else:
             _beside(client, timeout, lock)
             os.execve(command[0], command, env)
 
 
-def _detached(client: Client, command: list[str], env: dict[str, str], lock: int, timeout: float) -> None:
-    own = _log("supervisor")
+def down() -> bool:
+    """End the stack, and what a killed one left; whether there was anything.
+
+    Raises:
+        LocError: something does not end.
+    """
+    with Client() as client:
+        was_up = client.alive()
+        if was_up and not client.stop():
+            raise LocError("The stack does not end.", f"{client.path} still answers.", "See ./loc status")
+    left = exec.left(services.mark())
+    exec.end(lambda: exec.left(services.mark()))
+    return was_up or bool(left)
+
+
+def _alone(client: Client) -> int | None:
+    """The lock on being the one that starts the stack, or None if it is up.
+
+    It is held while a stack starts, by a supervisor as long as it lives, and by services that are ending after theirs
+    was killed.
+    """
+    path = private_folder(settings().run) / "up.lock"
+    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    end, told = time.monotonic() + STARTING, False
+    while not client.alive():
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not client.alive():
+                return fd
+        except BlockingIOError:
+            if time.monotonic() > end:
+                why = f"{path} is held since {STARTING:g} s, by another `loc up` or by what a killed one left."
+                raise LocError("The stack cannot be started.", why, "./loc down") from None
+            if not told:
+                _say("Another `loc up` is at it, or a killed stack is ending: waiting for it.")
+            told = True
+            time.sleep(POLL)
+    os.close(fd)
+    return None
+
+
+def _detached(client: Client, project: model.Project, command: list[str], env: dict, lock: int, timeout: float) -> None:
+    own, start = _log("supervisor"), time.time()
+    null = subprocess.DEVNULL
     with own.open("wb") as errors:
         child = subprocess.Popen(
-            command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors, pass_fds=[lock],
-            start_new_session=True,
-        )  # fmt: skip
+            command, env=env, stdin=null, stdout=null, stderr=errors, pass_fds=[lock], start_new_session=True
+        )
     states = _watch(client, timeout, lambda: child.poll() is None)
-    if child.poll() is not None:
-        if unfinished := [state for state in states if state.verdict not in ("done", "off")]:
-            raise _failure(unfinished, "everything has ended")
-        if states and child.returncode == 0:
-            return
-        said = own.read_text(errors="replace").strip() or "It said nothing."
-        raise LocError(f"The supervisor ended with status {child.returncode}.", said, f"See {own} and ./loc --help.")
-    if any(state.verdict == "failed" for state in states):
-        raise _failure(states, "the others run: ./loc status")
-    if waiting := [state for state in states if state.verdict == "waiting"]:
-        raise _failure(waiting, f"not ready after {timeout:g} s; it goes on, see ./loc status")
-    _links(states)
+    unfinished = [state for state in states if state.verdict not in ("done", "off")]
+    if child.poll() is None:
+        if failed := {state.name for state in states if state.verdict == "failed"}:
+            ends = any(project.processes[name].availability.restart == "exit_on_failure" for name in failed)
+            raise _failure(states, "everything ends" if ends else "the others run: ./loc status")
+        if any(state.verdict == "waiting" for state in states) or not states:
+            raise _failure(states, f"not ready after {timeout:g} s; it goes on, see ./loc status")
+        _links(states)
+    elif unfinished:
+        raise _failure(unfinished, "everything has ended")
+    elif child.returncode or not states:
+        # It was over before it could be asked: what wrote last is what failed, or it could not run at all.
+        logs = [path for path in map(_log, project.processes) if path.exists() and path.stat().st_mtime >= start]
+        last = max(logs, key=lambda path: path.stat().st_mtime, default=own)
+        raise LocError(f"The supervisor ended with status {child.returncode}.", _tail(last), f"Mend that: {last}")
 
 
 def _beside(client: Client, timeout: float, lock: int) -> None:
     """Tell the links when all is ready, from a process beside the supervisor that this one becomes."""
+    sys.stdout.flush()
     if child := os.fork():
         os.waitpid(child, 0)
         return
@@ -91,26 +138,26 @@ def _beside(client: Client, timeout: float, lock: int) -> None:
         os._exit(0)  # so that the supervisor has no child that it does not know
     os.close(lock)
     try:
-        first = time.monotonic()
-        states = _watch(client, timeout, lambda: client.alive() or time.monotonic() < first + 10, say=lambda _: None)
-        if client.alive():
-            if any(state.verdict == "failed" for state in states):
-                print(_failure(states, "the others run").said(), file=sys.stderr)
-            elif all(state.verdict != "waiting" for state in states):
-                _links(states)
-        sys.stdout.flush()
+        starting = time.monotonic() + STARTING
+        states = _watch(client, timeout, lambda: client.alive() or time.monotonic() < starting, lambda _: None)
+        if client.alive() and any(state.verdict == "failed" for state in states):
+            print(_failure(states, "the others run").said(), file=sys.stderr)
+        elif client.alive() and states and all(state.verdict != "waiting" for state in states):
+            _links(states)
     except LocError as error:
         print(error.said(), file=sys.stderr)
     finally:
         os._exit(0)
 
 
-def _watch(client: Client, timeout: float, lives: Callable[[], bool], say: Callable[[str], None] | None = None):
+def _watch(
+    client: Client, timeout: float, lives: Callable[[], bool], say: Callable[[str], None] | None = None
+) -> list[State]:
     """The last states seen: when none waits any more, the time is over, or the supervisor has ended."""
-    end, start = time.monotonic() + timeout, time.monotonic()
+    start = time.monotonic()
     known: dict[str, str] = {}
     states: list[State] = []
-    while lives() and time.monotonic() < end:
+    while lives() and time.monotonic() < start + timeout:
         states = client.processes() or states
         for state in states:
             if known.get(state.name) != state.verdict:
@@ -124,59 +171,19 @@ def _watch(client: Client, timeout: float, lives: Callable[[], bool], say: Calla
 
 
 def _failure(states: list[State], more: str) -> LocError:
-    """Of the first of them that failed, else that is not ready: the end of its log, and where it is."""
+    """Of the first of them that failed, else that waits: what it is, the end of its log, and where that is."""
+    if not states:
+        return LocError(f"The supervisor does not answer; {more}.", _tail(_log("supervisor")), "./loc down")
     order = {"failed": 0, "waiting": 1}
-    first = min(states, key=lambda s: (order.get(s.verdict, 2), s.status == "Skipped"))
-    path = _log(first.name)
-    tail = path.read_text(errors="replace").splitlines()[-10:] if path.exists() else ["It has no log yet."]
+    first = min(states, key=lambda state: (order.get(state.verdict, 2), state.status == "Skipped"))
     ended = f"failed with exit code {first.exit_code}" if first.verdict == "failed" else f"was last seen {first.status}"
-    return LocError(
-        f"{first.name} {ended}; {more}.", "\n".join(["Its log ends:", *tail]), f"Mend that; all of it: {path}"
-    )
+    path = _log(first.name)
+    return LocError(f"{first.name} {ended}; {more}.", _tail(path), f"Mend that; the whole log: {path}")
 
 
-def down() -> bool:
-    """End the stack, and what a killed one left; whether there was anything.
-
-    Raises:
-        LocError: something does not end.
-    """
-    with Client() as client:
-        was_up = client.alive()
-        if was_up and not client.stop():
-            raise LocError("The stack does not end.", f"{client.path} still answers.", "See ./loc status")
-    find = lambda: exec.left(services.mark())  # noqa: E731
-    was_up = bool(find()) or was_up
-    exec.end(find)
-    return was_up
-
-
-def _alone(client: Client) -> int | None:
-    """The lock on being the one that starts the stack, or None if it is up.
-
-    It is held while a stack starts, by a supervisor as long as it lives, and by services that are ending after theirs
-    was killed.
-    """
-    fd = os.open(private_folder(settings().run) / "up.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    end, told = time.monotonic() + 30, False
-    while not client.alive():
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if not client.alive():
-                return fd
-        except BlockingIOError:
-            if time.monotonic() > end:
-                raise LocError(
-                    "The stack cannot be started.",
-                    f"{settings().run}/up.lock is held since 30 s, by another `loc up` or by what a killed one left.",
-                    "./loc down",
-                ) from None
-            if not told:
-                _say("Another `loc up` is at it, or a killed stack is ending: waiting for it.")
-            told = True
-            time.sleep(POLL)
-    os.close(fd)
-    return None
+def _tail(path: Path) -> str:
+    lines = path.read_text(errors="replace").splitlines()[-10:] if path.exists() else []
+    return "\n".join([f"{path.name} ends:", *lines]) if lines else f"{path.name} is empty."
 
 
 def _links(states: list[State]) -> None:

@@ -23,6 +23,8 @@ def stack(request, tmp_path, monkeypatch):
     finally:
         for process in made.started:
             process.send_signal(signal.SIGTERM)
+        if made.states():
+            made.loc("down")
         left = [] if made.gone() else [" ".join(process.cmdline()) for process in made.ours()]
         for process in made.ours():
             process.kill()

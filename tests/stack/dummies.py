@@ -135,9 +135,7 @@ class Stack:
 
     def gone(self) -> bool:
         """Whether none of them is left within 20 s."""
-        for process in self.started:
-            process.poll()
-        return until(lambda: [process.poll() for process in self.started] and not self.ours())
+        return until(lambda: all(process.poll() is not None for process in self.started) and not self.ours())
 
     def why(self) -> str:
         """For the message of a failed assertion: who is there, and what they said."""
