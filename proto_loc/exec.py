@@ -1,6 +1,6 @@
 """``loc exec NAME``: the small parent of one service, which ends with its supervisor and leaves nothing behind.
 
-It waits, without idle work, for its child's end, a signal, or the end of whoever started it. It is the subreaper of
+It waits, without idle work, for its child's end, a signal, or its supervisor's end. It is the subreaper of
 what the service starts (Linux), and every process of a service bears a mark in its environment: so what is left of it
 is found wherever it went, also by the next start after this parent itself was killed.
 Runs as ``python -I -S``: nothing but the standard library, and no site-packages.
@@ -23,8 +23,8 @@ ASKED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
 
-def main(name: str) -> int:
-    """Run a service to its end and give its exit code, 128 + n after signal n.
+def main(name: str, supervisor: int) -> int:
+    """Run a service to the end of it or of the process ``supervisor``; its exit code, or 128 + n after signal n.
 
     Raises:
         LocError: there is no such service, or its secret cannot be read or made.
@@ -32,9 +32,9 @@ def main(name: str) -> int:
     from proto_loc import services
 
     try:
-        supervisor = _ending(os.getppid())
+        over = _ending(supervisor)
     except ProcessLookupError:
-        return 1  # it has ended meanwhile
+        return 1  # it has ended while we started
     command, env = services.start(name)
     service = services.find(name)
     marked = services.mark(name)
@@ -49,13 +49,13 @@ def main(name: str) -> int:
         signal.signal(number, lambda *_: None)
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
     child = _start(command, env)
-    code = _until_it_ends(child, wake, supervisor, marked)
+    code = _until_it_ends(child, wake, over, marked)
     end(lambda: left(marked, os.getpid()), LAST_GRACE)
     return code if code >= 0 else 128 - code
 
 
-def _until_it_ends(child: int, wake: int, supervisor: int, marked: str) -> int:
-    sources, deadline = [wake, supervisor], math.inf
+def _until_it_ends(child: int, wake: int, over: int, marked: str) -> int:
+    sources, deadline = [wake, over], math.inf
     while True:
         wait = None if deadline == math.inf else max(0, deadline - time.monotonic())
         ready, _, _ = select.select(sources, [], [], wait)
@@ -63,8 +63,8 @@ def _until_it_ends(child: int, wake: int, supervisor: int, marked: str) -> int:
         if (code := _reap(child)) is not None:
             return code
         asked = [number for number in numbers if number in ASKED]
-        if supervisor in ready:
-            sources.remove(supervisor)
+        if over in ready:
+            sources.remove(over)
             asked.append(signal.SIGTERM)
         for number in asked:
             os.kill(child, number)
@@ -203,7 +203,7 @@ if __name__ == "__main__":
             from proto_loc import dotenv
 
             dotenv.load()
-        sys.exit(main(sys.argv[1]))
+        sys.exit(main(sys.argv[1], int(sys.argv[2])))
     except LocError as error:
         print(error.said(), file=sys.stderr)
         sys.exit(error.exit_code)

@@ -91,6 +91,7 @@ def start(name: str) -> tuple[list[str], dict[str, str]]:
     env = {key: value for key, value in os.environ.items() if not key.startswith(DROPPED)}
     env["PATH"] = f"{ROOT / '.venvs' / service.environment / 'bin'}{os.pathsep}{env.get('PATH', os.defpath)}"
     env |= {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", MARK: mark(name)}
+    env |= {"LOC_RUN": str(now.run), "LOC_DATA": str(now.data)}  # absolute: a service runs in the repository's root
     if libraries := os.environ.get("LOC_LIBRARY_PATH"):
         env["LD_LIBRARY_PATH"] = libraries  # for this process alone: in a shell it breaks the user's own programs
     if service.secret:

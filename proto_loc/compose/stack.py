@@ -54,11 +54,11 @@ def up(names: tuple[str, ...], *, detach: bool, timeout: float) -> None:
         _say(f"{runs.name} runs the processes ({runs.why}).")
         os.set_inheritable(lock, True)  # the supervisor holds it as long as it lives
         command, env = runs.command(model.file(), names), supervisor.environment()
-        os.chdir(ROOT)
         if detach:
             _detached(client, project, command, env, lock, timeout)
         else:
             _beside(client, timeout, lock)
+            os.chdir(ROOT)
             os.execve(command[0], command, env)
 
 
@@ -106,10 +106,9 @@ def _alone(client: Client) -> int | None:
 def _detached(client: Client, project: model.Project, command: list[str], env: dict, lock: int, timeout: float) -> None:
     own, start = _log("supervisor"), time.time()
     null = subprocess.DEVNULL
+    io = {"stdin": null, "stdout": null, "pass_fds": [lock]}
     with own.open("wb") as errors:
-        child = subprocess.Popen(
-            command, env=env, stdin=null, stdout=null, stderr=errors, pass_fds=[lock], start_new_session=True
-        )
+        child = subprocess.Popen(command, env=env, cwd=ROOT, stderr=errors, start_new_session=True, **io)
     states = _watch(client, timeout, lambda: child.poll() is None)
     unfinished = [state for state in states if state.verdict not in ("done", "off")]
     if child.poll() is None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 
 from proto_loc import secrets
+from proto_loc.compose import model
 from proto_loc.compose.client import SOCKET, TOKEN
 from proto_loc.environments import golden
 from proto_loc.errors import LocError, UsageError
@@ -52,6 +53,9 @@ def environment() -> dict[str, str]:
     secrets.secret(TOKEN)
     env = {key: value for key, value in os.environ.items() if not key.startswith(("PC_", MARK))}
     return env | {
+        "LOC_RUN": str(run),  # absolute, with what follows: a supervisor runs in the repository's root
+        "LOC_DATA": str(settings().data),
+        "LOC_COMPOSE_FILE": str(model.file()),
         "PC_SOCKET_PATH": str(settings().socket(SOCKET)),
         "PC_API_TOKEN_PATH": str(secrets.path(TOKEN)),
         "PC_LOG_FILE": str(run / "logs/process-compose.log"),

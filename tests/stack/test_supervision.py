@@ -11,7 +11,7 @@ from collections import Counter
 import httpx
 import psutil
 import pytest
-from dummies import ROOT, until
+from dummies import LOG, ROOT, until
 
 from proto_loc.compose.client import Client
 
@@ -201,6 +201,17 @@ def test_logs_are_there_at_once_whole_and_with_their_time(stack):
     assert until(lambda: log.exists() and "talker\n" in log.read_text()), stack.why()
     lines = sorted(line.partition(" ")[2] for line in log.read_text().splitlines())
     assert lines == sorted(["to stdout", "to stderr", "0" * 199_999 + "1", f"{stack.folder}/run:talker"])
+
+
+def test_logs_are_rotated(stack):
+    log = {**LOG, "rotation": {"max_size_mb": 1, "max_backups": 1}}
+    stack.add("talker", "yes 0123456789012345678901234567890123456789 | head -50000; echo over; sleep 600",
+              log_configuration=log)  # fmt: skip
+    stack.start()
+    folder = stack.folder / "run/logs"
+    assert until(lambda: "over" in (folder / "talker.log").read_text() if (folder / "talker.log").exists() else False)
+    sizes = [path.stat().st_size for path in folder.glob("talker*")]
+    assert len(sizes) == 2 and max(sizes) <= 1 << 20
 
 
 def test_the_api_asks_for_the_token_and_its_socket_is_private(stack):

@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 from contextlib import closing
 
 import pytest
@@ -148,6 +149,35 @@ def test_a_taken_port_is_reported_before_anything_starts(stack, monkeypatch):
     assert "LOC_PORT_PREFIX=" in fix
 
 
+@pytest.mark.parametrize("stack", ["process-compose"], indirect=True)
+def test_process_compose_accepts_the_platforms_file(stack):
+    done = subprocess.run(["process-compose", "up", "--dry-run"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0 and "Validated" in done.stdout, done.stderr
+
+
+@pytest.fixture
+def short_folder():
+    with tempfile.TemporaryDirectory() as folder:
+        yield folder
+
+
+def test_paths_may_be_long_and_relative(stack, monkeypatch, short_folder):
+    """A Unix socket's path may have about 100 bytes, and a clone may be deeper than that."""
+    run = stack.folder / ("long-" * 30) / "run"
+    run.parent.mkdir()
+    monkeypatch.chdir(run.parent)
+    monkeypatch.setenv("LOC_RUN", "run")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", short_folder)
+    stack.add("web", "echo $LOC_RUN; sleep 600", log_location="${LOC_RUN}/logs/web.log")
+    stack.write()
+    stack.file.write_text(stack.file.read_text().replace("$${LOC_RUN}", "${LOC_RUN}"))
+    up = subprocess.run([ROOT / "loc", "up", "-d"], capture_output=True, text=True)
+    assert up.returncode == 0, up.stderr
+    assert (run / "process-compose.sock").exists()
+    assert until(lambda: (run / "logs/web.log").read_text().endswith(f"Z {run}\n"))
+    assert stack.loc("down").stdout == "Everything has ended.\n"
+
+
 def test_a_bad_line_of_the_file_is_named_and_nothing_starts(stack):
     stack.service("web", replicas=2)
     up = stack.loc("up", "-d")
@@ -156,10 +186,9 @@ def test_a_bad_line_of_the_file_is_named_and_nothing_starts(stack):
     assert stack.said() == []
 
 
+@pytest.mark.parametrize("stack", ["process-compose"], indirect=True)
 def test_process_compose_by_hand_is_the_same_stack(stack, monkeypatch):
     """With no flag: `.pc_env` says where its socket and its token are, and `loc` finds it there."""
-    if stack.choice == "runner":
-        pytest.skip("is about process-compose alone")
     run = stack.folder / ".run"
     monkeypatch.setenv("LOC_RUN", str(run))
     shutil.copy(ROOT / ".pc_env", stack.folder)
