@@ -17,6 +17,11 @@ class LocError(Exception):
     def __str__(self) -> str:
         return " ".join(part for part in (self.what, self.why, self.fix) if part)
 
+    def said(self) -> str:
+        """The sentences as a person reads them, one a line: ``error:``, ``why:``, ``fix:``."""
+        parts = (("error", self.what), ("why", self.why), ("fix", self.fix))
+        return "\n".join(f"{label}: {text}" for label, text in parts if text)
+
     def __reduce__(self):
         return type(self), (self.what, self.why, self.fix)
 

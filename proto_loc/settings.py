@@ -1,6 +1,9 @@
 """Where things are and how they are bounded: every setting is one ``LOC_*`` environment variable."""
 
+import hashlib
 import os
+import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +51,28 @@ class Settings:
     def port(self, service: str) -> int:
         """The port of a service of :data:`PORTS`."""
         return int(f"{self.port_prefix}{PORTS[service]}")
+
+    def socket(self, name: str) -> Path:
+        """Where the Unix socket of that name is: in ``run``, by a path short enough for one.
+
+        One longer than the 104 bytes of macOS (108 on Linux) is reached through a link to ``run`` in a private folder.
+
+        Raises:
+            UsageError: that folder belongs to another user.
+        """
+        path = self.run / name
+        if len(os.fsencode(path)) < 100:
+            return path
+        base = Path(os.environ.get("XDG_RUNTIME_DIR") or f"{tempfile.gettempdir()}/loc-{os.getuid()}")
+        private_folder(base)
+        if base.stat().st_uid != os.getuid() or base.is_symlink():
+            raise UsageError(f"{base} is not yours.", "", "Set XDG_RUNTIME_DIR or LOC_RUN to a folder of your own.")
+        link = base / hashlib.sha256(os.fsencode(self.run)).hexdigest()[:12]
+        if not link.is_symlink():
+            private_folder(self.run)
+            with suppress(FileExistsError):  # another process may make it meanwhile
+                link.symlink_to(self.run)
+        return link / name
 
 
 def _number(name: str, default: float, kind: type, minimum: float):

@@ -15,6 +15,7 @@ from typing import Annotated
 
 import typer
 
+from proto_loc import dotenv
 from proto_loc.errors import LocError
 from proto_loc.settings import ROOT
 
@@ -70,8 +71,7 @@ def command():
 def _report(error: Exception) -> int:
     """Say a failure in plain sentences on stderr and give its exit code."""
     if isinstance(error, LocError):
-        lines = [f"{label}: {text}" for label in ("what", "why", "fix") if (text := getattr(error, label))]
-        print("\n".join(lines).replace("what: ", "error: ", 1), file=sys.stderr)
+        print(error.said(), file=sys.stderr)
         return error.exit_code
     print(
         f"error: {type(error).__name__}: {error}".rstrip(": "),
@@ -87,6 +87,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line and give its exit code. No exception leaves it; ``--debug`` shows the traceback."""
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
+        dotenv.load()
         command()(arguments, prog_name="loc")
         code = 0
     except SystemExit as end:

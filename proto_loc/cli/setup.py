@@ -19,3 +19,14 @@ def setup(
     wanted = wanted or environments.names()
     environments.sync(*wanted)
     print("ready:", ", ".join(f".venvs/{name}" for name in wanted))
+
+
+@app.command(rich_help_panel="Set-up")
+def prepare() -> None:
+    """Make ready what the services need: environments, secrets, an empty first version of raw and prod.
+
+    The process `setup` runs it at each start; where all is there, it takes a second.
+    """
+    from proto_loc.prepare import prepare
+
+    prepare()

@@ -1,0 +1,124 @@
+"""``loc up | down | status | logs | urls | exec``: the services, through whoever runs process-compose.yaml."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+PANEL = "Services"
+app = typer.Typer()
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+@app.command(rich_help_panel=PANEL)
+def up(
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Return once all is ready, and leave it running.")
+    ] = False,
+    only: Annotated[str, typer.Option(metavar="NAME,...", help="Start these processes and what they depend on.")] = "",
+    timeout: Annotated[float, typer.Option(help="With -d: seconds to wait until all is ready.", min=1)] = 1800,
+) -> None:
+    """Start the services, with data loaded where there is none yet, and print their links once all is ready.
+
+    In the foreground the logs of all are shown, and Ctrl-C ends everything in order. A port that is taken is reported
+    before anything starts.
+
+    Examples: loc up -d, loc up --only dagster-web, LOC_PORT_PREFIX=1 loc up
+    """
+    from proto_loc.compose import stack
+
+    stack.up(tuple(name.strip() for name in only.split(",") if name.strip()), detach=detach, timeout=timeout)
+
+
+@app.command(rich_help_panel=PANEL)
+def down() -> None:
+    """End the services, in reverse order of their dependencies, and all that a killed run left."""
+    from proto_loc.compose import stack
+
+    print("Everything has ended." if stack.down() else "Nothing was up.")
+
+
+@app.command(rich_help_panel=PANEL)
+def status(json: AsJson = False) -> None:
+    """Show every process; the exit code is 0 if all are well, and 1 if one is not or nothing is up."""
+    from proto_loc.compose.client import Client
+
+    with Client() as client:
+        states = client.processes()
+    if json:
+        import dataclasses
+        from json import dumps
+
+        print(dumps([dataclasses.asdict(state) | {"verdict": state.verdict} for state in states], indent=2))
+    elif states:
+        _table(states)
+    else:
+        print("Nothing is up. Start it with: ./loc up -d")
+    well = states and all(state.verdict in ("ready", "done", "off") for state in states)
+    raise typer.Exit(0 if well else 1)
+
+
+def _table(states: list) -> None:
+    from datetime import timedelta
+
+    from proto_loc.cli._console import out, table
+    from proto_loc.services import SERVICES
+    from proto_loc.settings import settings
+
+    shown = table(
+        "", "process", "", "status", "exit code", "restarts", "up for", "pid", "port",
+        numbers=("exit code", "restarts", "up for", "pid", "port"),
+    )  # fmt: skip
+    for state in states:
+        service = SERVICES.get(state.name)
+        shown.add_row(
+            state.name,
+            state.verdict,
+            state.status,
+            "" if state.pid or state.verdict == "off" else str(state.exit_code),
+            str(state.restarts),
+            str(timedelta(seconds=int(state.age))) if state.pid else "",
+            str(state.pid or ""),
+            str(settings().port(service.port)) if service and service.port else "",
+        )
+    out.print(shown)
+
+
+@app.command(rich_help_panel=PANEL)
+def logs(
+    name: Annotated[str, typer.Argument(help="A process, as in `loc status`.")],
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as lines come, until Ctrl-C.")] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", help="How many of the last lines.", min=0)] = 100,
+) -> None:
+    """Show the end of a process's log, also of one that has ended or of a stack that is down."""
+    from proto_loc.compose import stack
+
+    path = stack.log(name)
+    os.execvp("tail", ["tail", "-n", str(lines), *(["-F"] if follow else []), str(path)])
+
+
+@app.command(rich_help_panel=PANEL)
+def urls(json: AsJson = False) -> None:
+    """Print a link for everything that a browser can open. Each holds its secret: share none of them."""
+    from proto_loc import services
+
+    if json:
+        from json import dumps
+
+        print(dumps(services.urls(), indent=2))
+        return
+    for title, url in services.urls().items():
+        print(f"{title:<10} {url}")
+
+
+@app.command("exec", rich_help_panel=PANEL)
+def exec_(name: Annotated[str, typer.Argument(help="A service of proto_loc/services.py.")]) -> None:
+    """Run one service here, as its supervisor does: with its environment, its libraries and its own secret.
+
+    It ends with whoever started it, and so does all that it has started.
+    """
+    from proto_loc.settings import ROOT
+
+    os.execv(Path(ROOT, "loc"), ["loc", "exec", name])

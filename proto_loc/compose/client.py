@@ -1,0 +1,108 @@
+"""What ``loc`` asks of whoever runs the processes: process-compose's HTTP API on its Unix socket."""
+
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+
+import httpx
+
+from proto_loc import secrets
+from proto_loc.compose import model
+from proto_loc.errors import LocError
+from proto_loc.settings import settings
+
+SOCKET = "process-compose.sock"
+TOKEN = "process-compose"
+"""The name of the secret that the API asks for, in the header ``X-PC-Token-Key``."""
+
+
+@dataclass(frozen=True)
+class State:
+    """A process as the API tells of it."""
+
+    name: str
+    status: str
+    """Pending, Running, Restarting, Terminating, Completed, Skipped (a dependency failed), Error, or Disabled."""
+    health: str
+    """Ready, Not Ready, or - (not asked yet, or without a readiness probe)."""
+    probed: bool
+    once: bool
+    """Whether it is to end by itself."""
+    restarts: int
+    exit_code: int
+    pid: int
+    age: float
+    """Seconds since its start, while it runs."""
+
+    @property
+    def verdict(self) -> str:
+        """``ready``, ``done`` (ended well), ``failed``, ``waiting``, or ``off`` (not to be started)."""
+        if self.status == "Disabled":
+            return "off"
+        if self.status == "Completed" and self.exit_code == 0:
+            return "done"
+        if self.status in ("Completed", "Skipped", "Error"):
+            return "failed"
+        ready = self.status == "Running" and not self.once and (self.health == "Ready" or not self.probed)
+        return "ready" if ready else "waiting"
+
+
+class Client:
+    """The API of this clone's stack. Use it as a context manager."""
+
+    def __init__(self) -> None:
+        self.path = settings().socket(SOCKET)
+        transport = httpx.HTTPTransport(uds=str(self.path))
+        token = {"X-PC-Token-Key": secrets.secret(TOKEN)}
+        self.http = httpx.Client(transport=transport, base_url="http://stack", headers=token, timeout=10)
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.http.close()
+
+    def alive(self) -> bool:
+        """Whether a stack of this clone is up; a socket that a killed one left is none."""
+        try:
+            return self.http.get("/live").is_success
+        except httpx.TransportError:
+            return False
+
+    def processes(self) -> list[State]:
+        """Every process of the file, by name; empty if nothing is up."""
+        try:
+            found = self.http.get("/processes").raise_for_status().json()["data"]
+        except httpx.TransportError:
+            return []
+        except (httpx.HTTPStatusError, ValueError, KeyError) as error:
+            raise LocError(
+                f"What listens on {self.path} does not answer as a stack of this clone.",
+                f"{error}",
+                f"If {secrets.path(TOKEN)} was changed meanwhile: end the supervisor by its pid, then ./loc up",
+            ) from error
+        project = model.load(model.file()).processes
+        keys = {"status": "status", "health": "is_ready", "probed": "has_ready_probe", "exit_code": "exit_code"}
+        return sorted(
+            (
+                State(
+                    **{ours: one[theirs] for ours, theirs in keys.items()},
+                    name=one["name"],
+                    once=one["name"] in project and project[one["name"]].once,
+                    restarts=one["restarts"],
+                    pid=one["pid"] if one["is_running"] else 0,
+                    age=one["age"] / 1e9 if one["is_running"] else 0,
+                )
+                for one in found
+            ),
+            key=lambda state: state.name,
+        )
+
+    def stop(self, timeout: float = 60) -> bool:
+        """End the stack in reverse order of dependencies; whether nothing answers any more."""
+        end = time.monotonic() + timeout
+        with suppress(httpx.TransportError):  # it may end before it answers
+            self.http.post("/project/stop", timeout=timeout)
+        while self.alive() and time.monotonic() < end:
+            time.sleep(0.1)
+        return not self.alive()

@@ -1,0 +1,199 @@
+"""The stack of this clone: up, down, and what became of it."""
+
+import fcntl
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from proto_loc import exec, ports, services
+from proto_loc.compose import model, supervisor
+from proto_loc.compose.client import Client, State
+from proto_loc.errors import LocError
+from proto_loc.settings import ROOT, private_folder, settings
+
+POLL = 0.3
+STARTING = 30.0
+"""Seconds for which one waits for another one who starts the stack, or for a killed one's services to end."""
+
+
+def log(name: str) -> Path:
+    """The log file of a process.
+
+    Raises:
+        UsageError: there is no such process.
+        LocError: it has not run yet.
+    """
+    path = _log(name)
+    if not path.exists():
+        model.load(model.file()).selected((name,))
+        raise LocError(f"{name} has no log yet.", f"{path} is made when it first runs.", "./loc up")
+    return path
+
+
+def up(names: tuple[str, ...], *, detach: bool, timeout: float) -> None:
+    """Start these processes and what they depend on, or all; without ``detach`` this process becomes the supervisor.
+
+    Raises:
+        LocError: a port is taken, or a process failed or was not ready in time; its log is named.
+    """
+    project = model.load(model.file())
+    wanted = project.selected(names)
+    with Client() as client:
+        lock = _alone(client)
+        if lock is None:
+            off = [state.name for state in client.processes() if state.verdict == "off" and state.name in wanted]
+            more = f", without {', '.join(off)}: ./loc down first to start it with them" if off else ""
+            _say(f"The stack of this clone is up already{more}. See ./loc status.")
+            return
+        exec.end(lambda: exec.left(services.mark()))
+        ports.check(wanted & services.SERVICES.keys())
+        runs = supervisor.choose()
+        _say(f"{runs.name} runs the processes ({runs.why}).")
+        os.set_inheritable(lock, True)  # the supervisor holds it as long as it lives
+        command, env = runs.command(model.file(), names), supervisor.environment()
+        if detach:
+            _detached(client, project, command, env, lock, timeout)
+        else:
+            _beside(client, timeout, lock)
+            os.chdir(ROOT)
+            os.execve(command[0], command, env)
+
+
+def down() -> bool:
+    """End the stack, and what a killed one left; whether there was anything.
+
+    Raises:
+        LocError: something does not end.
+    """
+    with Client() as client:
+        was_up = client.alive()
+        if was_up and not client.stop():
+            raise LocError("The stack does not end.", f"{client.path} still answers.", "See ./loc status")
+    left = exec.left(services.mark())
+    exec.end(lambda: exec.left(services.mark()))
+    return was_up or bool(left)
+
+
+def _alone(client: Client) -> int | None:
+    """The lock on being the one that starts the stack, or None if it is up.
+
+    It is held while a stack starts, by a supervisor as long as it lives, and by services that are ending after theirs
+    was killed.
+    """
+    path = private_folder(settings().run) / "up.lock"
+    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    end, told = time.monotonic() + STARTING, False
+    while not client.alive():
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not client.alive():
+                return fd
+        except BlockingIOError:
+            if time.monotonic() > end:
+                why = f"{path} is held since {STARTING:g} s, by another `loc up` or by what a killed one left."
+                raise LocError("The stack cannot be started.", why, "./loc down") from None
+            if not told:
+                _say("Another `loc up` is at it, or a killed stack is ending: waiting for it.")
+            told = True
+            time.sleep(POLL)
+    os.close(fd)
+    return None
+
+
+def _detached(client: Client, project: model.Project, command: list[str], env: dict, lock: int, timeout: float) -> None:
+    own, start = _log("supervisor"), time.time()
+    null = subprocess.DEVNULL
+    io = {"stdin": null, "stdout": null, "pass_fds": [lock]}
+    with own.open("wb") as errors:
+        child = subprocess.Popen(command, env=env, cwd=ROOT, stderr=errors, start_new_session=True, **io)
+    states = _watch(client, timeout, lambda: child.poll() is None)
+    unfinished = [state for state in states if state.verdict not in ("done", "off")]
+    if child.poll() is None:
+        if failed := {state.name for state in states if state.verdict == "failed"}:
+            ends = any(project.processes[name].availability.restart == "exit_on_failure" for name in failed)
+            raise _failure(states, "everything ends" if ends else "the others run: ./loc status")
+        if any(state.verdict == "waiting" for state in states) or not states:
+            raise _failure(states, f"not ready after {timeout:g} s; it goes on, see ./loc status")
+        _links(states)
+    elif unfinished:
+        raise _failure(unfinished, "everything has ended")
+    elif child.returncode or not states:
+        # It was over before it could be asked: what wrote last is what failed, or it could not run at all.
+        logs = [path for path in map(_log, project.processes) if path.exists() and path.stat().st_mtime >= start]
+        last = max(logs, key=lambda path: path.stat().st_mtime, default=own)
+        raise LocError(f"The supervisor ended with status {child.returncode}.", _tail(last), f"Mend that: {last}")
+
+
+def _beside(client: Client, timeout: float, lock: int) -> None:
+    """Tell the links when all is ready, from a process beside the supervisor that this one becomes."""
+    sys.stdout.flush()
+    if child := os.fork():
+        os.waitpid(child, 0)
+        return
+    if os.fork():
+        os._exit(0)  # so that the supervisor has no child that it does not know
+    os.close(lock)
+    try:
+        starting = time.monotonic() + STARTING
+        states = _watch(client, timeout, lambda: client.alive() or time.monotonic() < starting, lambda _: None)
+        if client.alive() and any(state.verdict == "failed" for state in states):
+            print(_failure(states, "the others run").said(), file=sys.stderr)
+        elif client.alive() and states and all(state.verdict != "waiting" for state in states):
+            _links(states)
+    except LocError as error:
+        print(error.said(), file=sys.stderr)
+    finally:
+        os._exit(0)
+
+
+def _watch(
+    client: Client, timeout: float, lives: Callable[[], bool], say: Callable[[str], None] | None = None
+) -> list[State]:
+    """The last states seen: when none waits any more, the time is over, or the supervisor has ended."""
+    start = time.monotonic()
+    known: dict[str, str] = {}
+    states: list[State] = []
+    while lives() and time.monotonic() < start + timeout:
+        states = client.processes() or states
+        for state in states:
+            if known.get(state.name) != state.verdict:
+                known[state.name] = state.verdict
+                if state.verdict not in ("waiting", "off"):
+                    (say or _say)(f"{state.name}: {state.verdict} after {time.monotonic() - start:.1f} s")
+        if states and all(state.verdict != "waiting" for state in states):
+            break
+        time.sleep(POLL)
+    return states
+
+
+def _failure(states: list[State], more: str) -> LocError:
+    """Of the first of them that failed, else that waits: what it is, the end of its log, and where that is."""
+    if not states:
+        return LocError(f"The supervisor does not answer; {more}.", _tail(_log("supervisor")), "./loc down")
+    order = {"failed": 0, "waiting": 1}
+    first = min(states, key=lambda state: (order.get(state.verdict, 2), state.status == "Skipped"))
+    ended = f"failed with exit code {first.exit_code}" if first.verdict == "failed" else f"was last seen {first.status}"
+    path = _log(first.name)
+    return LocError(f"{first.name} {ended}; {more}.", _tail(path), f"Mend that; the whole log: {path}")
+
+
+def _tail(path: Path) -> str:
+    lines = path.read_text(errors="replace").splitlines()[-10:] if path.exists() else []
+    return "\n".join([f"{path.name} ends:", *lines]) if lines else f"{path.name} is empty."
+
+
+def _links(states: list[State]) -> None:
+    _say("All is ready.")
+    for title, url in services.urls(state.name for state in states if state.verdict == "ready").items():
+        _say(f"{title:<10} {url}")
+
+
+def _log(name: str) -> Path:
+    return settings().run / "logs" / f"{name}.log"
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)

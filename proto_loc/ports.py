@@ -1,0 +1,79 @@
+"""Taken ports: found before anything starts, with who has them and the way out."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+
+from proto_loc import services
+from proto_loc.errors import LocError
+from proto_loc.settings import PORTS, settings
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Who listens on a port of 127.0.0.1 or of every address; ``pid`` is None where another user's is not told."""
+
+    port: int
+    pid: int | None
+    command: str
+    mark: str
+    """Which clone's service it is, as :func:`proto_loc.services.mark` names it; empty if none's."""
+
+
+def listeners(ports: Iterable[int]) -> list[Listener]:
+    """Who listens on any of these ports."""
+    wanted = set(ports)
+    found: dict[int, int | None] = {}
+    for pid, connection in _connections():
+        if connection.status == psutil.CONN_LISTEN and connection.laddr.port in wanted:
+            found[connection.laddr.port] = found.get(connection.laddr.port) or pid
+    return [_listener(port, pid) for port, pid in sorted(found.items())]
+
+
+def check(names: Iterable[str]) -> None:
+    """Refuse if a port of one of these services is taken by what is not of this clone.
+
+    Raises:
+        LocError: one is; the message has port, pid, command, and a port prefix under which all of them are free.
+    """
+    wanted = {settings().port(key): name for name in names if (key := services.find(name).port)}
+    taken = [one for one in listeners(wanted) if not one.mark.startswith(services.mark())]
+    if not taken:
+        return
+    lines = [f"{wanted[one.port]} listens on {one.port}, and there is {_who(one)}" for one in taken]
+    free = next((prefix for prefix in "12345" if not listeners(int(f"{prefix}{PORTS[key]}") for key in PORTS)), None)
+    move = f", or move all ports of this clone: LOC_PORT_PREFIX={free} ./loc up" if free else ""
+    raise LocError(
+        f"Port {' and '.join(str(one.port) for one in taken)} of 127.0.0.1 is taken; nothing was started.",
+        f"{'; '.join(lines)}.",
+        f"End {'it' if len(taken) == 1 else 'them'}{move}. A line LOC_PORT_PREFIX={free or 1} in .env keeps it so.",
+    )
+
+
+def _who(one: Listener) -> str:
+    if one.mark:
+        folder, _, name = one.mark.rpartition(":")
+        return f"{name} of another clone, pid {one.pid}, whose run folder is {folder}"
+    return f"pid {one.pid} ({one.command})" if one.pid else "a process of another user"
+
+
+def _connections() -> Iterator[tuple[int | None, Any]]:
+    """Every TCP connection with its process."""
+    try:
+        yield from ((one.pid, one) for one in psutil.net_connections("tcp"))
+    except psutil.AccessDenied:  # macOS tells only root about all of them; one may ask each process of one's own
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                yield from ((process.pid, one) for one in process.net_connections("tcp"))
+
+
+def _listener(port: int, pid: int | None) -> Listener:
+    try:
+        process = psutil.Process(pid) if pid else None
+        command = " ".join(process.cmdline())[:100] if process else ""
+        return Listener(port, pid, command, process.environ().get(services.MARK, "") if process else "")
+    except psutil.Error:
+        return Listener(port, pid, "", "")

@@ -1,0 +1,111 @@
+"""The services: what ``loc exec NAME`` starts for each process of ``process-compose.yaml``.
+
+To add one: an entry here, its block in ``process-compose.yaml``, its port in :data:`proto_loc.settings.PORTS`, and what
+it needs before its first start in :mod:`proto_loc.prepare`. Only the standard library is imported: every start pays.
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from proto_loc import secrets
+from proto_loc.errors import UsageError
+from proto_loc.settings import ROOT, settings
+
+MARK = "LOC_SERVICE"
+"""In the environment of a service and of all that it starts: whose it is (the run folder), a colon, its name."""
+
+DROPPED = ("PYTHON", "PC_", "CONDA_", "VIRTUAL_ENV", "LOC_SECRET_FILE", MARK)
+"""How variables begin that no service gets from outside: they change what it runs, or belong to the supervisor."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """One service. ``{run}``, ``{port}`` and ``{socket}`` (of :attr:`socket`) stand for their values in its texts."""
+
+    argv: tuple[str, ...]
+    """Its command; programs of its environment come first."""
+    environment: str = "platform"
+    """The environment under ``.venvs/`` that it runs in."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    secret: str = ""
+    """The secret it is given, as the path in ``LOC_SECRET_FILE``: to each its own, and to each that alone."""
+    port: str = ""
+    """Its name in :data:`proto_loc.settings.PORTS`."""
+    socket: str = ""
+    """The name of the Unix socket that it makes in the run folder."""
+    links: Mapping[str, str] = field(default_factory=dict)
+    """For ``loc urls``: what is there, and its path; ``{secret}`` stands for the secret."""
+
+
+DAGSTER = {"DAGSTER_HOME": "{run}/dagster", "DAGSTER_DISABLE_TELEMETRY": "yes"}
+CODE = "dagster-code.sock"
+
+SERVICES = {
+    "setup": Service(("python", "-m", "proto_loc.cli", "prepare")),
+    "dagster-code": Service(
+        ("dagster", "api", "grpc", "--socket", "{socket}", "-m", "pipelines.definitions"),
+        variables=DAGSTER,
+        socket=CODE,
+    ),
+    "dagster-web": Service(
+        ("python", "-m", "pipelines.web"),
+        variables=DAGSTER,
+        secret="dagster",
+        port="dagster",
+        links={"Dagster": "/?token={secret}", "dbt docs": "/dbt-docs/?token={secret}"},
+    ),
+    "dagster-daemon": Service(("dagster-daemon", "run"), variables=DAGSTER),
+    "first-load": Service(("python", "-m", "pipelines.first_load"), variables=DAGSTER),
+}
+
+
+def find(name: str) -> Service:
+    """The service of that name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if name not in SERVICES:
+        raise UsageError(f"There is no service {name!r}.", "", f"Choose from: {', '.join(SERVICES)}.")
+    return SERVICES[name]
+
+
+def mark(name: str = "") -> str:
+    """What :data:`MARK` is for that service of this clone; without a name, how it begins for all of them."""
+    return f"{settings().run}:{name}"
+
+
+def start(name: str) -> tuple[list[str], dict[str, str]]:
+    """The command of a service and its whole environment.
+
+    Raises:
+        LocError: there is no such service, or its secret cannot be read or made.
+    """
+    service, now = find(name), settings()
+    texts = {"run": str(now.run), "port": "", "socket": ""}
+    if service.port:
+        texts["port"] = str(now.port(service.port))
+    if service.socket:
+        texts["socket"] = str(now.socket(service.socket))
+    env = {key: value for key, value in os.environ.items() if not key.startswith(DROPPED)}
+    env["PATH"] = f"{ROOT / '.venvs' / service.environment / 'bin'}{os.pathsep}{env.get('PATH', os.defpath)}"
+    env |= {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", MARK: mark(name)}
+    env |= {"LOC_RUN": str(now.run), "LOC_DATA": str(now.data)}  # absolute: a service runs in the repository's root
+    if libraries := os.environ.get("LOC_LIBRARY_PATH"):
+        env["LD_LIBRARY_PATH"] = libraries  # for this process alone: in a shell it breaks the user's own programs
+    if service.secret:
+        secrets.secret(service.secret)
+        env["LOC_SECRET_FILE"] = str(secrets.path(service.secret))
+    env |= {key: value.format_map(texts) for key, value in service.variables.items()}
+    return [part.format_map(texts) for part in service.argv], env
+
+
+def urls(names: Iterable[str] = tuple(SERVICES)) -> dict[str, str]:
+    """A working link for each thing of these services that a browser can open, secrets included: title to URL."""
+    found = {}
+    for service in (SERVICES[name] for name in names if name in SERVICES):
+        for title, path in service.links.items():
+            given = path.format(secret=secrets.secret(service.secret)) if service.secret else path
+            found[title] = f"http://127.0.0.1:{settings().port(service.port)}{given}"
+    return found

@@ -1,0 +1,144 @@
+"""A stack of small real processes, run by each supervisor that is to be had."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import yaml
+
+from proto_loc.compose import supervisor
+from proto_loc.compose.client import Client, State
+from proto_loc.settings import ROOT
+
+TIME = 20.0
+"""Seconds within which what must happen has happened, on a busy machine too."""
+
+LOG = {
+    "flush_each_line": True,
+    "no_metadata": True,
+    "no_color": True,
+    "disable_json": True,
+    "add_timestamp": True,
+    "timestamp_format": "2006-01-02T15:04:05.000Z07:00",
+    "fields_order": ["time", "message"],
+    "rotation": {"max_size_mb": 10, "max_backups": 3},
+}
+
+# `loc exec` for services that only the test knows, and with shorter waits than those of the platform.
+WRAPPER = f"""
+import os, sys
+sys.path.insert(0, {str(ROOT)!r})
+from proto_loc import exec, services
+exec.GRACE = exec.LAST_GRACE = 1
+services.SERVICES[sys.argv[1]] = services.Service(tuple(sys.argv[2:]))
+sys.exit(exec.main(sys.argv[1], os.getppid()))
+"""
+
+
+def until(true: Callable[[], object], seconds: float = TIME) -> bool:
+    """Wait until it is true; whether it came to be."""
+    end = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+class Stack:
+    """A project of the test's own in ``folder``. ``events`` is a file to which its processes append lines."""
+
+    def __init__(self, folder: Path, choice: str) -> None:
+        self.folder, self.choice = folder, choice
+        self.file, self.events = folder / "process-compose.yaml", folder / "events"
+        self.processes: dict[str, dict] = {}
+        self.started: list[subprocess.Popen] = []
+        (folder / "wrapper.py").write_text(WRAPPER)
+
+    def add(self, name: str, shell: str, *, wrapped: bool = True, after: dict[str, str] | None = None, **keys) -> None:
+        """A process that runs this shell command, through `loc exec` unless it is not wrapped."""
+        wrapper = f"exec {sys.executable} -I -S {self.folder}/wrapper.py {name} bash -c "
+        depends = {other: {"condition": f"process_{condition}"} for other, condition in (after or {}).items()}
+        command = (wrapper + shlex.quote(shell)) if wrapped else shell
+        self.processes[name] = {
+            "command": command.replace("$", "$$"),
+            "shutdown": {"timeout_seconds": 5},
+            "depends_on": depends,
+            "log_location": f"{os.environ['LOC_RUN']}/logs/{name}.log",
+            "log_configuration": LOG,
+            "availability": {"restart": "on_failure", "backoff_seconds": 1},
+            **keys,
+        }
+
+    def service(self, name: str, before: str = ":", **keys) -> None:
+        """One that says in ``events`` when it starts and stops, and stops when it is told to."""
+        say = f"echo {{}} {name} >>{self.events}"
+        wait = "while :; do sleep 0.1; done"
+        self.add(name, f"trap '{say.format('stop')}; exit 0' TERM INT; {say.format('start')}; {before}; {wait}", **keys)
+
+    def write(self) -> None:
+        head = {"version": "0.5", "is_strict": True, "ordered_shutdown": True, "is_tui_disabled": True}
+        self.file.write_text(yaml.safe_dump({**head, "processes": self.processes}, sort_keys=False))
+
+    def start(self, *names: str) -> subprocess.Popen:
+        """Run the project by the supervisor itself, in a process group of its own as a terminal would."""
+        self.write()
+        runs = supervisor.choose()
+        with (self.folder / "supervisor.out").open("ab") as out:
+            command = runs.command(self.file, names)
+            self.started.append(
+                subprocess.Popen(
+                    command,
+                    env=supervisor.environment(),
+                    cwd=self.folder,
+                    stdout=out,
+                    stderr=out,
+                    stdin=subprocess.DEVNULL,
+                    process_group=0,
+                )
+            )
+        return self.started[-1]
+
+    def loc(self, *arguments: str) -> subprocess.CompletedProcess:
+        """Run `loc`."""
+        self.write()
+        return subprocess.run([ROOT / "loc", *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+
+    def states(self) -> dict[str, State]:
+        with Client() as client:
+            return {state.name: state for state in client.processes()}
+
+    def verdicts(self) -> dict[str, str]:
+        return {name: state.verdict for name, state in self.states().items()}
+
+    def said(self) -> list[str]:
+        """The lines in ``events`` so far."""
+        return self.events.read_text().splitlines() if self.events.exists() else []
+
+    def ours(self) -> list[psutil.Process]:
+        """Every process that comes from this test, wherever it went; what has ended is none."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                mine = process.environ().get("CASE") == str(self.folder) and process.pid != os.getpid()
+                if mine and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+            except psutil.Error:
+                continue
+        return found
+
+    def gone(self) -> bool:
+        """Whether none of them is left within 20 s."""
+        return until(lambda: all(process.poll() is not None for process in self.started) and not self.ours())
+
+    def why(self) -> str:
+        """For the message of a failed assertion: who is there, and what they said."""
+        logs = [*self.folder.glob("run/logs/*.log"), self.folder / "supervisor.out"]
+        texts = [f"{log.name}: {log.read_text(errors='replace')[-2000:]}" for log in logs if log.exists()]
+        return "\n".join([json.dumps({p.pid: " ".join(p.cmdline()) for p in self.ours()}, indent=1), *texts])

@@ -1,0 +1,205 @@
+"""``loc up | down | status | logs`` as a person uses them, with whoever runs the processes."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from contextlib import closing
+
+import pytest
+from dummies import ROOT, until
+
+from proto_loc import ports
+from proto_loc.settings import PORTS
+
+NAMES = {"runner": "proto_loc.compose runs the processes", "process-compose": "process-compose 1."}
+
+
+def test_up_status_logs_down(stack):
+    stack.add("setup", "echo prepared", availability={"restart": "exit_on_failure"})
+    stack.service("web", after={"setup": "completed_successfully"})
+    up = stack.loc("up", "-d")
+    assert up.returncode == 0, up.stderr + stack.why()
+    assert up.stdout.startswith(NAMES[stack.choice])
+    assert "setup: done after" in up.stdout and "web: ready after" in up.stdout and "All is ready." in up.stdout
+    again = stack.loc("up")
+    assert (again.returncode, again.stdout) == (0, "The stack of this clone is up already. See ./loc status.\n")
+    status = stack.loc("status", "--json")
+    assert status.returncode == 0
+    assert {one["name"]: one["verdict"] for one in json.loads(status.stdout)} == {"setup": "done", "web": "ready"}
+    table = stack.loc("status")
+    assert table.returncode == 0 and "Running" in table.stdout
+    log = stack.loc("logs", "setup")
+    assert log.returncode == 0 and log.stdout.endswith("Z prepared\n")
+    down = stack.loc("down")
+    assert (down.returncode, down.stdout) == (0, "Everything has ended.\n")
+    assert stack.said() == ["start web", "stop web"]
+    assert stack.gone()
+    assert stack.loc("logs", "setup").stdout == log.stdout
+    assert (stack.loc("down").stdout, stack.loc("down").returncode) == ("Nothing was up.\n", 0)
+    nothing = stack.loc("status")
+    assert nothing.returncode == 1 and nothing.stdout.startswith("Nothing is up.")
+    assert json.loads(stack.loc("status", "--json").stdout) == []
+
+
+def test_up_in_the_foreground_shows_the_logs_and_ctrl_c_ends_it(stack):
+    stack.service("web", "echo hello from web")
+    stack.write()
+    with subprocess.Popen([ROOT / "loc", "up"], stdout=subprocess.PIPE, text=True, process_group=0) as up:
+        stack.started.append(up)
+        said = []
+        for line in up.stdout:
+            said.append(line)
+            if "All is ready." in "".join(said) and "hello from web" in "".join(said):
+                break
+        os.killpg(up.pid, signal.SIGINT)
+        up.stdout.read()
+    assert up.returncode == 0, said
+    assert stack.said() == ["start web", "stop web"]
+    assert stack.gone()
+
+
+def test_up_names_what_failed_and_shows_the_end_of_its_log(stack):
+    stack.add("load", "echo no such month; exit 3", availability={"restart": "no"})
+    stack.service("web")
+    up = stack.loc("up", "-d")
+    assert up.returncode == 1
+    log = stack.folder / "run/logs/load.log"
+    assert up.stderr.startswith(
+        "error: load failed with exit code 3; the others run: ./loc status.\nwhy: load.log ends:\n"
+    )
+    assert up.stderr.endswith(f"Z no such month\nfix: Mend that; the whole log: {log}\n")
+    status = stack.loc("status")
+    assert status.returncode == 1 and "failed" in status.stdout and "ready" in status.stdout
+    stack.loc("down")
+
+
+def test_up_says_so_when_setup_fails_and_everything_ends(stack):
+    stack.add("setup", "echo out of luck; exit 3", availability={"restart": "exit_on_failure"})
+    stack.service("web", after={"setup": "completed_successfully"})
+    up = stack.loc("up", "-d")
+    assert up.returncode == 1
+    assert "setup.log ends:\n" in up.stderr and "Z out of luck\nfix: Mend that" in up.stderr
+    assert "the others run" not in up.stderr
+    assert stack.gone()
+
+
+def test_up_names_what_is_not_ready_in_time_and_leaves_it_running(stack):
+    stack.service("web", readiness_probe={"exec": {"command": "false"}, "failure_threshold": 99})
+    up = stack.loc("up", "-d", "--timeout", "2")
+    assert up.returncode == 1
+    assert "error: web was last seen Running; not ready after 2 s; it goes on" in up.stderr
+    assert stack.verdicts() == {"web": "waiting"}
+
+
+def test_up_only_some(stack):
+    for name, after in (("first", {}), ("second", {"first": "started"}), ("third", {})):
+        stack.service(name, after=after)
+    assert stack.loc("up", "-d", "--only", "second").returncode == 0
+    assert stack.verdicts() == {"first": "ready", "second": "ready", "third": "off"}
+    assert stack.loc("status").returncode == 0
+    assert "without third: ./loc down first to start it" in stack.loc("up").stdout
+    stack.loc("down")
+    unknown = stack.loc("up", "--only", "second,nosuch")
+    assert unknown.returncode == 2 and "error: There is no process 'nosuch'." in unknown.stderr
+
+
+def test_of_two_at_once_one_starts_and_the_other_says_so(stack):
+    stack.service("web", "sleep 1")
+    stack.write()
+    ups = [
+        subprocess.Popen([ROOT / "loc", "up", "-d"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    said = [up.communicate(timeout=60) for up in ups]
+    assert [up.returncode for up in ups] == [0, 0], said
+    assert sorted("is up already" in out for out, _ in said) == [False, True], said
+    assert stack.said() == ["start web"]
+    stack.loc("down")
+
+
+def test_after_kill_9_of_the_supervisor_down_and_up_work_at_once(stack):
+    stack.service("web")
+    started = stack.start()
+    assert until(lambda: "start web" in stack.said()), stack.why()
+    started.kill()
+    started.wait()
+    up = stack.loc("up", "-d")
+    assert up.returncode == 0, up.stderr + stack.why()
+    assert stack.said() == ["start web", "stop web", "start web"]
+    assert stack.loc("down").returncode == 0
+
+
+def test_a_taken_port_is_reported_before_anything_starts(stack, monkeypatch):
+    prefix = next((p for p in "12345" if not ports.listeners([int(f"{p}{PORTS['dagster']}")])), None)
+    if not prefix:
+        pytest.skip("every port that Dagster may be moved to is taken")
+    monkeypatch.setenv("LOC_PORT_PREFIX", prefix)
+    stack.service("dagster-web")
+    port = int(f"{prefix}{PORTS['dagster']}")
+    with closing(socket.create_server(("127.0.0.1", port))):
+        up = stack.loc("up", "-d")
+    assert up.returncode == 1 and stack.said() == []
+    error, why, fix = up.stderr.splitlines()
+    assert error == f"error: Port {port} of 127.0.0.1 is taken; nothing was started."
+    assert f"pid {os.getpid()} (" in why and f"dagster-web listens on {port}" in why
+    assert "LOC_PORT_PREFIX=" in fix
+
+
+@pytest.mark.parametrize("stack", ["process-compose"], indirect=True)
+def test_process_compose_accepts_the_platforms_file(stack):
+    done = subprocess.run(["process-compose", "up", "--dry-run"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0 and "Validated" in done.stdout, done.stderr
+
+
+@pytest.fixture
+def short_folder():
+    with tempfile.TemporaryDirectory() as folder:
+        yield folder
+
+
+def test_paths_may_be_long_and_relative(stack, monkeypatch, short_folder):
+    """A Unix socket's path may have about 100 bytes, and a clone may be deeper than that."""
+    run = stack.folder / ("long-" * 30) / "run"
+    run.parent.mkdir()
+    monkeypatch.chdir(run.parent)
+    monkeypatch.setenv("LOC_RUN", "run")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", short_folder)
+    stack.add("web", "echo $LOC_RUN; sleep 600", log_location="${LOC_RUN}/logs/web.log")
+    stack.write()
+    stack.file.write_text(stack.file.read_text().replace("$${LOC_RUN}", "${LOC_RUN}"))
+    up = subprocess.run([ROOT / "loc", "up", "-d"], capture_output=True, text=True)
+    assert up.returncode == 0, up.stderr
+    assert (run / "process-compose.sock").exists()
+    assert until(lambda: (run / "logs/web.log").read_text().endswith(f"Z {run}\n"))
+    assert stack.loc("down").stdout == "Everything has ended.\n"
+
+
+def test_a_bad_line_of_the_file_is_named_and_nothing_starts(stack):
+    stack.service("web", replicas=2)
+    up = stack.loc("up", "-d")
+    assert up.returncode == 2
+    assert f"error: {stack.file} cannot be run: processes.web.replicas." in up.stderr
+    assert stack.said() == []
+
+
+@pytest.mark.parametrize("stack", ["process-compose"], indirect=True)
+def test_process_compose_by_hand_is_the_same_stack(stack, monkeypatch):
+    """With no flag: `.pc_env` says where its socket and its token are, and `loc` finds it there."""
+    run = stack.folder / ".run"
+    monkeypatch.setenv("LOC_RUN", str(run))
+    shutil.copy(ROOT / ".pc_env", stack.folder)
+    stack.service("web")
+    stack.write()
+    for _ in range(2):  # the second time there is a token, which the first `loc` has made
+        with (stack.folder / "supervisor.out").open("ab") as out:
+            by_hand = subprocess.Popen(["process-compose", "up"], cwd=stack.folder, stdout=out, stderr=out)
+        stack.started.append(by_hand)
+        assert until(lambda: stack.verdicts() == {"web": "ready"}), stack.why()
+        assert stack.loc("up", "-d").stdout.startswith("The stack of this clone is up already.")
+        assert stack.loc("down").stdout == "Everything has ended.\n"
+        by_hand.wait(20)
+    assert (run / "process-compose.sock").exists() is False
