@@ -20,7 +20,7 @@ def home() -> Path:
 
 def socket() -> Path:
     """Where the code server listens; a Unix socket, so that nothing but this user's processes can reach it."""
-    return settings().run / "dagster-code.sock"
+    return settings().socket("dagster-code.sock")
 
 
 def daemon_ready() -> Path:

@@ -1,6 +1,7 @@
 """What the services need before they start; a second run finds it done and costs about a second."""
 
 import os
+from contextlib import suppress
 
 from proto_loc import environments, ports, secrets, services
 from proto_loc.compose.client import Client
@@ -24,6 +25,7 @@ def prepare() -> None:
         if service.secret:
             secrets.secret(service.secret)
     _warehouse()
+    _dagster()
 
 
 def _warehouse() -> None:
@@ -33,3 +35,11 @@ def _warehouse() -> None:
 
     warehouse.ensure("prod")
     lake.settle(TABLES)
+
+
+def _dagster() -> None:
+    from pipelines import dbt, instance
+
+    instance.prepare()
+    with suppress(dbt.BuildFailed):  # the code location says so where a person sees it, and the rest works
+        dbt.manifest()

@@ -38,25 +38,17 @@ class Service:
     """For ``loc urls``: what is there, and its path; ``{secret}`` stands for the secret."""
 
 
-DAGSTER = {"DAGSTER_HOME": "{run}/dagster", "DAGSTER_DISABLE_TELEMETRY": "yes"}
-CODE = "dagster-code.sock"
-
 SERVICES = {
     "setup": Service(("python", "-m", "proto_loc.cli", "prepare")),
-    "dagster-code": Service(
-        ("dagster", "api", "grpc", "--socket", "{socket}", "-m", "pipelines.definitions"),
-        variables=DAGSTER,
-        socket=CODE,
-    ),
+    "dagster-code": Service(("python", "-m", "pipelines.code"), socket="dagster-code.sock"),
     "dagster-web": Service(
         ("python", "-m", "pipelines.web"),
-        variables=DAGSTER,
         secret="dagster",
         port="dagster",
         links={"Dagster": "/?token={secret}", "dbt docs": "/dbt-docs/?token={secret}"},
     ),
-    "dagster-daemon": Service(("dagster-daemon", "run"), variables=DAGSTER),
-    "first-load": Service(("python", "-m", "pipelines.first_load"), variables=DAGSTER),
+    "dagster-daemon": Service(("python", "-m", "pipelines.daemon")),
+    "first-load": Service(("python", "-m", "proto_loc.cli", "first-load")),
 }
 
 
