@@ -90,11 +90,13 @@ def publish(
     with _session(who, timeout) as (session, raw):
         if report:
             report("starting dbt", 0, 1)
+        project = project_hash()
         manifest = _manifest(session)
         wanted = fingerprints(manifest)
-        # Load ids of another lineage of raw mean other loads, so what was built from those is built anew.
-        same = session.base is not None and session.base.facts.get("lineage") == raw.facts.get("lineage")
-        known = session.base.facts.get("models", {}) if same else {}
+        base = session.base.facts if session.base else {}
+        known = base.get("models", {})
+        if arguments:
+            _restore_views(session, report)
         rebuild = [manifest["nodes"][node]["name"] for node, mark in wanted.items() if known.get(node) != mark]
         prepared = time.perf_counter()
         run = audit = execute(["build", *arguments], session, report, LOC_REBUILD=",".join(rebuild))
@@ -105,6 +107,12 @@ def publish(
         nodes = _nodes(manifest)
         partial = not nodes <= run.nodes
         if partial:
+            if base.get("load_ids") != raw.facts["load_ids"]:
+                raise BuildFailed(
+                    "A part of the models would be built from other loads than the rest.",
+                    "Since prod was built, raw has changed.",
+                    "Run `loc refresh` first, or build all: `loc dbt -- build --target prod`.",
+                )
             audit = execute(["test"], session, report)
         if untested := sorted(node for node in nodes - audit.nodes if _is_test(node)):
             raise BuildFailed(
@@ -112,12 +120,17 @@ def publish(
                 f"dbt left out {untested[0]}.",
                 "Nothing was published, prod is as it was: only what every test has seen is published.",
             )
+        if project != project_hash():
+            raise BuildFailed(
+                "A file of the dbt project was changed during the build.",
+                "What was built is neither the old project nor the new one.",
+                "Nothing was published, prod is as it was. Run it again.",
+            )
         session.checks = audit.checks
         session.facts = {
             "raw_version": raw.id,
-            "lineage": raw.facts.get("lineage"),
-            "load_ids": raw.facts.get("load_ids", []),
-            "project": None if partial else project_hash(),
+            "load_ids": raw.facts["load_ids"],
+            "project": None if partial else project,
             "models": {node: mark if node in run.built else known.get(node) for node, mark in wanted.items()},
             "outcomes": _outcomes(session),
             "seconds": {"prepare": prepared - start, "build and audit": time.perf_counter() - prepared},
@@ -135,7 +148,6 @@ def is_current() -> bool:
     prod, raw = warehouse.current("prod"), warehouse.current("raw")
     return (
         bool(prod.tables)
-        and prod.facts.get("lineage") == raw.facts.get("lineage")
         and prod.facts.get("load_ids") == raw.facts.get("load_ids")
         and prod.facts.get("project") == project_hash()
     )
@@ -173,6 +185,8 @@ def passthrough(arguments: Sequence[str]) -> int:
         return 0
     with _session(f"loc dbt -- {command}", None) as (session, _):
         session.discard()
+        if command == "test":
+            _restore_views(session, None)
         return session.run(
             [DBT, *arguments, "--target", "prod"], cwd=session.folder, env=_environment("prod")
         ).returncode
@@ -205,42 +219,53 @@ def execute(arguments: Sequence[str], session: warehouse.Session, report: Report
 
 
 def fingerprints(manifest: dict) -> dict[str, str]:
-    """Incremental model → a hash of all that its rows depend on: SQL and configuration of it and of its ancestors,
-    the macros they use, and the seeds they read. A table with another fingerprint has to be rebuilt in full.
+    """Incremental model → a hash of all that its rows depend on: SQL and configuration of it and of its ancestors, the
+    seeds they read, and the project's macros, functions and variables. A table with another fingerprint has to be
+    rebuilt in full.
+
+    Args:
+        manifest: of a parse; that of a run differs by what was run.
     """
+    shared = sorted(_shared(manifest))
     return {
-        node: hashlib.sha256("\n".join(sorted(_ingredients(node, manifest))).encode()).hexdigest()
+        node: hashlib.sha256("\n".join([*shared, *sorted(_ingredients(node, manifest))]).encode()).hexdigest()
         for node, content in manifest["nodes"].items()
         if content["resource_type"] == "model" and content["config"]["materialized"] == "incremental"
     }
+
+
+def _shared(manifest: dict) -> Iterator[str]:
+    """What any model may use without that its manifest says so: a macro in a branch that a parse does not take, too."""
+    yield (PROJECT / "dbt_project.yml").read_text()
+    own = manifest["metadata"]["project_name"]
+    for content in (*manifest["macros"].values(), *manifest.get("functions", {}).values()):
+        if content["package_name"] == own:
+            yield json.dumps([content["unique_id"], content.get("macro_sql") or content.get("raw_code")])
 
 
 def _ingredients(model: str, manifest: dict) -> Iterator[str]:
     waiting, seen = [model], set()
     while waiting:
         unique_id = waiting.pop()
-        if unique_id in seen or unique_id.startswith("source."):
+        if unique_id in seen or unique_id not in manifest["nodes"]:  # a source, or what is shared
             continue
         seen.add(unique_id)
-        if unique_id.startswith("macro."):
-            content = manifest["macros"][unique_id]
-            yield f"{unique_id} {content['macro_sql']}"
-        else:
-            content = manifest["nodes"][unique_id]
-            types = {name: column["data_type"] for name, column in content["columns"].items()}
-            config = {key: content["config"].get(key) for key in ("materialized", "contract", "pre-hook", "post-hook")}
-            yield json.dumps([unique_id, content["checksum"]["checksum"], types, config], sort_keys=True)
-            waiting += content["depends_on"].get("nodes", [])
-        waiting += content["depends_on"]["macros"]
+        content = manifest["nodes"][unique_id]
+        types = {name: column["data_type"] for name, column in content["columns"].items()}
+        names = ("materialized", "contract", "pre-hook", "post-hook", "column_types", "delimiter", "quote_columns")
+        config = {name: content["config"].get(name) for name in names}
+        file = PROJECT / content["original_file_path"]  # dbt's own checksum of a large seed is of its path
+        yield json.dumps([unique_id, hashlib.sha256(file.read_bytes()).hexdigest(), types, config], sort_keys=True)
+        waiting += content["depends_on"].get("nodes", [])
 
 
 def project_hash() -> str:
     """A hash of every file of the dbt project, and of the lock that pins dbt and DuckDB."""
     digest = hashlib.sha256((ROOT / "locks" / "platform.txt").read_bytes())
-    folders = ("models", "macros", "seeds", "tests", "analyses", "snapshots")
-    files = sorted(path for folder in folders for path in (PROJECT / folder).rglob("*") if path.is_file())
-    for path in [*files, PROJECT / "dbt_project.yml", PROJECT / "profiles.yml"]:
-        digest.update(f"\0{path.relative_to(PROJECT)}\0".encode() + path.read_bytes())
+    for path in sorted(PROJECT.rglob("*")):
+        name = path.relative_to(PROJECT)
+        if path.is_file() and name.parts[0] not in ("target", "logs", ".user.yml") and path.suffix != ".duckdb":
+            digest.update(f"\0{name}\0".encode() + path.read_bytes())
     return digest.hexdigest()
 
 
@@ -270,13 +295,19 @@ def _session(who: str, timeout: float | None) -> Iterator[tuple[warehouse.Sessio
 
 def _way_back(base: warehouse.Version | None, raw: warehouse.Version) -> str:
     """How to undo a load that prod's audit refused, if there was one."""
-    before = base.facts.get("raw_version") if base and base.facts.get("lineage") == raw.facts.get("lineage") else None
+    before = base.facts.get("raw_version") if base else None
     if before in (None, raw.id) or before not in warehouse.store.versions("raw"):
         return ""
     return (
         " What was loaded since stays in raw, and the next refresh builds it; "
-        f"`loc db rollback {before} --database raw` takes it out."
+        f"`loc db rollback {before} --database raw` takes it out (first move its file out of {settings().landing})."
     )
+
+
+def _restore_views(session: warehouse.Session, report: Report | None) -> None:
+    """Make the views of staging again, which a published file does not hold, for a build or test of a part."""
+    if session.base and session.base.tables:
+        execute(["run", "--select", "config.materialized:view"], session, report)
 
 
 def manifest() -> dict:
@@ -295,8 +326,11 @@ def _manifest(session: warehouse.Session) -> dict:
 
 
 def _parsed(folder: Path, run: Callable[..., subprocess.CompletedProcess], cwd: Path) -> dict:
-    """dbt's manifest of the project as it is now; parsed only when a file of the project has changed."""
-    stamp, path = folder / "project.sha256", folder / "manifest.json"
+    """dbt's manifest of the project as it is now; parsed only when a file of the project has changed.
+
+    It is kept beside dbt's own, which each run writes anew, with what that run alone has seen.
+    """
+    stamp, path = folder / "project.sha256", folder / "parsed.json"
     now = project_hash()
     if not path.exists() or not stamp.exists() or stamp.read_text() != now:
         stamp.unlink(missing_ok=True)
@@ -315,6 +349,7 @@ def _parsed(folder: Path, run: Callable[..., subprocess.CompletedProcess], cwd: 
                 (done.stdout + done.stderr).strip(),
                 "Mend that file, then run it again; prod is as it was.",
             )
+        shutil.copy(folder / "manifest.json", path)
         stamp.write_text(now)
     return json.loads(path.read_text())
 

@@ -1,5 +1,6 @@
 """The platform's secrets: made once, each in a file of its own that only this user can read."""
 
+import errno
 import os
 import secrets
 from pathlib import Path
@@ -24,12 +25,19 @@ def secret(name: str) -> str:
         private_folder(file.parent)
         if not file.exists():
             _make(file)
-        found, mode = file.read_text().strip(), file.stat().st_mode & 0o077
+        found, mode = file.read_bytes().decode().strip(), file.stat().st_mode & 0o077
+    except UnicodeDecodeError as error:
+        raise LocError(
+            f"The secret {name} is no text.", f"{file}: {error}.", f"Remove {file}: a new one is made."
+        ) from error
     except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise LocError(
             f"The secret {name} cannot be read or made.",
             f"{file}: {error.strerror}.",
-            "Make the folder and its files yours, or set LOC_RUN to a folder of your own.",
+            "Free some space."
+            if full
+            else "Make the folder and its files yours, or set LOC_RUN to a folder of your own.",
         ) from error
     if not found:
         raise LocError(f"The secret {name} is empty.", f"{file} holds nothing.", f"Remove {file}: a new one is made.")

@@ -17,13 +17,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item):
-    report = yield
-    allowed = not item.config.getoption("no_skips") or hasattr(report, "wasxfail") or NO_TLC in str(report.longrepr)
+def _judged(report, config: pytest.Config):
+    allowed = not config.getoption("no_skips") or hasattr(report, "wasxfail") or NO_TLC in str(report.longrepr)
     if report.skipped and not allowed:
         report.outcome, report.longrepr = "failed", f"skipped, and --no-skips is set: {report.longrepr[-1]}"
     return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item):
+    return _judged((yield), item.config)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector):
+    return _judged((yield), collector.config)
 
 
 @pytest.fixture(scope="session")

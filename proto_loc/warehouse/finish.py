@@ -1,4 +1,4 @@
-"""Make a session's file fit to publish; run as a program: ``finish.py FILE`` prints ``{"schema.table": rows}`` as JSON.
+"""Make a session's file fit to publish; run as ``finish.py FILE [alone]``: prints ``{"schema.table": rows}`` as JSON.
 
 In a process of its own, because DuckDB's lock on a file is a POSIX record lock: it shows here a handle that is still
 open elsewhere, and it would be lost in the writer's process as soon as that process opened and closed the file.
@@ -11,24 +11,18 @@ import sys
 import duckdb
 
 
-def finish(path: str) -> dict[str, int]:
-    """Drop the staging views that refer to another catalogue, write the log into the file, count each table's rows.
+def finish(path: str, alone: bool) -> dict[str, int]:
+    """Write the log into the file, and count each table's rows.
+
+    Args:
+        alone: whether the file must need no other one: staging views that do are dropped.
 
     Raises:
         duckdb.Error: another process has the file open; a view outside of ``staging`` needs what the file has not.
     """
     with duckdb.connect(path) as con:
-        views = con.execute(
-            "select schema_name, view_name from duckdb_views() "
-            "where not internal and database_name = current_database() order by all"
-        ).fetchall()
-        broken = [(schema, view) for schema, view in views if not _binds(con, schema, view)]
-        for schema, view in broken:
-            if schema != "staging":
-                raise duckdb.BinderException(
-                    f"the view {schema}.{view} reads what the published file does not hold: materialize it as a table"
-                )
-            con.execute(f"drop view if exists {_quoted(schema)}.{_quoted(view)}")
+        if alone:
+            _stand_alone(con)
         con.execute("force checkpoint")
         tables = con.execute(
             "select schema_name || '.' || table_name, schema_name, table_name from duckdb_tables() "
@@ -40,10 +34,25 @@ def finish(path: str) -> dict[str, int]:
     return rows
 
 
+def _stand_alone(con: duckdb.DuckDBPyConnection) -> None:
+    con.execute("set enable_external_access = false")
+    views = con.execute(
+        "select schema_name, view_name from duckdb_views() "
+        "where not internal and database_name = current_database() order by all"
+    ).fetchall()
+    broken = [(schema, view) for schema, view in views if not _binds(con, schema, view)]
+    for schema, view in broken:
+        if schema != "staging":
+            raise duckdb.BinderException(
+                f"the view {schema}.{view} reads what the published file does not hold: materialize it as a table"
+            )
+        con.execute(f"drop view if exists {_quoted(schema)}.{_quoted(view)}")
+
+
 def _binds(con: duckdb.DuckDBPyConnection, schema: str, view: str) -> bool:
     try:
         con.execute(f"select * from {_quoted(schema)}.{_quoted(view)} limit 0")
-    except (duckdb.CatalogException, duckdb.BinderException):
+    except (duckdb.CatalogException, duckdb.BinderException, duckdb.PermissionException):
         return False
     return True
 
@@ -54,6 +63,6 @@ def _quoted(name: str) -> str:
 
 if __name__ == "__main__":
     try:
-        print(json.dumps(finish(sys.argv[1])))
+        print(json.dumps(finish(sys.argv[1], "alone" in sys.argv[2:])))
     except duckdb.Error as error:
         sys.exit(str(error))

@@ -7,7 +7,7 @@ over exactly the files of its active loads. So a load copies nothing that is the
 import logging
 import os
 import re
-import uuid
+import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,10 +25,11 @@ from proto_loc.warehouse.session import Session, write
 log = logging.getLogger("proto_loc.warehouse")
 
 LOADS_A_SESSION = 10_000
+SESSIONS_OF_AN_ID = 1_000_000
 
 LOADS = """
 create table if not exists main.loads (
-    load_id bigint,            -- rises with each load, never used twice
+    load_id bigint,            -- rises with each load, never used twice, below 2^53
     source varchar,            -- folder in the lake and schema of the view
     table_name varchar,        -- the view
     partition varchar,         -- what the load replaces as a whole, e.g. 2025-01
@@ -69,6 +70,9 @@ class Loading:
     session: Session
     con: duckdb.DuckDBPyConnection
     loaded_at: datetime
+    first_id: int
+    """The session's first load id. Ids of versions begin anew, where the newest or all of them were lost; a random part
+    keeps the ids of loads from doing so, since what was built is known by them."""
     added: int = 0
 
     def loads(self) -> list[Load]:
@@ -84,7 +88,7 @@ class Loading:
                 "Load ids are made for fewer.",
                 "Load the files in several commands.",
             )
-        load_id = self.session.id * LOADS_A_SESSION + self.added
+        load_id = self.first_id + self.added
         path = settings().lake / source / f"{table}-{partition}-{load_id}.parquet"
         with explained("Writing to the lake", path.parent):
             private_folder(path.parent)
@@ -116,19 +120,27 @@ def loading(tables: Mapping[str, Mapping[str, str]], *, who: str, timeout: float
     Raises:
         LockTimeout, VersionDamaged, WarehouseError: see :func:`proto_loc.warehouse.write`.
     """
+    _set_aside(timeout)
     with write("raw", who=who, timeout=timeout) as session:
         _sweep()
         with session.connect() as con:
             con.execute(LOADS)
-            current = Loading(session, con, datetime.now(UTC).replace(tzinfo=None, microsecond=0))
+            first = (session.id * SESSIONS_OF_AN_ID + secrets.randbelow(SESSIONS_OF_AN_ID)) * LOADS_A_SESSION
+            current = Loading(session, con, datetime.now(UTC).replace(tzinfo=None, microsecond=0), first)
             try:
                 yield current
                 before = _views(con)
+                lost = [load for load in _loads(con, "active") if not whole(load)]
+                if lost and not current.added:
+                    raise _damaged(lost)
+                for load in lost:  # they are loaded again one after the other, and until then nothing is built
+                    log.warning(
+                        "%s is lost from the lake: its rows are missing in raw until it is loaded again", load.input
+                    )
                 _catalogue(con, tables)
                 if not current.added and session.base and before == _views(con):
                     session.discard()
             except BaseException:
-                first = session.id * LOADS_A_SESSION
                 for path in _files(first, first + LOADS_A_SESSION - 1):
                     path.unlink(missing_ok=True)
                 raise
@@ -140,17 +152,12 @@ def loading(tables: Mapping[str, Mapping[str, str]], *, who: str, timeout: float
             session.facts = {
                 "lake": str(settings().lake),
                 "load_ids": [load.load_id for load in active],
-                # Load ids begin anew when raw is removed and made again; the lineage tells those loads from these.
-                "lineage": (session.base and session.base.facts.get("lineage")) or uuid.uuid4().hex,
             }
 
 
 def loads(*, active: bool = True) -> list[Load]:
     """The loads of the current version of ``raw``, oldest first; with ``active=False`` the superseded ones too."""
-    if store.current_id("raw") is None:
-        return []
-    with store.current("raw").open() as con:
-        return _loads(con, "active" if active else "true")
+    return _loads_of(store.current("raw"), active) if store.current_id("raw") is not None else []
 
 
 def settle(tables: Mapping[str, Mapping[str, str]]) -> store.Version:
@@ -170,8 +177,8 @@ def settle(tables: Mapping[str, Mapping[str, str]]) -> store.Version:
         with loading(tables, who="set-up"):
             pass
         found = store.current("raw")
-    for load in loads():
-        _require(load)
+    if lost := [load for load in _loads_of(found) if not whole(load)]:
+        raise _damaged(lost)
     return found
 
 
@@ -195,13 +202,29 @@ def _size(load: Load) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _require(load: Load) -> None:
-    if not whole(load):
-        raise VersionDamaged(
-            f"Load {load.load_id} of raw cannot be read.",
-            f"{settings().lake / load.file} has {_size(load):,} bytes, and the catalogue says {load.bytes:,}.",
-            f"Load {load.input} again (`loc load`), or go back with `loc db rollback --database raw`.",
-        )
+def _damaged(lost: list[Load]) -> VersionDamaged:
+    first = lost[0]
+    files = [load.input for load in lost if load.origin != "synthetic"]
+    commands = [f"`loc load {' '.join(files)}` (with the paths of those files)"] if files else []
+    commands += ["`loc load sample`"] if len(files) < len(lost) else []
+    return VersionDamaged(
+        f"{len(lost)} of raw's loads cannot be read.",
+        f"{settings().lake / first.file} has {_size(first):,} bytes, and the catalogue says {first.bytes:,}.",
+        f"Load again what was lost: {', then '.join(commands)}.",
+    )
+
+
+def _set_aside(timeout: float | None) -> None:
+    """Where ``raw`` was removed and the lake was not, keep its files from the sweep: no other copy may be left."""
+    home, lake = store.folder("raw"), settings().lake
+    if (home / "versions").exists() or not _files():
+        return
+    with writer_lock(home / "writer.lock", timeout=settings().lock_timeout if timeout is None else timeout):
+        if not (home / "versions").exists() and _files():
+            aside = lake.with_name(f"lake.lost-{secrets.token_hex(3)}")
+            with explained("Setting the old lake aside", lake):
+                lake.rename(aside)
+            log.warning("raw is gone, so its lake begins anew; the old files are kept in %s", aside)
 
 
 def _sweep() -> list[Path]:
@@ -231,6 +254,11 @@ def _files(first: int = 0, last: int | None = None) -> list[Path]:
     return [path for path, found in numbered if found and first <= int(found[1]) <= (last or int(found[1]))]
 
 
+def _loads_of(version: store.Version, active: bool = True) -> list[Load]:
+    with version.open() as con:
+        return _loads(con, "active" if active else "true")
+
+
 def _loads(con: duckdb.DuckDBPyConnection, where: str) -> list[Load]:
     if not con.execute("from duckdb_tables() where schema_name = 'main' and table_name = 'loads'").fetchone():
         return []  # the empty first version of set-up
@@ -256,9 +284,7 @@ def _stands(version: store.Version, tables: Mapping[str, Mapping[str, str]]) -> 
 
 
 def _catalogue(con: duckdb.DuckDBPyConnection, tables: Mapping[str, Mapping[str, str]]) -> None:
-    active = _loads(con, "active")
-    for load in active:
-        _require(load)
+    active = [load for load in _loads(con, "active") if whole(load)]
     for name, columns in tables.items():
         source, table = name.split(".")
         files = [settings().lake / load.file for load in active if (load.source, load.table_name) == (source, table)]

@@ -153,28 +153,19 @@ def rollback(database: str, version_id: int | None = None, *, timeout: float | N
         if serving is None:
             raise NoData(f"{database} holds no data yet.", "There is nothing to go back from.", "Run `loc refresh`.")
         if version_id is None:
-            earlier = [v for v in store.versions(database) if v < serving]
-            if not earlier:
+            version_id = store.before(database, serving)
+            if version_id is None:
+                kept = ", ".join(map(str, store.versions(database)))
                 raise WarehouseError(
-                    f"{database} has no version before {serving}.",
-                    "Older ones were pruned, or it is the first.",
-                    "See `loc db history`.",
+                    f"{database} has no version that {serving} was made from.",
+                    f"It was pruned, or {serving} is the first. Kept are: {kept}.",
+                    f"Name the one to serve: `loc db rollback ID --database {database}`; see `loc db history`.",
                 )
-            version_id = _origin(database, serving) or earlier[-1]
         version = store.find(database, version_id)
         version.open().close()
         with explained(f"Going back to version {version_id} of {database}", version.folder):
             store.swap(database, version_id)
         return version
-
-
-def _origin(database: str, version_id: int) -> int | None:
-    """The version that this one was based on, if it is still there: what was served before it, unless damaged."""
-    try:
-        found = store.load(database, version_id).based_on
-    except VersionDamaged:
-        return None
-    return found if found in store.versions(database) else None
 
 
 def ensure(database: str) -> Version:
@@ -204,6 +195,7 @@ def prune(database: str, *, keep: int | None = None, grace: float | None = None,
         database, keep=config.keep_versions if keep is None else keep, grace=config.grace if grace is None else grace
     )
     with explained(f"Pruning {database}", store.folder(database)):
+        _clear(database)
         for version_id in gone:
             store.remove(store.folder(database) / "versions" / store.dirname(version_id))
     return gone
@@ -214,10 +206,7 @@ def _begin(database: str, who: str, lock_fd: int) -> Session:
     staging = home / "staging"
     with explained(f"Starting to write {database}", home):
         (home / "versions").mkdir(exist_ok=True)
-        # Under the lock, every session folder is the left-over of a killed writer. A child that did not inherit the
-        # lock may still write there; it writes on into a file without a name, which nobody will publish.
-        shutil.rmtree(staging, ignore_errors=True)
-        store.empty_trash(database)
+        _clear(database)
         own = staging / uuid.uuid4().hex[:12]
         own.mkdir(parents=True)
     serving = store.current_id(database)
@@ -231,6 +220,16 @@ def _begin(database: str, who: str, lock_fd: int) -> Session:
             raise
     ids = store.versions(database)
     return Session(database=database, id=ids[-1] + 1 if ids else 1, path=path, who=who, base=base, lock_fd=lock_fd)
+
+
+def _clear(database: str) -> None:
+    """Remove what killed writers left; with the lock held, and no session open.
+
+    A child that did not inherit the lock may still write to a session's folder; it writes on into a file without a
+    name, which nobody will publish.
+    """
+    shutil.rmtree(store.folder(database) / "staging", ignore_errors=True)
+    store.empty_trash(database)
 
 
 def _publish(session: Session) -> Version:
@@ -253,6 +252,8 @@ def _publish(session: Session) -> Version:
     manifest = session.folder / "manifest.json"
     manifest.write_text(version.dump())
     for path in (*session.folder.rglob("*"), session.folder):
+        if path.is_symlink():
+            continue  # what it leads to is not ours
         if path.is_file():
             path.chmod(0o444)
         store.fsync(path)
@@ -265,7 +266,14 @@ def _publish(session: Session) -> Version:
 
 
 def _finish(session: Session) -> dict[str, int]:
-    command = [sys.executable, "-I", finish.__file__, str(session.path)]
+    # prod is read by itself; raw is a catalogue of files.
+    command = [
+        sys.executable,
+        "-I",
+        finish.__file__,
+        str(session.path),
+        *(["alone"] if session.database == "prod" else []),
+    ]
     deadline = time.monotonic() + 5
     while True:
         done = session.run(command, capture_output=True, text=True)

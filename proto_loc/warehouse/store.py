@@ -88,13 +88,8 @@ class Version:
             raise self.damaged(_reason(error)) from error
 
     def damaged(self, why: str) -> VersionDamaged:
-        others = [v.id for v in history(self.database) if v.id != self.id]
-        fix = (
-            f"Run `loc db rollback {max(others)} --database {self.database}` to serve version {max(others)}."
-            if others
-            else f"Remove {folder(self.database)} and load again: no other version is left."
-        )
-        return VersionDamaged(f"Version {self.id} of {self.database} cannot be read.", why, fix)
+        what = f"Version {self.id} of {self.database} cannot be read."
+        return VersionDamaged(what, why, _way_out(self.database, self.id, self.based_on))
 
 
 def _reason(error: Exception) -> str:
@@ -145,14 +140,45 @@ def load(database: str, version_id: int) -> Version:
     try:
         return Version(**json.loads(path.read_text()))
     except (OSError, ValueError, TypeError) as error:
-        rest = [v for v in versions(database) if v != version_id]
         raise VersionDamaged(
             f"Version {version_id} of {database} cannot be read.",
             f"Its manifest {path} is missing or damaged ({error}).",
-            f"Run `loc db rollback {rest[-1]} --database {database}` to serve version {rest[-1]}."
-            if rest
-            else f"Remove {folder(database)} and load again: no other version is left.",
+            _way_out(database, version_id, None),
         ) from error
+
+
+def before(database: str, version_id: int) -> int | None:
+    """The version that this one was made from, which is what was served before it; None if it is not kept.
+
+    Where the manifest that says so is damaged, the next lower one.
+    """
+    kept = versions(database)
+    try:
+        found = load(database, version_id).based_on
+    except VersionDamaged:
+        found = next((other for other in reversed(kept) if other < version_id), None)
+    return found if found in kept else None
+
+
+def _way_out(database: str, damaged: int, based_on: int | None) -> str:
+    """What to do about a damaged version: serve a whole one, those made or served before it first."""
+    serving = current_id(database)
+    if damaged != serving and serving is not None:
+        return f"Version {serving} is served. Name another one; see `loc db history --database {database}`."
+    others = [other for other in versions(database) if other != damaged]
+    for other in sorted(others, key=lambda other: (other != based_on, other > damaged, -other)):
+        if _is_whole(database, other):
+            return f"Run `loc db rollback {other} --database {database}` to serve version {other}."
+    return f"Remove {folder(database)} and load again: no other version is left."
+
+
+def _is_whole(database: str, version_id: int) -> bool:
+    home = folder(database) / "versions" / dirname(version_id)
+    try:
+        version = Version(**json.loads((home / "manifest.json").read_text()))
+        return version.path.stat().st_size == version.bytes
+    except (OSError, ValueError, TypeError):
+        return False
 
 
 def current(database: str) -> Version:

@@ -132,6 +132,49 @@ def test_each_test_is_counted_once_whatever_was_selected(own, arguments):
     assert not dbt.is_current()
 
 
+def test_a_part_is_not_built_from_other_loads_than_the_rest(own):
+    from conftest import quiet
+
+    from pipelines.sources.taxi.load import load_sample
+
+    load_sample(3_000, seed=5, who="test", report=quiet)
+    with pytest.raises(
+        dbt.BuildFailed, match="A part of the models would be built from other loads.*`loc refresh` first"
+    ):
+        dbt.passthrough(["build", "--select", "dim_dates", "--target", "prod"])
+    assert store.versions("prod") == [1]
+
+
+def test_a_part_that_reads_a_staging_view_can_be_built_and_tested(own, project):
+    """A published file holds no view over raw."""
+    path = project / "models/staging/stg_taxi_trips.yml"
+    path.write_text(
+        path.read_text().replace("      - name: month\n", "      - name: month\n        data_tests: [not_null]\n", 1)
+    )
+    assert dbt.passthrough(["build", "--target", "prod"]) == 0
+    assert dbt.passthrough(["build", "--select", "fct_taxi_trips", "--target", "prod"]) == 0
+    assert warehouse.current("prod").checks == {"pass": 25}
+    assert dbt.passthrough(["test", "--select", "stg_taxi_trips", "--target", "prod"]) == 0
+
+
+def test_a_function_of_the_project_is_no_obstacle(own, project):
+    (project / "functions").mkdir()
+    (project / "functions/twice.sql").write_text("x * 2")
+    (project / "functions/twice.yml").write_text(
+        "functions:\n  - name: twice\n    arguments:\n      - {name: x, data_type: integer}\n"
+        "    returns: {data_type: integer}\n"
+    )
+    model = project / "models/marts/dim_dates.sql"
+    model.write_text(model.read_text() + "\n-- {{ function('twice') }}\n")
+    before = dbt.project_hash()
+    manifest = dbt.manifest()
+    assert manifest["functions"]
+    marks = dbt.fingerprints(manifest)
+    (project / "functions/twice.sql").write_text("x + x")
+    assert dbt.project_hash() != before
+    assert set(marks.items()).isdisjoint(dbt.fingerprints(dbt.manifest()).items())
+
+
 def test_global_options_before_the_command_are_not_taken_for_it(own):
     assert dbt.passthrough(["--log-level-file", "debug", "--quiet", "build", "--target=prod"]) == 0
     assert store.versions("prod") == [1, 2]

@@ -34,6 +34,13 @@ def test_a_secret_of_ones_own_is_kept():
     assert secrets.secret("jupyter") == "my own"
 
 
+def test_a_file_that_is_no_text_is_refused_by_name():
+    secrets.secret("jupyter")
+    secrets.path("jupyter").write_bytes(b"\xff\xfe")
+    with pytest.raises(LocError, match="is no text"):
+        secrets.secret("jupyter")
+
+
 @pytest.mark.parametrize(("text", "mode", "words"), [("", 0o600, "is empty"), ("x", 0o644, "Others can read")])
 def test_an_empty_or_open_file_is_refused_by_name_and_kept(text, mode, words):
     secrets.secret("jupyter")

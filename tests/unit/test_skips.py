@@ -20,4 +20,6 @@ def test_no_skips_fails_what_is_skipped_but_for_absent_tlc_files(pytester: pytes
     pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(skipped=2, xfailed=1)
     strict = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--no-skips")
     strict.assert_outcomes(failed=1, skipped=1, xfailed=1)
+    pytester.makepyfile(test_module="import pytest\npytest.importorskip('no_such_module')\n")
+    pytester.runpytest_subprocess("-p", "no:cacheprovider", "--no-skips", "test_module.py").assert_outcomes(errors=1)
     strict.stdout.fnmatch_lines(["*skipped, and --no-skips is set: Skipped: no browser*"])

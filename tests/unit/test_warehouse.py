@@ -146,6 +146,13 @@ def test_a_mart_that_reads_another_catalogue_is_refused_and_not_dropped_after_it
     ):
         con.execute(f"attach '{tmp_path}/other.duckdb' as other (read_only)")
         con.execute("create schema marts; create view marts.m as from other.o")
+    (tmp_path / "x.csv").write_text("a\n1\n")
+    with (
+        pytest.raises(warehouse.PublishError, match="the view marts.f reads .*: materialize it as a table. Mend"),
+        warehouse.write("prod", who="test") as session,
+        session.connect() as con,
+    ):
+        con.execute(f"create schema marts; create view marts.f as from read_csv('{tmp_path}/x.csv')")
     assert (store.versions("prod"), rows()) == ([1], 3)
 
 
@@ -246,6 +253,54 @@ def test_rollback_swaps_back_and_forward_and_ids_go_on_rising(data):
     assert warehouse.rollback("prod").id == 1, "4 was made from 1; 3 is what one went back from"
 
 
+def test_rollback_never_ends_on_what_one_went_back_from(data):
+    for value in (1, 2, 3):
+        publish(value)
+    warehouse.rollback("prod", 1)
+    publish(5)
+    shutil.rmtree(store.folder("prod") / "versions/000001")
+    with pytest.raises(
+        warehouse.WarehouseError, match="no version that 4 was made from.*Kept are: 2, 3, 4.*rollback ID"
+    ):
+        warehouse.rollback("prod")
+    assert rows() == 5
+
+
+def test_the_way_out_of_a_damaged_version_is_the_one_it_was_made_from(data):
+    for value in (1, 2, 3):
+        publish(value)
+    warehouse.rollback("prod", 1)
+    version = publish(5)
+    os.truncate(version.path, 4096)
+    with pytest.raises(warehouse.VersionDamaged, match="rollback 1 --database"):
+        warehouse.read("prod")
+    os.truncate(store.find("prod", 1).path, 4096)
+    with pytest.raises(warehouse.VersionDamaged, match="rollback 3 --database"):
+        warehouse.read("prod")
+    warehouse.rollback("prod", 3)
+    with pytest.raises(warehouse.VersionDamaged, match="Version 3 is served. Name another one"):
+        warehouse.rollback("prod", 1)
+
+
+def test_prune_removes_what_killed_writers_left(data):
+    publish(3)
+    home = store.folder("prod")
+    for left in ("staging/dead", "versions/.000009-abc.gone"):
+        (home / left).mkdir(parents=True)
+        (home / left / "prod.duckdb").write_bytes(b"x")
+    warehouse.prune("prod")
+    assert not (home / "staging").exists() and sorted(p.name for p in (home / "versions").iterdir()) == ["000001"]
+
+
+def test_a_link_in_a_session_folder_leaves_its_target_alone(data, tmp_path):
+    mine = tmp_path / "mine"
+    mine.write_text("x")
+    mine.chmod(0o640)
+    with warehouse.write("prod", who="test") as session:
+        (session.folder / "link").symlink_to(mine)
+    assert mine.stat().st_mode & 0o777 == 0o640
+
+
 def test_rollback_succeeds_where_the_folder_of_the_bad_version_is_gone(data):
     publish(3)
     shutil.rmtree(publish(4).folder)
@@ -257,7 +312,7 @@ def test_rollback_without_an_earlier_version_and_to_an_unknown_one(data):
     with pytest.raises(warehouse.NoData):
         warehouse.rollback("prod")
     publish(1)
-    with pytest.raises(warehouse.WarehouseError, match="no version before 1"):
+    with pytest.raises(warehouse.WarehouseError, match="no version that 1 was made from"):
         warehouse.rollback("prod")
     with pytest.raises(UsageError, match="no version 7.*Kept are: 1"):
         warehouse.rollback("prod", 7)

@@ -163,7 +163,9 @@ def pending() -> list[Path]:
     """
     with explained("Looking into the landing folder", settings().landing):
         files = sorted(p for p in private_folder(settings().landing).iterdir() if not p.name.startswith("."))
-    known = {load.input_sha256 for load in lake.loads(active=False) if not load.active or lake.whole(load)}
+    loads = lake.loads(active=False)
+    lost = {load.input_sha256 for load in loads if load.active and not lake.whole(load)}
+    known = {load.input_sha256 for load in loads} - lost
     return [path for path in files if not path.is_file() or (_sha256(path) not in known and not zones.is_lookup(path))]
 
 
