@@ -151,5 +151,5 @@ def test_dbts_documentation_is_one_page_that_loads_nothing(filled):
     answer = get(filled, "/dbt-docs/", authorization=f"Bearer {filled.token}")
     assert answer.status_code == 200
     assert ".JSON INLINE DATA" not in answer.text
-    assert '"marts"' in answer.text and "DECIMAL(18,2)" in answer.text and "mart_taxi_trips" in answer.text
+    assert '"marts"' in answer.text and "DECIMAL(10,2)" in answer.text and "mart_taxi_trips" in answer.text
     assert "default-src 'self'" in answer.headers["content-security-policy"]
