@@ -144,14 +144,16 @@ class Dagster:
 
     def _follow(self, run: str, tags: dict[str, str]) -> Iterator[dict]:
         """The run's events until it has ended; ``tags`` gets its tags and ``status``."""
-        cursor = None
+        cursor, last = None, False
         while True:
             answer = self.ask(FOLLOW, run=run, cursor=cursor)
             logs = answer["logsForRun"]
             cursor = logs["cursor"] or cursor
             yield from logs["events"]
             tags |= _pairs(answer["runOrError"]["tags"]) | {"status": answer["runOrError"]["status"]}
-            if tags["status"] in ENDED and any(event["__typename"] in LAST for event in logs["events"]):
+            # The status can be ahead of the events that were read with it, and behind them.
+            last = last or any(event["__typename"] in LAST for event in logs["events"])
+            if tags["status"] in ENDED and (last or not logs["events"]):
                 return
             if not logs["hasMore"]:
                 time.sleep(POLL)

@@ -171,9 +171,12 @@ class Stack:
     def location_error(self) -> str | None:
         (entry,) = self.ask(
             """{ workspaceOrError { ... on Workspace { locationEntries { locationOrLoadError { __typename
-              ... on PythonError { message } } } } } }"""
+              ... on PythonError { message errorChain { error { message } } } } } } } }"""
         )["workspaceOrError"]["locationEntries"]
-        return (entry["locationOrLoadError"] or {"message": "loading"}).get("message")
+        shown = entry["locationOrLoadError"] or {"message": "loading"}
+        if "message" not in shown:
+            return None
+        return "\n".join([shown["message"], *(link["error"]["message"] for link in shown.get("errorChain", []))])
 
     def history(self) -> list[dict]:
         """The manifests of the versions of prod, newest first."""

@@ -65,9 +65,9 @@ def test_a_month_is_materialized_by_click(page, filled):
     shot(page, "chosen")
     box.get_by_role("button", name="Launch").last.click()
     until("the month is loaded", lambda: filled.current("raw") > before, 60)
-    newest = until(
-        "it is reported", lambda: [m for m in filled.materializations("taxi", "green_trips", limit=1)], 30
-    )[0]
+    newest = until("it is reported", lambda: [m for m in filled.materializations("taxi", "green_trips", limit=1)], 30)[
+        0
+    ]
     assert (newest["partition"], newest["origin"]) == ("2023-05", "synthetic")
     page.goto(f"{filled.url}/assets/taxi/green_trips?view=events")
     page.wait_for_selector("text=2023-05")

@@ -1,9 +1,13 @@
 """The job ``refresh`` and its parts, as the command line and the UI start them: what is published is reported."""
 
+import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
 import time
+from contextlib import suppress
 
 import duckdb
 import psutil
@@ -19,6 +23,10 @@ SENSOR = """mutation($selector: SensorSelector!, $cursor: String) {
     evaluationResult { cursor skipReason runRequests { tags { key value } } error { message } } }
     ... on Error { message } } }"""
 REPOSITORY = {"repositoryLocationName": "proto_loc", "repositoryName": "__repository__"}
+
+
+# Ids and times of loads differ, and a sum of doubles differs in its last digit with the order of the threads.
+KEPT_OUT = ("load_id", "loaded_at", "distance_miles")
 
 
 def launch(stack: Stack, job: str, *keys: str, **more) -> str:
@@ -42,18 +50,11 @@ def content(stack: Stack) -> list[tuple]:
     """What readers get, without ids and times of the loads."""
     with duckdb.connect(stack.data / "warehouse/prod/current/prod.duckdb", read_only=True) as con:
         return [
-            con.execute(f"select count(*), bit_xor(hash({columns})) from marts.{table}").fetchone()
-            for table, columns in {
-                "fct_taxi_trips": "trip_id, total_amount, pickup_at, colour, origin",
-                "rejected_trips": "trip_id, reasons",
-                "agg_daily_zone": "*columns(*)",
-            }.items()
+            con.execute(
+                f"select count(*), bit_xor(hash(*columns(c -> c not in {KEPT_OUT}))) from marts.{table}"
+            ).fetchone()
+            for table in ("fct_taxi_trips", "rejected_trips", "agg_daily_zone")
         ]
-
-
-def plain(text: str) -> str:
-    """The closing table without what differs from run to run: times, ids of versions."""
-    return re.sub(r"\d+\.\d s|version \d+|, publish  ?s", "", text)
 
 
 def test_first_load_fills_an_empty_platform_through_dagster_and_a_second_one_does_nothing(stack):
@@ -138,7 +139,7 @@ def test_a_failing_test_shows_as_a_failed_check_and_nothing_is_published_or_mate
     try:
         done = filled.loc("refresh")
         assert done.returncode == 1
-        assert "1 of 41 dbt nodes failed" in done.stderr and "assert_nothing_is_left" in done.stderr
+        assert re.search(r"1 of \d+ dbt nodes failed", done.stderr) and "assert_nothing_is_left" in done.stderr
         assert "Nothing was published" in done.stderr and "/runs/" in done.stderr
         query = """query($key: AssetKeyInput!, $name: String!) {
           assetCheckExecutions(assetKey: $key, checkName: $name, limit: 1) { status } }"""
@@ -222,8 +223,6 @@ def test_the_sensor_sees_new_files_once_they_are_still(filled, tlc):
     try:
         assert tick(None)["skipReason"] == "A file is still being written."
         old = time.time() - 60
-        import os
-
         os.utime(file, (old, old))
         first = tick(None)
         assert len(first["runRequests"]) == 1
@@ -236,10 +235,15 @@ def test_the_sensor_sees_new_files_once_they_are_still(filled, tlc):
 
 def run_process(stack: Stack) -> psutil.Process:
     """The process of the run that is at work."""
-    children = lambda: psutil.Process(stack.processes["code"].pid).children(recursive=True)  # noqa: E731
-    return until(
-        "dbt is at work", lambda: next((p.parent() for p in children() if "dbt" in " ".join(p.cmdline())), None)
-    )
+
+    def find() -> psutil.Process | None:
+        for process in psutil.Process(stack.processes["code"].pid).children(recursive=True):
+            with suppress(psutil.Error):
+                if "dbt.cli" in " ".join(process.cmdline()):
+                    return process.parent()
+        return None
+
+    return until("dbt is at work", find)
 
 
 def test_a_killed_run_frees_its_slot_and_the_next_one_works(filled):
@@ -255,9 +259,6 @@ def test_a_killed_run_frees_its_slot_and_the_next_one_works(filled):
 
 
 def test_an_interrupt_of_the_command_ends_the_run_and_publishes_nothing(filled):
-    import subprocess
-    import sys
-
     before = filled.current("prod")
     command = [sys.executable, "-P", "-m", "proto_loc.cli", "refresh", "--force"]
     with subprocess.Popen(
