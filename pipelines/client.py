@@ -25,6 +25,7 @@ POLL = 0.25
 STARTING = 15.0
 """Seconds for which the code server may be away, as it is while it starts."""
 ENDED = ("SUCCESS", "FAILURE", "CANCELED")
+LAST = ("RunSuccessEvent", "RunFailureEvent", "RunCanceledEvent")
 PROGRESS = re.compile(r"(load|build): (.*) \((\d+) of (\d+)\)$", re.DOTALL)
 SELECTOR = {"repositoryLocationName": instance.LOCATION, "repositoryName": "__repository__"}
 
@@ -111,7 +112,7 @@ class Dagster:
                     outcomes, seconds = json.loads(about["outcomes"]), {"load": about["seconds"]}
                 elif event["__typename"] == "ExecutionStepFailureEvent":
                     failures.append(about)
-                elif event["__typename"] in ("RunFailureEvent", "RunCanceledEvent"):
+                elif event["__typename"] in LAST[1:]:
                     failures.append({"why": event["message"]})
         except BaseException:
             self._end(run)
@@ -143,14 +144,16 @@ class Dagster:
 
     def _follow(self, run: str, tags: dict[str, str]) -> Iterator[dict]:
         """The run's events until it has ended; ``tags`` gets its tags and ``status``."""
-        cursor = None
+        cursor, last = None, False
         while True:
             answer = self.ask(FOLLOW, run=run, cursor=cursor)
             logs = answer["logsForRun"]
             cursor = logs["cursor"] or cursor
             yield from logs["events"]
             tags |= _pairs(answer["runOrError"]["tags"]) | {"status": answer["runOrError"]["status"]}
-            if tags["status"] in ENDED and not logs["events"]:
+            # The status can be ahead of the events that were read with it, and behind them.
+            last = last or any(event["__typename"] in LAST for event in logs["events"])
+            if tags["status"] in ENDED and (last or not logs["events"]):
                 return
             if not logs["hasMore"]:
                 time.sleep(POLL)

@@ -8,6 +8,8 @@ import os
 import sys
 import threading
 
+import psutil
+
 from pipelines import instance
 
 GRACE = 0.5
@@ -20,6 +22,8 @@ def main() -> None:
     """
     instance.begin()
     instance.socket().unlink(missing_ok=True)  # of one that was killed: who waits for this one must not see it
+    for orphan in psutil.Process().children():  # runs of before a reload: nothing else waits for their ends
+        threading.Thread(target=orphan.wait, daemon=True).start()
     from dagster._cli import main as dagster
     from dagster._grpc.server import DagsterApiServer, dagster_api_pb2
 

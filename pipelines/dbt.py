@@ -322,7 +322,11 @@ def manifest() -> dict:
 
 
 def _manifest(session: warehouse.Session) -> dict:
-    return _parsed(target_path("prod"), session.run, cwd=session.folder)
+    own, dagsters = target_path("prod"), target_path("dagster")
+    if not own.exists() and dagsters.exists():  # a first build need not parse what Dagster has parsed to start
+        with writer_lock(dagsters / "parse.lock", timeout=settings().lock_timeout):
+            shutil.copytree(dagsters, own, ignore=shutil.ignore_patterns("parse.lock"))
+    return _parsed(own, session.run, cwd=session.folder)
 
 
 def _parsed(folder: Path, run: Callable[..., subprocess.CompletedProcess], cwd: Path) -> dict:
@@ -409,21 +413,27 @@ def _watch(command, session, report, options) -> tuple[int, list[str]]:
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, pass_fds=(session.lock_fd,), **options
     ) as process:
-        for line in process.stdout:
-            try:
-                event = json.loads(line)
-                name, data = event["info"]["name"], event["data"]
-            except (ValueError, KeyError):
-                errors.append(line.rstrip())
-                continue
-            if event["info"]["level"] == "error":
-                errors.append(event["info"]["msg"])
-            info = data.get("node_info") or {}
-            if name == "LogStartLine":
-                total = max(total, data.get("total", 1))
-            elif info and name.startswith("Log") and name.endswith("Result"):  # NodeFinished is below the log's level
-                done += 1
-                report(info.get("node_name", ""), done, max(total, done + 1))
+        try:
+            for line in process.stdout:
+                try:
+                    event = json.loads(line)
+                    name, data = event["info"]["name"], event["data"]
+                except (ValueError, KeyError):
+                    errors.append(line.rstrip())
+                    continue
+                if event["info"]["level"] == "error":
+                    errors.append(event["info"]["msg"])
+                info = data.get("node_info") or {}
+                if name == "LogStartLine":
+                    total = max(total, data.get("total", 1))
+                elif (
+                    info and name.startswith("Log") and name.endswith("Result")
+                ):  # NodeFinished is below the log's level
+                    done += 1
+                    report(info.get("node_name", ""), done, max(total, done + 1))
+        except BaseException:
+            process.terminate()  # what interrupts this one, as the end of a run does, need not reach its child
+            raise
     report("dbt has ended", total, total)
     return process.returncode, errors
 

@@ -18,7 +18,7 @@ PATIENCE = 60.0
 def main() -> None:
     """Serve until a signal ends it; configures and uses the instance in ``data/dagster``."""
     home = instance.begin()
-    from dagster import DagsterInstance
+    from dagster import DagsterInstance, __version__
     from dagster._core.workspace.context import WorkspaceProcessContext
     from dagster._core.workspace.load_target import WorkspaceFileTarget
     from dagster_webserver.webserver import DagsterWebserver
@@ -35,7 +35,7 @@ def main() -> None:
     _wait(lambda: _number() is not None, 10)  # else the first page would tell an error, and be right for seconds only
     with (
         DagsterInstance.get() as dagster,
-        Workspace(dagster, WorkspaceFileTarget([str(home / "workspace.yaml")])) as workspace,
+        Workspace(dagster, WorkspaceFileTarget([str(home / "workspace.yaml")]), __version__) as workspace,
     ):
         app = Starlette(
             routes=[

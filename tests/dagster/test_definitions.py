@@ -1,0 +1,140 @@
+"""What Dagster shows: assets with their lineage and columns, a check for every test, and the policies of all."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import dagster as dg
+import pytest
+
+from proto_loc.settings import ROOT
+
+pytestmark = pytest.mark.xdist_group("dagster-definitions")
+
+
+@pytest.fixture(scope="module")
+def defs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.Definitions]:
+    home = tmp_path_factory.mktemp("definitions")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOC_DATA", str(home / "data"))
+        patch.setenv("LOC_RUN", str(home / "run"))
+        from pipelines.definitions import defs
+
+        yield defs
+
+
+@pytest.fixture(scope="module")
+def manifest(defs) -> dict:
+    from pipelines.dbt_assets import MANIFEST
+
+    return MANIFEST
+
+
+def nodes(manifest: dict, *kinds: str) -> list[dict]:
+    return [node for node in manifest["nodes"].values() if node["resource_type"] in kinds]
+
+
+def spec(defs: dg.Definitions, key: str) -> dg.AssetSpec:
+    return next(spec for spec in defs.resolve_all_asset_specs() if spec.key.to_user_string() == key)
+
+
+def parents(defs: dg.Definitions, key: str) -> set[str]:
+    return {dep.asset_key.to_user_string() for dep in spec(defs, key).deps}
+
+
+def test_every_model_and_seed_is_an_asset_beside_the_raw_ones(defs, manifest):
+    keys = {spec.key.to_user_string() for spec in defs.resolve_all_asset_specs()}
+    models = {f"{node['schema']}/{node['name']}" for node in nodes(manifest, "model", "seed")}
+    assert keys == models - {"staging/taxi_zones"} | {
+        "raw/loads",
+        "taxi/yellow_trips",
+        "taxi/green_trips",
+        "taxi/zones",
+    }
+
+
+def test_every_data_test_and_unit_test_is_a_check_of_a_model(defs, manifest):
+    from pipelines.dbt_assets import CHECKS
+
+    tests = {node["unique_id"] for node in nodes(manifest, "test")} | set(manifest["unit_tests"])
+    assert set(CHECKS) == tests and len(tests) >= 24
+    shown = [check for asset in defs.resolve_asset_graph().asset_check_keys for check in [asset]]
+    assert len(shown) == len(tests)
+    of = {check.name: check.asset_key.to_user_string() for check in CHECKS.values()}
+    assert of["assert_daily_zones_add_up"] == "marts/agg_daily_zone"
+    assert of["rejects_what_each_rule_names_and_nothing_else"] == "staging/stg_taxi_trips_audited"
+
+
+def test_the_lineage_is_one_graph_from_the_months_to_the_marts(defs):
+    assert parents(defs, "staging/stg_taxi_trips") == {"taxi/yellow_trips", "taxi/green_trips"}
+    assert parents(defs, "staging/stg_taxi_zones") == {"taxi/zones"}
+    assert "raw/loads" in parents(defs, "marts/mart_data_quality")
+    assert "marts/fct_taxi_trips" in parents(defs, "marts/mart_taxi_trips")
+    graph = defs.resolve_asset_graph()
+    mart = dg.AssetKey(["marts", "mart_taxi_trips"])
+    assert dg.AssetKey(["taxi", "yellow_trips"]) in graph.get_ancestor_asset_keys(mart)
+
+
+def test_columns_and_descriptions_are_those_of_the_dbt_project(defs, manifest):
+    for node in nodes(manifest, "model"):
+        found = spec(defs, f"{node['schema']}/{node['name']}")
+        assert node["description"].strip() in found.description
+        columns = found.metadata["dagster/column_schema"].columns
+        assert {c.name: c.description for c in columns} == {
+            name: column["description"] for name, column in node["columns"].items()
+        }
+        assert found.metadata["dbt file"].text == f"dbt/{node['original_file_path']}"
+
+
+def test_writers_of_one_database_share_a_pool_and_are_tried_again(defs):
+    pools = {}
+    for asset in defs.resolve_asset_graph().assets_defs:
+        if asset.is_executable:
+            pools[asset.node_def.name] = asset.node_def.pool
+            policy = asset.node_def.retry_policy
+            assert (policy.max_retries, policy.backoff, policy.jitter) == (
+                2,
+                dg.Backoff.EXPONENTIAL,
+                dg.Jitter.PLUS_MINUS,
+            )
+    assert pools == {"taxi__yellow_trips": "raw", "taxi__green_trips": "raw", "raw__loads": "raw", "dbt": "prod"}
+    assert defs.executor is dg.in_process_executor
+
+
+def test_a_month_is_a_partition_named_as_a_load_is(defs):
+    for colour in ("yellow", "green"):
+        months = spec(defs, f"taxi/{colour}_trips").partitions_def.get_partition_keys()
+        assert months[0] == "2009-01" and "2025-02" in months and months == sorted(months)
+
+
+def test_the_sensor_is_on_the_schedule_is_off_and_the_marts_have_a_freshness_policy(defs):
+    (sensor,), (schedule,) = defs.sensors, defs.schedules
+    assert (sensor.name, sensor.default_status, sensor.minimum_interval_seconds) == (
+        "landing",
+        dg.DefaultSensorStatus.RUNNING,
+        30,
+    )
+    assert schedule.default_status == dg.DefaultScheduleStatus.STOPPED
+    fresh = {s.key.to_user_string() for s in defs.resolve_all_asset_specs() if s.freshness_policy}
+    assert fresh == {s.key.to_user_string() for s in defs.resolve_all_asset_specs() if s.key.path[0] == "marts"}
+
+
+def test_definitions_load_without_dbt_in_the_process(defs):
+    """It costs each process and each run a second and 30 MB."""
+    code = (
+        "import sys, json, pipelines.definitions as d; print(json.dumps(sorted(m for m in sys.modules if m == 'dbt')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=dict(os.environ), capture_output=True, text=True)
+    assert json.loads(done.stdout) == [], done.stderr
+
+
+def test_telemetry_is_off_and_nothing_is_asked_of_a_newcomer():
+    import yaml
+
+    config = yaml.safe_load((ROOT / "pipelines/dagster.yaml").read_text())
+    assert config["telemetry"] == {"enabled": False} and config["nux"] == {"enabled": False}
+    from pipelines import instance
+
+    assert instance.environment()["DAGSTER_DISABLE_TELEMETRY"] == "yes"

@@ -1,0 +1,286 @@
+"""The job ``refresh`` and its parts, as the command line and the UI start them: what is published is reported."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+
+import duckdb
+import psutil
+import pytest
+from conftest import Stack, until
+
+pytestmark = pytest.mark.xdist_group("dagster")
+
+LAUNCH = """mutation($params: ExecutionParams!) { launchRun(executionParams: $params) { __typename
+  ... on LaunchRunSuccess { run { runId } } ... on Error { message } } }"""
+SENSOR = """mutation($selector: SensorSelector!, $cursor: String) {
+  sensorDryRun(selectorData: $selector, cursor: $cursor) { __typename ... on DryRunInstigationTick {
+    evaluationResult { cursor skipReason runRequests { tags { key value } } error { message } } }
+    ... on Error { message } } }"""
+REPOSITORY = {"repositoryLocationName": "proto_loc", "repositoryName": "__repository__"}
+
+
+# Ids and times of loads differ, and a sum of doubles differs in its last digit with the order of the threads.
+KEPT_OUT = ("load_id", "loaded_at", "distance_miles")
+
+
+def launch(stack: Stack, job: str, *keys: str, **more) -> str:
+    selector = REPOSITORY | {"pipelineName": job}
+    if keys:
+        selector["assetSelection"] = [{"path": key.split("/")} for key in keys]
+    answer = stack.ask(LAUNCH, params={"selector": selector, "mode": "default", **more})["launchRun"]
+    assert "run" in answer, answer
+    return answer["run"]["runId"]
+
+
+def month(stack: Stack, colour: str, key: str) -> str:
+    """Materialize one month, as the UI does, and give the run."""
+    tags = [{"key": "dagster/partition", "value": key}]
+    run = launch(stack, "__ASSET_JOB", f"taxi/{colour}_trips", executionMetadata={"tags": tags})
+    assert stack.wait_for_run(run) == "SUCCESS"
+    return run
+
+
+def content(stack: Stack) -> list[tuple]:
+    """What readers get, without ids and times of the loads."""
+    with duckdb.connect(stack.data / "warehouse/prod/current/prod.duckdb", read_only=True) as con:
+        return [
+            con.execute(
+                f"select count(*), bit_xor(hash(*columns(c -> c not in {KEPT_OUT}))) from marts.{table}"
+            ).fetchone()
+            for table in ("fct_taxi_trips", "rejected_trips", "agg_daily_zone")
+        ]
+
+
+def test_first_load_fills_an_empty_platform_through_dagster_and_a_second_one_does_nothing(stack):
+    assert stack.current("prod") is None
+    done = stack.loc("first-load")
+    assert done.returncode == 0, done.stderr
+    assert f"Dagster runs it: {stack.url}/runs/" in done.stderr
+    assert "300,000" in done.stdout and "24 pass" in done.stdout
+    (run,) = stack.runs()
+    assert (run["jobName"], run["status"]) == ("refresh", "SUCCESS")
+    assert {"key": "who", "value": "loc first-load"} in run["tags"]
+    again = stack.loc("first-load")
+    assert "nothing to do" in again.stdout and len(stack.runs()) == 1
+
+
+def test_materializations_come_with_the_published_version(filled):
+    (version, *_) = filled.history()
+    found = filled.materializations("marts", "fct_taxi_trips")[0]
+    assert found["prod version"] == version["id"] == filled.current("prod")
+    assert found["raw version"] == version["facts"]["raw_version"]
+    assert found["dagster/row_count"] == version["tables"]["marts.fct_taxi_trips"]
+    columns = {column["name"]: column["type"] for column in found["dagster/column_schema"]["columns"]}
+    assert columns["total_amount"] == "DECIMAL(10,2)"
+    months = {m["partition"]: m for m in filled.materializations("taxi", "green_trips")}
+    assert set(months) >= {"2025-01", "2025-02", "2025-03"}
+    assert months["2025-01"]["origin"] == "synthetic" and months["2025-01"]["raw version"] == 1
+    assert months["2025-01"]["dagster/row_count"] > 0 and months["2025-01"]["load id"] > 0
+
+
+def test_every_check_has_passed(filled):
+    for key in ("marts/fct_taxi_trips", "staging/stg_taxi_trips_audited", "marts/agg_daily_zone"):
+        checks = filled.checks(*key.split("/"))
+        assert checks and set(checks.values()) == {"SUCCEEDED"}, checks
+
+
+def test_where_nothing_has_changed_nothing_is_published_and_nothing_is_reported(filled):
+    before = filled.current("prod"), filled.materializations("marts", "fct_taxi_trips")
+    done = filled.loc("refresh")
+    assert f"Nothing has changed: version {before[0]} of prod stays" in done.stdout
+    assert (filled.current("prod"), filled.materializations("marts", "fct_taxi_trips")) == before
+
+
+def test_a_run_of_dagster_and_a_direct_run_have_the_same_result(filled):
+    through = filled.loc("load", "sample", "--rows", "30000", "--seed", "7")
+    assert through.returncode == 0 and "Dagster runs it" in through.stderr
+    once, tables = content(filled), filled.history()[0]["tables"]
+    direct = filled.loc("load", "sample", "--rows", "30000", "--seed", "7", "--direct")
+    assert direct.returncode == 0 and "Dagster runs it" not in direct.stderr
+    assert content(filled) == once and filled.history()[0]["tables"] == tables
+    heading = through.stdout.partition("Published")[0]
+    assert heading == direct.stdout.partition("Published")[0] and "30,000" in heading
+    assert [version["who"] for version in filled.history()[:2]] == ["loc load sample"] * 2
+
+
+def test_what_was_loaded_directly_is_caught_up_with(filled):
+    assert filled.loc("load", "sample", "--rows", "20000", "--direct").returncode == 0
+    assert filled.loc("refresh").returncode == 0
+    newest = filled.materializations("taxi", "yellow_trips")[0]
+    assert newest["raw version"] == filled.current("raw") and newest["dagster/row_count"] < 20_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["load", "nosuch.parquet"], 1, "nosuch.parquet"),
+        (["load", "sample", "--rows", "0"], 2, "A sample of 0 rows cannot be made."),
+    ],
+)
+def test_a_refusal_reads_as_it_does_without_dagster(filled, arguments, code, said):
+    through, direct = filled.loc(*arguments), filled.loc(*arguments, "--direct")
+    assert (through.returncode, direct.returncode) == (code, code)
+    assert said in through.stderr
+    for line in direct.stderr.strip().splitlines():
+        assert line in through.stderr
+    assert f"The run: {filled.url}/runs/" in through.stderr and "Traceback" not in through.stderr
+
+
+def test_a_failing_test_shows_as_a_failed_check_and_nothing_is_published_or_materialized(filled):
+    test = filled.clone / "dbt/tests/assert_nothing_is_left.sql"
+    before = filled.current("prod"), filled.materializations("marts", "mart_data_quality")
+    test.write_text("select * from {{ ref('mart_data_quality') }}\n")
+    try:
+        done = filled.loc("refresh")
+        assert done.returncode == 1
+        assert re.search(r"1 of \d+ dbt nodes failed", done.stderr) and "assert_nothing_is_left" in done.stderr
+        assert "Nothing was published" in done.stderr and "/runs/" in done.stderr
+        query = """query($key: AssetKeyInput!, $name: String!) {
+          assetCheckExecutions(assetKey: $key, checkName: $name, limit: 1) { status } }"""
+        found = filled.ask(query, key={"path": ["marts", "mart_data_quality"]}, name=test.stem)
+        assert found["assetCheckExecutions"] == [{"status": "FAILED"}]
+        assert (filled.current("prod"), filled.materializations("marts", "mart_data_quality")) == before
+        assert filled.runs()[0]["status"] == "FAILURE"
+    finally:
+        test.unlink()
+    assert filled.loc("refresh").returncode == 0
+    assert test.stem not in filled.checks("marts", "mart_data_quality")
+
+
+def test_a_broken_model_names_file_and_line_and_the_others_stay_up(filled):
+    model = filled.clone / "dbt/models/marts/dim_dates.sql"
+    good, before = model.read_text(), filled.current("prod")
+    model.write_text(good + "\n{% if %}\n")
+    try:
+        done = filled.loc("refresh")
+        assert done.returncode == 1 and "Traceback" not in done.stderr
+        assert "dim_dates.sql" in done.stderr and f"line {len(model.read_text().splitlines())}" in done.stderr
+        shown = filled.location_error()
+        assert "The dbt project does not parse" in shown and "dim_dates.sql" in shown and "line" in shown
+        assert filled.answers() and all(p.poll() is None for p in filled.processes.values())
+        assert filled.current("prod") == before
+    finally:
+        model.write_text(good)
+    done = filled.loc("refresh")
+    assert done.returncode == 0 and "Dagster runs it" in done.stderr
+    assert filled.location_error() is None
+
+
+def test_a_month_is_loaded_alone_and_real_records_are_kept(filled, tlc):
+    run = month(filled, "green", "2024-06")
+    newest = filled.materializations("taxi", "green_trips")[0]
+    assert (newest["runId"], newest["partition"], newest["origin"]) == (run, "2024-06", "synthetic")
+    assert newest["raw version"] == filled.current("raw")
+
+    name = "green_tripdata_2025-11.parquet"
+    shutil.copy(tlc / name, filled.data / "landing")
+    try:
+        month(filled, "green", "2025-11")
+        newest = filled.materializations("taxi", "green_trips")[0]
+        assert (newest["partition"], newest["origin"], newest["input"]) == ("2025-11", "file", name)
+    finally:
+        (filled.data / "landing" / name).unlink()
+    month(filled, "green", "2025-11")
+    again = filled.materializations("taxi", "green_trips")[0]
+    assert (again["load id"], again["not loaded again"]) == (newest["load id"], "real records are kept")
+
+
+def test_a_rollback_followed_by_refresh_ends_where_a_fresh_build_would(filled):
+    """Dagster remembers materializations that the rollback has undone; they count for nothing."""
+    assert filled.loc("load", "sample", "--rows", "20000", "--seed", "1").returncode == 0
+    raw, expected = filled.current("raw"), content(filled)
+    assert filled.loc("load", "sample", "--rows", "20000", "--seed", "2").returncode == 0
+    assert content(filled) != expected
+    assert filled.loc("db", "rollback", str(raw), "--database", "raw").returncode == 0
+    done = filled.loc("refresh")
+    assert "Published" in done.stdout and content(filled) == expected
+
+    newest = filled.current("prod")
+    assert filled.loc("db", "rollback").returncode == 0
+    assert filled.current("prod") != newest and content(filled) != expected
+    assert "Published" in filled.loc("refresh").stdout
+    assert content(filled) == expected
+    assert filled.materializations("marts", "fct_taxi_trips")[0]["prod version"] == filled.current("prod")
+
+
+def test_the_sensor_sees_new_files_once_they_are_still(filled, tlc):
+    selector = REPOSITORY | {"sensorName": "landing"}
+
+    def tick(cursor: str | None) -> dict:
+        answer = filled.ask(SENSOR, selector=selector, cursor=cursor)["sensorDryRun"]["evaluationResult"]
+        assert answer["error"] is None
+        return answer
+
+    assert tick(None)["skipReason"] == "The folder is as it was."
+    file = filled.data / "landing" / "yellow_tripdata_2025-02_sample.parquet"
+    shutil.copyfile(tlc / file.name, file)
+    try:
+        assert tick(None)["skipReason"] == "A file is still being written."
+        old = time.time() - 60
+        os.utime(file, (old, old))
+        first = tick(None)
+        assert len(first["runRequests"]) == 1
+        assert tick(first["cursor"])["skipReason"] == "The folder is as it was."
+        assert filled.loc("refresh").returncode == 0
+        assert tick(None)["skipReason"] == "Every file has been loaded before."
+    finally:
+        file.unlink()
+
+
+def run_process(stack: Stack) -> psutil.Process:
+    """The process of the run that is at work."""
+
+    def find() -> psutil.Process | None:
+        for process in psutil.Process(stack.processes["code"].pid).children(recursive=True):
+            with suppress(psutil.Error):
+                if "dbt.cli" in " ".join(process.cmdline()):
+                    return process.parent()
+        return None
+
+    return until("dbt is at work", find)
+
+
+def test_a_killed_run_frees_its_slot_and_the_next_one_works(filled):
+    before = filled.current("prod")
+    run = launch(filled, "refresh", runConfigData={"ops": {"dbt": {"config": {"force": True}}}})
+    process = run_process(filled)
+    process.kill()
+    assert filled.wait_for_run(run) == "FAILURE"
+    assert filled.current("prod") == before
+    done = filled.loc("refresh", "--force")
+    assert done.returncode == 0 and "Dagster runs it" in done.stderr, done.stderr
+    assert filled.current("prod") > before
+
+
+def test_an_interrupt_of_the_command_ends_the_run_and_publishes_nothing(filled):
+    before = filled.current("prod")
+    command = [sys.executable, "-P", "-m", "proto_loc.cli", "refresh", "--force"]
+    with subprocess.Popen(
+        command, env=filled.environment, cwd=filled.home, stderr=subprocess.PIPE, text=True
+    ) as process:
+        run_process(filled)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+    run = filled.runs()[0]["runId"]
+    assert filled.wait_for_run(run) == "CANCELED"
+    assert filled.current("prod") == before
+    assert filled.loc("refresh").returncode == 0
+
+
+@pytest.mark.parametrize("service", ["code", "web", "daemon"])
+def test_a_killed_process_heals_and_its_runs_end(filled, service):
+    """A supervisor starts it anew; the run that was at work goes on, or is found to have ended."""
+    run = launch(filled, "refresh", runConfigData={"ops": {"dbt": {"config": {"force": True}}}})
+    run_process(filled)
+    filled.stop(service, signal.SIGKILL)
+    filled.start(service)
+    until("the code location is loaded", lambda: filled.location_error() is None)
+    assert filled.wait_for_run(run) == "SUCCESS"
+    done = filled.loc("refresh", "--force")
+    assert done.returncode == 0 and "Dagster runs it" in done.stderr, done.stderr
