@@ -50,7 +50,7 @@ def test_a_command_and_a_service_refuse_it_too(tmp_path, command):
     (tmp_path / ".venvs").mkdir()
     (tmp_path / ".venvs/platform").symlink_to(ROOT / ".venvs/platform")
     python, package = tmp_path / ".venvs/platform/bin/python", tmp_path / "proto_loc"
-    start = ["-I", "-S", package / "exec.py", command[-1], str(os.getpid())]
+    start = ["-I", "-S", package / "exec.py", command[-1]]
     line = [python, *(start if command[0] == "exec" else ["-P", "-m", "proto_loc.cli", *command])]
     env = os.environ | {"PYTHONPATH": str(tmp_path)}
     done = subprocess.run(line, cwd=tmp_path, env=env, capture_output=True, text=True)
