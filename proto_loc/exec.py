@@ -23,18 +23,17 @@ ASKED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
 
-def main(name: str, supervisor: int) -> int:
-    """Run a service to the end of it or of the process ``supervisor``; its exit code, or 128 + n after signal n.
+def main(name: str) -> int:
+    """Run a service to its end and give its exit code, 128 + n after signal n.
 
     Raises:
         LocError: there is no such service, or its secret cannot be read or made.
     """
     from proto_loc import services
 
-    try:
-        over = _ending(supervisor)
-    except ProcessLookupError:
-        return 1  # it has ended while we started
+    over = _ending(os.getppid())
+    if _unread(sys.stdout.fileno()):
+        return 1  # the supervisor has ended while we started, and our parent is another one now
     command, env = services.start(name)
     service = services.find(name)
     marked = services.mark(name)
@@ -110,6 +109,13 @@ def _ending(pid: int) -> int:
     queue = select.kqueue()
     queue.control([select.kevent(pid, select.KQ_FILTER_PROC, select.KQ_EV_ADD, select.KQ_NOTE_EXIT)], 0)
     return os.dup(queue.fileno())  # queue closes its own when it is collected
+
+
+def _unread(fd: int) -> bool:
+    """Whether this is a pipe that nobody reads any more."""
+    poll = select.poll()
+    poll.register(fd, 0)
+    return bool(poll.poll(0))
 
 
 def _reap(child: int = 0) -> int | None:
@@ -203,7 +209,7 @@ if __name__ == "__main__":
             from proto_loc import dotenv
 
             dotenv.load()
-        sys.exit(main(sys.argv[1], int(sys.argv[2])))
+        sys.exit(main(sys.argv[1]))
     except LocError as error:
         print(error.said(), file=sys.stderr)
         sys.exit(error.exit_code)

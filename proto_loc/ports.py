@@ -45,11 +45,11 @@ def check(names: Iterable[str]) -> None:
         return
     lines = [f"{wanted[one.port]} listens on {one.port}, and there is {_who(one)}" for one in taken]
     free = next((prefix for prefix in "12345" if not listeners(int(f"{prefix}{PORTS[key]}") for key in PORTS)), None)
-    move = f", or move all ports of this clone: LOC_PORT_PREFIX={free} ./loc up" if free else ""
+    move = f", or move all ports of this clone: LOC_PORT_PREFIX={free} ./loc up (in .env, it stays so)" if free else ""
     raise LocError(
         f"Port {' and '.join(str(one.port) for one in taken)} of 127.0.0.1 is taken; nothing was started.",
         f"{'; '.join(lines)}.",
-        f"End {'it' if len(taken) == 1 else 'them'}{move}. A line LOC_PORT_PREFIX={free or 1} in .env keeps it so.",
+        f"End {'it' if len(taken) == 1 else 'them'}{move}.",
     )
 
 

@@ -32,12 +32,12 @@ LOG = {
 
 # `loc exec` for services that only the test knows, and with shorter waits than those of the platform.
 WRAPPER = f"""
-import os, sys
+import sys
 sys.path.insert(0, {str(ROOT)!r})
 from proto_loc import exec, services
 exec.GRACE = exec.LAST_GRACE = 1
 services.SERVICES[sys.argv[1]] = services.Service(tuple(sys.argv[2:]))
-sys.exit(exec.main(sys.argv[1], os.getppid()))
+sys.exit(exec.main(sys.argv[1]))
 """
 
 

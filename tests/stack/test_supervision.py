@@ -6,6 +6,7 @@ After each case no process is left within 20 s; the fixture sees to that.
 import os
 import signal
 import socket
+import time
 from collections import Counter
 
 import httpx
@@ -171,6 +172,18 @@ def test_kill_9_of_the_supervisor_leaves_no_process_and_no_port_and_the_next_sta
     assert stack.verdicts() == {}
     stack.start()
     assert until(lambda: stack.verdicts() == {"web": "ready", "after": "ready"}), stack.why()
+
+
+def test_kill_9_of_the_supervisor_while_services_start_leaves_none(stack):
+    """Bug: a service whose supervisor was killed before `loc exec` had looked for it took init for it, and stayed."""
+    for number in range(4):
+        stack.add(f"service-{number}", "sleep 600")
+    for after in (0, 0.02, 0.04, 0.08, 0.12):
+        started = stack.start()
+        assert until(lambda pid=started.pid: len(stack.ours()) > 1 or not psutil.pid_exists(pid)), stack.why()
+        time.sleep(after)
+        started.kill()
+        assert stack.gone(), f"{after} s after the first one: {stack.why()}"
 
 
 def test_kill_9_of_loc_exec_ends_its_service_before_the_next_one_starts(stack):

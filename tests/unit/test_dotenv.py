@@ -1,0 +1,58 @@
+"""``.env`` is optional, the environment wins over it, and a bad line is named."""
+
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from proto_loc import dotenv
+from proto_loc.errors import UsageError
+from proto_loc.settings import ROOT
+
+
+@pytest.fixture
+def file(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "environ", {"GIVEN": "by the environment"})
+    return tmp_path / ".env"
+
+
+def environ() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+
+
+def test_none_is_fine(file):
+    dotenv.load(file)
+    assert environ() == {"GIVEN": "by the environment"}
+
+
+def test_the_environment_wins(file):
+    file.write_text("# ports\nGIVEN=by the file\n\nLOC_PORT_PREFIX=1\nexport QUOTED='a b' # why\nEMPTY=\n")
+    dotenv.load(file)
+    assert environ() == {"GIVEN": "by the environment", "LOC_PORT_PREFIX": "1", "QUOTED": "a b", "EMPTY": ""}
+
+
+@pytest.mark.parametrize("line", ["LOC_PORT_PREFIX", "LOC_PORT_PREFIX: 1", "A='never closed", "=1", "two words=1"])
+def test_a_bad_line_is_named_and_nothing_is_set(file, line):
+    file.write_text(f"GOOD=1\n# a comment\n{line}\n")
+    with pytest.raises(UsageError) as refused:
+        dotenv.load(file)
+    assert f"{file}, line 3" in str(refused.value) and line in str(refused.value)
+    assert "GOOD" not in os.environ
+
+
+@pytest.mark.parametrize("command", [["status"], ["exec", "setup"]], ids=" ".join)
+def test_a_command_and_a_service_refuse_it_too(tmp_path, command):
+    """In a clone of its own, for the file is found beside the launcher."""
+    for name in ("loc", "proto_loc", "locks", "golden.toml"):
+        (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, tmp_path / name)
+    (tmp_path / ".env").write_text("LOC_RUN\n")
+    (tmp_path / ".venvs").mkdir()
+    (tmp_path / ".venvs/platform").symlink_to(ROOT / ".venvs/platform")
+    python, package = tmp_path / ".venvs/platform/bin/python", tmp_path / "proto_loc"
+    start = ["-I", "-S", package / "exec.py", command[-1]]
+    line = [python, *(start if command[0] == "exec" else ["-P", "-m", "proto_loc.cli", *command])]
+    env = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(line, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {tmp_path}/.env, line 1: this is no setting.\n")

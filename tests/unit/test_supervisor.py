@@ -1,0 +1,147 @@
+"""Who runs the processes: from PATH, else the pinned release, checked, else the runner; each with its reason."""
+
+import hashlib
+import io
+import platform
+import tarfile
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from proto_loc import environments
+from proto_loc.compose import supervisor
+from proto_loc.errors import LocError, UsageError
+
+PROGRAM = b"#!/bin/sh\necho v1.122.0\n"
+
+
+def archive(*members: tuple[str, bytes | str]) -> bytes:
+    """A tar.gz; a member given as text is a symbolic link to that."""
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w:gz") as packed:
+        for name, content in members:
+            member = tarfile.TarInfo(name)
+            if isinstance(content, str):
+                member.type, member.linkname = tarfile.SYMTYPE, content
+                packed.addfile(member)
+            else:
+                member.size = len(content)
+                packed.addfile(member, io.BytesIO(content))
+    return made.getvalue()
+
+
+RELEASE = archive(("LICENSE", b"text"), ("../evil", b"evil"), ("process-compose", PROGRAM))
+
+
+@pytest.fixture
+def releases():
+    """A server of releases on loopback: its address, what it gives, and which paths it was asked for."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_response(200 if given else 404)
+            self.end_headers()
+            self.wfile.write(given[0] if given else b"")
+
+        def log_message(self, *_):
+            pass
+
+    given, asked = [RELEASE], []
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", given, asked
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(autouse=True)
+def clone(tmp_path, monkeypatch):
+    """A clone without process-compose on PATH, whose golden.toml pins the release above."""
+    monkeypatch.delenv("LOC_COMPOSE", raising=False)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:/usr/bin:/bin")
+    (tmp_path / "bin").mkdir()
+    monkeypatch.setattr(supervisor, "ROOT", tmp_path)
+    golden = environments.golden()
+    pinned = golden["tools"]["process-compose"]
+    pinned["sha256"] = dict.fromkeys(pinned["sha256"], hashlib.sha256(RELEASE).hexdigest())
+    monkeypatch.setattr(supervisor, "golden", lambda: golden)
+    return tmp_path
+
+
+def on_path(clone, version: str) -> str:
+    program = clone / "bin/process-compose"
+    program.write_text(f"#!/bin/sh\necho {version}\n")
+    program.chmod(0o755)
+    return str(program)
+
+
+@pytest.mark.parametrize("version", ["v1.110.0", "v1.122.0", "v2.0.1", "1.130"])
+def test_the_one_on_path_is_used_if_new_enough(clone, releases, version):
+    program = on_path(clone, version)
+    found = supervisor.choose(releases[0])
+    assert (str(found.program), found.why) == (program, f"from PATH, {program}")
+    assert found.name == f"process-compose {version.removeprefix('v')}"
+    assert found.command(clone / "file", ("a", "b")) == [program, "up", "a", "b", "--config", str(clone / "file")]
+
+
+@pytest.mark.parametrize("version", ["v1.94.0", "v1.9.0", "undefined", ""])
+def test_an_older_one_is_not(clone, releases, version):
+    on_path(clone, version)
+    found = supervisor.choose(releases[0])
+    assert found.program == clone / ".tools/process-compose-1.122.0"
+    assert "older than 1.110" in found.why and "fetched from 127.0.0.1 and checked by its SHA-256" in found.why
+
+
+def test_the_release_is_fetched_once_and_nothing_else_of_it_is_unpacked(clone, releases):
+    address, _, asked = releases
+    found = supervisor.choose(address)
+    assert found.program.read_bytes() == PROGRAM
+    assert supervisor.choose(address).why.endswith(f"the pinned release, {found.program}")
+    system = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    assert asked == [f"/v1.122.0/process-compose_{platform.system().lower()}_{system}.tar.gz"]
+    assert [path.name for path in (clone / ".tools").iterdir()] == ["process-compose-1.122.0"]
+    assert not (clone / "evil").exists()
+
+
+def test_another_checksum_is_an_error_and_no_reason_to_do_without(clone, releases):
+    releases[1][0] = RELEASE + b"!"
+    with pytest.raises(LocError, match="not the release that golden.toml pins") as refused:
+        supervisor.choose(releases[0])
+    assert hashlib.sha256(RELEASE + b"!").hexdigest() in refused.value.why
+    assert list((clone / ".tools").iterdir()) == []
+
+
+def test_a_release_whose_program_is_a_link_is_refused(clone, releases, monkeypatch):
+    releases[1][0] = bad = archive(("process-compose", "/bin/sh"))
+    pinned = supervisor.golden()["tools"]["process-compose"]
+    pinned["sha256"] = dict.fromkeys(pinned["sha256"], hashlib.sha256(bad).hexdigest())
+    with pytest.raises(LocError, match="holds no program"):
+        supervisor.choose(releases[0])
+    assert list((clone / ".tools").iterdir()) == []
+
+
+@pytest.mark.parametrize("why", ["nothing listens", "it is not there"])
+def test_where_it_cannot_be_had_the_runner_takes_its_place(clone, releases, why):
+    address = "http://127.0.0.1:9" if why == "nothing listens" else releases[0]
+    releases[1].clear()
+    found = supervisor.choose(address)
+    assert (found.name, found.program) == ("proto_loc.compose", None)
+    assert found.why.startswith("no process-compose on PATH; release 1.122.0 cannot be fetched from 127.0.0.1 (")
+    assert found.command(clone / "file")[1:4] == ["-P", "-m", "proto_loc.compose"]
+
+
+def test_one_may_be_asked_for(clone, releases, monkeypatch):
+    on_path(clone, "v1.122.0")
+    monkeypatch.setenv("LOC_COMPOSE", "runner")
+    assert supervisor.choose(releases[0]).program is None
+    monkeypatch.setenv("LOC_COMPOSE", "release")
+    assert supervisor.choose(releases[0]).program == clone / ".tools/process-compose-1.122.0"
+    (clone / "bin/process-compose").unlink()
+    monkeypatch.setenv("LOC_COMPOSE", "path")
+    with pytest.raises(LocError, match="no process-compose on PATH"):
+        supervisor.choose(releases[0])
+    monkeypatch.setenv("LOC_COMPOSE", "docker")
+    with pytest.raises(UsageError, match="Choose from: path, release, runner"):
+        supervisor.choose(releases[0])
