@@ -76,7 +76,7 @@ def begin() -> Path:
 
     # Web and daemon ask the code server every second whether it is still the same: less often does as well, and one
     # that came up later than they did is to be found sooner than in ten seconds.
-    server_watcher.WATCH_INTERVAL, server_watcher.ERROR_RECOVERY_INTERVAL = 3, 3
+    server_watcher.WATCH_INTERVAL, server_watcher.ERROR_RECOVERY_INTERVAL = 5, 5
     return folder
 
 

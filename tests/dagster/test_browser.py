@@ -48,9 +48,11 @@ def test_the_link_logs_in_and_the_address_forgets_the_token(page, filled):
 def test_the_asset_graph_leads_from_the_months_to_the_marts(page, filled):
     page.goto(filled.url)
     page.get_by_role("link", name="Lineage").click()
-    page.wait_for_timeout(3000)
-    shot(page, "lineage")
-    for name in ("yellow_trips", "stg_taxi_trips", "fct_taxi_trips", "mart_taxi_trips"):
+    for group in ("raw", "seeds", "staging", "marts"):
+        page.wait_for_selector(f"text={group}", state="attached")
+    shot(page, "groups")
+    page.goto(f"{filled.url}/assets/marts/mart_taxi_trips?view=lineage&lineageScope=upstream&lineageDepth=10")
+    for name in ("yellow_trips", "stg_taxi_trips", "fct_taxi_trips"):
         page.wait_for_selector(f"text={name}", state="attached")
     shot(page, "graph")
 
