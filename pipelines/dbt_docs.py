@@ -58,8 +58,9 @@ def catalog(version: warehouse.Version, manifest: dict) -> dict:
         found = [row for row in columns if row[:2] == (node["schema"], node.get("alias"))]
         if node["resource_type"] in ("model", "seed") and found:
             rows = version.tables.get(f"{node['schema']}.{node['alias']}")
-            stats = {"has_stats": {"id": "has_stats", "label": "Has Stats?", "value": True, "include": False}}
-            stats["rows"] = {"id": "rows", "label": "Rows", "value": rows, "include": True, "description": ""}
+            known = {"id": "rows", "label": "Rows", "value": rows, "include": True, "description": ""}
+            has = {"id": "has_stats", "label": "Has Stats?", "value": rows is not None, "include": False}
+            stats = {"has_stats": has} | ({"rows": known} if rows is not None else {})
             nodes[unique_id] = {
                 "unique_id": unique_id,
                 "metadata": {

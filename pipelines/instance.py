@@ -1,6 +1,7 @@
 """Dagster's instance: its home under ``data/dagster``, and how its three processes are started."""
 
 import os
+import shutil
 import signal
 import sys
 import warnings
@@ -8,6 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from proto_loc.settings import ROOT, private_folder, settings
+from proto_loc.warehouse.lock import writer_lock
 
 SERVICES = ("code", "web", "daemon")
 LOCATION = "proto_loc"
@@ -69,12 +71,31 @@ def begin() -> Path:
     # Where the code server is not there yet; the page says so too, and it is looked for again.
     warnings.filterwarnings("ignore", "Error loading repository location")
     folder = prepare()
+    _make_storage(folder)
     from dagster._grpc import server_watcher
 
     # Web and daemon ask the code server every second whether it is still the same: less often does as well, and one
     # that came up later than they did is to be found sooner than in ten seconds.
-    server_watcher.WATCH_INTERVAL, server_watcher.ERROR_RECOVERY_INTERVAL = 3, 3
+    server_watcher.WATCH_INTERVAL, server_watcher.ERROR_RECOVERY_INTERVAL = 5, 5
     return folder
+
+
+def _make_storage(folder: Path) -> None:
+    """Make the SQLite files of a new home, by one process: two that do so at once leave them broken for good."""
+    made = folder / "storage.made"
+    if made.exists():
+        return
+    with writer_lock(folder / "storage.lock", timeout=settings().lock_timeout):
+        if not made.exists():
+            from dagster import DagsterInstance
+
+            for name in ("history", "schedules", "storage"):
+                shutil.rmtree(folder / name, ignore_errors=True)  # the left-over of one that was killed at it
+            with DagsterInstance.get() as dagster:
+                dagster.get_runs(limit=1)
+                dagster.all_instigator_state()
+                dagster.get_asset_keys(limit=1)
+            made.touch()
 
 
 def command(service: str) -> list[str]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import dagster as dg
+from dagster._core.errors import DagsterExecutionInterruptedError
 
 from proto_loc.errors import LocError
 from proto_loc.warehouse import LockTimeout
@@ -25,6 +26,9 @@ def said_plainly() -> Iterator[None]:
     """
     try:
         yield
+    except (KeyboardInterrupt, DagsterExecutionInterruptedError) as interrupt:
+        # Dagster would try an interrupted step again, so that a run that is asked to end goes on.
+        raise dg.Failure("The run was asked to end.", allow_retries=False) from interrupt
     except LocError as error:
         sentences = {name: text for name in ("what", "why", "fix") if (text := getattr(error, name))}
         raise dg.Failure(

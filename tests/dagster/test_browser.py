@@ -40,14 +40,19 @@ def test_without_the_link_there_is_no_page(page, stack):
 
 def test_the_link_logs_in_and_the_address_forgets_the_token(page, filled):
     page.goto(f"{filled.url}/?token={filled.token}")
-    page.wait_for_selector("text=Assets")
+    page.wait_for_selector("text=Catalog")
     assert "token" not in page.url
     shot(page, "start")
 
 
 def test_the_asset_graph_leads_from_the_months_to_the_marts(page, filled):
-    page.goto(f"{filled.url}/asset-groups")
-    for name in ("yellow_trips", "stg_taxi_trips", "fct_taxi_trips", "mart_taxi_trips"):
+    page.goto(filled.url)
+    page.get_by_role("link", name="Lineage").click()
+    for group in ("raw", "seeds", "staging", "marts"):
+        page.wait_for_selector(f"text={group}", state="attached")
+    shot(page, "groups")
+    page.goto(f"{filled.url}/assets/marts/mart_taxi_trips?view=lineage&lineageScope=upstream&lineageDepth=10")
+    for name in ("yellow_trips", "stg_taxi_trips", "fct_taxi_trips"):
         page.wait_for_selector(f"text={name}", state="attached")
     shot(page, "graph")
 
@@ -96,7 +101,7 @@ def test_the_pages_load_from_this_machine_only(page, filled):
     page.goto(f"{filled.url}/overview")
     page.wait_for_selector("text=Overview")
     page.goto(f"{filled.url}/dbt-docs/")
-    page.wait_for_selector("text=proto_loc")
+    page.wait_for_selector("text=proto_loc", state="attached")
     page.wait_for_timeout(1000)
     foreign = [url for url in asked if not url.startswith((filled.url, "data:", "blob:"))]
     assert asked and foreign == []

@@ -138,3 +138,10 @@ def test_telemetry_is_off_and_nothing_is_asked_of_a_newcomer():
     from pipelines import instance
 
     assert instance.environment()["DAGSTER_DISABLE_TELEMETRY"] == "yes"
+
+
+def test_processes_that_start_at_once_on_a_new_home_share_one_storage(data):
+    """Without a lock their SQLite files ended with two heads of alembic, and no process came up ever again."""
+    code = "from pipelines import instance; instance.begin(); import dagster; dagster.DagsterInstance.get().get_runs()"
+    started = [subprocess.Popen([sys.executable, "-c", code], cwd=ROOT) for _ in range(4)]
+    assert [process.wait(60) for process in started] == [0] * 4
