@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 import time
-from asyncio.subprocess import DEVNULL, PIPE, STDOUT
+from asyncio.subprocess import DEVNULL, STDOUT
 from contextlib import suppress
 from datetime import datetime
 from http.client import HTTPConnection, HTTPException
@@ -90,21 +90,28 @@ class Process:
     async def _once(self, log: logging.Logger) -> None:
         env = os.environ | {"PC_PROC_NAME": self.name}
         env |= dict(pair.split("=", 1) for pair in (*self.runner.project.environment, *self.config.environment))
+        # A pipe of our own: of one that asyncio makes, wait() awaits the end too, which grandchildren may hold open.
+        output, writer = os.pipe()
         self.child = await asyncio.create_subprocess_exec(
-            *SHELL, self.config.command, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, env=env, process_group=0
+            *SHELL, self.config.command, stdin=DEVNULL, stdout=writer, stderr=STDOUT, env=env, process_group=0
+        )
+        os.close(writer)
+        stream = asyncio.StreamReader()
+        pipe, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(stream), os.fdopen(output, "rb", 0)
         )
         self.since = time.time()
         self.started.set()
-        tasks = [asyncio.create_task(self._read(log))]
+        tasks = [asyncio.create_task(self._read(stream, log))]
         if self.config.readiness_probe:
             tasks.append(asyncio.create_task(self._probe(self.config.readiness_probe)))
         if self.stopping.is_set():  # asked while it was being started
             tasks.append(asyncio.create_task(self._end()))
         code = await self.child.wait()
-        # What still holds its output open may not keep it from having ended.
         await _first(asyncio.shield(tasks[0]), asyncio.sleep(1))
         for task in tasks:
             task.cancel()
+        pipe.close()
         self.exit_code = code if code >= 0 else -1  # as Go tells of a signal
         self.health = "-"
 
@@ -113,9 +120,9 @@ class Process:
         wanted = policy.restart == "always" or (policy.restart == "on_failure" and self.exit_code != 0)
         return wanted and not self.stopping.is_set() and not 0 < policy.max_restarts <= self.restarts
 
-    async def _read(self, log: logging.Logger) -> None:
+    async def _read(self, output: asyncio.StreamReader, log: logging.Logger) -> None:
         rest = b""
-        while chunk := await self.child.stdout.read(65536):
+        while chunk := await output.read(65536):
             *lines, rest = (rest + chunk).split(b"\n")
             for line in lines:
                 self._line(log, line)

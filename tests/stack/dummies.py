@@ -80,7 +80,7 @@ class Stack:
         """One that says in ``events`` when it starts and stops, and stops when it is told to."""
         say = f"echo {{}} {name} >>{self.events}"
         wait = "while :; do sleep 0.1; done"
-        self.add(name, f"trap '{say.format('stop')}; exit 0' TERM INT; {say.format('start')}; {before}; {wait}", **keys)
+        self.add(name, f"trap '{say.format('stop')}; exit 0' TERM INT; {say.format('start')}; {before}\n{wait}", **keys)
 
     def write(self) -> None:
         head = {"version": "0.5", "is_strict": True, "ordered_shutdown": True, "is_tui_disabled": True}

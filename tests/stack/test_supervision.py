@@ -199,6 +199,23 @@ def test_kill_9_of_loc_exec_ends_its_service_before_the_next_one_starts(stack):
     assert stack.states()["web"].restarts == 1
 
 
+@pytest.mark.parametrize("stack", ["runner"], indirect=True)
+def test_what_a_killed_loc_exec_left_is_ended_by_the_next_start(stack):
+    """The runner's alone: process-compose does not see an end while a grandchild holds the output open."""
+    orphan = f"sleep 9{free_port()}"
+    stack.service("web", f"setsid {orphan} &")
+    stack.start()
+
+    def orphans() -> list[int]:
+        return [process.pid for process in stack.ours() if " ".join(process.cmdline()) == orphan]
+
+    assert until(orphans), stack.why()
+    (first,) = orphans()
+    psutil.Process(stack.states()["web"].pid).kill()
+    assert until(lambda: orphans() and first not in orphans()), stack.why()
+    assert len(orphans()) == 1 and stack.states()["web"].restarts == 1
+
+
 def test_starts_a_part_with_what_it_depends_on(stack):
     for name, after in (("first", {}), ("second", {"first": "started"}), ("third", {})):
         stack.service(name, after=after)
