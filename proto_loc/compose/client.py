@@ -12,6 +12,8 @@ from proto_loc.errors import LocError
 from proto_loc.settings import settings
 
 SOCKET = "process-compose.sock"
+STEADY = 10.0
+"""Seconds for which a restarted process without a probe has to run before it counts as ready."""
 TOKEN = "process-compose"
 """The name of the secret that the API asks for, in the header ``X-PC-Token-Key``."""
 
@@ -43,8 +45,9 @@ class State:
             return "done"
         if self.status in ("Completed", "Skipped", "Error"):
             return "failed"
-        ready = self.status == "Running" and not self.once and (self.health == "Ready" or not self.probed)
-        return "ready" if ready else "waiting"
+        # Without a probe, one that was started again has to show first that it is in no crash loop.
+        well = self.health == "Ready" if self.probed else not self.restarts or self.age > STEADY
+        return "ready" if self.status == "Running" and not self.once and well else "waiting"
 
 
 class Client:

@@ -89,6 +89,18 @@ def test_a_crash_loop_ends_after_its_restarts_and_leaves_the_others_alone(stack)
     assert (stack.states()["broken"].restarts, stack.states()["broken"].exit_code) == (2, 7)
 
 
+def test_loc_up_is_not_content_with_a_crash_loop(stack):
+    """Bug: a process without a probe counted as ready whenever it happened to run."""
+    stack.add("broken", "sleep 1; echo out of luck; exit 7",
+              availability={"restart": "on_failure", "backoff_seconds": 1, "max_restarts": 2})  # fmt: skip
+    flag = stack.folder / "flag"
+    probe = {"exec": {"command": f"test -e {flag}"}, "period_seconds": 1, "failure_threshold": 60}
+    stack.service("web", f"sleep 2.5; touch {flag}", readiness_probe=probe)
+    up = stack.loc("up", "-d")
+    assert up.returncode == 1, up.stdout
+    assert "broken failed with exit code 7" in up.stderr and "out of luck" in up.stderr
+
+
 def test_a_process_that_never_gets_ready_is_started_again(stack):
     stack.service("web", readiness_probe={"exec": {"command": "false"}, "period_seconds": 1, "failure_threshold": 2},
                   availability={"restart": "always", "backoff_seconds": 1, "max_restarts": 1})  # fmt: skip
@@ -120,31 +132,32 @@ def test_a_process_that_ignores_sigterm_is_killed(stack, wrapped):
 
 
 FAMILY = """
-(trap '' TERM; setsid sleep 600 & setsid --fork sleep 601; env -i setsid sleep 602 & nohup sleep 603 >/dev/null &)
+(trap '' TERM; setsid sleep {0}0 & setsid --fork sleep {0}1; env -i setsid sleep {0}2 & nohup sleep {0}3 >/dev/null &)
 """
 
 
-def family() -> list[psutil.Process]:
-    """The sleepers of FAMILY, also the one without an environment."""
-    wanted = [["sleep", str(seconds)] for seconds in range(600, 604)]
+def family(number: int) -> list[psutil.Process]:
+    """The sleepers of FAMILY with that number, also the one without an environment."""
+    wanted = [["sleep", f"{number}{member}"] for member in range(4)]
     return [process for process in psutil.process_iter(["cmdline"]) if process.info["cmdline"] in wanted]
 
 
-@pytest.mark.xdist_group("family")
 @pytest.mark.parametrize("how", ["stop", "ends by itself", "kill -9 of the supervisor"])
 def test_grandchildren_end_too(stack, how):
+    number = free_port()
+    start = FAMILY.format(number)
     if how == "ends by itself":
-        stack.add("parent", f"{FAMILY}; sleep 1; echo start parent >>{stack.events}")
+        stack.add("parent", f"{start}; sleep 1; echo start parent >>{stack.events}")
         stack.service("other")
     else:
-        stack.service("parent", FAMILY)
+        stack.service("parent", start)
     started = stack.start()
-    assert until(lambda: len(family()) == 4), stack.why()
+    assert until(lambda: len(family(number)) == 4), stack.why()
     if how == "stop":
         started.terminate()
     elif how.startswith("kill"):
         started.kill()
-    assert until(lambda: not family()), stack.why()
+    assert until(lambda: not family(number)), stack.why()
 
 
 @pytest.mark.parametrize("how", ENDS)
