@@ -1,25 +1,33 @@
 """Fixtures that every suite may use."""
 
+import fcntl
 import os
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from proto_loc.settings import PORTS
+
 REPO = Path(__file__).resolve().parent.parent
 
-
 NO_TLC = "real TLC files are not at"
+NO_SUPERVISOR = "process-compose is not on PATH"
+CANNOT_BE_HAD = (NO_TLC, NO_SUPERVISOR)
+"""Why a test may be skipped in spite of ``--no-skips``: no package registry has these."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--no-skips", action="store_true", help="A test that is skipped has failed, but for absent TLC files."
-    )
+    excused = ", ".join(CANNOT_BE_HAD)
+    parser.addoption("--no-skips", action="store_true", help=f"A test that is skipped has failed, unless: {excused}.")
 
 
 def _judged(report, config: pytest.Config):
-    allowed = not config.getoption("no_skips") or hasattr(report, "wasxfail") or NO_TLC in str(report.longrepr)
-    if report.skipped and not allowed:
+    known = any(reason in str(report.longrepr) for reason in CANNOT_BE_HAD)
+    if report.skipped and config.getoption("no_skips") and not known and not hasattr(report, "wasxfail"):
         report.outcome, report.longrepr = "failed", f"skipped, and --no-skips is set: {report.longrepr[-1]}"
     return report
 
@@ -32,6 +40,40 @@ def pytest_runtest_makereport(item: pytest.Item):
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report(collector: pytest.Collector):
     return _judged((yield), collector.config)
+
+
+@contextmanager
+def _reserved() -> Iterator[str]:
+    """A LOC_PORT_PREFIX whose ports are free, and that no other test has meanwhile."""
+    for prefix in "12345":
+        with Path(tempfile.gettempdir(), f"loc-tests-{prefix}.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            if not any(_listens(int(f"{prefix}{port}")) for port in PORTS.values()):
+                yield prefix
+                return
+    raise AssertionError("each LOC_PORT_PREFIX has a port that is taken")
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture
+def port_prefix() -> Iterator[str]:
+    """A ``LOC_PORT_PREFIX`` for one test."""
+    with _reserved() as prefix:
+        yield prefix
+
+
+@pytest.fixture(scope="session")
+def session_port_prefix() -> Iterator[str]:
+    """A ``LOC_PORT_PREFIX`` for what runs as long as a whole suite."""
+    with _reserved() as prefix:
+        yield prefix
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ from proto_loc.settings import ROOT
 EPILOG = """
 [bold]Two commands to start with[/bold]
 
-./loc refresh   data: loaded, built, audited, published
+./loc up -d     the services, with data loaded, built, audited, published
 
 ./loc test      the proof that it works
 

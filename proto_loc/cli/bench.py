@@ -154,6 +154,43 @@ def warehouse(
         raise typer.Exit(1)
 
 
+@app.command()
+def stack(
+    idle: Annotated[float, typer.Option(help="Seconds to watch the idle services.", min=1)] = 60,
+    repeat: Annotated[int, typer.Option(help="Refreshes of each kind to take the median of.", min=1)] = 3,
+    port_prefix: Annotated[str, typer.Option(help="LOC_PORT_PREFIX of the services that are started.")] = "5",
+) -> None:
+    """Start the services on a data folder of their own: how long, how large, how idle; and a refresh through Dagster.
+
+    Example: loc bench stack --idle 10 --repeat 1
+    """
+    from rich.filesize import decimal as size
+
+    from benchmarks import scratch
+    from benchmarks import stack as bench
+    from proto_loc.cli._console import err, out, table
+
+    with scratch(None) as folder:
+        done = bench.measure(folder, prefix=port_prefix, idle=idle, repeat=repeat, report=err.print)
+    shown = table("Services", "figure", "value", "target", "what it is", numbers=("value", "target"))
+    for figure, value, target, what in (
+        ("first start", f"{done.first:.1f} s", "45 s", "`loc up -d` on an empty data folder, to published data"),
+        ("warm start", f"{done.warm:.1f} s", "12 s", "`loc up -d` where there is data, to all services ready"),
+        ("floor", f"{done.imports:.1f} s", "", "to import in one process what the services import"),
+        ("memory", size(done.memory), "600 MB", "proportional share of all services"),
+        ("idle", f"{done.cpu:.2%}", "1 %", "of one core, over all services"),
+        ("refresh", _seconds(done.through), "", "`loc refresh --force` as a run of Dagster's"),
+        ("floor", _seconds(done.direct), "", "the same with --direct"),
+    ):
+        shown.add_row(figure, value, target, what)
+    out.print(shown)
+    over = _median(done.through) - _median(done.direct)
+    out.print(
+        f"A warm start over its imports: {done.warm / done.imports:.1f}. A refresh through Dagster over a direct one: "
+        f"{done.ratio:.2f}, {over:.1f} s more (target: at most 6 s)."
+    )
+
+
 def _median(values: list[float]) -> float:
     from statistics import median
 

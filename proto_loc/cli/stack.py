@@ -96,6 +96,9 @@ def logs(
     from proto_loc.compose import stack
 
     path = stack.log(name)
+    if not path.exists() and not follow:
+        typer.echo(f"{name} has written nothing yet; its log will be {path}.", err=True)
+        return
     os.execvp("tail", ["tail", "-n", str(lines), *(["-F"] if follow else []), str(path)])
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from proto_loc import exec, ports, services
@@ -20,16 +21,14 @@ STARTING = 30.0
 
 
 def log(name: str) -> Path:
-    """The log file of a process.
+    """The log file of a process; it is made when the process first writes a line.
 
     Raises:
         UsageError: there is no such process.
-        LocError: it has not run yet.
     """
     path = _log(name)
     if not path.exists():
         model.load(model.file()).selected((name,))
-        raise LocError(f"{name} has no log yet.", f"{path} is made when it first runs.", "./loc up")
     return path
 
 
@@ -74,7 +73,18 @@ def down() -> bool:
             raise LocError("The stack does not end.", f"{client.path} still answers.", "See ./loc status")
     left = exec.left(services.mark())
     exec.end(lambda: exec.left(services.mark()))
+    _wait_for_supervisor()
     return was_up or bool(left)
+
+
+def _wait_for_supervisor() -> None:
+    """It answers no more, and holds its lock until it has ended."""
+    end = time.monotonic() + 10
+    with suppress(FileNotFoundError), (settings().run / "up.lock").open() as lock:
+        while time.monotonic() < end:
+            with suppress(BlockingIOError):
+                return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            time.sleep(0.05)
 
 
 def _alone(client: Client) -> int | None:

@@ -2,10 +2,8 @@
 
 import json
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -188,14 +186,6 @@ class Stack:
         return int(os.readlink(link).rpartition("/")[2]) if link.is_symlink() else None
 
 
-def free_prefix() -> str:
-    for prefix in random.sample("12345", 5):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", int(f"{prefix}3000"))):
-                return prefix
-    raise AssertionError("every port of Dagster is taken")
-
-
 def clone(home: Path) -> None:
     for folder in ("pipelines", "proto_loc", "dbt"):
         shutil.copytree(ROOT / folder, home / "clone" / folder, ignore=shutil.ignore_patterns("__pycache__", "target"))
@@ -204,11 +194,11 @@ def clone(home: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def stack() -> Iterator[Stack]:
+def stack(session_port_prefix: str) -> Iterator[Stack]:
     """All three processes; one stack for the whole suite, since it takes seconds to come up."""
     home = Path(tempfile.mkdtemp(prefix="loc-", dir="/tmp"))  # a socket's path may have 107 bytes
     clone(home)
-    made = Stack(home, free_prefix())
+    made = Stack(home, session_port_prefix)
     try:
         made.start(*SERVICES)
         yield made

@@ -12,7 +12,6 @@ from contextlib import closing
 import pytest
 from dummies import ROOT, until
 
-from proto_loc import ports
 from proto_loc.settings import PORTS
 
 NAMES = {"runner": "proto_loc.compose runs the processes", "process-compose": "process-compose 1."}
@@ -133,13 +132,10 @@ def test_after_kill_9_of_the_supervisor_down_and_up_work_at_once(stack):
     assert stack.loc("down").returncode == 0
 
 
-def test_a_taken_port_is_reported_before_anything_starts(stack, monkeypatch):
-    prefix = next((p for p in "12345" if not ports.listeners([int(f"{p}{PORTS['dagster']}")])), None)
-    if not prefix:
-        pytest.skip("every port that Dagster may be moved to is taken")
-    monkeypatch.setenv("LOC_PORT_PREFIX", prefix)
+def test_a_taken_port_is_reported_before_anything_starts(stack, monkeypatch, port_prefix):
+    monkeypatch.setenv("LOC_PORT_PREFIX", port_prefix)
     stack.service("dagster-web")
-    port = int(f"{prefix}{PORTS['dagster']}")
+    port = int(f"{port_prefix}{PORTS['dagster']}")
     with closing(socket.create_server(("127.0.0.1", port))):
         up = stack.loc("up", "-d")
     assert up.returncode == 1 and stack.said() == []

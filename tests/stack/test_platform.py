@@ -1,0 +1,118 @@
+"""The platform itself, from nothing to published data and back to nothing, under each supervisor that is to be had."""
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from dummies import until
+
+from proto_loc.settings import ROOT
+
+SERVICES = ("dagster-code", "dagster-web", "dagster-daemon")
+
+
+class Platform:
+    """This clone, with data and run folders of its own."""
+
+    def __init__(self, home: Path, prefix: str, supervisor: str) -> None:
+        self.home, self.prefix = home, prefix
+        chosen = {"LOC_DATA": f"{home}/data", "LOC_RUN": f"{home}/run", "LOC_PORT_PREFIX": prefix}
+        self.env = {name: value for name, value in os.environ.items() if not name.startswith("LOC_")}
+        self.env |= chosen | {"LOC_COMPOSE": supervisor}
+
+    def loc(self, *arguments: str) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [ROOT / "loc", *arguments], env=self.env, capture_output=True, text=True, timeout=280, cwd=self.home
+        )
+
+    def states(self) -> dict[str, dict]:
+        return {state["name"]: state for state in json.loads(self.loc("status", "--json").stdout)}
+
+    def process(self, service: str) -> psutil.Process:
+        """What ``loc exec`` has started."""
+        parent = psutil.Process(self.states()[service]["pid"])
+        return next(p for p in parent.children() if "exec.py" not in " ".join(p.cmdline()))
+
+    def urls(self) -> dict[str, str]:
+        return json.loads(self.loc("urls", "--json").stdout)
+
+    def ours(self) -> list[str]:
+        """Every process that runs for this platform."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if process.pid != os.getpid() and str(self.home) in " ".join(process.environ().values()):
+                    found.append(f"{process.pid}: {' '.join(process.cmdline())}")
+            except psutil.Error:
+                continue
+        return found
+
+    def history(self) -> list[dict]:
+        folder = self.home / "data/warehouse/prod/versions"
+        return [json.loads(path.read_text()) for path in sorted(folder.glob("*/manifest.json"))]
+
+
+@pytest.fixture(params=["runner", "process-compose"])
+def platform(request: pytest.FixtureRequest, port_prefix: str) -> Iterator[Platform]:
+    if request.param == "process-compose" and not shutil.which("process-compose"):
+        pytest.skip("process-compose is not on PATH")
+    with tempfile.TemporaryDirectory(prefix="loc-") as home:
+        made = Platform(Path(home), port_prefix, {"process-compose": "path"}.get(request.param, request.param))
+        try:
+            yield made
+        finally:
+            made.loc("down")
+
+
+def healed(platform: Platform, service: str, end: Callable[[], None]) -> bool:
+    """Whether the service is started again and ready after ``end()``."""
+    before = platform.states()[service]["restarts"]
+    end()
+
+    def ready() -> bool:
+        state = platform.states()[service]
+        return state["restarts"] > before and state["verdict"] == "ready"
+
+    return until(ready, 90)
+
+
+@pytest.mark.timeout(600)
+def test_up_fills_an_empty_platform_each_process_heals_and_down_leaves_nothing(platform: Platform):
+    up = platform.loc("up", "-d")
+    assert up.returncode == 0, up.stdout + up.stderr
+    assert {name: state["verdict"] for name, state in platform.states().items()} == {
+        **dict.fromkeys(SERVICES, "ready"),
+        **dict.fromkeys(("setup", "first-load"), "done"),
+    }
+    empty, first = platform.history()
+    assert (empty["who"], first["who"], first["checks"]) == ("set-up", "loc first-load", {"pass": 24})
+    assert first["tables"]["marts.fct_taxi_trips"] + first["tables"]["marts.rejected_trips"] == 300_000
+    with httpx.Client(follow_redirects=True, trust_env=False, timeout=30) as browser:
+        for title, url in platform.urls().items():
+            page = browser.get(url)
+            assert (page.status_code, "token" in str(page.url)) == (200, False), title
+            assert title.split()[0].lower() in page.text.lower(), title
+
+    assert "is up already" in platform.loc("up", "-d").stdout
+    for service in SERVICES:
+        assert healed(platform, service, lambda name=service: platform.process(name).kill()), service
+        parent = psutil.Process(platform.states()[service]["pid"])
+        assert healed(platform, service, parent.kill), f"loc exec {service}"
+    done = platform.loc("refresh", "--force")
+    assert "Dagster runs it" in done.stderr and "Published version 3 of prod" in done.stdout, done.stderr
+
+    assert platform.loc("down").stdout == "Everything has ended.\n"
+    assert until(lambda: not platform.ours(), 20), platform.ours()
+    assert "Nothing is up" in platform.loc("status").stdout
+    again = platform.loc("up", "-d")
+    assert again.returncode == 0, again.stderr
+    assert len(platform.history()) == 3, "what is there is not loaded again"
+    assert platform.loc("down").returncode == 0
+    assert until(lambda: not platform.ours(), 20), platform.ours()
