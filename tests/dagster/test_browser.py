@@ -21,7 +21,7 @@ def page(stack: Stack) -> Iterator:
         # As root, in a container, Chromium's own sandbox cannot be set up.
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"] if os.geteuid() == 0 else [])
         page = browser.new_page(viewport={"width": 1400, "height": 900})
-        page.set_default_timeout(30_000)
+        page.set_default_timeout(90_000)
         yield page
         browser.close()
 

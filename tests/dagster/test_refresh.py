@@ -91,6 +91,7 @@ def test_every_check_has_passed(filled):
 
 
 def test_where_nothing_has_changed_nothing_is_published_and_nothing_is_reported(filled):
+    assert filled.loc("refresh").returncode == 0
     before = filled.current("prod"), filled.materializations("marts", "fct_taxi_trips")
     done = filled.loc("refresh")
     assert f"Nothing has changed: version {before[0]} of prod stays" in done.stdout
