@@ -122,7 +122,7 @@ class Dagster:
         built = tags.get("published") == "yes"
         prod = warehouse.store.find("prod", int(tags["prod version"]))
         if built:
-            seconds |= prod.facts["seconds"]
+            seconds |= prod.facts["seconds"] | {"publish": float(tags["publish seconds"])}
         loads = {load.load_id: load for load in lake.loads(active=False)}
         return Refreshed(prod, built, [_outcome(fields, loads) for fields in outcomes], loads_of(prod), seconds)
 

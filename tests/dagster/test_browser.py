@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from conftest import Stack, until
+from processes import Stack, until
 
 pytestmark = [pytest.mark.xdist_group("dagster"), pytest.mark.timeout(300)]
 

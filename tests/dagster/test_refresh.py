@@ -12,7 +12,7 @@ from contextlib import suppress
 import duckdb
 import psutil
 import pytest
-from conftest import Stack, until
+from processes import Stack, until
 
 pytestmark = pytest.mark.xdist_group("dagster")
 
@@ -108,6 +108,8 @@ def test_a_run_of_dagster_and_a_direct_run_have_the_same_result(filled):
     heading = through.stdout.partition("Published")[0]
     assert heading == direct.stdout.partition("Published")[0] and "30,000" in heading
     assert [version["who"] for version in filled.history()[:2]] == ["loc load sample"] * 2
+    steps = r"load \S+ s, prepare \S+ s, build and audit \S+ s, publish \S+ s\.\n$"
+    assert re.search(steps, through.stdout) and re.search(steps, direct.stdout)
 
 
 def test_what_was_loaded_directly_is_caught_up_with(filled):

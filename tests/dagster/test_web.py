@@ -6,7 +6,7 @@ import json
 import httpx
 import pytest
 import websockets.asyncio.client
-from conftest import Stack
+from processes import Stack
 from websockets.exceptions import InvalidStatus
 
 pytestmark = pytest.mark.xdist_group("dagster")

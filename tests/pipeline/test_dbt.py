@@ -133,7 +133,7 @@ def test_each_test_is_counted_once_whatever_was_selected(own, arguments):
 
 
 def test_a_part_is_not_built_from_other_loads_than_the_rest(own):
-    from conftest import quiet
+    from builds import quiet
 
     from pipelines.sources.taxi.load import load_sample
 

@@ -1,0 +1,24 @@
+"""Loads and builds that report to nobody."""
+
+from pathlib import Path
+
+from pipelines.refresh import Refreshed, load_and_refresh
+from pipelines.sources.taxi import load as taxi
+
+
+def quiet(*_: object) -> None:
+    """A report that says nothing."""
+
+
+def load_sample(rows: int, seed: int = taxi.SEED) -> Refreshed:
+    return load_and_refresh(
+        lambda report: taxi.load_sample(rows, seed=seed, who="test", report=report), who="test", report=quiet
+    )
+
+
+def load_files(*paths: Path) -> Refreshed:
+    return load_and_refresh(lambda report: taxi.load_files(paths, who="test", report=report), who="test", report=quiet)
+
+
+def refresh(**options) -> Refreshed:
+    return load_and_refresh(None, who="test", report=quiet, **options)
