@@ -9,6 +9,11 @@ import pytest
 from processes import SERVICES, Stack, clone
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs the stack empty comes before what fills it; the other tests keep their order."""
+    items.sort(key=lambda item: "empty_platform_through_dagster" not in item.name)
+
+
 @pytest.fixture(scope="session")
 def stack(session_port_prefix: str) -> Iterator[Stack]:
     """All three processes; one stack for the whole suite, since it takes seconds to come up."""

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
-import pytest
 
 from proto_loc.settings import ROOT
 
@@ -192,8 +191,3 @@ def clone(home: Path) -> None:
         shutil.copytree(ROOT / folder, home / "clone" / folder, ignore=shutil.ignore_patterns("__pycache__", "target"))
     shutil.copytree(ROOT / "locks", home / "clone/locks")
     shutil.copy(ROOT / "golden.toml", home / "clone")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What needs the stack empty comes before what fills it; the other tests keep their order."""
-    items.sort(key=lambda item: "empty_platform_through_dagster" not in item.name)

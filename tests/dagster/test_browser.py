@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.xdist_group("dagster"), pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
-def page(stack: Stack) -> Iterator:
+def browser() -> Iterator:
     from playwright.sync_api import sync_playwright
 
     path = os.environ.get("LOC_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
@@ -19,11 +19,27 @@ def page(stack: Stack) -> Iterator:
         pytest.skip("no Chromium here: apt-get install chromium, or set LOC_CHROMIUM to its path")
     with sync_playwright() as playwright:
         # As root, in a container, Chromium's own sandbox cannot be set up.
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"] if os.geteuid() == 0 else [])
-        page = browser.new_page(viewport={"width": 1400, "height": 900})
+        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+        browser = playwright.chromium.launch(executable_path=path, args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser) -> Iterator:
+    """A page of a browser that has been nowhere."""
+    with browser.new_context(viewport={"width": 1400, "height": 900}) as context:
+        page = context.new_page()
         page.set_default_timeout(90_000)
         yield page
-        browser.close()
+
+
+@pytest.fixture
+def inside(page, filled: Stack):
+    """The same, logged in by the link."""
+    page.goto(f"{filled.url}/?token={filled.token}")
+    page.wait_for_selector("text=Catalog")
+    return page
 
 
 def shot(page, name: str) -> None:
@@ -45,63 +61,63 @@ def test_the_link_logs_in_and_the_address_forgets_the_token(page, filled):
     shot(page, "start")
 
 
-def test_the_asset_graph_leads_from_the_months_to_the_marts(page, filled):
-    page.goto(filled.url)
-    page.get_by_role("link", name="Lineage").click()
+def test_the_asset_graph_leads_from_the_months_to_the_marts(inside, filled):
+    inside.goto(filled.url)
+    inside.get_by_role("link", name="Lineage").click()
     for group in ("raw", "seeds", "staging", "marts"):
-        page.wait_for_selector(f"text={group}", state="attached")
-    shot(page, "groups")
-    page.goto(f"{filled.url}/assets/marts/mart_taxi_trips?view=lineage&lineageScope=upstream&lineageDepth=10")
+        inside.wait_for_selector(f"text={group}", state="attached")
+    shot(inside, "groups")
+    inside.goto(f"{filled.url}/assets/marts/mart_taxi_trips?view=lineage&lineageScope=upstream&lineageDepth=10")
     for name in ("yellow_trips", "stg_taxi_trips", "fct_taxi_trips"):
-        page.wait_for_selector(f"text={name}", state="attached")
-    shot(page, "graph")
+        inside.wait_for_selector(f"text={name}", state="attached")
+    shot(inside, "graph")
 
 
-def test_a_month_is_materialized_by_click(page, filled):
+def test_a_month_is_materialized_by_click(inside, filled):
     before = filled.current("raw")
-    page.goto(f"{filled.url}/assets/taxi/green_trips")
-    page.get_by_role("button", name="Materialize").first.click()
-    box = page.get_by_role("dialog")
+    inside.goto(f"{filled.url}/assets/taxi/green_trips")
+    inside.get_by_role("button", name="Materialize").first.click()
+    box = inside.get_by_role("dialog")
     box.wait_for()
-    shot(page, "partitions")
+    shot(inside, "partitions")
     field = box.locator("input[type=text]").first
     field.fill("2023-05")
     field.press("Enter")
-    shot(page, "chosen")
+    shot(inside, "chosen")
     box.get_by_role("button", name="Launch").last.click()
     until("the month is loaded", lambda: filled.current("raw") > before, 60)
     newest = until("it is reported", lambda: [m for m in filled.materializations("taxi", "green_trips", limit=1)], 30)[
         0
     ]
     assert (newest["partition"], newest["origin"]) == ("2023-05", "synthetic")
-    page.goto(f"{filled.url}/assets/taxi/green_trips?view=events")
-    page.wait_for_selector("text=2023-05")
-    shot(page, "month")
+    inside.goto(f"{filled.url}/assets/taxi/green_trips?view=events")
+    inside.wait_for_selector("text=2023-05")
+    shot(inside, "month")
 
 
-def test_the_checks_of_a_mart_are_green(page, filled):
+def test_the_checks_of_a_mart_are_green(inside, filled):
     assert filled.loc("refresh").returncode == 0
-    page.goto(f"{filled.url}/assets/marts/fct_taxi_trips?view=checks")
-    page.wait_for_selector("text=unique_fct_taxi_trips_trip_id")
-    page.wait_for_selector("text=Passed")
-    assert page.locator("text=Failed").count() == 0
-    shot(page, "checks")
+    inside.goto(f"{filled.url}/assets/marts/fct_taxi_trips?view=checks")
+    inside.wait_for_selector("text=unique_fct_taxi_trips_trip_id")
+    inside.wait_for_selector("text=Passed")
+    assert inside.locator("text=Failed").count() == 0
+    shot(inside, "checks")
 
 
-def test_dbts_documentation_opens_with_its_lineage(page, filled):
-    page.goto(f"{filled.url}/dbt-docs/#!/model/model.proto_loc.mart_taxi_trips")
-    page.wait_for_selector("text=mart_taxi_trips")
-    page.wait_for_selector("text=total_amount")
-    shot(page, "docs")
+def test_dbts_documentation_opens_with_its_lineage(inside, filled):
+    inside.goto(f"{filled.url}/dbt-docs/#!/model/model.proto_loc.mart_taxi_trips")
+    inside.wait_for_selector("text=mart_taxi_trips")
+    inside.wait_for_selector("text=total_amount")
+    shot(inside, "docs")
 
 
-def test_the_pages_load_from_this_machine_only(page, filled):
+def test_the_pages_load_from_this_machine_only(inside, filled):
     asked = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto(f"{filled.url}/overview")
-    page.wait_for_selector("text=Overview")
-    page.goto(f"{filled.url}/dbt-docs/")
-    page.wait_for_selector("text=proto_loc", state="attached")
-    page.wait_for_timeout(1000)
+    inside.on("request", lambda request: asked.append(request.url))
+    inside.goto(f"{filled.url}/overview")
+    inside.wait_for_selector("text=Overview")
+    inside.goto(f"{filled.url}/dbt-docs/")
+    inside.wait_for_selector("text=proto_loc", state="attached")
+    inside.wait_for_timeout(1000)
     foreign = [url for url in asked if not url.startswith((filled.url, "data:", "blob:"))]
     assert asked and foreign == []
