@@ -98,10 +98,12 @@ def test_a_month_is_materialized_by_click(inside, filled):
 def test_the_checks_of_a_mart_are_green(inside, filled):
     assert filled.loc("refresh").returncode == 0
     inside.goto(f"{filled.url}/assets/marts/fct_taxi_trips?view=checks")
-    inside.wait_for_selector("text=unique_fct_taxi_trips_trip_id")
-    inside.wait_for_selector("text=Passed")
-    assert inside.locator("text=Failed").count() == 0
+    names = filled.checks("marts", "fct_taxi_trips")
+    for name in names:
+        inside.wait_for_selector(f"text={name}", state="attached")
+    until("all are green", lambda: inside.get_by_text("Succeeded", exact=True).count() >= len(names), 60)
     shot(inside, "checks")
+    assert inside.get_by_text("Failed").count() == 0
 
 
 def test_dbts_documentation_opens_with_its_lineage(inside, filled):
