@@ -1,17 +1,16 @@
 """A stack of dummies, run by each supervisor that is to be had."""
 
-import shutil
 import signal
 
 import pytest
-from dummies import Stack
+from dummies import SUPERVISORS, Stack
 
 
-@pytest.fixture(params=["runner", "process-compose"])
+@pytest.fixture(params=SUPERVISORS)
 def stack(request, tmp_path, monkeypatch):
     """A stack for each supervisor; after the test, no process of it may be left."""
-    if request.param == "process-compose" and not shutil.which("process-compose"):
-        pytest.skip("process-compose is not on PATH")
+    if request.param not in SUPERVISORS:
+        pytest.skip("process-compose is not on PATH, so no test of this suite runs under it")
     monkeypatch.setenv("LOC_RUN", str(tmp_path / "run"))
     monkeypatch.setenv("LOC_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("LOC_COMPOSE", {"process-compose": "path"}.get(request.param, request.param))

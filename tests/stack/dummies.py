@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -39,6 +40,10 @@ exec.GRACE = exec.LAST_GRACE = 1
 services.SERVICES[sys.argv[1]] = services.Service(tuple(sys.argv[2:]))
 sys.exit(exec.main(sys.argv[1]))
 """
+
+
+SUPERVISORS = ["runner", *(["process-compose"] if shutil.which("process-compose") else [])]
+"""Each test of the suite runs under each of them; those that need process-compose say where it is missing."""
 
 
 def until(true: Callable[[], object], seconds: float = TIME) -> bool:

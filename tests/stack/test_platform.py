@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -11,7 +10,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from dummies import until
+from dummies import SUPERVISORS, until
 
 from proto_loc.settings import ROOT
 
@@ -59,10 +58,8 @@ class Platform:
         return [json.loads(path.read_text()) for path in sorted(folder.glob("*/manifest.json"))]
 
 
-@pytest.fixture(params=["runner", "process-compose"])
+@pytest.fixture(params=SUPERVISORS)
 def platform(request: pytest.FixtureRequest, port_prefix: str) -> Iterator[Platform]:
-    if request.param == "process-compose" and not shutil.which("process-compose"):
-        pytest.skip("process-compose is not on PATH")
     with tempfile.TemporaryDirectory(prefix="loc-") as home:
         made = Platform(Path(home), port_prefix, {"process-compose": "path"}.get(request.param, request.param))
         try:
