@@ -1,6 +1,7 @@
 """The client of this platform's own Dagster, over GraphQL: launch the job ``refresh``, follow it, say how it ended."""
 
 import json
+import logging
 import re
 import secrets
 import time
@@ -20,6 +21,7 @@ from proto_loc.settings import settings
 from proto_loc.warehouse import lake
 from proto_loc.web import WHOSE, proof
 
+log = logging.getLogger("proto_loc.dagster")
 POLL = 0.25
 """Seconds between two looks at a run."""
 STARTING = 15.0
@@ -66,7 +68,7 @@ class Dagster:
             raise LocError(
                 f"Dagster on {self.http.base_url} does not answer.",
                 f"{type(error).__name__}: {error}.",
-                "See its log, or run the command with --direct.",
+                "It may have been ended: see `loc status`. With --direct, the command does without it.",
             ) from error
         if "errors" in answer:
             raise LocError("Dagster refused a query.", answer["errors"][0]["message"], "Run it with --direct.")
@@ -99,7 +101,7 @@ class Dagster:
             started: called with the run's address.
         """
         run = self._launch(request, who)
-        url = f"http://127.0.0.1:{settings().port('dagster')}/runs/{run}"
+        url = f"{_address()}/runs/{run}"
         started(url)
         outcomes, seconds, failures, tags = [], {}, [], {}
         try:
@@ -144,7 +146,7 @@ class Dagster:
 
     def _follow(self, run: str, tags: dict[str, str]) -> Iterator[dict]:
         """The run's events until it has ended; ``tags`` gets its tags and ``status``."""
-        cursor, last = None, False
+        cursor, last, patience = None, False, time.monotonic() + STARTING
         while True:
             answer = self.ask(FOLLOW, run=run, cursor=cursor)
             logs = answer["logsForRun"]
@@ -155,6 +157,11 @@ class Dagster:
             last = last or any(event["__typename"] in LAST for event in logs["events"])
             if tags["status"] in ENDED and (last or not logs["events"]):
                 return
+            if tags["status"] == "QUEUED" and time.monotonic() > patience:
+                log.warning(
+                    "the run still waits in Dagster's queue, for another run or for its daemon: see `loc status`"
+                )
+                patience = float("inf")
             if not logs["hasMore"]:
                 time.sleep(POLL)
 
@@ -168,23 +175,31 @@ class Dagster:
                 return
 
 
-def find(timeout: float = 2.0) -> Dagster | None:
-    """The Dagster of this clone and data folder, if it is up, and able to run the job ``refresh``.
+def is_up(timeout: float = 2.0) -> bool:
+    """Whether the Dagster of this clone and data folder answers, and has a daemon to start what is queued.
 
     Another one on its port, of another clone, user or data folder, is left alone and is not told the token.
     """
-    token, nonce = secret("dagster"), secrets.token_hex(16)
-    http = httpx.Client(base_url=f"http://127.0.0.1:{settings().port('dagster')}", timeout=timeout, trust_env=False)
+    token, nonce, port = secret("dagster"), secrets.token_hex(16), settings().port("dagster")
     try:
-        answer = http.get(WHOSE, params={"nonce": nonce}).text.strip()
+        answer = httpx.get(f"{_address()}{WHOSE}", params={"nonce": nonce}, timeout=timeout, trust_env=False).text
     except httpx.HTTPError:
+        return False
+    return answer.strip() == proof(token, nonce, port, str(settings().data)) and instance.daemon_lives()
+
+
+def find() -> Dagster | None:
+    """The Dagster that :func:`is_up`, if it can run the job ``refresh`` of the project as it is now."""
+    if not is_up():
         return None
-    if answer != proof(token, nonce, str(settings().data)):
-        return None
-    http.headers["authorization"] = f"Bearer {token}"
-    http.timeout = 60  # a reload of the code location parses the dbt project
-    dagster = Dagster(http)
+    # A reload of the code location parses the dbt project, which takes its time.
+    token = {"authorization": f"Bearer {secret('dagster')}"}
+    dagster = Dagster(httpx.Client(base_url=_address(), headers=token, timeout=60, trust_env=False))
     return dagster if dagster.ready() else None
+
+
+def _address() -> str:
+    return f"http://127.0.0.1:{settings().port('dagster')}"
 
 
 def _pairs(tags: list[dict]) -> dict[str, str]:
@@ -200,7 +215,7 @@ def _failure(failures: list[dict], url: str) -> LocError:
     """The error that the step raised, else what Dagster says; either with the run's address."""
     about = next((found for found in failures if "what" in found), None)
     if about is None:
-        why = failures[0].get("why", "") if failures else ""
+        why = (failures[0].get("why") if failures else "") or "Its process was ended, or the stack was."
         return LocError("The run did not end well.", why, f"See {url}")
     kind = UsageError if about.get("exit_code") == UsageError.exit_code else LocError
     return kind(about["what"], about.get("why", ""), f"{about.get('fix', '')} The run: {url}".strip())

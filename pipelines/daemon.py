@@ -1,6 +1,8 @@
 """``python -m pipelines.daemon``: Dagster's daemon, which starts queued runs, evaluates sensors and schedules, and
 watches runs."""
 
+import fcntl
+
 from pipelines import instance
 
 
@@ -21,7 +23,8 @@ def main() -> None:
             DagsterInstance.get() as dagster,
             daemon_controller_from_instance(dagster, target, log_level="warning") as controller,
         ):
-            instance.daemon_ready().touch()
+            ready = instance.daemon_ready().open("w")
+            fcntl.flock(ready, fcntl.LOCK_EX)  # until this process ends, however it does
             controller.check_daemon_loop()
     except KeyboardInterrupt:
         pass

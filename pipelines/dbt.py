@@ -141,6 +141,18 @@ def publish(
     return session.version
 
 
+def audit(*, who: str, timeout: float | None = None, report: Report | None = None) -> Run:
+    """Run every test on what is published, and publish nothing.
+
+    Raises:
+        BuildFailed, WarehouseError: see :func:`publish`.
+    """
+    with _session(who, timeout) as (session, _):
+        session.discard()
+        _restore_views(session, report)
+        return execute(["test"], session, report)
+
+
 def is_current() -> bool:
     """Whether a build would change nothing: ``prod`` was built in full from this ``raw`` by this dbt project."""
     if warehouse.store.current_id("prod") is None or warehouse.store.current_id("raw") is None:

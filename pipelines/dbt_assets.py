@@ -7,7 +7,7 @@ version is published, every asset and check is, with the version's id; where a t
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import dagster as dg
@@ -113,10 +113,14 @@ def models(context: dg.AssetExecutionContext, config: Build):
         version = warehouse.current("prod")
         context.log.info(f"nothing has changed: version {version.id} of prod stays")
         context.instance.add_run_tags(context.run_id, {"prod version": str(version.id), "published": "no"})
+        yield from _reported(context, version, lambda key: _known(context, key) != version.id)
         return
     start = time.perf_counter()
     try:
         with said_plainly():
+            if not context.selected_asset_keys:  # checks alone: they are made again, and nothing is built
+                yield from _checked(context, dbt.audit(who=who(context), report=progress(context, "build")).results)
+                return
             version = dbt.publish(who=who(context), arguments=_selection(context), report=progress(context, "build"))
     except dg.Failure as failure:
         results = getattr(failure.__cause__, "results", ())
@@ -125,14 +129,26 @@ def models(context: dg.AssetExecutionContext, config: Build):
     seconds = time.perf_counter() - start - sum(version.facts["seconds"].values())
     tags = {"prod version": str(version.id), "published": "yes", "publish seconds": f"{seconds:.3f}"}
     context.instance.add_run_tags(context.run_id, tags)
+    yield from _reported(context, version, lambda key: True)
+
+
+def _reported(context: dg.AssetExecutionContext, version: warehouse.Version, wanted: Callable) -> Iterator:
+    """A published version: its assets, as far as they are wanted, and every check of its audit."""
     with version.open() as con:
         columns = con.execute(
             "select schema_name, table_name, column_name, data_type from duckdb_columns() order by column_index"
         ).fetchall()
     for unique_id, spec in ASSETS.items():
-        if spec.key in context.selected_asset_keys:
+        if spec.key in context.selected_asset_keys and wanted(spec.key):
             yield dg.MaterializeResult(spec.key, metadata=_described(unique_id, version, columns))
     yield from _checked(context, json.loads((version.folder / "dbt" / "run_results.json").read_text())["results"])
+
+
+def _known(context: dg.AssetExecutionContext, key: dg.AssetKey) -> int | None:
+    """The version of ``prod`` that Dagster last heard of; of what is published without it, the next run tells it."""
+    event = context.instance.get_latest_materialization_event(key)
+    found = event.asset_materialization.metadata.get("prod version") if event and event.asset_materialization else None
+    return found.value if found else None
 
 
 def _selection(context: dg.AssetExecutionContext) -> list[str]:
@@ -140,8 +156,6 @@ def _selection(context: dg.AssetExecutionContext) -> list[str]:
     chosen = {unique_id for unique_id, spec in ASSETS.items() if spec.key in context.selected_asset_keys}
     if len(chosen) == len(ASSETS):
         return []
-    if not chosen:  # only checks: an audit of what there is
-        return ["--select", "test_type:data"]
     nodes = [MANIFEST["nodes"][unique_id] for unique_id in sorted(chosen)]
     return ["--select", *(".".join(node["fqn"]) for node in nodes)]
 

@@ -1,5 +1,6 @@
 """Dagster's instance: its home under ``data/dagster``, and how its three processes are started."""
 
+import fcntl
 import os
 import shutil
 import signal
@@ -26,8 +27,20 @@ def socket() -> Path:
 
 
 def daemon_ready() -> Path:
-    """An empty file that is there while the daemon's loops run."""
+    """An empty file that is there while the daemon's loops run, and that the daemon holds a lock on."""
     return settings().run / "dagster-daemon.ready"
+
+
+def daemon_lives() -> bool:
+    """Whether a daemon is there to start the runs that are queued; a killed one's file has no lock any more."""
+    try:
+        with daemon_ready().open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        pass
+    return False
 
 
 def environment() -> dict[str, str]:

@@ -1,7 +1,9 @@
 """The job ``refresh``, the ledger that it starts with, and what launches it."""
 
 import json
+import os
 import time
+from contextlib import suppress
 from dataclasses import asdict
 
 import dagster as dg
@@ -106,8 +108,11 @@ daily = dg.ScheduleDefinition(
 )
 def landing(context: dg.SensorEvaluationContext):
     folder = settings().landing
-    stats = {path.name: path.stat() for path in sorted(folder.glob("[!.]*"))} if folder.is_dir() else {}
-    if any(stat.st_mtime > time.time() - 10 for stat in stats.values()):
+    stats: dict[str, os.stat_result] = {}
+    for path in sorted(folder.glob("[!.]*")) if folder.is_dir() else []:
+        with suppress(FileNotFoundError):  # moved away meanwhile, or a link that leads nowhere
+            stats[path.name] = path.stat()
+    if any(abs(time.time() - stat.st_mtime) < 10 for stat in stats.values()):
         return dg.SkipReason("A file is still being written.")
     cursor = json.dumps({name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()})
     if cursor == (context.cursor or "{}"):

@@ -48,12 +48,13 @@ def main() -> None:
         uvicorn.run(guarded, host="127.0.0.1", port=port, log_level="warning", access_log=False, server_header=False)
 
 
-def _number() -> int | None:
-    """The inode of the code server's socket, another one for each of its processes; None while it starts."""
+def _number() -> tuple[int, int] | None:
+    """What tells the code server's socket from that of any other of its processes; None while it starts."""
     try:
-        return instance.socket().stat().st_ino
+        found = instance.socket().stat()
     except FileNotFoundError:
         return None
+    return found.st_ino, found.st_ctime_ns  # a file system may give the same inode again
 
 
 def _wait(condition, patience: float = PATIENCE) -> None:

@@ -1,5 +1,6 @@
 """``.env``: settings of one clone. It is optional, and the environment wins over it."""
 
+import io
 import os
 
 from proto_loc.errors import UsageError
@@ -16,7 +17,11 @@ def load(path=ROOT / ".env") -> None:
         return
     from dotenv import main, parser  # costs 20 ms, which who has no .env need not pay
 
-    with path.open(encoding="utf-8") as stream:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read.", f"{error}.", "Mend or remove that file.") from error
+    with io.StringIO(text) as stream:
         for line in parser.parse_stream(stream):
             if line.error or (line.key is not None and line.value is None):
                 raise UsageError(

@@ -26,9 +26,12 @@ def link(port: int, token: str) -> str:
     return f"http://127.0.0.1:{port}/?{urlencode({'token': token})}"
 
 
-def proof(token: str, nonce: str, owner: str) -> str:
-    """What only who knows the token can say about ``owner``, for example a data folder; hexadecimal."""
-    return hmac.new(token.encode(), f"{nonce}\0{owner}".encode(), "sha256").hexdigest()
+def proof(token: str, nonce: str, port: int, owner: str) -> str:
+    """What only who knows the token can say about ``owner``, for example a data folder; hexadecimal.
+
+    The port is part of it, so that a server on another one cannot pass on what this one says.
+    """
+    return hmac.new(token.encode(), f"{nonce}\0{port}\0{owner}".encode(), "sha256").hexdigest()
 
 
 class Guard:
@@ -70,7 +73,7 @@ class Guard:
         if path == PROBE:
             return _said(200, "ok")
         if path == WHOSE:
-            return _said(200, proof(self.token, query.get("nonce", ""), self.owner))
+            return _said(200, proof(self.token, query.get("nonce", ""), self.port, self.owner))
         given = query.get("token")
         if given is not None and connection.scope["type"] == "http" and self._is_token(given):
             return self._logged_in(connection)

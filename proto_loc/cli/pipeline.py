@@ -80,7 +80,7 @@ def first_load(
         typer.echo(f"Version {warehouse.current('prod').id} of prod holds data: nothing to do.")
         return
     end = time.monotonic() + wait
-    while client.find() is None and time.monotonic() < end:
+    while not client.is_up() and time.monotonic() < end:
         time.sleep(0.5)
     _run(Request(), "loc first-load", direct=False)
 

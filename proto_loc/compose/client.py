@@ -38,10 +38,10 @@ class State:
 
     @property
     def verdict(self) -> str:
-        """``ready``, ``done`` (ended well), ``failed``, ``waiting``, or ``off`` (not to be started)."""
+        """``ready``, ``done`` (ended well, and was to end), ``failed``, ``waiting``, or ``off`` (not to be started)."""
         if self.status == "Disabled":
             return "off"
-        if self.status == "Completed" and self.exit_code == 0:
+        if self.once and self.status == "Completed" and self.exit_code == 0:
             return "done"
         if self.status in ("Completed", "Skipped", "Error"):
             return "failed"

@@ -187,6 +187,8 @@ def _failure(states: list[State], more: str) -> LocError:
     first = min(states, key=lambda state: (order.get(state.verdict, 2), state.status == "Skipped"))
     ended = f"failed with exit code {first.exit_code}" if first.verdict == "failed" else f"was last seen {first.status}"
     path = _log(first.name)
+    if first.status in ("Pending", "Skipped"):  # its log, if there is one, is of an earlier start
+        return LocError(f"{first.name} {ended}; {more}.", "It was not started.", "See ./loc status")
     return LocError(f"{first.name} {ended}; {more}.", _tail(path), f"Mend that; the whole log: {path}")
 
 

@@ -96,6 +96,46 @@ def test_where_nothing_has_changed_nothing_is_published_and_nothing_is_reported(
     done = filled.loc("refresh")
     assert f"Nothing has changed: version {before[0]} of prod stays" in done.stdout
     assert (filled.current("prod"), filled.materializations("marts", "fct_taxi_trips")) == before
+    assert set(filled.checks("marts", "fct_taxi_trips").values()) == {"SUCCEEDED"}, "Bug: they were skipped"
+
+
+def test_what_was_published_without_dagster_is_told_by_the_next_run(filled):
+    assert filled.loc("refresh", "--force", "--direct").returncode == 0
+    direct = filled.current("prod")
+    assert filled.loc("refresh").returncode == 0
+    newest = filled.materializations("marts", "fct_taxi_trips")[0]
+    assert newest["prod version"] == filled.current("prod") == direct
+
+
+def test_checks_alone_are_made_again_and_publish_nothing(filled):
+    assert filled.loc("refresh").returncode == 0
+    before = filled.current("prod")
+    params = {
+        "selector": {
+            "repositoryLocationName": "proto_loc",
+            "repositoryName": "__repository__",
+            "pipelineName": "__ASSET_JOB",
+            "assetSelection": [],
+            "assetCheckSelection": [
+                {"assetKey": {"path": ["marts", "fct_taxi_trips"]}, "name": "unique_fct_taxi_trips_trip_id"}
+            ],
+        }
+    }
+    run = filled.ask(LAUNCH, params=params)["launchRun"]["run"]["runId"]
+    assert filled.wait_for_run(run) == "SUCCESS"
+    assert filled.current("prod") == before
+    assert set(filled.checks("marts", "fct_taxi_trips").values()) == {"SUCCEEDED"}
+    assert "Nothing has changed" in filled.loc("refresh").stdout
+
+
+def test_without_a_daemon_the_command_does_the_work_itself(filled):
+    """Bug: the run stayed in the queue for ever."""
+    filled.stop("daemon", signal.SIGKILL)
+    try:
+        done = filled.loc("refresh", "--force")
+        assert done.returncode == 0 and "Dagster runs it" not in done.stderr, done.stderr
+    finally:
+        filled.start("daemon")
 
 
 def test_a_run_of_dagster_and_a_direct_run_have_the_same_result(filled):

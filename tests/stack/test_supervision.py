@@ -89,6 +89,17 @@ def test_a_crash_loop_ends_after_its_restarts_and_leaves_the_others_alone(stack)
     assert (stack.states()["broken"].restarts, stack.states()["broken"].exit_code) == (2, 7)
 
 
+def test_a_service_that_ends_without_an_error_is_started_again(stack):
+    """Bug: one that was sent SIGTERM ended with 0, stayed down, and `loc status` called it done."""
+    stack.add("web", f"echo start web >>{stack.events}; sleep 1",
+              availability={"restart": "always", "backoff_seconds": 1, "max_restarts": 2})  # fmt: skip
+    stack.service("other")
+    stack.start()
+    assert until(lambda: stack.said().count("start web") == 3), stack.why()
+    assert until(lambda: stack.verdicts().get("web") == "failed"), stack.why()
+    assert stack.loc("status").returncode == 1
+
+
 def test_loc_up_is_not_content_with_a_crash_loop(stack):
     """Bug: a process without a probe counted as ready whenever it happened to run."""
     stack.add("broken", "sleep 1; echo out of luck; exit 7",

@@ -56,3 +56,9 @@ def test_a_command_and_a_service_refuse_it_too(tmp_path, command):
     done = subprocess.run(line, cwd=tmp_path, env=env, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.startswith(f"error: {tmp_path}/.env, line 1: this is no setting.\n")
+
+
+def test_a_file_that_is_no_text_is_named(file):
+    file.write_bytes(b"A=\xff\n")
+    with pytest.raises(UsageError, match=rf"{file} cannot be read"):
+        dotenv.load(file)
