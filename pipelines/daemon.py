@@ -23,8 +23,10 @@ def main() -> None:
             DagsterInstance.get() as dagster,
             daemon_controller_from_instance(dagster, target, log_level="warning") as controller,
         ):
-            ready = instance.daemon_ready().open("w")
+            new = instance.daemon_ready().with_suffix(".new")
+            ready = new.open("w")
             fcntl.flock(ready, fcntl.LOCK_EX)  # until this process ends, however it does
+            new.replace(instance.daemon_ready())
             controller.check_daemon_loop()
     except KeyboardInterrupt:
         pass

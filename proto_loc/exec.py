@@ -38,8 +38,8 @@ def main(name: str) -> int:
     service = services.find(name)
     marked = services.mark(name)
     end(lambda: left(marked))
-    if service.socket:
-        (services.settings().run / service.socket).unlink(missing_ok=True)
+    for made in filter(None, (service.socket, service.ready)):  # of a killed one: a probe must not take it for ready
+        (services.settings().run / made).unlink(missing_ok=True)
     wake, wake_in = os.pipe()
     for end_of_pipe in (wake, wake_in):
         os.set_blocking(end_of_pipe, False)

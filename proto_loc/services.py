@@ -34,6 +34,8 @@ class Service:
     """Its name in :data:`proto_loc.settings.PORTS`."""
     socket: str = ""
     """The name of the Unix socket that it makes in the run folder."""
+    ready: str = ""
+    """The name of the file that it makes in the run folder once it is ready; one of an earlier start is removed."""
     links: Mapping[str, str] = field(default_factory=dict)
     """For ``loc urls``: what is there, and its path; ``{secret}`` stands for the secret."""
 
@@ -47,7 +49,7 @@ SERVICES = {
         port="dagster",
         links={"Dagster": "/?token={secret}", "dbt docs": "/dbt-docs/?token={secret}"},
     ),
-    "dagster-daemon": Service(("python", "-m", "pipelines.daemon")),
+    "dagster-daemon": Service(("python", "-m", "pipelines.daemon"), ready="dagster-daemon.ready"),
     "first-load": Service(("python", "-m", "proto_loc.cli", "first-load")),
 }
 

@@ -77,6 +77,8 @@ class Stack:
 
     def start(self, *services: str) -> None:
         """Start processes and wait until each is ready, by what its probe looks at."""
+        if "daemon" in services:  # as `loc exec` does: a killed one leaves it
+            (self.home / "run/dagster-daemon.ready").unlink(missing_ok=True)
         for service in services:
             log = (self.home / f"{service}.log").open("a")
             self.processes[service] = subprocess.Popen(
