@@ -32,8 +32,9 @@ STOOD_IN = {
     "uv": ("the golden uv, which the launcher has fetched", f'exec "{ROOT}/loc" --uv "$@"'),
     "process-compose": (
         "proto_loc.compose, which knows `up` and `version --short` alone",
-        'case "$1" in version) echo v1.122.0 ;; up) PYTHONPATH="$PWD" exec '
-        f'"{sys.executable}" -P -m proto_loc.compose "$PWD/process-compose.yaml" "$PC_SOCKET_PATH" ;; *) exit 2 ;; esac',
+        'case "$1" in version) echo v1.122.0; exit ;; up) ;; *) exit 2 ;; esac\n'
+        f'PYTHONPATH="$PWD" exec "{sys.executable}" -P -m proto_loc.compose '
+        '"$PWD/process-compose.yaml" "$PC_SOCKET_PATH"',
     ),
     "nixfmt": ("tests/nix/form.py", f'exec "{sys.executable}" "{HERE}/form.py" "$@"'),
     "deadnix": ("tests/nix/form.py", f'exec "{sys.executable}" "{HERE}/form.py" "$@"'),
