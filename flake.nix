@@ -45,7 +45,12 @@
             apps = programs.apps;
             devShells.default = load "shell" { inherit pkgs programs tools; };
             checks = load "checks" {
-              inherit golden lib pkgs tools;
+              inherit
+                golden
+                lib
+                pkgs
+                tools
+                ;
               drift = load "golden" { inherit lib; };
               sources = map tracked [
                 "flake.nix"

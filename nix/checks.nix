@@ -9,7 +9,8 @@
 }:
 let
   files = "$(find ${lib.concatMapStringsSep " " (source: "${source}") sources} -name '*.nix')";
-  pass = name: wrong: if wrong == [ ] then pkgs.runCommand name { } "touch $out" else refuse name wrong;
+  pass =
+    name: wrong: if wrong == [ ] then pkgs.runCommand name { } "touch $out" else refuse name wrong;
   refuse = name: wrong: throw "check ${name}: ${lib.concatStringsSep "; " wrong}";
 
   # What drift says of a Nix shell that has everything at the least golden version, but for these.

@@ -23,7 +23,7 @@ rec {
     LOC_PYTHON = lib.getExe' golden.python "python3.11";
     LOC_UV = lib.getExe golden.uv;
     UV_PYTHON_DOWNLOADS = "never";
-    # Every library that a wheel of the locks expects from its host, glibc aside. tests/nix/test_wheels_libraries.py
+    # Every library that a wheel of the locks expects from its host, glibc aside. tests/nix/test_libraries.py
     # compares. Only `loc` reads this: LD_LIBRARY_PATH in a shell would break the user's own programs.
     LOC_LIBRARY_PATH = lib.optionalString isLinux (
       lib.makeLibraryPath [

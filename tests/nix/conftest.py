@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,10 +20,6 @@ substituters =
 flake-registry =
 warn-dirty = false
 """
-
-
-def pytest_report_header() -> list[str]:
-    return [f"nix suite: {name} is not on this machine; in its place: {what}" for name, what in stub.absent().items()]
 
 
 @pytest.fixture(scope="session")
@@ -73,5 +70,7 @@ def own_clone(clone: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def offline(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Nix's arguments that hand in the stand-in for nixpkgs."""
+    """Nix's arguments that hand in the stand-in for nixpkgs. The summary of the test run lists what stood in for what."""
+    for name, what in stub.absent().items():
+        warnings.warn(f"{name} is not on this machine; in its place: {what}", stacklevel=1)
     return stub.nixpkgs(tmp_path_factory.mktemp("nixpkgs").resolve())

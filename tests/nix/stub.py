@@ -12,24 +12,27 @@ import subprocess
 import sys
 from pathlib import Path
 
+from proto_loc.environments import golden
 from proto_loc.settings import ROOT
 
 HERE = Path(__file__).parent
 VERSIONS = {"python311": "3.11.9", "nodejs_24": "24.1.0", "uv": "0.11.25", "process-compose": "1.110.0"}
 """What nixpkgs would bring; what runs is this machine's."""
+GOLDEN_UV = ROOT / f".tools/uv-{golden()['tools']['uv']}"
 PROGRAMS = {
     "python311": {"python3.11": sys.base_prefix + "/bin/python3.11", "python3": sys.base_prefix + "/bin/python3.11"},
     "nodejs_24": {"node": "node"},
     "uv": {"uv": "uv"},
     "process-compose": {"process-compose": "process-compose"},
     "git": {"git": "git"},
+    "bashInteractive": {"bash": "bash"},  # `nix develop` asks for it
     "bubblewrap": {"bwrap": "bwrap"},
     "nixfmt": {"nixfmt": "nixfmt"},
     "deadnix": {"deadnix": "deadnix"},
     "nixfmt-tree": {"treefmt": "nixfmt"},
 }
 STOOD_IN = {
-    "uv": ("the golden uv, which the launcher has fetched", f'exec "{ROOT}/loc" --uv "$@"'),
+    "uv": ("the golden uv, which the launcher has fetched", f'exec "{GOLDEN_UV}" "$@"'),
     "process-compose": (
         "proto_loc.compose, which knows `up` and `version --short` alone",
         'case "$1" in version) echo v1.122.0; exit ;; up) ;; *) exit 2 ;; esac\n'

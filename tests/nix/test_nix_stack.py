@@ -1,12 +1,11 @@
 """`nix develop -c process-compose up` in a fresh clone, to published data: the Nix door from end to end.
 
-Where process-compose is absent, the stand-in for nixpkgs runs ``proto_loc.compose`` under its name (the header of the
-test run says so). Packages come from the registry or uv's cache, as everywhere.
+Where process-compose is absent, the stand-in for nixpkgs runs ``proto_loc.compose`` under its name (the summary
+of the test run says so). Packages come from the registry or uv's cache, as everywhere.
 """
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import tempfile
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from proto_loc.settings import ROOT
+from proto_loc.environments import uv
 
 READY = ("dagster-code", "dagster-web", "dagster-daemon")
 BOUND = 420.0
@@ -24,13 +23,11 @@ BOUND = 420.0
 
 @pytest.mark.timeout(600)
 def test_process_compose_up_in_the_shell_ends_with_published_data(nix, own_clone: Path, offline, port_prefix: str):
+    uv("--version")  # fetches the golden one, where the shell's is stood in for by it
     with tempfile.TemporaryDirectory(prefix="loc-") as home:
         chosen = {"LOC_DATA": f"{home}/data", "LOC_RUN": f"{home}/run", "LOC_PORT_PREFIX": port_prefix}
         outside = {name: value for name, value in os.environ.items() if not name.startswith(("LOC_", "PC_"))}
         outside |= nix.environment | chosen
-        (own_clone / ".tools").mkdir()
-        for uv in (ROOT / ".tools").glob("uv-*"):
-            shutil.copy(uv, own_clone / ".tools")  # `loc` here and now; what installs is the shell's uv
 
         def states() -> dict[str, str]:
             if not (own_clone / ".venvs/platform/.stamp").exists():

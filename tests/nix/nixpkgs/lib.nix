@@ -30,6 +30,7 @@ rec {
   getExe' = package: program: "${package}/bin/${program}";
   getExe =
     package: getExe' package (package.meta.mainProgram or (throw "${package.name} has no mainProgram"));
-  makeLibraryPath = packages: concatMapStringsSep ":" (package: "${package.lib or package}/lib") packages;
+  makeLibraryPath =
+    packages: concatMapStringsSep ":" (package: "${package.lib or package}/lib") packages;
   makeBinPath = packages: concatMapStringsSep ":" (package: "${package}/bin") packages;
 }
