@@ -70,7 +70,7 @@ def own_clone(clone: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def offline(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Nix's arguments that hand in the stand-in for nixpkgs. The summary of the test run lists what stood in for what."""
+    """Nix's arguments that hand in the stand-in for nixpkgs. The summary of the run lists what stood in for what."""
     for name, what in stub.absent().items():
         warnings.warn(f"{name} is not on this machine; in its place: {what}", stacklevel=1)
     return stub.nixpkgs(tmp_path_factory.mktemp("nixpkgs").resolve())
