@@ -13,10 +13,14 @@ let
         run=''${LOC_RUN:-.run}
         export PC_SOCKET_PATH=$run/process-compose.sock PC_LOG_FILE=$run/logs/process-compose.log
         export PC_API_TOKEN_PATH=$run/secrets/process-compose
-        if [ ! -e "$PC_API_TOKEN_PATH" ]; then
-          (umask 077 && mkdir -p "$run/logs" "$run/secrets" &&
-            od -An -N32 -tx1 /dev/urandom | tr -d ' \n' >"$PC_API_TOKEN_PATH")
-        fi
+        case "''${1-up}" in
+          up | -*)
+            if [ ! -s "$PC_API_TOKEN_PATH" ]; then
+              (umask 077 && mkdir -p "$run/logs" "$run/secrets" &&
+                od -An -N32 -tx1 /dev/urandom | tr -d ' \n' >"$PC_API_TOKEN_PATH")
+            fi
+            ;;
+        esac
       fi
       exec ${lib.getExe tools.golden.process-compose} "$@"
     '';
