@@ -29,7 +29,8 @@ def plain(monkeypatch: pytest.MonkeyPatch):
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that the checks take for the clone."""
-    monkeypatch.setattr(doctor, "ROOT", tmp_path)
+    for module in (doctor.clone, doctor.nix):
+        monkeypatch.setattr(module, "ROOT", tmp_path)
     return tmp_path
 
 
@@ -190,8 +191,8 @@ def test_loader_of_nixos(tmp_path, monkeypatch, loader: str, status: str):
     if loader:
         (tmp_path / loader).touch()
         path.symlink_to(tmp_path / loader)
-    monkeypatch.setattr(doctor, "NIXOS", mark)
-    monkeypatch.setattr(doctor, "LOADER", path)
+    monkeypatch.setattr(doctor.nix, "NIXOS", mark)
+    monkeypatch.setattr(doctor.nix, "LOADER", path)
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     assert [finding.status for finding in found("loader")] == [status]
 
