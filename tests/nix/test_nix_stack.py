@@ -6,6 +6,7 @@ of the test run says so). Packages come from the registry or uv's cache, as ever
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -72,3 +73,4 @@ def test_process_compose_up_in_the_shell_ends_with_published_data_and_nix_run_fi
                 if up.poll() is None:
                     os.killpg(up.pid, signal.SIGTERM)
                     up.wait(60)
+                shutil.rmtree(own_clone / ".venvs", ignore_errors=True)  # pytest keeps the folders of three runs
