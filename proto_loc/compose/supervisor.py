@@ -76,7 +76,7 @@ def choose(releases: str = RELEASES) -> Supervisor:
     if wanted not in ("", *CHOICES):
         raise UsageError(f"LOC_COMPOSE={wanted!r} is not usable.", "", f"Choose from: {', '.join(CHOICES)}.")
     told = [f"LOC_COMPOSE={wanted}"] if wanted else []
-    for choice, find in (("path", _on_path), ("release", lambda: _release(releases))):
+    for choice, find in (("path", on_path), ("release", lambda: _release(releases))):
         if wanted in ("", choice):
             program, why = find()
             told.append(why)
@@ -89,12 +89,13 @@ def choose(releases: str = RELEASES) -> Supervisor:
     return Supervisor("proto_loc.compose", None, "; ".join(told))
 
 
-def _on_path() -> tuple[Path | None, str]:
+def on_path() -> tuple[Path | None, str]:
+    """The process-compose of PATH if it is new enough, and why it is that one or none."""
     found, minimum = shutil.which("process-compose"), golden()["tools"]["process-compose"]["minimum"]
     if not found:
         return None, "no process-compose on PATH"
     version = _version(Path(found))
-    if _number(version) < _number(minimum):
+    if number(version) < number(minimum):
         return None, f"{found} is of version {version or 'unknown'}, older than {minimum}"
     return Path(found), f"from PATH, {found}"
 
@@ -107,7 +108,8 @@ def _version(program: Path) -> str:
     return done.stdout.strip().removeprefix("v")
 
 
-def _number(version: str) -> tuple[int, ...]:
+def number(version: str) -> tuple[int, ...]:
+    """A version as what compares; one that is none is older than all."""
     parts = version.split("-")[0].split(".")
     return tuple(map(int, parts)) if all(part.isdigit() for part in parts) else ()
 

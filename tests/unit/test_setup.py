@@ -305,6 +305,47 @@ def test_read_only_clone_is_explained(fetched: Path):
     assert done.returncode == 1 and f"Cannot write to {clone}/.venvs" in done.stderr and "fix: " in done.stderr
 
 
+@pytest.mark.skipif(not shutil.which("bwrap"), reason="bubblewrap is not installed")
+def test_libraries_of_nix_are_lent_to_python_alone(clone: Path, tmp_path: Path):
+    """As on NixOS, where a wheel finds no libstdc++ by itself: here the machine's own is hidden."""
+    hidden, lent = [], tmp_path / "lent"
+    lent.mkdir()
+    listed = subprocess.run(["/sbin/ldconfig", "-p"], capture_output=True, text=True).stdout
+    for name in ("libstdc++.so.6", "libgcc_s.so.1"):
+        for path in re.findall(rf"{re.escape(name)} .* => (\S+)", listed):
+            shutil.copy(path, lent / name)
+            hidden += ["--ro-bind", "/dev/null", str(Path(path).resolve())]
+    lock = clone / "locks/platform.txt"
+    lock.write_text(lock.read_text() + entries((ROOT / "locks/platform.txt").read_text())["duckdb"])
+    done = loc(clone, "--version", env=environment(LOC_LIBRARY_PATH=f"/nonexistent:{lent}"))
+    assert done.returncode == 0, done.stderr
+
+    python = clone / ".venvs/platform/bin/python"
+    told = "import duckdb, os; print(duckdb.sql('select 42').fetchone()[0], os.environ.get('LD_LIBRARY_PATH'))"
+    box = ["bwrap", "--dev-bind", "/", "/", *hidden, python, "-I", "-c", told]
+    inside = subprocess.run(box, capture_output=True, text=True, env=environment())
+    assert (inside.stdout, inside.stderr) == ("42 None\n", "")
+    assert loc(clone, "--version").stderr == "", "without the variable, it stays as it is"
+    assert "setting up" in loc(clone, "--version", env=environment(LOC_LIBRARY_PATH="/else")).stderr
+    inside = subprocess.run(box, capture_output=True, text=True, env=environment())
+    assert inside.returncode and "libstdc++" in inside.stderr
+
+
+def test_uv_that_the_nix_shell_names_installs(clone: Path, tmp_path: Path):
+    """Whatever its series; `loc lock` takes the golden one all the same."""
+    uv = tmp_path / "uv"
+    uv.write_text(f'#!/bin/sh\n[ "$1" != --version ] || {{ echo "uv 0.9.1"; exit; }}\necho "$1" >>{uv}.log\n'
+                  f'exec "{(clone / UV).rename(tmp_path / "real")}" "$@"\n')  # fmt: skip
+    uv.chmod(0o755)
+    done = loc(clone, "--version", env=environment(LOC_UV=str(uv)))
+    assert done.returncode == 0 and "venv" in Path(f"{uv}.log").read_text(), done.stderr
+    assert not (clone / UV).exists()
+    (tmp_path / "real").rename(clone / UV)
+    assert loc(clone, "--uv", "--version", env=environment(LOC_UV=str(uv))).stdout.startswith(
+        UV.replace(".tools/uv-", "uv ")
+    )
+
+
 def test_unknown_environment(fetched: Path):
     assert "There is no environment 'nope'" in loc(fetched, "--sync", "nope").stderr
     done = loc(fetched, "setup", "nope")

@@ -1,0 +1,35 @@
+"""``loc doctor``: look at this machine and this clone."""
+
+from typing import Annotated
+
+import typer
+
+app = typer.Typer()
+
+
+@app.command(rich_help_panel="Set-up", epilog="Examples: ./loc doctor    ./loc doctor --json")
+def doctor(json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False) -> None:
+    """Look at this machine and this clone, and say what to mend. The exit code is 1 if a check fails.
+
+    It changes nothing.
+    """
+    from dataclasses import asdict
+
+    from proto_loc import doctor
+
+    found = list(doctor.look())
+    if json:
+        from json import dumps
+
+        print(dumps([{"check": name} | asdict(finding) for name, finding in found], indent=2))
+    else:
+        from proto_loc.cli._console import out
+
+        colours = {"ok": "green", "warn": "yellow", "fail": "red"}
+        for name, finding in found:
+            out.print(f"[{colours[finding.status]}]{finding.status:<4}[/] {name:<16}", end="")
+            out.print(finding.what, markup=False, soft_wrap=True)
+            for label, text in (("why", finding.why), ("fix", finding.fix)):
+                if text:
+                    out.print(f"{'':<21} {label}: {text}", markup=False, soft_wrap=True)
+    raise typer.Exit(int(any(finding.status == "fail" for _, finding in found)))

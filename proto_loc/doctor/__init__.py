@@ -1,0 +1,37 @@
+"""``loc doctor``: what stands in the way on this machine or in this clone, and the way out of each.
+
+A check is a function of :data:`CHECKS` that gives findings; it changes nothing. To add one: write it in the module of
+its subject, add it there, and give it its test in ``tests/unit/test_doctor.py``.
+"""
+
+from collections.abc import Callable, Iterator
+
+from proto_loc.doctor import clone, nix
+from proto_loc.doctor.finding import Finding
+from proto_loc.errors import LocError
+
+CHECKS: dict[str, Callable[[], Iterator[Finding]]] = {
+    "python": clone.python,
+    "uv": clone.uv,
+    "environments": clone.environments,
+    "folders": clone.folders,
+    "space": clone.space,
+    "ports": clone.ports,
+    "process-compose": clone.process_compose,
+    "sockets": clone.sockets,
+    "launcher": clone.launcher,
+    "libraries": nix.libraries,
+    "loader": nix.loader,
+    "nix": nix.features,
+    "tracked": nix.tracked,
+}
+
+
+def look() -> Iterator[tuple[str, Finding]]:
+    """Every check's findings, by its name. What a check itself stumbles over is a finding too."""
+    for name, check in CHECKS.items():
+        try:
+            for finding in check():
+                yield name, finding
+        except LocError as error:
+            yield name, Finding("fail", error.what, error.why, error.fix)

@@ -1,0 +1,173 @@
+"""Checks of this clone and of what set-up and the services need."""
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from proto_loc.compose import supervisor
+from proto_loc.compose.client import SOCKET
+from proto_loc.doctor.finding import Finding, ok, output
+from proto_loc.environments import golden, names
+from proto_loc.settings import ROOT, settings
+
+SPACE_FAIL, SPACE_WARN = 1 * 2**30, 5 * 2**30
+"""Bytes that are free: fewer than a first start writes, and fewer than a month of it needs."""
+
+
+def python() -> Iterator[Finding]:
+    wanted, found = golden()["tools"]["python"], platform.python_version()
+    if found.startswith(f"{wanted}."):
+        yield ok(f"Python {found}, {Path(sys.executable).resolve()}")
+    else:
+        yield Finding(
+            "fail", f"The platform runs on Python {found}.", f"golden.toml asks for {wanted}.",
+            f"rm -r {ROOT}/.venvs/platform, then ./loc setup platform with Python {wanted} on PATH or in LOC_PYTHON",
+        )  # fmt: skip
+    asked = os.environ.get("LOC_PYTHON") or ""
+    if "/" in asked and not os.access(asked, os.X_OK):
+        yield Finding(
+            "fail", f"LOC_PYTHON={asked} is no program.", "Nothing executable is there.",
+            "Set it to a Python 3.11, unset it, or enter the Nix shell anew.",
+        )  # fmt: skip
+
+
+def uv() -> Iterator[Finding]:
+    wanted = golden()["tools"]["uv"]
+    asked, found = os.environ.get("LOC_UV") or "", shutil.which("uv")
+    if asked and os.access(asked, os.X_OK):
+        version = output([asked, "--version"]).removeprefix("uv ").split(" ")[0]
+        least = golden()["nixpkgs"]["uv-minimum"]
+        if supervisor.number(version) >= supervisor.number(least):
+            yield ok(f"uv {version}, {asked}")
+        else:
+            yield Finding(
+                "fail", f"LOC_UV={asked} is uv {version or 'of no version'}.", f"Set-up needs {least} or newer.",
+                "Unset LOC_UV: the golden uv is fetched.",
+            )  # fmt: skip
+        return
+    if asked:
+        yield Finding(
+            "warn", f"LOC_UV={asked} is no program.", "Nothing executable is there; another uv is used.",
+            "Unset it, or enter the Nix shell anew.",
+        )  # fmt: skip
+    fetched = ROOT / f".tools/uv-{wanted}"
+    version = output([found, "--version"]).removeprefix("uv ").split(" ")[0] if found else ""
+    if version.startswith(f"{wanted.rpartition('.')[0]}."):
+        yield ok(f"uv {version}, {found}")
+    elif os.access(fetched, os.X_OK):
+        yield ok(f"uv {wanted}, {fetched}")
+    else:
+        yield Finding(
+            "warn", f"There is no uv {wanted} here.", "It is neither on PATH nor fetched yet.",
+            "./loc setup fetches it when there is something to install; that needs a registry.",
+        )  # fmt: skip
+
+
+def environments() -> Iterator[Finding]:
+    for name in names():
+        folder = ROOT / ".venvs" / name
+        if not folder.exists():
+            yield ok(f".venvs/{name} is not installed; it is when it is first needed")
+        elif why := _out_of_sync(name, folder):
+            yield Finding("warn", f".venvs/{name} is not what its lock says.", why, f"./loc setup {name}")
+        else:
+            yield ok(f".venvs/{name} is what locks/{name}.txt says")
+
+
+def _out_of_sync(name: str, folder: Path) -> str:
+    """Why `loc --sync` would install it anew; nothing if it would not."""
+    try:
+        made, python, *libraries = (folder / ".stamp").read_text().splitlines()
+    except (OSError, ValueError):
+        return f"{folder}/.stamp is missing: set-up was interrupted."
+    locks = [f"locks/{lock}.txt" for lock in (name, "build", "uv")]
+    sums = subprocess.run(["cksum", *locks], cwd=ROOT, capture_output=True, text=True).stdout.split("\n")
+    if made != " ".join([*filter(None, sums), str(ROOT)]):
+        return "A lock has changed since, or the clone was moved."
+    if not os.access(folder / "bin/python", os.X_OK):
+        return f"Its interpreter, {python}, is gone."
+    for variable, value in (("LOC_PYTHON", python), ("LOC_LIBRARY_PATH", "".join(libraries))):
+        if (asked := os.environ.get(variable)) and asked != value:
+            return f"It was made with {variable}={value}, and now {variable}={asked} is asked for."
+    return ""
+
+
+def folders() -> Iterator[Finding]:
+    for folder in (settings().data, settings().run, ROOT / ".venvs", ROOT / ".tools"):
+        there = _nearest(folder)
+        if os.access(there, os.W_OK | os.X_OK) and there.is_dir():
+            yield ok(f"{folder} can be written")
+        else:
+            yield Finding(
+                "fail", f"{folder} cannot be written.", f"{there} is read-only, not yours, or no folder.",
+                "Make it writable, or set LOC_DATA and LOC_RUN to folders of your own.",
+            )  # fmt: skip
+
+
+def space() -> Iterator[Finding]:
+    for folder in {_nearest(settings().data), _nearest(ROOT)}:
+        free = shutil.disk_usage(folder).free
+        said = f"{free / 2**30:.1f} GiB are free at {folder}"
+        if free >= SPACE_WARN:
+            yield ok(said)
+        else:
+            yield Finding(
+                "fail" if free < SPACE_FAIL else "warn", f"{said}.", "Environments take 0.5 GB and more each, "
+                "and a build of prod writes a second copy of it before it takes the first one's place.",
+                "Free some space, or set LOC_DATA to a larger disk.",
+            )  # fmt: skip
+
+
+def ports() -> Iterator[Finding]:
+    from proto_loc import ports, services
+
+    ports.check(name for name, service in services.SERVICES.items() if service.port)
+    used = [str(settings().port(service.port)) for service in services.SERVICES.values() if service.port]
+    yield ok(f"Port {', '.join(used)} of 127.0.0.1: free, or this clone's")
+
+
+def process_compose() -> Iterator[Finding]:
+    least = golden()["tools"]["process-compose"]["minimum"]
+    found, why = supervisor.on_path()
+    if found:
+        yield ok(f"process-compose {why}")
+    elif shutil.which("process-compose"):
+        yield Finding(
+            "warn", "The process-compose on PATH is not used.", f"{why}.",
+            f"Install {least} or newer, or enter the Nix shell. Until then ./loc up takes another supervisor.",
+        )  # fmt: skip
+    else:
+        yield ok(f"{why}: ./loc up takes its pinned release or proto_loc.compose")
+
+
+def sockets() -> Iterator[Finding]:
+    path = settings().run / SOCKET
+    length = len(os.fsencode(path))
+    if length < 100:
+        yield ok(f"The socket's path has {length} bytes")
+    else:
+        yield Finding(
+            "warn", f"{path} has {length} bytes.", "A Unix socket's path may have 104 on macOS and 108 on Linux. "
+            "`loc up` goes through a shorter link; `process-compose up` by hand cannot.",
+            "Set LOC_RUN to a folder with a shorter path, or use `loc up`.",
+        )  # fmt: skip
+    if sys.platform == "linux" and (folder := os.environ.get("TMPDIR")) and not Path(folder).is_dir():
+        yield Finding("fail", f"TMPDIR={folder} is no folder.", "A Nix shell that has ended left it.", "unset TMPDIR")
+
+
+def launcher() -> Iterator[Finding]:
+    for name in ("loc", ".ci/run"):
+        if (ROOT / name).exists() and not os.access(ROOT / name, os.X_OK):
+            yield Finding(
+                "fail", f"{ROOT / name} cannot be executed.", "`nix flake init` copies files without their mode.",
+                f"chmod +x {ROOT / name}; git update-index --chmod=+x {name}",
+            )  # fmt: skip
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder itself, or where it would be made."""
+    return next(path for path in (folder, *folder.parents) if path.exists())

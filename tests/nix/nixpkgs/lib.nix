@@ -1,0 +1,36 @@
+# The functions of nixpkgs.lib that our flake calls, with the same meaning.
+rec {
+  inherit (builtins) concatLists concatStringsSep;
+  genAttrs =
+    names: f:
+    builtins.listToAttrs (
+      map (name: {
+        inherit name;
+        value = f name;
+      }) names
+    );
+  optionals = condition: list: if condition then list else [ ];
+  optionalString = condition: text: if condition then text else "";
+  concatMapStringsSep =
+    separator: f: list:
+    concatStringsSep separator (map f list);
+  hasPrefix = prefix: text: builtins.substring 0 (builtins.stringLength prefix) text == prefix;
+  hasSuffix =
+    suffix: text:
+    let
+      start = builtins.stringLength text - builtins.stringLength suffix;
+    in
+    start >= 0 && builtins.substring start (-1) text == suffix;
+  filterAttrs =
+    keep: set:
+    removeAttrs set (builtins.filter (name: !keep name set.${name}) (builtins.attrNames set));
+  mapAttrsToList = f: set: map (name: f name set.${name}) (builtins.attrNames set);
+  versionAtLeast = found: least: builtins.compareVersions found least >= 0;
+  getVersion = package: package.version;
+  getExe' = package: program: "${package}/bin/${program}";
+  getExe =
+    package: getExe' package (package.meta.mainProgram or (throw "${package.name} has no mainProgram"));
+  makeLibraryPath =
+    packages: concatMapStringsSep ":" (package: "${package.lib or package}/lib") packages;
+  makeBinPath = packages: concatMapStringsSep ":" (package: "${package}/bin") packages;
+}

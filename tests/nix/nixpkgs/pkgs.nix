@@ -1,0 +1,129 @@
+{
+  host,
+  lib,
+  system,
+}:
+let
+  build =
+    name: attributes: script:
+    derivation (
+      {
+        inherit name system;
+        builder = host.bash;
+        # The last command is a builtin: bash would become a program that is last, coreutils closes its stderr
+        # before it ends, and Nix kills a builder whose stderr is closed.
+        args = [
+          "-euc"
+          (script + "\ntrue")
+        ];
+        PATH = host.path;
+      }
+      // attributes
+    );
+
+  # A package whose programs are links to programs of this machine.
+  program =
+    name: tool:
+    build "${name}-${tool.version}" { } (
+      "mkdir -p $out/bin\n"
+      + lib.concatStringsSep "\n" (
+        lib.mapAttrsToList (called: path: "ln -s ${path} $out/bin/${called}") tool.programs
+      )
+    )
+    // {
+      pname = name;
+      inherit (tool) version;
+      meta.mainProgram = tool.main;
+    };
+
+  libraries =
+    name:
+    build "host-${name}" { } ''
+      mkdir -p $out/lib
+      ${lib.concatMapStringsSep "\n" (path: "ln -s ${path} $out/lib/") host.libraries.${name}}
+    '';
+
+  # What stdenv does in a shell: the programs of every input come first on PATH, and what its hooks and `nix develop`
+  # set for builds.
+  setup = build "stdenv" { } ''
+    mkdir -p $out
+    cat > $out/setup <<'END'
+    for p in $nativeBuildInputs; do PATH="$p/bin:$PATH"; done
+    export PATH
+    export PYTHONPATH=/nonexistent/foreign PYTHONNOUSERSITE=1 PYTHONHASHSEED=0 DETERMINISTIC_BUILD=1
+    export SOURCE_DATE_EPOCH=315532800 NODE_PATH=/nonexistent/foreign
+    export SSL_CERT_FILE=/no-cert-file.crt NIX_SSL_CERT_FILE=/no-cert-file.crt
+    END
+  '';
+in
+builtins.mapAttrs program host.tools
+// {
+  stdenv = {
+    hostPlatform = {
+      inherit system;
+      isLinux = lib.hasSuffix "-linux" system;
+    };
+    cc.cc.lib = libraries "gcc";
+  };
+  zlib = libraries "zlib";
+
+  mkShellNoCC =
+    {
+      name,
+      packages,
+      shellHook,
+      ...
+    }@attributes:
+    build name (
+      removeAttrs attributes [ "packages" ]
+      // {
+        stdenv = setup;
+        nativeBuildInputs = packages;
+        inherit shellHook;
+        outputs = [ "out" ]; # `nix develop` writes the environment into each
+      }
+    ) "echo shell > $out";
+
+  runCommand =
+    name: attributes: script:
+    build name (
+      removeAttrs attributes [ "nativeBuildInputs" ]
+      // {
+        PATH = "${lib.makeBinPath (attributes.nativeBuildInputs or [ ])}:${host.path}";
+      }
+    ) script;
+
+  writeShellApplication =
+    {
+      name,
+      text,
+      runtimeInputs ? [ ],
+      runtimeEnv ? { },
+    }:
+    build name
+      {
+        passAsFile = [ "text" ];
+        text = ''
+          #!${host.bash}
+          set -o errexit
+          set -o nounset
+          set -o pipefail
+          ${lib.concatStringsSep "\n" (
+            lib.mapAttrsToList (variable: value: "export ${variable}='${value}'") runtimeEnv
+          )}
+          export PATH="${lib.makeBinPath runtimeInputs}:$PATH"
+
+          ${text}
+        '';
+      }
+      ''
+        mkdir -p $out/bin
+        cp $textPath $out/bin/${name}
+        chmod +x $out/bin/${name}
+        ${host.bash} -n $out/bin/${name}
+        ${host.shellcheck} $out/bin/${name}
+      ''
+    // {
+      meta.mainProgram = name;
+    };
+}

@@ -1,0 +1,110 @@
+"""What `nix develop` gives, what it leaves alone, and what `nix run` and the template make."""
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.xdist_group("nix")
+LEFT = (
+    "TMPDIR", "TMP", "TEMP", "TEMPDIR", "NIX_BUILD_TOP", "SOURCE_DATE_EPOCH", "PYTHONPATH", "PYTHONHASHSEED",
+    "PYTHONNOUSERSITE", "DETERMINISTIC_BUILD", "NODE_PATH", "NIX_SSL_CERT_FILE", "LD_LIBRARY_PATH",
+)  # fmt: skip
+
+
+def inside(nix, clone: Path, offline: list[str], script: str, **env: str) -> str:
+    """What a script prints in the shell."""
+    return nix("develop", ".", *offline, "-c", "bash", "-c", script, cwd=clone, **env).stdout
+
+
+def test_every_tool_comes_from_the_flake(nix, clone: Path, offline):
+    tools = ("python3.11", "uv", "node", "process-compose", "git", "bwrap", "loc")
+    found = inside(nix, clone, offline, f"for tool in {' '.join(tools)}; do command -v $tool; done").split()
+    assert [Path(path).name for path in found] == list(tools)
+    assert all(path.startswith(nix.environment["NIX_STORE_DIR"]) for path in found), found
+
+
+def test_environment(nix, clone: Path, offline):
+    lines = inside(nix, clone, offline, "env", LANG="C.UTF-8", EDITOR="mine").splitlines()
+    found = dict(line.split("=", 1) for line in lines if "=" in line)
+    assert sorted(set(found) & set(LEFT)) == []
+    store = nix.environment["NIX_STORE_DIR"]
+    assert found["LOC_PYTHON"].startswith(store) and found["LOC_PYTHON"].endswith("/bin/python3.11")
+    assert found["LOC_UV"].startswith(store) and found["UV_PYTHON_DOWNLOADS"] == "never"
+    assert all(folder.startswith(store) for folder in found["LOC_LIBRARY_PATH"].split(":"))
+    assert (found["LANG"], found["EDITOR"], found["HOME"]) == ("C.UTF-8", "mine", os.environ["HOME"])
+
+
+def test_certificates_of_the_user_stay(nix, clone: Path, offline):
+    """``test_environment`` sees that those of stdenv, /no-cert-file.crt, are taken away."""
+    assert inside(nix, clone, offline, 'echo "$SSL_CERT_FILE"', SSL_CERT_FILE="/mine.crt") == "/mine.crt\n"
+
+
+def test_entering_does_no_work_and_is_quick(nix, clone: Path, offline):
+    inside(nix, clone, offline, "true")
+    before = {path: path.stat().st_mtime_ns for path in clone.rglob("*") if ".git" not in path.parts}
+    start = time.monotonic()
+    inside(nix, clone, offline, "true")
+    assert time.monotonic() - start < 4
+    assert {path: path.stat().st_mtime_ns for path in clone.rglob("*") if ".git" not in path.parts} == before
+
+
+def test_process_compose_by_hand_gets_a_token_in_a_fresh_clone(nix, own_clone: Path, offline):
+    """.pc_env names a file, and process-compose does not start where it is missing."""
+    token = own_clone / "my run/secrets/process-compose"
+    for command, there in (("version --short", False), ("--version", True), ("--version", True)):
+        inside(nix, own_clone, offline, f"process-compose {command} || true", LOC_RUN=f"{own_clone}/my run")
+        assert token.exists() == there, command
+    assert len(token.read_text()) == 64 and token.stat().st_mode & 0o777 == 0o600
+    assert token.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_run_outside_of_a_clone_is_explained(nix, clone: Path, offline, tmp_path: Path):
+    for app in ("", "#test", "#loc"):
+        said = nix("run", f"{clone}{app}", *offline, cwd=tmp_path, fails=True).stderr
+        assert f"error: {tmp_path.resolve()} is not in a clone of proto_loc." in said and "fix: " in said
+
+
+@pytest.mark.parametrize(
+    "arguments, started",
+    [
+        ([".", "--", "-d"], "up -d"),
+        ([".#test", "--", "unit"], "test unit"),
+        ([".#doctor"], "doctor"),
+        ([".#loc", "--", "db", "list"], "db list"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_run_starts_loc_of_the_clone_around(nix, own_clone: Path, offline, arguments: list[str], started: str):
+    (own_clone / "loc").write_text('#!/bin/sh\necho "$0: $*; $LOC_PYTHON; $PATH"\n')
+    said = nix("run", *arguments[:1], *offline, *arguments[1:], cwd=own_clone / "docs" / "..").stdout
+    loc, python, path = said.strip().split("; ")
+    assert loc == f"{own_clone}/loc: {started}"
+    assert python.startswith(nix.environment["NIX_STORE_DIR"])
+    assert {"process", "uv", "python311"} <= {Path(folder).parent.name.split("-")[1] for folder in path.split(":")[:6]}
+
+
+def test_template_makes_a_fork_that_passes_its_own_check(nix, own_clone: Path, offline, tmp_path: Path):
+    (own_clone / "data").mkdir()
+    (own_clone / "data/private").touch()
+    (own_clone / ".env").touch()
+    fork = tmp_path.resolve() / "fork"
+    for flake in (str(own_clone), f"path:{own_clone}"):
+        shutil.rmtree(fork, ignore_errors=True)
+        fork.mkdir()
+        nix("flake", "init", "-t", flake, cwd=fork)  # without nixpkgs, so it needs no network
+        tracked = subprocess.run(["git", "ls-files"], cwd=own_clone, capture_output=True, text=True, check=True).stdout
+        made = {str(path.relative_to(fork)) for path in fork.rglob("*") if not path.is_dir()}
+        assert made == set(tracked.splitlines()), "a fork is what git tracks, no more and no less"
+    said = nix("run", "path:.#loc", *offline, cwd=fork, fails=True).stderr
+    assert f"chmod +x '{fork}/loc' '{fork}/.ci/run'" in said
+    for name in ("loc", ".ci/run"):
+        (fork / name).chmod(0o755)
+    subprocess.run("git init --quiet && git add .", shell=True, cwd=fork, check=True)
+    nix("flake", "check", ".", *offline, cwd=fork)
+    lock = json.loads((fork / "flake.lock").read_text())
+    assert lock == json.loads((own_clone / "flake.lock").read_text())
