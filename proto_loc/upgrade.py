@@ -1,4 +1,4 @@
-"""Golden versions moved forward: to the newest ones that the registry has, ``golden.toml`` allows, and that fit together."""
+"""Golden versions moved forward: to the newest that the registry has, ``golden.toml`` allows, and that fit together."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass

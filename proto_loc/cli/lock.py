@@ -108,7 +108,7 @@ def lock(
 
     Versions that are locked already stay, so that only what golden.toml moves is moved.
     """
-    if check and upgrade or packages and not upgrade:
+    if (check and upgrade) or (packages and not upgrade):
         raise UsageError("NAME goes with --upgrade, and --check with neither.", "", "See ./loc lock --help.")
     known = {
         name: path.read_text() if (path := ROOT / "locks" / f"{name}.txt").exists() else "" for name in requirements()
