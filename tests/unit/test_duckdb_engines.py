@@ -20,8 +20,8 @@ create table trips as select range as id, (range / 7)::decimal(12, 2) as amount,
     + to_minutes(range) as at, case when range % 3 = 0 then 'green' else 'yellow' end::colour as colour,
     [range, range + 1] as zones, {'a': range} as more, repeat('x', (range % 50)::int) as text from range(50000);
 create view green as select * from trips where colour = 'green';
-create macro total() as table select count(*) as n, sum(amount)::varchar as amount, max(zones[2]) as zone, sum(more.a)::varchar
-    as more, sum(length(text))::varchar as text from green;
+create macro total() as table select count(*) as n, sum(amount)::varchar as amount, max(zones[2]) as zone,
+    sum(more.a)::varchar as more, sum(length(text))::varchar as text from green;
 """
 READ = "select * from total()"
 PYTHON = f"import duckdb, sys; print(*duckdb.connect(sys.argv[1], read_only=True).execute({READ!r}).fetchone())"
