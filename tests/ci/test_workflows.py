@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 from itertools import product
 from pathlib import Path
 
@@ -38,12 +39,13 @@ def build(program: Path, folder: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def actionlint(tmp_path_factory) -> Path:
+def actionlint() -> Path:
     """The program, kept in ``.tools/``."""
     program = ROOT / f".tools/actionlint-{golden()['tools']['actionlint']}"
     if not program.exists():
         try:
-            build(program, tmp_path_factory.mktemp("go"))
+            with tempfile.TemporaryDirectory() as folder:
+                build(program, Path(folder))
         except LocError as error:
             pytest.skip(f"actionlint cannot be built: no Go here, nor from a registry: {error.why}")
         except subprocess.CalledProcessError as error:
