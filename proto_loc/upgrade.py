@@ -66,16 +66,16 @@ def resolve(wanted: list[Wish], moving: list[Wish], limits: dict[str, str], know
         lines, text = [], known[lock]
         for wish in (wish for wish in wanted if lock in wish.locks):
             if wish in moving:
-                text = text.replace(
-                    entries(text).get(wish.package, "\0"), ""
-                )  # else uv keeps the version that it finds
+                # uv would keep the version that it finds.
+                text = text.replace(entries(text).get(wish.package, "\0"), "")
                 lines.append(",".join(filter(None, (f"{wish.package}>={wish.text}", limits.get(wish.package)))))
             else:
                 lines.append(f"{wish.package}{'==' * wish.pinned}{wish.text}")
-        return {
-            match["name"]: match[0].split()[0].partition("==")[2]
-            for match in ENTRY.finditer(compile_lock(lock, lines, text))
-        }
+        found: dict[str, str] = {}
+        for match in ENTRY.finditer(compile_lock(lock, lines, text)):
+            name, version = match["name"], match[0].split()[0].partition("==")[2]
+            found[name] = min(found.get(name, version), version, key=Version)  # a lock may have one for each system
+        return found
 
     locks = {lock for wish in moving for lock in wish.locks}
     with ThreadPoolExecutor(2) as pool:

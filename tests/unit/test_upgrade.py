@@ -117,6 +117,18 @@ def test_what_else_is_pinned_holds_a_package_and_is_said(clone):
     )
 
 
+def test_what_every_environment_has_moves_as_far_as_all_of_them_can(clone):
+    """requests 2.26 requires urllib3 below 1.27, in one of two environments."""
+    text = GOLDEN.replace('six = "1.16.0"', 'urllib3 = "1.26.5"').replace(
+        'python-dateutil = "2.8.2', 'requests = "2.26.0'
+    )
+    (clone / "golden.toml").write_text(text)
+    done = loc(clone, "lock", "--upgrade", "urllib3")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^urllib3 1.26.5 -> 1.26.\d+ \(platform, other\)$", done.stdout, re.MULTILINE)
+    assert locked(clone, "platform")["urllib3"] == locked(clone, "other")["urllib3"]
+
+
 def test_a_package_that_golden_toml_does_not_have_is_wrong_usage(clone):
     done = loc(clone, "lock", "--upgrade", "nothing-of-that-name")
     assert (done.returncode, moved(clone)) == (2, {})
