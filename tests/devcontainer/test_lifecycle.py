@@ -26,47 +26,44 @@ CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 HOME = "home/vscode"
 CLONE = f"{HOME}/proto_loc"
 UID = 1000
+SBIN = f"{os.environ['PATH']}:/usr/sbin:/sbin"
 
-# The kernel ends all that was started in the namespace with its first process, and undoes the mounts with the last.
-ENTER = """
+# In a file system of its own, which is one file to delete: 140,000 of them take a minute and a half. The kernel ends
+# all that was started in the namespace with its first process, and undoes the mounts with the last.
+HOLD = """
 mount --make-rprivate /
-mount -t proc proc "$0/proc"
-mount --rbind /dev "$0/dev"
-exec chroot --userspec="$1" "$0" "${@:2}"
+mount -o loop "$0/image" "$0/root"
+echo up
+exec sleep 3600
 """
 
 
 class Machine:
     """A clean Debian below a folder. It shares this machine's network, and nothing else."""
 
-    def __init__(self, root: Path, prefix: str) -> None:
-        self.root = root
+    def __init__(self, folder: Path, first: int, prefix: str) -> None:
+        self.first = first
+        self.processes = ("nsenter", "--target", str(first), "--pid")  # before a command that is to be one of its own
+        self.mounted = folder / "root"
+        self.root = Path(f"/proc/{first}/root{self.mounted}")  # the same, as seen from outside
         reach = {name: value for name, value in os.environ.items() if any(word in name.upper() for word in REACH)}
         certificates = {name: str(CERTIFICATES) for name in reach if name.endswith(("SSL_CERT_FILE", "PIP_CERT"))}
         self.env = reach | certificates | {
             "HOME": f"/{HOME}", "USER": "vscode", "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "LOC_PORT_PREFIX": prefix,
         }  # fmt: skip
 
+    def within(self, *command: str | Path, **more) -> subprocess.CompletedProcess:
+        """A command of this machine, as root, that sees the other one's file system."""
+        return subprocess.run(["nsenter", "--target", str(self.first), "--mount", *command], **more)
+
     def run(self, command: str) -> subprocess.CompletedProcess:
-        """A shell command in the clone, as the user. What it leaves running goes on: see :func:`machine`."""
+        """A shell command in the clone, as the user. What it leaves running goes on until the fixture ends it."""
         inside = ["env", "-i", *(f"{name}={value}" for name, value in self.env.items()), "bash", "-c"]
-        return subprocess.run(
-            ["nsenter", "--target", str(self.first), "--mount", "--pid", "bash", "-c",
-             'exec chroot --userspec="$1" "$0" "${@:2}"', self.root, f"{UID}:{UID}",
-             *inside, f"cd /{CLONE} && {command}"],
+        return self.within(
+            *self.processes, "chroot", f"--userspec={UID}:{UID}", self.mounted, *inside,
+            f"cd /{CLONE} && {command}",
             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=400,
         )  # fmt: skip
-
-    def start(self) -> subprocess.Popen:
-        """Start the namespace, whose first process sleeps."""
-        held = subprocess.Popen(
-            ["unshare", "--mount", "--pid", "--fork", "--kill-child", "bash", "-euc", ENTER, self.root, "0:0",
-             "sh", "-c", "echo up; exec sleep 3600"],
-            stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        assert held.stdout.readline() == "up\n"
-        self.first = psutil.Process(held.pid).children()[0].pid
-        return held
 
 
 @pytest.fixture
@@ -74,34 +71,40 @@ def machine(port_prefix) -> Iterator[Machine]:
     """A clean Debian with a clone in the home of its user."""
     if os.geteuid() != 0:
         pytest.skip("a clean root is made by root")
-    if not shutil.which("mmdebstrap"):
-        pytest.skip("mmdebstrap is not installed")
-    if subprocess.run(["unshare", "--mount", "--pid", "--fork", "mount", "-t", "tmpfs", "none", "/mnt"]).returncode:
-        pytest.skip("this machine allows no namespace of mounts")
+    if missing := [name for name in ("mmdebstrap", "mkfs.ext4") if not shutil.which(name, path=SBIN)]:
+        pytest.skip(f"{missing[0]} is not installed")
     with tempfile.TemporaryDirectory(prefix="loc-") as folder:
-        root = Path(folder, "root")
-        made = subprocess.run(
-            ["mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", f"--include={PACKAGES}", "bookworm", root],
-            capture_output=True, text=True,
-        )  # fmt: skip
-        assert made.returncode == 0, made.stderr
-        subprocess.run(["chroot", root, "useradd", "--create-home", "--uid", str(UID), "vscode"], check=True)
-        for name in ("/etc/resolv.conf", "/etc/hosts", CERTIFICATES):
-            if Path(name).exists():
-                shutil.copy(name, root / str(name).lstrip("/"))
-        names = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-        for name in filter(None, subprocess.run(names, cwd=ROOT, capture_output=True, text=True).stdout.split("\0")):
-            (root / CLONE / name).parent.mkdir(parents=True, exist_ok=True)
-            if (ROOT / name).exists():
-                shutil.copy(ROOT / name, root / CLONE / name)
-        subprocess.run(["chown", "-R", f"{UID}:{UID}", root / CLONE], check=True)
-        found = Machine(root, port_prefix)
-        held = found.start()
-        try:
-            yield found
-        finally:
-            held.kill()  # and with it, all in the namespace
-            held.wait()
+        Path(folder, "root").mkdir()
+        subprocess.run(["truncate", "--size=10G", f"{folder}/image"], check=True)
+        subprocess.run(["mkfs.ext4", "-q", f"{folder}/image"], check=True, env=os.environ | {"PATH": SBIN})
+        hold = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "bash", "-euc", HOLD, folder]
+        with subprocess.Popen(hold, stdout=subprocess.PIPE, text=True) as held:
+            try:
+                if held.stdout.readline() != "up\n":
+                    pytest.skip("this machine lets root mount nothing")
+                yield debian(Machine(Path(folder), psutil.Process(held.pid).children()[0].pid, port_prefix))
+            finally:
+                held.kill()  # and with it, all in the namespace
+
+
+def debian(machine: Machine) -> Machine:
+    """Install Debian, make its user, and put the clone there as git would."""
+    install = ["mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", f"--include={PACKAGES}", "bookworm"]
+    made = machine.within(*install, machine.mounted, capture_output=True, text=True)
+    assert made.returncode == 0, made.stderr
+    machine.within(*machine.processes, "mount", "-t", "proc", "proc", machine.mounted / "proc", check=True)
+    machine.within("mount", "--rbind", "/dev", machine.mounted / "dev", check=True)
+    machine.within("chroot", machine.mounted, "useradd", "--create-home", "--uid", str(UID), "vscode", check=True)
+    for name in ("/etc/resolv.conf", "/etc/hosts", CERTIFICATES):
+        if Path(name).exists():
+            shutil.copy(name, machine.root / str(name).lstrip("/"))
+    tracked = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    for name in filter(None, subprocess.check_output(tracked, cwd=ROOT, text=True).split("\0")):
+        (machine.root / CLONE / name).parent.mkdir(parents=True, exist_ok=True)
+        if (ROOT / name).exists():
+            shutil.copy(ROOT / name, machine.root / CLONE / name)
+    machine.within("chown", "-R", f"{UID}:{UID}", machine.mounted / CLONE, check=True)
+    return machine
 
 
 @pytest.mark.timeout(900)
