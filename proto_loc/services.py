@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from proto_loc import secrets
 from proto_loc.errors import UsageError
-from proto_loc.settings import ROOT, settings
+from proto_loc.settings import ROOT, origin, settings
 
 MARK = "LOC_SERVICE"
 """In the environment of a service and of all that it starts: whose it is (the run folder), a colon, its name."""
@@ -101,5 +101,5 @@ def urls(names: Iterable[str] = tuple(SERVICES)) -> dict[str, str]:
     for service in (SERVICES[name] for name in names if name in SERVICES):
         for title, path in service.links.items():
             given = path.format(secret=secrets.secret(service.secret)) if service.secret else path
-            found[title] = f"http://127.0.0.1:{settings().port(service.port)}{given}"
+            found[title] = f"{origin(settings().port(service.port))}{given}"
     return found

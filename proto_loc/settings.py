@@ -127,6 +127,12 @@ def settings() -> Settings:
     )
 
 
+def origin(port: int) -> str:
+    """Where a browser reaches a port of this machine: in a codespace, through GitHub, which lets only its owner in."""
+    name, domain = os.environ.get("CODESPACE_NAME"), os.environ.get("GITHUB_CODESPACES_PORT_FORWARDING_DOMAIN")
+    return f"https://{name}-{port}.{domain}" if name and domain else f"http://127.0.0.1:{port}"
+
+
 def private_folder(path: Path) -> Path:
     """Make ``path`` with every folder above that is missing, for this user only (0700); one that exists stays as it is.
 

