@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import dagster as dg
 import pytest
 
-from proto_loc.settings import ROOT
+from proto_loc.settings import ROOT, settings
 
 pytestmark = pytest.mark.xdist_group("dagster-definitions")
 
@@ -119,6 +119,14 @@ def test_the_sensor_is_on_the_schedule_is_off_and_the_marts_have_a_freshness_pol
     assert schedule.default_status == dg.DefaultScheduleStatus.STOPPED
     fresh = {s.key.to_user_string() for s in defs.resolve_all_asset_specs() if s.freshness_policy}
     assert fresh == {s.key.to_user_string() for s in defs.resolve_all_asset_specs() if s.key.path[0] == "marts"}
+
+
+def test_a_link_to_nowhere_in_the_landing_folder_stops_no_tick_of_the_sensor(defs):
+    (sensor,) = defs.sensors
+    settings().landing.mkdir(parents=True)
+    (settings().landing / "gone.csv").symlink_to("nowhere")
+    tick = sensor.evaluate_tick(dg.build_sensor_context())
+    assert (tick.run_requests, tick.skip_message) == ([], "The folder is as it was.")
 
 
 def test_definitions_load_without_dbt_in_the_process(defs):
