@@ -77,21 +77,17 @@ class Dagster:
     def ready(self) -> bool:
         """Whether the code location is loaded, of the project as it is now; it is loaded anew where it is not."""
         end = time.monotonic() + STARTING
-        while "Could not reach" in (message := self._location().get("message", "")) and time.monotonic() < end:
+        wanted = project_hash()[:12]
+        while "Could not reach" in (location := self._location()).get("message", "") and time.monotonic() < end:
             time.sleep(POLL)
-        if not message and self._mark() == project_hash()[:12]:
+        if _mark(location) == wanted:
             return True
         self.ask(RELOAD, name=instance.LOCATION)
-        return self._mark() == project_hash()[:12]
+        return _mark(self._location()) == wanted
 
     def _location(self) -> dict:
         entries = self.ask(LOADED)["workspaceOrError"]["locationEntries"]
         return next((entry["locationOrLoadError"] or {} for entry in entries), {})
-
-    def _mark(self) -> str | None:
-        """What the job says of the project that it was loaded from."""
-        jobs = [job for repository in self._location().get("repositories", []) for job in repository["pipelines"]]
-        return next((_pairs(job["tags"]).get("project") for job in jobs if job["name"] == "refresh"), None)
 
     def refresh(self, request: Request, *, who: str, report: Report, started=lambda url: None) -> Refreshed:
         """Run the job ``refresh`` and wait for its end; the same outcome and errors as those of
@@ -200,6 +196,12 @@ def find() -> Dagster | None:
 
 def _address() -> str:
     return f"http://127.0.0.1:{settings().port('dagster')}"
+
+
+def _mark(location: dict) -> str | None:
+    """What the job says of the project that it was loaded from; None where the location is not loaded."""
+    jobs = [job for repository in location.get("repositories", []) for job in repository["pipelines"]]
+    return next((_pairs(job["tags"]).get("project") for job in jobs if job["name"] == "refresh"), None)
 
 
 def _pairs(tags: list[dict]) -> dict[str, str]:

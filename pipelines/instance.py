@@ -12,7 +12,6 @@ from pathlib import Path
 from proto_loc.settings import ROOT, private_folder, settings
 from proto_loc.warehouse.lock import writer_lock
 
-SERVICES = ("code", "web", "daemon")
 LOCATION = "proto_loc"
 
 
@@ -112,5 +111,5 @@ def _make_storage(folder: Path) -> None:
 
 
 def command(service: str) -> list[str]:
-    """The argv of one of :data:`SERVICES`. It needs nothing else but ``PYTHONPATH`` (the clone), and ``LOC_*``."""
+    """The argv of ``code``, ``web`` or ``daemon``; it needs nothing but ``PYTHONPATH`` (the clone) and ``LOC_*``."""
     return [sys.executable, "-P", "-m", f"pipelines.{service}"]

@@ -39,7 +39,7 @@ def main() -> None:
     ):
         app = Starlette(
             routes=[
-                Route("/dbt-docs/", dbt_docs.page),
+                Route(dbt_docs.PATH, dbt_docs.page),
                 Mount("/", DagsterWebserver(workspace, live_data_poll_rate=2000).create_asgi_app()),
             ]
         )

@@ -39,7 +39,7 @@ def uv() -> Iterator[Finding]:
     wanted = golden()["tools"]["uv"]
     asked, found = os.environ.get("LOC_UV") or "", shutil.which("uv")
     if asked and os.access(asked, os.X_OK):
-        version = output([asked, "--version"]).removeprefix("uv ").split(" ")[0]
+        version = _version(asked)
         least = golden()["nixpkgs"]["uv-minimum"]
         if supervisor.number(version) >= supervisor.number(least):
             yield ok(f"uv {version}, {asked}")
@@ -55,7 +55,7 @@ def uv() -> Iterator[Finding]:
             "Unset it, or enter the Nix shell anew.",
         )  # fmt: skip
     fetched = ROOT / f".tools/uv-{wanted}"
-    version = output([found, "--version"]).removeprefix("uv ").split(" ")[0] if found else ""
+    version = _version(found) if found else ""
     if version.startswith(f"{wanted.rpartition('.')[0]}."):
         yield ok(f"uv {version}, {found}")
     elif os.access(fetched, os.X_OK):
@@ -65,6 +65,10 @@ def uv() -> Iterator[Finding]:
             "warn", f"There is no uv {wanted} here.", "It is neither on PATH nor fetched yet.",
             "./loc setup fetches it when there is something to install; that needs a registry.",
         )  # fmt: skip
+
+
+def _version(program: str) -> str:
+    return output([program, "--version"]).removeprefix("uv ").split(" ")[0]
 
 
 def environments() -> Iterator[Finding]:

@@ -17,6 +17,8 @@ from proto_loc.settings import settings
 from proto_loc.warehouse.errors import NoData, VersionDamaged, explained, no_space
 
 DATABASES = ("raw", "prod")
+UNREADABLE = (OSError, ValueError, TypeError)
+"""What a manifest that is missing or damaged raises."""
 
 
 @dataclass(frozen=True)
@@ -138,8 +140,8 @@ def current_id(database: str) -> int | None:
 def load(database: str, version_id: int) -> Version:
     path = folder(database) / "versions" / dirname(version_id) / "manifest.json"
     try:
-        return Version(**json.loads(path.read_text()))
-    except (OSError, ValueError, TypeError) as error:
+        return _read(path)
+    except UNREADABLE as error:
         raise VersionDamaged(
             f"Version {version_id} of {database} cannot be read.",
             f"Its manifest {path} is missing or damaged ({error}).",
@@ -173,12 +175,15 @@ def _way_out(database: str, damaged: int, based_on: int | None) -> str:
 
 
 def _is_whole(database: str, version_id: int) -> bool:
-    home = folder(database) / "versions" / dirname(version_id)
     try:
-        version = Version(**json.loads((home / "manifest.json").read_text()))
+        version = _read(folder(database) / "versions" / dirname(version_id) / "manifest.json")
         return version.path.stat().st_size == version.bytes
-    except (OSError, ValueError, TypeError):
+    except UNREADABLE:
         return False
+
+
+def _read(manifest: Path) -> Version:
+    return Version(**json.loads(manifest.read_text()))
 
 
 def current(database: str) -> Version:

@@ -1,11 +1,10 @@
 """The locks: they agree with golden.toml, any drift is named, and they hold nothing of one machine or registry."""
 
 import re
-import shutil
 import subprocess
-import sys
 
 import pytest
+from clones import borrowing_clone
 
 from proto_loc.cli.lock import differences, entries, requirements
 from proto_loc.environments import golden
@@ -47,16 +46,7 @@ def test_hand_edited_pin(registry):
 
 def test_check_names_environment_and_package(tmp_path, registry):
     """``./loc lock --check`` in a clone with two locks missing, one of them what the launcher installs from."""
-    for name in ("proto_loc", "locks"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("loc", "golden.toml", "pyproject.toml"):
-        shutil.copy(ROOT / name, tmp_path / name)
-    if (ROOT / ".tools").exists():
-        (tmp_path / ".tools").symlink_to(ROOT / ".tools")
-    python = tmp_path / ".venvs/platform/bin/python"
-    python.parent.mkdir(parents=True)
-    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
-    python.chmod(0o755)
+    borrowing_clone(tmp_path, "proto_loc", "locks", "loc", "golden.toml", "pyproject.toml")
     (tmp_path / "locks/uv.txt").unlink()
     (tmp_path / "locks/platform.txt").unlink()
     build = tmp_path / "locks/build.txt"

@@ -1,13 +1,12 @@
 """``loc lock --upgrade``: what may move moves, what may not is named with its reason, and every comment stays."""
 
 import re
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import tomlkit
+from clones import borrowing_clone
 from packaging.specifiers import SpecifierSet
 
 from proto_loc.cli.lock import entries
@@ -50,16 +49,7 @@ python-dateutil = "2.8.2"
 @pytest.fixture
 def clone(tmp_path: Path, registry) -> Path:
     """A clone with a small golden.toml and its locks; its environment is this one."""
-    shutil.copytree(ROOT / "proto_loc", tmp_path / "proto_loc", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("loc", "pyproject.toml", "locks/uv.txt"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        shutil.copy(ROOT / name, tmp_path / name)
-    if (ROOT / ".tools").exists():
-        (tmp_path / ".tools").symlink_to(ROOT / ".tools")
-    python = tmp_path / ".venvs/platform/bin/python"
-    python.parent.mkdir(parents=True)
-    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
-    python.chmod(0o755)
+    borrowing_clone(tmp_path, "proto_loc", "loc", "pyproject.toml", "locks/uv.txt")
     (tmp_path / "golden.toml").write_text(GOLDEN)
     assert loc(tmp_path, "lock").returncode == 0
     return tmp_path

@@ -53,17 +53,7 @@ def load_sample(rows: int = sample.DEFAULT_ROWS, seed: int = SEED, *, who: str, 
         active = _active(loading)
         for done, (colour, month, count) in enumerate(plan):
             report(f"sample {colour} {month}", done, len(plan))
-            there = active.get((_table(colour), month))
-            if there and there.origin != "synthetic":
-                outcomes.append(Outcome(there, there.input, skipped="real records are kept"))
-                continue
-            load_id, path = loading.reserve("taxi", _table(colour), month)
-            loaded = sample.generate(
-                colour, month, count, path, seed=seed, load_id=load_id, loaded_at=loading.loaded_at
-            )
-            load = _load(loading, load_id, path, colour, month, "synthetic", loaded, sample.name(colour, month), None)
-            loading.add(load)
-            outcomes.append(Outcome(load, load.input, replaced=there))
+            outcomes.append(_synthetic(loading, active.get((_table(colour), month)), colour, month, count, seed))
         report("sample", len(plan), len(plan))
     return outcomes
 
@@ -91,16 +81,10 @@ def load_files(paths: Sequence[Path], *, who: str, report: Report) -> list[Outco
         active = _active(loading)
         for done, file in enumerate(files):
             report(f"loading {file.name}", len(files) + done, 2 * len(files))
-            there = active.get((_table(file.colour), file.month))
-            if there and there.input_sha256 == file.sha256 and lake.whole(there):
-                outcomes.append(Outcome(there, file.name, skipped="it is loaded already"))
-                continue
-            load_id, path = loading.reserve("taxi", _table(file.colour), file.month)
-            rows = landing.convert(file, path, load_id=load_id, loaded_at=loading.loaded_at)
-            load = _load(loading, load_id, path, file.colour, file.month, "file", rows, file.name, file.sha256)
-            loading.add(load)
-            active[load.table_name, load.partition] = load
-            outcomes.append(Outcome(load, file.name, replaced=there, ignored=file.extra))
+            partition = _table(file.colour), file.month
+            outcome = _real(loading, active.get(partition), file)
+            active[partition] = outcome.load
+            outcomes.append(outcome)
         report("loading", 2 * len(files), 2 * len(files))
     return outcomes
 
@@ -122,34 +106,37 @@ def load_months(colour: Colour, months: Sequence[str], *, seed: int = SEED, who:
         for done, month in enumerate(months):
             report(f"{colour} {month}", done, len(months))
             file, there = files.get(month), active.get((_table(colour), month))
-            same = file and there and there.input_sha256 == file.sha256 and lake.whole(there)
-            if there and (same if file else there.origin != "synthetic"):
-                why = "it is loaded already" if file else "real records are kept"
-                outcomes.append(Outcome(there, there.input, skipped=why))
-                continue
-            load_id, path = loading.reserve("taxi", _table(colour), month)
-            stamp = {"load_id": load_id, "loaded_at": loading.loaded_at}
             if file:
-                origin, name, rows = "file", file.name, landing.convert(file, path, **stamp)
+                outcomes.append(_real(loading, there, file))
             else:
                 rows = usual.get(month, max(usual.values()))
-                rows = sample.generate(colour, month, rows, path, seed=seed, **stamp)
-                origin, name = "synthetic", sample.name(colour, month)
-            load = _load(loading, load_id, path, colour, month, origin, rows, name, file.sha256 if file else None)
-            loading.add(load)
-            outcomes.append(Outcome(load, name, replaced=there, ignored=file.extra if file else ()))
+                outcomes.append(_synthetic(loading, there, colour, month, rows, seed))
         report("loading", len(months), len(months))
     return outcomes
 
 
+def _real(loading: Loading, there: Load | None, file: landing.SourceFile) -> Outcome:
+    """Load a file in the place of ``there``, unless that is a whole load of the same file."""
+    if there and there.input_sha256 == file.sha256 and lake.whole(there):
+        return Outcome(there, file.name, skipped="it is loaded already")
+    load_id, path = loading.reserve("taxi", _table(file.colour), file.month)
+    rows = landing.convert(file, path, load_id=load_id, loaded_at=loading.loaded_at)
+    load = _add(loading, load_id, path, file.colour, file.month, "file", rows, file.name, file.sha256)
+    return Outcome(load, load.input, replaced=there, ignored=file.extra)
+
+
+def _synthetic(loading: Loading, there: Load | None, colour: Colour, month: str, rows: int, seed: int) -> Outcome:
+    """Load a month of the sample in the place of ``there``, unless that holds real records."""
+    if there and there.origin != "synthetic":
+        return Outcome(there, there.input, skipped="real records are kept")
+    load_id, path = loading.reserve("taxi", _table(colour), month)
+    made = sample.generate(colour, month, rows, path, seed=seed, load_id=load_id, loaded_at=loading.loaded_at)
+    load = _add(loading, load_id, path, colour, month, "synthetic", made, sample.name(colour, month), None)
+    return Outcome(load, load.input, replaced=there)
+
+
 def _landed(colour: Colour, months: Sequence[str]) -> list[landing.SourceFile]:
-    with explained("Looking into the landing folder", settings().landing):
-        names = sorted(private_folder(settings().landing).iterdir())
-    wanted = [
-        path
-        for path in names
-        if not path.name.startswith(".") and colour in path.name.lower() and landing.month_in(path.name) in months
-    ]
+    wanted = [p for p in _waiting() if colour in p.name.lower() and landing.month_in(p.name) in months]
     files = [file for path in wanted if (file := landing.inspect(path)).colour == colour and file.month in months]
     _refuse_rivals(files)
     return files
@@ -161,12 +148,18 @@ def pending() -> list[Path]:
     A file whose load was superseded by another one is not pending: what a person loaded later stays. One whose rows
     were lost from the lake is.
     """
-    with explained("Looking into the landing folder", settings().landing):
-        files = sorted(p for p in private_folder(settings().landing).iterdir() if not p.name.startswith("."))
     loads = lake.loads(active=False)
     lost = {load.input_sha256 for load in loads if load.active and not lake.whole(load)}
     known = {load.input_sha256 for load in loads} - lost
-    return [path for path in files if not path.is_file() or (_sha256(path) not in known and not zones.is_lookup(path))]
+    return [
+        path for path in _waiting() if not path.is_file() or (_sha256(path) not in known and not zones.is_lookup(path))
+    ]
+
+
+def _waiting() -> list[Path]:
+    """What lies in ``data/landing/``."""
+    with explained("Looking into the landing folder", settings().landing):
+        return sorted(p for p in private_folder(settings().landing).iterdir() if not p.name.startswith("."))
 
 
 def _sha256(path: Path) -> str:
@@ -182,7 +175,7 @@ def _active(loading: Loading) -> dict[tuple[str, str], Load]:
     return {(load.table_name, load.partition): load for load in loading.loads() if load.source == "taxi"}
 
 
-def _load(
+def _add(
     loading: Loading,
     load_id: int,
     path: Path,
@@ -193,7 +186,7 @@ def _load(
     name: str,
     sha256: str | None,
 ) -> Load:
-    return Load(
+    load = Load(
         load_id=load_id,
         source="taxi",
         table_name=_table(colour),
@@ -206,6 +199,8 @@ def _load(
         input_sha256=sha256,
         loaded_at=loading.loaded_at,
     )
+    loading.add(load)
+    return load
 
 
 def _refuse_rivals(files: Iterable[landing.SourceFile]) -> None:

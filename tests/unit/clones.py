@@ -1,0 +1,23 @@
+"""Clones with a part of the repository, for tests that change it."""
+
+import shutil
+import sys
+from pathlib import Path
+
+from proto_loc.settings import ROOT
+
+
+def borrowing_clone(folder: Path, *names: str) -> None:
+    """Copy these files and folders there, and lend it this clone's tools and the environment of the tests."""
+    for name in names:
+        (folder / name).parent.mkdir(exist_ok=True)
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / name, folder / name)
+    if (ROOT / ".tools").exists():
+        (folder / ".tools").symlink_to(ROOT / ".tools")
+    python = folder / ".venvs/platform/bin/python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
