@@ -1,0 +1,158 @@
+"""``loc token | query``: ask the platform's Cube for metrics."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+PANEL = "Metrics"
+app = typer.Typer()
+
+
+class Format(StrEnum):
+    table = "table"
+    json = "json"
+    csv = "csv"
+
+
+Claims = Annotated[
+    str, typer.Option(metavar="JSON", help='What the token holds, as in \'{"boroughs": ["Queens"]}\': it limits rows.')
+]
+
+
+@app.command(rich_help_panel=PANEL)
+def token(
+    claims: Claims = "",
+    hours: Annotated[float, typer.Option(help="For how long it is taken.", min=0.01)] = 24,
+) -> None:
+    """Mint a token for Cube's REST and GraphQL APIs: the header `Authorization` of a request.
+
+    Example: curl -H "Authorization: $(./loc token)" http://127.0.0.1:4000/cubejs-api/v1/meta
+    """
+    from proto_loc import cube
+
+    print(cube.token(_claims(claims), seconds=hours * 3600))
+
+
+@app.command(rich_help_panel=PANEL)
+def query(
+    metrics: Annotated[list[str], typer.Option("--metric", "-m", help="A metric; again for more.")] = (),
+    dimensions: Annotated[
+        list[str], typer.Option("--dimension", "-d", help="Cut by it; a time with its grain, as in pickup_at:month.")
+    ] = (),
+    since: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="First day.")
+    ] = None,
+    until: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="Last day, included.")
+    ] = None,
+    where: Annotated[
+        list[str], typer.Option("--where", "-w", metavar="DIM=VALUE", help="Only these rows; != for all but them.")
+    ] = (),
+    order: Annotated[str, typer.Option(metavar="[-]NAME", help="Order by it; with - the largest first.")] = "",
+    limit: Annotated[int, typer.Option(help="At most so many rows.", min=1, max=50_000)] = 1000,
+    form: Annotated[Format, typer.Option("--format", "-f", help="How to print.")] = Format.table,
+    claims: Claims = "",
+    list_: Annotated[bool, typer.Option("--list", help="Show every metric and dimension instead.")] = False,
+) -> None:
+    """Ask Cube for metrics, as defined in dbt, of the data that is published now.
+
+    Examples: loc query -m revenue -d pickup_borough --since 2025-01-01,
+    loc query -m trips -m tip_rate -d pickup_at:day -w pickup_borough=Queens -f csv, loc query --list
+    """
+    from proto_loc import cube
+
+    with cube.Cube(_claims(claims)) as asked:
+        meta = asked.meta()
+        if list_:
+            _list(meta)
+            return
+        question = cube.Question(
+            tuple(metrics),
+            tuple(dimensions),
+            f"{since:%Y-%m-%d}" if since else "",
+            f"{until:%Y-%m-%d}" if until else "",
+            tuple(where),
+            order,
+            limit,
+        )
+        answer = asked.load(question.query(meta), meta)
+    _PRINT[form](answer)
+    if len(answer.rows) == limit:
+        typer.echo(f"note: These are the first {limit:,} rows; --limit gives more.", err=True)
+
+
+def _claims(text: str) -> dict:
+    import json
+
+    from proto_loc.errors import UsageError
+
+    try:
+        claims = json.loads(text or "{}")
+    except ValueError as error:
+        raise UsageError(f"--claims {text!r} is no JSON.", f"{error}.", _CLAIMS) from error
+    if not isinstance(claims, dict):
+        raise UsageError(f"--claims {text!r} is no JSON object.", "", _CLAIMS)
+    return claims
+
+
+_CLAIMS = 'Write it as \'{"boroughs": ["Queens"]}\', in single quotes.'
+
+
+def _list(meta) -> None:
+    from rich.markup import escape
+
+    from proto_loc.cli._console import out, table
+
+    shown = table("", "cube", "", "name", "type", "description")
+    for kind, members in (("metric", meta.metrics), ("dimension", meta.dimensions)):
+        for member in members.values():
+            shown.add_row(member.cube, kind, member.short, member.kind, escape(member.description))
+    out.print(shown)
+
+
+def _table(answer) -> None:
+    from rich.markup import escape
+
+    from proto_loc.cli._console import out, table
+
+    numbers = tuple(c.title for c in answer.columns if c.kind not in ("string", "time", "boolean"))
+    shown = table("", *(column.title for column in answer.columns), numbers=numbers)
+    for row in answer.rows:
+        shown.add_row(
+            *(escape(_shown(value, column)) for value, column in zip(row.values(), answer.columns, strict=True))
+        )
+    out.print(shown)
+
+
+def _shown(value, column) -> str:
+    """A value as a person reads it."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value.removesuffix("T00:00:00.000") if column.kind == "time" else value
+    if column.format == "percent":
+        return f"{value:.1%}"
+    if column.format == "currency":
+        return f"${value:,.2f}"
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
+
+
+def _json(answer) -> None:
+    from json import dumps
+
+    names = [column.short for column in answer.columns]
+    print(dumps([dict(zip(names, row.values(), strict=True)) for row in answer.rows], indent=2, default=float))
+
+
+def _csv(answer) -> None:
+    import csv
+    import sys
+
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(column.short for column in answer.columns)
+    writer.writerows(row.values() for row in answer.rows)
+
+
+_PRINT = {Format.table: _table, Format.json: _json, Format.csv: _csv}

@@ -1,0 +1,310 @@
+"""The client of this platform's own Cube: tokens, its metrics and dimensions, and queries, over its REST API."""
+
+import difflib
+import json
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+import httpx
+import jwt
+import tenacity
+
+from proto_loc.errors import LocError, UsageError
+from proto_loc.secrets import path, secret
+from proto_loc.settings import settings
+
+GRAINS = ("second", "minute", "hour", "day", "week", "month", "quarter", "year")
+"""What a time dimension can be cut to."""
+MAX_ROWS = 50_000
+"""The most rows that Cube gives to one query."""
+OPERATORS = {"=": "equals", "!=": "notEquals"}
+PATIENCE = 60.0
+"""Seconds for which a query is asked for again while Cube says that it still works on it."""
+
+Value = str | int | float | Decimal | bool | None
+
+
+class _Working(Exception):
+    """Cube has not finished the query yet."""
+
+
+def token(claims: Mapping | None = None, seconds: float = 86_400) -> str:
+    """A signed token (JWT, HS256) that Cube takes for ``seconds``; it may ask what ``claims`` allow.
+
+    Raises:
+        LocError: the secret cannot be read or made.
+    """
+    now = int(time.time())
+    return jwt.encode({**(claims or {}), "iat": now, "exp": now + int(seconds)}, secret("cube"), algorithm="HS256")
+
+
+@dataclass(frozen=True)
+class Member:
+    """A metric or a dimension, as Cube describes it."""
+
+    name: str
+    """Its full name, ``cube.member``."""
+    title: str
+    kind: str
+    """Cube's type: of a metric ``number`` or another aggregate, of a dimension ``string``, ``number``, ``time``, ..."""
+    description: str = ""
+    format: str | None = None
+
+    @property
+    def cube(self) -> str:
+        return self.name.split(".")[0]
+
+    @property
+    def short(self) -> str:
+        return self.name.split(".")[1]
+
+
+@dataclass(frozen=True)
+class Meta:
+    """Everything that can be asked for, by full name."""
+
+    metrics: Mapping[str, Member]
+    dimensions: Mapping[str, Member]
+
+    def time(self, cube: str) -> Member:
+        """The time dimension by which a cube is filtered: its first.
+
+        Raises:
+            UsageError: it has none.
+        """
+        for member in self.dimensions.values():
+            if member.cube == cube and member.kind == "time":
+                return member
+        raise UsageError(f"{cube} has no time dimension.", "", "Leave out --since, --until and --grain.")
+
+    def find(self, names: Iterable[str], where: Mapping[str, Member], cubes: Iterable[str] = ()) -> list[Member]:
+        """The members of these names, all of one cube; a name may be short where only one cube has it.
+
+        Raises:
+            UsageError: there is none of that name, or several cubes have it.
+        """
+        among, found = set(cubes), []
+        for name in names:
+            fits = [m for m in where.values() if name in (m.name, m.short) and (not among or m.cube in among)]
+            if len(fits) == 1:
+                found.append(fits[0])
+                continue
+            kind = "metric" if where is self.metrics else "dimension"
+            if fits:
+                raise UsageError(
+                    f"{name} is the {kind} of several cubes.", "", f"Say which: {', '.join(m.name for m in fits)}."
+                )
+            known = [m.short for m in where.values() if not among or m.cube in among]
+            near = difflib.get_close_matches(name, known, n=3) or sorted(known)
+            of = f" of {', '.join(sorted(among))}" if among else ""
+            raise UsageError(f"There is no {kind} {name!r}{of}.", "", f"Choose from: {', '.join(near)}.")
+        return found
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked, in the short names that a person types."""
+
+    metrics: tuple[str, ...]
+    dimensions: tuple[str, ...] = ()
+    """A time dimension may carry its grain, as in ``pickup_at:month``."""
+    since: str = ""
+    """First day, ``YYYY-MM-DD``."""
+    until: str = ""
+    """Last day, included."""
+    where: tuple[str, ...] = ()
+    """``dimension=value`` or ``dimension!=value``; of several with the same dimension and ``=``, one must hold."""
+    order: str = ""
+    """A metric or dimension; descending with a minus in front."""
+    limit: int = MAX_ROWS
+
+    def query(self, meta: Meta) -> dict:
+        """The same as Cube's query object.
+
+        Raises:
+            UsageError: a name, grain or condition is wrong, or the metrics are not all of one cube.
+        """
+        if not self.metrics:
+            raise UsageError("No metric is asked for.", "", f"Choose from: {', '.join(_short(meta.metrics))}.")
+        metrics = meta.find(self.metrics, meta.metrics)
+        cubes = {metric.cube for metric in metrics}
+        if len(cubes) > 1:
+            names = ", ".join(metric.name for metric in metrics)
+            raise UsageError("These metrics are of several cubes.", f"{names}.", "Ask for those of each by itself.")
+        (cube,) = cubes
+        asked: dict = {"measures": [metric.name for metric in metrics], "limit": self.limit, "timezone": "UTC"}
+        ordered = {metric.short: metric.name for metric in metrics}
+        dimensions, times = [], {}
+        for text in self.dimensions:
+            name, _, grain = text.partition(":")
+            (member,) = meta.find([name], meta.dimensions, cubes)
+            ordered[member.short] = member.name
+            if member.kind != "time":
+                if grain:
+                    raise UsageError(f"{name} is no time.", "", f"Leave out its grain, {grain!r}.")
+                dimensions.append(member.name)
+            elif (grain or "day") in GRAINS:
+                times[member.name] = {"dimension": member.name, "granularity": grain or "day"}
+            else:
+                raise UsageError(f"{grain!r} is no grain.", "", f"Choose from: {', '.join(GRAINS)}.")
+        asked |= {"dimensions": dimensions, "timeDimensions": list(times.values())}
+        asked["filters"] = self._filters(meta, cube)
+        if self.order:
+            name = self.order.removeprefix("-")
+            if name not in ordered:
+                raise UsageError(
+                    f"{name!r} is not in the answer.",
+                    "",
+                    f"Order by one of: {', '.join(ordered)}; - in front for last first.",
+                )
+            asked["order"] = [[ordered[name], "desc" if self.order.startswith("-") else "asc"]]
+        return asked
+
+    def _filters(self, meta: Meta, cube: str) -> list[dict]:
+        filters: dict[tuple[str, str], dict] = {}
+        for day, operator in ((self.since, "afterOrOnDate"), (self.until, "beforeOrOnDate")):
+            if day:
+                filters["", operator] = {"member": meta.time(cube).name, "operator": operator, "values": [day]}
+        for text in self.where:
+            sign = "!=" if "!=" in text else "="
+            name, found, value = text.partition(sign)
+            if not found:
+                raise UsageError(f"{text!r} is no condition.", "", "Write it as dimension=value or dimension!=value.")
+            (member,) = meta.find([name.strip()], meta.dimensions, [cube])
+            filters.setdefault((member.name, sign), {"member": member.name, "operator": OPERATORS[sign], "values": []})[
+                "values"
+            ].append(value)
+        return list(filters.values())
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Rows by full name; numbers are exact: what Cube wrote in digits is an ``int`` or a ``Decimal``."""
+
+    columns: tuple[Member, ...]
+    rows: list[dict[str, Value]]
+    about: Mapping = field(default_factory=dict)
+    """The rest of Cube's answer."""
+
+
+class Cube:
+    """The Cube that serves this platform; use it as a context.
+
+    Args:
+        claims: what the token holds besides its times, such as ``{"boroughs": ["Queens"]}``.
+    """
+
+    def __init__(self, claims: Mapping | None = None, timeout: float = PATIENCE) -> None:
+        self.address = f"http://127.0.0.1:{settings().port('cube')}"
+        self.claims = dict(claims or {})
+        self.http = httpx.Client(base_url=self.address, timeout=timeout, trust_env=False)
+
+    def __enter__(self) -> "Cube":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.http.close()
+
+    def meta(self) -> Meta:
+        """What can be asked for.
+
+        Raises:
+            LocError: Cube does not answer, or has no model.
+        """
+        metrics, dimensions = {}, {}
+        for cube in self._ask("meta")["cubes"]:
+            for found, where in ((cube["measures"], metrics), (cube["dimensions"], dimensions)):
+                for item in found:
+                    where[item["name"]] = Member(
+                        item["name"],
+                        item.get("shortTitle") or item["title"],
+                        item["type"],
+                        item.get("description") or "",
+                        item["format"] if isinstance(item.get("format"), str) else None,
+                    )
+        return Meta(metrics, dimensions)
+
+    def load(self, query: Mapping, meta: Meta) -> Answer:
+        """The answer to a query object of Cube's own.
+
+        Raises:
+            LocError: Cube does not answer, refuses the query, or has no data yet.
+        """
+        found = self._ask("load", query=query)
+        numbers = {name for name in query["measures"]} | {
+            name for name, member in meta.dimensions.items() if member.kind == "number"
+        }
+        cut = [f"{item['dimension']}.{item['granularity']}" for item in query["timeDimensions"]]
+        names = [*cut, *query["dimensions"], *query["measures"]]
+        rows = [
+            {name: _exact(row.get(name)) if name in numbers else row.get(name) for name in names}
+            for row in found["data"]
+        ]
+        return Answer(tuple(_column(name, meta) for name in names), rows, found)
+
+    def _ask(self, path: str, **body) -> dict:
+        try:
+            for attempt in tenacity.Retrying(
+                retry=tenacity.retry_if_exception_type(_Working),
+                stop=tenacity.stop_after_delay(PATIENCE),
+                wait=tenacity.wait_fixed(0.05),
+                reraise=True,
+            ):
+                with attempt:
+                    return self._answer(self._send(path, body))
+        except _Working:
+            raise LocError(
+                f"Cube has worked on the query for over {PATIENCE:g} s.", "", "Ask for less, or see: ./loc logs cube"
+            ) from None
+        except httpx.HTTPError as error:
+            raise LocError(
+                f"Cube on {self.address} does not answer.",
+                f"{type(error).__name__}: {error}.",
+                "Start it with ./loc up -d --only cube, or see what ails it: ./loc status",
+            ) from error
+
+    def _send(self, path: str, body: Mapping) -> httpx.Response:
+        # A token for this request alone: were another program on the port, it would get nothing that lasts.
+        headers = {"Authorization": token(self.claims, seconds=60)}
+        if body:
+            return self.http.post(f"/cubejs-api/v1/{path}", json=body, headers=headers)
+        return self.http.get(f"/cubejs-api/v1/{path}", headers=headers)
+
+    def _answer(self, response: httpx.Response) -> dict:
+        try:
+            answer = json.loads(response.content, parse_float=Decimal)
+        except ValueError:
+            answer = {"error": response.text.strip()[:500] or f"status {response.status_code}"}
+        if response.status_code == 200 and answer.get("error") == "Continue wait":
+            raise _Working
+        if response.status_code == 200 and "error" not in answer:
+            return answer
+        why = str(answer.get("error", answer)).removeprefix("Error: ")
+        if response.status_code == 403:
+            raise LocError(
+                f"Cube on {self.address} does not take this platform's token.",
+                f"{why}.",
+                f"Another clone's Cube may listen there. Compare LOC_RUN; its secret is {path('cube')}.",
+            )
+        raise LocError("Cube did not answer the query.", why, "" if "loc refresh" in why else "See: ./loc logs cube")
+
+
+def _short(members: Mapping[str, Member]) -> list[str]:
+    return [member.short for member in members.values()]
+
+
+def _column(name: str, meta: Meta) -> Member:
+    known = meta.metrics.get(name) or meta.dimensions.get(name)
+    if known:
+        return known
+    base, _, grain = name.rpartition(".")  # of a time dimension that was cut to a grain
+    return Member(f"{base}_{grain}", f"{meta.dimensions[base].title}, {grain}", "time")
+
+
+def _exact(value: Value) -> Value:
+    if not isinstance(value, str):
+        return value
+    number = Decimal(value)
+    return int(number) if number == number.to_integral_value() and "." not in value else number

@@ -1,0 +1,131 @@
+"""What `loc query` sends to Cube, and how it reads the answer; tests/cube asks the real one."""
+
+import json
+import time
+from decimal import Decimal
+
+import httpx
+import jwt
+import pytest
+
+from proto_loc import cube, secrets
+from proto_loc.cli.metrics import _shown
+from proto_loc.cube import Member, Meta, Question
+from proto_loc.errors import LocError, UsageError
+
+
+def members(*rows: tuple[str, str]) -> dict[str, Member]:
+    return {name: Member(name, name, kind) for name, kind in rows}
+
+
+META = Meta(
+    members(("trips.revenue", "number"), ("trips.rides", "number"), ("quality.rejected", "number")),
+    members(
+        ("trips.pickup_at", "time"),
+        ("trips.borough", "string"),
+        ("trips.hour", "number"),
+        ("trips.origin", "string"),
+        ("quality.origin", "string"),
+    ),
+)
+
+
+def test_short_names_become_members_of_the_metrics_cube():
+    asked = Question(("revenue", "rides"), ("origin", "pickup_at:month"), order="-revenue", limit=5).query(META)
+    assert asked == {
+        "measures": ["trips.revenue", "trips.rides"],
+        "dimensions": ["trips.origin"],
+        "timeDimensions": [{"dimension": "trips.pickup_at", "granularity": "month"}],
+        "filters": [],
+        "order": [["trips.revenue", "desc"]],
+        "limit": 5,
+        "timezone": "UTC",
+    }
+
+
+def test_conditions_on_one_dimension_are_alternatives_and_days_are_included():
+    asked = Question(
+        ("revenue",), since="2025-01-02", until="2025-01-31", where=("borough=Queens", "borough=Bronx", "hour!=3")
+    ).query(META)
+    assert asked["filters"] == [
+        {"member": "trips.pickup_at", "operator": "afterOrOnDate", "values": ["2025-01-02"]},
+        {"member": "trips.pickup_at", "operator": "beforeOrOnDate", "values": ["2025-01-31"]},
+        {"member": "trips.borough", "operator": "equals", "values": ["Queens", "Bronx"]},
+        {"member": "trips.hour", "operator": "notEquals", "values": ["3"]},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("question", "said"),
+    [
+        (Question(()), "No metric is asked for. Choose from: revenue, rides, rejected."),
+        (Question(("revenu",)), "There is no metric 'revenu'. Choose from: revenue."),
+        (Question(("revenue", "rejected")), "These metrics are of several cubes. trips.revenue, quality.rejected."),
+        (Question(("revenue",), ("zone",)), "There is no dimension 'zone' of trips."),
+        (Question(("rejected",), ("borough",)), "There is no dimension 'borough' of quality. Choose from: origin."),
+        (Question(("revenue",), ("borough:day",)), "borough is no time."),
+        (Question(("revenue",), ("pickup_at:fortnight",)), "'fortnight' is no grain. Choose from: second,"),
+        (Question(("revenue",), where=("borough",)), "'borough' is no condition."),
+        (Question(("revenue",), order="-hour"), "'hour' is not in the answer. Order by one of: revenue;"),
+        (Question(("rejected",), since="2025-01-01"), "quality has no time dimension."),
+    ],
+)
+def test_a_wrong_question_is_refused_by_name(question, said):
+    with pytest.raises(UsageError) as refused:
+        question.query(META)
+    assert str(refused.value).startswith(said)
+
+
+def test_a_name_that_several_cubes_have_asks_which():
+    two = Meta(members(("a.rows", "number"), ("b.rows", "number")), {})
+    with pytest.raises(UsageError, match=r"rows is the metric of several cubes. Say which: a.rows, b.rows."):
+        Question(("rows",)).query(two)
+    assert Question(("b.rows",)).query(two)["measures"] == ["b.rows"]
+
+
+def test_a_token_is_signed_with_the_secret_and_ends(data):
+    claims = jwt.decode(cube.token({"boroughs": ["Queens"]}, seconds=60), secrets.secret("cube"), algorithms=["HS256"])
+    assert claims["boroughs"] == ["Queens"]
+    assert 0 < claims["exp"] - time.time() <= 60
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (403, {"error": "Invalid token"}, "does not take this platform's token. Invalid token."),
+        (400, {"error": "Error: 'x' not found"}, "Cube did not answer the query. 'x' not found See: ./loc logs cube"),
+        (502, "<html>", "Cube did not answer the query. <html>"),
+    ],
+)
+def test_what_cube_refuses_is_said_plainly(data, status, body, said):
+    text = body if isinstance(body, str) else json.dumps(body)
+    with cube.Cube() as asked, pytest.raises(LocError) as refused:
+        asked._answer(httpx.Response(status, text=text))
+    assert said in str(refused.value)
+
+
+def test_without_cube_the_command_to_start_it_is_named(data, port_prefix, monkeypatch):
+    monkeypatch.setenv("LOC_PORT_PREFIX", port_prefix)
+    with cube.Cube() as asked, pytest.raises(LocError, match=r"loc up -d --only cube"):
+        asked.meta()
+
+
+def test_digits_are_read_exactly():
+    assert cube._exact("12345678901234567.89") == Decimal("12345678901234567.89")
+    assert cube._exact("42") == 42 and isinstance(cube._exact("42"), int)
+    assert cube._exact(None) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "form", "shown"),
+    [
+        (Decimal("0.1234"), "number", "percent", "12.3%"),
+        (Decimal("1234.5"), "number", "currency", "$1,234.50"),
+        (1234567, "number", None, "1,234,567"),
+        ("2025-01-01T00:00:00.000", "time", None, "2025-01-01"),
+        ("2025-01-01T07:00:00.000", "time", None, "2025-01-01T07:00:00.000"),
+        (None, "number", None, ""),
+    ],
+)
+def test_a_table_shows_the_metrics_own_format(value, kind, form, shown):
+    assert _shown(value, Member("a.b", "b", kind, format=form)) == shown
