@@ -162,7 +162,7 @@ class _Reader:
         try:
             shown = formats.parse(content["config"]["meta"])
         except ValueError as error:
-            raise _refused("metric", content, f"{error}.".capitalize()) from None
+            raise _refused("metric", content, f"{error}.") from None
         return Metric(
             name=content["name"],
             label=content["label"] or _title(content["name"]),
