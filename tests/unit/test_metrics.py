@@ -351,9 +351,9 @@ def test_figures_are_the_same_whether_they_roll_up_or_not(manifest, function):
             "create schema marts; create table marts.mart_taxi_trips as select i as trip_id, "
             "timestamp '2025-01-30' + interval (i) day as pickup_at, 'Cash' as payment_type, "
             "[null, 'Queens', ''][i % 3 + 1] as pickup_borough, 1 as passenger_count, "
-            "1.10::decimal(10, 2) as total_amount, 2.20::decimal(10, 2) as fare_amount, 0.30::decimal(10, 2) as tip_amount, "
-            "0.5 as distance_miles, "
-            "i::bigint as duration_seconds from range(5) as r(i)"
+            "1.10::decimal(10, 2) as total_amount, 2.20::decimal(10, 2) as fare_amount, "
+            "0.30::decimal(10, 2) as tip_amount, 0.5 as distance_miles, i::bigint as duration_seconds "
+            "from range(5) as r(i)"
         )
         found = {row[:3]: row[3] for row in con.execute(figures.query(model(manifest))).fetchall()}
     assert found["trips", "", ""] == "5" and found["revenue", "", ""] == "5.50"
