@@ -89,7 +89,7 @@ class _Reader:
         self._check_names(metrics)
         return SemanticModel(
             name=content["name"],
-            label=content["label"] or _title(content["name"]),
+            label=_flat(content["label"]) or _title(content["name"]),
             description=_flat(content["description"]),
             file=_file(content),
             node=self.node,
@@ -123,7 +123,7 @@ class _Reader:
         of = self._sql(column, expr or name, f"the expr of its dimension {name}")
         made = Dimension(
             name=name,
-            label=content["label"] or _title(name),
+            label=_flat(content["label"]) or _title(name),
             description=_flat(content["description"]),
             of=of,
             grain=params.get("time_granularity", "") if content["type"] == "time" else "",
@@ -165,7 +165,7 @@ class _Reader:
             raise _refused("metric", content, f"{error}.") from None
         return Metric(
             name=content["name"],
-            label=content["label"] or _title(content["name"]),
+            label=_flat(content["label"]) or _title(content["name"]),
             description=_flat(content["description"]),
             kind=content["type"],
             format=shown,
