@@ -135,6 +135,16 @@ REFUSED = {
         "of type cumulative; supported are simple",
     ),
     "another kind": (lambda m: metric(m).update(type="conversion"), "metric tip_rate", "of type conversion"),
+    "a kind without measures": (
+        lambda m: (metric(m).update(type="conversion"), metric(m)["type_params"].update(input_measures=[])),
+        "metric tip_rate",
+        "of type conversion",
+    ),
+    "a seed": (
+        lambda m: semantic(m)["depends_on"].update(nodes=["seed.proto_loc.vendors"]),
+        "semantic model taxi_trips",
+        "It is on seed.proto_loc.vendors, which is no model",
+    ),
     "an offset": (
         lambda m: metric(m)["type_params"]["numerator"].update(offset_window={"count": 1, "granularity": "month"}),
         "metric tip_rate",
@@ -199,6 +209,11 @@ REFUSED = {
         lambda m: semantic(m)["config"]["meta"].update(record_by=["zone"]),
         "semantic model taxi_trips",
         "record_by lists 'zone'",
+    ),
+    "no record at all": (
+        lambda m: semantic(m)["config"]["meta"].update(record_by=[["vendor"]]),
+        "semantic model taxi_trips",
+        "record_by lists ['vendor']",
     ),
     "one name twice": (
         lambda m: metric(m).update(name="vendor"),
