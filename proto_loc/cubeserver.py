@@ -14,9 +14,11 @@ def environment() -> dict[str, str]:
     ``CUBEJS_*`` of the person's own environment are dropped: each of them changes what Cube does.
     """
     now = settings()
-    port = now.port("cube")
+    port = int(os.environ.get("CUBE_PORT") or now.port("cube"))
     own = origin(port)
     env = {key: value for key, value in os.environ.items() if not key.startswith(("CUBE_", "CUBEJS_", "NODE_"))}
+    if now.cube_dev:
+        env["CUBEJS_DEV_MODE"] = "true"
     return env | {
         "CUBE_WAREHOUSE": str(now.warehouse),
         "CUBE_MODEL": os.environ.get("LOC_CUBE_MODEL") or str(CUBE / "model"),

@@ -60,4 +60,22 @@ function limitRows(compilerApi) {
   };
 }
 
-module.exports = { checkAuth, limitRows };
+/**
+ * The SQL API takes SQL of the asker's own, for which `limitRows` was not made: a token that limits rows may not use it.
+ *
+ * @returns {import('express').RequestHandler}
+ */
+function withoutSqlApi(secret) {
+  const check = checkAuth(secret);
+  return (req, res, next) => {
+    try {
+      check(req, (req.headers.authorization || '').replace(/^Bearer /, ''));
+      if (!boroughs(req.securityContext)) return next();
+      return res.status(403).json({ error: `This token is limited by ${CLAIM}: ask by /load or GraphQL.` });
+    } catch (error) {
+      return res.status(error.status || 500).json({ error: error.message });
+    }
+  };
+}
+
+module.exports = { checkAuth, limitRows, withoutSqlApi };

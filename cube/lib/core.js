@@ -20,6 +20,8 @@ class Core extends CubejsServerCore {
       scheduledRefreshTimer: false,
       repositoryFactory: () => repository(settings.model),
       cacheAndQueueDriver: 'memory',
+      externalDbType: undefined, // developer mode would start Cube Store
+      externalDriverFactory: undefined,
       driverFactory: (context) => new VersionDriver(context.version, settings),
       dialectFactory: () => VersionDriver.dialectClass(),
       extendContext: () => ({ version: versions.current() }),
@@ -37,11 +39,25 @@ class Core extends CubejsServerCore {
     this.watch = setInterval(() => this.retire(), 1000).unref();
   }
 
-  /** The orchestrator of the version that the request began with. */
+  /**
+   * The orchestrator of the version that the request began with. One that was pruned before it could be opened, which
+   * takes a publish in between and no grace time, gives way to the newest.
+   */
   async getOrchestratorApi(context) {
-    const version = context.version === undefined ? this.versions.current() : context.version;
-    if (!version || version.empty) throw new CubejsHandlerError(503, 'No data', NO_DATA);
-    return super.getOrchestratorApi({ ...context, version });
+    if (context.version === undefined) context.version = this.versions.current();
+    for (;;) {
+      const { version } = context;
+      if (!version || version.empty) throw new CubejsHandlerError(503, 'No data', NO_DATA);
+      const api = await super.getOrchestratorApi(context);
+      try {
+        await api.driverFactory('default'); // opens the file, once
+        return api;
+      } catch (error) {
+        this.orchestratorStorage.storage.delete(version.key);
+        context.version = this.versions.current();
+        if (context.version?.key === version.key) throw error;
+      }
+    }
   }
 
   createOrchestratorApi(...given) {

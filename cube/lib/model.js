@@ -3,6 +3,7 @@
 const fs = require('fs');
 const path = require('path');
 const { CompilerApi } = require('@cubejs-backend/server-core/dist/src/core/CompilerApi.js');
+const { isFallbackBuild } = require('@cubejs-backend/native');
 const { locate } = require('./model-error');
 
 const FILES = /\.(js|ya?ml|jinja|py)$/;
@@ -12,14 +13,13 @@ function files(folder) {
   return fs.readdirSync(folder, { recursive: true }).filter((name) => FILES.test(name)).sort();
 }
 
+function read(folder) {
+  return files(folder).map((fileName) => ({ fileName, content: fs.readFileSync(path.join(folder, fileName), 'utf8') }));
+}
+
 /** What Cube calls a repository: where the compiler gets the files from. */
 function repository(folder) {
-  return {
-    localPath: () => folder,
-    dataSchemaFiles: async () => files(folder).map((fileName) => ({
-      fileName, content: fs.readFileSync(path.join(folder, fileName), 'utf8'),
-    })),
-  };
+  return { localPath: () => folder, dataSchemaFiles: async () => read(folder) };
 }
 
 class LastGoodModel extends CompilerApi {
@@ -56,14 +56,27 @@ class LastGoodModel extends CompilerApi {
 
   async #compile(state) {
     try {
+      const python = state.split('\n').find((line) => /\.py /.test(line));
+      if (python && isFallbackBuild()) await this.nativeInstance.getNative().pythonLoadModel(python); // which says why not
       const compilers = await this.compileSchema(state);
       this.good = compilers;
       this.compilers = Promise.resolve(compilers);
       this.graphqlSchema = undefined;
       this.problem = null;
+      this.goodState = state;
     } catch (error) {
-      this.problem = locate(error, this.folder);
+      this.problem = this.#located(error, state);
       this.logger('Model error', { error: this.problem, serving: this.good ? 'the last good model' : 'no model' });
+    }
+  }
+
+  #located(error, state) {
+    try {
+      const before = new Set((this.goodState || '').split('\n'));
+      const changed = state.split('\n').filter((line) => line && !before.has(line)).map((line) => line.split(' ')[0]);
+      return locate(error, read(this.folder), changed);
+    } catch {
+      return String(error.message || error); // a file went away meanwhile
     }
   }
 }

@@ -27,18 +27,23 @@ class Versions {
    * @returns {Version | null}
    */
   current() {
-    let link;
-    let found;
-    try {
-      link = fs.readlinkSync(path.join(this.home, 'current'));
-      found = fs.statSync(path.join(this.home, link, 'prod.duckdb'));
-    } catch (error) {
-      if (error.code === 'ENOENT') return null;
-      throw error;
+    for (let attempt = 0; ; attempt += 1) {
+      let link;
+      try {
+        link = fs.readlinkSync(path.join(this.home, 'current'));
+      } catch (error) {
+        if (error.code === 'ENOENT') return null;
+        throw error;
+      }
+      try {
+        const found = fs.statSync(path.join(this.home, link, 'prod.duckdb'));
+        const key = `${path.basename(link)}-${found.ino.toString(36)}-${Math.trunc(found.mtimeMs).toString(36)}`;
+        if (this.last?.key !== key) this.last = this.#read(path.join(this.home, link), key);
+        return this.last;
+      } catch (error) {
+        if (attempt === 4) throw error; // until then: a publish and a prune may have passed by
+      }
     }
-    const key = `${path.basename(link)}-${found.ino.toString(36)}-${Math.trunc(found.mtimeMs).toString(36)}`;
-    if (this.last?.key !== key) this.last = this.#read(path.join(this.home, link), key);
-    return this.last;
   }
 
   /** @returns {Version} */
