@@ -12,6 +12,7 @@ async function main() {
   const { checkAuth, limitRows, withoutSqlApi } = require('./lib/auth');
   const { ownPages } = require('./lib/web');
   const { probes } = require('./lib/probes');
+  const { readable } = require('./lib/request');
 
   const core = new Core(settings, new Versions(settings.warehouse), {
     checkAuth: checkAuth(settings.secret),
@@ -30,13 +31,9 @@ async function main() {
     if (core.model?.problem) res.set('x-model-error', encodeURI(core.model.problem.replace(/\s+/g, ' ').slice(0, 500)));
     next();
   });
-  app.use(express.json({ limit: '1mb' }));
+  app.use(readable(settings));
   app.use('/cubejs-api/v1/cubesql', withoutSqlApi(settings.secret));
   await core.initApp(app);
-  // eslint-disable-next-line no-unused-vars
-  app.use((error, req, res, next) => { // of the parsing of a request; Cube answers its own
-    if (!res.headersSent) res.status(error.status || 500).json({ error: error.message });
-  });
   await core.getCompilerApi({}).then((api) => api.getCompilers()).catch(() => {}); // it is in the log and in /readyz
 
   const server = http.createServer(app);
@@ -54,6 +51,8 @@ async function main() {
   const stop = () => {
     server.close();
     server.closeAllConnections();
+    // A query that no interrupt reaches would hold up an exit in order as well: it waits for all threads.
+    setTimeout(() => process.kill(process.pid, 'SIGKILL'), 3000);
     core.shutdown().finally(() => process.exit(0));
   };
   process.once('SIGTERM', stop);

@@ -16,6 +16,8 @@ const LOCKED = {
   lock_configuration: 'true',
 };
 
+const UNCUT = 1000; // milliseconds after an interrupt: DuckDB takes it between two chunks, and not within one
+
 class QueryRefused extends Error {
   toString() {
     return this.message;
@@ -72,26 +74,33 @@ class VersionDriver extends DuckDBDriver {
   async query(sql, values = []) {
     const { instance } = await this.getInitiatedState();
     const connection = this.idle.pop() || (await instance.connect());
-    const late = { is: false };
-    const timer = setTimeout(() => {
-      late.is = true;
-      connection.interrupt();
-    }, this.settings.timeout * 1000);
     this.running.add(connection);
-    try {
-      return await this.#rows(connection, sql, values);
-    } catch (error) {
-      throw late.is ? new QueryRefused(
-        `The query was stopped: it ran longer than ${this.settings.timeout} seconds. Ask for less: a shorter time, `
-        + 'fewer dimensions, or raise LOC_CUBE_TIMEOUT.',
-      ) : this.#explained(error);
-    } finally {
+    let late = false;
+    let timer;
+    const cut = new Promise((_, refuse) => {
+      timer = setTimeout(() => {
+        late = true;
+        connection.interrupt();
+        timer = setTimeout(refuse, UNCUT, this.#stopped()); // what no interrupt reaches goes on, and nobody waits for it
+      }, this.settings.timeout * 1000);
+    });
+    const rows = this.#rows(connection, sql, values).catch((error) => {
+      throw late ? this.#stopped() : this.#explained(error);
+    }).finally(() => {
       clearTimeout(timer);
       this.running.delete(connection);
-      if (late.is || this.idle.length >= 4) connection.closeSync(); // an interrupt on its way must hit nothing else
+      if (late || this.idle.length >= 4) connection.closeSync(); // an interrupt on its way must hit nothing else
       else this.idle.push(connection);
       if (!this.running.size) this.waiting.splice(0).forEach((done) => done());
-    }
+    });
+    return Promise.race([rows, cut]);
+  }
+
+  #stopped() {
+    return new QueryRefused(
+      `The query was stopped: it ran longer than ${this.settings.timeout} seconds. Ask for less: a shorter time, `
+      + 'fewer dimensions, or raise LOC_CUBE_TIMEOUT.',
+    );
   }
 
   async #rows(connection, sql, values) {
