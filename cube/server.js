@@ -10,8 +10,9 @@ async function main() {
   const { Core } = require('./lib/core');
   const { Versions } = require('./lib/versions');
   const { checkAuth, limitRows, withoutSqlApi } = require('./lib/auth');
+  const { NO_SQL_API } = require('./lib/native-stand-in');
   const { ownPages } = require('./lib/web');
-  const { probes } = require('./lib/probes');
+  const { compiled, probes } = require('./lib/probes');
   const { readable } = require('./lib/request');
 
   const core = new Core(settings, new Versions(settings.warehouse), {
@@ -27,14 +28,15 @@ async function main() {
   app.get('/livez', live);
   app.get('/readyz', ready);
   if (!settings.dev) app.get('/', (req, res) => res.status(404).json({ error: 'Ask /cubejs-api/v1/...: see docs/cube.md.' }));
-  app.use((req, res, next) => {
-    if (core.model?.problem) res.set('x-model-error', encodeURI(core.model.problem.replace(/\s+/g, ' ').slice(0, 500)));
+  app.use(async (req, res, next) => {
+    await compiled(core);
+    if (core.model.problem) res.set('x-model-error', encodeURI(core.model.problem.replace(/\s+/g, ' ').slice(0, 500)));
     next();
   });
   app.use(readable(settings));
-  app.use('/cubejs-api/v1/cubesql', withoutSqlApi(settings.secret));
+  app.use(withoutSqlApi(settings.secret, native.kind === 'addon' ? 'The SQL API is not offered: ask by REST or GraphQL.' : NO_SQL_API));
   await core.initApp(app);
-  await core.getCompilerApi({}).then((api) => api.getCompilers()).catch(() => {}); // it is in the log and in /readyz
+  await compiled(core);
 
   const server = http.createServer(app);
   await new Promise((done, failed) => { server.once('error', failed).listen(settings.port, '127.0.0.1', done); });

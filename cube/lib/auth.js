@@ -61,20 +61,24 @@ function limitRows(compilerApi) {
 }
 
 /**
- * The SQL API takes SQL of the asker's own, for which `limitRows` was not made: a token that limits rows may not use it.
+ * The SQL API is part of the addon, and not offered with it either: it takes SQL of the asker's own, for which
+ * `limitRows` and the bounds of a request were not made.
  *
+ * @param {string} secret
+ * @param {string} why
  * @returns {import('express').RequestHandler}
  */
-function withoutSqlApi(secret) {
+function withoutSqlApi(secret, why) {
   const check = checkAuth(secret);
   return (req, res, next) => {
+    const asked = /\/(cubesql|convert-query)$/.test(req.path) || (req.body?.format ?? req.query.format) === 'sql';
+    if (!asked) return next();
     try {
       check(req, (req.headers.authorization || '').replace(/^Bearer /, ''));
-      if (!boroughs(req.securityContext)) return next();
-      return res.status(403).json({ error: `This token is limited by ${CLAIM}: ask by /load or GraphQL.` });
     } catch (error) {
       return res.status(error.status || 500).json({ error: error.message });
     }
+    return res.status(501).json({ error: why });
   };
 }
 

@@ -16,7 +16,7 @@ const MEMBERS = /\b(dimensions|measures|segments|joins|hierarchies|preAggregatio
  * @returns {string}
  */
 function locate(error, files, changed) {
-  const unparsed = files.flatMap(syntax);
+  const unparsed = files.flatMap((file) => syntax(file, error));
   if (unparsed.length) return unparsed.join('\n');
   const parts = sentences(error);
   return parts.map(({ file, text }) => {
@@ -26,8 +26,8 @@ function locate(error, files, changed) {
   }).join('\n');
 }
 
-/** What does not parse at all. */
-function syntax({ fileName, content }) {
+/** What does not parse at all; the line is that of Cube's own parser where it tells one. */
+function syntax({ fileName, content }, error) {
   if (fileName.endsWith('.js')) {
     try {
       new vm.Script(content, { filename: fileName });
@@ -38,7 +38,7 @@ function syntax({ fileName, content }) {
   }
   if (!/\.ya?ml$/.test(fileName)) return [];
   return parseDocument(content).errors.slice(0, 1).map((found) => (
-    `${fileName}:${found.linePos?.[0].line ?? 1}: ${found.message.split('\n')[0].replace(/ at line .*/, '')}`
+    `${fileName}:${/\((\d+):\d+\)/.exec(error.message)?.[1] ?? found.linePos?.[0].line ?? 1}: ${found.message.split('\n')[0].replace(/ at line .*/, '')}`
   ));
 }
 

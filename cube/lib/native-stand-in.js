@@ -16,9 +16,11 @@ const refused = (what, instead) => () => { throw refusal(what, instead); };
 const rejected = (what, instead) => async () => { throw refusal(what, instead); };
 
 const SQL_API = 'Ask by REST or GraphQL.';
+const NO_SQL_API = refusal('The SQL API', SQL_API).message;
 const JINJA = 'Write the model in plain YAML, without {{ }} and {% %}.';
 
 module.exports = {
+  NO_SQL_API,
   getFinalQueryResult,
   getFinalQueryResultMulti,
   isFallbackBuild: () => true,

@@ -1,6 +1,11 @@
 'use strict';
 /** `/livez` and `/readyz`: for anyone on this machine, no token, no work. */
 
+/** The model as its files are now, or the last good one; null if there is none, and `core.model.problem` says why. */
+async function compiled(core) {
+  return core.getCompilerApi({}).then((api) => api.getCompilers()).catch(() => null);
+}
+
 /**
  * @param {import('./core').Core} core
  * @param {string} native
@@ -14,7 +19,7 @@ function probes(core, native) {
      */
     ready: async (req, res) => {
       const found = { native };
-      const compilers = await core.getCompilerApi({}).then((api) => api.getCompilers()).catch(() => null);
+      const compilers = await compiled(core);
       if (core.model?.problem) found.model = { error: core.model.problem, serving: compilers ? 'the last good model' : 'no model' };
       try {
         const version = core.versions.current();
@@ -30,4 +35,4 @@ function probes(core, native) {
   };
 }
 
-module.exports = { probes };
+module.exports = { compiled, probes };

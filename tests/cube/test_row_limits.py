@@ -86,7 +86,8 @@ def test_each_query_of_a_blend_and_of_a_comparison_is_limited(limited):
 
 @pytest.mark.parametrize(
     "fields",
-    ["trips { trips pickup_borough }", 'trips(where: {pickup_borough: {in: ["Bronx", "Queens"]}}) { trips pickup_borough }'],
+    ["trips { trips pickup_borough }",
+     'trips(where: {pickup_borough: {in: ["Bronx", "Queens"]}}) { trips pickup_borough }'],
 )  # fmt: skip
 def test_graphql_is_limited(limited, fields):
     answer = limited.post("/cubejs-api/graphql", {"query": f"{{ cube {{ {fields} }} }}"}, **QUEENS).json()
@@ -132,9 +133,10 @@ def test_a_claim_that_is_no_list_of_names_sees_nothing(limited, claim):
     assert answer.status_code == 403 and "must be a list of names" in answer.json()["error"]
 
 
-def test_the_sql_api_is_closed_to_a_token_that_is_limited(limited):
-    answer = limited.post("/cubejs-api/v1/cubesql", {"query": "select * from trips"}, **QUEENS)
-    assert answer.status_code == 403 and "limited by boroughs" in answer.json()["error"]
+@pytest.mark.parametrize("path", ["cubesql", "convert-query", "sql"])
+def test_the_sql_api_is_closed(limited, path):
+    answer = limited.post(f"/cubejs-api/v1/{path}", {"query": "select * from trips", "format": "sql"}, **QUEENS)
+    assert answer.status_code == 501 and "The SQL API is not" in answer.json()["error"]
 
 
 def test_what_one_token_was_answered_is_not_given_to_another(limited):
