@@ -191,6 +191,65 @@ def stack(
     )
 
 
+@app.command()
+def cube(
+    rows: Annotated[int, typer.Option(help="Trips in the sample that is asked.", min=1, max=100_000_000)] = 10_000_000,
+    repeat: Annotated[int, typer.Option(help="New queries of each shape.", min=1)] = 20,
+    seconds: Annotated[float, typer.Option(help="How long clients ask while versions are published.", min=1)] = 60,
+    clients: Annotated[int, typer.Option(help="Clients that ask at once.", min=1)] = 20,
+    publishes: Annotated[int, typer.Option(help="Publishes after which memory is looked at.", min=1)] = 50,
+    keep: Keep = None,
+) -> None:
+    """Compare Cube's answers over HTTP with the same SQL bare; then publish again and again while clients ask.
+
+    Ends with exit code 1 if a client met an error or an old answer.
+
+    Example: loc bench cube --rows 1000000 --seconds 10
+    """
+    from rich.filesize import decimal as size
+
+    from benchmarks import cube as bench
+    from benchmarks import scratch
+    from proto_loc.cli._console import err, out, table
+
+    with scratch(keep) as folder:
+        done = bench.measure(
+            rows, folder, repeat=repeat, seconds=seconds, clients=clients, publishes=publishes, report=err.print
+        )
+    met = {True: "met", False: "missed"}
+    shown = table(
+        f"Cube, {rows:,} rows, each query new", "query", "Cube p50", "p95", "bare p50", "p95", "target", "",
+        numbers=("Cube p50", "p95", "bare p50", "target"),
+    )  # fmt: skip
+    for one in done.latencies:
+        target = bench.RATIO * _median(one.floor) + bench.EXTRA
+        figures = (_median(one.cube), _p95(one.cube), _median(one.floor), _p95(one.floor), target)
+        shown.add_row(one.name, *(f"{1000 * value:.0f} ms" for value in figures), met[one.met])
+    out.print(shown)
+    shown = table("Cube", "figure", "value", "target", "", "what it is", numbers=("value", "target"))
+    crowd, largest = done.crowd, max(done.memory.values())
+    for figure, value, target, holds, what in (
+        ("cached", f"{1000 * _median(done.cached):.1f} ms", "10 ms", _median(done.cached) <= bench.CACHED, "p50"),
+        ("cached", f"{1000 * _p95(done.cached):.1f} ms", "", None, "p95"),
+        ("errors", f"{crowd.errors.total()}", "0", not crowd.errors, f"of {crowd.asked} queries in {seconds:g} s"),
+        ("staleness", f"{crowd.staleness:.2f} s", "5 s", crowd.staleness <= bench.STALE,
+         f"longest after one of {crowd.published} publishes"),
+        ("start", f"{done.start:.1f} s", "6 s", done.start <= bench.START, "to /readyz"),
+        ("memory", size(largest), "350 MB", largest <= bench.MEMORY, "the most of those below"),
+        *(("memory", size(value), "", None, what) for what, value in done.memory.items()),
+    ):  # fmt: skip
+        shown.add_row(figure, value, target, "" if holds is None else met[holds], what)
+    out.print(shown)
+    for message, number in crowd.errors.most_common(10):
+        err.print(f"{number} x {message}", markup=False)
+    if crowd.errors or crowd.staleness > bench.STALE:
+        raise typer.Exit(1)
+
+
+def _p95(values: list[float]) -> float:
+    return sorted(values)[min(len(values) - 1, int(len(values) * 0.95))]
+
+
 def _median(values: list[float]) -> float:
     from statistics import median
 
