@@ -27,7 +27,10 @@
             why: Nix reads of a git repository only what is tracked or staged.
             fix: git add ${path}'';
 
-      golden = builtins.fromTOML (builtins.readFile (tracked "golden.toml"));
+      # Without its lock, Nix would take the newest nixpkgs for the pinned one.
+      golden = builtins.seq (tracked "flake.lock") (
+        builtins.fromTOML (builtins.readFile (tracked "golden.toml"))
+      );
 
       # nix/NAME.nix for every system, each with what the others make.
       forEachSystem =

@@ -36,14 +36,15 @@ let
         if [ -z "$clone" ]; then
           printf 'error: %s\nwhy: %s\nfix: %s\n' "$PWD is not in a clone of proto_loc." \
             "Neither it nor a folder above it holds loc and golden.toml." \
-            "cd into a clone, or start a fork in an empty folder: nix flake init -t" >&2
+            "cd into a clone, or start a fork in an empty folder: nix flake init -t REPOSITORY" >&2
           exit 1
         fi
         clone=''${clone%/*}
       done
       if [ ! -x "$clone/loc" ]; then
         printf 'error: %s\nwhy: %s\nfix: %s\n' "$clone/loc cannot be executed." \
-          "nix flake init copies files without their mode." "chmod +x '$clone/loc' '$clone/.ci/run'" >&2
+          "nix flake init copies files without their mode." \
+          "cd '$clone' && chmod +x loc .ci/* .devcontainer/run" >&2
         exit 1
       fi
       exec "$clone/loc" "$@"

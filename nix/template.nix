@@ -30,8 +30,8 @@
 
     Nix reads what git tracks, and copies files without their mode:
 
-        chmod +x loc .ci/run
-        git init && git add . && git update-index --chmod=+x loc .ci/run
+        chmod +x loc .ci/* .devcontainer/run
+        git init && git add . && git update-index --chmod=+x loc .ci/* .devcontainer/run
         nix develop
         process-compose up
   '';

@@ -1,7 +1,9 @@
 """Golden versions moved forward: to the newest that the registry has, ``golden.toml`` allows, and that fit together."""
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import tomlkit
 from packaging.version import Version
@@ -9,7 +11,7 @@ from tomlkit.items import Table
 
 from proto_loc.cli.lock import ENTRY, compile_lock, entries
 from proto_loc.environments import golden, uv
-from proto_loc.errors import UsageError
+from proto_loc.errors import LocError, UsageError
 from proto_loc.settings import ROOT
 
 
@@ -90,16 +92,36 @@ def newest(names: set[str]) -> dict[str, str]:
     return dict(line.split("==") for line in said.split())
 
 
-def upgrade(names: list[str], known: dict[str, str]) -> bool:
-    """Rewrite golden.toml with newer versions, say what moved and what did not; whether the locks are to be made again.
+def holds(wanted: list[Wish], moving: list[Wish], held: Wish, version: str, known: dict[str, str]) -> str:
+    """Why a package cannot have that version: what uv says first, or that it goes only without others' newest."""
+    try:
+        resolve(wanted, moving, {held.package: f"=={version}"}, known)
+    except LocError as error:
+        if because := re.search(r"Because (.*?),? we can conclude", " ".join(error.why.split())):
+            return because[1]
+    return f"the rest of golden.toml does not go with {version}"
+
+
+def page(text: str, versions: dict[str, str]) -> str:
+    """``docs/versions.md`` with these versions in its table."""
+    for key, version in versions.items():
+        text = re.sub(rf"^(\| `{re.escape(key)}` \| )\S+( \|)", rf"\g<1>{version}\2", text, flags=re.MULTILINE)
+    return text
+
+
+def upgrade(names: list[str], known: dict[str, str]) -> dict[Path, str]:
+    """Say what moves to a newer version, and what does not and why.
 
     Args:
         names: what may move; everything if empty.
         known: the text of each lock.
 
+    Returns:
+        The files in which versions stand, as they are then to be; nothing is written here. Empty if nothing moves.
+
     Raises:
         UsageError: golden.toml has no such package.
-        LocError: nothing fits together, or the registry cannot be reached; nothing was changed.
+        LocError: nothing fits together, or the registry cannot be reached.
     """
     path = ROOT / "golden.toml"
     document = tomlkit.parse(path.read_text())
@@ -119,24 +141,24 @@ def upgrade(names: list[str], known: dict[str, str]) -> bool:
         # What is in every environment is one version: the newest that each of them can have.
         resolved = resolve(wanted, moving, bounds | {name: f"<={shared[name]}" for name in document["core"]}, known)
     latest = newest({wish.package for wish in chosen})
-    moved = False
+    moved: dict[str, str] = {}
     for wish in chosen:
         now = resolved[wish.locks[0]][wish.package] if wish.pinned else wish.text
         if wish.pinned and now != wish.text:
             print(f"{wish.package} {wish.text} -> {now} ({', '.join(wish.locks)})")
-            wish.table[wish.key], moved = now, True
+            wish.table[wish.key] = moved[wish.key] = now
         if not wish.pinned:
             print(f"{wish.package} stays {now}: {wish.reason}")
         elif now != latest[wish.package]:
             why = (
                 f"{limits[wish.package]}, {reason(limits, wish.package)}"
                 if wish.package in limits
-                else (f"the rest of golden.toml does not go with {latest[wish.package]}")
+                else holds(wanted, moving, wish, latest[wish.package], known)
             )
             print(f"{wish.package} {now}, not {latest[wish.package]}: {why}")
-    if moved:
-        path.with_suffix(".new").write_text(tomlkit.dumps(document))
-        path.with_suffix(".new").replace(path)
-    else:
+    if not moved:
         print("No version that golden.toml names can move.")
-    return moved or not names
+        return {}
+    versions = ROOT / "docs/versions.md"
+    pages = {versions: page(versions.read_text(), moved)} if versions.exists() else {}
+    return {path: tomlkit.dumps(document)} | pages

@@ -11,7 +11,7 @@ app = typer.Typer()
 def doctor(json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False) -> None:
     """Look at this machine and this clone, and say what to mend. The exit code is 1 if a check fails.
 
-    It changes nothing.
+    It changes nothing; where there is no environment that it could run on, that is set up first.
     """
     from dataclasses import asdict
 

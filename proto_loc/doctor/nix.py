@@ -7,10 +7,12 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from proto_loc.doctor.finding import Finding, ok, output
+from proto_loc.doctor.finding import Finding, ok, output, run
 from proto_loc.settings import ROOT
 
 NEEDED = ("flake.nix", "flake.lock", "golden.toml", "nix")
+PROFILE = Path("/nix/var/nix/profiles/default/etc/profile.d/nix-daemon.sh")
+"""What a login shell reads where Nix is installed for all users."""
 NIXOS = Path("/etc/NIXOS")
 """There on NixOS alone."""
 LOADER = Path("/lib64/ld-linux-x86-64.so.2")
@@ -49,7 +51,13 @@ def loader() -> Iterator[Finding]:
 
 def features() -> Iterator[Finding]:
     if not shutil.which("nix"):
-        yield ok("Nix is not on PATH; nothing needs it where ./loc is used")
+        if PROFILE.exists():
+            yield Finding(
+                "warn", "Nix is installed, but not on PATH.", f"This shell has not read {PROFILE}.",
+                f"Log in anew, or: . {PROFILE}",
+            )  # fmt: skip
+        else:
+            yield ok("Nix is not on PATH; nothing needs it where ./loc is used")
         return
     # Without nix-command, neither answers; the second is how newer releases call the first.
     shown = output(["nix", "show-config"]) or output(["nix", "config", "show"])
@@ -63,19 +71,60 @@ def features() -> Iterator[Finding]:
         yield ok("Nix has nix-command and flakes turned on")
 
 
+def store() -> Iterator[Finding]:
+    if not shutil.which("nix"):
+        return
+    state = Path(os.environ.get("NIX_STATE_DIR") or "/nix/var/nix")
+    parent = next(path for path in (state, *state.parents) if path.exists())
+    if parent != state and os.access(parent, os.W_OK):  # to ask for it would make it
+        yield ok(f"Nix has no {state} yet, and can make it")
+        return
+    said = ""
+    for name in ("ping", "info"):  # older releases call it so, and newer ones so
+        done = run(["nix", "--extra-experimental-features", "nix-command", "store", name])
+        if done and done.returncode == 0:
+            yield ok("Nix's store answers")
+            return
+        errors = [line for line in (done.stderr if done else "").splitlines() if "error:" in line]
+        if errors and "is not a recognised command" not in errors[-1]:
+            said = errors[-1].partition("error:")[2].strip()
+    yield Finding(
+        "fail", "Nix cannot use its store.", said or "It does not answer.",
+        "With a daemon: start it (systemctl start nix-daemon), and be in the group that may use it (on Debian, "
+        "nix-users). Without one, /nix has to be yours: sudo chown -R $(id -u) /nix",
+    )  # fmt: skip
+
+
 def tracked() -> Iterator[Finding]:
     git = shutil.which("git")
-    if not git or output([git, "-C", str(ROOT), "rev-parse", "--is-inside-work-tree"]) != "true":
+    if not git:
         yield Finding(
-            "warn", f"{ROOT} is no git repository.", "Nix then copies all of it, data and environments too.",
-            "git init && git add .",
+            "warn", "git is not on PATH.", "Nix needs it for a git repository, and what is tracked cannot be seen.",
+            "Install git.",
         )  # fmt: skip
         return
-    command = [git, "-C", str(ROOT), "ls-files", "--others", "--exclude-standard", "--", *NEEDED]
-    if untracked := output(command).splitlines():
+    listed = run([git, "-C", str(ROOT), "ls-files", "--", *NEEDED])
+    if not listed or listed.returncode:
+        if (ROOT / ".git").exists():
+            yield Finding(
+                "fail", f"git cannot read {ROOT}.", listed.stderr.strip() if listed else "It does not answer.",
+                f"If it belongs to another user and you trust it: git config --global --add safe.directory {ROOT}",
+            )  # fmt: skip
+        else:
+            yield Finding(
+                "warn", f"{ROOT} is no git repository.", "Nix then copies all of it, data and environments too.",
+                "git init && git add .",
+            )  # fmt: skip
+        return
+    wanted = {*NEEDED[:-1], *(str(path.relative_to(ROOT)) for path in (ROOT / NEEDED[-1]).rglob("*.nix"))}
+    if untracked := sorted(wanted - set(listed.stdout.splitlines())):
+        names = " ".join(untracked)
+        missing = [name for name in untracked if not (ROOT / name).exists()]
+        fix = f"git add {names} (with --force where it is ignored)"
         yield Finding(
-            "fail", f"Git does not track {', '.join(untracked)}.", "Nix reads only what is tracked or staged.",
-            f"git add {' '.join(untracked)}",
+            "fail", f"Git does not track {', '.join(untracked)}.", "Nix reads only what is tracked or staged"
+            + (f", and {', '.join(missing)} is not there." if missing else "."),
+            f"git checkout HEAD -- {' '.join(missing)}" if missing else fix,
         )  # fmt: skip
     else:
         yield ok("Git tracks every file that the flake needs")

@@ -35,7 +35,7 @@ def notes(tmp_path):
 
     def run(tag: str, version: str) -> subprocess.CompletedProcess:
         (tmp_path / "pyproject.toml").write_text(f'[project]\nversion = "{version}"\n')
-        return subprocess.run([tmp_path / ".ci/release-notes", tag], capture_output=True, text=True)
+        return subprocess.run([tmp_path / ".ci/release-notes", *filter(None, [tag])], capture_output=True, text=True)
 
     return run
 
@@ -52,6 +52,7 @@ def test_the_section_of_the_version_and_no_other_is_printed(notes):
         ("v0.3.0", "0.3.0", "CHANGELOG.md says nothing of 0.3.0."),
         ("v0.1.0", "0.1.0", "CHANGELOG.md says nothing of 0.1.0."),
         ("v0.2", "0.2", "CHANGELOG.md says nothing of 0.2."),
+        ("", "0.2.0", "No release is named."),
     ],
 )
 def test_a_release_that_is_not_ready_is_refused(notes, tag, version, said):

@@ -25,6 +25,33 @@ PROMISES = {  # *real Cube addon* joins with Cube
     "browser", "docs commands",
 }  # fmt: skip
 
+COMMANDS = {  # what makes a job's name true; as it stands in the job, a step or a line each
+    "debian": ["./loc up -d", "./loc down", ".ci/run"],
+    "nix": ["nix flake check", "nix develop --command ./loc up -d", "nix run .#test"],
+    "devcontainer": ["nix --version && .devcontainer/run status"],
+    "process-compose": [
+        "./loc up -d && ./loc down", "PATH=$RUNNER_TEMP/bin:$PATH ./loc test stack -- --no-skips",
+    ],
+    "browser": ["./loc test dagster -- -k browser --no-skips"],
+    "docs": ["./loc test docs -- --no-skips"],
+    "release": [
+        '.ci/release-notes "$GITHUB_REF_NAME" >"$RUNNER_TEMP/notes"',
+        'gh release create "$GITHUB_REF_NAME" --verify-tag '
+        '--title "$GITHUB_REF_NAME" --notes-file "$RUNNER_TEMP/notes"',
+    ],
+    "propose": ['./loc lock --upgrade | tee "$RUNNER_TEMP/said"', "gh workflow run ci.yml --ref upgrade/golden"],
+}  # fmt: skip
+PERMISSIONS = {
+    "release": {"contents": "write"},
+    "propose": {"actions": "write", "contents": "write", "pull-requests": "write"},
+}
+"""What a job may do more than its workflow; no other may."""
+TRIGGERS = {
+    "ci.yml": {"push": {"branches": ["main"]}, "pull_request": None, "workflow_dispatch": None},
+    "release.yml": {"push": {"tags": ["v*"]}},
+    "upgrade.yml": {"schedule": [{"cron": "17 4 * * 1"}], "workflow_dispatch": None},
+}
+
 
 def build(program: Path, folder: Path) -> None:
     """Build actionlint with the machine's Go, or, where that is too old or absent, with the one of locks/go.txt."""
@@ -76,6 +103,26 @@ def names(job: dict) -> set[str]:
 
 def test_the_jobs_are_the_promises():
     assert set().union(*(names(job) for (file, _), job in JOBS.items() if file == "ci.yml")) == PROMISES
+
+
+@pytest.mark.parametrize("job", JOBS, ids=lambda job: job[1])
+def test_a_job_runs_what_its_name_promises(job):
+    steps = JOBS[job]["steps"]
+    lines = [line for step in steps for line in step.get("run", step.get("with", {}).get("runCmd", "")).splitlines()]
+    assert [
+        line for line in COMMANDS[job[1]] if line not in [re.sub(" # .*", "", line).strip() for line in lines]
+    ] == []
+    assert [step for step in steps if {"if", "continue-on-error"} & set(step)] == [], "a step that may be left out"
+    assert not {"if", "continue-on-error"} & set(JOBS[job])
+
+
+@pytest.mark.parametrize("job", JOBS, ids=lambda job: job[1])
+def test_a_job_may_no_more_than_it_needs(job):
+    assert JOBS[job].get("permissions") == PERMISSIONS.get(job[1])
+
+
+def test_each_workflow_starts_when_it_should():
+    assert {name: workflow[True] for name, workflow in WORKFLOWS.items()} == TRIGGERS, "YAML reads the key `on` as true"
 
 
 @pytest.mark.parametrize("file", TEXTS)

@@ -38,10 +38,35 @@ class Host(Part):
     storage: Size
 
 
+class Nix(Part):
+    """The options of the feature (devcontainers/features, src/nix) that are used here."""
+
+    multiUser: bool
+    extraNixConfig: str
+
+
+class Features(Part):
+    nix: Annotated[Nix, Field(alias="ghcr.io/devcontainers/features/nix:1")]
+
+
+class Editor(Part):
+    extensions: list[Annotated[str, Field(pattern=r"^[a-z0-9-]+\.[a-z0-9-]+$")]]
+    settings: dict[str, str | bool]
+
+
+class Codespaces(Part):
+    openFiles: list[str]
+
+
+class Customizations(Part):
+    vscode: Editor
+    codespaces: Codespaces
+
+
 class Devcontainer(Part):
     name: str
     image: str
-    features: dict[str, dict[str, str | bool]]
+    features: Features
     remoteUser: str
     hostRequirements: Host
     onCreateCommand: str | list[str] | dict[str, str] | None = None
@@ -54,7 +79,7 @@ class Devcontainer(Part):
     portsAttributes: dict[Annotated[str, Field(pattern=r"^\d+$")], Port]
     otherPortsAttributes: Port
     secrets: dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], Secret]
-    customizations: dict[str, dict]
+    customizations: Customizations
 
 
 def test_it_is_what_the_specification_allows():
@@ -68,12 +93,34 @@ def test_it_is_what_the_specification_allows():
         {"waitFor": "postAttachCommand"},
         {"hostRequirements": {"cpus": 4, "memory": "16 GB", "storage": "32gb"}},
         {"portsAttributes": {"3000": {"onAutoForward": "open"}}},
+        {"customizations": CONFIG["customizations"] | {"vscode": {"extensions": 7, "settings": {}}}},
+        {"features": {}},
+        {"secrets": {"A KEY": {"description": "", "documentationUrl": "https://a"}}},
     ],
     ids=lambda wrong: next(iter(wrong)),
 )
 def test_what_it_does_not_allow_is_found(wrong):
     with pytest.raises(ValidationError):
         Devcontainer.model_validate(CONFIG | wrong)
+
+
+def test_nix_works_for_a_user_whose_number_is_not_1000():
+    """On Linux the user of the container gets the number of the host's (the runner of GitHub has 1001). That changes
+    the owner of the home and not of /nix, which only a daemon can then write."""
+    assert CONFIG["features"]["ghcr.io/devcontainers/features/nix:1"]["multiUser"] is True
+
+
+def test_what_is_promised_is_there():
+    nix = CONFIG["features"]["ghcr.io/devcontainers/features/nix:1"]
+    assert "experimental-features = nix-command flakes" in nix["extraNixConfig"].split(",")
+    assert set(CONFIG["customizations"]["vscode"]["extensions"]) == {
+        "ms-python.python", "charliermarsh.ruff", "innoverio.vscode-dbt-power-user", "ms-toolsai.jupyter",
+        "jnoortheen.nix-ide",
+    }  # fmt: skip
+    assert set(CONFIG["secrets"]) == {"ANTHROPIC_API_KEY", "OPENAI_API_KEY"}
+    assert CONFIG["hostRequirements"] == {"cpus": 4, "memory": "16gb", "storage": "32gb"}
+    assert CONFIG["waitFor"] == "postStartCommand", "the links are printed when the stack is up"
+    assert all((ROOT / name).exists() for name in CONFIG["customizations"]["codespaces"]["openFiles"])
 
 
 def test_every_port_of_a_service_is_forwarded_with_its_label_and_dagster_opens():

@@ -1,7 +1,7 @@
-"""Stands in for nixfmt and deadnix where a machine has neither: ``form.py [OPTION...] FILE...``.
+"""Stands in for nixfmt or deadnix where a machine has neither: ``form.py nixfmt|deadnix [OPTION...] FILE...``.
 
-It knows much less than they do: blank space, the width of a line, and names that nothing uses. `nix flake check` with
-the real nixpkgs runs the real ones.
+It knows much less than they do: as nixfmt blank space and the width of a line, as deadnix names that
+nothing uses. `nix flake check` with the real nixpkgs runs the real ones.
 """
 
 import re
@@ -46,13 +46,13 @@ def dead(text: str) -> list[str]:
     return [f"{name} is never used" for name in names if not name.startswith("_") and used.count(name) < 2]
 
 
-def main(arguments: list[str]) -> int:
+def main(program: str, *arguments: str) -> int:
     files = [Path(argument) for argument in arguments if not argument.startswith("-")]
-    wrong = [f"{file}:{line}" for file in files for line in form(file.read_text())]
-    wrong += [f"{file}: {name}" for file in files for name in dead(file.read_text())]
+    find = {"nixfmt": form, "deadnix": dead}[program]
+    wrong = [f"{file}: {said}" for file in files for said in find(file.read_text())]
     print(*wrong, sep="\n", file=sys.stderr)
     return 1 if wrong else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(*sys.argv[1:]))

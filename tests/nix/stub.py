@@ -5,7 +5,7 @@ The real Nix then evaluates, builds and enters our flake without a network. What
 """
 
 import json
-import os
+import platform
 import re
 import shutil
 import subprocess
@@ -39,8 +39,8 @@ STOOD_IN = {
         f'PYTHONPATH="$PWD" exec "{sys.executable}" -P -m proto_loc.compose '
         '"$PWD/process-compose.yaml" "$PC_SOCKET_PATH"',
     ),
-    "nixfmt": ("tests/nix/form.py", f'exec "{sys.executable}" "{HERE}/form.py" "$@"'),
-    "deadnix": ("tests/nix/form.py", f'exec "{sys.executable}" "{HERE}/form.py" "$@"'),
+    "nixfmt": ("tests/nix/form.py", f'exec "{sys.executable}" "{HERE}/form.py" nixfmt "$@"'),
+    "deadnix": ("tests/nix/form.py", f'exec "{sys.executable}" "{HERE}/form.py" deadnix "$@"'),
     "nixfmt-tree": ("a failure", "exit 127"),
     "nodejs_24": ("a failure", "exit 127"),
     "bubblewrap": ("a failure", "exit 127"),
@@ -83,7 +83,9 @@ def _here(name: str) -> dict[str, str] | None:
 
 
 def _libraries(*names: str) -> list[str]:
+    if sys.platform != "linux":  # elsewhere the flake lends none
+        return []
     ldconfig = subprocess.run(["/sbin/ldconfig", "-p"], capture_output=True, text=True).stdout
-    machine = {"x86_64": "x86-64", "aarch64": "AArch64"}[os.uname().machine]
+    machine = {"x86_64": "x86-64", "aarch64": "AArch64"}[platform.machine()]
     found = (re.search(rf"^\s+{re.escape(name)} .*{machine}.* => (\S+)$", ldconfig, re.MULTILINE) for name in names)
     return [match[1] for match in found if match]

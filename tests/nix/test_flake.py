@@ -87,7 +87,7 @@ def test_tools_that_the_flake_brings_are_golden_ones():
     assert set(golden()["tools"]) - by_tests == {"python", "node", "uv", "process-compose"}, "nix/tools.nix has each"
 
 
-@pytest.mark.parametrize("name", ["golden.toml", "nix/tools.nix", "nix/template.nix"])
+@pytest.mark.parametrize("name", ["flake.lock", "golden.toml", "nix/tools.nix", "nix/template.nix"])
 def test_untracked_file_is_named_with_git_add(nix, own_clone: Path, offline, name: str):
     subprocess.run(["git", "rm", "--quiet", "--cached", name], cwd=own_clone, check=True)
     said = nix("flake", "check", ".", *offline, cwd=own_clone, fails=True).stderr
@@ -108,16 +108,49 @@ def test_form(path: Path):
     assert (form.form(path.read_text()), form.dead(path.read_text())) == ([], [])
 
 
-@pytest.mark.parametrize(
-    "before, after",
-    [("{ nixpkgs, ... }:", "{ nixpkgs, self, ... }:"), ("      systems = [", "       systems = [")],
+BAD_FORM = pytest.mark.parametrize(
+    "before, after, finder",
+    [
+        ("{ nixpkgs, ... }:", "{ nixpkgs, self, ... }:", "deadnix"),
+        ("      systems = [", "       systems = [", "nixfmt"),
+    ],
     ids=["dead code", "indentation"],
 )
-def test_bad_form_is_caught_by_the_check(nix, own_clone: Path, offline, before: str, after: str):
+
+
+@BAD_FORM
+def test_bad_form_is_caught_by_the_check(nix, own_clone: Path, offline, before: str, after: str, finder: str):
     text = (own_clone / "flake.nix").read_text()
     assert before in text
     (own_clone / "flake.nix").write_text(text.replace(before, after))
     assert "flake.nix" in nix("flake", "check", ".", *offline, "-L", cwd=own_clone, fails=True).stderr
+
+
+@BAD_FORM
+def test_each_stand_in_does_its_own_work_alone(tmp_path: Path, before: str, after: str, finder: str):
+    """Or a check that has lost one of the two would still catch all that they are there for."""
+    bad = tmp_path / "flake.nix"
+    bad.write_text((ROOT / "flake.nix").read_text().replace(before, after))
+    assert {name for name in ("nixfmt", "deadnix") if form.main(name, "--check", str(bad))} == {finder}
+
+
+def test_what_nixpkgs_has_for_linux_alone_is_asked_for_on_linux_alone(nix, own_clone: Path, offline):
+    path = own_clone / "nix/tools.nix"
+    text = path.read_text()
+    assert "++ lib.optionals isLinux [ pkgs.bubblewrap ]" in text
+    path.write_text(text.replace("++ lib.optionals isLinux [ pkgs.bubblewrap ]", "++ [ pkgs.bubblewrap ]"))
+    for system in SYSTEMS:
+        shell = f".#devShells.{system}.default.drvPath"
+        nix("eval", "--raw", shell, *offline, cwd=own_clone, fails=system.endswith("darwin"))
+
+
+@pytest.mark.parametrize("machine", ["arm64", "x86_64"])
+def test_the_stand_in_can_be_made_on_macos(tmp_path: Path, monkeypatch, machine: str):
+    """There is no ldconfig, and a processor has another name."""
+    monkeypatch.setattr(stub.sys, "platform", "darwin")
+    monkeypatch.setattr(stub.platform, "machine", lambda: machine)
+    stub.nixpkgs(tmp_path)
+    assert json.loads((tmp_path / "host.json").read_text())["libraries"] == {"gcc": [], "zlib": []}
 
 
 @pytest.mark.skipif(not shutil.which("shellcheck"), reason="shellcheck is not installed")

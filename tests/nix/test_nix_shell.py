@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -22,9 +24,9 @@ def inside(nix, clone: Path, offline: list[str], script: str, **env: str) -> str
 
 
 def test_every_tool_comes_from_the_flake(nix, clone: Path, offline):
-    tools = ("python3.11", "uv", "node", "process-compose", "git", "bwrap", "loc")
+    tools = ["python3.11", "uv", "node", "process-compose", "git", *["bwrap"] * (sys.platform == "linux"), "loc"]
     found = inside(nix, clone, offline, f"for tool in {' '.join(tools)}; do command -v $tool; done").split()
-    assert [Path(path).name for path in found] == list(tools)
+    assert [Path(path).name for path in found] == tools
     assert all(path.startswith(nix.environment["NIX_STORE_DIR"]) for path in found), found
 
 
@@ -35,7 +37,7 @@ def test_environment(nix, clone: Path, offline):
     store = nix.environment["NIX_STORE_DIR"]
     assert found["LOC_PYTHON"].startswith(store) and found["LOC_PYTHON"].endswith("/bin/python3.11")
     assert found["LOC_UV"].startswith(store) and found["UV_PYTHON_DOWNLOADS"] == "never"
-    assert all(folder.startswith(store) for folder in found["LOC_LIBRARY_PATH"].split(":"))
+    assert all(folder.startswith(store) for folder in found["LOC_LIBRARY_PATH"].split(":") if folder)
     assert (found["LANG"], found["EDITOR"], found["HOME"]) == ("C.UTF-8", "mine", os.environ["HOME"])
 
 
@@ -88,10 +90,44 @@ def test_run_starts_loc_of_the_clone_around(nix, own_clone: Path, offline, argum
     assert {"process", "uv", "python311"} <= {Path(folder).parent.name.split("-")[1] for folder in path.split(":")[:6]}
 
 
+def test_the_hooks_of_the_devcontainer_go_through_the_flake(nix, own_clone: Path, offline):
+    """Where there is Nix. A hook cannot name our stand-in for nixpkgs: a program that is called nix does."""
+    (own_clone / "loc").write_text('#!/bin/sh\necho "$*; $LOC_PYTHON"\n')
+    programs = own_clone.parent / "bin"
+    programs.mkdir()
+    given = " ".join(offline)
+    (programs / "nix").write_text(
+        '#!/bin/sh\nfor a; do shift; [ "$a" != --command ] || set -- "$@" '
+        f'{given}; set -- "$@" "$a"; done\nexec {shutil.which("nix")} "$@"\n'
+    )
+    (programs / "nix").chmod(0o755)
+    env = os.environ | nix.environment | {"PATH": f"{programs}:{os.environ['PATH']}"}
+    done = subprocess.run([own_clone / ".devcontainer/run", "up", "-d"], env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    door, started = done.stdout.splitlines()
+    assert door == "devcontainer: tools from the flake (nix develop), packages from locks/"
+    assert started.startswith(f"up -d; {nix.environment['NIX_STORE_DIR']}"), "with the Python of the flake"
+
+
+def test_a_hook_does_not_hide_that_nix_fails(own_clone: Path):
+    """The other door is for where there is no Nix: one that fails is a failure, and is seen."""
+    programs = own_clone.parent / "bin"
+    programs.mkdir()
+    (programs / "nix").write_text("#!/bin/sh\necho 'error: no daemon' >&2\nexit 1\n")
+    (programs / "nix").chmod(0o755)
+    env = os.environ | {"PATH": f"{programs}:{os.environ['PATH']}"}
+    done = subprocess.run([own_clone / ".devcontainer/run", "status"], env=env, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, "error: no daemon\n")
+
+
 def test_template_makes_a_fork_that_passes_its_own_check(nix, own_clone: Path, offline, tmp_path: Path):
-    (own_clone / "data").mkdir()
-    (own_clone / "data/private").touch()
-    (own_clone / ".env").touch()
+    private = (
+        "data/private", ".env", ".run/secrets/token", ".venvs/platform/.stamp", ".tools/uv-1", "some.duckdb", "a.wal",
+        "node_modules/a/index.js", "dbt/__pycache__/a.pyc", ".pytest_cache/a", ".ruff_cache/a", "result/a",
+    )  # fmt: skip
+    for name in private:
+        (own_clone / name).parent.mkdir(parents=True, exist_ok=True)
+        (own_clone / name).touch()
     fork = tmp_path.resolve() / "fork"
     for flake in (str(own_clone), f"path:{own_clone}"):
         shutil.rmtree(fork, ignore_errors=True)
@@ -101,10 +137,16 @@ def test_template_makes_a_fork_that_passes_its_own_check(nix, own_clone: Path, o
         made = {str(path.relative_to(fork)) for path in fork.rglob("*") if not path.is_dir()}
         assert made == set(tracked.splitlines()), "a fork is what git tracks, no more and no less"
     said = nix("run", "path:.#loc", *offline, cwd=fork, fails=True).stderr
-    assert f"chmod +x '{fork}/loc' '{fork}/.ci/run'" in said
-    for name in ("loc", ".ci/run"):
-        (fork / name).chmod(0o755)
+    advice = re.search("fix: (.*)", said)[1]
+    assert advice == f"cd '{fork}' && chmod +x loc .ci/* .devcontainer/run"
+    subprocess.run(advice, shell=True, check=True)
+    modes = [["git", "ls-files", "-s"], ["git", "-C", str(fork), "ls-files", "-s"]]
     subprocess.run("git init --quiet && git add .", shell=True, cwd=fork, check=True)
+    executable = [
+        {line.split("\t")[1] for line in subprocess.check_output(command, cwd=own_clone, text=True).splitlines()
+         if line.startswith("100755")} for command in modes
+    ]  # fmt: skip
+    assert executable[0] == executable[1], "hooks and workflows of a fork can be executed"
     nix("flake", "check", ".", *offline, cwd=fork)
     lock = json.loads((fork / "flake.lock").read_text())
     assert lock == json.loads((own_clone / "flake.lock").read_text())

@@ -7,10 +7,12 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from collections import namedtuple
 from pathlib import Path
 
 import pytest
+from clones import borrowing_clone
 
 from proto_loc import doctor
 from proto_loc.cli import main
@@ -60,7 +62,7 @@ def test_this_clone_is_well_and_every_check_says_something(data):
     findings = list(doctor.look())
     assert [finding for name, finding in findings if finding.status == "fail" and name != "ports"] == []
     silent = set(doctor.CHECKS) - {name for name, _ in findings}
-    assert silent <= {"loader", "launcher"}, "they speak of what is wrong alone"
+    assert silent <= {"loader", "launcher", "store"}, "they speak of what is wrong alone"
 
 
 def test_old_python(monkeypatch):
@@ -83,6 +85,15 @@ def test_no_uv(root, monkeypatch):
 def test_uv_on_path(root, tmp_path, monkeypatch, version: str, ok: bool):
     on_path(program(tmp_path / "bin/uv", f"echo uv {version}"), monkeypatch)
     assert [finding.status for finding in found("uv")] == ["ok" if ok else "warn"]
+
+
+@pytest.mark.parametrize("version, status", [("0.13.9", "ok"), ("0.13.8", "fail")])
+def test_a_fetched_uv_that_is_another_than_its_name_says(root, monkeypatch, version: str, status: str):
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    (root / "locks").mkdir()
+    (root / "locks/uv.txt").write_text("uv==0.13.9 \\\n")
+    program(root / ".tools/uv-0.13.9", f"echo uv {version}")
+    assert [finding.status for finding in found("uv")] == [status]
 
 
 @pytest.mark.parametrize("version, status", [("0.11.25", "ok"), ("0.8.22", "fail"), ("nonsense", "fail")])
@@ -197,10 +208,25 @@ def test_loader_of_nixos(tmp_path, monkeypatch, loader: str, status: str):
     assert [finding.status for finding in found("loader")] == [status]
 
 
-def test_launcher_without_its_mode(root):
-    (root / "loc").touch(mode=0o644)
+@pytest.mark.parametrize("name", ["loc", ".ci/run", ".ci/release-notes", ".devcontainer/run"])
+def test_script_without_its_mode(root, name: str):
+    (root / name).parent.mkdir(exist_ok=True)
+    (root / name).touch(mode=0o644)
     finding = only("launcher")
-    assert finding.status == "fail" and finding.fix.startswith(f"chmod +x {root}/loc")
+    assert finding.status == "fail" and finding.what.startswith(name)
+    assert finding.fix.startswith(f"cd {root} && chmod +x loc .ci/* .devcontainer/run")
+
+
+def test_everything_executable_is_named_wherever_a_fork_is_told_to_make_it_so():
+    """`nix flake init` copies files without their mode. A hook or a workflow that cannot be executed is dead."""
+    listed = subprocess.run(["git", "ls-files", "-s"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    executable = {line.split("\t")[1] for line in listed.splitlines() if line.startswith("100755")}
+    patterns = doctor.clone.EXECUTABLES
+    assert {str(path.relative_to(ROOT)) for name in patterns for path in ROOT.glob(name)} == executable
+    for page, times in (("nix/template.nix", 1), ("nix/programs.nix", 1), ("docs/nix.md", 1)):
+        assert (ROOT / page).read_text().count(f"chmod +x {' '.join(patterns)}\n") + (ROOT / page).read_text().count(
+            f'chmod +x {" ".join(patterns)}"') == times, page  # fmt: skip
+    assert f"--chmod=+x {' '.join(patterns)}\n" in (ROOT / "nix/template.nix").read_text()
 
 
 @pytest.mark.parametrize(
@@ -219,16 +245,99 @@ def test_nix_features(tmp_path, monkeypatch, script: str, lacks: str):
         assert [finding.status for finding in found("nix")] == ["ok"]
 
 
-def test_untracked_file_that_the_flake_needs(root):
-    assert only("tracked").fix == "git init && git add ."
-    subprocess.run(["git", "init", "--quiet", root], check=True)
-    (root / "nix").mkdir()
-    (root / "nix/new.nix").touch()
-    (root / "note.txt").touch()
-    finding = only("tracked")
-    assert (finding.status, finding.fix) == ("fail", "git add nix/new.nix")
-    subprocess.run(["git", "add", "nix"], cwd=root, check=True)
+def test_nix_that_this_shell_has_not_found(root, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", "/nonexistent")
+    (tmp_path / "profile.sh").touch()
+    monkeypatch.setattr(doctor.nix, "PROFILE", tmp_path / "profile.sh")
+    assert only("nix").what == "Nix is installed, but not on PATH."
+
+
+@pytest.mark.parametrize(
+    "script, why",
+    [
+        ("exit 0", ""),
+        ("""[ "$4" = info ] || { echo "error: 'ping' is not a recognised command" >&2; exit 1; }""", ""),
+        ("echo 'error: cannot connect to socket: refused' >&2; exit 1", "cannot connect to socket: refused"),
+        ("exit 1", "It does not answer."),
+    ],
+    ids=["old", "new", "no daemon", "silent"],
+)
+def test_store_of_nix(tmp_path, monkeypatch, script: str, why: str):
+    monkeypatch.setenv("NIX_STATE_DIR", str(tmp_path))
+    on_path(program(tmp_path / "bin/nix", script), monkeypatch)
+    if why:
+        assert only("store").why == why
+    else:
+        assert [finding.status for finding in found("store")] == ["ok"]
+
+
+@pytest.mark.skipif(not shutil.which("nix") or os.geteuid() != 0, reason="the real Nix, as another user than its owner")
+@pytest.mark.parametrize("user, status", [(0, "ok"), (65534, "fail")])
+def test_store_that_belongs_to_another_user(monkeypatch, user: int, status: str):
+    """The real Nix. Where a user has no daemon and no /nix of his own, it can do nothing."""
+    nix = shutil.which("nix")
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        Path(folder, "state").mkdir()
+        for name in ("STORE", "STATE", "LOG"):
+            monkeypatch.setenv(f"NIX_{name}_DIR", f"{folder}/{name.lower()}")
+        as_user = f'exec setpriv --reuid={user} --regid={user} --clear-groups {nix} "$@"'
+        on_path(program(Path(folder, "bin/nix"), as_user), monkeypatch)
+        assert [finding.status for finding in found("store")] == [status]
+
+
+def test_the_space_of_nix_is_looked_at(data, tmp_path, monkeypatch):
+    on_path(program(tmp_path / "bin/nix", ""), monkeypatch)
+    exists = Path.exists
+    monkeypatch.setattr(Path, "exists", lambda path, **more: str(path) == "/nix" or exists(path, **more))
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(2**40, 0, 0 if str(path) == "/nix" else 2**40))
+    assert only("space").what == "0.0 GiB are free at /nix."
+
+
+@pytest.fixture
+def repository(root: Path) -> Path:
+    """A clone of what the flake needs, all of it tracked."""
+    for name in ("flake.nix", "flake.lock", "golden.toml", "nix/shell.nix"):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).touch()
+    subprocess.run("git init --quiet && git add .", shell=True, cwd=root, check=True)
+    return root
+
+
+@pytest.mark.parametrize("ignored", [False, True], ids=["untracked", "ignored"])
+@pytest.mark.parametrize("name", ["flake.lock", "golden.toml", "nix/shell.nix", "nix/new.nix"])
+def test_file_that_the_flake_needs_and_git_does_not_track(repository, name: str, ignored: bool):
     assert [finding.status for finding in found("tracked")] == ["ok"]
+    subprocess.run(["git", "rm", "--quiet", "--cached", "--ignore-unmatch", name], cwd=repository, check=True)
+    (repository / name).touch()
+    (repository / "note.txt").touch()
+    if ignored:
+        (repository / ".gitignore").write_text(name)
+    finding = only("tracked")
+    assert (finding.status, finding.what) == ("fail", f"Git does not track {name}.")
+    assert finding.fix == f"git add {name} (with --force where it is ignored)"
+
+
+def test_file_that_the_flake_needs_and_is_gone(repository):
+    subprocess.run(["git", "rm", "--quiet", "-f", "flake.lock"], cwd=repository, check=True)
+    assert only("tracked").fix == "git checkout HEAD -- flake.lock"
+
+
+def test_no_git_is_not_no_repository(repository, monkeypatch):
+    monkeypatch.setenv("PATH", "/nonexistent")
+    assert only("tracked").what == "git is not on PATH."
+
+
+def test_a_repository_that_git_does_not_trust_is_not_no_repository(repository, monkeypatch):
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    finding = only("tracked")
+    assert finding.what == f"git cannot read {repository}." and "dubious ownership" in finding.why
+    assert f"safe.directory {repository}" in finding.fix
+
+
+def test_no_repository(root):
+    assert only("tracked").fix == "git init && git add ."
 
 
 def test_what_a_check_stumbles_over_is_a_finding(monkeypatch):
@@ -251,3 +360,38 @@ def test_command(monkeypatch, capsys, status: str, code: int):
     assert main(["doctor"]) == code
     said = capsys.readouterr().out
     assert said.startswith(f"{status:<4} one ") and "What [x]." in said and "fix: Fix." in said
+
+
+def doctor_of(clone: Path, **env: str) -> dict[tuple[str, str], str]:
+    """What ``./loc doctor`` says in a clone: the reasons, by check and status."""
+    done = subprocess.run([clone / "loc", "doctor", "--json"], env=os.environ | env, capture_output=True, text=True)
+    assert (done.returncode in (0, 1), done.stderr) == (True, ""), done.stderr
+    return {
+        (finding["check"], finding["status"]): finding["what"] + finding["why"] for finding in json.loads(done.stdout)
+    }
+
+
+@pytest.mark.parametrize(
+    "env, check, said",
+    [
+        ({"LOC_PYTHON": "/nix/store/gone/bin/python3.11"}, ("python", "fail"), "is no program"),
+        ({"LOC_PYTHON": "/nix/store/gone/bin/python3.11"}, ("environments", "warn"), "now LOC_PYTHON="),
+        ({"LOC_LIBRARY_PATH": "/nix/store/gone/lib"}, ("libraries", "fail"), "Nix has collected it"),
+        ({"LOC_LIBRARY_PATH": "/nix/store/gone/lib"}, ("environments", "warn"), "now LOC_LIBRARY_PATH="),
+        ({}, ("environments", "warn"), "set-up was interrupted"),
+    ],
+)
+def test_the_command_sees_what_set_up_would_stumble_over_and_changes_nothing(
+    tmp_path, data, env: dict, check: tuple[str, str], said: str
+):
+    """``./loc doctor`` once set up anew first: it failed on the fault, or mended it and said that all was well."""
+    borrowing_clone(tmp_path, "proto_loc", "loc", "pyproject.toml", "golden.toml", "locks", "process-compose.yaml")
+    stamp = tmp_path / ".venvs/platform/.stamp"
+    if env:
+        sums = subprocess.check_output(
+            ["cksum", "locks/platform.txt", "locks/build.txt", "locks/uv.txt"], cwd=tmp_path, text=True
+        )
+        stamp.write_text(f"{sums.strip()} {tmp_path}\n/a/python\n/lent\n".replace("txt\n", "txt ", 2))
+    before = stamp.read_text() if env else None
+    assert said in doctor_of(tmp_path, **env)[check]
+    assert (stamp.read_text() if stamp.exists() else None) == before

@@ -30,7 +30,7 @@ FILES = (
 )  # fmt: skip
 TOOLS = (
     "bash", "sh", "cat", "cksum", "dirname", "env", "flock", "git", "head", "mkdir", "mktemp", "mv", "perl", "readlink",
-    "rm", "sed", "seq", "sleep", "touch",
+    "rm", "sed", "seq", "sleep", "touch", "uname",
 )  # fmt: skip
 STRANGE = {
     "PYTHONHOME": "/nonexistent", "VIRTUAL_ENV": "/nonexistent", "CONDA_PREFIX": "/nonexistent", "CDPATH": "/",
@@ -235,6 +235,82 @@ def test_no_python_311_is_explained(clone: Path, tmp_path: Path):
     assert done.returncode == 1
     assert "no Python 3.11 here" in done.stderr and "from GitHub (python-build-standalone). uv said:\n" in done.stderr
     assert "fix: Install Python 3.11, or set UV_PYTHON_INSTALL_MIRROR" in done.stderr
+
+
+@pytest.mark.parametrize("asked", ["gone", "no Python"])
+def test_a_wrong_loc_python_leaves_the_environment_as_it_was(clone: Path, tmp_path: Path, asked: str):
+    loc(clone, "--version")
+    stamp = (clone / ".venvs/platform/.stamp").read_bytes()
+    python = tmp_path / "python3.11"
+    if asked == "no Python":
+        python.write_text("#!/bin/sh\necho Python 2.7\n")
+        python.chmod(0o755)
+    done = loc(clone, "--version", env=environment(LOC_PYTHON=str(python)))
+    assert done.returncode == 1
+    assert "fix: Unset LOC_PYTHON, set it to a Python 3.11, or enter the Nix shell anew." in done.stderr
+    assert (clone / ".venvs/platform/.stamp").read_bytes() == stamp
+    done = loc(clone, "--version", env=environment(UV_OFFLINE="1"))
+    assert (done.returncode, done.stderr) == (0, ""), "no registry is needed"
+
+
+def test_a_set_up_that_fails_leaves_the_environment_as_it_was(clone: Path, tmp_path: Path):
+    loc(clone, "--version")
+    lock = clone / "locks/platform.txt"
+    text = lock.read_text()
+    lock.write_text(re.sub(r"--hash=sha256:[0-9a-f]+", "--hash=sha256:" + "0" * 64, text))
+    done = loc(clone, "--version", env=environment(UV_CACHE_DIR=str(tmp_path / "cache")))
+    assert done.returncode == 1 and "LOC_PYTHON" in done.stderr and "registry" in done.stderr
+    lock.write_text(text)
+    done = loc(clone, "--version", env=environment(UV_OFFLINE="1"))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [path.name for path in (clone / ".venvs").iterdir() if path.is_dir()] == ["platform"]
+
+
+@pytest.mark.parametrize("hidden", [False, True], ids=["proc", "ps"])
+def test_an_environment_is_not_replaced_under_a_process_that_runs_on_it(clone: Path, hidden: bool):
+    """As a service of a stack that is up; where there is no /proc, on macOS, ps is asked."""
+    loc(clone, "--version")
+    launcher = clone / "loc"
+    if hidden:
+        launcher.write_text(launcher.read_text().replace("/proc/self/cmdline", "/nonexistent"))
+    stamp = clone / ".venvs/platform/.stamp"
+    before = stamp.stat().st_mtime_ns
+    with subprocess.Popen([clone / ".venvs/platform/bin/python", "-c", "input()"], stdin=subprocess.PIPE) as service:
+        done = loc(clone, "--version", env=environment(LOC_LIBRARY_PATH="/else"))
+        service.communicate(b"\n")
+    assert (done.returncode, stamp.stat().st_mtime_ns) == (0, before)
+    assert f"loc: process {service.pid} runs on .venvs/platform, which stays as it is" in done.stderr
+    assert "setting up" in loc(clone, "--version", env=environment(LOC_LIBRARY_PATH="/else")).stderr
+
+
+def test_fetches_of_uv_at_once_are_one(tmp_path: Path):
+    clone = copy(tmp_path / "a clone")
+    command = [clone / "loc", "--uv", "--version"]
+    started = [subprocess.Popen(command, env=environment(), stdout=-1, stderr=-1, text=True) for _ in range(4)]
+    ended = [(*process.communicate(timeout=120), process.returncode) for process in started]
+    assert [(out, code) for out, _, code in ended] == [(ended[0][0], 0)] * 4, ended
+    assert "".join(said for _, said, _ in ended).count("fetching uv") == 1
+
+
+def test_uv_is_the_one_of_its_lock_where_golden_toml_is_ahead(clone: Path):
+    """``loc lock`` has yet to lock the new one: the old one is no other under the new one's name."""
+    path = clone / "golden.toml"
+    path.write_text(re.sub(r'^uv = ".*?"', 'uv = "0.99.9"', path.read_text(), flags=re.MULTILINE))
+    assert loc(clone, "--uv", "--version").stdout.split()[:2] == ["uv", UV.removeprefix(".tools/uv-")]
+    assert not (clone / ".tools/uv-0.99.9").exists()
+
+
+@pytest.mark.parametrize("name, refused", [("platform", False), ("superset", True)])
+def test_a_mac_with_an_intel_processor_is_told_what_it_cannot_have(
+    clone: Path, tmp_path: Path, name: str, refused: bool
+):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/uname").write_text("#!/bin/sh\necho Darwin x86_64\n")
+    (tmp_path / "bin/uname").chmod(0o755)
+    shutil.copy(ROOT / "locks/superset.txt", clone / "locks")
+    done = loc(clone, "--sync", name, env=environment(PATH=f"{tmp_path}/bin:{PATH}"))
+    assert ("cannot be installed on a Mac with an Intel processor" in done.stderr) == refused
+    assert done.returncode == int(refused)
 
 
 @pytest.mark.parametrize("lock", ["uv", "platform", "build"])

@@ -10,6 +10,7 @@ from clones import borrowing_clone
 from packaging.specifiers import SpecifierSet
 
 from proto_loc.cli.lock import entries
+from proto_loc.environments import golden
 from proto_loc.settings import ROOT
 from proto_loc.upgrade import reason, wishes
 
@@ -104,9 +105,50 @@ def test_what_else_is_pinned_holds_a_package_and_is_said(clone):
     path.write_text(text)
     done = loc(clone, "lock", "--upgrade", "urllib3")
     assert (done.returncode, done.stderr) == (0, "")
-    assert re.search(
-        r"^urllib3 1.26.\d+, not 2\S+: the rest of golden.toml does not go with 2", done.stdout, re.MULTILINE
-    )
+    assert re.search(r"^urllib3 1.26.\d+, not 2\S+: requests==2.26.0 depends on urllib3", done.stdout, re.MULTILINE)
+
+
+def test_uv_moves_and_each_one_that_is_fetched_is_what_its_name_says(clone):
+    """golden.toml was once written first, and the old uv fetched under the new one's name, for good."""
+    (clone / ".tools").unlink()
+    path = clone / "golden.toml"
+    path.write_text(GOLDEN.replace('uv = "0.13.9"', 'uv = "0.13.8"').replace("<0.13.10", "<0.14"))
+    assert loc(clone, "lock").returncode == 0
+    assert loc(clone, "--uv", "--version").stdout.startswith("uv 0.13.8")
+    done = loc(clone, "lock", "--upgrade", "uv")
+    assert done.returncode == 0, done.stderr
+    moved = re.search(r"^uv 0.13.8 -> (\S+) ", done.stdout, re.MULTILINE)[1]
+    assert locked(clone, "uv") == {"uv": moved}
+    assert loc(clone, "--uv", "--version").stdout.startswith(f"uv {moved}")
+    fetched = {path.name: subprocess.check_output([path, "--version"], text=True) for path in clone.glob(".tools/uv-*")}
+    assert {"uv-0.13.8", f"uv-{moved}"} <= set(fetched)
+    assert [name for name, said in fetched.items() if said.split()[1] != name.removeprefix("uv-")] == []
+
+
+def test_nothing_is_written_where_a_lock_cannot_be_made(clone):
+    """golden.toml was once left ahead of its locks."""
+    other = clone / "golden.toml"
+    other.write_text(GOLDEN.replace('python-dateutil = "2.8.2"', 'python-dateutil = "999"'))
+    before = {path: path.read_text() for path in [other, *clone.glob("locks/*.txt")]}
+    done = loc(clone, "lock", "--upgrade", "pytz")
+    assert done.returncode == 1 and "python-dateutil" in done.stderr
+    assert {path: path.read_text() for path in before} == before
+
+
+def test_the_table_of_versions_moves_with_golden_toml(clone):
+    (clone / "docs").mkdir()
+    page = clone / "docs/versions.md"
+    page.write_text("| `pytz` | 2024.1 | why |\n| `six` | 1.16.0 | why |\n")
+    assert loc(clone, "lock", "--upgrade", "pytz").returncode == 0
+    assert page.read_text() == f"| `pytz` | {locked(clone, 'platform')['pytz']} | why |\n| `six` | 1.16.0 | why |\n"
+    assert "2024.1" not in page.read_text()
+
+
+def test_the_example_of_the_help_names_a_family_that_can_move_together():
+    """Of Dagster, each package pins the others: one alone never moves."""
+    example = re.search(r"--upgrade (dagster[a-z -]*)", " ".join(loc(ROOT, "lock", "--help").stdout.split()))[1].split()
+    versions = golden()["environments"]["platform"]["packages"]
+    assert set(example) == {name for name in versions if name.startswith("dagster")}
 
 
 def test_what_every_environment_has_moves_as_far_as_all_of_them_can(clone):

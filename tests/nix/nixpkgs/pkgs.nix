@@ -58,6 +58,12 @@ let
 in
 builtins.mapAttrs program host.tools
 // {
+  # nixpkgs has it for Linux alone.
+  bubblewrap =
+    if lib.hasSuffix "-linux" system then
+      program "bubblewrap" host.tools.bubblewrap
+    else
+      throw "bubblewrap is not available on ${system}";
   stdenv = {
     hostPlatform = {
       inherit system;
