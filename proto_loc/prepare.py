@@ -22,8 +22,8 @@ def prepare() -> None:
             ports.check(state.name for state in client.processes() if state.verdict != "off")
     environments.sync(*sorted({service.environment for service in services.SERVICES.values()}))
     for service in services.SERVICES.values():
-        if service.secret:
-            secrets.secret(service.secret)
+        for secret in filter(None, (service.secret, *service.more_secrets.values())):
+            secrets.secret(secret)
     _warehouse()
     _dagster()
 

@@ -1,0 +1,235 @@
+"""The bundle: the database, datasets, charts and dashboards that are kept as YAML in ``superset/bundle``.
+
+Provisioning notes, for each object, the file that it came from and what Superset then held. From that it tells what a
+person has changed since, and never overwrites or removes that: it says so, and goes on. What is not noted is a person's
+own, and is not touched.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+from marshmallow import ValidationError
+from superset import security_manager
+from superset.commands.chart.importers.v1.utils import import_chart
+from superset.commands.dashboard.importers.v1.utils import find_chart_uuids, import_dashboard, update_id_refs
+from superset.commands.database.importers.v1.utils import import_database
+from superset.commands.dataset.importers.v1.utils import import_dataset
+from superset.commands.exceptions import CommandInvalidError
+from superset.commands.importers.v1.assets import ImportAssetsCommand
+from superset.commands.utils import update_chart_config_dataset
+from superset.connectors.sqla.models import SqlaTable
+from superset.extensions import db
+from superset.models.core import Database
+from superset.models.dashboard import Dashboard
+from superset.models.slice import Slice
+from superset.utils.core import override_user
+
+from loc_superset import accounts, schema
+from proto_loc.errors import LocError
+
+MODELS = {"databases": Database, "datasets": SqlaTable, "charts": Slice, "dashboards": Dashboard}
+"""Folder of the bundle to Superset's model, what others refer to first."""
+WORDS = {"databases": "database", "datasets": "dataset", "charts": "chart", "dashboards": "dashboard"}
+BY_ITSELF = {"query_context"}
+"""What Superset's pages write without a person's doing, of a chart and of a dashboard's metadata."""
+COLOURS = {"map_label_colors", "shared_label_colors", "color_scheme_domain", "label_colors"}
+
+
+class Bundle:
+    """The files of a bundle, checked by Superset's own schemas; those that something refers to come first.
+
+    Raises:
+        LocError: a file is no YAML, does not match its schema, or refers to what is not there.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.texts = {str(path.relative_to(folder)): path.read_text() for path in sorted(folder.rglob("*.yaml"))}
+        command = ImportAssetsCommand(dict(self.texts))
+        try:
+            command.validate()
+        except (CommandInvalidError, ValidationError, yaml.YAMLError) as error:
+            raise LocError("The bundle cannot be read.", _faults(error), f"Correct the file in {folder}.") from error
+        self.configs = command._configs
+
+    def of(self, folder: str) -> Iterator[tuple[dict, str]]:
+        """The configuration of each file of a folder, and its fingerprint."""
+        for name, config in self.configs.items():
+            if name.startswith(f"{folder}/"):
+                yield config, hashlib.sha256(self.texts[name].encode()).hexdigest()
+
+
+def _faults(error: Exception) -> str:
+    found = [error.normalized_messages()] if isinstance(error, CommandInvalidError) else [str(error)]
+    return "; ".join(json.dumps(fault) if isinstance(fault, dict) else fault for fault in found)
+
+
+def state(item: Database | SqlaTable | Slice | Dashboard) -> str:
+    """A fingerprint of what Superset holds, without what it writes by itself."""
+    recursive = isinstance(item, (SqlaTable,))
+    held = item.export_to_dict(recursive=recursive, include_parent_ref=False, include_defaults=True, export_uuids=True)
+    for key in BY_ITSELF:
+        held.pop(key, None)
+    for key in ("columns", "metrics"):
+        if key in held:
+            held[key] = sorted(held[key], key=lambda part: json.dumps(part, sort_keys=True, default=str))
+    if isinstance(item, Dashboard):
+        about = json.loads(held.get("json_metadata") or "{}")
+        held["json_metadata"] = {key: value for key, value in about.items() if key not in COLOURS}
+        held["charts"] = sorted(str(chart.uuid) for chart in item.slices)
+    if isinstance(item, Slice):
+        held["dataset"] = item.datasource_id
+    return hashlib.sha256(json.dumps(held, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def bring(folder: Path, *, overwrite: bool = False) -> set[str]:
+    """Import what is new or has changed in the bundle, remove what has left it, and keep what a person has changed.
+
+    Args:
+        folder: the bundle.
+        overwrite: bring everything to what the bundle says, also what a person has changed.
+
+    Returns:
+        The uuids of its datasets.
+
+    Raises:
+        LocError: the bundle cannot be read or imported; nothing of it was.
+    """
+    bundle = Bundle(folder)
+    with override_user(security_manager.find_user(accounts.ADMIN)):
+        imported = _Import(bundle, overwrite)
+        for kind in MODELS:
+            imported.all_of(kind)
+        imported.prune()
+        imported.note()
+    db.session.commit()
+    return {config["uuid"] for config, _ in bundle.of("datasets")}
+
+
+class _Import:
+    def __init__(self, bundle: Bundle, overwrite: bool) -> None:
+        self.bundle, self.overwrite = bundle, overwrite
+        self.notes = schema.notes("object:")
+        self.now: dict[str, tuple[str, str]] = {}
+        """uuid to kind and file, of what was imported."""
+        self.renewed: set[str] = set()
+        """uuids of what has a new id: what refers to it is imported again."""
+
+    def all_of(self, kind: str) -> None:
+        for config, file in self.bundle.of(kind):
+            uuid, item = config["uuid"], _find(kind, config["uuid"])
+            known = self.notes.get(f"object:{uuid}")
+            edited = item is not None and (known is None or state(item) != known["state"])
+            fresh = item is not None and known is not None and known["file"] == file and not edited
+            if fresh and not self._refers_to_renewed(kind, config):
+                continue
+            if edited and kind != "databases" and not self.overwrite:
+                print(
+                    f"The {WORDS[kind]} {_name(item)!r} was changed in Superset since it came from the bundle: it "
+                    "stays so. `./loc superset export` brings the change into the bundle, and `./loc superset provision "
+                    "--overwrite` drops it.",
+                    flush=True,
+                )
+                continue
+            self._import(kind, config)
+            self.now[uuid] = (kind, file)
+            if item is None:
+                self.renewed.add(uuid)
+
+    def _refers_to_renewed(self, kind: str, config: dict) -> bool:
+        if kind == "charts":
+            return config["dataset_uuid"] in self.renewed
+        return kind == "dashboards" and bool(find_chart_uuids(config["position"]) & self.renewed)
+
+    def _import(self, kind: str, config: dict) -> None:
+        if kind == "databases":
+            import_database(config, overwrite=True)
+        elif kind == "datasets":
+            config["database_id"] = self._id("databases", config["database_uuid"], config["table_name"])
+            import_dataset(config, overwrite=True)
+        elif kind == "charts":
+            self._id("datasets", config["dataset_uuid"], config["slice_name"])
+            import_chart(update_chart_config_dataset(config, _dataset(config["dataset_uuid"])), overwrite=True)
+        else:
+            self._dashboard(config)
+
+    def _dashboard(self, config: dict) -> None:
+        title = config["dashboard_title"]
+        charts = {uuid: self._id("charts", uuid, title) for uuid in find_chart_uuids(config["position"])}
+        filters = config.get("metadata", {}).get("native_filter_configuration", [])
+        named = {target.get("datasetUuid") for one in filters for target in one.get("targets", [])} - {None}
+        for uuid in named:
+            self._id("datasets", uuid, title)
+        dashboard = import_dashboard(
+            update_id_refs(config, charts, {uuid: _dataset(uuid) for uuid in named}), overwrite=True
+        )
+        dashboard.slices = db.session.query(Slice).filter(Slice.id.in_(charts.values())).all()
+
+    def _id(self, kind: str, uuid: str, of: str) -> int:
+        if (item := _find(kind, uuid)) is None:
+            raise LocError(
+                f"{of!r} of the bundle cannot be imported.",
+                f"It refers to a {WORDS[kind]} with the uuid {uuid}, and there is none.",
+                f"Correct the uuid, or add the {WORDS[kind]} to superset/bundle/{kind}.",
+            )
+        return item.id
+
+    def prune(self) -> None:
+        """Remove what has left the bundle, unless a person has changed it or uses it."""
+        inside = {config["uuid"] for kind in MODELS for config, _ in self.bundle.of(kind)}
+        left = {key.removeprefix("object:"): known for key, known in self.notes.items()}
+        left = {uuid: known for uuid, known in left.items() if uuid not in inside and known["kind"] != "databases"}
+        for kind in reversed(MODELS):
+            for uuid in [uuid for uuid, known in left.items() if known["kind"] == kind]:
+                item = _find(kind, uuid)
+                if item is not None:
+                    edited = state(item) != left[uuid]["state"] and not self.overwrite
+                    if edited or _used(item):
+                        why = "was changed" if edited else "is used"
+                        print(
+                            f"The {WORDS[kind]} {_name(item)!r} left the bundle, and stays: it {why} in Superset.",
+                            flush=True,
+                        )
+                    else:
+                        print(f"The {WORDS[kind]} {_name(item)!r} left the bundle, and is removed.", flush=True)
+                        db.session.delete(item)
+                        db.session.flush()
+                schema.note(f"object:{uuid}", None)
+
+    def note(self) -> None:
+        """Remember what was imported, as Superset now holds it."""
+        db.session.flush()
+        db.session.expire_all()
+        for uuid, (kind, file) in self.now.items():
+            item = _find(kind, uuid)
+            schema.note(f"object:{uuid}", {"kind": kind, "file": file, "state": state(item)})
+        if self.now:
+            print(f"{len(self.now)} of the {len(self.bundle.configs)} objects of the bundle were imported.", flush=True)
+
+
+def _find(kind: str, uuid: str):
+    return db.session.query(MODELS[kind]).filter_by(uuid=uuid).one_or_none()
+
+
+def _name(item) -> str:
+    for attribute in ("dashboard_title", "slice_name", "table_name"):
+        if hasattr(item, attribute):
+            return getattr(item, attribute)
+    return item.database_name
+
+
+def _dataset(uuid: str) -> dict:
+    item = _find("datasets", uuid)
+    return {"datasource_id": item.id, "datasource_type": item.datasource_type, "datasource_name": item.table_name}
+
+
+def _used(item: SqlaTable | Slice | Dashboard) -> bool:
+    """Whether a chart or dashboard that stays needs it. What goes with it is gone already."""
+    if isinstance(item, Slice):
+        return bool(item.dashboards)
+    if isinstance(item, SqlaTable):
+        charts = db.session.query(Slice).filter_by(datasource_id=item.id, datasource_type="table")
+        return bool(charts.count())
+    return False
