@@ -1,5 +1,6 @@
 """Superset's configuration. Addresses, folders and bounds are proto_loc's settings; no secret is in here."""
 
+import logging
 import os
 from datetime import timedelta
 from functools import partial
@@ -16,6 +17,11 @@ _HOME = private_folder(_NOW.run / "superset")
 """What may go: caches, counts of log-ins. What people make is in the metadata database."""
 
 os.umask(0o077)
+
+LOG_LEVEL = "WARNING"
+ALEMBIC_SKIP_LOG_CONFIG = True
+for _noisy in ("superset.views.error_handling", "superset.views.base", "sqlglot", "py.warnings"):
+    logging.getLogger(_noisy).setLevel(logging.ERROR)  # a query that is refused is no event: its answer says why
 
 # Secrets and metadata
 SECRET_KEY = Path(os.environ["LOC_SECRET_FILE"]).read_text().strip()

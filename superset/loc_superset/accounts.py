@@ -1,9 +1,9 @@
 """Who may do what: the roles, the admin's account, and which rows a role sees."""
 
 import os
+from importlib.metadata import version
 from pathlib import Path
 
-import superset
 import yaml
 from superset import appbuilder, security_manager
 from superset.connectors.sqla.models import RowLevelSecurityFilter, SqlaTable
@@ -13,37 +13,15 @@ from superset.utils.core import RowLevelSecurityFilterType
 from werkzeug.security import check_password_hash, generate_password_hash
 
 from loc_superset import schema
+from loc_superset.roles import ANALYST, VIEWER
 from proto_loc.errors import LocError
 
 ADMIN = "admin"
 
-STATE = {
-    "DashboardFilterStateRestApi", "DashboardPermalinkRestApi", "ExploreFormDataRestApi", "ExplorePermalinkRestApi",
-}  # fmt: skip
-"""What a page writes by itself while a person looks: filters that are set, links to what is seen."""
-
-WRITING = (
-    "can_write",
-    "can_add",
-    "can_edit",
-    "can_delete",
-    "can_upload",
-    "can_put",
-    "can_post",
-    "can_import_",
-    "can_save_dash",
-    "can_set_",
-    "can_duplicate",
-    "can_warm_up",
-    "can_cache_dashboard",
-    "can_bulk",
-    "can_tag",
-)
-
 
 def roles() -> None:
     """Superset's own permissions and roles, where this release has not made them yet."""
-    wanted = [superset.__version__ if hasattr(superset, "__version__") else "", schema.head()]
+    wanted = [version("apache-superset"), schema.head()]
     if schema.notes("roles").get("roles") != wanted:
         appbuilder.add_permissions(update_perms=True)
         security_manager.sync_role_definitions()
@@ -80,23 +58,33 @@ def grants(rules: Path, datasets: set[str]) -> None:
         rules: a YAML list of ``name``, ``role``, ``dataset`` (the name of its table) and ``clause``.
         datasets: the uuids of the bundle's datasets, which a Viewer may see.
     """
-    gamma = {(p.permission.name, p.view_menu.name): p for p in security_manager.find_role("Gamma").permissions}
-    analyst = gamma | {
-        (p.permission.name, p.view_menu.name): p for p in security_manager.find_role("sql_lab").permissions
-    }
-    viewer = {pair: p for pair, p in gamma.items() if pair[1] in STATE or not pair[0].startswith(WRITING)}
-    database = db.session.query(Database).filter_by(database_name="prod").one()
-    analyst["database_access", ""] = security_manager.add_permission_view_menu("database_access", database.perm)
-    for dataset in db.session.query(SqlaTable):
-        if str(dataset.uuid) in datasets:
-            found = security_manager.add_permission_view_menu("datasource_access", dataset.perm)
-            viewer["datasource_access", str(dataset.uuid)] = found
+    prod = db.session.query(Database).filter_by(database_name="prod").one()
+    seen = [table.perm for table in db.session.query(SqlaTable) if str(table.uuid) in datasets]
+    viewer = _permissions(VIEWER) | {_data("datasource_access", perm) for perm in seen}
+    analyst = viewer | _permissions(ANALYST) | {_data("database_access", prod.perm)}
     for name, permissions in (("Viewer", viewer), ("Analyst", analyst)):
         role = security_manager.find_role(name) or security_manager.add_role(name)
-        if set(role.permissions) != set(permissions.values()):
-            role.permissions = list(permissions.values())
+        if set(role.permissions) != permissions:
+            role.permissions = list(permissions)
     _row_level_security(yaml.safe_load(rules.read_text()) or [])
     db.session.commit()
+
+
+def _data(permission: str, name: str):
+    return security_manager.add_permission_view_menu(permission, name)
+
+
+def _permissions(wanted: dict[str, tuple[str, ...]]) -> set:
+    found = {(each.view_menu.name, each.permission.name): each for each in security_manager._get_all_pvms()}
+    pairs = {(view, permission) for view, permissions in wanted.items() for permission in permissions}
+    if missing := sorted(pairs - found.keys()):
+        view, permission = missing[0]
+        raise LocError(
+            f"Superset {version('apache-superset')} has no permission {permission} on {view}.",
+            "A role names it.",
+            "Correct superset/loc_superset/roles.py.",
+        )
+    return {found[pair] for pair in pairs}
 
 
 def _row_level_security(rules: list[dict]) -> None:

@@ -35,6 +35,10 @@ MODELS = {"databases": Database, "datasets": SqlaTable, "charts": Slice, "dashbo
 WORDS = {"databases": "database", "datasets": "dataset", "charts": "chart", "dashboards": "dashboard"}
 BY_ITSELF = {"query_context"}
 """What Superset's pages write without a person's doing, of a chart and of a dashboard's metadata."""
+_KEPT = (
+    "The {what} was changed in Superset since it came from the bundle: it stays so. `./loc superset export` brings the "
+    "change into the bundle, and `./loc superset provision --overwrite` drops it."
+)
 COLOURS = {"map_label_colors", "shared_label_colors", "color_scheme_domain", "label_colors"}
 
 
@@ -126,12 +130,7 @@ class _Import:
             if fresh and not self._refers_to_renewed(kind, config):
                 continue
             if edited and kind != "databases" and not self.overwrite:
-                print(
-                    f"The {WORDS[kind]} {_name(item)!r} was changed in Superset since it came from the bundle: it "
-                    "stays so. `./loc superset export` brings the change into the bundle, and `./loc superset provision "
-                    "--overwrite` drops it.",
-                    flush=True,
-                )
+                print(_KEPT.format(what=f"{WORDS[kind]} {_name(item)!r}"), flush=True)
                 continue
             self._import(kind, config)
             self.now[uuid] = (kind, file)

@@ -3,33 +3,36 @@
 One process, run before the web server starts; it may run beside it too. What is as declared already costs no work.
 """
 
+import argparse
 import fcntl
-import logging
 import os
 import sqlite3
 import sys
 import time
+from pathlib import Path
 
 from proto_loc.errors import LocError
 from proto_loc.settings import ROOT, private_folder, settings
 
-BUNDLE = ROOT / "superset/bundle"
 LOCK = "provision.lock"
 
 
 def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--overwrite", action="store_true")
+    parser.add_argument("--folder", type=Path, default=ROOT / "superset", help="of the bundle and the rules")
+    options = parser.parse_args(arguments)
     began = time.monotonic()
     os.umask(0o077)
     home = private_folder(settings().data / "superset")
     with (home / LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # a second one waits: it will find the work done
-        _provision(overwrite="--overwrite" in arguments)
+        _provision(options.folder, overwrite=options.overwrite)
     print(f"Superset is provisioned, in {time.monotonic() - began:.1f} s.", flush=True)
     return 0
 
 
-def _provision(*, overwrite: bool) -> None:
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+def _provision(folder: Path, *, overwrite: bool) -> None:
     _quick_sqlite()
     from superset.app import create_app
 
@@ -43,8 +46,8 @@ def _provision(*, overwrite: bool) -> None:
         keys.rotate()
         accounts.roles()
         accounts.admin()
-        datasets = managed.bring(BUNDLE, overwrite=overwrite)
-        accounts.grants(ROOT / "superset/row_level_security.yaml", datasets)
+        datasets = managed.bring(folder / "bundle", overwrite=overwrite)
+        accounts.grants(folder / "row_level_security.yaml", datasets)
         db.session.commit()
 
 
