@@ -118,4 +118,5 @@ def FLASK_APP_MUTATOR(app):
     from superset.exceptions import SupersetErrorsException
 
     SupersetErrorsException.status = 400  # a query that fails, or may not run: 500 by default, and pages retry those
+    sql.keep_limits()
     logins.limit(app, _HOME / "logins.db")

@@ -68,8 +68,9 @@ class SqliteStorage(Storage):
 
 
 def limit(app: Flask, path: Path) -> None:
-    """Count every attempt to log in, by account and by address; one that succeeds sets its account's count back."""
-    limiter = FixedWindowRateLimiter(SqliteStorage(path))
+    """Count attempts to log in, by account and by address. One that succeeds does not, and clears its account's."""
+    storage = SqliteStorage(path)
+    limiter = FixedWindowRateLimiter(storage)
 
     @app.before_request
     def count() -> Response | None:
@@ -89,3 +90,4 @@ def limit(app: Flask, path: Path) -> None:
     @user_logged_in.connect_via(app)
     def forget(_app, user, **_) -> None:
         limiter.clear(PER_ACCOUNT, "account", user.username.lower())
+        storage.incr(PER_ADDRESS.key_for("address", request.remote_addr or ""), PER_ADDRESS.get_expiry(), -1)

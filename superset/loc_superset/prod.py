@@ -17,6 +17,7 @@ from flask import g, has_app_context
 from sqlalchemy import text, types
 from sqlalchemy.dialects import registry
 from sqlalchemy.engine.url import URL
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import NullPool
 
 from proto_loc import guard, warehouse
@@ -39,10 +40,10 @@ def check_address(address: URL) -> None:
     """Superset's DB_SQLA_URI_VALIDATOR: raise for every address but :data:`URI`.
 
     Raises:
-        ValueError: it is another one. SQLAlchemy has drivers that open files of this machine.
+        ArgumentError: it is another one. SQLAlchemy has drivers that open files of this machine.
     """
     if str(address) != URI:
-        raise ValueError(
+        raise ArgumentError(
             f"The only database here is {URI}, the published data. docs/superset.md says how to add others."
         )
 
@@ -77,7 +78,11 @@ _COLUMNS = """
 
 
 class _Opened:
-    """The newest version that this process has opened. Superseded ones close with their last cursor."""
+    """The newest version that this process has opened.
+
+    A superseded one is let go of, and not closed: to close a connection is to close its cursors, and there may be some
+    at work. It is closed when the last of them is.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -87,20 +92,13 @@ class _Opened:
     def cursor(self, wanted: warehouse.Version) -> duckdb.DuckDBPyConnection:
         with self._lock:
             if self._con is None or self._of != wanted:
-                con = guard.connect(wanted.verify().path)
-                self._close()
-                self._of, self._con = wanted, con
+                self._con, self._of = guard.connect(wanted.verify().path), wanted
             return self._con.cursor()
 
     def drop(self) -> None:
         """Open anew next time: after an internal error, DuckDB refuses everything more on the same object."""
         with self._lock:
-            self._close()
-
-    def _close(self) -> None:
-        if self._con is not None:
-            self._con.close()
-        self._of = self._con = None
+            self._con = self._of = None
 
 
 _opened = _Opened()

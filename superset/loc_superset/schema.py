@@ -1,6 +1,9 @@
 """The tables of Superset's metadata, and proto_loc's own notes beside them."""
 
 import json
+import logging
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import superset
@@ -28,7 +31,9 @@ def upgrade() -> None:
         found = MigrationContext.configure(connection).get_current_revision()
     if found != head():
         print("Superset's metadata is migrated.", flush=True)
-        migrate(str(MIGRATIONS))
+        logging.getLogger("alembic").setLevel(logging.ERROR)
+        with redirect_stdout(StringIO()):  # they report on examples that are not there
+            migrate(str(MIGRATIONS))
     _NOTES.create(db.engine, checkfirst=True)
 
 
