@@ -118,6 +118,8 @@ class Result:
     """The rows of a statement, at most ``limit`` of them."""
 
     columns: tuple[str, ...]
+    types: tuple[str, ...]
+    """DuckDB's name of each column's type."""
     rows: list[tuple]
     truncated: bool
     """Whether there were more rows than the limit."""
@@ -248,7 +250,8 @@ def run(
     try:
         cursor = con.execute(sql, params)
         rows = cursor.fetchmany(limit + 1)
-        return Result(tuple(column[0] for column in cursor.description), rows[:limit], len(rows) > limit)
+        names, types = zip(*((column[0], str(column[1])) for column in cursor.description), strict=True)
+        return Result(names, types, rows[:limit], len(rows) > limit)
     except duckdb.Error as error:
         if expired.is_set():
             raise LocError(

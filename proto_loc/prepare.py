@@ -23,8 +23,8 @@ def prepare() -> None:
     environments.sync(*sorted({service.environment for service in services.SERVICES.values()}))
     node.install()
     for service in services.SERVICES.values():
-        if service.secret:
-            secrets.secret(service.secret)
+        for secret in filter(None, (service.secret, *service.more_secrets.values())):
+            secrets.secret(secret)
     _warehouse()
     _dagster()
 

@@ -21,7 +21,7 @@ DROPPED = ("PYTHON", "PC_", "CONDA_", "VIRTUAL_ENV", "LOC_SECRET_FILE", MARK)
 
 @dataclass(frozen=True)
 class Service:
-    """One service. ``{run}``, ``{port}`` and ``{socket}`` (of :attr:`socket`) stand for their values in its texts."""
+    """One service. ``{root}``, ``{run}``, ``{port}`` and ``{socket}`` stand for their values in its texts."""
 
     argv: tuple[str, ...]
     """Its command; programs of its environment come first."""
@@ -30,6 +30,10 @@ class Service:
     variables: Mapping[str, str] = field(default_factory=dict)
     secret: str = ""
     """The secret it is given, as the path in ``LOC_SECRET_FILE``: to each its own, and to each that alone."""
+    more_secrets: Mapping[str, str] = field(default_factory=dict)
+    """Further ones of its own: the end of ``LOC_SECRET_FILE_...`` to the secret."""
+    login: tuple[str, str] | None = None
+    """For ``loc urls``: the account that a person logs in with, and the secret that is its password."""
     port: str = ""
     """Its name in :data:`proto_loc.settings.PORTS`."""
     socket: str = ""
@@ -39,6 +43,11 @@ class Service:
     links: Mapping[str, str] = field(default_factory=dict)
     """For ``loc urls``: what is there, and its path; ``{secret}`` stands for the secret."""
 
+
+_SUPERSET = {
+    "PYTHONPATH": "{root}:{root}/superset",  # the folder holds no package of that name, so it hides none
+    "SUPERSET_CONFIG_PATH": "{root}/superset/superset_config.py",
+}
 
 SERVICES = {
     "setup": Service(("python", "-m", "proto_loc.cli", "prepare")),
@@ -54,6 +63,22 @@ SERVICES = {
         ("python", "-m", "proto_loc.cubeserver"), variables={"CUBE_PORT": "{port}"}, secret="cube", port="cube"
     ),
     "first-load": Service(("python", "-m", "proto_loc.cli", "first-load")),
+    "superset-provision": Service(
+        ("python", "-m", "loc_superset.provision"),
+        environment="superset",
+        variables=_SUPERSET,
+        secret="superset",
+        more_secrets={"ADMIN": "superset-admin"},
+    ),
+    "superset": Service(
+        ("gunicorn", "--config", "python:loc_superset.gunicorn"),
+        environment="superset",
+        variables=_SUPERSET,
+        secret="superset",
+        port="superset",
+        links={"Superset": "/"},
+        login=("admin", "superset-admin"),
+    ),
 }
 
 
@@ -80,7 +105,7 @@ def start(name: str) -> tuple[list[str], dict[str, str]]:
         LocError: there is no such service, or its secret cannot be read or made.
     """
     service, now = find(name), settings()
-    texts = {"run": str(now.run), "port": "", "socket": ""}
+    texts = {"root": str(ROOT), "run": str(now.run), "port": "", "socket": ""}
     if service.port:
         texts["port"] = str(now.port(service.port))
     if service.socket:
@@ -94,6 +119,9 @@ def start(name: str) -> tuple[list[str], dict[str, str]]:
     if service.secret:
         secrets.secret(service.secret)
         env["LOC_SECRET_FILE"] = str(secrets.path(service.secret))
+    for end, secret in service.more_secrets.items():
+        secrets.secret(secret)
+        env[f"LOC_SECRET_FILE_{end}"] = str(secrets.path(secret))
     env |= {key: value.format_map(texts) for key, value in service.variables.items()}
     return [part.format_map(texts) for part in service.argv], env
 
@@ -106,3 +134,21 @@ def urls(names: Iterable[str] = tuple(SERVICES)) -> dict[str, str]:
             given = path.format(secret=secrets.secret(service.secret)) if service.secret else path
             found[title] = f"{origin(settings().port(service.port))}{given}"
     return found
+
+
+def logins(names: Iterable[str] = tuple(SERVICES)) -> dict[str, tuple[str, str]]:
+    """How a person logs in where a link alone does not: title of the link to the account and its first password."""
+    return {
+        title: (service.login[0], secrets.secret(service.login[1]))
+        for service in (SERVICES[name] for name in names if name in SERVICES)
+        for title in service.links
+        if service.login
+    }
+
+
+def lines(names: Iterable[str] = tuple(SERVICES)) -> list[str]:
+    """The links of these services for a person to read, each with what to log in with."""
+    names = tuple(names)
+    known = logins(names)
+    said = {title: f"  (log in as {known[title][0]}, password {known[title][1]})" for title in known}
+    return [f"{title:<10} {url}{said.get(title, '')}" for title, url in urls(names).items()]

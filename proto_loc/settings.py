@@ -6,6 +6,7 @@ import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from proto_loc.errors import UsageError
 
@@ -45,6 +46,12 @@ class Settings:
     """Seconds that Cube keeps a superseded version open (``LOC_CUBE_GRACE``, default 30)."""
     cube_dev: bool
     """Cube's playground, for its developer (``LOC_CUBE_DEV``, default off)."""
+    query_timeout: float
+    """Seconds for which a query of Superset may run (``LOC_QUERY_TIMEOUT``, default 30)."""
+    superset_metadata: str
+    """Where Superset keeps what people make in it (``LOC_SUPERSET_METADATA``, default SQLite): SQLAlchemy's address."""
+    superset_address: str
+    """Where a proxy serves Superset by HTTPS (``LOC_SUPERSET_ADDRESS``, default none): ``https://bi.example.org``."""
     port_prefix: str
     """A digit before every port (``LOC_PORT_PREFIX``, default none): with 1, Dagster is on 13000."""
 
@@ -125,6 +132,29 @@ def _port_prefix() -> str:
     return prefix
 
 
+def _metadata(data: Path) -> str:
+    text = os.environ.get("LOC_SUPERSET_METADATA") or f"sqlite:///{data}/superset/superset.db?timeout=30"
+    if not text.startswith((f"sqlite:///{data}/", "postgresql://", "postgresql+psycopg2://")):
+        raise UsageError(
+            "LOC_SUPERSET_METADATA is not usable.",
+            "It must be the SQLAlchemy address of a PostgreSQL database.",
+            "Set it to postgresql://USER@HOST/DATABASE?passfile=FILE, or unset it for SQLite in the data folder.",
+        )
+    return text
+
+
+def _address() -> str:
+    text = os.environ.get("LOC_SUPERSET_ADDRESS", "").rstrip("/")
+    parts = urlsplit(text)
+    if text and (parts.scheme != "https" or not parts.hostname or parts.path or parts.query):
+        raise UsageError(
+            f"LOC_SUPERSET_ADDRESS={text!r} is not usable.",
+            "It must be https:// and a host, without a path.",
+            "Set it so, for example to https://bi.example.org, or unset it.",
+        )
+    return text
+
+
 def settings() -> Settings:
     """The settings as the environment gives them now.
 
@@ -152,6 +182,9 @@ def settings() -> Settings:
         cube_rows=_number("LOC_CUBE_ROWS", 50_000, int, 1),
         cube_grace=_number("LOC_CUBE_GRACE", 30, float, 0),
         cube_dev=_choice("LOC_CUBE_DEV", "0", "1") == "1",
+        query_timeout=_number("LOC_QUERY_TIMEOUT", 30, float, 0.1),
+        superset_metadata=_metadata(data),
+        superset_address=_address(),
         port_prefix=_port_prefix(),
     )
 

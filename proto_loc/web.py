@@ -1,22 +1,19 @@
 """The layer in front of every web page of the platform: this machine's own names, this user's token, no foreign pages.
 
-A page of another site that is open in the same browser can reach 127.0.0.1 too. So a request is answered only if its
-``Host`` is this machine's (else a name that was bound to 127.0.0.1 would do), if no foreign page sent it, and if it
+A request is answered only if :mod:`proto_loc.origins` lets it in, and if it
 brings the token: as a cookie, which the link ``/?token=...`` sets, or as ``Authorization: Bearer``.
 """
 
 import hmac
 from collections.abc import Mapping
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode
 
-from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from proto_loc.settings import origin
+from proto_loc.origins import Origins
 
-HOSTS = ("127.0.0.1", "localhost")
 PROBE = "/healthz"
 """Answers ``ok`` to anyone on this machine, and does no work."""
 WHOSE = "/whose"
@@ -49,9 +46,7 @@ class Guard:
     def __init__(self, app: ASGIApp, *, token: str, port: int, owner: str = "") -> None:
         self.app, self.token, self.port, self.owner = app, token, port, owner
         self.cookie = f"loc_{port}"
-        self.origins = {f"http://{host}:{port}" for host in HOSTS} | {origin(port)}
-        self.hosts = {urlsplit(own).hostname for own in self.origins}
-        self.forwarded = urlsplit(origin(port)).scheme == "https"
+        self.origins = Origins(port)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -70,10 +65,14 @@ class Guard:
     def _refusal(self, connection: HTTPConnection) -> Response | None:
         """The answer to a request that is not let in; None for one that is."""
         headers, query = connection.headers, connection.query_params
-        if len(headers.getlist("host")) != 1 or _hostname(headers["host"]) not in self.hosts:
-            return _said(400, "This server answers to 127.0.0.1 and localhost only.")
-        if not self._own_page(headers):
-            return _said(403, "Pages of other sites may not call this server.")
+        refused = self.origins.refusal(
+            headers.getlist("host"),
+            sender=headers.get("origin"),
+            site=headers.get("sec-fetch-site"),
+            mode=headers.get("sec-fetch-mode"),
+        )
+        if refused:
+            return _said(*refused)
         path = connection.url.path
         if path == PROBE:
             return _said(200, "ok")
@@ -87,18 +86,6 @@ class Guard:
             return None
         return _said(401, "Log in by the link that `./loc urls` prints.", {"www-authenticate": "Bearer"})
 
-    def _own_page(self, headers: Headers) -> bool:
-        """Whether no page of another origin sent this: browsers say which one did, and no page can change that.
-
-        A link on another page may lead here (a navigation), since it can read nothing of what it opens. Programs send
-        neither header.
-        """
-        sender = headers.get("origin")
-        if sender is not None and sender not in self.origins:
-            return False
-        site = headers.get("sec-fetch-site", "none")
-        return site in ("none", "same-origin") or headers.get("sec-fetch-mode") == "navigate"
-
     def _is_token(self, text: str) -> bool:
         return hmac.compare_digest(text.encode(), self.token.encode())
 
@@ -110,17 +97,10 @@ class Guard:
         response = RedirectResponse(target, 303, {"cache-control": "no-store", "referrer-policy": "no-referrer"})
         # A codespace's link is followed from a page of another site, the editor: a strict cookie would not come along.
         response.set_cookie(
-            self.cookie, self.token, max_age=90 * 86400, httponly=True, secure=self.forwarded,
-            samesite="lax" if self.forwarded else "strict",
+            self.cookie, self.token, max_age=90 * 86400, httponly=True, secure=self.origins.forwarded,
+            samesite="lax" if self.origins.forwarded else "strict",
         )  # fmt: skip
         return response
-
-
-def _hostname(host: str) -> str | None:
-    try:
-        return urlsplit(f"//{host}").hostname
-    except ValueError:
-        return None
 
 
 def _said(status: int, text: str, headers: Mapping[str, str] | None = None) -> Response:

@@ -112,8 +112,7 @@ def urls(json: AsJson = False) -> None:
 
         print(dumps(services.urls(), indent=2))
         return
-    for title, url in services.urls().items():
-        print(f"{title:<10} {url}")
+    print("\n".join(services.lines()))
 
 
 @app.command("exec", rich_help_panel=PANEL)

@@ -199,8 +199,8 @@ def _tail(path: Path) -> str:
 
 def _links(states: list[State]) -> None:
     _say("All is ready.")
-    for title, url in services.urls(state.name for state in states if state.verdict == "ready").items():
-        _say(f"{title:<10} {url}")
+    for line in services.lines(state.name for state in states if state.verdict == "ready"):
+        _say(line)
 
 
 def _log(name: str) -> Path:

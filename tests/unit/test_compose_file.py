@@ -130,4 +130,17 @@ def test_links_work_as_they_are(tmp_path, monkeypatch):
     assert services.urls() == {
         "Dagster": f"http://127.0.0.1:23000/?token={token}",
         "dbt docs": f"http://127.0.0.1:23000/dbt-docs/?token={token}",
+        "Superset": "http://127.0.0.1:28088/",
     }
+    password = secrets.secret("superset-admin")
+    assert services.lines()[-1] == f"Superset   http://127.0.0.1:28088/  (log in as admin, password {password})"
+
+
+def test_what_provisions_superset_gets_two_secrets_and_superset_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("LOC_RUN", str(tmp_path / "run"))
+    monkeypatch.setenv("LOC_SECRET_FILE_ADMIN", "from outside")
+    _, provision = services.start("superset-provision")
+    _, web = services.start("superset")
+    assert provision["LOC_SECRET_FILE"] == web["LOC_SECRET_FILE"] == str(secrets.path("superset"))
+    assert provision["LOC_SECRET_FILE_ADMIN"] == str(secrets.path("superset-admin"))
+    assert "LOC_SECRET_FILE_ADMIN" not in web

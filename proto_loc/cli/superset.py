@@ -1,0 +1,30 @@
+"""``loc superset``: what is kept as YAML of Superset."""
+
+import subprocess
+from typing import Annotated
+
+import typer
+
+NAME = "superset"
+PANEL = "Services"
+app = typer.Typer(help="The dashboards, roles and rules that are kept as files in superset/.", no_args_is_help=True)
+
+
+@app.command()
+def provision(
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Drop what was changed in Superset of the bundle's objects.")
+    ] = False,
+) -> None:
+    """Bring Superset to what the files say: schema, roles, the admin's account, the database, the bundle.
+
+    `loc up` does so before Superset starts; this does it at any time, also while Superset is up. What a person has
+    changed in an object of the bundle stays, and is named; what a person has made is not touched.
+    """
+    from proto_loc import environments, services
+    from proto_loc.settings import ROOT
+
+    environments.sync("superset")
+    command, env = services.start("superset-provision")
+    command += ["--overwrite"] if overwrite else []
+    raise typer.Exit(subprocess.run(command, cwd=ROOT, env=env).returncode)

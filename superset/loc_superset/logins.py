@@ -1,0 +1,93 @@
+"""A limit of log-in attempts that holds over all worker processes.
+
+Superset 6.1 puts its own limit on a view that gets no passwords, and keeps its counts in each worker.
+"""
+
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+
+from flask import Flask, Response, request
+from flask_login import user_logged_in
+from limits import parse
+from limits.storage import Storage
+from limits.strategies import FixedWindowRateLimiter
+
+PER_ACCOUNT, PER_ADDRESS = parse("10 per minute"), parse("120 per minute")
+ENDPOINTS = ("AuthDBView.login", "SupersetAuthView.login", "SecurityApi.login")
+"""Where a password may come in."""
+
+
+class SqliteStorage(Storage):
+    """Counts of `limits` in a SQLite file, which all processes share. Times are seconds of the epoch."""
+
+    STORAGE_SCHEME = None  # made here, not by an address
+    base_exceptions = sqlite3.Error
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+        with closing(self._open()) as con:
+            con.execute("CREATE TABLE IF NOT EXISTS hits (key TEXT PRIMARY KEY, count INTEGER, expires REAL)")
+
+    def _open(self) -> sqlite3.Connection:
+        return sqlite3.connect(self._path, timeout=10, isolation_level=None)
+
+    def incr(self, key: str, expiry: int, amount: int = 1) -> int:
+        now = time.time()
+        with closing(self._open()) as con:
+            con.execute("DELETE FROM hits WHERE expires < ?", [now])
+            (count,) = con.execute(
+                "INSERT INTO hits VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE SET count = count + ? RETURNING count",
+                [key, amount, now + expiry, amount],
+            ).fetchone()
+        return count
+
+    def _row(self, key: str) -> tuple[int, float]:
+        with closing(self._open()) as con:
+            found = con.execute("SELECT count, expires FROM hits WHERE key = ? AND expires >= ?", [key, time.time()])
+            return found.fetchone() or (0, time.time())
+
+    def get(self, key: str) -> int:
+        return self._row(key)[0]
+
+    def get_expiry(self, key: str) -> float:
+        return self._row(key)[1]
+
+    def check(self) -> bool:
+        return self._path.exists()
+
+    def reset(self) -> int:
+        with closing(self._open()) as con:
+            return con.execute("DELETE FROM hits").rowcount
+
+    def clear(self, key: str) -> None:
+        with closing(self._open()) as con:
+            con.execute("DELETE FROM hits WHERE key = ?", [key])
+
+
+def limit(app: Flask, path: Path) -> None:
+    """Count attempts to log in, by account and by address. One that succeeds does not, and clears its account's."""
+    storage = SqliteStorage(path)
+    limiter = FixedWindowRateLimiter(storage)
+
+    @app.before_request
+    def count() -> Response | None:
+        if request.method != "POST" or request.endpoint not in ENDPOINTS:
+            return None
+        given = request.get_json(silent=True) if request.is_json else request.form
+        account = str(given.get("username", "")) if hasattr(given, "get") else ""
+        held = [
+            limiter.hit(PER_ACCOUNT, "account", account.lower()),
+            limiter.hit(PER_ADDRESS, "address", request.remote_addr or ""),
+        ]
+        if all(held):
+            return None
+        text = "Too many attempts to log in. Wait a minute, then try again.\n"
+        return Response(text, 429, {"Retry-After": "60", "Cache-Control": "no-store"}, mimetype="text/plain")
+
+    @user_logged_in.connect_via(app)
+    def forget(_app, user, **_) -> None:
+        limiter.clear(PER_ACCOUNT, "account", user.username.lower())
+        storage.incr(PER_ADDRESS.key_for("address", request.remote_addr or ""), PER_ADDRESS.get_expiry(), -1)

@@ -1,0 +1,41 @@
+"""How Superset reads and rewrites SQL, where it, or the parser that it uses for that, is wrong."""
+
+from sqlglot import exp
+from sqlglot.dialects import duckdb
+
+
+class DuckDB(duckdb.DuckDB):
+    """sqlglot's DuckDB, with ``USING SAMPLE`` before ``ORDER BY`` and ``LIMIT``, where DuckDB wants it."""
+
+    class Generator(duckdb.DuckDB.Generator):
+        AFTER_HAVING_MODIFIER_TRANSFORMS = {  # noqa: RUF012 - as in its base
+            **duckdb.DuckDB.Generator.AFTER_HAVING_MODIFIER_TRANSFORMS,
+            "sample": lambda self, expression: self.sql(expression, "sample"),
+        }
+
+        def after_limit_modifiers(self, expression: exp.Expression) -> list[str]:
+            return super().after_limit_modifiers(expression)[:-1]
+
+
+def keep_limits() -> None:
+    """Let SQL Lab keep a LIMIT that a person has written, where it is lower than the one of the page.
+
+    Superset 6.1 notes it in a database session that the query's own never sees (apache/superset#40070), and what that
+    one has not flushed is lost when it reads the query again.
+    """
+    from superset import sql_lab
+    from superset.extensions import db
+    from superset.sqllab.limiting_factor import LimitingFactor
+
+    limit = sql_lab.apply_limit
+
+    def apply_limit(query, statement) -> None:
+        written = statement.get_limit_value()
+        if written is not None and query.limit and written <= query.limit:
+            query.limit, query.limiting_factor = written, LimitingFactor.QUERY
+        else:
+            query.limiting_factor = LimitingFactor.DROPDOWN
+        limit(query, statement)
+        db.session.flush()
+
+    sql_lab.apply_limit = apply_limit

@@ -1,0 +1,65 @@
+"""A Superset that serves for the whole suite, and copies of a provisioned one to change."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from supersets import Person, Superset, copied
+
+from proto_loc import environments, warehouse
+
+
+@pytest.fixture(scope="session")
+def provisioned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folders of a Superset that was provisioned before anything was published. Copy it."""
+    environments.sync("superset")
+    home = tmp_path_factory.mktemp("provisioned")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOC_DATA", str(home / "data"))
+        warehouse.ensure("prod")
+    Superset(home, "").provision()
+    return home
+
+
+@pytest.fixture(scope="session")
+def superset(provisioned: Path, session_port_prefix: str) -> Iterator[Superset]:
+    """The server, up since before its sample was published. Tests share it, and leave it as it is."""
+    home = Path(tempfile.mkdtemp(prefix="loc-", dir="/tmp"))  # a socket's path may have 107 bytes
+    copied(provisioned, home)
+    served = Superset(home, session_port_prefix, {"LOC_QUERY_TIMEOUT": "5"})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOC_DATA", str(home / "data"))
+        patch.setenv("LOC_RUN", str(home / "run"))
+        try:
+            served.start()
+            admin = served.log_in()
+            served.before = (admin.chart("trips"), admin.sql("select count(*) from marts.mart_taxi_trips"))
+            served.loc("load", "sample", "--rows", "5000", "--direct")
+            yield served
+        finally:
+            served.stop()
+            shutil.rmtree(home)
+
+
+@pytest.fixture
+def admin(superset: Superset) -> Person:
+    """The admin's session."""
+    return superset.log_in()
+
+
+@pytest.fixture
+def unserved(provisioned: Path, tmp_path: Path) -> Superset:
+    """One of the test's own that needs no port: provisioned, with nothing published, never up."""
+    return Superset(copied(provisioned, tmp_path / "own"), "")
+
+
+@pytest.fixture
+def own(provisioned: Path, tmp_path: Path, port_prefix: str) -> Iterator[Superset]:
+    """One of the test's own: provisioned, with nothing published, not up yet."""
+    mine = Superset(copied(provisioned, tmp_path / "own"), port_prefix)
+    try:
+        yield mine
+    finally:
+        mine.stop()

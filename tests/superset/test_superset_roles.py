@@ -1,0 +1,148 @@
+"""What Viewer, Analyst and Admin may do, and which rows a rule of row-level security lets a person see."""
+
+import pytest
+from supersets import dashboard
+
+pytestmark = [pytest.mark.xdist_group("superset"), pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+def viewer(superset):
+    return superset.add_person("viewer", "Viewer")
+
+
+@pytest.fixture(scope="module")
+def analyst(superset):
+    return superset.add_person("analyst", "Analyst")
+
+
+def test_a_viewer_sees_the_dashboards_and_their_figures(viewer):
+    assert viewer.call("GET", "dashboard/taxi-overview")["result"]["dashboard_title"] == "Taxi overview"
+    assert viewer.get("/superset/dashboard/taxi-overview/").status_code == 200
+    assert viewer.call("GET", "dashboard/taxi-overview/charts")["result"]
+    assert viewer.call("GET", "dashboard/taxi-overview/datasets")["result"]
+    assert viewer.figures("trips")[0]["trips"] > 4000
+
+
+def test_a_viewer_may_keep_a_filter_and_share_what_they_see(viewer):
+    dashboard = viewer.call("GET", "dashboard/taxi-overview")["result"]["id"]
+    viewer.call("POST", f"dashboard/{dashboard}/filter_state?tab_id=1", {"value": "{}"})
+    viewer.call("POST", f"dashboard/{dashboard}/permalink", {"urlParams": []})
+
+
+def test_a_viewer_changes_nothing_and_writes_no_sql(superset, viewer, admin):
+    chart = admin.items("chart")[0]["id"]
+    dashboard = admin.item("dashboard", slug="taxi-overview")["id"]
+    dataset = admin.item("dataset", table_name="mart_taxi_trips")["id"]
+    database = admin.item("database", database_name="prod")["id"]
+    body = {"database_id": database, "sql": "select 1", "client_id": "v1", "queryLimit": 1, "runAsync": False}
+    for method, path, given in (
+        ("POST", "sqllab/execute/", body),
+        ("PUT", f"chart/{chart}", {"slice_name": "x"}),
+        ("DELETE", f"chart/{chart}", None),
+        ("POST", "chart/", {"slice_name": "x", "datasource_id": dataset, "datasource_type": "table"}),
+        ("PUT", f"dashboard/{dashboard}", {"dashboard_title": "x"}),
+        ("DELETE", f"dashboard/{dashboard}", None),
+        ("POST", "dashboard/", {"dashboard_title": "x"}),
+        ("PUT", f"dataset/{dataset}", {"description": "x"}),
+        ("POST", "dataset/", {"database": database, "schema": "marts", "table_name": "rejected_trips"}),
+        ("POST", "database/", {"database_name": "x", "sqlalchemy_uri": "duckdb:///prod"}),
+        ("GET", "security/users/", None),
+        ("GET", "security/roles/", None),
+        ("GET", "rowlevelsecurity/", None),
+        ("GET", "assets/export/", None),
+    ):
+        answer = viewer.request(method, f"/api/v1/{path}", json=given)
+        assert answer.status_code in (401, 403, 404), f"{method} {path} {answer.status_code} {answer.text}"
+    assert viewer.get("/sqllab/").status_code in (302, 403)
+
+
+def test_a_viewer_reads_no_other_table(viewer, admin):
+    database = admin.item("database", database_name="prod")["id"]
+    made = admin.call("POST", "dataset/", {"database": database, "schema": "marts", "table_name": "dim_dates"})["id"]
+    try:
+        body = {"datasource": {"id": made, "type": "table"}, "queries": [{"metrics": [], "columns": ["date_day"]}],
+                "result_type": "full", "result_format": "json"}  # fmt: skip
+        answer = viewer.post("/api/v1/chart/data", json=body)
+        assert answer.status_code == 403, answer.text
+        body = {"datasource": {"id": 1, "type": "query"}, "queries": [{"columns": ["x"]}]}
+        assert viewer.post("/api/v1/chart/data", json=body).status_code in (400, 403, 404)
+    finally:
+        admin.call("DELETE", f"dataset/{made}")
+
+
+def test_an_analyst_has_sql_lab_and_makes_what_others_may_see(analyst, admin):
+    assert analyst.rows("select count(*) as n from marts.rejected_trips")[0]["n"] > 0
+    database = admin.item("database", database_name="prod")["id"]
+    dataset = analyst.call("POST", "dataset/", {
+        "database": database, "schema": "marts", "table_name": "by_colour",
+        "sql": "select colour, count(*) as trips from marts.mart_taxi_trips group by all",
+    })["id"]  # fmt: skip
+    chart = analyst.call("POST", "chart/", {
+        "slice_name": "by colour", "viz_type": "table", "datasource_id": dataset, "datasource_type": "table"
+    })["id"]  # fmt: skip
+    analyst.call("DELETE", f"chart/{chart}")
+    analyst.call("DELETE", f"dataset/{dataset}")
+
+
+def test_a_dashboard_shows_its_data_to_the_roles_that_it_names(superset, analyst, admin, viewer):
+    database = admin.item("database", database_name="prod")["id"]
+    dataset = analyst.call("POST", "dataset/", {
+        "database": database, "schema": "marts", "table_name": "shared", "sql": "select 7 as x",
+    })["id"]  # fmt: skip
+    chart = analyst.call("POST", "chart/", {
+        "slice_name": "shared", "viz_type": "table", "datasource_id": dataset, "datasource_type": "table",
+        "params": '{"viz_type": "table", "all_columns": ["x"]}',
+    })["id"]  # fmt: skip
+    made = dashboard(analyst, "Shared", chart)
+    body = {
+        "datasource": {"id": dataset, "type": "table"}, "queries": [{"columns": ["x"]}], "result_type": "full",
+        "result_format": "json", "form_data": {"slice_id": chart, "dashboardId": made},
+    }  # fmt: skip
+    try:
+        assert viewer.post("/api/v1/chart/data", json=body).status_code == 403
+        role = admin.item("security/roles", name="Viewer")["id"]
+        analyst.call("PUT", f"dashboard/{made}", {"roles": [role], "published": True})
+        assert viewer.call("POST", "chart/data", body)["result"][0]["data"] == [{"x": 7}]
+    finally:
+        for kind, number in (("dashboard", made), ("chart", chart), ("dataset", dataset)):
+            analyst.call("DELETE", f"{kind}/{number}")
+
+
+def test_an_analyst_does_not_administer(analyst, admin):
+    database = admin.item("database", database_name="prod")["id"]
+    for method, path, given in (
+        ("POST", "database/", {"database_name": "x", "sqlalchemy_uri": "duckdb:///prod"}),
+        ("PUT", f"database/{database}", {"allow_dml": True}),
+        ("GET", "security/users/", None),
+        ("POST", "security/roles/", {"name": "x"}),
+        ("GET", "rowlevelsecurity/", None),
+        ("PUT", f"dashboard/{admin.item('dashboard', slug='taxi-overview')['id']}", {"dashboard_title": "x"}),
+    ):
+        answer = analyst.request(method, f"/api/v1/{path}", json=given)
+        assert answer.status_code in (401, 403, 404), f"{method} {path} {answer.status_code} {answer.text}"
+    assert "not allowed" in analyst.refusal("select * from read_csv('/etc/passwd')")
+
+
+def test_a_row_level_rule_holds_in_charts_filters_samples_caches_and_sql_lab(superset, admin):
+    everything = {row["pickup_borough"]: row["trips"] for row in admin.figures("trips", by=("pickup_borough",))}
+    assert len(everything) > 2
+    person = superset.add_person("queens", "Viewer", "Queens")
+    found = person.figures("trips", by=("pickup_borough",))  # the admin's is cached
+    assert {row["pickup_borough"]: row["trips"] for row in found} == {"Queens": everything["Queens"]}
+    dataset = admin.item("dataset", table_name="mart_taxi_trips")["id"]
+    values = person.call("GET", f"datasource/table/{dataset}/column/pickup_borough/values/")["result"]
+    assert values == ["Queens"]
+    samples = person.post(
+        f"/datasource/samples?datasource_type=table&datasource_id={dataset}&per_page=50&page=1", json={}
+    ).json()
+    assert {row["pickup_borough"] for row in samples["result"]["data"]} == {"Queens"}
+    both = superset.add_person("queens-analyst", "Analyst", "Queens")
+    count = "select pickup_borough, count(*) as n from marts.mart_taxi_trips group by 1"
+    assert both.rows(count) == [{"pickup_borough": "Queens", "n": everything["Queens"]}]
+    assert {row["pickup_borough"]: row["n"] for row in admin.rows(count)} == everything
+
+
+def test_nobody_has_the_public_role_s_permissions(admin):
+    public = admin.item("security/roles", name="Public")["id"]
+    assert admin.call("GET", f"security/roles/{public}/permissions/")["result"] == []

@@ -1,0 +1,173 @@
+"""Who gets into Superset, how often they may try, and what a page of it may do in a browser."""
+
+import re
+
+import httpx
+import pytest
+from supersets import Person
+
+pytestmark = [pytest.mark.xdist_group("superset"), pytest.mark.timeout(300)]
+
+PAGES = [
+    "/superset/welcome/", "/superset/dashboard/taxi-overview/", "/explore/", "/sqllab/", "/dashboard/list/",
+    "/chart/list/", "/users/list/", "/tablemodelview/list/", "/databaseview/list/",
+]  # fmt: skip
+CALLS = [
+    "/api/v1/dashboard/", "/api/v1/chart/", "/api/v1/dataset/", "/api/v1/database/", "/api/v1/query/", "/api/v1/me/",
+    "/api/v1/security/users/", "/api/v1/security/roles/", "/api/v1/security/csrf_token/", "/api/v1/log/",
+    "/api/v1/rowlevelsecurity/", "/api/v1/assets/export/", "/api/v1/sqllab/", "/api/v1/theme/",
+]  # fmt: skip
+
+
+@pytest.fixture
+def anyone(superset):
+    """A client that has not logged in, and follows no redirect."""
+    with httpx.Client(base_url=superset.url, trust_env=False, timeout=60) as client:
+        yield client
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_leads_who_has_not_logged_in_to_the_log_in(anyone, path):
+    answer = anyone.get(path)
+    assert (answer.status_code in (302, 308) and "/login" in answer.headers["location"]) or answer.status_code == 404
+
+
+@pytest.mark.parametrize("path", CALLS)
+def test_the_api_answers_no_one_who_has_not_logged_in(anyone, path):
+    assert anyone.get(path).status_code in (401, 403, 404)
+
+
+def test_sql_and_chart_data_need_a_login(anyone):
+    body = {"database_id": 1, "sql": "select 1", "client_id": "abc", "queryLimit": 1}
+    assert anyone.post("/api/v1/sqllab/execute/", json=body).status_code in (400, 401, 403)  # 400: no CSRF token
+    body = {"datasource": {"id": 1, "type": "table"}, "queries": [{"metrics": ["trips"]}]}
+    assert anyone.post("/api/v1/chart/data", json=body).status_code in (401, 403)
+
+
+def test_nothing_of_the_api_s_own_pages_and_no_registration(anyone, admin):
+    for path in ("/swagger/v1", "/api/v1/_openapi", "/swaggerview/v1"):
+        assert admin.get(path).status_code in (401, 403, 404), path
+    assert "/register" not in anyone.get("/login/").text
+
+
+def test_a_wrong_password_is_not_let_in_and_a_right_one_is(superset):
+    person = Person(superset.url)
+    answer = person.submit("admin", "not-the-password")
+    assert "/login" in answer.headers["location"]
+    assert person.get("/api/v1/me/").status_code == 401
+    assert superset.log_in().get("/api/v1/me/").json()["result"]["username"] == "admin"
+
+
+def test_the_cookie_is_kept_from_scripts_and_other_sites(superset):
+    person = Person(superset.url)
+    answer = person.submit("admin", superset.password())
+    (cookie,) = [value for value in answer.headers.get_list("set-cookie") if value.startswith("loc_superset_")]
+    assert "HttpOnly" in cookie and "SameSite=Lax" in cookie and "Secure" not in cookie
+    assert cookie.startswith(f"loc_superset_{superset.url.rpartition(':')[2]}=")
+
+
+def test_nothing_may_be_loaded_from_elsewhere(admin):
+    for path in ("/login/", "/superset/welcome/", "/superset/dashboard/taxi-overview/", "/sqllab/"):
+        answer = admin.get(path, follow_redirects=True)
+        policy = dict(part.strip().split(" ", 1) for part in answer.headers["content-security-policy"].split(";"))
+        assert policy["default-src"] == "'self'" and policy["object-src"] == "'none'"
+        assert "http" not in answer.headers["content-security-policy"] and "unsafe-eval" not in str(policy)
+        assert re.fullmatch(r"'self' 'strict-dynamic' 'nonce-[\w-]+'", policy["script-src"])
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["x-frame-options"] == "SAMEORIGIN"
+        assert answer.headers["referrer-policy"] == "same-origin"
+        scripts = re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=\"([^\"]+)", answer.text)
+        assert scripts and [source for source in scripts if re.match(r"(https?:)?//", source)] == []
+
+
+def test_the_csrf_token_is_asked_for(admin):
+    token = admin.headers.pop("X-CSRFToken")
+    answer = admin.sql("select 1")
+    assert answer.status_code == 400 and "CSRF" in answer.text
+    answer = admin.post("/api/v1/dashboard/", json={"dashboard_title": "x"})
+    assert answer.status_code == 400 and "CSRF" in answer.text
+    admin.headers["X-CSRFToken"] = token
+    assert admin.sql("select 1").status_code == 200
+
+
+@pytest.mark.parametrize("host", ["example.org", "127.0.0.1.example.org", "0.0.0.0", "localhost.example.org:8088", ""])
+def test_other_hosts_are_refused(anyone, host):
+    assert anyone.get("/health", headers={"host": host}).status_code == 400
+
+
+def test_pages_of_other_sites_are_refused(superset, admin):
+    own = {"origin": superset.url, "sec-fetch-site": "same-origin", "sec-fetch-mode": "cors"}
+    assert admin.get("/api/v1/me/", headers=own).status_code == 200
+    link = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}
+    assert admin.get("/superset/welcome/", headers=link).status_code == 200
+    for foreign in (
+        {"origin": "https://example.org"},
+        {"origin": "null"},
+        {"origin": superset.url.replace("8088", "8089")},
+        {"sec-fetch-site": "cross-site", "sec-fetch-mode": "cors"},
+        {"sec-fetch-site": "same-site", "sec-fetch-mode": "no-cors"},
+    ):
+        assert admin.get("/api/v1/me/", headers=foreign).status_code == 403, foreign
+
+
+def test_attempts_to_log_in_are_limited_over_both_workers_by_form_and_api(superset, admin):
+    admin.call("POST", "security/users/", {
+        "username": "guessed", "first_name": "a", "last_name": "b", "active": True, "email": "g@localhost.invalid",
+        "password": "the right one", "roles": [admin.item("security/roles", name="Viewer")["id"]],
+    })  # fmt: skip
+    statuses = []
+    for number in range(16):
+        with Person(superset.url) as person:
+            if number % 2:
+                statuses.append(person.submit("guessed", "wrong").status_code)
+            else:
+                body = {"username": "GUESSED", "password": "wrong", "provider": "db"}
+                statuses.append(person.post("/api/v1/security/login", json=body).status_code)
+    assert statuses[:10] == [401, 302] * 5 and set(statuses[10:]) == {429}
+    with Person(superset.url) as person:
+        answer = person.submit("guessed", "the right one")
+        assert answer.status_code == 429 and "Wait a minute" in answer.text and answer.headers["retry-after"] == "60"
+    superset.log_in()  # another account's attempts do not count
+
+
+def test_log_ins_that_succeed_do_not_add_up(superset):
+    for _ in range(13):
+        superset.log_in().close()
+
+
+def test_a_new_password_ends_sessions_and_tokens(superset):
+    person = superset.add_person("changing", "Viewer")
+    other = superset.log_in("changing", "password-of-changing")
+    body = {"username": "changing", "password": "password-of-changing", "provider": "db", "refresh": True}
+    with httpx.Client(base_url=superset.url, trust_env=False, timeout=60) as program:
+        tokens = program.post("/api/v1/security/login", json=body).json()
+        program.cookies.clear()
+        bearer = {"authorization": f"Bearer {tokens['access_token']}"}
+        refresh = {"authorization": f"Bearer {tokens['refresh_token']}"}
+        assert program.get("/api/v1/me/", headers=bearer).status_code == 200
+        assert program.post("/api/v1/security/refresh", headers=refresh).status_code == 200
+        assert other.get("/api/v1/me/").status_code == 200
+
+        person.call("PUT", "me/", {"password": "quite another one"})
+
+        assert program.get("/api/v1/me/", headers=bearer).status_code in (401, 422)
+        assert program.post("/api/v1/security/refresh", headers=refresh).status_code in (401, 422)
+    assert other.get("/api/v1/me/").status_code == 401
+    superset.log_in("changing", "quite another one")
+
+
+def test_a_person_who_is_deactivated_is_out_at_once(superset, admin):
+    person = superset.add_person("leaving", "Viewer")
+    assert person.get("/api/v1/me/").status_code == 200
+    admin.call("PUT", f"security/users/{admin.item('security/users', username='leaving')['id']}", {"active": False})
+    assert person.get("/api/v1/me/").status_code == 401
+
+
+def test_a_failure_shows_no_stack_trace(admin):
+    for answer in (
+        admin.post("/api/v1/chart/data", json={"datasource": {"id": 99999, "type": "table"}, "queries": [{}]}),
+        admin.get("/superset/dashboard/nosuch/"),
+        admin.get("/api/v1/dashboard/99999"),
+        admin.post("/api/v1/sqllab/execute/", json={"nonsense": 1}),
+    ):
+        assert "Traceback" not in answer.text and "site-packages" not in answer.text
