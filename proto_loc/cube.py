@@ -164,9 +164,10 @@ class Question:
 
     def _filters(self, meta: Meta, cube: str) -> list[dict]:
         filters: dict[tuple[str, str], dict] = {}
-        for day, operator in ((self.since, "afterOrOnDate"), (self.until, "beforeOrOnDate")):
-            if day:
-                filters["", operator] = {"member": meta.time(cube).name, "operator": operator, "values": [day]}
+        until = f"{self.until}T23:59:59.999999" if self.until else ""  # a bare day would be its midnight
+        for moment, operator in ((self.since, "afterOrOnDate"), (until, "beforeOrOnDate")):
+            if moment:
+                filters["", operator] = {"member": meta.time(cube).name, "operator": operator, "values": [moment]}
         for text in self.where:
             sign = "!=" if "!=" in text else "="
             name, found, value = text.partition(sign)

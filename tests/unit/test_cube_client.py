@@ -49,7 +49,7 @@ def test_conditions_on_one_dimension_are_alternatives_and_days_are_included():
     ).query(META)
     assert asked["filters"] == [
         {"member": "trips.pickup_at", "operator": "afterOrOnDate", "values": ["2025-01-02"]},
-        {"member": "trips.pickup_at", "operator": "beforeOrOnDate", "values": ["2025-01-31"]},
+        {"member": "trips.pickup_at", "operator": "beforeOrOnDate", "values": ["2025-01-31T23:59:59.999999"]},
         {"member": "trips.borough", "operator": "equals", "values": ["Queens", "Bronx"]},
         {"member": "trips.hour", "operator": "notEquals", "values": ["3"]},
     ]

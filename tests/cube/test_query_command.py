@@ -1,0 +1,75 @@
+"""`loc query` and `loc token`, against the real Cube."""
+
+import csv
+import io
+import json
+import subprocess
+
+import httpx
+import pytest
+
+from proto_loc.settings import ROOT
+
+pytestmark = pytest.mark.xdist_group("cube")
+
+
+def loc(server, *arguments: str) -> subprocess.CompletedProcess:
+    """The command line, with Cube's port as the server's."""
+    code = f"import sys; from proto_loc import settings; settings.PORTS['cube'] = {server.port}; "
+    code += "from proto_loc.cli import main; sys.exit(main())"
+    python = ROOT / ".venvs/platform/bin/python"
+    return subprocess.run([python, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True)
+
+
+def rows(server, *arguments: str) -> list[dict]:
+    done = loc(server, "query", *arguments, "-f", "json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_metric_by_a_dimension_in_three_formats(server):
+    asked = ("-m", "trips", "-m", "revenue", "-d", "pickup_borough", "--order", "pickup_borough")
+    assert rows(server, *asked)[0] == {"pickup_borough": "Bronx", "trips": 250, "revenue": 25.0}
+    text = loc(server, "query", *asked, "-f", "csv").stdout
+    assert list(csv.reader(io.StringIO(text)))[:2] == [
+        ["pickup_borough", "trips", "revenue"],
+        ["Bronx", "250", "25"],
+    ]
+    table = loc(server, "query", *asked).stdout
+    assert "Bronx" in table and "25.00" in table and "Pickup Borough" in table
+
+
+def test_the_last_day_is_included_to_its_end(server):
+    """--until with a bare day once ended at its midnight."""
+    days = rows(server, "-m", "trips", "-d", "pickup_at:day", "--until", "2025-01-01")
+    assert [(day["pickup_at_day"][:10], day["trips"]) for day in days] == [("2025-01-01", 1000)]
+    assert rows(server, "-m", "trips", "--since", "2025-01-02")[0]["trips"] == 0
+
+
+def test_conditions_limits_and_claims(server):
+    asked = ("-m", "trips", "-d", "pickup_borough")
+    assert [row["pickup_borough"] for row in rows(server, *asked, "-w", "pickup_borough=Queens")] == ["Queens"]
+    others = rows(server, *asked, "-w", "pickup_borough!=Queens", "-w", "pickup_borough!=Bronx")
+    assert {row["pickup_borough"] for row in others} == {"Manhattan", "Brooklyn"}
+    assert [row["pickup_borough"] for row in rows(server, *asked, "--claims", '{"boroughs": ["Bronx"]}')] == ["Bronx"]
+    few = loc(server, "query", *asked, "--limit", "2", "-f", "csv")
+    assert len(few.stdout.splitlines()) == 3 and "first 2 rows" in few.stderr
+
+
+def test_everything_that_can_be_asked_for_is_listed(server):
+    shown = loc(server, "query", "--list").stdout
+    assert all(name in shown for name in ("trips", "revenue", "pickup_at", "pickup_borough"))
+
+
+def test_a_misspelt_metric_is_named_with_its_neighbours(server):
+    done = loc(server, "query", "-m", "revenu")
+    assert done.returncode == 2 and "There is no metric 'revenu'" in done.stderr and "revenue" in done.stderr
+
+
+def test_a_minted_token_opens_the_api_until_it_ends(server):
+    token = loc(server, "token", "--claims", '{"boroughs": ["Queens"]}').stdout.strip()
+    address = f"http://127.0.0.1:{server.port}/cubejs-api/v1/load"
+    query = {"query": json.dumps({"measures": ["trips.trips"]})}
+    assert httpx.get(address, params=query).status_code == 403
+    answer = httpx.get(address, params=query, headers={"authorization": token}, timeout=60)
+    assert answer.json()["data"] == [{"trips.trips": "250"}]
