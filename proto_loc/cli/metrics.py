@@ -132,11 +132,11 @@ def _shown(value, column) -> str:
         return ""
     if isinstance(value, str):
         return value.removesuffix("T00:00:00.000") if column.kind == "time" else value
-    if column.format == "percent":
-        return f"{value:.1%}"
-    if column.format == "currency":
-        return f"${value:,.2f}"
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
+    kind, _, decimals = (column.format or "").partition("_")
+    places = int(decimals) if decimals.isdigit() else 0 if isinstance(value, int) else 2
+    if kind == "percent":
+        return f"{value:.{places}%}"
+    return f"{'$' if kind == 'currency' else ''}{value:,.{places}f}"
 
 
 def _json(answer) -> None:

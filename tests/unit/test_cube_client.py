@@ -119,8 +119,11 @@ def test_digits_are_read_exactly():
 @pytest.mark.parametrize(
     ("value", "kind", "form", "shown"),
     [
-        (Decimal("0.1234"), "number", "percent", "12.3%"),
-        (Decimal("1234.5"), "number", "currency", "$1,234.50"),
+        (Decimal("0.1234"), "number", "percent_1", "12.3%"),
+        (Decimal("1234.5"), "number", "currency_2", "$1,234.50"),
+        (1234, "number", "currency_2", "$1,234.00"),
+        (Decimal("1234.5"), "number", None, "1,234.50"),
+        (1234, "number", "number_0", "1,234"),
         (1234567, "number", None, "1,234,567"),
         ("2025-01-01T00:00:00.000", "time", None, "2025-01-01"),
         ("2025-01-01T07:00:00.000", "time", None, "2025-01-01T07:00:00.000"),
