@@ -51,6 +51,7 @@ class Member:
     """Cube's type: of a metric ``number`` or another aggregate, of a dimension ``string``, ``number``, ``time``, ..."""
     description: str = ""
     format: str | None = None
+    """Cube's name of it: ``number``, ``currency`` or ``percent``, and the decimals, as in ``percent_1``."""
 
     @property
     def cube(self) -> str:
@@ -223,7 +224,7 @@ class Cube:
                         item.get("shortTitle") or item["title"],
                         item["type"],
                         item.get("description") or "",
-                        item["format"] if isinstance(item.get("format"), str) else None,
+                        _format(item.get("format")),
                     )
         return Meta(metrics, dimensions)
 
@@ -290,6 +291,11 @@ class Cube:
                 f"Another clone's Cube may listen there. Compare LOC_RUN; its secret is {path('cube')}.",
             )
         raise LocError("Cube did not answer the query.", why, "" if "loc refresh" in why else "See: ./loc logs cube")
+
+
+def _format(given: str | Mapping | None) -> str | None:
+    """The name of a format; Cube sends one with decimals as an object that holds it."""
+    return given.get("alias") if isinstance(given, Mapping) else given
 
 
 def _short(members: Mapping[str, Member]) -> list[str]:

@@ -7,6 +7,7 @@ import subprocess
 
 import httpx
 import pytest
+from servers import MODEL
 
 from proto_loc.settings import ROOT
 
@@ -54,6 +55,17 @@ def test_conditions_limits_and_claims(server):
     assert [row["pickup_borough"] for row in rows(server, *asked, "--claims", '{"boroughs": ["Bronx"]}')] == ["Bronx"]
     few = loc(server, "query", *asked, "--limit", "2", "-f", "csv")
     assert len(few.stdout.splitlines()) == 3 and "first 2 rows" in few.stderr
+
+
+def test_a_table_shows_the_format_of_the_definition(small, server):
+    """A format with decimals comes as an object, and was once left out."""
+    model = MODEL.replace("sql: amount, type: sum", "sql: amount, type: sum, format: currency_2")
+    (small / "trips.yml").write_text(model)
+    try:
+        shown = loc(server, "query", "-m", "revenue").stdout
+    finally:
+        (small / "trips.yml").write_text(MODEL)
+    assert "$100.00" in shown
 
 
 def test_everything_that_can_be_asked_for_is_listed(server):
