@@ -1,4 +1,4 @@
-"""Questions in plain words: ``ask`` (SQL or a metric, no generated code) and ``chat`` (PandasAI, its code in a sandbox).
+"""Questions in plain words: ``ask`` (SQL or a metric, no generated code), ``chat`` (PandasAI, its code in a sandbox).
 
     from proto_loc.ai import ask, chat
     ask("Which borough had the most revenue in January?")
@@ -11,7 +11,7 @@ import importlib
 
 _WHERE = {"ask": "asking", "Answer": "asking", "chat": "chatting", "Chat": "chatting"}
 
-__all__ = ["Answer", "Chat", "ask", "chat"]  # noqa: F822
+__all__ = ["Answer", "Chat", "ask", "chat"]
 
 
 def __getattr__(name: str):

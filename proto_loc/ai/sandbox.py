@@ -22,6 +22,10 @@ from pathlib import Path
 from proto_loc.ai import picture, seccomp, values
 from proto_loc.ai.reader import Reader
 from proto_loc.errors import LocError
+from proto_loc.settings import ROOT
+
+PYTHON = ROOT / ".venvs/notebooks/bin/python"
+"""What runs inside, whoever asks: the environment with pandas and matplotlib."""
 
 _HEAD = struct.Struct(">I")
 _HERE = Path(__file__).parent
@@ -73,6 +77,8 @@ class Outcome:
 @cache
 def unavailable() -> str:
     """Why no box can be had on this machine, in a sentence; empty where one can. It is tried, once a process."""
+    if not PYTHON.exists():
+        return "The environment notebooks is not installed (./loc setup notebooks)."
     if not shutil.which("bwrap"):
         if sys.platform != "linux":
             return "bubblewrap is a program for Linux, and this is no Linux."
@@ -81,15 +87,15 @@ def unavailable() -> str:
         return f"There is no filter of system calls for this machine, {os.uname().machine}."
     with _command(Limits()) as (command, fds):
         done = subprocess.run(
-            [*command, sys.executable, "-I", "-S", "-c", "print(6 * 7)"],
+            [*command, PYTHON, "-I", "-S", "-c", "print(6 * 7)"],
             env={}, pass_fds=fds, capture_output=True, text=True, timeout=60,
         )  # fmt: skip
     if done.returncode == 0 and done.stdout.strip() == "42":
         return ""
     said = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
     return (
-        f"bubblewrap does not run here ({said}). Ubuntu 24.04 limits user namespaces: a profile of AppArmor for bwrap, or "
-        "sysctl kernel.apparmor_restrict_unprivileged_userns=0, allows them; containers need them allowed as well."
+        f"bubblewrap does not run here ({said}). It needs user namespaces: on Ubuntu 24.04 a profile of AppArmor for "
+        "bwrap or sysctl kernel.apparmor_restrict_unprivileged_userns=0 allows them, and a container must be allowed to."
     )
 
 
@@ -113,7 +119,7 @@ class _command:
             file.close()
 
     def _file(self, content: bytes) -> int:
-        file = tempfile.TemporaryFile()
+        file = tempfile.TemporaryFile()  # noqa: SIM115  # __exit__ closes it
         self.files.append(file)
         file.write(content)
         file.seek(0)
@@ -168,22 +174,19 @@ _ENVIRONMENT = {
 
 
 def _read_only() -> list[str]:
-    """What of this machine is seen inside: system libraries, this Python, its environment. No home, no /etc, no data."""
+    """What of this machine is seen inside: system libraries, Python and its packages. No home, no /etc, no data."""
     found = ["/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache"]
-    base = os.path.realpath(sys.base_prefix)
-    if base.startswith("/nix/store/"):
-        found.append("/nix/store")
-    elif base == "/usr":
-        found.append("/usr/bin")
-    else:
-        found.append(base)
-    if sys.base_prefix != base and not sys.base_prefix.startswith("/usr"):
-        found.append(sys.base_prefix)
-    found.append(sys.prefix)
-    return [path for path in dict.fromkeys(found) if os.path.exists(path)]
+    for python in (os.readlink(PYTHON) if PYTHON.is_symlink() else str(PYTHON), os.path.realpath(PYTHON)):
+        base = str(Path(python).parent.parent)
+        if base.startswith("/nix/store/"):
+            found.append("/nix/store")
+        else:
+            found.append("/usr/bin" if base == "/usr" else base)
+    found.append(str(PYTHON.parent.parent))
+    return [path for path in dict.fromkeys(found) if os.path.isabs(path) and os.path.exists(path)]
 
 
-def run(code: str, reader: Reader, limits: Limits = Limits()) -> Outcome:  # noqa: B008  # it is frozen
+def run(code: str, reader: Reader, limits: Limits | None = None) -> Outcome:
     """Run a program in the box; ``execute_sql_query`` in it is answered by ``reader``.
 
     Raises:
@@ -194,11 +197,12 @@ def run(code: str, reader: Reader, limits: Limits = Limits()) -> Outcome:  # noq
         raise LocError(
             "The program that the model wrote was not run.", why, "Ask with `loc ask`, which runs no program."
         )
+    limits = limits or Limits()
     with _command(limits) as (command, fds):
         to_parent, from_child = os.pipe()
         to_child, from_parent = os.pipe()
         # 3 and 4 inside; bubblewrap passes on what it is given.
-        shell = [sys.executable, "-I", "-c", _START, str(from_child), str(to_child)]
+        shell = [PYTHON, "-I", "-c", _START, str(from_child), str(to_child)]
         child = subprocess.Popen(
             [*command, *shell],
             env={},

@@ -1,7 +1,7 @@
 """Inside of the sandbox: limits itself, runs one program of a model, and sends back what it found as data.
 
-It is started by :mod:`proto_loc.ai.sandbox` as a script, with :mod:`proto_loc.ai.values` beside it. Frames of four bytes
-of length and JSON go over two pipes: descriptor 3 to the parent, 4 from it.
+It is started by :mod:`proto_loc.ai.sandbox` as a script, with :mod:`proto_loc.ai.values` beside it. Frames of four
+bytes of length and JSON go over two pipes: descriptor 3 to the parent, 4 from it.
 """
 
 import base64
