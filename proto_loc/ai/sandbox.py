@@ -94,8 +94,8 @@ def unavailable() -> str:
         return ""
     said = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
     return (
-        f"bubblewrap does not run here ({said}). It needs user namespaces: on Ubuntu 24.04 a profile of AppArmor for "
-        "bwrap or sysctl kernel.apparmor_restrict_unprivileged_userns=0 allows them, and a container must be allowed to."
+        f"bubblewrap does not run here ({said}). It needs user namespaces: on Ubuntu 24.04 a profile of AppArmor "
+        "for bwrap or sysctl kernel.apparmor_restrict_unprivileged_userns=0 allows them; a container must as well."
     )
 
 
@@ -262,6 +262,7 @@ class _Talk:
                 self._send(self._query(message["sql"]))
             elif "result" in message:
                 self._read(message["result"])
+                self._drain()
                 self.outcome.printed = clean(self.printed[: self.limits.output].decode(errors="replace"))
                 return self.outcome
             elif "failed" in message:
@@ -353,24 +354,37 @@ class _Talk:
                         self._hear(ready)
                         continue
                     # Never more than this message: the next one waits in the pipe, which bounds a flood.
-                    wanted = _HEAD.size if len(found) < _HEAD.size else _HEAD.size + _HEAD.unpack_from(found)[0]
-                    if wanted > self.limits.message:
-                        raise self._ended(f"It sent a message of over {self.limits.message >> 20} MB.")
-                    piece = os.read(self.incoming, min(wanted - len(found), 1 << 20))
+                    piece = os.read(self.incoming, min(self._missing(found), 1 << 20))
                     if not piece:
                         raise self._gone()
                     found += piece
-                    if len(found) >= _HEAD.size and len(found) == _HEAD.size + _HEAD.unpack_from(found)[0]:
+                    if not self._missing(found):
                         try:
                             return values.parse(bytes(found[_HEAD.size :]))
                         except ValueError as error:
                             raise self._ended("It sent what is no message.") from error
+
+    def _missing(self, found: bytearray) -> int:
+        """How many bytes of a message are still to come: of its head first, then of its body."""
+        if len(found) < _HEAD.size:
+            return _HEAD.size - len(found)
+        size = _HEAD.unpack_from(found)[0]
+        if size > self.limits.message:
+            raise self._ended(f"It sent a message of over {self.limits.message >> 20} MB.")
+        return _HEAD.size + size - len(found)
 
     def _wait(self, ready: selectors.BaseSelector) -> list:
         events = ready.select(max(0.0, self.until - time.monotonic()))
         if not events or time.monotonic() > self.until:
             raise self._ended(f"It ran longer than {self.limits.wall:g} seconds.")
         return events
+
+    def _drain(self) -> None:
+        """Take what was printed before the result was sent."""
+        with selectors.DefaultSelector() as ready:
+            ready.register(self.child.stdout, selectors.EVENT_READ)
+            while ready.get_map() and ready.select(0):
+                self._hear(ready)
 
     def _hear(self, ready: selectors.BaseSelector) -> None:
         piece = os.read(self.child.stdout.fileno(), 1 << 16)

@@ -148,13 +148,14 @@ def main() -> None:
         exec(compile(given["code"], "<answer>", "exec"), names)
         if "result" not in names:
             raise TypeError("the program sets no result")
-        send({"result": told(names["result"])})
+        found = told(names["result"])
+        sys.stdout.flush()
+        send({"result": found})
     except BaseException as error:
         line = next(
             (at.lineno for at in reversed(traceback.extract_tb(error.__traceback__)) if at.filename == "<answer>"), 0
         )
         send({"failed": type(error).__name__, "line": line, "said": str(error)[:TEXT]})
-    sys.stdout.flush()
     os._exit(0)  # what the program left running ends with it
 
 

@@ -5,6 +5,7 @@ import socket
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -38,8 +39,7 @@ def secret(tmp_path):
         file = tmp_path / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("the secret")
-        yield_ = file
-    return yield_.parent.parent.parent
+    return tmp_path
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_files_of_the_user_cannot_be_read(attempt, secret, name):
     assert inside == "contained: FileNotFoundError"
 
 
-@pytest.mark.parametrize("path", ["/etc/passwd", "/etc/shadow", "/etc/hostname", "/proc/1/root/etc/passwd"])
+@pytest.mark.parametrize("path", ["/etc/passwd", "/etc/shadow", "/etc/hostname", "/proc/self/root/etc/passwd"])
 def test_files_of_the_system_cannot_be_read(attempt, path):
     inside, control = attempt("", f"len(open({path!r}).read())")
     assert inside.startswith("contained")
@@ -123,7 +123,7 @@ def test_without_the_filter_the_network_is_still_another_one(box, listeners):
     """The second wall: the box has a network of its own, with nothing in it."""
     found = box("result = {'type': 'string', 'value': open('/proc/self/net/dev').read()}").value
     assert [line.split(":")[0].strip() for line in found.splitlines()[2:]] == ["lo"]
-    assert len(open("/proc/net/dev").read().splitlines()) > 3
+    assert len(Path("/proc/net/dev").read_text().splitlines()) > 3
 
 
 def test_no_name_is_resolved(attempt):
@@ -329,7 +329,7 @@ def test_text_cannot_drive_a_terminal(box):
         "print('\\x1b]0;title\\x07\\x1b[2J')\n"
         "result = {'type': 'string', 'value': 'a\\x1b[31m\\u202eb\\r\\x9b2J' + 'x' * 100_000}"
     )
-    assert found.value.startswith("a[31mb2J") and len(found.value) == 10_000
+    assert found.value.startswith("a[31mb2J") and 9_000 < len(found.value) <= 10_000
     assert "\x1b" not in found.printed and "\x07" not in found.printed
 
 
