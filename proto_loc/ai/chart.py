@@ -55,7 +55,8 @@ def save(answer, path: Path) -> None:
             "No chart fits this answer.", "It needs two rows and a figure.", "Ask for a figure by something."
         )
     try:
-        chart.save(str(path), format=path.suffix.lower()[1:], inline=True)
+        more = {"inline": True} if path.suffix.lower() == ".html" else {}
+        chart.save(str(path), format=path.suffix.lower()[1:], **more)
     except OSError as error:
         raise LocError(f"{path} cannot be written.", f"{error.strerror}.", "Name another file.") from error
 

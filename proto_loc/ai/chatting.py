@@ -3,9 +3,11 @@
 PandasAI is given the marts' columns and, where ``LOC_LLM_SEND_ROWS`` allows, their first rows; no table is loaded.
 """
 
+import logging
 import os
 import tempfile
 from base64 import b64encode
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from proto_loc import warehouse
@@ -69,13 +71,20 @@ class Chat:
         Raises:
             LocError: the model or its program failed.
         """
-        self.box.outcome = sandbox.Outcome("", None)
-        first = not self.agent._state.memory.count()
-        response = self.agent.chat(question) if first else self.agent.follow_up(question)
+        self.box.outcome, self.box.error = sandbox.Outcome("", None), None
+        first, said = not self.agent._state.memory.count(), ""
+        try:
+            response = self.agent.chat(question) if first else self.agent.follow_up(question)
+            said = str(getattr(response, "error", None) or "")
+        except _Stop as stop:
+            raise stop.error from None
+        except Exception as error:  # PandasAI's own, of many kinds
+            said = f"{type(error).__name__}: {error}"
         outcome = self.box.outcome
         if self.box.error or not outcome.type:
+            last = sandbox.clean(said).strip().splitlines()[-1:] or [""]
             raise self.box.error or LocError(
-                "The model wrote no program that can be run.", _said(response), "Ask differently, or use `ask`."
+                "The model wrote no program that can be run.", last[0][:300], "Ask differently, or use `ask`."
             )
         value = outcome.value
         if outcome.type == "dataframe":
@@ -89,11 +98,6 @@ class Chat:
 def chat(question: str) -> Reply:
     """Ask one question; ``Chat()`` keeps a conversation."""
     return Chat()(question)
-
-
-def _said(response) -> str:
-    text = sandbox.clean(str(getattr(response, "error", "") or "")).strip().splitlines()
-    return text[-1][:300] if text else ""
 
 
 def _pandasai():
@@ -137,7 +141,10 @@ def _agent(version: warehouse.Version, reader, limits: sandbox.Limits):
             return "litellm"
 
         def call(self, instruction, _=None) -> str:
-            return llm.complete([{"role": "user", "content": instruction.to_string()}])
+            try:
+                return llm.complete([{"role": "user", "content": instruction.to_string()}])
+            except LocError as error:
+                raise _Stop(error) from None
 
     class Box(Sandbox):
         """PandasAI's view of the sandbox."""
@@ -169,9 +176,17 @@ def _agent(version: warehouse.Version, reader, limits: sandbox.Limits):
     frames = [_table(pai, name, node, reader, sends) for name, node in about.tables.items() if _is_mart(name)]
     if sends:
         llm.announce(f"The first {HEAD} rows of each mart, and what errors quote,")
-    with _elsewhere():  # PandasAI makes folders for charts where it is, and none is wanted
+    with _elsewhere(), _own_logging():
         agent = Agent(frames, config=Config(llm=Model(), save_logs=False, verbose=False, max_retries=1), sandbox=box)
     return agent, box
+
+
+class _Stop(BaseException):
+    """A failure of the model itself, past PandasAI, which would ask it three times more."""
+
+    def __init__(self, error: LocError) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 class _Shown(Exception):
@@ -206,8 +221,19 @@ def _table(pai, name: str, node: dict, reader, sends: bool):
     return pai.DataFrame(head, schema=schema, _table_name=short)
 
 
+@contextmanager
+def _own_logging():
+    """PandasAI's logger would have the whole process log to stderr; where there is a handler, it does not."""
+    handler = logging.NullHandler()
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+
+
 class _elsewhere:
-    """A context: the working folder is a temporary one."""
+    """A context: the working folder is a temporary one, for PandasAI makes a folder for charts where it is."""
 
     def __enter__(self) -> None:
         self.before, self.folder = os.getcwd(), tempfile.TemporaryDirectory()

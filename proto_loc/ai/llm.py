@@ -5,6 +5,7 @@ provider's own variable. ``LOC_LLM_URL`` is the address of another server that s
 """
 
 import gc
+import logging
 import os
 import sys
 import threading
@@ -132,6 +133,7 @@ def _litellm():
         finally:
             if collects:
                 gc.enable()
+        logging.getLogger("LiteLLM").setLevel(logging.CRITICAL)  # what it logs, it also raises
         litellm.telemetry = False
         litellm.suppress_debug_info = True
         litellm.drop_params = True  # a model that takes no temperature is asked without one

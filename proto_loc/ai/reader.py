@@ -128,6 +128,8 @@ def _serve(path: str) -> None:
     import resource
     from contextlib import suppress
 
+    import duckdb
+
     from proto_loc.ai import values
 
     with suppress(ValueError, OSError):  # macOS knows the limit and does not keep it
@@ -135,6 +137,8 @@ def _serve(path: str) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     given, out = sys.stdin.buffer, sys.stdout.buffer
     con = guard.connect(path)
+    with suppress(duckdb.CatalogException):
+        con.execute("use marts")  # models often leave out the schema
     while head := given.read(_HEAD.size):
         asked = json.loads(given.read(_HEAD.unpack(head)[0]))
         try:
