@@ -203,7 +203,8 @@ def _explained(error: Exception, asked: Model, key: str, litellm) -> LocError:
         return LocError(f"The question is too long for {name}.", said, "Use a model that reads more.")
     if isinstance(error, kinds.ContentPolicyViolationError):
         return LocError(f"{name} refused the question.", said, "Ask it differently.")
-    if isinstance(error, (kinds.APIConnectionError, kinds.ServiceUnavailableError)):
+    # LiteLLM makes an internal error of a server that is not there.
+    if isinstance(error, (kinds.APIConnectionError, kinds.ServiceUnavailableError)) or "Connection error" in said:
         return LocError(
             f"{name}{where} cannot be reached.", said, "Check the network and LOC_LLM_URL, and that it is up."
         )

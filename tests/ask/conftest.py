@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from llm import Standin, standin
 
 from proto_loc.settings import ROOT
-from tests.llm import Standin, standin
 
 
 @pytest.fixture(scope="session")
