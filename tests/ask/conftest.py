@@ -26,7 +26,7 @@ def loc(platform, tmp_path) -> Callable[..., subprocess.CompletedProcess]:
     """Runs `loc` on that platform, with these further variables."""
 
     def run(*arguments: str | Path, **variables: str) -> subprocess.CompletedProcess:
-        env = {name: value for name, value in os.environ.items() if not name.startswith(("LOC_LLM", "OPENAI"))}
+        env = {name: value for name, value in os.environ.items() if not name.startswith(("LOC_LLM_", "OPENAI_"))}
         return subprocess.run(
             [ROOT / "loc", *arguments], env=env | platform | variables, capture_output=True, text=True, cwd=tmp_path
         )
