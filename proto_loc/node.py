@@ -65,8 +65,8 @@ def npm(*arguments: str | Path, cwd: Path | None = None, timeout: float | None =
     env = os.environ | {"PATH": f"{node.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
     env |= {"npm_config_update_notifier": "false", "npm_config_audit": "false", "npm_config_fund": "false"}
     return subprocess.run(
-        [*command, *arguments], cwd=cwd or CUBE, env=env, timeout=timeout, stdin=subprocess.DEVNULL, capture_output=True,
-        text=True,
+        [*command, *arguments], cwd=cwd or CUBE, env=env, timeout=timeout, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True,
     )  # fmt: skip
 
 
