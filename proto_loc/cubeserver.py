@@ -52,4 +52,4 @@ if __name__ == "__main__":
         print(error.said(), file=sys.stderr)
         sys.exit(error.exit_code)
     os.chdir(CUBE)
-    os.execve(node, [str(node), "--max-old-space-size=256", "server.js"], env)
+    os.execve(node, [str(node), "--max-old-space-size=1024", "--max-semi-space-size=2", "server.js"], env)  # MB

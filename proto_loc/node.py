@@ -56,7 +56,7 @@ def _fetch(folder: Path) -> None:
         target.rename(folder)
 
 
-def npm(*arguments: str | Path, cwd: Path = CUBE, timeout: float | None = None) -> subprocess.CompletedProcess:
+def npm(*arguments: str | Path, cwd: Path | None = None, timeout: float | None = None) -> subprocess.CompletedProcess:
     """Run the npm that belongs to :func:`program`, with the user's own settings of where packages come from."""
     node = program()
     # The wheel's bin/npm is broken; what it should start is not, and a Node of Nix or of a system has it likewise.
@@ -65,8 +65,8 @@ def npm(*arguments: str | Path, cwd: Path = CUBE, timeout: float | None = None) 
     env = os.environ | {"PATH": f"{node.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
     env |= {"npm_config_update_notifier": "false", "npm_config_audit": "false", "npm_config_fund": "false"}
     return subprocess.run(
-        [*command, *arguments], cwd=cwd, env=env, timeout=timeout, stdin=subprocess.DEVNULL, capture_output=True,
-        text=True,
+        [*command, *arguments], cwd=cwd or CUBE, env=env, timeout=timeout, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True,
     )  # fmt: skip
 
 
@@ -99,11 +99,11 @@ def stamp(node: Path) -> str:
 def _install(wanted: str) -> None:
     _say("setting up cube/node_modules from cube/package-lock.json")
     STAMP.unlink(missing_ok=True)
-    done = npm("ci", "--ignore-scripts", "--omit=dev")
+    done = npm("ci", "--ignore-scripts", "--prefer-offline")
     if done.returncode:
         raise LocError(
             "Cannot install cube/package-lock.json into cube/node_modules.",
-            f"npm says: {_last(done.stderr or done.stdout)}",
+            f"npm says: {_first(done.stderr or done.stdout)}",
             "Mend that, then start again. npm gets packages from where your own npm settings say.",
         )
     new = STAMP.with_suffix(".new")
@@ -127,7 +127,7 @@ def _addon(node: Path) -> None:
                 [node, script], cwd=NATIVE, stdin=subprocess.DEVNULL, capture_output=True, text=True,
                 timeout=settings().cube_native_timeout, start_new_session=True,
             )  # fmt: skip
-            why = "" if ADDON.exists() else _last(done.stderr + done.stdout)
+            why = "" if ADDON.exists() else _first(done.stderr + done.stdout)
         except subprocess.TimeoutExpired:
             why = f"It took longer than {settings().cube_native_timeout:g} seconds."
         ADDON_STAMP.write_text(_read(STAMP))
@@ -169,7 +169,7 @@ def compile_lock(known: str) -> str:
             cwd=Path(folder),
         )  # fmt: skip
         if done.returncode:
-            raise LocError("npm cannot make cube/package-lock.json.", _last(done.stderr), "Mend what npm names.")
+            raise LocError("npm cannot make cube/package-lock.json.", _first(done.stderr), "Mend what npm names.")
         return lock.read_text()
 
 
@@ -217,9 +217,10 @@ def _read(path: Path) -> str:
         return ""
 
 
-def _last(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip() and "A complete log" not in line]
-    return " / ".join(lines[-3:]) or "nothing"
+def _first(text: str) -> str:
+    """The first lines of what a program said, which are the ones that say what failed."""
+    lines = [line.removeprefix("npm error").strip() for line in text.splitlines() if not line.startswith("npm warn")]
+    return " / ".join([line for line in lines if line][:4]) or "nothing"
 
 
 def _say(text: str) -> None:

@@ -129,7 +129,7 @@ def lock(
         bool, typer.Option("--upgrade", help="First move golden.toml to the newest versions that it allows.")
     ] = False,
 ) -> None:
-    """Make locks/*.txt from golden.toml: every package of every environment, with its hashes.
+    """Make locks/*.txt and cube/package-lock.json from golden.toml: every package, with its hashes.
 
     Versions that are locked already stay, so that only what golden.toml moves is moved.
     """
@@ -152,19 +152,22 @@ def lock(
     with ThreadPoolExecutor() as pool:
         if check:
             found = pool.map(lambda name: differences(name, wanted[name], known[name]), wanted)
-            if drift := {name: packages for name, packages in zip(wanted, found, strict=True) if packages}:
+            drift = {f"locks/{name}.txt": packages for name, packages in zip(wanted, found, strict=True)}
+            if "npm" in golden():
+                drift["cube/package-lock.json"] = node.differences(*npm_texts())
+            if any(drift.values()):
                 raise LocError(
                     "The locks are not what golden.toml gives.",
-                    "; ".join(f"locks/{name}.txt: {', '.join(packages)}" for name, packages in drift.items()),
+                    "; ".join(f"{name}: {', '.join(packages)}" for name, packages in drift.items() if packages),
                     "Run ./loc lock and commit its result.",
                 )
-            print(f"{len(wanted)} locks agree with golden.toml")
+            print(f"{len(drift)} locks agree with golden.toml")
             return
         texts = list(pool.map(lambda name: compile_lock(name, wanted[name], known[name]), wanted))
     for path, text in moved.items():  # now that every lock can be made
         replace(path, text)
     write(dict(zip(wanted, texts, strict=True)))
-    if golden().get("npm"):
+    if "npm" in golden():
         _write_npm()
     if upgrade:
         print("Whether these versions work together, ./loc test tells. Commit golden.toml, locks/ and docs/ together.")

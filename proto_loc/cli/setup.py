@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from proto_loc import environments
+from proto_loc import environments, node
 
 app = typer.Typer()
 
@@ -12,13 +12,21 @@ app = typer.Typer()
 @app.command(rich_help_panel="Set-up", epilog="Example: ./loc setup superset")
 def setup(
     wanted: Annotated[
-        list[str] | None, typer.Argument(metavar="NAME", help="platform, superset, notebooks; all if none is named.")
+        list[str] | None,
+        typer.Argument(metavar="NAME", help="platform, superset, notebooks, cube; all if none is named."),
     ] = None,
 ) -> None:
-    """Install the Python environments exactly as locks/ says; no work where that is done already."""
-    wanted = wanted or environments.names()
-    environments.sync(*wanted)
-    print("ready:", ", ".join(f".venvs/{name}" for name in wanted))
+    """Install the environments exactly as the locks say; no work where that is done already.
+
+    For cube, the native addon is tried again if it could not be had before.
+    """
+    wanted = wanted or [*environments.names(), "cube"]
+    if python := [name for name in wanted if name != "cube"]:
+        environments.sync(*python)
+    if "cube" in wanted:
+        node.ADDON_STAMP.unlink(missing_ok=True)
+        node.install()
+    print("ready:", ", ".join("cube/node_modules" if name == "cube" else f".venvs/{name}" for name in wanted))
 
 
 @app.command(rich_help_panel="Set-up")

@@ -20,9 +20,9 @@ FOLDER = ROOT / ".github/workflows"
 TEXTS = {path.name: path.read_text() for path in sorted(FOLDER.glob("*.yml"))}
 WORKFLOWS = {name: yaml.safe_load(text) for name, text in TEXTS.items()}
 JOBS = {(name, key): job for name, workflow in WORKFLOWS.items() for key, job in workflow["jobs"].items()}
-PROMISES = {  # *real Cube addon* joins with Cube
+PROMISES = {
     "two commands on Debian", "nix develop on Linux", "nix develop on macOS", "devcontainer", "real process-compose",
-    "browser", "docs commands",
+    "browser", "real Cube addon", "docs commands",
 }  # fmt: skip
 
 COMMANDS = {  # what makes a job's name true; as it stands in the job, a step or a line each

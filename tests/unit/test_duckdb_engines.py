@@ -10,6 +10,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from proto_loc import node
 from proto_loc.cli.lock import entries
 from proto_loc.environments import golden, uv
 from proto_loc.settings import ROOT
@@ -46,6 +47,22 @@ def cli(path: Path) -> list[str]:
     return [str(value) for value in json.loads(said)[0].values()]
 
 
+NODE = """
+const duckdb = require('@duckdb/node-api');
+(async () => {
+  const instance = await duckdb.DuckDBInstance.create(process.argv[1], { access_mode: 'READ_ONLY' });
+  const rows = await (await instance.connect()).runAndReadAll(process.argv[2]);
+  console.log(rows.getRows()[0].map(String).join(' '));
+})();
+"""
+
+
+def in_node(path: Path) -> list[str]:
+    """The driver that Cube embeds, of cube/package-lock.json."""
+    node.install()
+    return subprocess.check_output([node.program(), "-e", NODE, path, READ], text=True, cwd=node.CUBE).split()
+
+
 def versions(package: str) -> dict[str, str]:
     """The version of a package in each lock that has it."""
     texts = {path.stem: entries(path.read_text()) for path in (ROOT / "locks").glob("*.txt")}
@@ -55,7 +72,7 @@ def versions(package: str) -> dict[str, str]:
 ENGINES: dict[str, Callable[[Path], list[str]]] = {
     **{f"python of {lock}": python(version) for lock, version in versions("duckdb").items()},
     "duckdb-cli": cli,
-    # The Node driver that Cube embeds joins here: a function that runs READ in node, from cube/package-lock.json.
+    "node of cube": in_node,
 }
 
 
@@ -85,4 +102,5 @@ def test_an_engine_that_cannot_read_it_is_found(written, registry):
 def test_every_environment_and_the_command_line_have_the_one_duckdb():
     found = versions("duckdb") | versions("duckdb-cli")
     assert set(found) >= set(golden()["environments"])
+    found |= {"cube": golden()["npm"]["@duckdb/node-api"].partition("-")[0]}
     assert set(found.values()) == {golden()["core"]["duckdb"]}
