@@ -26,7 +26,7 @@ SMALL = (
 FILES = (
     "loc", "golden.toml", "pyproject.toml", "locks/uv.txt", "locks/build.txt", "proto_loc/__init__.py",
     "proto_loc/dotenv.py", "proto_loc/errors.py", "proto_loc/settings.py", "proto_loc/environments.py",
-    "proto_loc/cli/__init__.py", "proto_loc/cli/__main__.py", "proto_loc/cli/setup.py",
+    "proto_loc/node.py", "proto_loc/cli/__init__.py", "proto_loc/cli/__main__.py", "proto_loc/cli/setup.py",
 )  # fmt: skip
 TOOLS = (
     "bash", "sh", "cat", "cksum", "dirname", "env", "flock", "git", "head", "mkdir", "mktemp", "mv", "perl", "readlink",
