@@ -111,7 +111,7 @@ def _port_prefix() -> str:
 
 def _metadata(data: Path) -> str:
     text = os.environ.get("LOC_SUPERSET_METADATA") or f"sqlite:///{data}/superset/superset.db?timeout=30"
-    if not text.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg2://")):
+    if not text.startswith((f"sqlite:///{data}/", "postgresql://", "postgresql+psycopg2://")):
         raise UsageError(
             "LOC_SUPERSET_METADATA is not usable.",
             "It must be the SQLAlchemy address of a PostgreSQL database.",

@@ -20,6 +20,7 @@ os.umask(0o077)
 
 LOG_LEVEL = "WARNING"
 ALEMBIC_SKIP_LOG_CONFIG = True
+logging.getLogger("superset.commands.importers").setLevel(logging.CRITICAL)  # provisioning says it in its own words
 for _noisy in ("superset.views.error_handling", "superset.views.base", "sqlglot", "py.warnings"):
     logging.getLogger(_noisy).setLevel(logging.ERROR)  # a query that is refused is no event: its answer says why
 

@@ -1,11 +1,13 @@
 """gunicorn's settings: two processes that share what Superset imports, with threads that a query's time-out can reach.
 
 Threads and not gevent: DuckDB works outside of Python, so that in one greenlet it would hold up all of them, and the
-timer that is to interrupt it. DuckDB is first opened in a worker, never before the fork: its threads do not come along.
+timer that is to interrupt it.
 """
 
 import gc
 import os
+
+import duckdb
 
 from proto_loc.settings import settings
 
@@ -26,7 +28,12 @@ control_socket_disable = True
 
 
 def pre_fork(server, worker) -> None:
-    """What is there now is shared with the workers; a collection in one of them would copy it."""
+    """What is there now is shared with the workers; a collection in one of them would copy it.
+
+    To import duckdb is to open a database in memory. Its threads do not come along, and a worker that ends would wait
+    for them, and abort (duckdb/duckdb-python#292).
+    """
+    duckdb.default_connection().close()
     gc.collect()
     gc.freeze()
 

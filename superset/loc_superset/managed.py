@@ -11,10 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
-from marshmallow import ValidationError
 from superset import security_manager
 from superset.commands.chart.importers.v1.utils import import_chart
-from superset.commands.dashboard.importers.v1.utils import find_chart_uuids, import_dashboard, update_id_refs
+from superset.commands.dashboard.importers.v1.utils import (
+    find_chart_uuids,
+    find_native_filter_datasets,
+    import_dashboard,
+    update_id_refs,
+)
 from superset.commands.database.importers.v1.utils import import_database
 from superset.commands.dataset.importers.v1.utils import import_dataset
 from superset.commands.exceptions import CommandInvalidError
@@ -33,13 +37,12 @@ from proto_loc.errors import LocError
 MODELS = {"databases": Database, "datasets": SqlaTable, "charts": Slice, "dashboards": Dashboard}
 """Folder of the bundle to Superset's model, what others refer to first."""
 WORDS = {"databases": "database", "datasets": "dataset", "charts": "chart", "dashboards": "dashboard"}
-BY_ITSELF = {"query_context"}
-"""What Superset's pages write without a person's doing, of a chart and of a dashboard's metadata."""
+COLOURS = {"map_label_colors", "shared_label_colors", "color_scheme_domain", "label_colors"}
+"""What a dashboard's page writes into its metadata without a person's doing."""
 _KEPT = (
     "The {what} was changed in Superset since it came from the bundle: it stays so. `./loc superset export` brings the "
     "change into the bundle, and `./loc superset provision --overwrite` drops it."
 )
-COLOURS = {"map_label_colors", "shared_label_colors", "color_scheme_domain", "label_colors"}
 
 
 class Bundle:
@@ -51,12 +54,27 @@ class Bundle:
 
     def __init__(self, folder: Path) -> None:
         self.texts = {str(path.relative_to(folder)): path.read_text() for path in sorted(folder.rglob("*.yaml"))}
+        for name, text in self.texts.items():
+            try:
+                yaml.safe_load(text)
+            except yaml.YAMLError as error:
+                raise LocError(f"{folder / name} is no YAML.", f"{error}.", "Correct that line.") from error
         command = ImportAssetsCommand(dict(self.texts))
         try:
             command.validate()
-        except (CommandInvalidError, ValidationError, yaml.YAMLError) as error:
-            raise LocError("The bundle cannot be read.", _faults(error), f"Correct the file in {folder}.") from error
+        except CommandInvalidError as error:
+            faults = json.dumps(error.normalized_messages())
+            raise LocError("The bundle cannot be imported.", f"{faults}.", f"Correct the file in {folder}.") from error
         self.configs = command._configs
+        for kind in MODELS:
+            inside = {config["uuid"] for config, _ in self.of(kind)}
+            for name, wanted in self._references(kind):
+                if wanted - inside:
+                    raise LocError(
+                        f"{folder / name} cannot be imported.",
+                        f"It refers to a {WORDS[kind]} with the uuid {min(wanted - inside)}, and no file has that.",
+                        f"Correct the uuid, or add the {WORDS[kind]} to {folder / kind}.",
+                    )
 
     def of(self, folder: str) -> Iterator[tuple[dict, str]]:
         """The configuration of each file of a folder, and its fingerprint."""
@@ -64,25 +82,28 @@ class Bundle:
             if name.startswith(f"{folder}/"):
                 yield config, hashlib.sha256(self.texts[name].encode()).hexdigest()
 
-
-def _faults(error: Exception) -> str:
-    found = [error.normalized_messages()] if isinstance(error, CommandInvalidError) else [str(error)]
-    return "; ".join(json.dumps(fault) if isinstance(fault, dict) else fault for fault in found)
+    def _references(self, kind: str) -> Iterator[tuple[str, set[str]]]:
+        """The uuids of that kind that each file refers to."""
+        for name, config in self.configs.items():
+            if name.startswith("dashboards/"):
+                filters = find_native_filter_datasets(config.get("metadata", {}))
+                yield name, {"charts": find_chart_uuids(config["position"]), "datasets": filters}.get(kind, set())
+            elif key := {"databases": "database_uuid", "datasets": "dataset_uuid"}.get(kind):
+                yield name, {config[key]} if key in config else set()
 
 
 def state(item: Database | SqlaTable | Slice | Dashboard) -> str:
     """A fingerprint of what Superset holds, without what it writes by itself."""
-    recursive = isinstance(item, (SqlaTable,))
-    held = item.export_to_dict(recursive=recursive, include_parent_ref=False, include_defaults=True, export_uuids=True)
-    for key in BY_ITSELF:
-        held.pop(key, None)
+    held = item.export_to_dict(
+        recursive=isinstance(item, SqlaTable), include_parent_ref=False, include_defaults=True, export_uuids=True
+    )
+    held.pop("query_context", None)  # a chart's page writes it without a person's doing
     for key in ("columns", "metrics"):
         if key in held:
             held[key] = sorted(held[key], key=lambda part: json.dumps(part, sort_keys=True, default=str))
     if isinstance(item, Dashboard):
         about = json.loads(held.get("json_metadata") or "{}")
         held["json_metadata"] = {key: value for key, value in about.items() if key not in COLOURS}
-        held["charts"] = sorted(str(chart.uuid) for chart in item.slices)
     if isinstance(item, Slice):
         held["dataset"] = item.datasource_id
     return hashlib.sha256(json.dumps(held, sort_keys=True, default=str).encode()).hexdigest()
@@ -107,8 +128,9 @@ def bring(folder: Path, *, overwrite: bool = False) -> set[str]:
         for kind in MODELS:
             imported.all_of(kind)
         imported.prune()
-        imported.note()
     db.session.commit()
+    if imported.done:
+        print(f"{imported.done} of the {len(bundle.configs)} objects of the bundle were imported.", flush=True)
     return {config["uuid"] for config, _ in bundle.of("datasets")}
 
 
@@ -116,8 +138,8 @@ class _Import:
     def __init__(self, bundle: Bundle, overwrite: bool) -> None:
         self.bundle, self.overwrite = bundle, overwrite
         self.notes = schema.notes("object:")
-        self.now: dict[str, tuple[str, str]] = {}
-        """uuid to kind and file, of what was imported."""
+        self.done = 0
+        """How many objects were imported."""
         self.renewed: set[str] = set()
         """uuids of what has a new id: what refers to it is imported again."""
 
@@ -131,9 +153,11 @@ class _Import:
                 continue
             if edited and kind != "databases" and not self.overwrite:
                 print(_KEPT.format(what=f"{WORDS[kind]} {_name(item)!r}"), flush=True)
+                if kind == "charts" and config["dataset_uuid"] in self.renewed:
+                    item.datasource_id = _find("datasets", config["dataset_uuid"]).id
                 continue
             self._import(kind, config)
-            self.now[uuid] = (kind, file)
+            self._note(kind, uuid, file)
             if item is None:
                 self.renewed.add(uuid)
 
@@ -146,34 +170,18 @@ class _Import:
         if kind == "databases":
             import_database(config, overwrite=True)
         elif kind == "datasets":
-            config["database_id"] = self._id("databases", config["database_uuid"], config["table_name"])
+            config["database_id"] = _find("databases", config["database_uuid"]).id
             import_dataset(config, overwrite=True)
         elif kind == "charts":
-            self._id("datasets", config["dataset_uuid"], config["slice_name"])
             import_chart(update_chart_config_dataset(config, _dataset(config["dataset_uuid"])), overwrite=True)
         else:
             self._dashboard(config)
 
     def _dashboard(self, config: dict) -> None:
-        title = config["dashboard_title"]
-        charts = {uuid: self._id("charts", uuid, title) for uuid in find_chart_uuids(config["position"])}
-        filters = config.get("metadata", {}).get("native_filter_configuration", [])
-        named = {target.get("datasetUuid") for one in filters for target in one.get("targets", [])} - {None}
-        for uuid in named:
-            self._id("datasets", uuid, title)
-        dashboard = import_dashboard(
-            update_id_refs(config, charts, {uuid: _dataset(uuid) for uuid in named}), overwrite=True
-        )
+        charts = {uuid: _find("charts", uuid).id for uuid in find_chart_uuids(config["position"])}
+        datasets = {uuid: _dataset(uuid) for uuid in find_native_filter_datasets(config.get("metadata", {}))}
+        dashboard = import_dashboard(update_id_refs(config, charts, datasets), overwrite=True)
         dashboard.slices = db.session.query(Slice).filter(Slice.id.in_(charts.values())).all()
-
-    def _id(self, kind: str, uuid: str, of: str) -> int:
-        if (item := _find(kind, uuid)) is None:
-            raise LocError(
-                f"{of!r} of the bundle cannot be imported.",
-                f"It refers to a {WORDS[kind]} with the uuid {uuid}, and there is none.",
-                f"Correct the uuid, or add the {WORDS[kind]} to superset/bundle/{kind}.",
-            )
-        return item.id
 
     def prune(self) -> None:
         """Remove what has left the bundle, unless a person has changed it or uses it."""
@@ -197,15 +205,13 @@ class _Import:
                         db.session.flush()
                 schema.note(f"object:{uuid}", None)
 
-    def note(self) -> None:
-        """Remember what was imported, as Superset now holds it."""
+    def _note(self, kind: str, uuid: str, file: str) -> None:
+        """Remember an object that was imported, as Superset now holds it; both are kept, or neither."""
         db.session.flush()
         db.session.expire_all()
-        for uuid, (kind, file) in self.now.items():
-            item = _find(kind, uuid)
-            schema.note(f"object:{uuid}", {"kind": kind, "file": file, "state": state(item)})
-        if self.now:
-            print(f"{len(self.now)} of the {len(self.bundle.configs)} objects of the bundle were imported.", flush=True)
+        schema.note(f"object:{uuid}", {"kind": kind, "file": file, "state": state(_find(kind, uuid))})
+        db.session.commit()
+        self.done += 1
 
 
 def _find(kind: str, uuid: str):

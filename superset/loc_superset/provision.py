@@ -34,6 +34,7 @@ def main(arguments: list[str]) -> int:
 
 def _provision(folder: Path, *, overwrite: bool) -> None:
     _quick_sqlite()
+    _reach(settings().superset_metadata)
     from superset.app import create_app
 
     app = create_app()
@@ -49,6 +50,20 @@ def _provision(folder: Path, *, overwrite: bool) -> None:
         datasets = managed.bring(folder / "bundle", overwrite=overwrite)
         accounts.grants(folder / "row_level_security.yaml", datasets)
         db.session.commit()
+
+
+def _reach(address: str) -> None:
+    from sqlalchemy import create_engine
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        create_engine(address).connect().close()
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        raise LocError(
+            "Superset's metadata cannot be reached.",
+            f"{str(getattr(error, 'orig', error)).strip()}.",
+            "Start that database, or correct LOC_SUPERSET_METADATA.",
+        ) from error
 
 
 def _quick_sqlite() -> None:

@@ -17,7 +17,7 @@ import pytest
 
 from proto_loc.environments import uv
 
-READY = ("dagster-code", "dagster-web", "dagster-daemon")
+READY = ("dagster-code", "dagster-web", "dagster-daemon", "superset")
 BOUND = 300.0
 """Seconds for installing, starting and loading on a busy machine."""
 
@@ -46,7 +46,9 @@ def test_process_compose_up_in_the_shell_ends_with_published_data_and_nix_run_fi
             )  # fmt: skip
             try:
                 end = time.monotonic() + BOUND
-                wanted = dict.fromkeys(READY, "ready") | dict.fromkeys(("setup", "first-load"), "done")
+                wanted = dict.fromkeys(READY, "ready") | dict.fromkeys(
+                    ("setup", "first-load", "superset-provision"), "done"
+                )
                 while (found := states()) != wanted and up.poll() is None and time.monotonic() < end:
                     assert "failed" not in found.values(), found
                     time.sleep(2)

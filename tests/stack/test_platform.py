@@ -14,7 +14,7 @@ from dummies import SUPERVISORS, until
 
 from proto_loc.settings import ROOT
 
-SERVICES = ("dagster-code", "dagster-web", "dagster-daemon")
+SERVICES = ("dagster-code", "dagster-web", "dagster-daemon", "superset")
 
 
 class Platform:
@@ -86,7 +86,7 @@ def test_up_fills_an_empty_platform_each_process_heals_and_down_leaves_nothing(p
     assert up.returncode == 0, up.stdout + up.stderr
     assert {name: state["verdict"] for name, state in platform.states().items()} == {
         **dict.fromkeys(SERVICES, "ready"),
-        **dict.fromkeys(("setup", "first-load"), "done"),
+        **dict.fromkeys(("setup", "first-load", "superset-provision"), "done"),
     }
     empty, first = platform.history()
     assert (empty["who"], first["who"], first["checks"]) == ("set-up", "loc first-load", {"pass": 24})

@@ -16,8 +16,10 @@ def provisioned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folders of a Superset that was provisioned before anything was published. Copy it."""
     environments.sync("superset")
     home = tmp_path_factory.mktemp("provisioned")
-    first = Superset(home, "")
-    first.provision()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOC_DATA", str(home / "data"))
+        warehouse.ensure("prod")
+    Superset(home, "").provision()
     return home
 
 
@@ -31,7 +33,6 @@ def superset(provisioned: Path, session_port_prefix: str) -> Iterator[Superset]:
         patch.setenv("LOC_DATA", str(home / "data"))
         patch.setenv("LOC_RUN", str(home / "run"))
         try:
-            warehouse.ensure("prod")
             served.start()
             admin = served.log_in()
             served.before = (admin.chart("trips"), admin.sql("select count(*) from marts.mart_taxi_trips"))

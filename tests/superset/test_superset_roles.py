@@ -1,6 +1,7 @@
 """What Viewer, Analyst and Admin may do, and which rows a rule of row-level security lets a person see."""
 
 import pytest
+from supersets import dashboard
 
 pytestmark = [pytest.mark.xdist_group("superset"), pytest.mark.timeout(300)]
 
@@ -82,6 +83,30 @@ def test_an_analyst_has_sql_lab_and_makes_what_others_may_see(analyst, admin):
     })["id"]  # fmt: skip
     analyst.call("DELETE", f"chart/{chart}")
     analyst.call("DELETE", f"dataset/{dataset}")
+
+
+def test_a_dashboard_shows_its_data_to_the_roles_that_it_names(superset, analyst, admin, viewer):
+    database = admin.item("database", database_name="prod")["id"]
+    dataset = analyst.call("POST", "dataset/", {
+        "database": database, "schema": "marts", "table_name": "shared", "sql": "select 7 as x",
+    })["id"]  # fmt: skip
+    chart = analyst.call("POST", "chart/", {
+        "slice_name": "shared", "viz_type": "table", "datasource_id": dataset, "datasource_type": "table",
+        "params": '{"viz_type": "table", "all_columns": ["x"]}',
+    })["id"]  # fmt: skip
+    made = dashboard(analyst, "Shared", chart)
+    body = {
+        "datasource": {"id": dataset, "type": "table"}, "queries": [{"columns": ["x"]}], "result_type": "full",
+        "result_format": "json", "form_data": {"slice_id": chart, "dashboardId": made},
+    }  # fmt: skip
+    try:
+        assert viewer.post("/api/v1/chart/data", json=body).status_code == 403
+        role = admin.item("security/roles", name="Viewer")["id"]
+        analyst.call("PUT", f"dashboard/{made}", {"roles": [role], "published": True})
+        assert viewer.call("POST", "chart/data", body)["result"][0]["data"] == [{"x": 7}]
+    finally:
+        for kind, number in (("dashboard", made), ("chart", chart), ("dataset", dataset)):
+            analyst.call("DELETE", f"{kind}/{number}")
 
 
 def test_an_analyst_does_not_administer(analyst, admin):

@@ -1,0 +1,314 @@
+"""Provisioning brings Superset to what the files say, again and again, and leaves alone what people make and change."""
+
+import shutil
+import sqlite3
+import stat
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+from supersets import Person, Superset, dashboard
+
+from proto_loc import warehouse
+from proto_loc.settings import ROOT
+
+pytestmark = [pytest.mark.xdist_group("superset-provision"), pytest.mark.timeout(300)]
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """A copy of the files that provisioning reads, to change."""
+    copy = tmp_path / "superset"
+    shutil.copytree(ROOT / "superset/bundle", copy / "bundle")
+    shutil.copy(ROOT / "superset/row_level_security.yaml", copy)
+    return copy
+
+
+def edit(file: Path, **changes: object) -> dict:
+    """Change keys of a YAML file; its content now."""
+    content = yaml.safe_load(file.read_text()) | changes
+    file.write_text(yaml.safe_dump(content, sort_keys=False))
+    return content
+
+
+def add_chart(files: Path, name: str) -> dict:
+    """A chart more in the bundle, which is on no dashboard."""
+    trips = next(path for path in sorted((files / "bundle/charts").glob("*.yaml")))
+    file = files / "bundle/charts" / f"{name}.yaml"
+    shutil.copy(trips, file)
+    return edit(file, slice_name=name, uuid=f"00000000-0000-4000-8000-{abs(hash(name)) % 10**12:012d}")
+
+
+def held(superset: Superset) -> dict[str, list]:
+    """All rows that provisioning may write."""
+    tables = (
+        "dbs", "tables", "table_columns", "sql_metrics", "slices", "dashboards", "dashboard_slices", "ab_user",
+        "ab_role",
+        "ab_permission_view_role", "row_level_security_filters", "rls_filter_tables", "rls_filter_roles", "loc_notes",
+    )  # fmt: skip
+    with closing(sqlite3.connect(superset.database)) as con:
+        return {table: con.execute(f"select * from {table} order by 1, 2").fetchall() for table in tables}
+
+
+def test_to_provision_again_changes_nothing(own):
+    before = held(own)
+    assert before["slices"] and before["dashboards"] and before["row_level_security_filters"]
+    said = own.provision()
+    assert "imported" not in said and "is provisioned" in said
+    assert held(own) == before
+
+
+def test_the_metadata_is_private_and_in_write_ahead_mode(own):
+    own.start().log_in()
+    found = [path for path in (own.home / "data/superset").iterdir() if path.is_file()]
+    assert own.database in found
+    assert [path for path in found if stat.S_IMODE(path.stat().st_mode) & 0o077] == []
+    assert stat.S_IMODE((own.home / "data/superset").stat().st_mode) == 0o700
+    for folder in ("cache/data", "cache/catalogue"):
+        assert stat.S_IMODE((own.home / "run/superset" / folder).stat().st_mode) == 0o700
+    with closing(sqlite3.connect(own.database)) as con:
+        assert con.execute("pragma journal_mode").fetchone() == ("wal",)
+    assert own.password() not in own.log()
+
+
+def test_what_a_person_makes_survives_restarts_a_new_provision_and_a_publish(own, monkeypatch):
+    monkeypatch.setenv("LOC_DATA", str(own.home / "data"))
+    monkeypatch.setenv("LOC_RUN", str(own.home / "run"))
+    admin = own.start().log_in()
+    database = admin.item("database", database_name="prod")["id"]
+    dataset = admin.call("POST", "dataset/", {
+        "database": database, "schema": "marts", "table_name": "mine", "sql": "select 1 as x", "template_params": None,
+    })["id"]  # fmt: skip
+    chart = admin.call("POST", "chart/", {
+        "slice_name": "My chart", "viz_type": "table", "datasource_id": dataset, "datasource_type": "table",
+        "params": '{"viz_type": "table", "all_columns": ["x"]}',
+    })["id"]  # fmt: skip
+    made = dashboard(admin, "My dashboard", chart)
+    managed = admin.items("chart")[-1]["id"]
+    admin.call("POST", "saved_query/", {"label": "My query", "sql": "select 1", "db_id": database})
+
+    def seen(person: Person) -> list:
+        changing = {
+            "changed_on_delta_humanized",
+            "changed_on_humanized",
+            "created_on_humanized",
+            "created_on_delta_humanized",
+        }
+        answers = [
+            person.call("GET", path)["result"]
+            for path in (f"dashboard/{made}", f"dashboard/{made}/charts", f"chart/{chart}", f"dataset/{dataset}")
+        ]
+        return [
+            {key: value for key, value in answer.items() if key not in changing} if isinstance(answer, dict) else answer
+            for answer in answers
+        ]
+
+    before = seen(admin)
+    for number in range(3):
+        own.stop()
+        assert "SIGABRT" not in own.log()  # a worker that was forked with threads of DuckDB would abort at its end
+        if number == 1:
+            own.provision()
+        own.start()
+    with warehouse.write("prod", who="test") as session, session.connect() as con:
+        con.execute("create schema if not exists marts; create table marts.answer as select 42 as value")
+    admin = own.log_in()
+    assert seen(admin) == before
+    assert admin.rows("select * from marts.answer") == [{"value": 42}]
+    assert admin.items("saved_query")[0]["label"] == "My query"
+    assert admin.call("GET", f"chart/{managed}")
+
+
+def test_a_file_that_changes_changes_what_came_from_it_and_nothing_else(own, files):
+    chart = add_chart(files, "Before")
+    own.provision(folder=files)
+    edit(files / "bundle/charts/Before.yaml", slice_name="After")
+    said = own.provision(folder=files)
+    assert "1 of the" in said
+    admin = own.start().log_in()
+    names = [item["slice_name"] for item in admin.items("chart")]
+    assert "After" in names and "Before" not in names and chart["slice_name"] == "Before"
+
+
+def test_what_leaves_the_bundle_goes_unless_a_person_changed_it_or_uses_it(own, files):
+    for name in ("Gone", "Changed", "Used"):
+        add_chart(files, name)
+    own.provision(folder=files)
+    admin = own.start().log_in()
+    ids = {item["slice_name"]: item["id"] for item in admin.items("chart")}
+    admin.call("PUT", f"chart/{ids['Changed']}", {"slice_name": "Changed by me"})
+    made = dashboard(admin, "Mine, with a chart of the bundle", ids["Used"])
+    for name in ("Gone", "Changed", "Used"):
+        (files / f"bundle/charts/{name}.yaml").unlink()
+    said = own.provision(folder=files)
+    assert "The chart 'Gone' left the bundle, and is removed." in said
+    assert "The chart 'Changed by me' left the bundle, and stays: it was changed in Superset." in said
+    assert "The chart 'Used' left the bundle, and stays: it is used in Superset." in said
+    names = {item["slice_name"] for item in admin.items("chart")}
+    assert {"Changed by me", "Used"} <= names and "Gone" not in names
+    assert [chart["slice_name"] for chart in admin.call("GET", f"dashboard/{made}/charts")["result"]] == ["Used"]
+    assert "left the bundle" not in own.provision(folder=files)
+
+
+def test_what_a_person_changed_in_the_bundle_stays_and_is_named_until_it_is_dropped(own, files):
+    admin = own.start().log_in()
+    item = admin.item("dashboard", slug="taxi-overview")
+    admin.call("PUT", f"dashboard/{item['id']}", {"dashboard_title": "My overview"})
+    edit(files / "bundle/dashboards/taxi_overview.yaml", dashboard_title="Their overview")
+    said = own.provision(folder=files)
+    assert "The dashboard 'My overview' was changed in Superset since it came from the bundle: it stays so." in said
+    assert admin.item("dashboard", slug="taxi-overview")["dashboard_title"] == "My overview"
+    assert "1 of the" in own.provision("--overwrite", folder=files)
+    assert admin.item("dashboard", slug="taxi-overview")["dashboard_title"] == "Their overview"
+    assert "was changed" not in own.provision(folder=files)
+
+
+def test_to_look_at_a_chart_or_dashboard_is_no_change(own, files):
+    """Pages write a chart's query and a dashboard's colours by themselves."""
+    admin = own.start().log_in()
+    chart = admin.items("chart")[0]["id"]
+    admin.call("PUT", f"chart/{chart}", {"query_context": '{"queries": []}', "query_context_generation": True})
+    item = admin.item("dashboard", slug="taxi-overview")["id"]
+    admin.call("PUT", f"dashboard/{item}/colors?mark_updated=false", {"map_label_colors": {"Cash": "#ff0000"}})
+    assert "was changed" not in own.provision()
+
+
+def test_what_a_person_deletes_of_the_bundle_comes_back_whole(own):
+    admin = own.start().log_in()
+    expected = len(admin.call("GET", "dashboard/taxi-overview/charts")["result"])
+    chart = admin.call("GET", "dashboard/taxi-overview/charts")["result"][0]["id"]
+    admin.call("DELETE", f"chart/{chart}")
+    said = own.provision()
+    assert "2 of the" in said  # the chart, and the dashboard that names it by its id
+    found = admin.call("GET", "dashboard/taxi-overview/charts")["result"]
+    assert len(found) == expected
+    position = admin.call("GET", "dashboard/taxi-overview")["result"]["position_json"]
+    assert all(f'"chartId": {item["id"]}' in position for item in found)
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "said"),
+    [
+        ("charts/trips.yaml", {"dataset_uuid": "00000000-0000-4000-8000-000000000001"}, "refers to a dataset"),
+        ("charts/trips.yaml", {"viz_type": None}, "charts/trips.yaml"),
+        ("datasets/taxi_trips.yaml", {"database_uuid": "00000000-0000-4000-8000-000000000001"}, "refers to a database"),
+        ("metadata.yaml", {"type": "Chart"}, "metadata.yaml"),
+        ("charts/trips.yaml", "slice_name: [", "charts/trips.yaml"),
+    ],
+    ids=["no such dataset", "no kind of chart", "no such database", "another kind of bundle", "no YAML"],
+)
+def test_a_bundle_that_is_not_sound_is_refused_whole(own, files, file, change, said):
+    target = files / "bundle" / file
+    if isinstance(change, str):
+        target.write_text(change)
+    else:
+        edit(target, **change)
+    edit(files / "bundle/dashboards/taxi_overview.yaml", dashboard_title="Never")
+    before = held(own)
+    answer = own.provision(folder=files, check=False)
+    assert "error: " in answer and "fix: " in answer and said in answer and "Traceback" not in answer, answer
+    assert held(own) == before
+
+
+def test_roles_and_rules_are_brought_back_and_a_person_s_own_role_stays(own, files):
+    admin = own.start().log_in()
+    role = admin.item("security/roles", name="Viewer")["id"]
+    before = admin.call("GET", f"security/roles/{role}/permissions/")["result"]
+    admin.call("POST", f"security/roles/{role}/permissions", {"permission_view_menu_ids": [before[0]["id"]]})
+    admin.call("POST", "security/roles/", {"name": "Mine"})
+    rule = admin.items("rowlevelsecurity")[0]
+    admin.call("PUT", f"rowlevelsecurity/{rule['id']}", {"clause": "1 = 1"})
+    own.provision()
+    after = admin.call("GET", f"security/roles/{role}/permissions/")["result"]
+    assert {item["id"] for item in after} == {item["id"] for item in before}
+    assert "Mine" in {item["name"] for item in admin.items("security/roles")}
+    assert admin.items("rowlevelsecurity")[0]["clause"] == "pickup_borough = 'Queens'"
+    (files / "row_level_security.yaml").write_text("[]\n")
+    own.provision(folder=files)
+    assert admin.items("rowlevelsecurity") == []
+
+
+def test_a_new_password_file_is_a_new_password_and_a_person_s_own_one_stays(own):
+    admin = own.start().log_in()
+    admin.call("PUT", "me/", {"password": "a person's own choice"})
+    own.provision()
+    own.log_in(password="a person's own choice")
+    (own.home / "run/secrets/superset-admin").unlink()
+    assert "The password of admin is that of" in own.provision()
+    own.log_in()
+    answer = Person(own.url).submit("admin", "a person's own choice")
+    assert "/login" in answer.headers["location"]
+
+
+def test_the_key_is_rotated(own):
+    admin = own.start().log_in()
+    database = admin.item("database", database_name="prod")["id"]
+    admin.call("PUT", f"database/{database}", {"masked_encrypted_extra": '{"connect_args": {"kept": "secret-text"}}'})
+    own.stop()
+    stored = "select encrypted_extra from dbs"
+    with closing(sqlite3.connect(own.database)) as con:
+        (before,) = con.execute(stored).fetchone()
+    key = own.home / "run/secrets/superset"
+    old = key.read_text()
+    key.unlink()
+    said = own.provision(check=False)
+    assert "error: Superset's metadata holds secrets of another key." in said and "Traceback" not in said
+    Path(f"{key}.previous").write_text(old)
+    Path(f"{key}.previous").chmod(0o600)
+    assert "encrypted with the new key" in own.provision()
+    assert key.read_text() != old and not Path(f"{key}.previous").exists()
+    with closing(sqlite3.connect(own.database)) as con:
+        assert con.execute(stored).fetchone() != (before,)
+    own.start()
+    assert admin.get("/api/v1/me/").status_code == 401
+    found = own.log_in().call("GET", f"database/{database}/connection")["result"]
+    assert "connect_args" in found["masked_encrypted_extra"]  # decrypted, then masked
+    assert "new key" not in own.provision()
+
+
+def test_two_that_provision_at_once_do_not_disturb_each_other(own):
+    own.database.unlink()
+    command = [ROOT / "loc", "superset", "provision"]
+    started = [
+        subprocess.Popen(command, env=own.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for _ in range(2)
+    ]
+    said = [process.communicate(timeout=200)[0] for process in started]
+    assert [process.returncode for process in started] == [0, 0], said
+    assert sum("objects of the bundle were imported" in text for text in said) == 1
+
+
+def test_behind_a_proxy_cookies_are_for_https_alone_and_its_name_is_answered(own):
+    own.more["LOC_SUPERSET_ADDRESS"] = "https://bi.example.org"
+    own.start()
+    headers = {"host": "bi.example.org", "x-forwarded-proto": "https", "origin": "https://bi.example.org"}
+    with httpx.Client(base_url=own.url, trust_env=False, headers=headers) as browser:
+        answer = browser.get("/login/")
+        assert answer.status_code == 200
+        (cookie,) = [value for value in answer.headers.get_list("set-cookie") if value.startswith("loc_superset_")]
+        assert "Secure" in cookie and "HttpOnly" in cookie
+        assert "max-age" in answer.headers["strict-transport-security"]
+        assert browser.get("/health", headers={"host": "other.example.org"}).status_code == 400
+        assert browser.get("/health", headers={"origin": "https://other.example.org"}).status_code == 403
+
+
+def test_the_folder_superset_does_not_hide_apache_superset():
+    code = "import superset; print(superset.__file__)"
+    for python, found in ((ROOT / ".venvs/superset/bin/python", "site-packages"), (sys.executable, "None")):
+        done = subprocess.run(
+            [python, "-c", code], cwd=ROOT, capture_output=True, text=True, env={"PYTHONPATH": str(ROOT)}
+        )
+        assert found in done.stdout, done.stderr
+
+
+def test_it_is_up_where_nothing_was_ever_published(own):
+    """Not even the empty first version: as on a disk that was lost."""
+    shutil.rmtree(own.home / "data/warehouse")
+    admin = own.start().log_in()
+    for answer in (admin.chart("trips"), admin.sql("select 1")):
+        assert 400 <= answer.status_code < 500 and "no data yet" in answer.text and "Traceback" not in answer.text
+    assert admin.get("/superset/dashboard/taxi-overview/").status_code == 200
