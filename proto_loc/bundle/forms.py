@@ -6,7 +6,10 @@ that it has dealt out, the charts that a scope comes to), and what is as by defa
 by an id of one Superset's database.
 """
 
+import json
 from copy import deepcopy
+from functools import cache
+from pathlib import Path
 
 DASHBOARD = {"css": "", "certified_by": "", "certification_details": "", "slug": None, "description": None}
 """The defaults of a dashboard's file."""
@@ -38,8 +41,10 @@ _DEALT_OUT = ("map_label_colors", "shared_label_colors", "color_scheme_domain", 
               "remote_id", "import_time", "show_native_filters")  # fmt: skip
 _OF_THE_PAGE = ("datasource", "viz_type", "slice_id", "dashboards", "dashboardId", "url_params", "extra_form_data",
                 "label_colors", "shared_label_colors", "map_label_colors", "color_scheme_domain", "own_color_scheme",
-                "dashboard_color_scheme", "force", "result_format", "result_type", "save_action", "annotation_layers",
-                "extra_filters", "native_filters", "chart_id")  # fmt: skip
+                "dashboard_color_scheme", "force", "result_format", "result_type", "save_action", "extra_filters",
+                "native_filters", "chart_id", "temporal_columns_lookup")  # fmt: skip
+_OF_A_FILTER = ("filterOptionName", "isExtra", "isNew", "datasourceWarning", "operatorId")
+_OF_A_METRIC = ("optionName", "datasourceWarning", "isNew")
 """Parameters of a chart that belong to the page on which it was saved."""
 
 
@@ -98,22 +103,59 @@ def short_dashboard(config: dict) -> dict:
         if key not in _DEALT_OUT and not (key in defaults and value == defaults[key])
     }
     made["position"] = _short_position(made["position"])
-    return {key: value for key, value in made.items() if key not in ("theme_uuid", "tags") or value} | {}
+    return {key: value for key, value in made.items() if key not in ("theme_uuid", "tags") or value}
 
 
-def short_chart(config: dict) -> dict:
-    """A chart's file as it is kept in the bundle, from a file or from what Superset exports."""
+def short_chart(config: dict, known: dict | None = None) -> dict:
+    """A chart's file as it is kept in the bundle, from a file or from what Superset exports.
+
+    Args:
+        config: the chart.
+        known: the parameters of its file. What is as Explore adds it to every chart that it saves is left out, unless
+            it is there.
+    """
     made = {key: value for key, value in deepcopy(config).items() if key not in ("query_context", "tags")}
-    params = made.get("params") or {}
-    made["params"] = {key: value for key, value in params.items() if key not in _OF_THE_PAGE or (
-        key == "annotation_layers" and value)}  # fmt: skip
-    for each in made["params"].get("adhoc_filters") or []:
-        for key in ("filterOptionName", "isExtra", "isNew", "datasourceWarning", "sqlExpression", "operatorId"):
-            if key != "sqlExpression" or each.get("expressionType") == "SIMPLE":
-                each.pop(key, None)
-    for each in _adhoc_metrics(made["params"]):
-        _slim_metric(each)
+    usual, known = explore_defaults(made.get("viz_type", "")), known or {}
+    params = made["params"] = {
+        key: value
+        for key, value in (made.get("params") or {}).items()
+        if key not in _OF_THE_PAGE
+        and (key != "annotation_layers" or value)  # the import adds an empty list
+        and (key in known or key not in usual or usual[key] != value)
+    }
+    for each in params.get("adhoc_filters") or []:
+        _slim(each, _OF_A_FILTER)
+        if each.get("expressionType") == "SIMPLE":
+            each.pop("sqlExpression", None)
+    for value in params.values():
+        for each in value if isinstance(value, list) else [value]:
+            if isinstance(each, dict) and each.get("expressionType") in ("SIMPLE", "SQL") and "clause" not in each:
+                _slim(each, _OF_A_METRIC)
+                if isinstance(column := each.get("column"), dict):
+                    each["column"] = {"column_name": column.get("column_name")}
     return made
+
+
+def explore_defaults(viz_type: str) -> dict:
+    """What Explore adds by itself to the parameters of a chart of that type when it saves one.
+
+    Recorded in ``explore.json`` by ``tests/superset/test_superset_explore.py``, which holds it to a real browser; types
+    that the bundle does not have are not in there.
+    """
+    recorded = _recorded()
+    return {**recorded[""], **recorded.get(viz_type, {})}
+
+
+@cache
+def _recorded() -> dict[str, dict]:
+    return json.loads((Path(__file__).parent / "explore.json").read_text())
+
+
+def _slim(part: dict, keys: tuple[str, ...]) -> None:
+    for key in keys:
+        part.pop(key, None)
+    for key in [key for key, value in part.items() if value is None]:
+        del part[key]
 
 
 def plain(config: dict, defaults: dict) -> dict:
@@ -201,24 +243,3 @@ def _short_position(nodes: dict) -> dict:
     if made["ROOT_ID"].get("children") == ["GRID_ID"]:
         del made["ROOT_ID"]
     return made
-
-
-def _adhoc_metrics(params: dict) -> list[dict]:
-    found = []
-    for value in params.values():
-        for each in value if isinstance(value, list) else [value]:
-            if isinstance(each, dict) and each.get("expressionType") in ("SIMPLE", "SQL") and "clause" not in each:
-                found.append(each)
-    return found
-
-
-def _slim_metric(metric: dict) -> None:
-    """Leave what the metric is: its aggregate and the name of its column, or its SQL; and its label."""
-    if isinstance(column := metric.get("column"), dict):
-        metric["column"] = {"column_name": column.get("column_name")}
-    for key in ("optionName", "datasourceWarning", "hasCustomLabel", "isNew"):
-        if key != "hasCustomLabel" or not metric.get(key):
-            metric.pop(key, None)
-    for key in ("sqlExpression", "column", "aggregate"):
-        if metric.get(key, 0) is None:
-            del metric[key]
