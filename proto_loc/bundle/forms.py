@@ -54,7 +54,7 @@ def full_dashboard(config: dict) -> dict:
     The numbers are those of the file, or follow the order of the charts; Superset's import puts its ids there.
     """
     made = {**DASHBOARD, **deepcopy(config)}
-    made["position"] = _full_position(made.get("position") or {}, made.get("dashboard_title", ""))
+    made["position"] = full_position(made.get("position") or {}, made.get("dashboard_title", ""))
     numbers = {node["meta"]["uuid"]: node["meta"]["chartId"] for node in charts(made["position"])}
     about = made["metadata"] = {**deepcopy(METADATA), **(made.get("metadata") or {})}
     number = lambda chart: numbers.get(chart, chart)  # noqa: E731
@@ -183,7 +183,7 @@ def _own_scope(each: dict, number: object, name) -> dict:
     return {"id": number, "crossFilters": {"scope": scope, "chartsInScope": cross.get("chartsInScope", [])}}
 
 
-def _full_position(given: dict, title: str) -> dict:
+def full_position(given: dict, title: str) -> dict:
     nodes = {key: deepcopy(node) for key, node in given.items() if isinstance(node, dict)}
     nodes.setdefault("ROOT_ID", {"children": ["GRID_ID"]})
     nodes.setdefault("HEADER_ID", {})
