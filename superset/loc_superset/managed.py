@@ -151,7 +151,7 @@ class _Import:
         for config, file in self.bundle.of(kind):
             uuid, item = config["uuid"], _find(kind, config["uuid"])
             known = self.notes.get(f"object:{uuid}")
-            edited = item is not None and (known is None or state(item) != known["state"])
+            edited = item is not None and _edited(item, known)
             fresh = item is not None and known is not None and known["file"] == file and not edited
             if fresh and not self._refers_to_renewed(kind, config):
                 continue
@@ -196,7 +196,7 @@ class _Import:
             for uuid in [uuid for uuid, known in left.items() if known["kind"] == kind]:
                 item = _find(kind, uuid)
                 if item is not None:
-                    edited = state(item) != left[uuid]["state"] and not self.overwrite
+                    edited = _edited(item, left[uuid]) and not self.overwrite
                     if edited or _used(item):
                         why = "was changed" if edited else "is used"
                         print(
@@ -213,13 +213,29 @@ class _Import:
         """Remember an object that was imported, as Superset now holds it; both are kept, or neither."""
         db.session.flush()
         db.session.expire_all()
-        schema.note(f"object:{uuid}", {"kind": kind, "file": file, "state": state(_find(kind, uuid))})
+        item = _find(kind, uuid)
+        schema.note(f"object:{uuid}", {"kind": kind, "file": file, "state": state(item), "written": _written(item)})
         db.session.commit()
         self.done += 1
 
 
 def _find(kind: str, uuid: str):
     return db.session.query(MODELS[kind]).filter_by(uuid=uuid).one_or_none()
+
+
+def _edited(item, known: dict | None) -> bool:
+    """Whether a person has changed it since it was noted.
+
+    It was written since, and holds something else: a page writes some things by itself, and another release of Superset
+    may hold the same in another way.
+    """
+    return known is None or (_written(item) != known["written"] and state(item) != known["state"])
+
+
+def _written(item) -> str:
+    """When it, its columns and its metrics were last written."""
+    parts = [item, *getattr(item, "columns", []), *getattr(item, "metrics", [])]
+    return hashlib.sha256(str(sorted((str(part.uuid), str(part.changed_on)) for part in parts)).encode()).hexdigest()
 
 
 def _name(item) -> str:

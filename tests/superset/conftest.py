@@ -50,6 +50,12 @@ def admin(superset: Superset) -> Person:
 
 
 @pytest.fixture
+def unserved(provisioned: Path, tmp_path: Path) -> Superset:
+    """One of the test's own that needs no port: provisioned, with nothing published, never up."""
+    return Superset(copied(provisioned, tmp_path / "own"), "")
+
+
+@pytest.fixture
 def own(provisioned: Path, tmp_path: Path, port_prefix: str) -> Iterator[Superset]:
     """One of the test's own: provisioned, with nothing published, not up yet."""
     mine = Superset(copied(provisioned, tmp_path / "own"), port_prefix)

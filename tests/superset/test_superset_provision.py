@@ -54,12 +54,12 @@ def held(superset: Superset) -> dict[str, list]:
         return {table: con.execute(f"select * from {table} order by 1, 2").fetchall() for table in tables}
 
 
-def test_to_provision_again_changes_nothing(own):
-    before = held(own)
+def test_to_provision_again_changes_nothing(unserved):
+    before = held(unserved)
     assert before["slices"] and before["dashboards"] and before["row_level_security_filters"]
-    said = own.provision()
+    said = unserved.provision()
     assert "imported" not in said and "is provisioned" in said
-    assert held(own) == before
+    assert held(unserved) == before
 
 
 def test_the_metadata_is_private_and_in_write_ahead_mode(own):
@@ -201,17 +201,17 @@ def test_what_a_person_deletes_of_the_bundle_comes_back_whole(own):
     ],
     ids=["no such dataset", "no kind of chart", "no such database", "another kind of bundle", "no YAML"],
 )
-def test_a_bundle_that_is_not_sound_is_refused_whole(own, files, file, change, said):
+def test_a_bundle_that_is_not_sound_is_refused_whole(unserved, files, file, change, said):
     target = files / "bundle" / file
     if isinstance(change, str):
         target.write_text(change)
     else:
         edit(target, **change)
     edit(files / "bundle/dashboards/taxi_overview.yaml", dashboard_title="Never")
-    before = held(own)
-    answer = own.provision(folder=files, check=False)
+    before = held(unserved)
+    answer = unserved.provision(folder=files, check=False)
     assert "error: " in answer and "fix: " in answer and said in answer and "Traceback" not in answer, answer
-    assert held(own) == before
+    assert held(unserved) == before
 
 
 def test_roles_and_rules_are_brought_back_and_a_person_s_own_role_stays(own, files):
@@ -270,11 +270,11 @@ def test_the_key_is_rotated(own):
     assert "new key" not in own.provision()
 
 
-def test_two_that_provision_at_once_do_not_disturb_each_other(own):
-    own.database.unlink()
+def test_two_that_provision_at_once_do_not_disturb_each_other(unserved):
+    unserved.database.unlink()
     command = [ROOT / "loc", "superset", "provision"]
     started = [
-        subprocess.Popen(command, env=own.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        subprocess.Popen(command, env=unserved.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         for _ in range(2)
     ]
     said = [process.communicate(timeout=200)[0] for process in started]
