@@ -6,7 +6,6 @@ from proto_loc import warehouse
 from proto_loc.metrics import figures
 from proto_loc.metrics.definitions import Metric, SemanticModel
 from proto_loc.metrics.errors import MetricError
-from proto_loc.warehouse import lake
 from proto_loc.warehouse.errors import disk_is_full
 
 
@@ -65,5 +64,6 @@ def _number(metric: Metric, figure: str) -> int | float | str:
 
 def _origin(raw: warehouse.Version) -> str:
     """``synthetic``, ``file``, or ``mixed``: where the records come from that prod is built of; ``none`` if of none."""
-    origins = {load.origin for load in lake.loads(active=False) if load.load_id in raw.facts["load_ids"]}
+    with raw.open() as con:
+        origins = {origin for (origin,) in con.execute("select distinct origin from loads where active").fetchall()}
     return origins.pop() if len(origins) == 1 else "mixed" if origins else "none"

@@ -1,5 +1,7 @@
 """The definitions as Cube's data model: one cube a semantic model."""
 
+import re
+
 from proto_loc.metrics.definitions import Dimension, Metric, SemanticModel
 from proto_loc.metrics.expressions import Aggregate, Expression, Sql, aggregates, conjunction, render, written
 from proto_loc.metrics.text import dump
@@ -14,8 +16,8 @@ def project(model: SemanticModel) -> str:
     names = {metric.expression: metric.name for metric in reversed(model.metrics)} | hidden
     cube = {
         "name": model.name,
-        "title": model.label,
-        "description": model.description,
+        "title": _text(model.label),
+        "description": _text(model.description),
         "sql_table": f"{model.schema}.{model.table}",
         "meta": {"defined_in": model.file},
         "dimensions": [_dimension(model, each) for each in model.dimensions],
@@ -50,8 +52,8 @@ def _dimension(model: SemanticModel, dimension: Dimension) -> dict:
         kind = "boolean"
     return {
         "name": dimension.name,
-        "title": dimension.label,
-        "description": dimension.description,
+        "title": _text(dimension.label),
+        "description": _text(dimension.description),
         "sql": _sql(dimension.of),
         "type": kind,
     }
@@ -59,7 +61,7 @@ def _dimension(model: SemanticModel, dimension: Dimension) -> dict:
 
 def _measure(metric: Metric, names: dict[Expression, str]) -> dict:
     shown = {"kind": metric.format.kind, "decimals": metric.format.decimals}
-    about = {"name": metric.name, "title": metric.label, "description": metric.description}
+    about = {"name": metric.name, "title": _text(metric.label), "description": _text(metric.description)}
     if isinstance(metric.expression, Aggregate):
         about |= _aggregate(metric.expression)
     else:
@@ -82,6 +84,11 @@ def _aggregate(aggregate: Aggregate) -> dict:
     if aggregate.filters:
         about["filters"] = [{"sql": conjunction(aggregate.filters, _column)}]
     return about
+
+
+def _text(text: str) -> str:
+    """Text that Cube shows as it is: it runs what stands in braces in any string of its YAML."""
+    return re.sub(r"[\\{}]", r"\\\g<0>", text)
 
 
 def _sql(parts: Sql) -> str:

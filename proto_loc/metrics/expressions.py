@@ -66,7 +66,7 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-_TEMPLATED = re.compile(r"[{}\\`\x00-\x08\x0b-\x1f\x7f]")
+_TEMPLATED = re.compile(r"[{}\\`\x00-\x08\x0b-\x0c\x0e-\x1f\x7f]")
 
 
 def sql(text: str, columns: Callable[[str], Sql | None] = lambda name: None) -> Sql:
@@ -81,20 +81,22 @@ def sql(text: str, columns: Callable[[str], Sql | None] = lambda name: None) -> 
     if found := _TEMPLATED.search(text):
         raise ValueError(f"it holds {found[0]!r}, which a template could be made of")
     depth, parts = 0, []
-    tokens = list(_TOKEN.finditer(text))
+    tokens = list(_TOKEN.finditer(text.strip()))
     for i, token in enumerate(tokens):
         kind = token.lastgroup
         if kind == "comment":
             raise ValueError(f"it holds {token[0]!r}, which could end the expression that it stands in")
         if kind == "broken":
             raise ValueError(f"a quote, {token[0]}, is not closed")
+        if kind in ("text", "quoted") and "\n" in token[0]:
+            raise ValueError(f"{token[0]!r} has a line break in it")
         depth += (kind == "open") - (kind == "close")
         if depth < 0:
             break
         is_part = i and tokens[i - 1][0].endswith(".")
         is_call = i + 1 < len(tokens) and tokens[i + 1].lastgroup == "open"
         meant = columns(token[0]) if kind == "name" and not is_part and not is_call else None
-        parts += [token[0]] if meant is None else meant
+        parts += ([" "] if token[0].isspace() else [token[0]]) if meant is None else meant
     if depth:
         raise ValueError("its parentheses do not match")
     if not text.strip():

@@ -42,16 +42,16 @@ def parse(meta: dict) -> Format:
         ValueError: it is none of the vocabulary; the message says why.
     """
     kind = meta.get("format", "number")
-    if kind not in KINDS:
-        raise ValueError(f"its format is {kind!r}, which is none of {', '.join(KINDS)}")
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise ValueError(f"Its format is {kind!r}, which is none of {', '.join(KINDS)}")
     decimals = meta.get("decimals", KINDS[kind])
     if type(decimals) is not int or not 0 <= decimals <= MAX_DECIMALS:
-        raise ValueError(f"its decimals are {decimals!r}, which is no whole number from 0 to {MAX_DECIMALS}")
+        raise ValueError(f"Its decimals are {decimals!r}, which is no whole number from 0 to {MAX_DECIMALS}")
     currency = meta.get("currency", "USD" if kind == "money" else "")
     if kind == "money" and not (
         isinstance(currency, str) and len(currency) == 3 and currency.isascii() and currency.isupper()
     ):
-        raise ValueError(f"its currency is {currency!r}, which is no code such as USD")
+        raise ValueError(f"Its currency is {currency!r}, which is no code such as USD")
     if kind != "money" and currency:
-        raise ValueError(f"it has a currency, and its format is {kind}, not money")
+        raise ValueError(f"It has a currency, and its format is {kind}, not money")
     return Format(kind, decimals, currency)

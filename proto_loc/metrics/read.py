@@ -39,8 +39,9 @@ def read(manifest: dict) -> list[SemanticModel]:
         tables[model.node] = model.name
     defined = {metric.name for model in found for metric in model.metrics}
     for content in manifest["metrics"].values():
+        if content["type"] not in KINDS:
+            raise _refused("metric", content, _kinds(content))
         if content["name"] not in defined:
-            # No model has all of its measures: the walk through its inputs says which ones it has.
             measures = ", ".join(sorted(measure["name"] for measure in content["type_params"]["input_measures"]))
             raise _refused(
                 "metric",
@@ -54,6 +55,10 @@ def _refused(what: str, content: dict, why: str, fix: str = FIX) -> MetricError:
     return MetricError(f"The {what} {content['name']} in {_file(content)} is not supported.", why, fix)
 
 
+def _kinds(content: dict) -> str:
+    return f"It is of type {content['type']}; supported are {', '.join(KINDS)}."
+
+
 def _file(content: dict) -> str:
     return f"dbt/{content['original_file_path']}"
 
@@ -64,7 +69,9 @@ class _Reader:
     def __init__(self, content: dict, manifest: dict) -> None:
         self.content = content
         self.metrics = {metric["name"]: metric for metric in manifest["metrics"].values()}
-        (self.node,) = (node for node in content["depends_on"]["nodes"] if node.startswith("model."))
+        (self.node,) = content["depends_on"]["nodes"]
+        if not self.node.startswith("model."):
+            raise self._no(f"It is on {self.node}, which is no model.", "Make a mart of it, with a contract.")
         self.mart = manifest["nodes"][self.node]
         self.measures = {measure["name"]: measure for measure in content["measures"]}
         self.columns = tuple(self._columns())
@@ -83,13 +90,13 @@ class _Reader:
             raise self._no("It has no time dimension that defaults.agg_time_dimension names.")
         record_by = content["config"]["meta"].get("record_by", [])
         for name in record_by if isinstance(record_by, list) else [record_by]:
-            if name not in self.dimensions:
+            if not isinstance(name, str) or name not in self.dimensions:
                 raise self._no(f"Its config.meta.record_by lists {name!r}, which is none of its dimensions.")
         metrics = tuple(self._metric(each) for each in self.metrics.values() if self._is_own(each))
         self._check_names(metrics)
         return SemanticModel(
             name=content["name"],
-            label=content["label"] or _title(content["name"]),
+            label=_flat(content["label"]) or _title(content["name"]),
             description=_flat(content["description"]),
             file=_file(content),
             node=self.node,
@@ -123,7 +130,7 @@ class _Reader:
         of = self._sql(column, expr or name, f"the expr of its dimension {name}")
         made = Dimension(
             name=name,
-            label=content["label"] or _title(name),
+            label=_flat(content["label"]) or _title(name),
             description=_flat(content["description"]),
             of=of,
             grain=params.get("time_granularity", "") if content["type"] == "time" else "",
@@ -162,10 +169,10 @@ class _Reader:
         try:
             shown = formats.parse(content["config"]["meta"])
         except ValueError as error:
-            raise _refused("metric", content, f"{error}.".capitalize()) from None
+            raise _refused("metric", content, f"{error}.") from None
         return Metric(
             name=content["name"],
-            label=content["label"] or _title(content["name"]),
+            label=_flat(content["label"]) or _title(content["name"]),
             description=_flat(content["description"]),
             kind=content["type"],
             format=shown,
@@ -185,7 +192,7 @@ class _Reader:
                 each["alias"] or each["name"]: (self._input(content, each, filters),) for each in params["metrics"]
             }
             return Derived(self._sql(sql, params["expr"], "its expr", content, inputs.get))
-        raise _refused("metric", content, f"It is of type {content['type']}; supported are {', '.join(KINDS)}.")
+        raise _refused("metric", content, _kinds(content))
 
     def _aggregate(self, metric: dict, given: dict, filters: tuple[Sql, ...]) -> Aggregate:
         if given["join_to_timespine"] or given["fill_nulls_with"] is not None:

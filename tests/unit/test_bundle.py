@@ -41,13 +41,14 @@ def test_the_bundle_is_sound(bundle):
 
 
 OVERVIEW, QUALITY = "dashboards/taxi_overview.yaml", "dashboards/data_quality_and_freshness.yaml"
+MAP = "charts/pickups_by_zone.yaml"
 BREAKS = [
     # file, what is replaced, by what, where the fault is, and its words
     ("charts/trips.yaml", "metric: trips", "metric: tripps", "metric:", "mart_taxi_trips has no metric 'tripps'"),
     ("charts/top_zones.yaml", "- pickup_zone\n", "- zone\n", "- zone", "mart_taxi_trips has no column 'zone'"),
     ("charts/trips.yaml", "subject: pickup_at", "subject: at", "subject:", "mart_taxi_trips has no column 'at'"),
-    ("charts/pickups_by_zone.yaml", "column_name: pickup_latitude", "column_name: lat", "column_name: lat", "no column 'lat'"),
-    ("charts/pickups_by_zone.yaml", "size: trips", "size: trip", "size:", "no metric 'trip'"),
+    (MAP, "column_name: pickup_latitude", "column_name: lat", "column_name: lat", "column 'lat'"),
+    (MAP, "size: trips", "size: trip", "size:", "no metric 'trip'"),
     ("charts/about_the_data.yaml", "- column: note", "- column: notes", "- column: notes", "no column or metric"),
     ("charts/trips_per_day.yaml", "x_axis: pickup_at", "x_axis: day", "x_axis:", "no column 'day'"),
     ("charts/trips.yaml", "dataset_uuid: 4", "dataset_uuid: 5", "dataset_uuid:", "no file has a dataset with this"),
@@ -135,7 +136,7 @@ def test_both_dashboards_say_where_the_data_comes_from(bundle):
         position = content["position"]
         first = position[position["GRID_ID"]["children"][0]]["children"]
         assert [position[each]["meta"]["uuid"] for each in first] == [chart["uuid"]]
-        assert position[first[0]]["meta"]["width"] == 13
+        assert position[first[0]]["meta"]["width"] == 12
         for each in content["metadata"]["native_filter_configuration"]:
             assert chart["uuid"] in each["scope"]["excluded"]
 

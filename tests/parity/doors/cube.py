@@ -89,4 +89,4 @@ def _token() -> str:
 
     head = part(json.dumps({"alg": "HS256", "typ": "JWT"}).encode())
     text = f"{head}.{part(json.dumps({'exp': int(time.time()) + 60}).encode())}"
-    return f"{text}.{part(hmac.digest(secrets.get('cube').encode(), text.encode(), hashlib.sha256))}"
+    return f"{text}.{part(hmac.digest(secrets.secret('cube').encode(), text.encode(), hashlib.sha256))}"
