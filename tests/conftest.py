@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -91,3 +92,19 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LOC_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("LOC_RUN", str(tmp_path / "run"))
     return tmp_path / "data"
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator:
+    """Chromium (``LOC_CHROMIUM``, or the one of the machine), for tests in a real browser."""
+    from playwright.sync_api import sync_playwright
+
+    path = os.environ.get("LOC_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    if not path:
+        pytest.skip("no Chromium here: apt-get install chromium, or set LOC_CHROMIUM to its path")
+    with sync_playwright() as playwright:
+        # As root, in a container, Chromium's own sandbox cannot be set up.
+        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+        browser = playwright.chromium.launch(executable_path=path, args=arguments)
+        yield browser
+        browser.close()

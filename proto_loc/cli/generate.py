@@ -18,7 +18,8 @@ def generate(
 ) -> None:
     """Make Cube's model and Superset's datasets from the metrics defined in dbt.
 
-    It needs no data and no service. Files written by hand beside the generated ones stay as they are.
+    It needs no data and no service. Files written by hand beside the generated ones stay as they are. With --check, the
+    charts and dashboards of superset/bundle are held to the datasets as well.
     """
     from pipelines import dbt
     from proto_loc.metrics import files
@@ -34,6 +35,38 @@ def generate(
                 "Run `loc generate` and commit its result.",
             )
         print(f"{len(files.wanted(models))} files agree with the definitions")
+        _check_bundle(models)
         return
     for line in files.write(ROOT, models) or ["nothing has changed"]:
         print(line)
+
+
+def _published() -> dict[str, set[str]]:
+    """The columns of the published tables, which a dataset that is written by hand may be on; none without data."""
+    from proto_loc import warehouse
+
+    try:
+        with warehouse.read("prod") as con:
+            found = con.execute(
+                "select schema_name || '.' || table_name, list(column_name) from duckdb_columns() "
+                "where not internal group by 1"
+            ).fetchall()
+    except warehouse.WarehouseError:
+        return {}
+    return {table: set(columns) for table, columns in found}
+
+
+def _check_bundle(models: list) -> None:
+    from proto_loc.bundle import check
+
+    defined = {f"{each.schema}.{each.table}": {one.name for one in each.columns} for each in models}
+    tables = _published() | defined
+    folder = ROOT / "superset/bundle"
+    if found := check.faults(folder, tables):
+        print("\n".join(f"{folder.relative_to(ROOT)}/{fault}" for fault in found))
+        raise LocError(
+            f"The bundle of dashboards has {len(found)} fault{'s' if len(found) > 1 else ''}.",
+            "Superset would not import it, or show charts that fail.",
+            "Correct the lines above.",
+        )
+    print("the dashboards agree with the datasets")

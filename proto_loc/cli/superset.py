@@ -28,3 +28,26 @@ def provision(
     command, env = services.start("superset-provision")
     command += ["--overwrite"] if overwrite else []
     raise typer.Exit(subprocess.run(command, cwd=ROOT, env=env).returncode)
+
+
+@app.command()
+def export(
+    add: Annotated[
+        list[str] | None, typer.Option(metavar="TITLE", help="Take in a dashboard that a person has made, too.")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Also where a file was changed since it was provisioned.")
+    ] = False,
+) -> None:
+    """Bring what was changed in Superset of the bundle's charts and dashboards into their files.
+
+    Only lines that differ are written. Datasets stay: their metrics and columns are defined in dbt.
+    """
+    from proto_loc import environments, services
+    from proto_loc.settings import ROOT
+
+    environments.sync("superset")
+    command, env = services.start("superset-provision")
+    command = [*command[:-1], "loc_superset.export", *(["--overwrite"] if overwrite else [])]
+    command += [part for title in add or [] for part in ("--add", title)]
+    raise typer.Exit(subprocess.run(command, cwd=ROOT, env=env).returncode)

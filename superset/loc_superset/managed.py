@@ -32,6 +32,7 @@ from superset.models.slice import Slice
 from superset.utils.core import override_user
 
 from loc_superset import accounts, schema
+from proto_loc.bundle import forms
 from proto_loc.errors import LocError
 
 MODELS = {"databases": Database, "datasets": SqlaTable, "charts": Slice, "dashboards": Dashboard}
@@ -65,7 +66,10 @@ class Bundle:
         except CommandInvalidError as error:
             faults = json.dumps(error.normalized_messages())
             raise LocError("The bundle cannot be imported.", f"{faults}.", f"Correct the file in {folder}.") from error
-        self.configs = command._configs
+        self.configs = {
+            name: forms.full_dashboard(config) if name.startswith("dashboards/") else config
+            for name, config in command._configs.items()
+        }
         for kind in MODELS:
             inside = {config["uuid"] for config, _ in self.of(kind)}
             for name, wanted in self._references(kind):

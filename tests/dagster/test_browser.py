@@ -1,28 +1,12 @@
 """The UI in a real browser: log in by the link, see the graph, materialize a month by click, see green checks."""
 
 import os
-import shutil
 from collections.abc import Iterator
 
 import pytest
 from processes import Stack, until
 
 pytestmark = [pytest.mark.xdist_group("dagster"), pytest.mark.timeout(300)]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator:
-    from playwright.sync_api import sync_playwright
-
-    path = os.environ.get("LOC_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    if not path:
-        pytest.skip("no Chromium here: apt-get install chromium, or set LOC_CHROMIUM to its path")
-    with sync_playwright() as playwright:
-        # As root, in a container, Chromium's own sandbox cannot be set up.
-        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-        browser = playwright.chromium.launch(executable_path=path, args=arguments)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -1,0 +1,266 @@
+"""Bring what people changed in Superset of the bundle's charts and dashboards back into its files.
+
+One process, beside the web server or without it. A file is written where what it says is not what Superset holds, and
+then only in the lines that differ: the order and the comments of the others stay.
+"""
+
+import argparse
+import fcntl
+import hashlib
+import io
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from ruamel.yaml import YAML
+
+from loc_superset.provision import LOCK
+from proto_loc.bundle import forms
+from proto_loc.errors import LocError
+from proto_loc.settings import ROOT, private_folder, settings
+
+GENERATED = "# Made by `loc generate`"
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--add", action="append", default=[], metavar="TITLE")
+    parser.add_argument("--overwrite", action="store_true")
+    parser.add_argument("--folder", type=Path, default=ROOT / "superset", help="of the bundle")
+    options = parser.parse_args(arguments)
+    home = private_folder(settings().data / "superset")
+    with (home / LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        from superset.app import create_app
+
+        with create_app().app_context():
+            said = _Export(options.folder / "bundle", options.overwrite).run(options.add)
+    print("\n".join(said) or "The files say what Superset holds.", flush=True)
+    return 0
+
+
+@dataclass
+class File:
+    """A file of the bundle."""
+
+    path: Path
+    text: str
+    config: dict
+
+    @property
+    def fingerprint(self) -> str:
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+class _Export:
+    def __init__(self, folder: Path, overwrite: bool) -> None:
+        from loc_superset import schema
+
+        self.folder, self.overwrite = folder, overwrite
+        self.notes = schema.notes("object:")
+        self.files = {kind: _read(folder / kind) for kind in ("datasets", "charts", "dashboards")}
+        self.said: list[str] = []
+        self.ahead: list[Path] = []
+        """Files that a person has changed since they were provisioned, as another person has in Superset."""
+        self.texts: dict[Path, str | None] = {}
+        """What is to be written; None to remove."""
+        self.noted: dict[str, tuple[str, str, object]] = {}
+
+    def run(self, add: list[str]) -> list[str]:
+        from superset.extensions import db
+
+        from loc_superset import managed, schema
+
+        for title in add:
+            self._add(title)
+        for uuid, file in list(self.files["dashboards"].items()):
+            self._item("dashboards", uuid, file)
+        for uuid, file in list(self.files["charts"].items()):
+            self._item("charts", uuid, file)
+        self._datasets()
+        if self.ahead and not self.overwrite:
+            raise LocError(
+                f"Nothing was written: {', '.join(map(str, self.ahead))} changed since it was provisioned.",
+                "The same was changed in Superset too, and one of the two would be lost.",
+                "Run it with --overwrite to take what Superset holds, and see with git what that changes.",
+            )
+        for path, text in self.texts.items():
+            if text is None:
+                path.unlink()
+                continue
+            path.parent.mkdir(parents=True, exist_ok=True)
+            new = path.with_suffix(".new")
+            new.write_text(text)
+            new.replace(path)
+        for uuid, (kind, fingerprint, item) in self.noted.items():
+            schema.note(f"object:{uuid}", {"kind": kind, "file": fingerprint, "state": managed.state(item)})
+        db.session.commit()
+        return self.said
+
+    def _add(self, title: str) -> None:
+        """A dashboard that a person has made becomes one of the bundle."""
+        from superset.extensions import db
+        from superset.models.dashboard import Dashboard
+
+        found = db.session.query(Dashboard).filter_by(dashboard_title=title).all()
+        if len(found) != 1:
+            titles = ", ".join(sorted(repr(each.dashboard_title) for each in db.session.query(Dashboard)))
+            raise LocError(
+                f"There is no dashboard {title!r}." if not found else f"{len(found)} dashboards are called {title!r}.",
+                f"Superset has {titles}.",
+                "Name one of them." if not found else "Give the one that you mean a title of its own.",
+            )
+        self.files["dashboards"].setdefault(str(found[0].uuid), self._new("dashboards", title))
+
+    def _new(self, kind: str, name: str) -> File:
+        """A file for what has none yet."""
+        stem = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or kind
+        taken = {file.path.stem for file in self.files[kind].values()}
+        number = next(n for n in range(1, 1000) if (stem if n == 1 else f"{stem}_{n}") not in taken)
+        return File(self.folder / kind / f"{stem if number == 1 else f'{stem}_{number}'}.yaml", "", {})
+
+    def _item(self, kind: str, uuid: str, file: File) -> None:
+        from loc_superset import held, managed
+
+        item, note = managed._find(kind, uuid), self.notes.get(f"object:{uuid}")
+        if item is None:
+            if note is not None:
+                self.texts[file.path] = None
+                self.said.append(f"{self._short(file.path)}: removed, it was deleted in Superset")
+            else:
+                self.said.append(f"{self._short(file.path)}: not provisioned yet, it stays")
+            return
+        if kind == "dashboards":
+            was = forms.short_dashboard(file.config) if file.config else {}
+            now = held.dashboard(item)
+            now, was = forms.plain(now, forms.DASHBOARD), forms.plain(was, forms.DASHBOARD)
+            self._charts_of(item)
+        else:
+            known = file.config.get("params") or {}
+            was = forms.plain(forms.short_chart(file.config, known), forms.CHART) if file.config else {}
+            now = forms.plain(held.chart(item, known), forms.CHART)
+        ahead = bool(file.text) and note is not None and note["file"] != file.fingerprint
+        if now == was:
+            if not ahead:
+                self.noted[uuid] = (kind, file.fingerprint, item)
+            return
+        if ahead:
+            if managed.state(item) == note["state"]:
+                self.said.append(f"{self._short(file.path)}: changed since it was provisioned, it stays")
+                return
+            self.ahead.append(file.path)
+        text = _merged(file.text, now, was)
+        self.texts[file.path] = text
+        self.noted[uuid] = (kind, hashlib.sha256(text.encode()).hexdigest(), item)
+        self.said.append(f"{self._short(file.path)}: {'changed' if file.text else 'made'}")
+
+    def _charts_of(self, dashboard) -> None:
+        """Charts that a person has put on a dashboard of the bundle come into the bundle with it."""
+        for chart in dashboard.slices:
+            uuid = str(chart.uuid)
+            if uuid in self.files["charts"]:
+                continue
+            if not chart.table or str(chart.table.uuid) not in self.files["datasets"]:
+                raise LocError(
+                    f"Nothing was written: the chart {chart.slice_name!r} on {dashboard.dashboard_title!r} cannot be "
+                    "exported.",
+                    f"Its dataset, {chart.datasource_name!r}, is not in {self.folder / 'datasets'}.",
+                    "Choose a dataset of the bundle for it, or take it off the dashboard.",
+                )
+            self.files["charts"][uuid] = self._new("charts", chart.slice_name)
+
+    def _datasets(self) -> None:
+        """Say what was changed where definitions decide."""
+        from loc_superset import managed
+
+        for uuid, file in self.files["datasets"].items():
+            item, note = managed._find("datasets", uuid), self.notes.get(f"object:{uuid}")
+            if item is not None and note is not None and managed.state(item) != note["state"]:
+                where = (
+                    "Its metrics and columns are defined in dbt: change them in dbt/models/marts and run `loc generate`"
+                    if file.text.startswith(GENERATED)
+                    else "It is written by hand: change the file"
+                )
+                self.said.append(
+                    f"{self._short(file.path)}: stays, though the dataset {item.table_name!r} was changed in Superset. "
+                    f"{where}; `loc superset provision --overwrite` drops what Superset has."
+                )
+
+    def _short(self, path: Path) -> str:
+        return str(path.relative_to(self.folder.parent.parent))
+
+
+def _read(folder: Path) -> dict[str, File]:
+    found = {}
+    for path in sorted(folder.glob("*.yaml")):
+        text = path.read_text()
+        try:
+            config = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise LocError(f"{path} is no YAML.", f"{error}.", "Correct that line.") from error
+        found[str(config["uuid"])] = File(path, text, config)
+    return found
+
+
+def _yaml() -> YAML:
+    made = YAML()
+    made.indent(mapping=2, sequence=4, offset=2)
+    made.width = 10_000
+    made.preserve_quotes = True
+    made.representer.ignore_aliases = lambda _: True
+    return made
+
+
+def _merged(text: str, now: dict, was: dict) -> str:
+    """The text with what has changed from ``was`` to ``now``."""
+    writer, written = _yaml(), io.StringIO()
+    document = writer.load(text) if text else {}
+    _merge(document, now, was)
+    writer.dump(document, written)
+    return written.getvalue()
+
+
+def _merge(document: dict, now: dict, was: dict) -> None:
+    for key in was.keys() - now.keys():
+        document.pop(key, None)
+    for key, value in now.items():
+        if key in was and was[key] == value:
+            continue
+        old = document.get(key)
+        if isinstance(old, dict) and isinstance(value, dict):
+            _merge(old, value, was.get(key) or {})
+        elif isinstance(old, list) and isinstance(value, list):
+            _merge_list(old, value, was.get(key) or [])
+        else:
+            document[key] = value
+
+
+def _merge_list(document: list, now: list, was: list) -> None:
+    """Keep the lines of the items that are still there; those with an id are told by it."""
+    same = len(document) == len(was)
+    left = list(zip(document, was, strict=True)) if same else []
+    made = []
+    for item in now:
+        at = next((n for n, (_, before) in enumerate(left) if before == item or _is(before, item)), None)
+        if at is None:
+            made.append(item)
+            continue
+        kept, before = left.pop(at)
+        if before != item:
+            _merge(kept, item, before)
+        made.append(kept)
+    document[:] = made
+
+
+def _is(one: object, other: object) -> bool:
+    return isinstance(one, dict) and isinstance(other, dict) and "id" in one and one["id"] == other.get("id")
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except LocError as error:
+        print(error.said(), file=sys.stderr)
+        sys.exit(error.exit_code)

@@ -1,0 +1,98 @@
+"""Superset's pages in a real browser."""
+
+import os
+import re
+from contextlib import contextmanager
+
+import yaml
+from supersets import Superset
+
+from proto_loc.settings import ROOT
+
+HOLDER = ".dashboard-component-chart-holder"
+TALL = 2600
+"""Pixels: as tall as the dashboards, since what is below the fold is not drawn before a person scrolls there."""
+
+
+class Pages:
+    """One browser window, logged in; it keeps what went wrong in it."""
+
+    def __init__(self, browser, superset: Superset, name: str = "admin", password: str | None = None) -> None:
+        self.superset = superset
+        self.context = browser.new_context(viewport={"width": 1440, "height": TALL}, locale="en-US")
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(60_000)
+        self.faults: list[str] = []
+        self.page.on("console", lambda said: said.type == "error" and self.faults.append(f"console: {said.text}"))
+        self.page.on("pageerror", lambda error: self.faults.append(f"page: {error}"))
+        self.page.on("requestfailed", self._failed)
+        self.page.on("response", lambda got: got.status >= 400 and self.faults.append(f"{got.status} {got.url}"))
+        self.page.on("request", self._foreign)
+        self.page.goto(f"{superset.url}/login/")
+        self.page.fill("#username", name)
+        self.page.fill("#password", password or superset.password())
+        self.page.click("button[type=submit]")
+        self.page.wait_for_url("**/welcome/**")
+
+    def _failed(self, request) -> None:
+        if request.failure != "net::ERR_ABORTED":  # the page itself gave it up, as on leaving
+            self.faults.append(f"{request.failure} {request.url}")
+
+    def _foreign(self, request) -> None:
+        if not request.url.startswith((self.superset.url, "data:", "blob:")):
+            self.faults.append(f"asked elsewhere: {request.url}")
+
+    def open(self, slug: str) -> None:
+        """A dashboard, with all its charts drawn."""
+        self.page.goto(f"{self.superset.url}/superset/dashboard/{slug}/")
+        self.page.wait_for_selector(HOLDER)
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until no chart waits for its data any more, and each that draws has drawn."""
+        self.page.wait_for_load_state("networkidle")
+        self.page.wait_for_function(
+            f"""() => [...document.querySelectorAll('{HOLDER}')].every(holder =>
+                !holder.querySelector('[data-test=loading-indicator], .loading')
+                && holder.querySelector('canvas, svg.trend-line, table, .header-line, [role=alert], .ant-empty'))"""
+        )
+
+    def chart(self, title: str):
+        """The box of the chart with this title."""
+        return self.page.locator(HOLDER).filter(
+            has=self.page.locator(".header-title", has_text=re.compile(f"^{title}"))
+        )
+
+    def figure(self, title: str) -> str:
+        """What a big number shows."""
+        return self.chart(title).locator(".header-line").inner_text()
+
+    def count(self, title: str) -> int:
+        return int(re.sub(r"[^\d]", "", self.figure(title)))
+
+    @contextmanager
+    def answered(self):
+        """Inside, something makes the charts ask again; afterwards, they show the answers."""
+        with self.page.expect_response("**/api/v1/chart/data**"):
+            yield
+        self.settle()
+
+    def shot(self, name: str) -> None:
+        """Keep a picture where ``LOC_SCREENSHOTS`` says; for a person to look at."""
+        if folder := os.environ.get("LOC_SCREENSHOTS"):
+            self.page.wait_for_timeout(1500)
+            self.page.screenshot(path=f"{folder}/superset-{name}.png")
+
+    def close(self) -> None:
+        self.context.close()
+
+
+def titles(name: str) -> set[str]:
+    """The titles of the charts that a dashboard's file places."""
+    bundle = ROOT / "superset/bundle"
+    charts = {}
+    for path in (bundle / "charts").glob("*.yaml"):
+        content = yaml.safe_load(path.read_text())
+        charts[content["uuid"]] = content["slice_name"]
+    position = yaml.safe_load((bundle / f"dashboards/{name}.yaml").read_text())["position"]
+    return {charts[node["meta"]["uuid"]] for key, node in position.items() if key.startswith("CHART-")}

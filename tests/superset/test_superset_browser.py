@@ -1,0 +1,145 @@
+"""The dashboards and SQL Lab in a real browser, as a person sees them."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pages import HOLDER, Pages, titles
+from supersets import Superset
+
+pytestmark = [pytest.mark.xdist_group("superset"), pytest.mark.timeout(300)]
+
+DASHBOARDS = {"taxi-overview": "taxi_overview", "data-quality-and-freshness": "data_quality_and_freshness"}
+
+
+@pytest.fixture
+def pages(browser, superset: Superset) -> Iterator[Pages]:
+    """The admin's window; nothing may have gone wrong in it at the end of a test."""
+    made = Pages(browser, superset)
+    yield made
+    made.close()
+    assert made.faults == []
+
+
+def test_a_person_logs_in_and_finds_the_dashboards(pages, superset):
+    pages.page.goto(f"{superset.url}/dashboard/list/")
+    for title in ("Taxi overview", "Data quality and freshness"):
+        pages.page.get_by_role("link", name=title).first.wait_for()
+    pages.shot("list")
+
+
+@pytest.mark.parametrize("slug", DASHBOARDS)
+def test_every_chart_of_a_dashboard_is_drawn(pages, slug):
+    pages.open(slug)
+    pages.shot(slug)
+    holders = pages.page.locator(HOLDER)
+    shown = {holders.nth(n).locator(".header-title").inner_text() for n in range(holders.count())}
+    assert shown == titles(DASHBOARDS[slug])
+    assert pages.page.locator(f"{HOLDER} [role=alert]").count() == 0
+    assert pages.page.locator(f"{HOLDER} .ant-empty").count() == 0
+    assert pages.page.get_by_text("No results were returned").count() == 0
+
+
+@pytest.mark.parametrize("slug", DASHBOARDS)
+def test_a_dashboard_says_that_the_sample_is_synthetic(pages, slug):
+    pages.open(slug)
+    assert "Synthetic sample" in pages.chart("Published data").inner_text()
+
+
+def test_no_text_of_a_chart_is_cut_off(pages):
+    """Titles and column headings."""
+    for slug in DASHBOARDS:
+        pages.open(slug)
+        cut = pages.page.evaluate(
+            f"""() => [...document.querySelectorAll('{HOLDER} .header-title, {HOLDER} th')]
+                .filter(each => each.scrollWidth > each.clientWidth + 1).map(each => each.innerText)"""
+        )
+        assert cut == [], slug
+
+
+def test_a_filter_changes_the_figures(pages, admin):
+    pages.open("taxi-overview")
+    everything = pages.count("Trips")
+    (wanted,) = [row["trips"] for row in admin.figures("trips", by=("pickup_borough",))
+                 if row["pickup_borough"] == "Queens"]  # fmt: skip
+    pages.page.get_by_label("Pick-up borough").first.fill("Queens")
+    pages.page.locator(".ant-select-item-option", has_text="Queens").first.click()
+    pages.page.keyboard.press("Escape")
+    with pages.answered():
+        pages.page.get_by_role("button", name="Apply").click()
+    pages.shot("filtered")
+    assert pages.count("Trips") == wanted < everything
+    assert "Synthetic sample" in pages.chart("Published data").inner_text()
+
+
+def test_a_click_in_a_chart_filters_the_others(pages, admin):
+    pages.open("taxi-overview")
+    everything = pages.count("Trips")
+    zone = pages.chart("Top pick-up zones").locator("tbody tr td").first
+    name = zone.inner_text()
+    (wanted,) = [row["trips"] for row in admin.figures("trips", by=("pickup_zone",)) if row["pickup_zone"] == name]
+    with pages.answered():
+        zone.click()
+    pages.shot("cross-filtered")
+    assert pages.count("Trips") == wanted < everything
+
+
+def test_the_heat_map_begins_with_monday(pages):
+    """The weekdays of its vertical axis, from below, as the chart's data comes and ECharts draws it."""
+    pages.open("taxi-overview")
+    with pages.page.expect_download() as download:
+        pages.chart("Trips by weekday").get_by_role("button", name="More Options").click()
+        pages.page.get_by_text("Download").hover()
+        pages.page.get_by_text("Export to .CSV").click()
+    days = {line.split(",")[1][:10] for line in Path(download.value.path()).read_text().splitlines()[1:]}
+    assert sorted(days) == [f"2024-01-{day:02}" for day in range(1, 8)]  # the first one is a Monday
+
+
+def test_sql_lab_runs_a_query(pages, superset):
+    pages.page.goto(f"{superset.url}/sqllab/")
+    editor = pages.page.locator(".ace_text-input").first
+    editor.wait_for(state="attached")
+    editor.press("ControlOrMeta+a")
+    editor.type("select pickup_borough, count(*) as trips from marts.mart_taxi_trips group by all order by 2 desc")
+    with pages.page.expect_response("**/api/v1/sqllab/execute/"):
+        pages.page.get_by_role("button", name=re.compile("^Run")).first.click()
+    pages.page.get_by_text("Manhattan").first.wait_for()
+    pages.shot("sqllab")
+
+
+def test_a_publish_shows_after_a_reload_and_the_note_goes_with_the_sample(browser, own, tmp_path):
+    """Rows that come from files take the sample's place, and no page says "synthetic" any more."""
+    own.loc("load", "sample", "--rows", "3000", "--direct")
+    own.start()
+    pages = Pages(browser, own)
+    pages.open("taxi-overview")
+    before = pages.count("Trips")
+    files = []
+    for path in sorted((own.home / "data/lake").rglob("*.parquet")):
+        colour, month = path.parent.name.partition("_")[0], re.match(r"\d{4}-\d{2}", path.name)[0]
+        files.append(shutil.copy(path, tmp_path / f"{colour}_tripdata_{month}.parquet"))
+    own.loc("load", "sample", "--rows", "9000", "--direct")
+    pages.page.reload()
+    pages.settle()
+    assert pages.count("Trips") > before * 2
+    own.loc("load", *files, "--direct")
+    for slug in DASHBOARDS:
+        pages.open(slug)
+        assert "Records from files" in pages.chart("Published data").inner_text()
+        assert pages.page.get_by_text("ynthetic").count() == 0
+    pages.open("taxi-overview")
+    assert pages.count("Trips") == before
+    pages.close()
+    assert pages.faults == []
+
+
+def test_a_viewer_sees_the_dashboards(browser, superset):
+    superset.add_person("vera", "Viewer")
+    pages = Pages(browser, superset, "vera", "password-of-vera")
+    for slug in DASHBOARDS:
+        pages.open(slug)
+        assert pages.page.locator(f"{HOLDER} [role=alert]").count() == 0
+    pages.close()
+    assert pages.faults == []
