@@ -17,7 +17,7 @@ import pytest
 
 from proto_loc.environments import uv
 
-READY = ("dagster-code", "dagster-web", "dagster-daemon")
+READY = ("dagster-code", "dagster-web", "dagster-daemon", "cube")
 BOUND = 300.0
 """Seconds for installing, starting and loading on a busy machine."""
 
