@@ -32,6 +32,7 @@ def environment() -> dict[str, str]:
         "CUBE_DEV": str(int(now.cube_dev)),
         "CUBE_FORWARDED": own if own.startswith("https:") else "",
         "NODE_ENV": "production",
+        "NODE_COMPILE_CACHE": str(now.run / "node-cache"),  # a second start compiles nothing
         "UV_THREADPOOL_SIZE": "16",  # each running query holds one
         "CUBEJS_TELEMETRY": "false",
         "CUBEJS_DB_TYPE": "duckdb",

@@ -17,8 +17,8 @@ import pytest
 
 from proto_loc.environments import uv
 
-READY = ("dagster-code", "dagster-web", "dagster-daemon", "superset")
-BOUND = 300.0
+READY = ("dagster-code", "dagster-web", "dagster-daemon", "cube", "superset")
+BOUND = 450.0
 """Seconds for installing, starting and loading on a busy machine."""
 
 
