@@ -50,16 +50,21 @@ def _record(con: duckdb.DuckDBPyConnection, model: SemanticModel) -> dict[str, i
         ) from None
     metrics = {metric.name: metric for metric in model.metrics}
     found = con.execute("select metric, figure from marts.metric_figures where dimension = ''").fetchall()
-    return {name: _number(metrics[name], figure) for name, figure in sorted(found) if name in metrics}
+    return {name: _number(model, metrics[name], figure) for name, figure in sorted(found) if name in metrics}
 
 
-def _number(metric: Metric, figure: str) -> int | float | str:
+def _number(model: SemanticModel, metric: Metric, figure: str) -> int | float | str:
+    try:
+        number = float(figure)
+    except ValueError:
+        raise MetricError(
+            f"The metric {metric.name} in {model.file} is no number.",
+            f"Its figure is {figure!r}.",
+            "Mend the definition. Nothing was published, prod is as it was.",
+        ) from None
     if metric.format.kind == "money":
         return figure
-    try:
-        return int(figure)
-    except ValueError:
-        return float(figure)
+    return int(figure) if figure.lstrip("-").isdigit() else number
 
 
 def _origin(raw: warehouse.Version) -> str:

@@ -20,6 +20,8 @@ GRAINS = ("second", "minute", "hour", "day", "week", "month", "quarter", "year")
 MAX_ROWS = 50_000
 """The most rows that Cube gives to one query."""
 OPERATORS = {"=": "equals", "!=": "notEquals"}
+LONGEST = 10 * 365 * 86_400
+"""The longest that a token holds, in seconds."""
 PATIENCE = 60.0
 """Seconds for which a query is asked for again while Cube says that it still works on it."""
 
@@ -34,10 +36,22 @@ def token(claims: Mapping | None = None, seconds: float = 86_400) -> str:
     """A signed token (JWT, HS256) that Cube takes for ``seconds``; it may ask what ``claims`` allow.
 
     Raises:
+        UsageError: the claims hold what a token has by itself, or cannot be written as JSON.
         LocError: the secret cannot be read or made.
     """
     now = int(time.time())
-    return jwt.encode({**(claims or {}), "iat": now, "exp": now + int(seconds)}, secret("cube"), algorithm="HS256")
+    if own := sorted({"iat", "exp", "nbf", "iss", "aud", "sub", "jti"} & set(claims or {})):
+        raise UsageError(
+            f"The claim {own[0]} is not yours to set.", "", "Leave it out; --hours says how long it holds."
+        )
+    try:
+        json.dumps(claims or {}, allow_nan=False)
+        ends = now + int(min(seconds, LONGEST))
+    except ValueError as error:
+        raise UsageError(
+            "The claims cannot be written as JSON.", f"{error}.", "Use texts, numbers and lists."
+        ) from error
+    return jwt.encode({**(claims or {}), "iat": now, "exp": ends}, secret("cube"), algorithm="HS256")
 
 
 @dataclass(frozen=True)
@@ -129,6 +143,12 @@ class Question:
         """
         if not self.metrics:
             raise UsageError("No metric is asked for.", "", f"Choose from: {', '.join(_short(meta.metrics))}.")
+        if twice := [name for names in (self.metrics, self.dimensions) for name in names if names.count(name) > 1]:
+            raise UsageError(f"{twice[0]} is asked for twice.", "", "Leave one of them out.")
+        if self.since and self.until and self.since > self.until:
+            raise UsageError(
+                f"The first day, {self.since}, is after the last one, {self.until}.", "", "Turn them round."
+            )
         metrics = meta.find(self.metrics, meta.metrics)
         cubes = {metric.cube for metric in metrics}
         if len(cubes) > 1:
@@ -146,6 +166,8 @@ class Question:
                 if grain:
                     raise UsageError(f"{name} is no time.", "", f"Leave out its grain, {grain!r}.")
                 dimensions.append(member.name)
+            elif member.name in times:
+                raise UsageError(f"{member.short} is asked for by two grains.", "", "Ask for each by itself.")
             elif (grain or "day") in GRAINS:
                 times[member.name] = {"dimension": member.name, "granularity": grain or "day"}
             else:
@@ -284,7 +306,7 @@ class Cube:
         if response.status_code == 200 and "error" not in answer:
             return answer
         why = str(answer.get("error", answer)).removeprefix("Error: ")
-        if response.status_code == 403:
+        if response.status_code == 403 and "Invalid token" in why:
             raise LocError(
                 f"Cube on {self.address} does not take this platform's token.",
                 f"{why}.",

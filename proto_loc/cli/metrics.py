@@ -52,7 +52,7 @@ def query(
     ] = (),
     order: Annotated[str, typer.Option(metavar="[-]NAME", help="Order by it; with - the largest first.")] = "",
     limit: Annotated[int, typer.Option(help="At most so many rows.", min=1, max=50_000)] = 1000,
-    form: Annotated[Format, typer.Option("--format", "-f", help="How to print.")] = Format.table,
+    form: Annotated[Format, typer.Option("--format", "-f", help="How to print; csv keeps every digit.")] = Format.table,
     claims: Claims = "",
     list_: Annotated[bool, typer.Option("--list", help="Show every metric and dimension instead.")] = False,
 ) -> None:
@@ -75,11 +75,13 @@ def query(
             f"{until:%Y-%m-%d}" if until else "",
             tuple(where),
             order,
-            limit,
+            limit + (limit < cube.MAX_ROWS),  # one more tells whether there are more
         )
         answer = asked.load(question.query(meta), meta)
+    more = len(answer.rows) > limit
+    del answer.rows[limit:]
     _PRINT[form](answer)
-    if len(answer.rows) == limit:
+    if more:
         typer.echo(f"note: These are the first {limit:,} rows; --limit gives more.", err=True)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from proto_loc.metrics import cube, superset
 from proto_loc.metrics.definitions import SemanticModel
+from proto_loc.metrics.errors import MetricError
 from proto_loc.metrics.text import MARK
 
 PROJECTIONS: list[tuple[str, str, Callable[[SemanticModel], str]]] = [
@@ -49,9 +50,20 @@ def drift(root: Path, models: list[SemanticModel]) -> str:
 
 
 def write(root: Path, models: list[SemanticModel]) -> list[str]:
-    """Write the files, and remove those that no definition stands for any more; returns what became of which."""
+    """Write the files, and remove those that no definition stands for any more; returns what became of which.
+
+    Raises:
+        MetricError: a file of that name is there that was not generated; nothing is written.
+    """
     before, after = present(root), wanted(models)
     done = []
+    for path in after.keys() - before.keys():
+        if (root / path).exists():
+            raise MetricError(
+                f"{path} was written by hand, and `loc generate` would write it.",
+                f"Its first line does not begin with {MARK.strip()!r}.",
+                "Move it beside the generated ones under another name, or remove it.",
+            )
     for path, text in after.items():
         if before.get(path) != text:
             (root / path).parent.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ from proto_loc.metrics.expressions import FUNCTIONS, Aggregate, Derived, Express
 
 FIX = "Define it in another way, or by hand in cube/model/; docs/metrics.md lists what is supported."
 KINDS = ("simple", "ratio", "derived")
+COUNTS = ("count", "count_distinct")
 
 _REFERENCE = re.compile(
     r"""\{\{\s*(?P<kind>Dimension|TimeDimension)\(\s*(?P<q>['"])(?P<path>[a-z0-9_]+)(?P=q)\s*"""
@@ -68,7 +69,8 @@ class _Reader:
 
     def __init__(self, content: dict, manifest: dict) -> None:
         self.content = content
-        self.metrics = {metric["name"]: metric for metric in manifest["metrics"].values()}
+        # By name: the order of a manifest depends on what dbt has parsed before.
+        self.metrics = {m["name"]: m for m in sorted(manifest["metrics"].values(), key=lambda m: m["name"])}
         (self.node,) = content["depends_on"]["nodes"]
         if not self.node.startswith("model."):
             raise self._no(f"It is on {self.node}, which is no model.", "Make a mart of it, with a contract.")
@@ -148,6 +150,10 @@ class _Reader:
 
         if measure["agg"] not in FUNCTIONS:
             raise no(f"aggregates by {measure['agg']}; supported are {', '.join(FUNCTIONS)}")
+        kinds = {each.name: each for each in self.columns}
+        of = kinds.get(str(measure["expr"] or measure["name"]))
+        if of and not of.is_number and measure["agg"] not in COUNTS:
+            raise no(f"is of the column {of.name}, {of.type}: a figure is a number")
         if measure["non_additive_dimension"]:
             raise no("has a non_additive_dimension")
         if measure["agg_time_dimension"] not in (None, (self.content["defaults"] or {}).get("agg_time_dimension")):
@@ -200,6 +206,14 @@ class _Reader:
         measure = self.measures[given["name"]]
         of = self._sql(column, str(measure["expr"] or measure["name"]), f"the expr of its measure {measure['name']}")
         filters = (*filters, *self._filters(given["filter"], metric))
+        if filters and measure["agg"] in COUNTS:
+            raise _refused(
+                "metric",
+                metric,
+                f"It counts under a filter ({measure['name']}): where nothing passes it, MetricFlow has no figure, and "
+                "SQL and Cube have 0.",
+                "Give it a measure with `agg: sum` and `expr: case when <condition> then 1 end`, and no filter.",
+            )
         return Aggregate(measure["name"], measure["agg"], of, tuple(dict.fromkeys(filters)))
 
     def _input(self, metric: dict, given: dict, filters: tuple[Sql, ...]) -> Expression:

@@ -55,6 +55,8 @@ def test_conditions_limits_and_claims(server):
     assert [row["pickup_borough"] for row in rows(server, *asked, "--claims", '{"boroughs": ["Bronx"]}')] == ["Bronx"]
     few = loc(server, "query", *asked, "--limit", "2", "-f", "csv")
     assert len(few.stdout.splitlines()) == 3 and "first 2 rows" in few.stderr
+    all_of_them = loc(server, "query", *asked, "--limit", "4", "-f", "csv")
+    assert len(all_of_them.stdout.splitlines()) == 5 and "first" not in all_of_them.stderr
 
 
 def test_a_table_shows_the_format_of_the_definition(small, server):

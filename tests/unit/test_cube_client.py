@@ -68,6 +68,9 @@ def test_conditions_on_one_dimension_are_alternatives_and_days_are_included():
         (Question(("revenue",), where=("borough",)), "'borough' is no condition."),
         (Question(("revenue",), order="-hour"), "'hour' is not in the answer. Order by one of: revenue;"),
         (Question(("rejected",), since="2025-01-01"), "quality has no time dimension."),
+        (Question(("revenue", "revenue")), "revenue is asked for twice."),
+        (Question(("revenue",), ("pickup_at:day", "pickup_at:month")), "pickup_at is asked for by two grains."),
+        (Question(("revenue",), since="2025-02-01", until="2025-01-01"), "The first day, 2025-02-01, is after"),
     ],
 )
 def test_a_wrong_question_is_refused_by_name(question, said):
@@ -83,6 +86,20 @@ def test_a_name_that_several_cubes_have_asks_which():
     assert Question(("b.rows",)).query(two)["measures"] == ["b.rows"]
 
 
+@pytest.mark.parametrize(
+    ("claims", "said"),
+    [({"iss": 5}, "The claim iss is not yours to set."), ({"a": float("nan")}, "cannot be written as")],
+)
+def test_claims_that_make_no_token_are_refused(data, claims, said):
+    with pytest.raises(UsageError, match=said):
+        cube.token(claims)
+
+
+def test_a_token_ends_however_long_it_is_asked_for(data):
+    claims = jwt.decode(cube.token(seconds=1e300), secrets.secret("cube"), algorithms=["HS256"])
+    assert claims["exp"] - claims["iat"] == cube.LONGEST
+
+
 def test_a_token_is_signed_with_the_secret_and_ends(data):
     claims = jwt.decode(cube.token({"boroughs": ["Queens"]}, seconds=60), secrets.secret("cube"), algorithms=["HS256"])
     assert claims["boroughs"] == ["Queens"]
@@ -93,6 +110,7 @@ def test_a_token_is_signed_with_the_secret_and_ends(data):
     ("status", "body", "said"),
     [
         (403, {"error": "Invalid token"}, "does not take this platform's token. Invalid token."),
+        (403, {"error": "This token is limited by boroughs"}, "answer the query. This token is limited by boroughs"),
         (400, {"error": "Error: 'x' not found"}, "Cube did not answer the query. 'x' not found See: ./loc logs cube"),
         (502, "<html>", "Cube did not answer the query. <html>"),
     ],

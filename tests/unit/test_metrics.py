@@ -160,6 +160,16 @@ REFUSED = {
         "semantic model taxi_trips",
         "measure tips aggregates by median; supported are sum, count",
     ),
+    "a latest time": (
+        lambda m: measure(m, "tips").update(agg="max", expr="pickup_at"),
+        "semantic model taxi_trips",
+        "measure tips is of the column pickup_at, TIMESTAMP: a figure is a number",
+    ),
+    "a count under a filter": (
+        lambda m: measure(m, "tips").update(agg="count", expr="trip_id"),
+        "metric tips",  # an input of tip_rate, whose filter reaches it
+        "It counts under a filter (tips): where nothing passes it, MetricFlow has no figure",
+    ),
     "a sum of some dates": (
         lambda m: measure(m, "tips").update(non_additive_dimension={"name": "pickup_at"}),
         "semantic model taxi_trips",
@@ -388,7 +398,7 @@ def test_figures_are_the_same_whether_they_roll_up_or_not(manifest, function):
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
     """A fresh clone, without data."""
-    for name in ("proto_loc", "pipelines", "dbt", "locks", "cube/model/generated", "superset/bundle/datasets"):
+    for name in ("proto_loc", "pipelines", "dbt", "locks", "cube/model/generated", "superset/bundle"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "target", "logs"))
     return tmp_path
 
@@ -404,9 +414,26 @@ def generate(clone: Path, *arguments: str) -> subprocess.CompletedProcess:
     )
 
 
+def test_the_order_of_a_manifest_changes_nothing(manifest):
+    """A partial parse puts what has changed last, and once scrambled the generated files."""
+    before = files.wanted(read(manifest))
+    manifest["metrics"] = dict(reversed(manifest["metrics"].items()))
+    manifest["semantic_models"] = dict(reversed(manifest["semantic_models"].items()))
+    assert files.wanted(read(manifest)) == before
+
+
+def test_a_file_written_by_hand_is_not_overwritten(parsed, tmp_path):
+    by_hand = tmp_path / "cube/model/generated/taxi_trips.yml"
+    by_hand.parent.mkdir(parents=True)
+    by_hand.write_text("cubes: []\n")
+    with pytest.raises(MetricError, match=r"cube/model/generated/taxi_trips.yml was written by hand"):
+        files.write(tmp_path, read(parsed))
+    assert by_hand.read_text() == "cubes: []\n" and len(list(tmp_path.rglob("*.y*ml"))) == 1
+
+
 def test_a_changed_definition_reaches_cube_and_the_dataset(clone):
     """On a fresh clone, with no data and no service."""
-    assert generate(clone, "--check").stdout == "4 files agree with the definitions\n"
+    assert generate(clone, "--check").stdout.startswith("4 files agree with the definitions\n")
     definition = clone / METRICS
     before = definition.read_text()
     definition.write_text(

@@ -11,7 +11,7 @@ from datetime import date
 import httpx
 from questions import Between, Equals, Filter, Question, key
 
-from proto_loc import secrets
+from proto_loc import node, secrets
 from proto_loc.settings import ROOT, settings
 
 
@@ -19,6 +19,7 @@ class Cube:
     """The service ``cube``, started by ``loc exec`` as process-compose does."""
 
     def __enter__(self) -> "Cube":
+        node.install()
         log = settings().run / "cube-parity.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         self.process = subprocess.Popen([ROOT / "loc", "exec", "cube"], stdout=log.open("w"), stderr=subprocess.STDOUT)
