@@ -88,6 +88,16 @@ def test_a_metric_that_cannot_be_computed_publishes_nothing(own, project):
     assert store.versions("prod") == [1]
 
 
+def test_a_figure_that_is_no_number_publishes_nothing(own, project):
+    """Once a ValueError, which Dagster tried again and then called the end of its process."""
+    change(
+        project, "name: passengers, agg: sum, expr: passenger_count", "name: passengers, agg: max, expr: vendor || ''"
+    )
+    with pytest.raises(MetricError, match=r"The metric passengers in .*mart_taxi_trips.metrics.yml is no number"):
+        refresh()
+    assert store.versions("prod") == [1]
+
+
 def test_a_metric_that_is_not_supported_is_refused_before_the_build(own, project, monkeypatch):
     change(project, "name: tips, agg: sum", "name: tips, agg: median")
     monkeypatch.setattr(dbt, "execute", lambda *_, **__: pytest.fail("dbt was run"))
