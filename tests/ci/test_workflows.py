@@ -32,7 +32,8 @@ COMMANDS = {  # what makes a job's name true; as it stands in the job, a step or
     "process-compose": [
         "./loc up -d && ./loc down", "PATH=$RUNNER_TEMP/bin:$PATH ./loc test stack -- --no-skips",
     ],
-    "browser": ["./loc test dagster -- -k browser --no-skips"],
+    "cube": ["./loc setup cube", "./loc test cube parity -- --no-skips"],
+    "browser": ["./loc test dagster superset -- -k browser --no-skips"],
     "docs": ["./loc test docs -- --no-skips"],
     "release": [
         '.ci/release-notes "$GITHUB_REF_NAME" >"$RUNNER_TEMP/notes"',
@@ -114,6 +115,10 @@ def test_a_job_runs_what_its_name_promises(job):
     ] == []
     assert [step for step in steps if {"if", "continue-on-error"} & set(step)] == [], "a step that may be left out"
     assert not {"if", "continue-on-error"} & set(JOBS[job])
+
+
+def test_the_job_of_the_real_addon_fails_without_it():
+    assert JOBS["ci.yml", "cube"]["env"] == {"LOC_CUBE_NATIVE": "required"}
 
 
 @pytest.mark.parametrize("job", JOBS, ids=lambda job: job[1])
