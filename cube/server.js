@@ -30,7 +30,9 @@ async function main() {
   if (!settings.dev) app.get('/', (req, res) => res.status(404).json({ error: 'Ask /cubejs-api/v1/...: see docs/cube.md.' }));
   app.use(async (req, res, next) => {
     await compiled(core);
-    if (core.model.problem) res.set('x-model-error', encodeURI(core.model.problem.replace(/\s+/g, ' ').slice(0, 500)));
+    if (core.model.problem) {
+      res.set('x-model-error', encodeURI(core.model.problem.replace(/\s+/g, ' ').slice(0, 500).toWellFormed())); // a cut may halve a character
+    }
     next();
   });
   app.use(readable(settings));
@@ -60,6 +62,9 @@ async function main() {
   process.once('SIGTERM', stop);
   process.once('SIGINT', stop);
 }
+
+// A handler of Cube's own that fails leaves one asker without an answer, and not all of them.
+process.on('unhandledRejection', (error) => line('A request failed', { error: String(error?.stack || error) }));
 
 main().catch((error) => {
   console.error(`error: Cube cannot start.\nwhy: ${error.message}`);

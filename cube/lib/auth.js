@@ -2,6 +2,7 @@
 /** Who may ask, and which rows a token lets one see. */
 const jwt = require('jsonwebtoken');
 const { CubejsHandlerError } = require('@cubejs-backend/api-gateway');
+const { strange } = require('./request');
 
 const LIMITED = 'pickup_borough';
 const CLAIM = 'boroughs';
@@ -37,12 +38,18 @@ function boroughs(claims) {
 }
 
 /**
- * Cube's `queryRewrite`: a filter on every cube that the query reads, also by way of other members and of views.
+ * Cube's `queryRewrite`, which every query passes whichever way it came: names and values only, times as they are
+ * published, and for a limited token a filter on every cube that the query reads, also by way of other members and of
+ * views.
  *
- * A cube without the dimension is refused: its rows could not be limited.
+ * A cube without the dimension is refused to such a token: its rows could not be limited. So is one with a dimension
+ * that is a query of its own, which a filter does not reach.
  */
 function limitRows(compilerApi) {
-  return async (query, context) => {
+  return async (given, context) => {
+    const wrong = strange(given);
+    if (wrong) throw new CubejsHandlerError(400, 'Bad Request', wrong);
+    const query = { ...given, timezone: 'UTC' }; // published times are local times and dates: no zone may move them
     const names = boroughs(context.securityContext);
     if (!names) return query;
     const api = await compilerApi(context);
@@ -54,6 +61,10 @@ function limitRows(compilerApi) {
       throw new CubejsHandlerError(
         403, 'Forbidden', `This token is limited by ${CLAIM}, and ${open ? open.name : 'the query'} has no ${LIMITED}`,
       );
+    }
+    const within = cubes.find((cube) => Object.values(cube.dimensions).some((dimension) => dimension.subQuery));
+    if (within) {
+      throw new CubejsHandlerError(403, 'Forbidden', `This token is limited by ${CLAIM}, and ${within.name} has a sub-query`);
     }
     const filters = cubes.map((cube) => ({ member: `${cube.name}.${LIMITED}`, operator: 'equals', values: names }));
     return { ...query, filters: [...(query.filters || []), ...filters] };
@@ -71,7 +82,7 @@ function limitRows(compilerApi) {
 function withoutSqlApi(secret, why) {
   const check = checkAuth(secret);
   return (req, res, next) => {
-    const asked = /\/(cubesql|convert-query)$/.test(req.path) || (req.body?.format ?? req.query.format) === 'sql';
+    const asked = /\/(cubesql|convert-query)\/*$/i.test(req.path) || [req.body?.format, req.query.format].flat().includes('sql');
     if (!asked) return next();
     try {
       check(req, (req.headers.authorization || '').replace(/^Bearer /, ''));

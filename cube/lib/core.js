@@ -24,7 +24,13 @@ class Core extends CubejsServerCore {
       externalDriverFactory: undefined,
       driverFactory: (context) => new VersionDriver(context.version, settings),
       dialectFactory: () => VersionDriver.dialectClass(),
-      extendContext: () => ({ version: versions.current() }),
+      extendContext: () => {
+        try {
+          return { version: versions.current() };
+        } catch (error) {
+          throw new CubejsHandlerError(503, 'No data', `The published version cannot be read: ${error.message}`);
+        }
+      },
       contextToOrchestratorId: (context) => context.version.key,
       orchestratorOptions: {
         continueWaitTimeout: Math.ceil(Math.min(90, settings.timeout + 5)), // a query that waits for its turn is told so

@@ -12,7 +12,7 @@ class PublishedQuery extends DuckDBQuery {
   }
 
   convertTz(field) {
-    return !this.timezone || this.timezone === 'UTC' ? `${field}::timestamp` : super.convertTz(field);
+    return `${field}::timestamp`;
   }
 
   /** A day ends with its last microsecond, which is what DuckDB counts in. */

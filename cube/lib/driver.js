@@ -16,6 +16,7 @@ const LOCKED = {
   lock_configuration: 'true',
 };
 
+const CELLS = 500000; // of one result: rows times columns, about 60 MB while it is sent
 const UNCUT = 1000; // milliseconds after an interrupt: DuckDB takes it between two chunks, and not within one
 
 class QueryRefused extends Error {
@@ -106,12 +107,16 @@ class VersionDriver extends DuckDBDriver {
   async #rows(connection, sql, values) {
     const result = await connection.stream(sql, convertDuckDBParams(values));
     const transform = buildTransform(result.columnNames(), result.columnTypes());
+    const most = Math.floor(CELLS / result.columnCount);
     const rows = [];
     for (;;) {
       const chunk = await result.fetchChunk();
       if (!chunk || chunk.rowCount === 0) return rows;
       if (rows.length + chunk.rowCount > this.settings.rows + 1) {
         throw new QueryRefused(`The query was stopped: it gives more than ${this.settings.rows} rows (LOC_CUBE_ROWS).`);
+      }
+      if (rows.length + chunk.rowCount > most) {
+        throw new QueryRefused(`The query was stopped: it gives more than ${CELLS} values. Ask for fewer rows or columns.`);
       }
       for (const row of transformChunk(chunk, transform)) rows.push(row);
     }

@@ -59,6 +59,7 @@ class LastGoodModel extends CompilerApi {
       const python = state.split('\n').find((line) => /\.py /.test(line));
       if (python && isFallbackBuild()) await this.nativeInstance.getNative().pythonLoadModel(python); // which says why not
       const compilers = await this.compileSchema(state);
+      if (state !== this.tried) return; // changed again meanwhile: the later attempt decides
       this.good = compilers;
       this.compilers = Promise.resolve(compilers);
       this.graphqlSchema = undefined;

@@ -1,9 +1,17 @@
 'use strict';
 /** What a request holds, before Cube reads it: what is no query is refused here, in a sentence. */
+const { createRequire } = require('module');
 const express = require('express');
+const { parse } = createRequire(require.resolve('@cubejs-backend/api-gateway'))('graphql');
 
 const LISTS = ['measures', 'dimensions', 'segments', 'timeDimensions', 'filters'];
 const DEEPEST = 60; // levels; Cube walks a query by recursion
+const QUERIES = 4; // of one request: their results are in memory at once
+const TOO_MANY = `A request may hold ${QUERIES} queries.`;
+const FILTERS = 1000;
+const VALUES = 10000;
+const MEMBER = /^[A-Za-z_]\w*(\.[A-Za-z_]\w*){1,3}$/;
+const EXPRESSIONS = ['subqueryJoins', 'joinHints'];
 
 /**
  * @param {import('./settings').Settings} settings
@@ -20,16 +28,47 @@ function unread(error, req, res, next) {
 }
 
 const checked = (rows) => (req, res, next) => {
-  let given = req.body?.query ?? req.query.query;
-  if (req.path.endsWith('/graphql') || given === undefined) return next();
-  try {
-    if (typeof given === 'string') given = JSON.parse(given);
-  } catch {
-    return next(); // SQL, for the SQL API; elsewhere Cube says that it is no JSON
-  }
-  const wrong = [given].flat().map((query) => problem(query, rows)).find(Boolean);
+  const wrong = req.path.toLowerCase().includes('/graphql') ? tooManyFields(req) : wrongQueries(asked(req), rows);
   return wrong ? res.status(400).json({ error: wrong }) : next();
 };
+
+/** The query as Cube reads it: that of the address for a GET, that of the body otherwise. */
+function asked(req) {
+  const given = req.method === 'GET' ? req.query.query : req.body?.query;
+  if (typeof given !== 'string') return given;
+  try {
+    return JSON.parse(given);
+  } catch {
+    return undefined; // SQL, for the SQL API; elsewhere Cube says that it is no JSON
+  }
+}
+
+function wrongQueries(given, rows) {
+  if (given === undefined) return undefined;
+  const queries = [given].flat();
+  const ranges = queries.flatMap((query) => query?.timeDimensions || []).flatMap((each) => each?.compareDateRange || []);
+  if (queries.length > QUERIES || ranges.length > QUERIES) return TOO_MANY;
+  return queries.map((query) => problem(query, rows)).find(Boolean);
+}
+
+/** Every field at the root of a GraphQL request is a query of its own. */
+function tooManyFields(req) {
+  let document;
+  try {
+    document = parse(req.query.query ?? req.body?.query); // as express-graphql reads it
+  } catch {
+    return undefined; // which is said where it is run
+  }
+  const fragments = new Map(document.definitions.filter((each) => each.kind === 'FragmentDefinition').map((each) => [each.name.value, each]));
+  const fields = (node, seen) => (node?.selectionSet?.selections || []).reduce((sum, each) => {
+    if (each.kind === 'Field') return sum + 1;
+    if (each.kind === 'InlineFragment') return sum + fields(each, seen);
+    const { value } = each.name;
+    return seen.has(value) ? sum : sum + fields(fragments.get(value), new Set([...seen, value]));
+  }, 0);
+  const most = Math.max(0, ...document.definitions.filter((each) => each.kind === 'OperationDefinition').map((each) => fields(each, new Set())));
+  return most > QUERIES ? TOO_MANY : undefined;
+}
 
 /** What is wrong with the form of a query; undefined if nothing is. */
 function problem(query, rows) {
@@ -38,7 +77,34 @@ function problem(query, rows) {
   const name = LISTS.find((list) => query[list] !== undefined && !Array.isArray(query[list]));
   if (name) return `${name} of a query is a list.`;
   const { limit = 1 } = query;
-  return Number.isInteger(limit) && limit >= 1 && limit <= rows ? undefined : `limit of a query is a whole number from 1 to ${rows} (LOC_CUBE_ROWS).`;
+  if (!Number.isInteger(limit) || limit < 1 || limit > rows) return `limit of a query is a whole number from 1 to ${rows} (LOC_CUBE_ROWS).`;
+  return strange(query);
+}
+
+/**
+ * What in a query is more than names of members and values, whichever way it came; undefined if nothing is. Cube also
+ * takes expressions there, with SQL of the asker's own in them.
+ */
+function strange(query) {
+  const parts = [];
+  const visit = (filter) => {
+    if (Array.isArray(filter?.and) || Array.isArray(filter?.or)) [filter.and, filter.or].flat().filter(Boolean).forEach(visit);
+    else parts.push(filter);
+  };
+  (query.filters || []).forEach(visit);
+  if (parts.length > FILTERS) return `A query may have ${FILTERS} filters.`;
+  if (parts.reduce((sum, each) => sum + (each?.values?.length || 0), 0) > VALUES) return `The filters of a query may have ${VALUES} values.`;
+  const names = [
+    ...LISTS.slice(0, 3).flatMap((list) => query[list] || []),
+    ...(query.timeDimensions || []).map((each) => each?.dimension),
+    ...parts.map((each) => each?.member ?? each?.dimension),
+    ...(Array.isArray(query.order) ? query.order.map((each) => (Array.isArray(each) ? each[0] : each?.id)) : Object.keys(query.order || {})),
+  ];
+  const odd = names.find((name) => typeof name !== 'string' || !MEMBER.test(name));
+  if (odd !== undefined || names.includes(undefined)) return `${typeof odd === 'string' ? JSON.stringify(odd) : 'An expression'} is no name of a member.`;
+  const grain = (query.timeDimensions || []).map((each) => each.granularity).find((each) => each && !/^\w+$/.test(each));
+  if (grain) return `${JSON.stringify(grain)} is no granularity.`;
+  return EXPRESSIONS.find((field) => query[field]?.length) && 'Joins to SQL of your own are not offered.';
 }
 
 function depth(value) {
@@ -49,4 +115,4 @@ function depth(value) {
   return level - 1;
 }
 
-module.exports = { readable };
+module.exports = { readable, strange };

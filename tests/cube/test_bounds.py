@@ -1,11 +1,12 @@
 """No query takes the server down or keeps others from their answers: it is cut or refused, and says so."""
 
+import json
 import threading
 import time
 
 import psutil
 import pytest
-from servers import Server
+from servers import Server, token
 
 from proto_loc.warehouse import store
 
@@ -158,3 +159,73 @@ def test_what_is_no_query_is_refused_in_json_and_without_a_traceback(hungry, bod
     assert 400 <= answer.status_code < 500, answer.text[:300]
     assert answer.json()["error"] and "    at " not in answer.text and "node_modules" not in answer.text
     assert hungry.trips() == 1000
+
+
+def test_a_request_of_many_queries_is_refused(hungry):
+    """Their results are in memory at once: twelve of 50,000 rows took the server down."""
+    one = {"measures": ["trips.trips"], "timeDimensions": [{"dimension": "trips.pickup_at", "granularity": "second"}]}
+    assert "A request may hold 4 queries" in refused(hungry.ask([one | {"offset": i} for i in range(5)]))
+    assert hungry.ask([one | {"offset": i} for i in range(4)]).status_code == 200
+    days = [["2025-01-01", f"2025-01-0{day}"] for day in range(1, 6)]
+    compared = {
+        "measures": ["trips.trips"],
+        "timeDimensions": [{"dimension": "trips.pickup_at", "compareDateRange": days}],
+    }
+    assert "A request may hold 4 queries" in refused(hungry.ask(compared))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{ " + " ".join(f"a{i}: cube {{ trips {{ trips }} }}" for i in range(5)) + " }",
+        "query { ...f } fragment f on Query { "
+        + " ".join(f"a{i}: cube {{ trips {{ trips }} }}" for i in range(5))
+        + " }",
+        "{ ... on Query { " + " ".join(f"a{i}: cube {{ trips {{ trips }} }}" for i in range(5)) + " } }",
+    ],
+    ids=["fields", "fragment", "inline"],
+)
+def test_a_graphql_request_of_many_queries_is_refused(hungry, text):
+    assert "A request may hold 4 queries" in hungry.post("/cubejs-api/graphql", {"query": text}).text
+    assert (
+        "A request may hold 4 queries"
+        in hungry.http.post(
+            "/cubejs-api/graphql", params={"query": text}, json={}, headers={"authorization": f"Bearer {token()}"}
+        ).text
+    )
+
+
+def test_a_query_is_checked_as_cube_reads_it(hungry):
+    """A body beside the address of a GET once hid the query from the checks."""
+    deep: dict = {"member": "trips.id", "operator": "gt", "values": ["0"]}
+    for _ in range(100):
+        deep = {"and": [deep]}
+    query = {"query": json.dumps({"measures": ["trips.trips"], "filters": [deep]})}
+    answer = hungry.http.request(
+        "GET", "/cubejs-api/v1/load", params=query, json={"query": {}}, headers={"authorization": f"Bearer {token()}"}
+    )
+    assert answer.status_code == 400 and "nested" in answer.text
+
+
+def test_filters_and_their_values_are_bounded(hungry):
+    many = [{"member": "trips.id", "operator": "set"}] * 1001
+    assert "may have 1000 filters" in hungry.ask({"measures": ["trips.trips"], "filters": many}).text
+    values = [{"member": "trips.pickup_borough", "operator": "contains", "values": ["x"] * 10_001}]
+    assert "may have 10000 values" in hungry.ask({"measures": ["trips.trips"], "filters": values}).text
+
+
+def test_a_result_of_many_values_is_refused(small):
+    """With the settings as they are: eight wide results of 50,000 rows took the server down."""
+    columns = "".join(f"      - {{ name: d{i}, sql: id + {i}, type: number }}\n" for i in range(20))
+    cube = "cubes:\n  - name: wide\n    sql: select range as id from range(100000)\n    dimensions:\n"
+    (small / "wide.yml").write_text(cube + columns + "    measures: [{ name: n, type: count }]\n")
+    query = {"dimensions": [f"wide.d{i}" for i in range(20)], "limit": 50_000}
+    with Server(small) as made:
+        askers = [threading.Thread(target=lambda i=i: made.ask(query | {"offset": i})) for i in range(8)]
+        for asker in askers:
+            asker.start()
+        for asker in askers:
+            asker.join()
+        assert "more than 500000 values" in refused(made.ask(query))
+        assert made.ask({"dimensions": ["wide.d1"], "limit": 50_000}).status_code == 200
+    (small / "wide.yml").unlink()

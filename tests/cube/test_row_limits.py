@@ -10,6 +10,14 @@ cubes:
     sql: select distinct pickup_borough as borough from marts.trips
     dimensions: [{ name: borough, sql: borough, type: string, primary_key: true, public: true }]
     measures: [{ name: zones, type: count }]
+  - name: inner
+    sql: select * from marts.trips
+    joins: [{ name: zones, sql: "{CUBE}.pickup_borough = {zones}.borough", relationship: many_to_one }]
+    dimensions:
+      - { name: id, sql: id, type: number, primary_key: true }
+      - { name: pickup_borough, sql: pickup_borough, type: string }
+      - { name: of_all, sql: "{zones.zones}", type: number, sub_query: true }
+    measures: [{ name: rows, type: count }]
   - name: rides
     extends: trips
     joins: [{ name: zones, sql: "{CUBE}.pickup_borough = {zones}.borough", relationship: many_to_one }]
@@ -131,6 +139,59 @@ def test_a_cube_whose_rows_cannot_be_limited_is_refused(limited, query):
 def test_a_claim_that_is_no_list_of_names_sees_nothing(limited, claim):
     answer = limited.ask({"measures": ["trips.trips"]}, boroughs=claim)
     assert answer.status_code == 403 and "must be a list of names" in answer.json()["error"]
+
+
+INJECTED = {
+    "expression": {
+        "type": "PatchMeasure",
+        "sourceMeasure": "trips.trips",
+        "replaceAggregationType": None,
+        "addFilters": [],
+    },
+    "cubeName": "trips",
+    "name": "x",
+    "expressionName": "x\", cast((select 'leak:' || count(*) from query('from marts' || chr(46) || 'trips')) as date)"
+    ' as "y',
+}
+
+
+@pytest.mark.parametrize("claims", [QUEENS, {}], ids=["limited", "unlimited"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"measures": [INJECTED]},
+        {"dimensions": [INJECTED]},
+        {"measures": ["trips.trips"], "segments": [INJECTED]},
+        {"measures": ["trips.trips"], "filters": [{"member": INJECTED, "operator": "set"}]},
+        {"measures": ["trips.trips"], "filters": [{"or": [{"member": INJECTED, "operator": "set"}]}]},
+        {"measures": ["trips.trips"], "timeDimensions": [{"dimension": INJECTED, "granularity": "day"}]},
+        {
+            "measures": ["trips.trips"],
+            "subqueryJoins": [{"sql": "select 1", "on": "1 = 1", "joinType": "LEFT", "alias": "a"}],
+        },
+    ],
+    ids=["measure", "dimension", "segment", "filter", "or", "time", "join"],
+)
+def test_an_expression_instead_of_a_name_is_refused(limited, query, claims):
+    """The name of an expression went into the SQL as it was: any token read any table, past its boroughs."""
+    for path in ("load", "sql", "dry-run"):
+        answer = limited.post(f"/cubejs-api/v1/{path}", {"query": query}, **claims)
+        assert answer.status_code in (400, 500) and "leak" not in answer.text, answer.text
+        assert "no name of a member" in answer.text or "not offered" in answer.text, answer.text
+
+
+def test_a_query_in_a_query_is_refused_to_a_limited_token(limited):
+    """A filter does not reach the query that such a dimension is."""
+    both = limited.ask({"measures": ["inner.rows"], "dimensions": ["inner.of_all"]}, **QUEENS)
+    assert both.status_code == 403, both.text
+    alone = limited.ask({"measures": ["inner.rows"]}, **QUEENS)
+    assert alone.status_code == 403 and "inner has a sub-query" in alone.json()["error"]
+
+
+@pytest.mark.parametrize("path", ["CubeSQL", "cubesql/", "Convert-Query", "convert-query//"])
+def test_the_sql_api_is_closed_however_it_is_spelt(limited, path):
+    answer = limited.post(f"/cubejs-api/v1/{path}", {"query": "select * from trips"}, **QUEENS)
+    assert answer.status_code == 501, answer.text
 
 
 @pytest.mark.parametrize("path", ["cubesql", "convert-query", "sql"])
