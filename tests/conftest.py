@@ -94,7 +94,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "data"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator:
     """Chromium (``LOC_CHROMIUM``, or the one of the machine), for tests in a real browser."""
     from playwright.sync_api import sync_playwright
