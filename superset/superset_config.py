@@ -6,7 +6,7 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
-from loc_superset import logins, pixel, prod, sql, web
+from loc_superset import logins, pages, prod, sql, web
 from loc_superset.sessions import SecurityManager
 from proto_loc.origins import Origins
 from proto_loc.settings import private_folder, settings
@@ -120,5 +120,5 @@ def FLASK_APP_MUTATOR(app):
 
     SupersetErrorsException.status = 400  # a query that fails, or may not run: 500 by default, and pages retry those
     sql.keep_limits()
-    pixel.leave_out(app)
+    pages.mend(app)
     logins.limit(app, _HOME / "logins.db")

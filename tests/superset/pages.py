@@ -21,7 +21,7 @@ class Pages:
         self.superset = superset
         self.context = browser.new_context(viewport={"width": 1440, "height": TALL}, locale="en-US")
         self.page = self.context.new_page()
-        self.page.set_default_timeout(60_000)
+        self.page.set_default_timeout(30_000)
         self.faults: list[str] = []
         self.page.on("console", lambda said: said.type == "error" and self.faults.append(f"console: {said.text}"))
         self.page.on("pageerror", lambda error: self.faults.append(f"page: {error}"))
