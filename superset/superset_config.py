@@ -120,5 +120,6 @@ def FLASK_APP_MUTATOR(app):
 
     SupersetErrorsException.status = 400  # a query that fails, or may not run: 500 by default, and pages retry those
     sql.keep_limits()
+    sql.find_engines_once()
     pages.mend(app)
     logins.limit(app, _HOME / "logins.db")
