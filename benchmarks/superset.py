@@ -1,6 +1,7 @@
 """Superset's chart-data API against bare DuckDB, and its dashboards under viewers while the data is refreshed."""
 
 import os
+import random
 import re
 import signal
 import subprocess
@@ -27,6 +28,8 @@ from proto_loc.settings import ROOT, settings
 DASHBOARD = "taxi_overview"
 VIEWERS = 10
 PERSONS = "bench-viewer-{}"
+PAUSE = 10
+"""Seconds between two looks of a viewer: the shortest interval at which Superset's pages refresh themselves."""
 TARGET = 2.0
 """Seconds: the 95th percentile of what a viewer waits for a warm dashboard."""
 
@@ -184,7 +187,7 @@ def _all(admin: Person, kind: str) -> list[dict]:
 
 def _add(admin: Person, number: int) -> Person:
     """A viewer with an account of their own, logged in."""
-    name, password = f"{PERSONS.format(number)}", os.urandom(16).hex()
+    name, password = PERSONS.format(number), os.urandom(16).hex()
     roles = {
         each["name"]: each["id"] for each in admin.get("/api/v1/security/roles/?q=(page_size:100)").json()["result"]
     }
@@ -227,6 +230,7 @@ def _crowd(done: Figures, people: list[Person], charts: dict[str, dict], seconds
     def look(person: Person) -> None:
         last = None
         with ThreadPoolExecutor(6) as pool:
+            ended.wait(random.uniform(0, PAUSE))  # people do not come at the same moment
             while not ended.is_set():
                 published = versions[-1]
                 with lock:
@@ -242,7 +246,7 @@ def _crowd(done: Figures, people: list[Person], charts: dict[str, dict], seconds
                         done.errors += [error] if error else []
                         done.stale += version is not None and version < published
                 last = published if versions[-1] == published else None
-                ended.wait(1)  # a person looks at it
+                ended.wait(PAUSE)
 
     threads = [threading.Thread(target=look, args=(person,)) for person in people]
     for thread in threads:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
-from loc_superset import logins, pages, prod, sql, web
+from loc_superset import events, logins, pages, prod, sql, web
 from loc_superset.sessions import SecurityManager
 from proto_loc.origins import Origins
 from proto_loc.settings import private_folder, settings
@@ -63,6 +63,8 @@ FEATURE_FLAGS = {
     "SSH_TUNNELING": False,
     "THUMBNAILS": False,
 }
+
+EVENT_LOGGER = events.EventLogger()
 
 # Who may come in
 CUSTOM_SECURITY_MANAGER = SecurityManager

@@ -6,13 +6,14 @@ from decimal import Decimal
 import pytest
 from doors.dataset import Dataset
 from doors.recorded import Recorded
+from doors.superset import Superset
 from questions import FILTERS, questions
 
 from pipelines import dbt
 from proto_loc import warehouse
 from proto_loc.metrics.read import read
 
-DOORS = [Recorded, Dataset]
+DOORS = [Recorded, Dataset, Superset]
 """Each is asked every question that it answers. A service's door joins here: ``doors.cube.Cube``."""
 
 pytestmark = pytest.mark.xdist_group("parity")  # one platform for the suite

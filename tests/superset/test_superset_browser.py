@@ -126,7 +126,7 @@ def test_a_publish_shows_after_a_reload_and_the_note_goes_with_the_sample(browse
     before = pages.count("Trips")
     files = []
     for path in sorted((own.home / "data/lake").rglob("*.parquet")):
-        colour, month = path.parent.name.partition("_")[0], re.match(r"\d{4}-\d{2}", path.name)[0]
+        colour, month = re.match(r"(\w+)_trips-(\d{4}-\d{2})-", path.name).groups()
         files.append(shutil.copy(path, tmp_path / f"{colour}_tripdata_{month}.parquet"))
     own.loc("load", "sample", "--rows", "9000", "--direct")
     pages.page.reload()
