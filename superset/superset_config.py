@@ -6,7 +6,7 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
-from loc_superset import logins, pixel, prod, sql, web
+from loc_superset import events, logins, pages, prod, sql, web
 from loc_superset.sessions import SecurityManager
 from proto_loc.origins import Origins
 from proto_loc.settings import private_folder, settings
@@ -64,6 +64,8 @@ FEATURE_FLAGS = {
     "THUMBNAILS": False,
 }
 
+EVENT_LOGGER = events.EventLogger()
+
 # Who may come in
 CUSTOM_SECURITY_MANAGER = SecurityManager
 AUTH_ROLE_PUBLIC = "Public"
@@ -120,5 +122,6 @@ def FLASK_APP_MUTATOR(app):
 
     SupersetErrorsException.status = 400  # a query that fails, or may not run: 500 by default, and pages retry those
     sql.keep_limits()
-    pixel.leave_out(app)
+    sql.find_engines_once()
+    pages.mend(app)
     logins.limit(app, _HOME / "logins.db")

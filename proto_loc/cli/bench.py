@@ -250,6 +250,68 @@ def _p95(values: list[float]) -> float:
     return sorted(values)[min(len(values) - 1, int(len(values) * 0.95))]
 
 
+@app.command()
+def superset(
+    rows: Annotated[int, typer.Option(help="Trips in the sample.", min=1, max=100_000_000)] = 10_000_000,
+    seconds: Annotated[float, typer.Option(help="How long ten viewers look, beside refreshes.", min=1)] = 120,
+    repeat: Annotated[int, typer.Option(help="How often each chart is asked for without the cache.", min=2)] = 5,
+    port_prefix: Annotated[str, typer.Option(help="LOC_PORT_PREFIX of the Superset that is started.")] = "5",
+    keep: Keep = None,
+) -> None:
+    """Compare Superset's charts with their SQL on bare DuckDB; then let viewers look while the data is refreshed.
+
+    Ends with exit code 1 if a chart was not answered, or showed what was no longer published.
+
+    Example: loc bench superset --rows 1000000 --seconds 30
+    """
+    from rich.filesize import decimal as size
+
+    from benchmarks import scratch
+    from benchmarks import superset as bench
+    from proto_loc.cli._console import err, out, table
+
+    with scratch(keep and keep / "superset") as folder:
+        done = bench.measure(rows, folder, prefix=port_prefix, seconds=seconds, repeat=repeat, report=err.print)
+    shown = table(
+        f"Charts of {bench.DASHBOARD}, {rows:,} rows, no cache, one at a time",
+        "chart",
+        *(names := ("API p50", "API p95", "bare p50", "bare p95", "API - bare")),
+        numbers=names,
+    )
+    charts = [*done.api.items(), ("all", [each for runs in done.api.values() for each in runs])]
+    bare = done.bare | {"all": [each for runs in done.bare.values() for each in runs]}
+    for title, api in charts:
+        figures = [bench.share(runs, percent) for runs in (api, bare[title]) for percent in (50, 95)]
+        shown.add_row(title, *(f"{each * 1000:,.0f} ms" for each in [*figures, figures[0] - figures[2]]))
+    out.print(shown)
+    shown = table("Superset", "figure", "value", "target", "what it is", numbers=("value", "target"))
+    for figure, value, target, what in (
+        ("provision, first", f"{done.provisions[0]:.1f} s", "15 s", "`loc superset provision` on nothing"),
+        ("provision, again", f"{done.provisions[1]:.1f} s", "6 s", "the same where there is nothing to do"),
+        ("boot", f"{done.boot:.1f} s", "6 s", "from the start of the server to its first answer"),
+        ("memory", size(done.memory), "650 MB", "proportional share of two workers and their parent, at the end"),
+        *(
+            (f"{name} {part}", f"{bench.share(runs, percent):.2f} s", aim, f"{what}; {len(runs)} views")
+            for name, runs, what in (
+                ("warm", done.warm, f"all charts, {bench.VIEWERS} viewers, of a version that the viewer has seen"),
+                ("first", done.first, "the first view of a version by anybody"),
+                ("others", done.others, "a viewer's first view of a version that somebody has asked for"),
+            )
+            if runs
+            for part, percent, aim in (("p50", 50, ""), ("p95", 95, f"{bench.TARGET:g} s" if name == "warm" else ""))
+        ),
+        ("publishes", f"{done.publishes}", "", "refreshes meanwhile"),
+        ("errors", f"{len(done.errors)}", "0", "charts that were not answered"),
+        ("stale", f"{done.stale}", "0", "charts that showed a version older than the published one"),
+    ):
+        shown.add_row(figure, value, target, what)
+    out.print(shown)
+    for message in done.errors[:10]:
+        err.print(message, markup=False)
+    if done.errors or done.stale:
+        raise typer.Exit(1)
+
+
 def _median(values: list[float]) -> float:
     from statistics import median
 

@@ -95,7 +95,7 @@ class _Export:
             new.write_text(text)
             new.replace(path)
         for uuid, (kind, fingerprint, item) in self.noted.items():
-            schema.note(f"object:{uuid}", {"kind": kind, "file": fingerprint, "state": managed.state(item)})
+            schema.note(f"object:{uuid}", managed.noted(kind, item, fingerprint))
         db.session.commit()
         return self.said
 
@@ -124,7 +124,7 @@ class _Export:
     def _item(self, kind: str, uuid: str, file: File) -> None:
         from loc_superset import held, managed
 
-        item, note = managed._find(kind, uuid), self.notes.get(f"object:{uuid}")
+        item, note = managed.find(kind, uuid), self.notes.get(f"object:{uuid}")
         if item is None:
             if note is not None:
                 self.texts[file.path] = None
@@ -147,7 +147,7 @@ class _Export:
                 self.noted[uuid] = (kind, file.fingerprint, item)
             return
         if ahead:
-            if managed.state(item) == note["state"]:
+            if not managed.edited(item, note):
                 self.said.append(f"{self._short(file.path)}: changed since it was provisioned, it stays")
                 return
             self.ahead.append(file.path)
@@ -176,8 +176,8 @@ class _Export:
         from loc_superset import managed
 
         for uuid, file in self.files["datasets"].items():
-            item, note = managed._find("datasets", uuid), self.notes.get(f"object:{uuid}")
-            if item is not None and note is not None and managed.state(item) != note["state"]:
+            item, note = managed.find("datasets", uuid), self.notes.get(f"object:{uuid}")
+            if item is not None and note is not None and managed.edited(item, note):
                 where = (
                     "Its metrics and columns are defined in dbt: change them in dbt/models/marts and run `loc generate`"
                     if file.text.startswith(GENERATED)

@@ -33,6 +33,9 @@ def pre_fork(server, worker) -> None:
     To import duckdb is to open a database in memory. Its threads do not come along, and a worker that ends would wait
     for them, and abort (duckdb/duckdb-python#292).
     """
+    from superset import db_engine_specs
+
+    db_engine_specs.load_engine_specs()  # modules, which threads would import at the same time
     duckdb.default_connection().close()
     gc.collect()
     gc.freeze()

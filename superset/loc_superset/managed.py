@@ -149,16 +149,16 @@ class _Import:
 
     def all_of(self, kind: str) -> None:
         for config, file in self.bundle.of(kind):
-            uuid, item = config["uuid"], _find(kind, config["uuid"])
+            uuid, item = config["uuid"], find(kind, config["uuid"])
             known = self.notes.get(f"object:{uuid}")
-            edited = item is not None and _edited(item, known)
-            fresh = item is not None and known is not None and known["file"] == file and not edited
+            changed = item is not None and edited(item, known)
+            fresh = item is not None and known is not None and known["file"] == file and not changed
             if fresh and not self._refers_to_renewed(kind, config):
                 continue
-            if edited and kind != "databases" and not self.overwrite:
+            if changed and kind != "databases" and not self.overwrite:
                 print(_KEPT.format(what=f"{WORDS[kind]} {_name(item)!r}"), flush=True)
                 if kind == "charts" and config["dataset_uuid"] in self.renewed:
-                    item.datasource_id = _find("datasets", config["dataset_uuid"]).id
+                    item.datasource_id = find("datasets", config["dataset_uuid"]).id
                 continue
             self._import(kind, config)
             self._note(kind, uuid, file)
@@ -174,7 +174,7 @@ class _Import:
         if kind == "databases":
             import_database(config, overwrite=True)
         elif kind == "datasets":
-            config["database_id"] = _find("databases", config["database_uuid"]).id
+            config["database_id"] = find("databases", config["database_uuid"]).id
             import_dataset(config, overwrite=True)
         elif kind == "charts":
             import_chart(update_chart_config_dataset(config, _dataset(config["dataset_uuid"])), overwrite=True)
@@ -182,7 +182,7 @@ class _Import:
             self._dashboard(config)
 
     def _dashboard(self, config: dict) -> None:
-        charts = {uuid: _find("charts", uuid).id for uuid in find_chart_uuids(config["position"])}
+        charts = {uuid: find("charts", uuid).id for uuid in find_chart_uuids(config["position"])}
         datasets = {uuid: _dataset(uuid) for uuid in find_native_filter_datasets(config.get("metadata", {}))}
         dashboard = import_dashboard(update_id_refs(config, charts, datasets), overwrite=True)
         dashboard.slices = db.session.query(Slice).filter(Slice.id.in_(charts.values())).all()
@@ -194,11 +194,11 @@ class _Import:
         left = {uuid: known for uuid, known in left.items() if uuid not in inside and known["kind"] != "databases"}
         for kind in reversed(MODELS):
             for uuid in [uuid for uuid, known in left.items() if known["kind"] == kind]:
-                item = _find(kind, uuid)
+                item = find(kind, uuid)
                 if item is not None:
-                    edited = _edited(item, left[uuid]) and not self.overwrite
-                    if edited or _used(item):
-                        why = "was changed" if edited else "is used"
+                    changed = edited(item, left[uuid]) and not self.overwrite
+                    if changed or _used(item):
+                        why = "was changed" if changed else "is used"
                         print(
                             f"The {WORDS[kind]} {_name(item)!r} left the bundle, and stays: it {why} in Superset.",
                             flush=True,
@@ -213,17 +213,22 @@ class _Import:
         """Remember an object that was imported, as Superset now holds it; both are kept, or neither."""
         db.session.flush()
         db.session.expire_all()
-        item = _find(kind, uuid)
-        schema.note(f"object:{uuid}", {"kind": kind, "file": file, "state": state(item), "written": _written(item)})
+        item = find(kind, uuid)
+        schema.note(f"object:{uuid}", noted(kind, item, file))
         db.session.commit()
         self.done += 1
 
 
-def _find(kind: str, uuid: str):
+def noted(kind: str, item, file: str) -> dict[str, str]:
+    """What is noted of an object that is as its file says; ``file`` is the fingerprint of that."""
+    return {"kind": kind, "file": file, "state": state(item), "written": _written(item)}
+
+
+def find(kind: str, uuid: str):
     return db.session.query(MODELS[kind]).filter_by(uuid=uuid).one_or_none()
 
 
-def _edited(item, known: dict | None) -> bool:
+def edited(item, known: dict | None) -> bool:
     """Whether a person has changed it since it was noted.
 
     It was written since, and holds something else: a page writes some things by itself, and another release of Superset
@@ -246,7 +251,7 @@ def _name(item) -> str:
 
 
 def _dataset(uuid: str) -> dict:
-    item = _find("datasets", uuid)
+    item = find("datasets", uuid)
     return {"datasource_id": item.id, "datasource_type": item.datasource_type, "datasource_name": item.table_name}
 
 

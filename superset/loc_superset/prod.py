@@ -16,6 +16,7 @@ import duckdb_engine
 from flask import g, has_app_context
 from sqlalchemy import text, types
 from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.postgresql.base import PGIdentifierPreparer
 from sqlalchemy.engine.url import URL
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import NullPool
@@ -75,6 +76,7 @@ _COLUMNS = """
     SELECT column_name, data_type, is_nullable, comment FROM duckdb_columns()
     WHERE table_name = :name AND schema_name = :schema AND database_name = current_database() ORDER BY column_index
 """
+_RESERVED = "SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category = 'reserved'"
 
 
 class _Opened:
@@ -204,9 +206,29 @@ class Connection:
             self._con = None
 
 
+def _reserved() -> frozenset[str]:
+    with duckdb.connect() as con:
+        return frozenset(word for (word,) in con.execute(_RESERVED).fetchall())
+
+
+class _Preparer(duckdb_engine.DuckDBIdentifierPreparer):
+    """Quotes names. The one of duckdb-engine asks DuckDB's default connection for the reserved words, for each engine.
+
+    That costs each request, and requests that do so at the same time lock up the whole process: one waits for the
+    connection with the interpreter's lock, the other for that lock with the connection's.
+    """
+
+    WORDS = _reserved()
+
+    def __init__(self, dialect: "Dialect", **options: object) -> None:
+        PGIdentifierPreparer.__init__(self, dialect, **options)
+        self.reserved_words = self.reserved_words | self.WORDS
+
+
 class Dialect(duckdb_engine.Dialect):
     """DuckDB's SQL, on :class:`Connection`."""
 
+    preparer = _Preparer
     supports_statement_cache = False
 
     def connect(self, *arguments: object, **parameters: object) -> Connection:

@@ -1,5 +1,7 @@
 """How Superset reads and rewrites SQL, where it, or the parser that it uses for that, is wrong."""
 
+from functools import cache
+
 from sqlglot import exp
 from sqlglot.dialects import duckdb
 
@@ -39,3 +41,13 @@ def keep_limits() -> None:
         db.session.flush()
 
     sql_lab.apply_limit = apply_limit
+
+
+def find_engines_once() -> None:
+    """Let Superset look for its kinds of databases once in a process; it does so several times in each request.
+
+    Each time it reads a folder of eighty modules and the metadata of every package that is installed.
+    """
+    from superset import db_engine_specs
+
+    db_engine_specs.load_engine_specs = cache(db_engine_specs.load_engine_specs)

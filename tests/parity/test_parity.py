@@ -7,13 +7,14 @@ import pytest
 from doors.cube import Cube
 from doors.dataset import Dataset
 from doors.recorded import Recorded
+from doors.superset import Superset
 from questions import FILTERS, questions
 
 from pipelines import dbt
 from proto_loc import warehouse
 from proto_loc.metrics.read import read
 
-DOORS = [Recorded, Dataset, Cube]
+DOORS = [Recorded, Dataset, Cube, Superset]
 """Each is asked every question that it answers."""
 
 pytestmark = pytest.mark.xdist_group("parity")  # one platform for the suite

@@ -21,9 +21,9 @@ class Pages:
         self.superset = superset
         self.context = browser.new_context(viewport={"width": 1440, "height": TALL}, locale="en-US")
         self.page = self.context.new_page()
-        self.page.set_default_timeout(60_000)
+        self.page.set_default_timeout(30_000)
         self.faults: list[str] = []
-        self.page.on("console", lambda said: said.type == "error" and self.faults.append(f"console: {said.text}"))
+        self.page.on("console", self._said)
         self.page.on("pageerror", lambda error: self.faults.append(f"page: {error}"))
         self.page.on("requestfailed", self._failed)
         self.page.on("response", lambda got: got.status >= 400 and self.faults.append(f"{got.status} {got.url}"))
@@ -33,6 +33,11 @@ class Pages:
         self.page.fill("#password", password or superset.password())
         self.page.click("button[type=submit]")
         self.page.wait_for_url("**/welcome/**")
+
+    def _said(self, said) -> None:
+        # SQL Lab's table of results names an option of AG Grid whose module Superset 6.1 does not bring; it has no use.
+        if said.type == "error" and "AG Grid" not in said.text and "ag-grid" not in said.text:
+            self.faults.append(f"console: {said.text}")
 
     def _failed(self, request) -> None:
         if request.failure != "net::ERR_ABORTED":  # the page itself gave it up, as on leaving

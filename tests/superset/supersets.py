@@ -50,17 +50,21 @@ class Superset:
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done
 
+    def run(self, module: str, *arguments: str) -> subprocess.CompletedProcess:
+        """Run a module of ours in Superset's environment, as `loc superset` does."""
+        code = (
+            "import os, sys; from proto_loc import services; command, env = services.start('superset-provision');"
+            "os.execvpe(command[0], [*command[:-1], *sys.argv[1:]], env)"
+        )
+        return subprocess.run(
+            [ROOT / ".venvs/platform/bin/python", "-c", code, module, *arguments],
+            cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+
     def provision(self, *arguments: str, folder: Path | None = None, check: bool = True) -> str:
         """Provision, with another folder of files than the repository's if one is given; what it said."""
         if folder:
-            code = (
-                "import os, sys; from proto_loc import services; command, env = services.start('superset-provision');"
-                "os.execvpe(command[0], [*command, *sys.argv[1:]], env)"
-            )
-            done = subprocess.run(
-                [ROOT / ".venvs/platform/bin/python", "-c", code, "--folder", folder, *arguments],
-                cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=120,
-            )  # fmt: skip
+            done = self.run("loc_superset.provision", "--folder", str(folder), *arguments)
             assert not check or done.returncode == 0, done.stdout + done.stderr
         else:
             done = self.loc("superset", "provision", *arguments, check=check)
