@@ -39,7 +39,7 @@ METADATA = {
 }
 _DEALT_OUT = ("map_label_colors", "shared_label_colors", "color_scheme_domain", "custom_label_colors", "positions",
               "remote_id", "import_time", "show_native_filters")  # fmt: skip
-_OF_THE_PAGE = ("datasource", "viz_type", "slice_id", "dashboards", "dashboardId", "url_params", "extra_form_data",
+OF_THE_PAGE = ("datasource", "viz_type", "slice_id", "dashboards", "dashboardId", "url_params", "extra_form_data",
                 "label_colors", "shared_label_colors", "map_label_colors", "color_scheme_domain", "own_color_scheme",
                 "dashboard_color_scheme", "force", "result_format", "result_type", "save_action", "extra_filters",
                 "native_filters", "chart_id", "temporal_columns_lookup")  # fmt: skip
@@ -119,7 +119,7 @@ def short_chart(config: dict, known: dict | None = None) -> dict:
     params = made["params"] = {
         key: value
         for key, value in (made.get("params") or {}).items()
-        if key not in _OF_THE_PAGE
+        if key not in OF_THE_PAGE
         and (key != "annotation_layers" or value)  # the import adds an empty list
         and (key in known or key not in usual or usual[key] != value)
     }
@@ -139,8 +139,8 @@ def short_chart(config: dict, known: dict | None = None) -> dict:
 def explore_defaults(viz_type: str) -> dict:
     """What Explore adds by itself to the parameters of a chart of that type when it saves one.
 
-    Recorded in ``explore.json`` by ``tests/superset/test_superset_explore.py``, which holds it to a real browser; types
-    that the bundle does not have are not in there.
+    Kept in ``explore.json``, which ``tests/superset/test_superset_explore.py`` holds to a real browser; types that the
+    bundle does not have are not in there.
     """
     recorded = _recorded()
     return {**recorded[""], **recorded.get(viz_type, {})}

@@ -36,9 +36,20 @@ def main(arguments: list[str]) -> int:
         from superset.app import create_app
 
         with create_app().app_context():
+            _provisioned()
             said = _Export(options.folder / "bundle", options.overwrite).run(options.add)
     print("\n".join(said) or "The files say what Superset holds.", flush=True)
     return 0
+
+
+def _provisioned() -> None:
+    from sqlalchemy import inspect
+    from superset.extensions import db
+
+    if not inspect(db.engine).has_table("loc_notes"):
+        raise LocError(
+            "There is nothing to export.", "Superset has not been provisioned.", "Run `loc superset provision`."
+        )
 
 
 @dataclass

@@ -1,0 +1,45 @@
+"""What Explore adds to a chart that it saves is in ``proto_loc/bundle/explore.json``, so that an export leaves it out.
+
+After an upgrade of Superset, the failure of this test shows what to write there.
+"""
+
+import json
+
+import pytest
+from pages import Pages
+
+from proto_loc.bundle import forms
+
+pytestmark = [pytest.mark.xdist_group("superset"), pytest.mark.timeout(240)]
+
+OF_THE_DATASET = {"adhoc_filters", "metrics", "groupby", "time_grain_sqla", "granularity_sqla"}
+"""What Explore chooses by the dataset of a chart."""
+
+
+def added(pages: Pages) -> dict[str, dict]:
+    """By type of chart, what Explore adds to each chart of that type that Superset has."""
+    found: dict[str, dict] = {}
+    ask = pages.context.request.get
+    for each in ask(f"{pages.superset.url}/api/v1/chart/?q=(page_size:100)").json()["result"]:
+        with pages.page.expect_request(lambda asked: "/api/v1/chart/data" in asked.url) as request:
+            pages.page.goto(f"{pages.superset.url}/explore/?slice_id={each['id']}")
+        held = ask(f"{pages.superset.url}/api/v1/chart/{each['id']}").json()["result"]["params"]
+        known = {*json.loads(held), *forms.OF_THE_PAGE, *OF_THE_DATASET}
+        form = request.value.post_data_json["form_data"]
+        mine = {key: value for key, value in form.items() if key not in known}
+        other = found.setdefault(each["viz_type"], mine)
+        for key in list(other):
+            if key in mine and mine[key] != other[key]:
+                del other[key]
+        other |= {key: value for key, value in mine.items() if key not in other}
+    return found
+
+
+def test_what_explore_adds_is_what_is_recorded(browser, superset):
+    pages = Pages(browser, superset)
+    found = added(pages)
+    pages.close()
+    assert len(found) >= 7
+    for viz_type, params in found.items():
+        recorded = forms.explore_defaults(viz_type)
+        assert {key: recorded.get(key, "not recorded") for key in params} == params, viz_type
