@@ -34,7 +34,7 @@ const checked = (rows) => (req, res, next) => {
 
 /** The query as Cube reads it: that of the address for a GET, that of the body otherwise. */
 function asked(req) {
-  const given = req.method === 'GET' ? req.query.query : req.body?.query;
+  const given = req.method === 'POST' ? req.body?.query : req.query.query; // HEAD is read as GET
   if (typeof given !== 'string') return given;
   try {
     return JSON.parse(given);
@@ -60,13 +60,18 @@ function tooManyFields(req) {
     return undefined; // which is said where it is run
   }
   const fragments = new Map(document.definitions.filter((each) => each.kind === 'FragmentDefinition').map((each) => [each.name.value, each]));
-  const fields = (node, seen) => (node?.selectionSet?.selections || []).reduce((sum, each) => {
+  const counts = new Map(); // each fragment is counted once: nested ones would double the work at every level
+  const fields = (node) => (node?.selectionSet?.selections || []).reduce((sum, each) => {
     if (each.kind === 'Field') return sum + 1;
-    if (each.kind === 'InlineFragment') return sum + fields(each, seen);
+    if (each.kind === 'InlineFragment') return sum + fields(each);
     const { value } = each.name;
-    return seen.has(value) ? sum : sum + fields(fragments.get(value), new Set([...seen, value]));
+    if (!counts.has(value)) {
+      counts.set(value, 0); // one that holds itself, which GraphQL refuses
+      counts.set(value, fields(fragments.get(value)));
+    }
+    return sum + counts.get(value);
   }, 0);
-  const most = Math.max(0, ...document.definitions.filter((each) => each.kind === 'OperationDefinition').map((each) => fields(each, new Set())));
+  const most = Math.max(0, ...document.definitions.filter((each) => each.kind === 'OperationDefinition').map(fields));
   return most > QUERIES ? TOO_MANY : undefined;
 }
 
@@ -104,7 +109,7 @@ function strange(query) {
   if (odd !== undefined || names.includes(undefined)) return `${typeof odd === 'string' ? JSON.stringify(odd) : 'An expression'} is no name of a member.`;
   const grain = (query.timeDimensions || []).map((each) => each.granularity).find((each) => each && !/^\w+$/.test(each));
   if (grain) return `${JSON.stringify(grain)} is no granularity.`;
-  return EXPRESSIONS.find((field) => query[field]?.length) && 'Joins to SQL of your own are not offered.';
+  return EXPRESSIONS.find((field) => query[field] && query[field].length !== 0) && 'Joins to SQL of your own are not offered.';
 }
 
 function depth(value) {

@@ -195,6 +195,15 @@ def test_a_graphql_request_of_many_queries_is_refused(hungry, text):
     )
 
 
+def test_fragments_in_fragments_are_counted_once_each(hungry):
+    """Counted along each path, forty levels of two took the server's only thread for ever, without a token."""
+    levels = " ".join(f"fragment a{i} on Query {{ ...a{i + 1} ...a{i + 1} }}" for i in range(40))
+    text = f"{{ ...a0 }} {levels} fragment a40 on Query {{ __typename }}"
+    answer = hungry.http.post("/cubejs-api/graphql", json={"query": text})
+    assert "A request may hold 4 queries" in answer.text
+    assert hungry.trips() == 1000
+
+
 def test_a_query_is_checked_as_cube_reads_it(hungry):
     """A body beside the address of a GET once hid the query from the checks."""
     deep: dict = {"member": "trips.id", "operator": "gt", "values": ["0"]}
