@@ -46,7 +46,10 @@ _CACHE = {
     "CACHE_DEFAULT_TIMEOUT": int(timedelta(days=1).total_seconds()),
 }
 CACHE_CONFIG = _CACHE | {"CACHE_DIR": str(private_folder(_HOME / "cache/catalogue"))}
-DATA_CACHE_CONFIG = _CACHE | {"CACHE_DIR": str(private_folder(_HOME / "cache/data"))}
+DATA_CACHE_CONFIG = _CACHE | {
+    "CACHE_TYPE": "loc_superset.cache.DataCache",
+    "CACHE_DIR": str(private_folder(_HOME / "cache/data")),
+}
 
 # One process answers and works; there is no broker and no worker
 CELERY_CONFIG = None

@@ -1,8 +1,16 @@
 """A cache of files whose entries belong to one published version, so that nothing stale is ever shown."""
 
+import fcntl
+import hashlib
+import time
+from contextlib import suppress
+from typing import Any
+
+from flask import g, has_request_context
 from flask_caching.backends.filesystemcache import FileSystemCache
 
 from loc_superset.prod import version_key
+from proto_loc.settings import private_folder, settings
 
 
 class VersionedFileSystemCache(FileSystemCache):
@@ -10,3 +18,51 @@ class VersionedFileSystemCache(FileSystemCache):
 
     def _get_filename(self, key: str) -> str:
         return super()._get_filename(key if key == self._fs_count_file else f"{version_key()}:{key}")
+
+
+class DataCache(VersionedFileSystemCache):
+    """The same, where of several requests for what is not there yet the first one works, and the others wait for it.
+
+    After a publish every viewer of a dashboard asks for the same charts, over both processes of the server. A request
+    holds the lock of an entry until it sets that; one that fails lets go of it when it ends.
+    """
+
+    def get(self, key: str) -> Any:
+        found = super().get(key)
+        if found is not None or not has_request_context():
+            return found
+        lock = _Lock(f"{version_key()}:{key}")
+        if not lock.wait(settings().query_timeout):
+            return None  # better the same work twice than no answer
+        if (found := super().get(key)) is None:
+            g.setdefault("loc_locks", {})[key] = lock  # let go of with the request, at the latest
+        return found
+
+    def set(self, key: str, *arguments: Any, **options: Any) -> Any:
+        done = super().set(key, *arguments, **options)
+        if has_request_context():
+            g.get("loc_locks", {}).pop(key, None)
+        return done
+
+
+class _Lock:
+    """One of a bounded number of lock files; held until the object is gone."""
+
+    FILES = 512
+
+    def __init__(self, name: str) -> None:
+        number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") % self.FILES
+        self._file = (private_folder(settings().run / "superset/cache/locks") / str(number)).open("w")
+
+    def wait(self, seconds: float) -> bool:
+        """Whether it is held within that time."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            with suppress(BlockingIOError):
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return True
+            time.sleep(0.02)
+        return False
+
+    def __del__(self) -> None:
+        self._file.close()

@@ -1,6 +1,8 @@
 """Who gets into Superset, how often they may try, and what a page of it may do in a browser."""
 
 import re
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -171,3 +173,24 @@ def test_a_failure_shows_no_stack_trace(admin):
         admin.post("/api/v1/sqllab/execute/", json={"nonsense": 1}),
     ):
         assert "Traceback" not in answer.text and "site-packages" not in answer.text
+
+
+def test_requests_at_the_same_time_do_not_lock_up_the_server(superset):
+    """duckdb-engine asked DuckDB's default connection for the reserved words, in each request: threads that did so at
+    the same time waited for each other for ever, and gunicorn killed the process after two minutes."""
+    admin = superset.log_in()
+    before = superset.workers()
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda _: admin.chart("trips", by=("pickup_borough",)), range(96)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert superset.workers() == before
+
+
+def test_of_the_same_requests_at_the_same_time_one_works_and_the_others_have_its_answer(superset):
+    """As after a publish, when each viewer's page asks for the same charts."""
+    admin = superset.log_in()
+    new = {"filters": [{"col": "trip_id", "op": ">", "val": time.time_ns()}]}  # nobody has asked for this before
+    with ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(lambda _: admin.chart("trips", **new).json()["result"][0], range(12)))
+    assert [answer["cached_dttm"] is None for answer in answers].count(True) == 1, "one was computed"
+    assert len({answer["data"][0]["trips"] for answer in answers}) == 1
