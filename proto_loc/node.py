@@ -170,7 +170,16 @@ def compile_lock(known: str) -> str:
         )  # fmt: skip
         if done.returncode:
             raise LocError("npm cannot make cube/package-lock.json.", _first(done.stderr), "Mend what npm names.")
-        return lock.read_text()
+        return _without_addresses(lock.read_text())
+
+
+def _without_addresses(lock: str) -> str:
+    """A lock without what npm copies from the packages for people: where to give money, why not to use them."""
+    content = json.loads(lock)
+    for package in content["packages"].values():
+        for notice in ("funding", "deprecated"):
+            package.pop(notice, None)
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
 def sealed(package: str, lock: str) -> bool:
