@@ -1,9 +1,8 @@
 """The process `cube`: Node with Cube's server in it, told what it may use. ``python -m proto_loc.cubeserver``."""
 
 import os
-import sys
 
-from proto_loc.errors import LocError
+from proto_loc.errors import said_at_exit
 from proto_loc.node import CUBE, program
 from proto_loc.settings import origin, settings
 
@@ -47,10 +46,7 @@ def environment() -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    try:
+    with said_at_exit():
         node, env = program(), environment()
-    except LocError as error:
-        print(error.said(), file=sys.stderr)
-        sys.exit(error.exit_code)
     os.chdir(CUBE)
     os.execve(node, [str(node), "--max-old-space-size=1024", "--max-semi-space-size=2", "server.js"], env)  # MB

@@ -1,5 +1,9 @@
 """Failures that a person can act on."""
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class LocError(Exception):
     """A failure in three sentences: what failed, why, and the one thing to do next.
@@ -30,3 +34,13 @@ class UsageError(LocError):
     """The command line or a setting is wrong; nothing was done."""
 
     exit_code = 2
+
+
+@contextmanager
+def said_at_exit() -> Iterator[None]:
+    """Around what a program does: a failure is said on stderr, and the program ends with its exit code."""
+    try:
+        yield
+    except LocError as error:
+        print(error.said(), file=sys.stderr)
+        sys.exit(error.exit_code)

@@ -88,7 +88,7 @@ class Chat:
             )
         value = outcome.value
         if outcome.type == "dataframe":
-            value = _frame(value)
+            value = values.frame(*value[:3])
         return Reply(
             question, value, outcome.type, self.agent.last_generated_code, outcome.queries, outcome.refused,
             self.version.id, self.version.published_at,
@@ -108,20 +108,6 @@ def _pandasai():
     import pandasai
 
     return pandasai
-
-
-def _frame(table):
-    import pandas as pd
-
-    columns, kinds, rows, _ = table
-    frame = pd.DataFrame(rows, columns=range(len(columns)))
-    for at, kind in enumerate(kinds):
-        if kind in ("decimal", "float"):
-            frame[at] = frame[at].astype(float)
-        elif kind in ("date", "timestamp"):
-            frame[at] = pd.to_datetime(frame[at])
-    frame.columns = columns
-    return frame
 
 
 def _agent(version: warehouse.Version, reader, limits: sandbox.Limits):
@@ -167,7 +153,7 @@ def _agent(version: warehouse.Version, reader, limits: sandbox.Limits):
                 raise _Shown(_told(error)) from None
             value = self.outcome.value
             if self.outcome.type == "dataframe":
-                value = _frame(value)
+                value = values.frame(*value[:3])
             elif self.outcome.type == "plot":
                 value = f"data:image/png;base64,{b64encode(value).decode()}"
             return {"type": self.outcome.type, "value": value}
@@ -209,7 +195,7 @@ def _table(pai, name: str, node: dict, reader, sends: bool):
 
     columns = list(node["columns"])
     picked = ", ".join(f'"{column}"' for column in columns)
-    head = _frame(values.load(reader.raw(f"select {picked} from {name} limit {HEAD if sends else 0}")))
+    head = values.frame(*values.load(reader.raw(f"select {picked} from {name} limit {HEAD if sends else 0}"))[:3])
     head.columns = columns
     short = name.partition(".")[2]
     schema = SemanticLayerSchema(

@@ -48,20 +48,12 @@ def limit(given: dict) -> None:
 
 def execute_sql_query(sql_query: str):
     """The rows of a query as a pandas DataFrame; the parent runs it."""
-    import pandas as pd
-
     send({"sql": str(sql_query)})
     answer = receive()
     if "error" in answer:
         raise RuntimeError(answer["error"])
-    columns, kinds, rows, truncated = values.load(answer)
-    frame = pd.DataFrame(rows, columns=range(len(columns)))
-    for at, kind in enumerate(kinds):
-        if kind in ("decimal", "float"):
-            frame[at] = frame[at].astype(float)
-        elif kind in ("date", "timestamp"):
-            frame[at] = pd.to_datetime(frame[at])
-    frame.columns = columns
+    *table, truncated = values.load(answer)
+    frame = values.frame(*table)
     frame.attrs["truncated"] = truncated
     return frame
 

@@ -1,6 +1,6 @@
 """Tables as data and nothing else: how rows travel between the reader, the sandbox and their parent, as JSON.
 
-Only the standard library is imported: the sandbox's child uses this file by itself.
+Only the standard library is imported at first: the sandbox's child uses this file by itself.
 A table is ``{"columns": [name], "kinds": [kind], "rows": [[value]], "truncated": bool}``.
 """
 
@@ -96,6 +96,20 @@ def load(table: dict) -> tuple[list[str], list[str], list[list], bool]:
         return list(columns), list(kinds), read, bool(table.get("truncated"))
     except (KeyError, TypeError, AttributeError, ArithmeticError, OverflowError, RecursionError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from error
+
+
+def frame(columns: list[str], kinds: list[str], rows: list[list]):
+    """A pandas DataFrame of what :func:`load` gives; decimals become floats, as pandas reckons."""
+    import pandas as pd
+
+    made = pd.DataFrame(rows, columns=range(len(columns)))
+    for at, of in enumerate(kinds):
+        if of in ("decimal", "float"):
+            made[at] = made[at].astype(float)
+        elif of in ("date", "timestamp"):
+            made[at] = pd.to_datetime(made[at])
+    made.columns = columns
+    return made
 
 
 def parse(text: bytes | str) -> dict:

@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from proto_loc.compose import model
 from proto_loc.compose.runner import Runner
-from proto_loc.errors import LocError
+from proto_loc.errors import LocError, said_at_exit
 
 
 def api(runner: Runner, token: str) -> Starlette:
@@ -78,8 +78,5 @@ async def main(file: Path, path: Path, names: tuple[str, ...]) -> int:
 
 
 if __name__ == "__main__":
-    try:
+    with said_at_exit():
         sys.exit(asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2]), tuple(sys.argv[3:]))))
-    except LocError as error:
-        print(error.said(), file=sys.stderr)
-        sys.exit(error.exit_code)

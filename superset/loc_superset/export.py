@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 
 from loc_superset.provision import LOCK
 from proto_loc.bundle import forms
-from proto_loc.errors import LocError
+from proto_loc.errors import LocError, said_at_exit
 from proto_loc.settings import ROOT, private_folder, settings
 
 GENERATED = "# Made by `loc generate`"
@@ -270,8 +270,5 @@ def _is(one: object, other: object) -> bool:
 
 
 if __name__ == "__main__":
-    try:
+    with said_at_exit():
         sys.exit(main(sys.argv[1:]))
-    except LocError as error:
-        print(error.said(), file=sys.stderr)
-        sys.exit(error.exit_code)

@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from proto_loc.errors import LocError
+from proto_loc.errors import LocError, said_at_exit
 from proto_loc.settings import ROOT, private_folder, settings
 
 LOCK = "provision.lock"
@@ -79,8 +79,5 @@ def _quick_sqlite() -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with said_at_exit():
         sys.exit(main(sys.argv[1:]))
-    except LocError as error:
-        print(error.said(), file=sys.stderr)
-        sys.exit(error.exit_code)

@@ -6,6 +6,7 @@ import time
 import httpx
 import psutil
 import pytest
+from foreign import FOREIGN
 from servers import token
 
 pytestmark = pytest.mark.xdist_group("cube")
@@ -63,17 +64,7 @@ def test_localhost_is_this_machine_too(server):
     assert raw(server, token(), host=f"localhost:{server.port}").status_code == 200
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"origin": "http://evil.example"},
-        {"origin": "null"},
-        {"origin": "http://127.0.0.1:1"},
-        {"sec-fetch-site": "cross-site", "sec-fetch-mode": "cors"},
-        {"sec-fetch-site": "same-site", "sec-fetch-mode": "no-cors"},
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize("headers", FOREIGN, ids=str)
 def test_a_page_of_another_site_is_refused_and_may_read_nothing(server, headers):
     answer = raw(server, token(), **headers)
     assert answer.status_code == 403

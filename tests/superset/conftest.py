@@ -9,6 +9,7 @@ import pytest
 from supersets import Person, Superset, copied
 
 from proto_loc import environments, warehouse
+from proto_loc.settings import ROOT
 
 
 @pytest.fixture(scope="session")
@@ -63,3 +64,12 @@ def own(provisioned: Path, tmp_path: Path, port_prefix: str) -> Iterator[Superse
         yield mine
     finally:
         mine.stop()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A copy of the files that provisioning reads, to change."""
+    copy = tmp_path / "superset"
+    shutil.copytree(ROOT / "superset/bundle", copy / "bundle")
+    shutil.copy(ROOT / "superset/row_level_security.yaml", copy)
+    return copy

@@ -2,7 +2,6 @@
 
 import difflib
 import json
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,18 +11,8 @@ import yaml
 from supersets import Superset, copied
 
 from proto_loc.bundle import check
-from proto_loc.settings import ROOT
 
 pytestmark = [pytest.mark.xdist_group("superset"), pytest.mark.timeout(240)]
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A copy of the files, to be changed."""
-    made = tmp_path / "superset"
-    shutil.copytree(ROOT / "superset/bundle", made / "bundle")
-    shutil.copy(ROOT / "superset/row_level_security.yaml", made)
-    return made
 
 
 @pytest.fixture

@@ -19,15 +19,6 @@ from proto_loc.settings import ROOT
 pytestmark = [pytest.mark.xdist_group("superset-provision"), pytest.mark.timeout(300)]
 
 
-@pytest.fixture
-def files(tmp_path: Path) -> Path:
-    """A copy of the files that provisioning reads, to change."""
-    copy = tmp_path / "superset"
-    shutil.copytree(ROOT / "superset/bundle", copy / "bundle")
-    shutil.copy(ROOT / "superset/row_level_security.yaml", copy)
-    return copy
-
-
 def edit(file: Path, **changes: object) -> dict:
     """Change keys of a YAML file; its content now."""
     content = yaml.safe_load(file.read_text()) | changes
@@ -35,10 +26,10 @@ def edit(file: Path, **changes: object) -> dict:
     return content
 
 
-def add_chart(files: Path, name: str) -> dict:
+def add_chart(folder: Path, name: str) -> dict:
     """A chart more in the bundle, which is on no dashboard."""
-    trips = next(path for path in sorted((files / "bundle/charts").glob("*.yaml")))
-    file = files / "bundle/charts" / f"{name}.yaml"
+    trips = next(path for path in sorted((folder / "bundle/charts").glob("*.yaml")))
+    file = folder / "bundle/charts" / f"{name}.yaml"
     shutil.copy(trips, file)
     return edit(file, slice_name=name, uuid=f"00000000-0000-4000-8000-{abs(hash(name)) % 10**12:012d}")
 
@@ -123,51 +114,51 @@ def test_what_a_person_makes_survives_restarts_a_new_provision_and_a_publish(own
     assert admin.call("GET", f"chart/{managed}")
 
 
-def test_a_file_that_changes_changes_what_came_from_it_and_nothing_else(own, files):
-    chart = add_chart(files, "Before")
-    own.provision(folder=files)
-    edit(files / "bundle/charts/Before.yaml", slice_name="After")
-    said = own.provision(folder=files)
+def test_a_file_that_changes_changes_what_came_from_it_and_nothing_else(own, folder):
+    chart = add_chart(folder, "Before")
+    own.provision(folder=folder)
+    edit(folder / "bundle/charts/Before.yaml", slice_name="After")
+    said = own.provision(folder=folder)
     assert "1 of the" in said
     admin = own.start().log_in()
     names = [item["slice_name"] for item in admin.items("chart")]
     assert "After" in names and "Before" not in names and chart["slice_name"] == "Before"
 
 
-def test_what_leaves_the_bundle_goes_unless_a_person_changed_it_or_uses_it(own, files):
+def test_what_leaves_the_bundle_goes_unless_a_person_changed_it_or_uses_it(own, folder):
     for name in ("Gone", "Changed", "Used"):
-        add_chart(files, name)
-    own.provision(folder=files)
+        add_chart(folder, name)
+    own.provision(folder=folder)
     admin = own.start().log_in()
     ids = {item["slice_name"]: item["id"] for item in admin.items("chart")}
     admin.call("PUT", f"chart/{ids['Changed']}", {"slice_name": "Changed by me"})
     made = dashboard(admin, "Mine, with a chart of the bundle", ids["Used"])
     for name in ("Gone", "Changed", "Used"):
-        (files / f"bundle/charts/{name}.yaml").unlink()
-    said = own.provision(folder=files)
+        (folder / f"bundle/charts/{name}.yaml").unlink()
+    said = own.provision(folder=folder)
     assert "The chart 'Gone' left the bundle, and is removed." in said
     assert "The chart 'Changed by me' left the bundle, and stays: it was changed in Superset." in said
     assert "The chart 'Used' left the bundle, and stays: it is used in Superset." in said
     names = {item["slice_name"] for item in admin.items("chart")}
     assert {"Changed by me", "Used"} <= names and "Gone" not in names
     assert [chart["slice_name"] for chart in admin.call("GET", f"dashboard/{made}/charts")["result"]] == ["Used"]
-    assert "left the bundle" not in own.provision(folder=files)
+    assert "left the bundle" not in own.provision(folder=folder)
 
 
-def test_what_a_person_changed_in_the_bundle_stays_and_is_named_until_it_is_dropped(own, files):
+def test_what_a_person_changed_in_the_bundle_stays_and_is_named_until_it_is_dropped(own, folder):
     admin = own.start().log_in()
     item = admin.item("dashboard", slug="taxi-overview")
     admin.call("PUT", f"dashboard/{item['id']}", {"dashboard_title": "My overview"})
-    edit(files / "bundle/dashboards/taxi_overview.yaml", dashboard_title="Their overview")
-    said = own.provision(folder=files)
+    edit(folder / "bundle/dashboards/taxi_overview.yaml", dashboard_title="Their overview")
+    said = own.provision(folder=folder)
     assert "The dashboard 'My overview' was changed in Superset since it came from the bundle: it stays so." in said
     assert admin.item("dashboard", slug="taxi-overview")["dashboard_title"] == "My overview"
-    assert "1 of the" in own.provision("--overwrite", folder=files)
+    assert "1 of the" in own.provision("--overwrite", folder=folder)
     assert admin.item("dashboard", slug="taxi-overview")["dashboard_title"] == "Their overview"
-    assert "was changed" not in own.provision(folder=files)
+    assert "was changed" not in own.provision(folder=folder)
 
 
-def test_to_look_at_a_chart_or_dashboard_is_no_change(own, files):
+def test_to_look_at_a_chart_or_dashboard_is_no_change(own, folder):
     """Pages write a chart's query and a dashboard's colours by themselves."""
     admin = own.start().log_in()
     chart = admin.items("chart")[0]["id"]
@@ -201,20 +192,20 @@ def test_what_a_person_deletes_of_the_bundle_comes_back_whole(own):
     ],
     ids=["no such dataset", "no kind of chart", "no such database", "another kind of bundle", "no YAML"],
 )
-def test_a_bundle_that_is_not_sound_is_refused_whole(unserved, files, file, change, said):
-    target = files / "bundle" / file
+def test_a_bundle_that_is_not_sound_is_refused_whole(unserved, folder, file, change, said):
+    target = folder / "bundle" / file
     if isinstance(change, str):
         target.write_text(change)
     else:
         edit(target, **change)
-    edit(files / "bundle/dashboards/taxi_overview.yaml", dashboard_title="Never")
+    edit(folder / "bundle/dashboards/taxi_overview.yaml", dashboard_title="Never")
     before = held(unserved)
-    answer = unserved.provision(folder=files, check=False)
+    answer = unserved.provision(folder=folder, check=False)
     assert "error: " in answer and "fix: " in answer and said in answer and "Traceback" not in answer, answer
     assert held(unserved) == before
 
 
-def test_roles_and_rules_are_brought_back_and_a_person_s_own_role_stays(own, files):
+def test_roles_and_rules_are_brought_back_and_a_person_s_own_role_stays(own, folder):
     admin = own.start().log_in()
     role = admin.item("security/roles", name="Viewer")["id"]
     before = admin.call("GET", f"security/roles/{role}/permissions/")["result"]
@@ -227,8 +218,8 @@ def test_roles_and_rules_are_brought_back_and_a_person_s_own_role_stays(own, fil
     assert {item["id"] for item in after} == {item["id"] for item in before}
     assert "Mine" in {item["name"] for item in admin.items("security/roles")}
     assert admin.items("rowlevelsecurity")[0]["clause"] == "pickup_borough = 'Queens'"
-    (files / "row_level_security.yaml").write_text("[]\n")
-    own.provision(folder=files)
+    (folder / "row_level_security.yaml").write_text("[]\n")
+    own.provision(folder=folder)
     assert admin.items("rowlevelsecurity") == []
 
 

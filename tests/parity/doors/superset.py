@@ -3,37 +3,28 @@
 import json
 import re
 import subprocess
-import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-import httpx
 import yaml
 from questions import Between, Equals, Filter, Question, key
 
+from doors.service import Service
 from proto_loc import environments, secrets
-from proto_loc.settings import ROOT, settings
+from proto_loc.settings import ROOT
 
 GRAINS = {"month": "P1M"}
 
 
-class Superset:
-    """The service ``superset``, provisioned and started by ``loc exec`` as process-compose does."""
+class Superset(Service):
+    """The service ``superset``, provisioned first."""
+
+    name, path = "superset", "/health"
 
     def __enter__(self) -> "Superset":
         environments.sync("superset")
         subprocess.run([ROOT / "loc", "exec", "superset-provision"], check=True, capture_output=True)
-        log = settings().run / "superset-parity.log"
-        self.process = subprocess.Popen(
-            [ROOT / "loc", "exec", "superset"], stdout=log.open("w"), stderr=subprocess.STDOUT
-        )
-        self.http = httpx.Client(
-            base_url=f"http://127.0.0.1:{settings().port('superset')}", trust_env=False, timeout=60
-        )
-        end = time.monotonic() + 90
-        while not self._is_ready():
-            assert self.process.poll() is None and time.monotonic() < end, log.read_text()
-            time.sleep(0.2)
+        super().__enter__()
         self._log_in()
         self.datasets = {
             path.stem: yaml.safe_load(path.read_text()) for path in (ROOT / "superset/bundle/datasets").glob("*.yaml")
@@ -41,14 +32,6 @@ class Superset:
         listed = self.http.get("/api/v1/dataset/?q=(page_size:100)").json()["result"]
         self.ids = {each["table_name"]: each["id"] for each in listed}
         return self
-
-    def __exit__(self, *_: object) -> None:
-        self.http.close()
-        self.process.terminate()
-        self.process.wait(30)
-
-    def answers(self, question: Question) -> bool:
-        return True
 
     def answer(self, question: Question) -> dict[str | None, object]:
         dataset = self.datasets[question.model]
@@ -79,12 +62,6 @@ class Superset:
         form = {"username": "admin", "password": secrets.secret("superset-admin"), "csrf_token": token}
         assert self.http.post("/login/", data=form).status_code == 302
         self.http.headers["X-CSRFToken"] = self.http.get("/api/v1/security/csrf_token/").json()["result"]
-
-    def _is_ready(self) -> bool:
-        try:
-            return self.http.get("/health").text == "OK"
-        except httpx.TransportError:
-            return False
 
 
 def _filters(filter: Filter | None, time_name: str) -> list[dict]:
