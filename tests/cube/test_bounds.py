@@ -4,6 +4,7 @@ import json
 import threading
 import time
 
+import httpx
 import psutil
 import pytest
 from servers import Server, token
@@ -115,14 +116,12 @@ def test_many_heavy_queries_at_once_do_not_keep_the_server_from_the_next(hungry)
 
 
 def test_heavy_queries_whose_askers_have_gone_end_too(hungry):
-    import httpx
-
     for at in range(6):
         with pytest.raises(httpx.TimeoutException):
             filters = [{"member": "endless.x", "operator": "lt", "values": [str(10**6 + at)]}]
             hungry.http.post(
                 "/cubejs-api/v1/load", json={"query": {"measures": ["endless.n"], "filters": filters}}, timeout=0.2,
-                headers={"authorization": _token()},
+                headers={"authorization": token()},
             )  # fmt: skip
     assert hungry.trips() == 1000
     process = psutil.Process(hungry.process.pid)
@@ -130,12 +129,6 @@ def test_heavy_queries_whose_askers_have_gone_end_too(hungry):
     while quiet < 4 and time.monotonic() < end:  # they run four at a time, with a moment between
         quiet = quiet + 1 if process.cpu_percent(1) < 50 else 0
     assert quiet == 4, "nothing runs on"
-
-
-def _token() -> str:
-    from servers import token
-
-    return token()
 
 
 @pytest.mark.parametrize(
@@ -154,7 +147,7 @@ def _token() -> str:
     ids=["half", "empty", "half query", "unknown", "no list", "zone", "order", "deep", "huge"],
 )
 def test_what_is_no_query_is_refused_in_json_and_without_a_traceback(hungry, body):
-    headers = {"authorization": _token(), "content-type": "application/json"}
+    headers = {"authorization": token(), "content-type": "application/json"}
     answer = hungry.http.post("/cubejs-api/v1/load", content=body, headers=headers)
     assert 400 <= answer.status_code < 500, answer.text[:300]
     assert answer.json()["error"] and "    at " not in answer.text and "node_modules" not in answer.text
