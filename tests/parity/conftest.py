@@ -1,4 +1,4 @@
-"""A published platform, for the whole suite."""
+"""A published platform for the suite, which is one module: its services and variables end with it."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -13,7 +13,7 @@ from pipelines.sources.taxi import load as taxi
 from proto_loc import warehouse
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory, session_port_prefix: str) -> Iterator[Path]:
     """The data folder of a platform with a published sample of 20,000 trips."""
     home = tmp_path_factory.mktemp("platform")
@@ -26,7 +26,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory, session_port_prefix: str)
         yield home / "data"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def oracle(platform: Path) -> Iterator[MetricFlow]:
     """MetricFlow on what is published."""
     made = MetricFlow(warehouse.current("prod"))
@@ -34,7 +34,7 @@ def oracle(platform: Path) -> Iterator[MetricFlow]:
     made.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def opened(platform: Path) -> Iterator:
     """A function that opens a door, once."""
     known: dict[type, Door] = {}

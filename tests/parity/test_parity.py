@@ -1,4 +1,4 @@
-"""One number, whichever door: each answers as MetricFlow does, counts and money exactly, ratios to 1e-9."""
+"""The definitions are valid, and one number comes out of every door: counts and money exactly, ratios to 1e-9."""
 
 import math
 from decimal import Decimal
@@ -8,6 +8,8 @@ from doors.cube import Cube
 from doors.dataset import Dataset
 from doors.recorded import Recorded
 from doors.superset import Superset
+from metricflow.validation.data_warehouse_model_validator import DataWarehouseModelValidator
+from metricflow_semantic_interfaces.validations.semantic_manifest_validator import SemanticManifestValidator
 from questions import FILTERS, questions
 
 from pipelines import dbt
@@ -23,7 +25,7 @@ MODELS = read(dbt.manifest())
 QUESTIONS = list(questions(MODELS))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def expected(oracle) -> dict:
     """MetricFlow's answers."""
     return {question: oracle.answer(question) for question in QUESTIONS}
@@ -50,6 +52,19 @@ def _agree(one: object, other: object) -> bool:
     if isinstance(one, float):
         return math.isclose(one, float(other), rel_tol=1e-9, abs_tol=0)
     return exactly(one) == exactly(other)
+
+
+def test_the_definitions_are_valid(oracle):
+    """As `mf validate-configs` would say."""
+    found = SemanticManifestValidator().validate_semantic_manifest(oracle.manifest)
+    assert [issue.as_readable_str() for issue in found.errors] == []
+
+
+def test_their_sql_runs_on_prod(oracle):
+    validator = DataWarehouseModelValidator(oracle.client)
+    for validate in ("semantic_models", "dimensions", "entities", "simple_metrics", "metrics"):
+        found = getattr(validator, f"validate_{validate}")(oracle.manifest)
+        assert [issue.as_readable_str() for issue in found.all_issues] == [], validate
 
 
 @pytest.mark.parametrize("door", DOORS, ids=lambda door: door.__name__.lower())

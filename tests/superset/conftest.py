@@ -30,18 +30,22 @@ def superset(provisioned: Path, session_port_prefix: str) -> Iterator[Superset]:
     home = Path(tempfile.mkdtemp(prefix="loc-", dir="/tmp"))  # a socket's path may have 107 bytes
     copied(provisioned, home)
     served = Superset(home, session_port_prefix, {"LOC_QUERY_TIMEOUT": "5"})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LOC_DATA", str(home / "data"))
-        patch.setenv("LOC_RUN", str(home / "run"))
-        try:
-            served.start()
-            admin = served.log_in()
-            served.before = (admin.chart("trips"), admin.sql("select count(*) from marts.mart_taxi_trips"))
-            served.loc("load", "sample", "--rows", "5000", "--direct")
-            yield served
-        finally:
-            served.stop()
-            shutil.rmtree(home)
+    try:
+        served.start()
+        admin = served.log_in()
+        served.before = (admin.chart("trips"), admin.sql("select count(*) from marts.mart_taxi_trips"))
+        served.loc("load", "sample", "--rows", "5000", "--direct")
+        yield served
+    finally:
+        served.stop()
+        shutil.rmtree(home)
+
+
+@pytest.fixture
+def inside(superset: Superset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process works on what the shared server serves."""
+    monkeypatch.setenv("LOC_DATA", str(superset.home / "data"))
+    monkeypatch.setenv("LOC_RUN", str(superset.home / "run"))
 
 
 @pytest.fixture

@@ -224,6 +224,7 @@ def test_before_the_first_publish_there_is_no_data_yet_and_then_there_is(superse
     assert admin.figures("trips")[0]["trips"] > 4000
 
 
+@pytest.mark.usefixtures("inside")
 def test_a_publish_and_a_rollback_show_at_once_and_cached_figures_are_of_what_is_served(superset, admin):
     before = admin.figures("trips")[0]["trips"]
     assert admin.chart("trips").json()["result"][0]["is_cached"]
@@ -237,6 +238,7 @@ def test_a_publish_and_a_rollback_show_at_once_and_cached_figures_are_of_what_is
     assert admin.chart("trips").json()["result"][0]["is_cached"]
 
 
+@pytest.mark.usefixtures("inside")
 def test_readers_during_publishes_see_no_error_and_nothing_stale(superset, admin):
     """A request that starts after a publish sees that version or a newer one, over both workers and the cache."""
     with warehouse.write("prod", who="test") as session, session.connect() as con:
