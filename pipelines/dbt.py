@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipelines import sources
+from pipelines import publication, sources
 from proto_loc import warehouse
 from proto_loc.errors import LocError, UsageError
+from proto_loc.metrics.read import read
 from proto_loc.settings import ROOT, settings
 from proto_loc.warehouse import lake
 from proto_loc.warehouse.errors import disk_is_full, no_space
@@ -84,6 +85,7 @@ def publish(
 
     Raises:
         BuildFailed: a model or test failed; the message names each, its file and why.
+        MetricError: a metric is not supported, or cannot be computed.
         WarehouseError: see :func:`proto_loc.warehouse.write`.
     """
     start = time.perf_counter()
@@ -92,7 +94,7 @@ def publish(
             report("starting dbt", 0, 1)
         project = project_hash()
         manifest = _manifest(session)
-        wanted = fingerprints(manifest)
+        wanted, metrics = fingerprints(manifest), read(manifest)
         base = session.base.facts if session.base else {}
         known = base.get("models", {})
         if arguments:
@@ -133,10 +135,11 @@ def publish(
             "project": None if partial else project,
             "models": {node: mark if node in run.built else known.get(node) for node, mark in wanted.items()},
             "outcomes": _outcomes(session),
+            "metrics": publication.record(session, raw, metrics),
             "seconds": {"prepare": prepared - start, "build and audit": time.perf_counter() - prepared},
         }
         (session.folder / "dbt").mkdir()
-        for name in ("manifest.json", "run_results.json"):
+        for name in ("manifest.json", "semantic_manifest.json", "run_results.json"):
             shutil.copy(target_path("prod") / name, session.folder / "dbt")
     return session.version
 

@@ -161,10 +161,12 @@ def _selection(context: dg.AssetExecutionContext) -> list[str]:
 
 
 def _described(unique_id: str, version: warehouse.Version, columns: list[tuple[str, str, str, str]]) -> dict:
-    """Version, rows, and columns with the types that they have in the published file."""
+    """Version, rows, metrics, and columns with the types that they have in the published file."""
     node = MANIFEST["nodes"][unique_id]
     about: dict = {"prod version": version.id, "raw version": version.facts["raw_version"]}
-    rows = version.tables.get(f"{node['schema']}.{node['alias']}")
+    table = f"{node['schema']}.{node['alias']}"
+    about |= {f"metric {name}": figure for name, figure in version.facts.get("metrics", {}).get(table, {}).items()}
+    rows = version.tables.get(table)
     if rows is not None:
         about["dagster/row_count"] = rows
     found = [

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 
 import duckdb
@@ -58,6 +59,21 @@ class Session:
     def folder(self) -> Path:
         """The session's own folder: whatever else lies in it is published with the file."""
         return self.path.parent
+
+    @cached_property
+    def published_at(self) -> str:
+        """When the version is published, UTC, ISO 8601: the moment at which this is first asked for."""
+        return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+    @cached_property
+    def git_revision(self) -> str | None:
+        """The commit that is checked out, with ``-dirty`` if a file that git knows has changed; None without git."""
+        try:
+            command = ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
+            done = subprocess.run(command, capture_output=True, text=True)
+        except OSError:
+            return None
+        return done.stdout.strip() or None if done.returncode == 0 else None
 
     @contextmanager
     def connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -241,11 +257,11 @@ def _publish(session: Session) -> Version:
         database=session.database,
         who=session.who,
         duckdb=duckdb.__version__,
-        published_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        published_at=session.published_at,
         bytes=session.path.stat().st_size,
         tables=dict(sorted({**rows, **session.tables}.items())),
         based_on=session.base.id if session.base else None,
-        git_revision=_revision(),
+        git_revision=session.git_revision,
         checks=session.checks,
         facts=session.facts,
     )
@@ -293,13 +309,3 @@ def _finish(session: Session) -> dict[str, int]:
         if "Could not set lock" in done.stderr
         else "Mend what it names, then try again.",
     )
-
-
-def _revision() -> str | None:
-    """The commit that is checked out, with ``-dirty`` if a file that git knows has changed; None without git."""
-    try:
-        command = ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
-        done = subprocess.run(command, capture_output=True, text=True)
-    except OSError:
-        return None
-    return done.stdout.strip() or None if done.returncode == 0 else None

@@ -139,7 +139,8 @@ class Stack:
         node = self.ask(
             """query($key: AssetKeyInput!, $limit: Int!) { assetOrError(assetKey: $key) { ... on Asset {
               assetMaterializations(limit: $limit) { partition runId metadataEntries { label
-                ... on IntMetadataEntry { intRepr } ... on TextMetadataEntry { text }
+                ... on IntMetadataEntry { intRepr } ... on FloatMetadataEntry { floatValue }
+                ... on TextMetadataEntry { text }
                 ... on TableSchemaMetadataEntry { schema { columns { name type description } } } } } } } }""",
             key={"path": list(key)},
             limit=limit,
@@ -151,7 +152,7 @@ class Stack:
                 **{
                     entry["label"]: int(entry["intRepr"])
                     if "intRepr" in entry
-                    else entry.get("text", entry.get("schema"))
+                    else next(entry[kind] for kind in ("floatValue", "text", "schema") if kind in entry)
                     for entry in found["metadataEntries"]
                 },
             }

@@ -84,6 +84,15 @@ def test_materializations_come_with_the_published_version(filled):
     assert months["2025-01"]["dagster/row_count"] > 0 and months["2025-01"]["load id"] > 0
 
 
+def test_a_mart_shows_its_metrics(filled):
+    """Counts as numbers, which Dagster plots, and money as text, which stays exact."""
+    told = filled.materializations("marts", "mart_taxi_trips")[0]
+    (version, *_) = filled.history()
+    figures = version["facts"]["metrics"]["marts.mart_taxi_trips"]
+    assert {name: told[f"metric {name}"] for name in figures} == figures
+    assert type(figures["trips"]) is int and type(figures["revenue"]) is str and figures["tip_rate"] > 0
+
+
 def test_every_check_has_passed(filled):
     for key in ("marts/fct_taxi_trips", "staging/stg_taxi_trips_audited", "marts/agg_daily_zone"):
         checks = filled.checks(*key.split("/"))

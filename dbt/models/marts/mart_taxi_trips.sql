@@ -9,6 +9,7 @@ select
     date_part('hour', trips.pickup_at)::integer as pickup_hour,
     isodow(trips.pickup_at)::integer as pickup_weekday,
     dayname(trips.pickup_at) as pickup_weekday_name,
+    trips.duration_seconds,
     trips.duration_seconds / 60.0 as duration_minutes,
     trips.distance_miles,
     trips.passenger_count,

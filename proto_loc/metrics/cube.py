@@ -1,0 +1,99 @@
+"""The definitions as Cube's data model: one cube a semantic model."""
+
+import re
+
+from proto_loc.metrics.definitions import Dimension, Metric, SemanticModel
+from proto_loc.metrics.expressions import Aggregate, Expression, Sql, aggregates, conjunction, render, written
+from proto_loc.metrics.text import dump
+
+TYPES = {"average": "avg"}
+"""Cube's name of an aggregation, where it is not dbt's."""
+
+
+def project(model: SemanticModel) -> str:
+    """The text of ``cube/model/generated/<name>.yml``."""
+    hidden = _hidden(model)
+    names = {metric.expression: metric.name for metric in reversed(model.metrics)} | hidden
+    cube = {
+        "name": model.name,
+        "title": _text(model.label),
+        "description": _text(model.description),
+        "sql_table": f"{model.schema}.{model.table}",
+        "meta": {"defined_in": model.file},
+        "dimensions": [_dimension(model, each) for each in model.dimensions],
+        "measures": [
+            *(_measure(metric, names) for metric in model.metrics),
+            *({"name": name, **_aggregate(each), "public": False} for each, name in hidden.items()),
+        ],
+    }
+    return dump({"cubes": [cube]}, model.file)
+
+
+def _hidden(model: SemanticModel) -> dict[Expression, str]:
+    """The aggregates that no metric is and some metric needs, with names: dbt allows no name with two underscores."""
+    metrics = {metric.expression for metric in model.metrics}
+    found: dict[Expression, str] = {}
+    for metric in model.metrics:
+        for each in aggregates(metric.expression):
+            if each not in metrics and each not in found:
+                name = f"{metric.name}__{each.measure}"
+                found[each] = name if name not in found.values() else f"{name}_{len(found)}"
+    return found
+
+
+def _dimension(model: SemanticModel, dimension: Dimension) -> dict:
+    column = model.type_of(dimension)
+    kind = "string"
+    if dimension.grain or (column and column.is_time):
+        kind = "time"
+    elif column and column.is_number:
+        kind = "number"
+    elif column and column.type == "BOOLEAN":
+        kind = "boolean"
+    return {
+        "name": dimension.name,
+        "title": _text(dimension.label),
+        "description": _text(dimension.description),
+        "sql": _sql(dimension.of),
+        "type": kind,
+    }
+
+
+def _measure(metric: Metric, names: dict[Expression, str]) -> dict:
+    shown = {"kind": metric.format.kind, "decimals": metric.format.decimals}
+    about = {"name": metric.name, "title": _text(metric.label), "description": _text(metric.description)}
+    if isinstance(metric.expression, Aggregate):
+        about |= _aggregate(metric.expression)
+    else:
+
+        def known(expression: Expression) -> str | None:
+            name = None if expression == metric.expression else names.get(expression)
+            return name and f"{{{name}}}"
+
+        about |= {"type": "number", "sql": render(metric.expression, known)}
+    about["format"] = metric.format.cube
+    if metric.format.currency:
+        about["currency"] = metric.format.currency
+    if metric.format.unit:
+        shown["unit"] = metric.format.unit
+    return about | {"meta": {"format": shown}}
+
+
+def _aggregate(aggregate: Aggregate) -> dict:
+    about = {"type": TYPES.get(aggregate.function, aggregate.function), "sql": _sql(aggregate.of)}
+    if aggregate.filters:
+        about["filters"] = [{"sql": conjunction(aggregate.filters, _column)}]
+    return about
+
+
+def _text(text: str) -> str:
+    """Text that Cube shows as it is: it runs what stands in braces in any string of its YAML."""
+    return re.sub(r"[\\{}]", r"\\\g<0>", text)
+
+
+def _sql(parts: Sql) -> str:
+    return written(parts, _column)
+
+
+def _column(name: str) -> str:
+    return f"{{CUBE}}.{name}"

@@ -1,0 +1,167 @@
+"""What a metric is as an expression: aggregates of a mart's columns, ratios of them, arithmetic on them.
+
+The SQL that a definition holds is kept as a sequence of text and columns, so that each projection can write the columns
+in its own way. It is no parser: what could end the expression early, or would be read as a template by Cube or dbt, is
+refused.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the mart, as SQL names it."""
+
+    name: str
+
+
+Sql: TypeAlias = tuple[str | Column, ...]
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """An aggregate over the rows that pass all filters."""
+
+    measure: str
+    """Name of dbt's measure."""
+    function: str
+    """A key of :data:`FUNCTIONS`."""
+    of: Sql
+    filters: tuple[Sql, ...] = ()
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A quotient, in double precision; null where the denominator is zero."""
+
+    numerator: "Expression"
+    denominator: "Expression"
+
+
+@dataclass(frozen=True)
+class Derived:
+    """Arithmetic: text, with other expressions in it."""
+
+    parts: "tuple[str | Expression, ...]"
+
+
+Expression: TypeAlias = Aggregate | Ratio | Derived
+
+FUNCTIONS = {
+    "sum": "sum({})",
+    "count": "count({})",
+    "count_distinct": "count(distinct {})",
+    "average": "avg({})",
+    "min": "min({})",
+    "max": "max({})",
+}
+"""Aggregations of dbt's measures that every door can do, in SQL."""
+
+_TOKEN = re.compile(
+    r"(?P<text>'(?:[^']|'')*')|(?P<quoted>\"(?:[^\"]|\"\")*\")|(?P<comment>--|/\*|;)|(?P<name>[^\W\d]\w*)|(?P<open>\()|(?P<close>\))"
+    r"|(?P<broken>['\"])|(?P<other>\s+|[\d.]+|.)",
+    re.DOTALL,
+)
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_TEMPLATED = re.compile(r"[{}\\`\x00-\x08\x0b-\x0c\x0e-\x1f\x7f]")
+
+
+def sql(text: str, columns: Callable[[str], Sql | None] = lambda name: None) -> Sql:
+    """Check a piece of SQL from a definition.
+
+    Args:
+        columns: what a name in it stands for; None where it stands for itself.
+
+    Raises:
+        ValueError: it cannot stand inside of a larger expression; the message says why.
+    """
+    if found := _TEMPLATED.search(text):
+        raise ValueError(f"it holds {found[0]!r}, which a template could be made of")
+    depth, parts = 0, []
+    tokens = list(_TOKEN.finditer(text.strip()))
+    for i, token in enumerate(tokens):
+        kind = token.lastgroup
+        if kind == "comment":
+            raise ValueError(f"it holds {token[0]!r}, which could end the expression that it stands in")
+        if kind == "broken":
+            raise ValueError(f"a quote, {token[0]}, is not closed")
+        if kind in ("text", "quoted") and "\n" in token[0]:
+            raise ValueError(f"{token[0]!r} has a line break in it")
+        depth += (kind == "open") - (kind == "close")
+        if depth < 0:
+            break
+        is_part = i and tokens[i - 1][0].endswith(".")
+        is_call = i + 1 < len(tokens) and tokens[i + 1].lastgroup == "open"
+        meant = columns(token[0]) if kind == "name" and not is_part and not is_call else None
+        parts += ([" "] if token[0].isspace() else [token[0]]) if meant is None else meant
+    if depth:
+        raise ValueError("its parentheses do not match")
+    if not text.strip():
+        raise ValueError("it is empty")
+    return joined(parts)
+
+
+def column(text: str) -> Sql:
+    """The SQL of a measure or dimension: a column where it is a plain name, else an expression.
+
+    Raises:
+        ValueError: see :func:`sql`.
+    """
+    return (Column(text),) if _IDENTIFIER.match(text) else sql(text)
+
+
+def joined(parts: list) -> tuple:
+    """Neighbouring texts made one."""
+    made: list = []
+    for part in parts:
+        if isinstance(part, str) and made and isinstance(made[-1], str):
+            made[-1] += part
+        else:
+            made.append(part)
+    return tuple(made)
+
+
+def written(parts: Sql, name: Callable[[str], str] = str) -> str:
+    """SQL as text; ``name`` writes a column's name."""
+    return "".join(part if isinstance(part, str) else name(part.name) for part in parts)
+
+
+def conjunction(filters: tuple[Sql, ...], name: Callable[[str], str] = str) -> str:
+    """All filters as one condition."""
+    texts = [written(each, name) for each in filters]
+    return texts[0] if len(texts) == 1 else " and ".join(f"({text})" for text in texts)
+
+
+def render(expression: Expression, known: Callable[[Expression], str | None] = lambda expression: None) -> str:
+    """An expression as SQL over the mart's rows.
+
+    Args:
+        known: how an expression is called that need not be written out: a reference, or the name of a column that has
+            it; None for the others.
+    """
+    if (reference := known(expression)) is not None:
+        return reference
+    match expression:
+        case Aggregate():
+            text = FUNCTIONS[expression.function].format(written(expression.of))
+            return f"{text} filter (where {conjunction(expression.filters)})" if expression.filters else text
+        case Ratio():  # as MetricFlow writes it
+            over, under = render(expression.numerator, known), render(expression.denominator, known)
+            return f"cast({over} as double) / cast(nullif({under}, 0) as double)"
+        case Derived():
+            return "".join(part if isinstance(part, str) else f"({render(part, known)})" for part in expression.parts)
+
+
+def aggregates(expression: Expression) -> list[Aggregate]:
+    """The aggregates that an expression is made of, each once, in the order in which they stand."""
+    match expression:
+        case Aggregate():
+            return [expression]
+        case Ratio():
+            inner = [expression.numerator, expression.denominator]
+        case Derived():
+            inner = [part for part in expression.parts if not isinstance(part, str)]
+    return list(dict.fromkeys(found for part in inner for found in aggregates(part)))

@@ -1,0 +1,65 @@
+"""The generated files: what they must be, and how they differ from what is there."""
+
+import difflib
+from collections.abc import Callable
+from pathlib import Path
+
+from proto_loc.metrics import cube, superset
+from proto_loc.metrics.definitions import SemanticModel
+from proto_loc.metrics.text import MARK
+
+PROJECTIONS: list[tuple[str, str, Callable[[SemanticModel], str]]] = [
+    ("cube/model/generated", ".yml", cube.project),
+    ("superset/bundle/datasets", ".yaml", superset.project),
+]
+"""Folder from the root of the clone, suffix, and what makes the text of a semantic model's file."""
+
+
+def wanted(models: list[SemanticModel]) -> dict[str, str]:
+    """The text of each generated file, by its path from the root of the clone."""
+    return {
+        f"{folder}/{model.name}{suffix}": project(model) for folder, suffix, project in PROJECTIONS for model in models
+    }
+
+
+def present(root: Path) -> dict[str, str]:
+    """The generated files that are there; those written by hand beside them are not among them."""
+    found = {}
+    for folder, suffix, _ in PROJECTIONS:
+        for path in sorted((root / folder).glob(f"*{suffix}")):
+            text = path.read_text()
+            if text.startswith(MARK):
+                found[f"{folder}/{path.name}"] = text
+    return found
+
+
+def drift(root: Path, models: list[SemanticModel]) -> str:
+    """How the files that are there differ from what they must be, as a unified diff; empty if they do not."""
+    before, after = present(root), wanted(models)
+    return "".join(
+        line
+        for path in sorted(before | after)
+        for line in difflib.unified_diff(
+            before.get(path, "").splitlines(keepends=True),
+            after.get(path, "").splitlines(keepends=True),
+            f"{path}, as it is" if path in before else "/dev/null",
+            f"{path}, as dbt defines it" if path in after else "/dev/null",
+        )
+    )
+
+
+def write(root: Path, models: list[SemanticModel]) -> list[str]:
+    """Write the files, and remove those that no definition stands for any more; returns what became of which."""
+    before, after = present(root), wanted(models)
+    done = []
+    for path, text in after.items():
+        if before.get(path) != text:
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            new = (root / path).with_suffix(".new")
+            new.write_text(text)
+            new.replace(root / path)
+            done.append(f"{path}: {'changed' if path in before else 'made'}")
+    for path in before.keys() - after.keys():
+        (root / path).unlink()
+        done.append(f"{path}: removed")
+    return sorted(done)

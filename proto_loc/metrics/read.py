@@ -1,0 +1,260 @@
+"""Read the definitions from dbt's manifest, and refuse by name what not every door can serve alike."""
+
+import keyword
+import re
+from collections.abc import Iterator
+
+from proto_loc.metrics import formats
+from proto_loc.metrics.definitions import Dimension, MartColumn, Metric, SemanticModel
+from proto_loc.metrics.errors import MetricError
+from proto_loc.metrics.expressions import FUNCTIONS, Aggregate, Derived, Expression, Ratio, Sql, column, joined, sql
+
+FIX = "Define it in another way, or by hand in cube/model/; docs/metrics.md lists what is supported."
+KINDS = ("simple", "ratio", "derived")
+
+_REFERENCE = re.compile(
+    r"""\{\{\s*(?P<kind>Dimension|TimeDimension)\(\s*(?P<q>['"])(?P<path>[a-z0-9_]+)(?P=q)\s*"""
+    r"""(?:,\s*(?P<r>['"])(?P<grain>[a-z]+)(?P=r)\s*)?\)\s*\}\}"""
+)
+
+
+def read(manifest: dict) -> list[SemanticModel]:
+    """The semantic models with their metrics, by name.
+
+    Args:
+        manifest: dbt's, of a parse.
+
+    Raises:
+        MetricError: a definition is not supported, or two contradict each other.
+    """
+    found = [_Reader(content, manifest).model() for content in manifest["semantic_models"].values()]
+    tables: dict[str, str] = {}
+    for model in found:
+        if model.node in tables:
+            raise MetricError(
+                f"The semantic models {tables[model.node]} and {model.name} are on the one table {model.table}.",
+                "Superset has one dataset a table, and Cube one cube a semantic model.",
+                f"Make them one, in {model.file}.",
+            )
+        tables[model.node] = model.name
+    defined = {metric.name for model in found for metric in model.metrics}
+    for content in manifest["metrics"].values():
+        if content["type"] not in KINDS:
+            raise _refused("metric", content, _kinds(content))
+        if content["name"] not in defined:
+            measures = ", ".join(sorted(measure["name"] for measure in content["type_params"]["input_measures"]))
+            raise _refused(
+                "metric",
+                content,
+                f"Its measures ({measures or 'none'}) are not all of one semantic model, and there are no joins.",
+            )
+    return sorted(found, key=lambda model: model.name)
+
+
+def _refused(what: str, content: dict, why: str, fix: str = FIX) -> MetricError:
+    return MetricError(f"The {what} {content['name']} in {_file(content)} is not supported.", why, fix)
+
+
+def _kinds(content: dict) -> str:
+    return f"It is of type {content['type']}; supported are {', '.join(KINDS)}."
+
+
+def _file(content: dict) -> str:
+    return f"dbt/{content['original_file_path']}"
+
+
+class _Reader:
+    """One semantic model being read."""
+
+    def __init__(self, content: dict, manifest: dict) -> None:
+        self.content = content
+        self.metrics = {metric["name"]: metric for metric in manifest["metrics"].values()}
+        (self.node,) = content["depends_on"]["nodes"]
+        if not self.node.startswith("model."):
+            raise self._no(f"It is on {self.node}, which is no model.", "Make a mart of it, with a contract.")
+        self.mart = manifest["nodes"][self.node]
+        self.measures = {measure["name"]: measure for measure in content["measures"]}
+        self.columns = tuple(self._columns())
+        self.dimensions: dict[str, Dimension] = {}
+
+    def model(self) -> SemanticModel:
+        content = self.content
+        for entity in content["entities"]:
+            if entity["type"] == "foreign":
+                raise self._no(f"Its entity {entity['name']} is a foreign key, and there are no joins: a mart is wide.")
+        self.dimensions = {each["name"]: self._dimension(each) for each in content["dimensions"]}
+        for measure in self.measures.values():
+            self._check_measure(measure)
+        default = (content["defaults"] or {}).get("agg_time_dimension")
+        if default not in self.dimensions or not self.dimensions[default].grain:
+            raise self._no("It has no time dimension that defaults.agg_time_dimension names.")
+        record_by = content["config"]["meta"].get("record_by", [])
+        for name in record_by if isinstance(record_by, list) else [record_by]:
+            if not isinstance(name, str) or name not in self.dimensions:
+                raise self._no(f"Its config.meta.record_by lists {name!r}, which is none of its dimensions.")
+        metrics = tuple(self._metric(each) for each in self.metrics.values() if self._is_own(each))
+        self._check_names(metrics)
+        return SemanticModel(
+            name=content["name"],
+            label=_flat(content["label"]) or _title(content["name"]),
+            description=_flat(content["description"]),
+            file=_file(content),
+            node=self.node,
+            schema=self.mart["schema"],
+            table=self.mart["alias"],
+            columns=self.columns,
+            dimensions=tuple(self.dimensions.values()),
+            metrics=metrics,
+            time=self.dimensions[default],
+            record_by=tuple(self.dimensions[name] for name in record_by),
+        )
+
+    def _no(self, why: str, fix: str = FIX) -> MetricError:
+        return _refused("semantic model", self.content, why, fix)
+
+    def _columns(self) -> Iterator[MartColumn]:
+        mart = f"{self.mart['name']} (dbt/{self.mart['original_file_path']})"
+        if not self.mart["config"].get("contract", {}).get("enforced"):
+            raise self._no(
+                f"Its model {mart} has no enforced contract, so the types of its columns are not known.",
+                "Give each column a data_type there, and the model `config: {contract: {enforced: true}}`.",
+            )
+        for each in self.mart["columns"].values():
+            yield MartColumn(each["name"], each["data_type"].upper(), _flat(each["description"]))
+
+    def _dimension(self, content: dict) -> Dimension:
+        name, expr = content["name"], content["expr"]
+        params = content["type_params"] or {}
+        if content["is_partition"] or params.get("validity_params"):
+            raise self._no(f"Its dimension {name} has is_partition or validity_params.")
+        of = self._sql(column, expr or name, f"the expr of its dimension {name}")
+        made = Dimension(
+            name=name,
+            label=_flat(content["label"]) or _title(name),
+            description=_flat(content["description"]),
+            of=of,
+            grain=params.get("time_granularity", "") if content["type"] == "time" else "",
+        )
+        columns = {each.name for each in self.columns}
+        if made.column is not None and made.column not in columns:
+            raise self._no(f"Its dimension {name} is the column {made.column}, which {self.mart['name']} has not.")
+        if made.column != name and name in columns:
+            raise self._no(f"Its dimension {name} has the name of a column, and is not that column.")
+        return made
+
+    def _check_measure(self, measure: dict) -> None:
+        def no(why: str) -> MetricError:
+            return self._no(f"Its measure {measure['name']} {why}.")
+
+        if measure["agg"] not in FUNCTIONS:
+            raise no(f"aggregates by {measure['agg']}; supported are {', '.join(FUNCTIONS)}")
+        if measure["non_additive_dimension"]:
+            raise no("has a non_additive_dimension")
+        if measure["agg_time_dimension"] not in (None, (self.content["defaults"] or {}).get("agg_time_dimension")):
+            raise no("has an agg_time_dimension of its own")
+
+    def _check_names(self, metrics: tuple[Metric, ...]) -> None:
+        for each in (*metrics, *self.dimensions.values()):
+            if keyword.iskeyword(each.name):
+                raise self._no(f"{each.name} is a word of Python, which Cube's references are written in.")
+        for metric in metrics:
+            if metric.name in self.dimensions:
+                raise self._no(f"{metric.name} is a metric and a dimension, and Cube has one of a name.")
+
+    def _is_own(self, content: dict) -> bool:
+        needed = {measure["name"] for measure in content["type_params"]["input_measures"]}
+        return needed <= self.measures.keys() if needed else False
+
+    def _metric(self, content: dict) -> Metric:
+        try:
+            shown = formats.parse(content["config"]["meta"])
+        except ValueError as error:
+            raise _refused("metric", content, f"{error}.") from None
+        return Metric(
+            name=content["name"],
+            label=_flat(content["label"]) or _title(content["name"]),
+            description=_flat(content["description"]),
+            kind=content["type"],
+            format=shown,
+            expression=self._expression(content, ()),
+        )
+
+    def _expression(self, content: dict, filters: tuple[Sql, ...]) -> Expression:
+        """A metric as an expression; ``filters`` come from the metrics that it is an input of."""
+        params = content["type_params"]
+        filters = (*filters, *self._filters(content["filter"], content))
+        if content["type"] == "simple":
+            return self._aggregate(content, params["measure"], filters)
+        if content["type"] == "ratio":
+            return Ratio(*(self._input(content, params[part], filters) for part in ("numerator", "denominator")))
+        if content["type"] == "derived":
+            inputs = {
+                each["alias"] or each["name"]: (self._input(content, each, filters),) for each in params["metrics"]
+            }
+            return Derived(self._sql(sql, params["expr"], "its expr", content, inputs.get))
+        raise _refused("metric", content, _kinds(content))
+
+    def _aggregate(self, metric: dict, given: dict, filters: tuple[Sql, ...]) -> Aggregate:
+        if given["join_to_timespine"] or given["fill_nulls_with"] is not None:
+            raise _refused("metric", metric, "It has join_to_timespine or fill_nulls_with.")
+        measure = self.measures[given["name"]]
+        of = self._sql(column, str(measure["expr"] or measure["name"]), f"the expr of its measure {measure['name']}")
+        filters = (*filters, *self._filters(given["filter"], metric))
+        return Aggregate(measure["name"], measure["agg"], of, tuple(dict.fromkeys(filters)))
+
+    def _input(self, metric: dict, given: dict, filters: tuple[Sql, ...]) -> Expression:
+        if given["offset_window"] or given["offset_to_grain"]:
+            raise _refused("metric", metric, f"Its input {given['name']} has an offset in time.")
+        return self._expression(self.metrics[given["name"]], (*filters, *self._filters(given["filter"], metric)))
+
+    def _filters(self, given: dict | None, metric: dict) -> Iterator[Sql]:
+        for each in (given or {}).get("where_filters", []):
+            template = each["where_sql_template"]
+            parts, end = [], 0
+            for match in _REFERENCE.finditer(template):
+                parts += [template[end : match.start()], self._reference(match, metric)]
+                end = match.end()
+            parts.append(template[end:])
+            # Checked as a whole, with a stand-in for each dimension: a quote may open before one and close after it.
+            names = {f"dimension_{i}": part for i, part in enumerate(parts) if not isinstance(part, str)}
+            text = "".join(part if isinstance(part, str) else f"dimension_{i}" for i, part in enumerate(parts))
+            yield self._sql(sql, text, f"its filter {template!r}", metric, names.get)
+
+    def _reference(self, match: re.Match, metric: dict) -> Sql:
+        """What ``{{ Dimension(...) }}`` or ``{{ TimeDimension(...) }}`` in a filter stands for."""
+
+        def no(why: str) -> MetricError:
+            return _refused("metric", metric, f"Its filter has {match[0]}, and {why}.")
+
+        path, grain = match["path"], match["grain"]
+        if path == "metric_time":
+            name = self.content["defaults"]["agg_time_dimension"]
+        else:
+            entity, _, name = path.rpartition("__")
+            own = {each["name"] for each in self.content["entities"]} | {self.content["primary_entity"]}
+            if entity not in own or name not in self.dimensions:
+                raise no(f"the semantic model {self.content['name']} has no such dimension: there are no joins")
+        dimension = self.dimensions[name]
+        if match["kind"] == "Dimension":
+            if dimension.grain or grain:
+                raise no(f"{name} is a time dimension: write TimeDimension, with a grain")
+            return dimension.of
+        if not dimension.grain:
+            raise no(f"{name} is no time dimension")
+        return joined([f"date_trunc('{grain or dimension.grain}', ", *dimension.of, ")"])
+
+    def _sql(self, reader, text: str, where: str, content: dict | None = None, *more) -> Sql:
+        try:
+            return reader(text, *more)
+        except ValueError as error:
+            raise _refused(
+                "metric" if content else "semantic model", content or self.content, f"In {where}: {error}."
+            ) from None
+
+
+def _title(name: str) -> str:
+    return name.replace("_", " ").capitalize()
+
+
+def _flat(text: str | None) -> str:
+    return " ".join((text or "").split())

@@ -1,0 +1,48 @@
+"""A published platform, for the whole suite."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from doors import Door
+from metricflow_on_prod import MetricFlow
+
+from pipelines.refresh import load_and_refresh
+from pipelines.sources.taxi import load as taxi
+from proto_loc import warehouse
+
+
+@pytest.fixture(scope="session")
+def platform(tmp_path_factory: pytest.TempPathFactory, session_port_prefix: str) -> Iterator[Path]:
+    """The data folder of a platform with a published sample of 20,000 trips."""
+    home = tmp_path_factory.mktemp("platform")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOC_DATA", str(home / "data"))
+        patch.setenv("LOC_RUN", str(home / "run"))
+        patch.setenv("LOC_PORT_PREFIX", session_port_prefix)
+        quiet = lambda *_: None  # noqa: E731
+        load_and_refresh(lambda report: taxi.load_sample(20_000, who="test", report=report), who="test", report=quiet)
+        yield home / "data"
+
+
+@pytest.fixture(scope="session")
+def oracle(platform: Path) -> Iterator[MetricFlow]:
+    """MetricFlow on what is published."""
+    made = MetricFlow(warehouse.current("prod"))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def opened(platform: Path) -> Iterator:
+    """A function that opens a door, once."""
+    known: dict[type, Door] = {}
+    with ExitStack() as stack:
+
+        def open_(door: type) -> Door:
+            if door not in known:
+                known[door] = stack.enter_context(door())
+            return known[door]
+
+        yield open_

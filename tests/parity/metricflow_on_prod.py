@@ -1,0 +1,65 @@
+"""MetricFlow in this process, on the published ``prod``: the oracle, which shares no code with any door."""
+
+from duckdb import DuckDBPyConnection
+from metricflow.engine.metricflow_engine import MetricFlowEngine, MetricFlowQueryRequest
+from metricflow.protocols.sql_client import SqlEngine
+from metricflow.sql.render.duckdb_renderer import DuckDbSqlPlanRenderer
+from metricflow_semantics.model.dbt_manifest_parser import parse_manifest_from_dbt_generated_manifest
+from metricflow_semantics.model.semantic_manifest_lookup import SemanticManifestLookup
+from questions import Between, Equals, Filter, Question, key
+
+from proto_loc import warehouse
+
+
+class Client:
+    """What MetricFlow needs of a database, on a connection that reads."""
+
+    sql_engine_type = SqlEngine.DUCKDB
+    sql_plan_renderer = DuckDbSqlPlanRenderer()
+
+    def __init__(self, con: DuckDBPyConnection) -> None:
+        self.con = con
+
+    def dry_run(self, stmt: str, sql_bind_parameter_set=None) -> None:
+        """Raises: duckdb.Error: DuckDB cannot run it."""
+        self.con.execute(f"explain {stmt}")
+
+
+class MetricFlow:
+    """Answers questions with the definitions that a version of ``prod`` was published with."""
+
+    def __init__(self, version: warehouse.Version) -> None:
+        self.manifest = parse_manifest_from_dbt_generated_manifest(
+            (version.folder / "dbt/semantic_manifest.json").read_text()
+        )
+        self.client = Client(version.open())
+        self.engine = MetricFlowEngine(SemanticManifestLookup(self.manifest), self.client)
+        self.models = {model.name: model for model in self.manifest.semantic_models}
+
+    def close(self) -> None:
+        self.client.con.close()
+
+    def answer(self, question: Question) -> dict:
+        """The figures by value, as DuckDB gives them: whole numbers, Decimal or double."""
+        by = []
+        if question.dimension:
+            by = [self._path(question) + (f"__{question.grain}" if question.grain else "")]
+        request = MetricFlowQueryRequest.create(
+            metric_names=[question.metric],
+            group_by_names=by,
+            where_constraints=[self._where(question.model, question.filter)] if question.filter else None,
+        )
+        rows = self.client.con.execute(self.engine.explain(request).sql_statement.sql).fetchall()
+        return {key(row[0]) if by else "": row[-1] for row in rows if row[-1] is not None}
+
+    def _path(self, question: Question) -> str:
+        return f"{self.models[question.model].primary_entity}__{question.dimension}"
+
+    def _where(self, model: str, filter: Filter) -> str:
+        path = f"{self.models[model].primary_entity}__{filter.dimension}"
+        match filter:
+            case Equals():
+                return f"{{{{ Dimension('{path}') }}}} = '{filter.value}'"
+            case Between():
+                day = f"{{{{ TimeDimension('{path}', '{filter.grain}') }}}}"
+                return f"{day} >= '{filter.first}' and {day} <= '{filter.last}'"

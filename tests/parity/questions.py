@@ -1,0 +1,76 @@
+"""What every door is asked: each metric, whole and by three dimensions, plain and under two filters."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from proto_loc.metrics.definitions import SemanticModel
+
+
+@dataclass(frozen=True)
+class Equals:
+    """Rows whose dimension has the value."""
+
+    dimension: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Between:
+    """Rows whose time dimension is on one of the days from ``first`` to ``last``, both included."""
+
+    dimension: str
+    first: date
+    last: date
+    grain: str = "day"
+
+
+Filter = Equals | Between
+
+
+@dataclass(frozen=True)
+class Question:
+    """One metric, by one dimension or whole, under one filter or none."""
+
+    model: str
+    metric: str
+    dimension: str | None = None
+    grain: str | None = None
+    """``month`` where the dimension is one of time."""
+    filter: Filter | None = None
+
+    def __str__(self) -> str:
+        by = f" by {self.dimension}" if self.dimension else ""
+        under = f" where {self.filter.dimension}" if self.filter else ""
+        return f"{self.metric}{by}{under}"
+
+
+# The sample's months are January to March 2025.
+FILTERS: dict[str, tuple[Filter, Filter]] = {
+    "taxi_trips": (
+        Between("pickup_at", date(2025, 1, 20), date(2025, 2, 10)),
+        Equals("pickup_borough", "Queens"),
+    ),
+    "data_quality": (
+        Between("file_month", date(2025, 2, 1), date(2025, 3, 1), "month"),
+        Equals("colour", "yellow"),
+    ),
+}
+"""Two filters a semantic model."""
+
+
+def questions(models: list[SemanticModel]) -> Iterator[Question]:
+    """All questions: by month, and by the two dimensions that a publish records."""
+    for model in models:
+        dimensions = [(None, None), (model.time.name, "month"), *((each.name, None) for each in model.record_by)]
+        for metric in model.metrics:
+            for dimension, grain in dimensions:
+                for filter in (None, *FILTERS[model.name]):
+                    yield Question(model.name, metric.name, dimension, grain, filter)
+
+
+def key(value: object) -> str | None:
+    """A dimension's value as text, a month by its first day."""
+    if isinstance(value, datetime):
+        value = value.date()
+    return None if value is None else str(value)

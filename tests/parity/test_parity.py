@@ -1,0 +1,99 @@
+"""One number, whichever door: each answers as MetricFlow does, counts and money exactly, ratios to 1e-9."""
+
+import math
+from decimal import Decimal
+
+import pytest
+from doors.dataset import Dataset
+from doors.recorded import Recorded
+from questions import FILTERS, questions
+
+from pipelines import dbt
+from proto_loc import warehouse
+from proto_loc.metrics.read import read
+
+DOORS = [Recorded, Dataset]
+"""Each is asked every question that it answers. A service's door joins here: ``doors.cube.Cube``."""
+
+pytestmark = pytest.mark.xdist_group("parity")  # one platform for the suite
+
+MODELS = read(dbt.manifest())
+QUESTIONS = list(questions(MODELS))
+
+
+@pytest.fixture(scope="session")
+def expected(oracle) -> dict:
+    """MetricFlow's answers."""
+    return {question: oracle.answer(question) for question in QUESTIONS}
+
+
+def exactly(figure: object) -> Decimal:
+    """A door's figure as the number that its text says."""
+    return Decimal(str(figure))
+
+
+def differences(expected: dict, found: dict) -> dict:
+    """Where a door's answer is not the oracle's: value → both."""
+    found = {value: figure for value, figure in found.items() if figure is not None}
+    return {
+        value: (expected.get(value), found.get(value))
+        for value in expected.keys() | found.keys()
+        if not _agree(expected.get(value), found.get(value))
+    }
+
+
+def _agree(one: object, other: object) -> bool:
+    if one is None or other is None:
+        return False
+    if isinstance(one, float):
+        return math.isclose(one, float(other), rel_tol=1e-9, abs_tol=0)
+    return exactly(one) == exactly(other)
+
+
+@pytest.mark.parametrize("door", DOORS, ids=lambda door: door.__name__.lower())
+@pytest.mark.parametrize("metric", [metric.name for model in MODELS for metric in model.metrics])
+def test_a_door_answers_as_metricflow_does(door, metric, opened, expected):
+    asked = [each for each in QUESTIONS if each.metric == metric and opened(door).answers(each)]
+    assert len(asked) >= 4, "whole, and by three dimensions"
+    wrong = {str(each): wrong for each in asked if (wrong := differences(expected[each], opened(door).answer(each)))}
+    assert wrong == {}
+
+
+def test_every_metric_is_asked_for_whole_by_three_dimensions_and_under_two_filters(expected):
+    assert {model.name for model in MODELS} == FILTERS.keys()
+    metrics = [metric.name for model in MODELS for metric in model.metrics]
+    assert len(metrics) >= 17
+    for metric in metrics:
+        asked = [each for each in QUESTIONS if each.metric == metric]
+        assert len({each.dimension for each in asked}) == 4 and len({each.filter for each in asked}) == 3
+        answered = [each for each in asked if expected[each]]
+        assert len(answered) == len(asked), "each question has an answer"
+
+
+def test_counts_are_whole_numbers_and_money_is_decimal(expected):
+    for model in MODELS:
+        for metric in model.metrics:
+            if metric.kind == "simple" and metric.format.kind in ("count", "money"):
+                wanted = int if metric.format.kind == "count" else Decimal
+                found = {
+                    type(figure)
+                    for each in QUESTIONS
+                    if each.metric == metric.name
+                    for figure in expected[each].values()
+                }
+                assert found == {wanted}, metric.name
+
+
+def test_what_dagster_is_told_is_what_metricflow_says(platform, expected):
+    told = {
+        name: figure for mart in warehouse.current("prod").facts["metrics"].values() for name, figure in mart.items()
+    }
+    whole = {each.metric: expected[each][""] for each in QUESTIONS if not each.dimension and not each.filter}
+    assert differences(whole, told) == {}
+
+
+def test_a_difference_is_seen():
+    assert differences({"a": 1, "b": 0.5}, {"a": "1", "b": 0.5 + 1e-12}) == {}
+    assert differences({"a": Decimal("1.10")}, {"a": "1.1"}) == {}
+    assert differences({"a": Decimal("1.10")}, {"a": 1.11}) and differences({"a": 0.5}, {"a": 0.5 + 1e-9})
+    assert differences({"a": 1}, {}) and differences({}, {"a": 1}) and differences({"a": 1}, {"a": None})
