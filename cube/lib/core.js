@@ -1,0 +1,103 @@
+'use strict';
+/** Cube's server core, with one orchestrator (driver, queue, cache) for each published version that is served. */
+const { CubejsServerCore } = require('@cubejs-backend/server-core');
+const { CubejsHandlerError } = require('@cubejs-backend/api-gateway');
+const { VersionCache } = require('./cache');
+const { VersionDriver } = require('./driver');
+const { LastGoodModel, repository } = require('./model');
+
+const NO_DATA = 'no data yet; run loc refresh';
+
+class Core extends CubejsServerCore {
+  /**
+   * @param {import('./settings').Settings} settings
+   * @param {import('./versions').Versions} versions
+   * @param {object} options Cube's.
+   */
+  constructor(settings, versions, options) {
+    super({
+      telemetry: false,
+      scheduledRefreshTimer: false,
+      repositoryFactory: () => repository(settings.model),
+      cacheAndQueueDriver: 'memory',
+      externalDbType: undefined, // developer mode would start Cube Store
+      externalDriverFactory: undefined,
+      driverFactory: (context) => new VersionDriver(context.version, settings),
+      dialectFactory: () => VersionDriver.dialectClass(),
+      extendContext: () => ({ version: versions.current() }),
+      contextToOrchestratorId: (context) => context.version.key,
+      orchestratorOptions: {
+        continueWaitTimeout: Math.ceil(Math.min(90, settings.timeout + 5)), // a query that waits for its turn is told so
+        queryCacheOptions: { queueOptions: { concurrency: 4, executionTimeout: Math.ceil(settings.timeout + 60) } },
+      },
+      ...options,
+    }, { isCubeConfigEmpty: false });
+    this.settings = settings;
+    this.versions = versions;
+    /** @type {Map<string, NodeJS.Timeout>} What is superseded, by its key, until its grace time is over. */
+    this.retiring = new Map();
+    this.watch = setInterval(() => this.retire(), 1000).unref();
+  }
+
+  /**
+   * The orchestrator of the version that the request began with. One that was pruned before it could be opened, which
+   * takes a publish in between and no grace time, gives way to the newest.
+   */
+  async getOrchestratorApi(context) {
+    if (context.version === undefined) context.version = this.versions.current();
+    for (;;) {
+      const { version } = context;
+      if (!version || version.empty) throw new CubejsHandlerError(503, 'No data', NO_DATA);
+      const api = await super.getOrchestratorApi(context);
+      try {
+        await api.driverFactory('default'); // opens the file, once
+        return api;
+      } catch (error) {
+        this.orchestratorStorage.storage.delete(version.key);
+        context.version = this.versions.current();
+        if (context.version?.key === version.key) throw error;
+      }
+    }
+  }
+
+  createOrchestratorApi(...given) {
+    const api = super.createOrchestratorApi(...given);
+    api.addDataSeenSource('default'); // or its driver is not released with it
+    const cache = api.getQueryOrchestrator().getQueryCache();
+    cache.cacheDriver = new VersionCache(this.settings.cacheBytes);
+    return api;
+  }
+
+  createCompilerApi(files, options = {}) {
+    this.model ||= new LastGoodModel(
+      files, options.dbType || this.options.dbType, this.createCompilerApiOptions(options), this.settings.model,
+    );
+    return this.model;
+  }
+
+  /** Begin the grace time of every version but the current one, and end that of one that is current again. */
+  retire() {
+    let current;
+    try {
+      current = this.versions.current()?.key;
+    } catch (error) {
+      this.logger('The current version cannot be read', { error: String(error) });
+      return;
+    }
+    const { storage } = this.orchestratorStorage;
+    for (const key of storage.keys()) {
+      if (key !== current && !this.retiring.has(key)) {
+        this.retiring.set(key, setTimeout(() => {
+          this.retiring.delete(key);
+          storage.delete(key); // which releases the driver, once the queries on it have ended
+        }, this.settings.grace * 1000).unref());
+      }
+    }
+    if (this.retiring.has(current)) {
+      clearTimeout(this.retiring.get(current));
+      this.retiring.delete(current);
+    }
+  }
+}
+
+module.exports = { Core, NO_DATA };

@@ -1,0 +1,117 @@
+'use strict';
+/** Where in the files of the model an error of Cube's compiler is: Cube names the cube or the member, seldom the file. */
+const vm = require('vm');
+const { LineCounter, parseDocument, isMap, isScalar, isSeq, visit } = require('yaml');
+
+const MEMBERS = /\b(dimensions|measures|segments|joins|hierarchies|preAggregations|folders)\.(\w+)/;
+
+/** @typedef {{fileName: string, content: string}} ModelFile */
+
+/**
+ * The error, each part of it with the file and line that it is about, one a line.
+ *
+ * @param {Error} error
+ * @param {ModelFile[]} files
+ * @param {string[]} changed The files that are other than those of the last good model, for what can be found nowhere.
+ * @returns {string}
+ */
+function locate(error, files, changed) {
+  const unparsed = files.flatMap(syntax);
+  if (unparsed.length) return unparsed.join('\n');
+  const parts = sentences(error);
+  return parts.map(({ file, text }) => {
+    const among = files.filter(({ fileName }) => !file || fileName === file);
+    const place = positionOf(text, among) || file || changed.join(', ');
+    return place ? `${place}: ${text}` : text;
+  }).join('\n');
+}
+
+/** What does not parse at all. */
+function syntax({ fileName, content }) {
+  if (fileName.endsWith('.js')) {
+    try {
+      new vm.Script(content, { filename: fileName });
+      return [];
+    } catch (error) {
+      return [`${fileName}:${/:(\d+)/.exec(error.stack)?.[1] ?? 1}: ${error.message}`];
+    }
+  }
+  if (!/\.ya?ml$/.test(fileName)) return [];
+  return parseDocument(content).errors.slice(0, 1).map((found) => (
+    `${fileName}:${found.linePos?.[0].line ?? 1}: ${found.message.split('\n')[0].replace(/ at line .*/, '')}`
+  ));
+}
+
+/** The parts of a compiler's message, with their file where it names one. */
+function sentences(error) {
+  const found = [];
+  let file;
+  for (const raw of String(error.message || error).split('\n')) {
+    const line = raw.trim();
+    const heading = /^(?:(\S+) )?Errors:$/.exec(line);
+    if (heading) file = heading[1];
+    else if (/^\*|^Possible reasons/.test(line) && found.length) found.at(-1).text += ` ${line}`;
+    else if (line && line !== 'Compile errors:') found.push({ file, text: line });
+  }
+  return found;
+}
+
+/** `file:line` of what a message is about; undefined if that is not to be found. */
+function positionOf(text, files) {
+  const [, cube] = /^(\w+) cube: /.exec(text) || [];
+  const [, kind, member] = MEMBERS.exec(text) || [];
+  const named = cube && findCube(files, cube, kind, member, text);
+  if (named) return named;
+  if (/Jinja/.test(text)) return lineWith(files, /\{\{|\{%/);
+  if (/parse Python/.test(text)) return lineWith(files, { test: (line) => line.split('{').length !== line.split('}').length });
+  const words = [/^(\w+) is not defined/, /'(\w+)'/, /key: (\w+)/, /(?:Cube|View|Member) (\w+)/i].map((form) => form.exec(text)?.[1]);
+  for (const word of words.filter(Boolean)) {
+    const at = lineWith(files, new RegExp(`\\b${word}\\b`));
+    if (at) return at;
+  }
+  return undefined;
+}
+
+function lineWith(files, form) {
+  for (const { fileName, content } of files) {
+    const at = content.split('\n').findLastIndex((line) => form.test(line));
+    if (at >= 0) return `${fileName}:${at + 1}`;
+  }
+  return undefined;
+}
+
+/** The line of a cube or view, or of the member of it, or of the key of that, which a message names. */
+function findCube(files, cube, kind, member, text) {
+  for (const { fileName, content } of files.filter((file) => /\.ya?ml$/.test(file.fileName))) {
+    const lines = new LineCounter();
+    const document = parseDocument(content, { lineCounter: lines });
+    const line = (node) => `${fileName}:${lines.linePos(node.range[0]).line}`;
+    for (const list of ['cubes', 'views'].map((name) => document.get(name)).filter(isSeq)) {
+      const found = list.items.find((item) => isMap(item) && item.get('name') === cube);
+      if (!found) continue;
+      const snake = kind?.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+      const members = kind && found.get(snake);
+      const one = isSeq(members) && members.items.find((item) => isMap(item) && item.get('name') === member);
+      return line(keyOf(one || found, text) || one || found);
+    }
+  }
+  return undefined;
+}
+
+/** The key that a message says is not allowed or has no such value, of this map itself. */
+function keyOf(map, text) {
+  let found;
+  visit(map, {
+    Pair(_, pair) {
+      const name = isScalar(pair.key) ? String(pair.key.value) : '';
+      const camel = name.replace(/_(\w)/g, (__, letter) => letter.toUpperCase());
+      if (!found && name && name !== 'name' && new RegExp(`[".(]${camel}(?:"| =|\\))`).test(text) && !/is required/.test(text)) {
+        found = pair.key;
+      }
+      return isSeq(pair.value) ? visit.SKIP : undefined;
+    },
+  });
+  return found;
+}
+
+module.exports = { locate };

@@ -1,0 +1,57 @@
+"""What the command line starts in the environment ``notebooks``: ``python -m proto_loc.ai ask '{...}'``."""
+
+import json
+import sys
+from pathlib import Path
+
+from proto_loc.errors import LocError
+
+
+def main() -> int:
+    """Run one command with its options as JSON; failures are said as `loc` says them."""
+    options = json.loads(sys.argv[2])
+    try:
+        return {"ask": _ask, "evaluate": _evaluate}[sys.argv[1]](options)
+    except LocError as error:
+        if options.get("debug"):
+            raise
+        print(error.said(), file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:
+        return 1
+    except Exception as error:
+        if options.get("debug"):
+            raise
+        print(
+            f"error: {type(error).__name__}: {error}", "why: This is a defect of proto_loc.", sep="\n", file=sys.stderr
+        )
+        print("fix: Run it again with --debug (./loc --debug ask ...) and report the traceback.", file=sys.stderr)
+        return 1
+
+
+def _ask(options: dict) -> int:
+    from proto_loc.ai import chart, show
+    from proto_loc.ai.asking import ask
+    from proto_loc.errors import UsageError
+
+    file = Path(options["chart"]) if options["chart"] else None
+    if file and file.suffix.lower() not in (".png", ".html"):
+        raise UsageError(f"{file} is no name for a chart.", "", "End it in .png or .html.")
+    answer = ask(options["question"])
+    show.answer(answer, options["format"])
+    if file:
+        chart.save(answer, file)
+        print(f"chart: {file}", file=sys.stderr)
+    return 0
+
+
+def _evaluate(options: dict) -> int:
+    from proto_loc.ai import evaluating, show
+
+    done = evaluating.evaluate(Path(options["file"]), report=show.progress)
+    show.evaluation(done, options["format"])
+    return 0 if done.accuracy >= options["minimum"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

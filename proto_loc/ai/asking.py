@@ -1,0 +1,235 @@
+"""``ask``: a question becomes one query, of metrics or of SQL. No program of the model's is run."""
+
+import json
+import socket
+import time
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+
+from proto_loc import warehouse
+from proto_loc.ai import context, llm, values
+from proto_loc.ai.reader import Reader
+from proto_loc.cube import Cube, Question
+from proto_loc.errors import LocError, UsageError
+from proto_loc.settings import settings
+
+TIMEOUT = 30.0
+"""Seconds that a query may run."""
+TEXTS = ("since", "until", "order")
+LISTS = ("metrics", "dimensions", "where")
+
+
+@dataclass
+class Answer:
+    """Rows, and where they come from."""
+
+    question: str
+    columns: list[str]
+    rows: list[tuple]
+    version: int
+    """Of ``prod``, that was read."""
+    published_at: str
+    """UTC, ISO 8601."""
+    sql: str = ""
+    """The statement that was run; empty where metrics were asked for."""
+    metric_query: dict | None = None
+    """What Cube was asked for, in the words of `loc query`."""
+    truncated: bool = False
+    notes: list[str] = field(default_factory=list)
+    formats: dict[str, str] = field(default_factory=dict)
+    """Of metrics, by column: ``percent``, ``currency``."""
+
+    @property
+    def table(self):
+        """The rows as a pandas DataFrame."""
+        import pandas as pd
+
+        return pd.DataFrame(self.rows, columns=self.columns)
+
+    @property
+    def chart(self):
+        """The rows as an Altair chart, or None where no chart helps."""
+        from proto_loc.ai import chart
+
+        return chart.of(self)
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        asked = self.sql or json.dumps(self.metric_query)
+        lines = [f"Version {self.version} of {self.published_at}", *self.notes]
+        return f"{self.table.to_html(index=False)}<pre>{escape(asked)}</pre><p>{escape('. '.join(lines))}</p>"
+
+
+def ask(question: str) -> Answer:
+    """Answer a question in plain words from the data that is published now.
+
+    Raises:
+        LocError: no model is set, it gave nothing that can be run (twice), or there is no data.
+    """
+    if not question.strip():
+        raise UsageError("There is no question.", "", 'Write it in quotes: loc ask "Which borough has most trips?"')
+    asked = llm.model()
+    llm.warm()
+    version = warehouse.current("prod").verify()
+    reader = reader_of(version.path)
+    about = context.published(reader, version)
+    cube = cube_is_up()
+    if about.values:
+        llm.announce("The different values of some columns, and what an error of the database quotes,")
+    messages = [
+        {"role": "system", "content": context.told(about, cube)},
+        {"role": "user", "content": question},
+    ]
+    for attempt in (1, 2):
+        text = llm.complete(messages)
+        try:
+            answer = _run(question, _parsed(text, asked.name), about, reader, cube)
+            if attempt == 2:
+                answer.notes.append("The model's first query failed; this is its second")
+            return answer
+        except Cannot:
+            raise
+        except LocError as error:
+            if attempt == 2:
+                raise LocError(
+                    "The model gave no query that can be run, twice.",
+                    f"{_without_end(error.what)}: {error.why}" if error.why else error.what,
+                    "Ask differently, or try another model; `loc query` asks for metrics without one.",
+                ) from error
+            messages += [{"role": "assistant", "content": text}, {"role": "user", "content": _failure(error)}]
+    raise AssertionError("not reached")
+
+
+class Cannot(LocError):
+    """The model says that the data holds no answer."""
+
+
+@lru_cache(maxsize=2)
+def reader_of(path: Path) -> Reader:
+    """The reader of a version, kept for the next question."""
+    reader = Reader(path, TIMEOUT, context.ROWS)
+    reader.start()
+    return reader
+
+
+def cube_is_up() -> bool:
+    """Whether something listens on Cube's port."""
+    with closing(socket.socket()) as probe:
+        probe.settimeout(0.5)
+        return probe.connect_ex(("127.0.0.1", settings().port("cube"))) == 0
+
+
+def _failure(error: LocError) -> str:
+    """What the model is told of its failed query: without the values that DuckDB quotes, where none may be sent."""
+    why = error.why
+    if not llm.sends_rows() and not why.startswith(("Parser Error", "Binder Error", "Catalog Error")):
+        why = why.partition(":")[0] if " Error:" in why else ""
+    return f"That failed. {error.what} {why}\nCorrect it, and answer with one JSON object again."
+
+
+def _without_end(text: str) -> str:
+    return text.rstrip(".")
+
+
+def _parsed(text: str, name: str) -> dict:
+    """The one JSON object in a model's answer.
+
+    Raises:
+        LocError: there is none, or it is none of the forms asked for.
+        Cannot: the model says that it has no answer.
+    """
+    decoder, at = json.JSONDecoder(), text.find("{")
+    try:
+        found = decoder.raw_decode(text[at:])[0] if at >= 0 else None
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        shown = " ".join(text.split())[:200]
+        raise LocError(f"{name} answered with no JSON object.", f"It said: {shown!r}.", "")
+    if isinstance(found.get("cannot"), str):
+        from proto_loc.ai.sandbox import clean
+
+        raise Cannot(
+            f"{name} finds no answer in the data.", clean(found["cannot"])[:500], "Ask for what the marts hold."
+        )
+    if found.get("metrics"):
+        return found
+    if isinstance(found.get("sql"), str) and found["sql"].strip():
+        return found
+    raise LocError(f"{name} answered with JSON of another form.", f"Its keys are: {', '.join(found)[:200]}.", "")
+
+
+def _run(question: str, found: dict, about: context.Published, reader: Reader, cube: bool) -> Answer:
+    if found.get("metrics"):
+        if not cube:
+            raise LocError("Metrics cannot be asked for.", "Cube is down.", "Answer with SQL.")
+        return _metrics(question, found)
+    sql = found["sql"].strip().rstrip(";").strip()
+    columns, _, rows, truncated = values.load(reader.raw(sql))
+    version = about.version
+    answer = Answer(question, columns, [tuple(row) for row in rows], version.id, version.published_at, sql=sql)
+    answer.truncated = truncated
+    if not cube:
+        answer.notes.append("Cube is down, so the model wrote SQL; start it for the agreed metrics: ./loc up -d")
+    return answer
+
+
+def as_question(found: dict) -> Question:
+    """A query of metrics, from a model or a file.
+
+    Raises:
+        UsageError: a part of it is of the wrong kind.
+    """
+    lists = {name: found.get(name) or [] for name in LISTS}
+    texts = {name: found.get(name) or "" for name in TEXTS}
+    limit = found.get("limit") or context.ROWS
+    wrong = [name for name, value in lists.items() if not isinstance(value, list) or not _all_text(value)]
+    wrong += [name for name, value in texts.items() if not isinstance(value, str)]
+    wrong += [] if isinstance(limit, int) and not isinstance(limit, bool) and limit > 0 else ["limit"]
+    wrong += sorted(set(found) - {*LISTS, *TEXTS, "limit"})
+    for name in ("since", "until"):
+        try:
+            if name not in wrong and texts[name]:
+                datetime.strptime(texts[name], "%Y-%m-%d")
+        except ValueError:
+            wrong.append(name)
+    if wrong:
+        raise UsageError(f"The query's {wrong[0]!r} is of no use.", f"It is {found.get(wrong[0])!r}.", "Correct it.")
+    return Question(**{name: tuple(value) for name, value in lists.items()}, **texts, limit=min(limit, context.ROWS))
+
+
+def _all_text(value: list) -> bool:
+    return all(isinstance(item, str) for item in value)
+
+
+def _metrics(question: str, found: dict) -> Answer:
+    wanted = as_question(found)
+    with Cube() as asked:
+        meta = asked.meta()
+        query = wanted.query(meta)
+        for _ in range(3):
+            before = warehouse.current("prod")
+            got = asked.load(query, meta)
+            if warehouse.current("prod").id == before.id:
+                break
+            time.sleep(1)  # published meanwhile: ask again, so that the answer is of the version that it names
+    rows = [
+        tuple(
+            _timed(value) if column.kind == "time" else value
+            for value, column in zip(row.values(), got.columns, strict=True)
+        )
+        for row in got.rows
+    ]
+    kept = {name: value for name, value in found.items() if value}
+    answer = Answer(question, [c.short for c in got.columns], rows, before.id, before.published_at, metric_query=kept)
+    answer.formats = {column.short: column.format for column in got.columns if column.format}
+    answer.truncated = len(rows) >= context.ROWS
+    return answer
+
+
+def _timed(value):
+    return datetime.fromisoformat(value) if isinstance(value, str) else value

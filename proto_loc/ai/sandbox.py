@@ -1,0 +1,419 @@
+"""Runs a program that a model wrote in a box of bubblewrap: no network, no files but its own, one process.
+
+The program gets its text and the rows that it asks for over a pipe, and what it found comes back as JSON: nothing is
+unpickled, no file of the box is ever opened outside. Each limit holds in the kernel, not in Python.
+"""
+
+import base64
+import json
+import os
+import selectors
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import unicodedata
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from proto_loc.ai import picture, seccomp, values
+from proto_loc.ai.reader import Reader
+from proto_loc.errors import LocError
+from proto_loc.settings import ROOT
+
+PYTHON = ROOT / ".venvs/notebooks/bin/python"
+"""What runs inside, whoever asks: the environment with pandas and matplotlib."""
+
+_HEAD = struct.Struct(">I")
+_HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one program may use."""
+
+    wall: float = 60.0
+    """Seconds, by the clock on the wall."""
+    cpu: int = 30
+    """Seconds of processor time."""
+    memory: int = 2 << 30
+    """Bytes of address space."""
+    disk: int = 64 << 20
+    """Bytes of its work folder, which is memory."""
+    threads: int = 64
+    output: int = 64 << 10
+    """Bytes that it may print; with sixteen times as many it is ended."""
+    message: int = 32 << 20
+    """Bytes of one message to the parent."""
+    queries: int = 100
+    rows: int = 10_000
+    """Rows that one query gives."""
+
+
+class SandboxError(LocError):
+    """The program failed, or was ended."""
+
+    exposes = False
+    """Whether its sentences may hold values of the data: they are those of the program's own exception."""
+
+
+@dataclass
+class Outcome:
+    """What a program found."""
+
+    type: str
+    """``string``, ``number``, ``dataframe`` or ``plot``."""
+    value: object
+    """Text; an int or a float; a table as :mod:`proto_loc.ai.values` has it, loaded; the bytes of a PNG."""
+    printed: str = ""
+    refused: list[str] = field(default_factory=list)
+    """What the broker did not do for it."""
+    queries: list[str] = field(default_factory=list)
+
+
+@cache
+def unavailable() -> str:
+    """Why no box can be had on this machine, in a sentence; empty where one can. It is tried, once a process."""
+    if not PYTHON.exists():
+        return "The environment notebooks is not installed (./loc setup notebooks)."
+    if not shutil.which("bwrap"):
+        if sys.platform != "linux":
+            return "bubblewrap is a program for Linux, and this is no Linux."
+        return "bubblewrap is not installed (Debian and Ubuntu: apt-get install bubblewrap)."
+    if seccomp.machine() is None:
+        return f"There is no filter of system calls for this machine, {os.uname().machine}."
+    with _command(Limits()) as (command, fds):
+        done = subprocess.run(
+            [*command, PYTHON, "-I", "-S", "-c", "print(6 * 7)"],
+            env={}, pass_fds=fds, capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+    if done.returncode == 0 and done.stdout.strip() == "42":
+        return ""
+    said = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+    return (
+        f"bubblewrap does not run here ({said}). It needs user namespaces: on Ubuntu 24.04 a profile of AppArmor "
+        "for bwrap or sysctl kernel.apparmor_restrict_unprivileged_userns=0 allows them; a container must as well."
+    )
+
+
+class _command:
+    """A context: the command up to the program, and the descriptors that it needs."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits, self.files = limits, []
+
+    def __enter__(self) -> tuple[list[str], tuple[int, ...]]:
+        filter_, arguments = (
+            self._file(seccomp.program()),
+            self._file(b"\0".join(map(os.fsencode, self._box())) + b"\0"),
+        )
+        # The arguments are a file too: a command line can be read from inside.
+        command = [shutil.which("bwrap"), "--args", str(arguments), "--seccomp", str(filter_), "--"]
+        return command, (filter_, arguments)
+
+    def __exit__(self, *_: object) -> None:
+        for file in self.files:
+            file.close()
+
+    def _file(self, content: bytes) -> int:
+        file = tempfile.TemporaryFile()  # noqa: SIM115  # __exit__ closes it
+        self.files.append(file)
+        file.write(content)
+        file.seek(0)
+        return file.fileno()
+
+    def _box(self) -> list[str]:
+        size = str(self.limits.disk)
+        box = ["--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-net"]
+        box += ["--unshare-cgroup-try", "--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL"]
+        box += ["--uid", "65534", "--gid", "65534", "--hostname", "sandbox"]
+        # First, for the clone itself may lie below /tmp.
+        box += [
+            "--proc",
+            "/proc",
+            "--dev",
+            "/dev",
+            "--size",
+            size,
+            "--tmpfs",
+            "/box",
+            "--size",
+            size,
+            "--tmpfs",
+            "/tmp",
+        ]
+        for path in _read_only():
+            target = os.path.realpath(path)
+            if os.path.islink(path) and target.startswith("/usr/"):
+                box += ["--symlink", target.lstrip("/"), path]  # /lib of a merged /usr
+            else:
+                box += ["--ro-bind", path, path]
+        box += ["--ro-bind", str(_HERE / "sandbox_child.py"), "/program/sandbox_child.py"]
+        box += ["--ro-bind", str(_HERE / "values.py"), "/program/values.py"]
+        # bubblewrap's own root and /dev are memory without a bound.
+        box += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/box"]
+        for name, value in _ENVIRONMENT.items():
+            box += ["--setenv", name, value]
+        return box
+
+
+_ENVIRONMENT = {
+    "PATH": "/usr/bin:/bin",
+    "HOME": "/box",
+    "MPLCONFIGDIR": "/tmp/matplotlib",
+    "LANG": "C.UTF-8",
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+    "PYTHONDONTWRITEBYTECODE": "1",
+}
+
+
+def _read_only() -> list[str]:
+    """What of this machine is seen inside: system libraries, Python and its packages. No home, no /etc, no data."""
+    found = ["/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache"]
+    for python in (os.readlink(PYTHON) if PYTHON.is_symlink() else str(PYTHON), os.path.realpath(PYTHON)):
+        base = str(Path(python).parent.parent)
+        if base.startswith("/nix/store/"):
+            found.append("/nix/store")
+        else:
+            found.append("/usr/bin" if base == "/usr" else base)
+    found.append(str(PYTHON.parent.parent))
+    return [path for path in dict.fromkeys(found) if os.path.isabs(path) and os.path.exists(path)]
+
+
+def run(code: str, reader: Reader, limits: Limits | None = None) -> Outcome:
+    """Run a program in the box; ``execute_sql_query`` in it is answered by ``reader``.
+
+    Raises:
+        LocError: there can be no box here; nothing was run.
+        SandboxError: the program failed, went over a limit, or sent what is no answer.
+    """
+    if why := unavailable():
+        raise LocError(
+            "The program that the model wrote was not run.", why, "Ask with `loc ask`, which runs no program."
+        )
+    limits = limits or Limits()
+    with _command(limits) as (command, fds):
+        to_parent, from_child = os.pipe()
+        to_child, from_parent = os.pipe()
+        # 3 and 4 inside; bubblewrap passes on what it is given.
+        shell = [PYTHON, "-I", "-c", _START, str(from_child), str(to_child)]
+        child = subprocess.Popen(
+            [*command, *shell],
+            env={},
+            pass_fds=(*fds, from_child, to_child),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        os.close(from_child)
+        os.close(to_child)
+    talk = _Talk(child, to_parent, from_parent, reader, limits)
+    try:
+        return talk.hold(code)
+    finally:
+        child.kill()  # bubblewrap's first process; the kernel ends the rest with it
+        child.wait()
+        child.stdout.close()
+        os.close(to_parent)
+        os.close(from_parent)
+
+
+_START = (
+    "import os, runpy, sys\n"
+    "a, b = map(int, sys.argv[1:])\n"
+    "a, b = os.dup(a), os.dup(b)\n"
+    "os.dup2(a, 3); os.dup2(b, 4)\n"
+    "os.closerange(5, 256)\n"
+    "sys.argv = ['program']\n"
+    "sys.path.insert(0, '/program')\n"
+    "runpy.run_path('/program/sandbox_child.py', run_name='__main__')\n"
+)
+
+
+class _Talk:
+    """The parent's side of one run. Nothing that the child sends is trusted, and no wait is longer than the limit."""
+
+    def __init__(self, child, incoming: int, outgoing: int, reader: Reader, limits: Limits) -> None:
+        self.child, self.incoming, self.outgoing, self.reader, self.limits = child, incoming, outgoing, reader, limits
+        self.until = time.monotonic() + limits.wall
+        self.printed, self.count = bytearray(), 0
+        self.outcome = Outcome("", None)
+        os.set_blocking(outgoing, False)
+
+    def hold(self, code: str) -> Outcome:
+        rlimits = {
+            "AS": self.limits.memory,
+            "CPU": self.limits.cpu,
+            "FSIZE": self.limits.disk,
+            "NPROC": self.limits.threads,
+            "NOFILE": 128,
+            "CORE": 0,
+        }
+        self._send({"code": code, "limits": rlimits})
+        while True:
+            message = self._receive()
+            if "sql" in message:
+                self._send(self._query(message["sql"]))
+            elif "result" in message:
+                self._read(message["result"])
+                self._drain()
+                self.outcome.printed = clean(self.printed[: self.limits.output].decode(errors="replace"))
+                return self.outcome
+            elif "failed" in message:
+                raise self._failed(message)
+            else:
+                raise self._ended("It sent what is no message.")
+
+    def _query(self, sql: object) -> dict:
+        if not isinstance(sql, str):
+            raise self._ended("It sent what is no SQL.")
+        if len(self.outcome.queries) >= self.limits.queries:
+            raise self._ended(f"It asked for more than {self.limits.queries} queries.")
+        self.outcome.queries.append(sql)
+        try:
+            left = max(0.1, self.until - time.monotonic())
+            return self.reader.raw(sql, timeout=min(left, self.reader.timeout), limit=self.limits.rows)
+        except LocError as error:
+            self.outcome.refused.append(clean(f"{error.what} {error.why}"))
+            return {"error": str(error)}
+
+    def _read(self, result: object) -> None:
+        try:
+            kind, value = result["type"], result["value"]
+            if kind == "dataframe":
+                value = values.load(value)
+                if len(value[2]) > self.limits.rows:
+                    raise ValueError("it has too many rows")
+            elif kind == "plot":
+                value = picture.checked(base64.b64decode(value, validate=True))
+            elif kind == "number":
+                if isinstance(value, str):
+                    value = float(value)
+                if not isinstance(value, (int, float)) or isinstance(value, bool):
+                    raise ValueError("it is no number")
+            elif kind == "string":
+                value = clean(value)
+            else:
+                raise ValueError("it is of no known type")
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._ended(f"Its result is none that can be read: {clean(str(error))[:200]}.") from error
+        self.outcome.type, self.outcome.value = kind, value
+
+    def _failed(self, message: dict) -> SandboxError:
+        name, line = clean(str(message.get("failed")))[:50], message.get("line")
+        if name == "MemoryError":
+            return self._ended(f"It took more memory than the {self.limits.memory >> 20} MB that it may have.")
+        said = clean(str(message.get("said")))[:1000]
+        at = f" in line {line}" if isinstance(line, int) and line else ""
+        error = SandboxError(f"The program failed{at} with {name}.", said, self._way_out())
+        error.exposes = True
+        error.refused = self.outcome.refused
+        return error
+
+    def _ended(self, why: str) -> SandboxError:
+        error = SandboxError("The program was ended.", why, self._way_out())
+        error.refused = self.outcome.refused
+        return error
+
+    def _way_out(self) -> str:
+        refused = "".join(f" Refused: {what}" for what in dict.fromkeys(self.outcome.refused[:3]))
+        return f"Ask again, or ask with `loc ask`, which runs no program.{refused}"
+
+    def _send(self, message: dict) -> None:
+        text = json.dumps(message).encode()
+        view = memoryview(_HEAD.pack(len(text)) + text)
+        with selectors.DefaultSelector() as ready:
+            ready.register(self.outgoing, selectors.EVENT_WRITE, "write")
+            ready.register(self.child.stdout, selectors.EVENT_READ, "printed")
+            while view:
+                for key, _ in self._wait(ready):
+                    if key.data == "printed":
+                        self._hear(ready)
+                        continue
+                    try:
+                        view = view[os.write(self.outgoing, view) :]
+                    except BrokenPipeError:
+                        raise self._gone() from None
+                    if not view:
+                        return
+
+    def _receive(self) -> dict:
+        found = bytearray()
+        with selectors.DefaultSelector() as ready:
+            ready.register(self.incoming, selectors.EVENT_READ, "message")
+            ready.register(self.child.stdout, selectors.EVENT_READ, "printed")
+            while True:
+                for key, _ in self._wait(ready):
+                    if key.data == "printed":
+                        self._hear(ready)
+                        continue
+                    # Never more than this message: the next one waits in the pipe, which bounds a flood.
+                    piece = os.read(self.incoming, min(self._missing(found), 1 << 20))
+                    if not piece:
+                        raise self._gone()
+                    found += piece
+                    if not self._missing(found):
+                        try:
+                            return values.parse(bytes(found[_HEAD.size :]))
+                        except ValueError as error:
+                            raise self._ended("It sent what is no message.") from error
+
+    def _missing(self, found: bytearray) -> int:
+        """How many bytes of a message are still to come: of its head first, then of its body."""
+        if len(found) < _HEAD.size:
+            return _HEAD.size - len(found)
+        size = _HEAD.unpack_from(found)[0]
+        if size > self.limits.message:
+            raise self._ended(f"It sent a message of over {self.limits.message >> 20} MB.")
+        return _HEAD.size + size - len(found)
+
+    def _wait(self, ready: selectors.BaseSelector) -> list:
+        events = ready.select(max(0.0, self.until - time.monotonic()))
+        if not events or time.monotonic() > self.until:
+            raise self._ended(f"It ran longer than {self.limits.wall:g} seconds.")
+        return events
+
+    def _drain(self) -> None:
+        """Take what was printed before the result was sent."""
+        with selectors.DefaultSelector() as ready:
+            ready.register(self.child.stdout, selectors.EVENT_READ)
+            while ready.get_map() and ready.select(0):
+                self._hear(ready)
+
+    def _hear(self, ready: selectors.BaseSelector) -> None:
+        piece = os.read(self.child.stdout.fileno(), 1 << 16)
+        if not piece:
+            ready.unregister(self.child.stdout)
+        self.count += len(piece)
+        self.printed += piece[: max(0, self.limits.output - len(self.printed))]
+        if self.count > 16 * self.limits.output:
+            raise self._ended(f"It printed more than {16 * self.limits.output >> 10} kB.")
+
+    def _gone(self) -> SandboxError:
+        """The child closed its pipe without an answer: by a limit of the kernel's, or on purpose."""
+        try:
+            code = self.child.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            return self._ended("It closed the pipe to its parent.")
+        if code in (128 + 9, 128 + 24, -9, -24):
+            return self._ended(f"It used more than the {self.limits.cpu} seconds of processor time that it may have.")
+        with_last = clean(self.printed.decode(errors="replace")).strip().splitlines()[-1:]
+        return self._ended(f"It ended itself with code {code}{': ' + with_last[0][:300] if with_last else ''}.")
+
+
+def clean(text: object) -> str:
+    """Text without control characters, escape sequences and marks that change the direction of writing.
+
+    Raises:
+        TypeError: it is no text.
+    """
+    if not isinstance(text, str):
+        raise TypeError("it is no text")
+    kept = (char for char in text if char in "\n\t" or unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co"))
+    return "".join(kept)[:10_000]

@@ -1,0 +1,95 @@
+"""How answers and evaluations are printed: the table on stdout, where it comes from on stderr."""
+
+import csv
+import json
+import sys
+from datetime import date, datetime
+from decimal import Decimal
+
+from proto_loc.ai.asking import Answer
+from proto_loc.ai.sandbox import clean
+
+
+def answer(found: Answer, form: str) -> None:
+    """Print an answer as ``table``, ``json`` (with its origin in it) or ``csv``."""
+    if form == "csv":
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(found.columns)
+        writer.writerows(found.rows)
+    elif form == "json":
+        rows = [dict(zip(found.columns, row, strict=True)) for row in found.rows]
+        origin = {"sql": found.sql} if found.sql else {"metric_query": found.metric_query}
+        about = {"version": found.version, "published_at": found.published_at, "truncated": found.truncated}
+        print(json.dumps({"rows": rows, **origin, **about, "notes": found.notes}, indent=2, default=_json))
+    else:
+        _table(found)
+    if form == "table":
+        print(f"metrics: {json.dumps(found.metric_query)}" if found.metric_query else f"sql: {clean(found.sql)}")
+        print(f"data: version {found.version} of prod, published {found.published_at}")
+    notes = [*found.notes, *([f"These are the first {len(found.rows):,} rows"] if found.truncated else [])]
+    for note in notes:
+        print(f"note: {note}.", file=sys.stderr)
+
+
+def _console():
+    from rich.console import Console
+
+    return Console(width=None if Console().is_terminal else 140, highlight=False)
+
+
+def _table(found: Answer) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    shown = Table()
+    for at, name in enumerate(found.columns):
+        number = any(isinstance(row[at], (int, float, Decimal)) for row in found.rows)
+        shown.add_column(escape(clean(name)), justify="right" if number else "left", overflow="fold")
+    for row in found.rows:
+        cells = zip(row, found.columns, strict=True)
+        shown.add_row(*(escape(_cell(value, found.formats.get(name, ""))) for value, name in cells))
+    _console().print(shown)
+
+
+def _cell(value, form: str) -> str:
+    """A value as a person reads it; a metric in its own format."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int):
+        return str(value) if 1900 <= value <= 2100 else f"{value:,}"
+    if isinstance(value, (float, Decimal)):
+        return f"{value:.1%}" if form == "percent" else f"${value:,.2f}" if form == "currency" else f"{value:,.2f}"
+    if isinstance(value, datetime):
+        return str(value).removesuffix(" 00:00:00")
+    return str(value) if isinstance(value, date) else clean(value)
+
+
+def _json(value):
+    return float(value) if isinstance(value, Decimal) else value.isoformat()
+
+
+def progress(done: int, total: int, question: str, right: bool) -> None:
+    """One line a question that was asked."""
+    print(f"{done:>3}/{total} {'right' if right else 'wrong'}  {question}", file=sys.stderr)
+
+
+def evaluation(done, form: str) -> None:
+    """Print the accuracy by kind, and each failure with its reason."""
+    if form == "json":
+        failures = [
+            {"question": item.question, "kind": item.kind, "why": item.why, "gave": item.gave} for item in done.wrong
+        ]
+        shares = {kind: {"right": right, "of": of} for kind, (right, of) in done.kinds.items()}
+        print(
+            json.dumps(
+                {"model": done.model, "accuracy": done.accuracy, "kinds": shares, "failures": failures}, indent=2
+            )
+        )
+        return
+    for item in done.wrong:
+        print(f"wrong: {item.question}\n  why: {clean(item.why)}\n  gave: {clean(item.gave) or 'nothing'}")
+    for kind, (right, of) in done.kinds.items():
+        print(f"{kind}: {right} of {of} ({right / of:.0%})")
+    print(f"{done.model}: {sum(r for r, _ in done.kinds.values())} of {len(done.items)} ({done.accuracy:.0%})")

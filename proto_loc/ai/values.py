@@ -1,0 +1,113 @@
+"""Tables as data and nothing else: how rows travel between the reader, the sandbox and their parent, as JSON.
+
+Only the standard library is imported: the sandbox's child uses this file by itself.
+A table is ``{"columns": [name], "kinds": [kind], "rows": [[value]], "truncated": bool}``.
+"""
+
+import json
+import math
+from datetime import date, datetime
+from decimal import Decimal
+
+KINDS = ("integer", "float", "decimal", "boolean", "date", "timestamp", "text")
+
+
+def kind(values) -> str:
+    """The kind of a column, by its values; text where they are mixed or of no kind of their own."""
+    found = {_kind(value) for value in values if value is not None}
+    if found <= {"integer", "decimal"} and "decimal" in found:
+        return "decimal"
+    if found <= {"integer", "float"} and "float" in found:
+        return "float"
+    return found.pop() if len(found) == 1 else "text"
+
+
+def _kind(value) -> str:
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int):
+        return "integer"
+    if isinstance(value, float):
+        return "float"
+    if isinstance(value, Decimal):
+        return "decimal"
+    if isinstance(value, datetime):
+        return "timestamp"
+    return "date" if isinstance(value, date) else "text"
+
+
+def _out(value, kind: str):
+    if value is None or (kind in ("integer", "boolean")):
+        return value
+    if kind == "float":
+        number = float(value)
+        return number if math.isfinite(number) else str(number)
+    if kind in ("date", "timestamp"):
+        return value.isoformat()
+    if isinstance(value, (bytes, bytearray)):
+        return value.hex()
+    return str(value)
+
+
+def _in(value, kind: str):
+    if value is None:
+        return None
+    if kind == "boolean":
+        if not isinstance(value, bool):
+            raise ValueError(f"{value!r} is no boolean")
+        return value
+    if kind == "integer":
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise ValueError(f"{value!r} is no integer")
+        return value
+    if kind == "text":
+        if not isinstance(value, str):
+            raise ValueError("a text column holds no text")
+        return value
+    return {"float": float, "decimal": Decimal, "date": date.fromisoformat, "timestamp": datetime.fromisoformat}[kind](
+        value
+    )
+
+
+def dump(columns, rows, truncated: bool = False) -> dict:
+    """A table of these rows; values of other kinds than :data:`KINDS` become their text."""
+    kinds = [kind([row[at] for row in rows]) for at in range(len(columns))]
+    return {
+        "columns": [str(name) for name in columns],
+        "kinds": kinds,
+        "rows": [[_out(value, of) for value, of in zip(row, kinds, strict=True)] for row in rows],
+        "truncated": truncated,
+    }
+
+
+def load(table: dict) -> tuple[list[str], list[str], list[list], bool]:
+    """Columns, kinds, rows and whether there were more, from a table that may be anyone's.
+
+    Raises:
+        ValueError: it is no table.
+    """
+    try:
+        columns, kinds, rows = table["columns"], table["kinds"], table["rows"]
+        if not all(isinstance(name, str) for name in columns) or not set(kinds) <= set(KINDS):
+            raise ValueError("its columns are not named, or of no known kind")
+        if len(kinds) != len(columns):
+            raise ValueError("it has not as many kinds as columns")
+        read = [[_in(value, of) for value, of in zip(row, kinds, strict=True)] for row in rows]
+        return list(columns), list(kinds), read, bool(table.get("truncated"))
+    except (KeyError, TypeError, AttributeError, ArithmeticError, OverflowError, RecursionError) as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+
+
+def parse(text: bytes | str) -> dict:
+    """A JSON object.
+
+    Raises:
+        ValueError: it is none, or nested too deeply.
+    """
+    try:
+        found = json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    if not isinstance(found, dict):
+        raise ValueError("it is no object")
+    return found

@@ -1,0 +1,73 @@
+"""``loc ask``: a question in plain words, answered with a query."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from proto_loc.settings import ROOT
+
+PANEL = "Metrics"
+app = typer.Typer()
+QUESTIONS = ROOT / "tests/ask/questions.yml"
+
+
+class Format(StrEnum):
+    table = "table"
+    json = "json"
+    csv = "csv"
+
+
+@app.command(rich_help_panel=PANEL)
+def ask(
+    question: Annotated[
+        str, typer.Argument(help="The question, in quotes; with --evaluate a file of questions.", show_default=False)
+    ] = "",
+    chart: Annotated[
+        Path | None, typer.Option(metavar="FILE.png|html", help="Draw the answer too, where a chart fits it.")
+    ] = None,
+    form: Annotated[Format, typer.Option("--format", "-f", help="How to print.")] = Format.table,
+    evaluate: Annotated[
+        bool, typer.Option("--evaluate", help="Ask a set of questions instead, and say how many answers are right.")
+    ] = False,
+    minimum: Annotated[
+        float,
+        typer.Option(help="With --evaluate: the share of right answers below which the exit code is 1.", min=0, max=1),
+    ] = 0,
+) -> None:
+    """Ask a language model for the query that answers a question; run it, and show both.
+
+    The model is LOC_LLM_MODEL; see docs/ai.md. Example: loc ask "Which borough had the most revenue?"
+    """
+    from proto_loc.ai import llm
+    from proto_loc.errors import UsageError
+
+    if not question.strip() and not evaluate:
+        raise UsageError("There is no question.", "", 'Write it in quotes: loc ask "Which borough has most trips?"')
+    llm.model()  # said before anything is installed
+    options = {"format": form.value, "debug": _debug()}
+    if evaluate:
+        _run("evaluate", options | {"file": question or str(QUESTIONS), "minimum": minimum})
+    _run("ask", options | {"question": question, "chart": str(chart.absolute()) if chart else ""})
+
+
+def _debug() -> bool:
+    import sys
+
+    return "--debug" in sys.argv
+
+
+def _run(name: str, options: dict) -> None:
+    """Go on in the environment that has the packages, in place of this process."""
+    import json
+    import os
+    import sys
+
+    from proto_loc import environments
+
+    environments.sync("notebooks")
+    python = ROOT / ".venvs/notebooks/bin/python"
+    sys.stdout.flush()
+    os.environ["PYTHONPATH"] = str(ROOT)
+    os.execv(python, [str(python), "-P", "-m", "proto_loc.ai", name, json.dumps(options)])

@@ -1,0 +1,55 @@
+"""The process `cube`: Node with Cube's server in it, told what it may use. ``python -m proto_loc.cubeserver``."""
+
+import os
+import sys
+
+from proto_loc.errors import LocError
+from proto_loc.node import CUBE, program
+from proto_loc.settings import origin, settings
+
+
+def environment() -> dict[str, str]:
+    """What the server reads, see ``cube/lib/settings.js``; and what Cube itself must be told before it is loaded.
+
+    ``CUBEJS_*`` of the person's own environment are dropped: each of them changes what Cube does.
+    """
+    now = settings()
+    port = int(os.environ.get("CUBE_PORT") or now.port("cube"))
+    own = origin(port)
+    env = {key: value for key, value in os.environ.items() if not key.startswith(("CUBE_", "CUBEJS_", "NODE_"))}
+    if now.cube_dev:
+        env["CUBEJS_DEV_MODE"] = "true"
+    return env | {
+        "CUBE_WAREHOUSE": str(now.warehouse),
+        "CUBE_MODEL": os.environ.get("LOC_CUBE_MODEL") or str(CUBE / "model"),
+        "CUBE_PORT": str(port),
+        "CUBE_MEMORY": now.query_memory,
+        "CUBE_THREADS": str(now.query_threads),
+        "CUBE_TIMEOUT": f"{now.cube_timeout:g}",
+        "CUBE_ROWS": str(now.cube_rows),
+        "CUBE_GRACE": f"{now.cube_grace:g}",
+        "CUBE_NATIVE": now.cube_native,
+        "CUBE_DEV": str(int(now.cube_dev)),
+        "CUBE_FORWARDED": own if own.startswith("https:") else "",
+        "NODE_ENV": "production",
+        "UV_THREADPOOL_SIZE": "16",  # each running query holds one
+        "CUBEJS_TELEMETRY": "false",
+        "CUBEJS_DB_TYPE": "duckdb",
+        "CUBEJS_EXTERNAL_DEFAULT": "false",  # no Cube Store
+        "CUBEJS_CACHE_AND_QUEUE_DRIVER": "memory",
+        "CUBEJS_TESSERACT_SQL_PLANNER": "false",  # part of the addon
+        "CUBEJS_TRANSPILATION_WORKER_THREADS_COUNT": "1",
+        "CUBEJS_DB_QUERY_LIMIT": str(now.cube_rows),
+        "CUBEJS_DB_QUERY_DEFAULT_LIMIT": str(min(10_000, now.cube_rows)),
+        "CUBEJS_MAX_REQUEST_SIZE": "1mb",
+    }
+
+
+if __name__ == "__main__":
+    try:
+        node, env = program(), environment()
+    except LocError as error:
+        print(error.said(), file=sys.stderr)
+        sys.exit(error.exit_code)
+    os.chdir(CUBE)
+    os.execve(node, [str(node), "--max-old-space-size=256", "server.js"], env)

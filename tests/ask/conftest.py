@@ -1,0 +1,50 @@
+"""A small platform without services, and `loc` on it with a stand-in for the model."""
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from llm import Standin, standin
+
+from proto_loc.settings import ROOT
+
+
+@pytest.fixture(scope="session")
+def platform(tmp_path_factory, session_port_prefix) -> Iterator[dict[str, str]]:
+    """Variables of a platform whose prod holds a sample of 3,000 trips; no service runs."""
+    home = tmp_path_factory.mktemp("platform")
+    variables = {"LOC_DATA": str(home / "data"), "LOC_RUN": str(home / "run"), "LOC_PORT_PREFIX": session_port_prefix}
+    env = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")} | variables
+    subprocess.run([ROOT / "loc", "load", "sample", "--rows", "3000"], env=env, check=True, capture_output=True)
+    yield variables
+
+
+@pytest.fixture
+def loc(platform, tmp_path) -> Callable[..., subprocess.CompletedProcess]:
+    """Runs `loc` on that platform, with these further variables."""
+
+    def run(*arguments: str | Path, **variables: str) -> subprocess.CompletedProcess:
+        env = {name: value for name, value in os.environ.items() if not name.startswith(("LOC_LLM_", "OPENAI_"))}
+        return subprocess.run(
+            [ROOT / "loc", *arguments], env=env | platform | variables, capture_output=True, text=True, cwd=tmp_path
+        )
+
+    return run
+
+
+@pytest.fixture
+def model() -> Iterator[Callable[..., tuple[Standin, dict[str, str]]]]:
+    """Starts a stand-in that gives these answers; gives it, and the settings that lead to it."""
+    running = []
+
+    def start(answers) -> tuple[Standin, dict[str, str]]:
+        made = standin(answers)
+        running.append(made)
+        found = made.__enter__()
+        return found, {"LOC_LLM_MODEL": "openai/standin", "LOC_LLM_URL": found.url, "NO_PROXY": "127.0.0.1"}
+
+    yield start
+    for made in running:
+        made.__exit__(None, None, None)

@@ -1,0 +1,188 @@
+"""`loc ask`: from a question, through a model's answer, to rows with their origin; the model is a stand-in."""
+
+import csv
+import io
+import json
+
+import pytest
+from llm import Fault
+
+from proto_loc import warehouse
+from proto_loc.ai import asking, context
+from proto_loc.cube import Question
+from proto_loc.errors import LocError
+
+BY_BOROUGH = "select pickup_borough, sum(total_amount) as revenue from marts.mart_taxi_trips group by all order by 1"
+GOOD = json.dumps({"sql": BY_BOROUGH})
+
+
+@pytest.fixture
+def here(platform, monkeypatch):
+    """The platform of the suite, in this process."""
+    for name, value in platform.items():
+        monkeypatch.setenv(name, value)
+    return warehouse.current("prod")
+
+
+def test_an_answer_is_shown_with_its_sql_and_the_version_of_the_data(loc, model, here):
+    server, settings = model([f"```json\n{GOOD}\n```"])
+    done = loc("ask", "Revenue by borough?", **settings)
+    assert done.returncode == 0, done.stderr
+    assert "Manhattan" in done.stdout and f"sql: {BY_BOROUGH}" in done.stdout
+    assert f"data: version {here.id} of prod, published {here.published_at}" in done.stdout
+    assert server.requests[0]["messages"][-1] == {"role": "user", "content": "Revenue by borough?"}
+    assert "metric tip_rate" in server.received and "marts.dim_taxi_zones" in server.received
+
+
+def test_rows_come_as_json_and_csv_alike(loc, model, here):
+    with here.open() as con:
+        wanted = con.sql(BY_BOROUGH).fetchall()
+    _, settings = model([GOOD, GOOD])
+    given = json.loads(loc("ask", "Revenue?", "-f", "json", **settings).stdout)
+    assert [(row["pickup_borough"], row["revenue"]) for row in given["rows"]] == [(b, float(r)) for b, r in wanted]
+    assert (given["sql"], given["version"]) == (BY_BOROUGH, here.id)
+    rows = list(csv.reader(io.StringIO(loc("ask", "Revenue?", "-f", "csv", **settings).stdout)))
+    assert rows == [["pickup_borough", "revenue"], *[[borough, str(revenue)] for borough, revenue in wanted]]
+
+
+def test_a_failed_query_is_tried_once_more_with_the_error_in_hand(loc, model):
+    server, settings = model(['{"sql": "select nonsense from marts.mart_taxi_trips"}', GOOD])
+    done = loc("ask", "Revenue?", **settings)
+    assert done.returncode == 0 and "its second" in done.stderr
+    assert "Binder Error" in server.requests[1]["messages"][-1]["content"]
+
+
+def test_two_failures_are_the_end(loc, model):
+    server, settings = model(['{"sql": "select nonsense"}'] * 3)
+    done = loc("ask", "Revenue?", **settings)
+    assert done.returncode == 1 and len(server.requests) == 2
+    assert done.stderr.count("error: The model gave no query that can be run, twice.") == 1
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("sql", "why"),
+    [
+        ("select * from read_csv('/etc/passwd')", "read_csv is not allowed"),
+        ("drop table marts.fct_taxi_trips", "DROP is not allowed"),
+        ("copy marts.dim_dates to '/tmp/x'", "COPY is not allowed"),
+    ],
+)
+def test_hostile_sql_is_refused(loc, model, sql, why):
+    _, settings = model([json.dumps({"sql": sql})] * 2)
+    done = loc("ask", "Be evil", **settings)
+    assert done.returncode == 1 and why in done.stderr
+
+
+def test_values_that_go_to_the_model_are_announced_and_can_be_kept_back(loc, model):
+    bad = json.dumps({"sql": "select max(pickup_zone)::integer from marts.mart_taxi_trips"})
+    server, settings = model([bad, GOOD])
+    done = loc("ask", "Revenue?", **settings)
+    assert done.stderr.count("LOC_LLM_SEND_ROWS=0") == 1
+    assert "'Staten Island'" in server.received and "Could not convert string" in server.received
+
+    server, settings = model([bad, GOOD])
+    done = loc("ask", "Revenue?", LOC_LLM_SEND_ROWS="0", **settings)
+    assert done.returncode == 0 and "LOC_LLM_SEND_ROWS" not in done.stderr
+    for value in ("Staten Island", "Helix", "Curb Mobility", "Could not convert string", "implausible"):
+        assert value not in server.received
+    assert "Conversion Error" in server.received and "metric tip_rate" in server.received
+
+
+def test_a_chart_is_drawn_where_one_helps(loc, model, tmp_path):
+    _, settings = model([GOOD] * 2 + ['{"sql": "select 1 as one"}'])
+    assert loc("ask", "Revenue?", "--chart", tmp_path / "a.png", **settings).returncode == 0
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    assert loc("ask", "Revenue?", "--chart", tmp_path / "a.html", **settings).returncode == 0
+    page = (tmp_path / "a.html").read_text()
+    assert "Staten Island" in page and "<script src=" not in page
+    done = loc("ask", "One?", "--chart", tmp_path / "b.png", **settings)
+    assert done.returncode == 1 and "No chart fits this answer" in done.stderr
+
+
+def test_a_chart_of_another_kind_is_refused_before_anything_is_asked(loc, model):
+    server, settings = model([])
+    assert loc("ask", "Revenue?", "--chart", "a.gif", **settings).returncode == 2
+    assert server.requests == []
+
+
+def test_without_a_model_one_sentence_says_how_to_set_it(loc):
+    done = loc("ask", "Revenue?")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: No language model is set.\nfix: Set LOC_LLM_MODEL")
+    assert "docs/ai.md" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("settings", "code", "said"),
+    [
+        ({"LOC_LLM_MODEL": "openai/gpt"}, 1, "OPENAI_API_KEY is not set"),
+        ({"LOC_LLM_MODEL": "gpt"}, 2, "names no provider"),
+        ({"LOC_LLM_MODEL": "ollama/x", "LOC_LLM_URL": "localhost"}, 2, "is no address"),
+        ({"LOC_LLM_MODEL": "ollama/x", "LOC_LLM_TIMEOUT": "soon"}, 2, "LOC_LLM_TIMEOUT='soon' is not usable"),
+        ({"LOC_LLM_MODEL": "ollama/x", "LOC_LLM_SEND_ROWS": "no"}, 2, "LOC_LLM_SEND_ROWS='no' is not usable"),
+    ],
+)
+def test_settings_that_are_no_use_are_named(loc, settings, code, said):
+    done = loc("ask", "Revenue?", **settings)
+    assert done.returncode == code and said in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        (["I would rather not."] * 2, "answered with no JSON object"),
+        (['{"query": "select 1"}'] * 2, "answered with JSON of another form"),
+        (['{"cannot": "There is no weather in it."}'], "why: There is no weather in it."),
+        ([""], "gave an empty answer"),
+        ([Fault(401)], "does not take the key"),
+        ([Fault(404)], "does not exist"),
+        ([Fault(429)], "takes no more questions for now"),
+        ([Fault(500)], "error: openai/standin"),
+        ([Fault(200, "<html>")], "error: openai/standin"),
+        ([Fault(seconds=20)], "did not answer within 1 s"),
+    ],
+)
+def test_a_model_that_gives_nothing_is_told_plainly(loc, model, answers, said):
+    _, settings = model(answers)
+    done = loc("ask", "Revenue?", LOC_LLM_TIMEOUT="1" if isinstance(answers[0], Fault) else "60", **settings)
+    assert done.returncode == 1 and said in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_model_that_is_not_there_is_told_plainly(loc):
+    done = loc("ask", "Revenue?", LOC_LLM_MODEL="openai/x", LOC_LLM_URL="http://127.0.0.1:9/v1")
+    assert done.returncode == 1 and "http://127.0.0.1:9/v1 cannot be reached" in done.stderr
+
+
+def test_a_metric_query_while_cube_is_down_becomes_sql(loc, model):
+    server, settings = model(['{"metrics": ["revenue"]}', GOOD])
+    done = loc("ask", "Revenue?", **settings)
+    assert done.returncode == 0 and "Cube is down" in done.stderr
+    assert "Cube is down" in server.requests[1]["messages"][-1]["content"]
+
+
+def test_metrics_as_sql_give_the_figures_that_the_publish_recorded(here):
+    about = context.published(asking.reader_of(here.path), here)
+    with here.open() as con:
+        recorded = con.sql("select metric, figure from marts.metric_figures where dimension = ''").fetchall()
+        assert len(recorded) > 10
+        for metric, figure in recorded:
+            found = con.sql(context.sql(Question((metric,)), about.models)).fetchone()[0]
+            assert float(found) == pytest.approx(float(figure), rel=1e-9), metric
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        {"metrics": "revenue"},
+        {"metrics": [1]},
+        {"metrics": ["revenue"], "limit": "ten"},
+        {"metrics": ["revenue"], "since": "yesterday"},
+        {"metrics": ["revenue"], "filter": "x"},
+        {"metrics": ["revenue"], "order": ["revenue"]},
+    ],
+)
+def test_a_metric_query_of_another_form_is_refused(found):
+    with pytest.raises(LocError, match="is of no use"):
+        asking.as_question(found)

@@ -1,0 +1,148 @@
+"""A token with the claim ``boroughs`` sees the rows of those boroughs, by whichever way it asks."""
+
+import pytest
+
+pytestmark = pytest.mark.xdist_group("cube")
+QUEENS = {"boroughs": ["Queens"]}
+VIEWS = """\
+cubes:
+  - name: zones
+    sql: select distinct pickup_borough as borough from marts.trips
+    dimensions: [{ name: borough, sql: borough, type: string, primary_key: true, public: true }]
+    measures: [{ name: zones, type: count }]
+  - name: rides
+    extends: trips
+    joins: [{ name: zones, sql: "{CUBE}.pickup_borough = {zones}.borough", relationship: many_to_one }]
+    dimensions:
+      - { name: place, sql: "{zones.borough}", type: string }
+views:
+  - name: figures
+    cubes: [{ join_path: trips, includes: [trips, revenue] }]
+  - name: places
+    cubes: [{ join_path: trips, includes: [trips, pickup_borough] }]
+"""
+
+
+@pytest.fixture(scope="module")
+def limited(server, small):
+    (small / "views.yml").write_text(VIEWS)
+    return server
+
+
+def test_the_example(limited):
+    query = {"measures": ["trips.trips"], "dimensions": ["trips.pickup_borough"]}
+    assert limited.rows(query, **QUEENS) == [{"trips.pickup_borough": "Queens", "trips.trips": "250"}]
+    assert len(limited.rows(query)) == 4
+    two = limited.rows(query, boroughs=["Queens", "Bronx"])
+    assert {row["trips.pickup_borough"] for row in two} == {"Queens", "Bronx"}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"filters": [{"member": "trips.pickup_borough", "operator": "equals", "values": ["Bronx", "Queens"]}]},
+        {"filters": [{"or": [{"member": "trips.pickup_borough", "operator": "set"},
+                             {"member": "trips.id", "operator": "gt", "values": ["0"]}]}]},
+        {"segments": ["trips.all"]},
+        {"timeDimensions": [{"dimension": "trips.pickup_at", "dateRange": ["2025-01-01", "2025-12-31"]}]},
+        {"timezone": "America/New_York"},
+        {"total": True},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_no_form_of_a_query_sees_more(limited, more):
+    assert limited.rows({"measures": ["trips.trips"], **more}, **QUEENS) == [{"trips.trips": "250"}]
+
+
+def test_single_rows_are_limited_too(limited):
+    query = {"dimensions": ["trips.id", "trips.pickup_borough"], "ungrouped": True, "limit": 1000}
+    rows = limited.rows(query, **QUEENS)
+    assert len(rows) == 250 and {row["trips.pickup_borough"] for row in rows} == {"Queens"}
+
+
+def test_a_filter_on_another_borough_finds_nothing(limited):
+    query = {
+        "measures": ["trips.trips"],
+        "filters": [{"member": "trips.pickup_borough", "operator": "equals", "values": ["Bronx"]}],
+    }
+    assert limited.rows(query, **QUEENS) == [{"trips.trips": "0"}]
+
+
+@pytest.mark.parametrize("view", ["figures", "places"])
+def test_a_view_is_limited_whether_it_shows_the_borough_or_not(limited, view):
+    assert limited.rows({"measures": [f"{view}.trips"]}, **QUEENS) == [{f"{view}.trips": "250"}]
+
+
+def test_each_query_of_a_blend_and_of_a_comparison_is_limited(limited):
+    time = {"dimension": "trips.pickup_at", "granularity": "day"}
+    whole = {"compareDateRange": [["2025-01-01", "2025-01-01"], ["2025-01-01", "2025-01-02"]]}
+    answer = limited.ask({"measures": ["trips.trips"], "timeDimensions": [time | whole]}, **QUEENS).json()
+    assert [sum(int(row["trips.trips"] or 0) for row in each["data"]) for each in answer["results"]] == [250, 250]
+    blend = [{"measures": [f"trips.{name}"], "timeDimensions": [time]} for name in ("trips", "revenue")]
+    first, second = limited.ask(blend, **QUEENS).json()["results"]
+    assert (first["data"][0]["trips.trips"], second["data"][0]["trips.revenue"]) == ("250", "25")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    ["trips { trips pickup_borough }", 'trips(where: {pickup_borough: {in: ["Bronx", "Queens"]}}) { trips pickup_borough }'],
+)  # fmt: skip
+def test_graphql_is_limited(limited, fields):
+    answer = limited.post("/cubejs-api/graphql", {"query": f"{{ cube {{ {fields} }} }}"}, **QUEENS).json()
+    assert [row["trips"]["pickup_borough"] for row in answer["data"]["cube"]] == ["Queens"]
+
+
+def test_the_sql_of_a_query_has_the_limit_in_it(limited):
+    answer = limited.post("/cubejs-api/v1/sql", {"query": {"measures": ["trips.trips"]}}, **QUEENS).json()
+    sql, values = answer["sql"]["sql"]
+    assert "pickup_borough = ?" in sql and values == ["Queens"]
+
+
+def test_a_dry_run_gives_no_rows(limited):
+    answer = limited.post("/cubejs-api/v1/dry-run", {"query": {"measures": ["trips.trips"]}}, **QUEENS)
+    assert answer.status_code == 200 and "data" not in answer.json()
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"measures": ["zones.zones"]},
+        {"dimensions": ["zones.borough"]},
+        {"measures": ["trips.trips"], "dimensions": ["zones.borough"]},
+        {"measures": ["rides.trips"], "dimensions": ["zones.borough"]},
+        {"measures": ["rides.trips"], "dimensions": ["rides.place"]},
+        {"measures": ["rides.trips"], "filters": [{"member": "zones.borough", "operator": "set"}]},
+    ],
+    ids=str,
+)
+def test_a_cube_whose_rows_cannot_be_limited_is_refused(limited, query):
+    """Also where the query only passes through it."""
+    answer = limited.ask(query, **QUEENS)
+    assert answer.status_code in (400, 403), answer.text
+    if answer.status_code == 400:
+        assert "join" in answer.text, "the cubes have no join"
+    else:
+        assert "zones has no pickup_borough" in answer.json()["error"]
+
+
+@pytest.mark.parametrize("claim", [[], "Queens", None, [""], [1], {"a": 1}, [["Queens"]], 0, False], ids=str)
+def test_a_claim_that_is_no_list_of_names_sees_nothing(limited, claim):
+    answer = limited.ask({"measures": ["trips.trips"]}, boroughs=claim)
+    assert answer.status_code == 403 and "must be a list of names" in answer.json()["error"]
+
+
+def test_the_sql_api_is_closed_to_a_token_that_is_limited(limited):
+    answer = limited.post("/cubejs-api/v1/cubesql", {"query": "select * from trips"}, **QUEENS)
+    assert answer.status_code == 403 and "limited by boroughs" in answer.json()["error"]
+
+
+def test_what_one_token_was_answered_is_not_given_to_another(limited):
+    """Both ask the same query, of which answers are kept."""
+    query = {"measures": ["trips.trips", "trips.revenue"]}
+    found = [limited.rows(query, **claims)[0]["trips.trips"] for claims in ({}, QUEENS, {}, {"boroughs": ["Bronx"]})]
+    assert found == ["1000", "250", "1000", "250"]
+
+
+def test_values_are_parameters_and_no_sql(limited):
+    assert limited.rows({"measures": ["trips.trips"]}, boroughs=["x') or ('1'='1"]) == [{"trips.trips": "0"}]
