@@ -14,7 +14,7 @@ from dummies import SUPERVISORS, until
 
 from proto_loc.settings import ROOT
 
-SERVICES = ("dagster-code", "dagster-web", "dagster-daemon")
+SERVICES = ("dagster-code", "dagster-web", "dagster-daemon", "jupyter")
 
 
 class Platform:
