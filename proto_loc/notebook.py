@@ -1,8 +1,8 @@
 """What a kernel of ``notebooks/`` brings: SQL cells on the published data, and failures in plain sentences.
 
 An IPython extension. The kernel of the service loads it by itself; elsewhere ``%load_ext proto_loc.notebook`` does.
-``%%sql`` connects to the newest ``prod`` at its first use; ``%reload_ext proto_loc.notebook`` connects anew. Only the
-standard library is imported before that: every start of a kernel pays.
+``%%sql`` connects to the newest ``prod`` at its first use; ``%reload_ext proto_loc.notebook`` connects anew. Altair's
+charts need no network. Only the standard library is imported before any of that: every start of a kernel pays.
 """
 
 import os
@@ -34,6 +34,7 @@ def load_ipython_extension(shell) -> None:
     else:
         shell.register_magic_function(_first_sql(shell), "line_cell", "sql")
     shell.set_custom_exc((Exception,), _shown)
+    shell.display_formatter.mimebundle_formatter.for_type_by_name("altair.vegalite.v6.api", "TopLevelMixin", _drawn)
 
 
 def _first_sql(shell):
@@ -64,6 +65,15 @@ def _connect() -> None:
     if "prod" in ConnectionManager.connections:
         ConnectionManager.close_connection_with_descriptor("prod")
     ConnectionManager.set(fresh, displaycon=False, alias="prod")
+
+
+def _drawn(chart, include=None, exclude=None):
+    """An Altair chart, drawn here: its own default is a page that loads its programs from the internet."""
+    import altair
+
+    if altair.renderers.active == "default":
+        altair.renderers.enable("svg")
+    return chart._repr_mimebundle_(include, exclude)
 
 
 def _shown(shell, kind, error, trace, tb_offset=None) -> None:

@@ -63,7 +63,6 @@ SERVICES = {
             **dict.fromkeys(("JUPYTER_CONFIG_PATH", "JUPYTER_PATH"), f"{ROOT}/proto_loc/jupyter"),
             "IPYTHONDIR": "{run}/jupyter/ipython",
             "MPLCONFIGDIR": "{run}/jupyter/matplotlib",
-            "PLOOMBER_STATS_ENABLED": "false",  # SQL cells would report their use
         },
         secret="jupyter",
         port="jupyter",

@@ -13,7 +13,7 @@ FOLDER = ROOT / "notebooks" / "work"
 
 
 def scratch(name: str = "scratch") -> duckdb.DuckDBPyConnection:
-    """A connection to ``notebooks/work/NAME.duckdb``, made if it is not there, with the newest ``prod`` in it, read-only.
+    """A connection to ``notebooks/work/NAME.duckdb``, made if missing, with the newest ``prod`` in it, read-only.
 
     What is created lands in the own file. Published tables are found as ``marts.mart_taxi_trips``, in full
     ``prod.marts.mart_taxi_trips``. A further call attaches what is newest then, for all connections of this process.
