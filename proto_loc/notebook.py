@@ -72,7 +72,7 @@ def _drawn(chart, include=None, exclude=None):
     import altair
 
     if altair.renderers.active == "default":
-        altair.renderers.enable("svg")
+        altair.renderers.enable("png", ppi=144)  # SVG would be set in the browser's fonts, and cut
     return chart._repr_mimebundle_(include, exclude)
 
 

@@ -21,12 +21,17 @@ class TokenProvider(PasswordIdentityProvider):
 
 
 def without_output(model: dict, path: str, **_: object) -> None:
-    """Empty the notebooks that git tracks as they are saved: no output, no counts, so that a run is no change."""
+    """Save the notebooks that git tracks without output, counts and what the kernel says of itself: a run is no change."""
     if model["type"] != "notebook" or path.strip("/").split("/")[0] == WORK or model["content"]["nbformat"] != 4:
         return
     for cell in model["content"]["cells"]:
         if cell["cell_type"] == "code":
             cell["outputs"], cell["execution_count"] = [], None
+    about = model["content"]["metadata"]
+    if "language_info" in about:
+        about["language_info"] = {"name": about["language_info"].get("name", "python")}
+    if about.get("kernelspec", {}).get("name") == "python3":
+        about["kernelspec"]["display_name"] = "Python 3"  # as anywhere else
 
 
 forwarded = urlsplit(origin(int(os.environ["JUPYTER_PORT"])))
