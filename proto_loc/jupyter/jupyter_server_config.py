@@ -21,7 +21,7 @@ class TokenProvider(PasswordIdentityProvider):
 
 
 def without_output(model: dict, path: str, **_: object) -> None:
-    """Save the notebooks that git tracks without output, counts and what the kernel says of itself: a run is no change."""
+    """Save what git tracks without output, counts and what the kernel says of itself: a run is no change."""
     if model["type"] != "notebook" or path.strip("/").split("/")[0] == WORK or model["content"]["nbformat"] != 4:
         return
     for cell in model["content"]["cells"]:

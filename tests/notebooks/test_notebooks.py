@@ -21,7 +21,7 @@ PYTHON = ROOT / ".venvs/notebooks/bin/python"
 
 
 def run(notebook: Path, folder: Path, **variables: str) -> tuple[subprocess.CompletedProcess, dict]:
-    """Run a notebook by nbmake in the environment that the service gives its kernels; and the notebook as it is then."""
+    """Run a notebook by nbmake in the environment of the service; and the notebook as it is then."""
     copy = folder / notebook.name
     copy.write_bytes(notebook.read_bytes())
     (folder / "pytest.ini").write_text("[pytest]\n")
@@ -68,7 +68,7 @@ def test_without_a_model_the_question_notebook_says_the_one_sentence_once_and_go
 
 
 def test_the_validation_fails_where_a_service_is_down_and_says_how_to_start_it(platform, port_prefix, tmp_path):
-    done, found = run(ROOT / "notebooks/validate_the_platform.ipynb", tmp_path, LOC_PORT_PREFIX=port_prefix)
+    done, _ = run(ROOT / "notebooks/validate_the_platform.ipynb", tmp_path, LOC_PORT_PREFIX=port_prefix)
     assert done.returncode == 1, done.stdout
     assert "does not answer" in done.stdout and "./loc up -d --only" in done.stdout
 
