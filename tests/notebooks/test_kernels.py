@@ -19,9 +19,9 @@ COUNT = "con.sql('select count(*), max(version_id) from marts.fct_taxi_trips, ma
 
 
 @pytest.fixture
-def own(tmp_path, platform, port_prefix, monkeypatch):
+def own(tmp_path, published, port_prefix, monkeypatch):
     """A copy of the published platform to publish to, and JupyterLab on it."""
-    shutil.copytree(platform / "data", tmp_path / "data", symlinks=True)
+    shutil.copytree(published, tmp_path / "data", symlinks=True)
     monkeypatch.setenv("LOC_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("LOC_RUN", str(tmp_path / "run"))
     monkeypatch.setenv("LOC_PORT_PREFIX", port_prefix)
