@@ -92,27 +92,35 @@ def test_tables_freshness_and_lineage_are_those_of_what_is_published(answers, co
     assert lineage["sources"] == ["taxi.green_trips", "taxi.yellow_trips"]
 
 
+REFUSED = [
+    ("run_sql", {"sql": "select * from read_csv('/etc/passwd')"}, "read_csv is not allowed"),
+    ("run_sql", {"sql": "drop view marts.mart_taxi_trips"}, "SELECT"),
+    ("run_sql", {"sql": "attach '/tmp/x.duckdb'"}, "SELECT"),
+    ("run_sql", {"sql": "select 1; select 2"}, "Only one statement"),
+    ("run_sql", {"sql": "select nosuch from marts.mart_taxi_trips"}, "nosuch"),
+    ("run_sql", {"sql": "select 1", "limit": 100_000}, "less than or equal to 1000"),
+    ("run_sql", {"sql": ""}, "no statement"),
+    ("query_metrics", {"metrics": ["nosuch"]}, "There is no metric 'nosuch'"),
+    ("query_metrics", {"metrics": ["revenue", "rows_loaded"]}, "several cubes"),
+    ("query_metrics", {"metrics": []}, "at least 1 item"),
+    ("query_metrics", {"metrics": ["trips"], "since": "yesterday"}, "pattern"),
+    ("list_columns", {"table": "passwd"}, "There is no table 'passwd'"),
+    ("show_lineage", {"table": "publication"}, "no lineage"),
+    ("nosuch", {}, "Unknown tool"),
+]
+
+
+@pytest.fixture(scope="module")
+def refusals(mcp) -> list[dict]:
+    """What a session gives to each of :data:`REFUSED`, in order."""
+    return mcp(*((tool, arguments) for tool, arguments, _ in REFUSED))["results"]
+
+
 @pytest.mark.parametrize(
-    ("tool", "arguments", "said"),
-    [
-        ("run_sql", {"sql": "select * from read_csv('/etc/passwd')"}, "read_csv is not allowed"),
-        ("run_sql", {"sql": "drop view marts.mart_taxi_trips"}, "SELECT"),
-        ("run_sql", {"sql": "attach '/tmp/x.duckdb'"}, "SELECT"),
-        ("run_sql", {"sql": "select 1; select 2"}, "Only one statement"),
-        ("run_sql", {"sql": "select nosuch from marts.mart_taxi_trips"}, "nosuch"),
-        ("run_sql", {"sql": "select 1", "limit": 100_000}, "less than or equal to 1000"),
-        ("run_sql", {"sql": ""}, "no statement"),
-        ("query_metrics", {"metrics": ["nosuch"]}, "There is no metric 'nosuch'"),
-        ("query_metrics", {"metrics": ["revenue", "rows_loaded"]}, "several cubes"),
-        ("query_metrics", {"metrics": []}, "at least 1 item"),
-        ("query_metrics", {"metrics": ["trips"], "since": "yesterday"}, "pattern"),
-        ("list_columns", {"table": "passwd"}, "There is no table 'passwd'"),
-        ("show_lineage", {"table": "publication"}, "no lineage"),
-        ("nosuch", {}, "Unknown tool"),
-    ],
-)  # fmt: skip
-def test_what_cannot_be_done_is_the_tools_error_in_plain_sentences(mcp, tool, arguments, said):
-    (result,) = mcp((tool, arguments))["results"]
+    ("at", "said"), enumerate(said for _, _, said in REFUSED), ids=[f"{tool}: {said}" for tool, _, said in REFUSED]
+)
+def test_what_cannot_be_done_is_the_tools_error_in_plain_sentences(refusals, at, said):
+    result = refusals[at]
     assert result["error"] and said in result["text"], result["text"]
     assert "Traceback" not in result["text"] and result["data"] is None
 
