@@ -12,7 +12,7 @@ import dagster as dg
 
 warnings.filterwarnings("ignore", category=dg.BetaWarning)  # its version is pinned
 
-from pipelines import jobs, sources  # noqa: E402
+from pipelines import discover, jobs, sources  # noqa: E402
 
 
 def _of_sources() -> list:
@@ -21,10 +21,10 @@ def _of_sources() -> list:
 
 
 defs = dg.Definitions(
-    assets=[*_of_sources(), *jobs.ASSETS],
-    jobs=[jobs.refresh],
+    assets=[*_of_sources(), *jobs.ASSETS, discover.report],
+    jobs=[jobs.refresh, discover.job],
     schedules=[jobs.daily],
-    sensors=[jobs.landing],
+    sensors=[jobs.landing, discover.after_publish],
     # A step's own process costs it five seconds, and the pools allow one writer of a database at a time anyway.
     executor=dg.in_process_executor,
 )

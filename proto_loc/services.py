@@ -15,7 +15,7 @@ from proto_loc.settings import ROOT, origin, settings
 MARK = "LOC_SERVICE"
 """In the environment of a service and of all that it starts: whose it is (the run folder), a colon, its name."""
 
-DROPPED = ("PYTHON", "PC_", "CONDA_", "VIRTUAL_ENV", "LOC_SECRET_FILE", MARK)
+DROPPED = ("PYTHON", "PC_", "CONDA_", "VIRTUAL_ENV", "JUPYTER", "LOC_SECRET_FILE", MARK)
 """How variables begin that no service gets from outside: they change what it runs, or belong to the supervisor."""
 
 
@@ -61,6 +61,21 @@ SERVICES = {
     "dagster-daemon": Service(("python", "-m", "pipelines.daemon"), ready="dagster-daemon.ready"),
     "cube": Service(
         ("python", "-m", "proto_loc.cubeserver"), variables={"CUBE_PORT": "{port}"}, secret="cube", port="cube"
+    ),
+    "jupyter": Service(
+        ("jupyter-lab",),
+        environment="notebooks",
+        variables={
+            "JUPYTER_PORT": "{port}",
+            # All of its own in the run folder; configuration and the kernel from the repository.
+            **{f"JUPYTER_{name.upper()}_DIR": f"{{run}}/jupyter/{name}" for name in ("config", "data", "runtime")},
+            **dict.fromkeys(("JUPYTER_CONFIG_PATH", "JUPYTER_PATH"), f"{ROOT}/proto_loc/jupyter"),
+            "IPYTHONDIR": "{run}/jupyter/ipython",
+            "MPLCONFIGDIR": "{run}/jupyter/matplotlib",
+        },
+        secret="jupyter",
+        port="jupyter",
+        links={"JupyterLab": "/lab/tree/start_here.ipynb?token={secret}"},
     ),
     "first-load": Service(("python", "-m", "proto_loc.cli", "first-load")),
     "superset-provision": Service(

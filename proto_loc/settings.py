@@ -12,7 +12,7 @@ from proto_loc.errors import UsageError
 
 ROOT = Path(__file__).resolve().parent.parent
 
-PORTS = {"dagster": 3000, "cube": 4000, "superset": 8088, "jupyter": 8888}
+PORTS = {"dagster": 3000, "cube": 4000, "superset": 8088, "mcp": 8090, "jupyter": 8888}
 """Where each service listens on 127.0.0.1, before ``LOC_PORT_PREFIX``."""
 
 

@@ -70,6 +70,13 @@ def port_prefix() -> Iterator[str]:
         yield prefix
 
 
+@pytest.fixture(scope="module")
+def module_port_prefix() -> Iterator[str]:
+    """A ``LOC_PORT_PREFIX`` for the services of one module of tests."""
+    with _reserved() as prefix:
+        yield prefix
+
+
 @pytest.fixture(scope="session")
 def session_port_prefix() -> Iterator[str]:
     """A ``LOC_PORT_PREFIX`` for what runs as long as a whole suite."""

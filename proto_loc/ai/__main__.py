@@ -11,7 +11,7 @@ def main() -> int:
     """Run one command with its options as JSON; failures are said as `loc` says them."""
     options = json.loads(sys.argv[2])
     try:
-        return {"ask": _ask, "evaluate": _evaluate}[sys.argv[1]](options)
+        return {"ask": _ask, "evaluate": _evaluate, "mcp": _mcp, "discover": _discover}[sys.argv[1]](options)
     except LocError as error:
         if options.get("debug"):
             raise
@@ -42,6 +42,19 @@ def _ask(options: dict) -> int:
     if file:
         chart.save(answer, file)
         print(f"chart: {file}", file=sys.stderr)
+    return 0
+
+
+def _discover(options: dict) -> int:
+    from proto_loc.ai.discover import command
+
+    return command.run(options)
+
+
+def _mcp(options: dict) -> int:
+    from proto_loc.ai import mcp_server
+
+    mcp_server.serve(options["http"])
     return 0
 
 

@@ -41,33 +41,13 @@ def ask(
     The model is LOC_LLM_MODEL; see docs/ai.md. Example: loc ask "Which borough had the most revenue?"
     """
     from proto_loc.ai import llm
+    from proto_loc.cli._notebooks import run
     from proto_loc.errors import UsageError
 
     if not question.strip() and not evaluate:
         raise UsageError("There is no question.", "", 'Write it in quotes: loc ask "Which borough has most trips?"')
     llm.model()  # said before anything is installed
-    options = {"format": form.value, "debug": _debug()}
+    options = {"format": form.value}
     if evaluate:
-        _run("evaluate", options | {"file": question or str(QUESTIONS), "minimum": minimum})
-    _run("ask", options | {"question": question, "chart": str(chart.absolute()) if chart else ""})
-
-
-def _debug() -> bool:
-    import sys
-
-    return "--debug" in sys.argv
-
-
-def _run(name: str, options: dict) -> None:
-    """Go on in the environment that has the packages, in place of this process."""
-    import json
-    import os
-    import sys
-
-    from proto_loc import environments
-
-    environments.sync("notebooks")
-    python = ROOT / ".venvs/notebooks/bin/python"
-    sys.stdout.flush()
-    os.environ["PYTHONPATH"] = str(ROOT)
-    os.execv(python, [str(python), "-P", "-m", "proto_loc.ai", name, json.dumps(options)])
+        run("evaluate", options | {"file": question or str(QUESTIONS), "minimum": minimum})
+    run("ask", options | {"question": question, "chart": str(chart.absolute()) if chart else ""})

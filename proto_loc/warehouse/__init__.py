@@ -12,6 +12,7 @@ readers open a whole version and are never locked out, writers work on a private
 
 from proto_loc.warehouse.diff import diff
 from proto_loc.warehouse.errors import LockTimeout, NoData, PublishError, VersionDamaged, WarehouseError
+from proto_loc.warehouse.scratch import scratch
 from proto_loc.warehouse.session import Session, ensure, prune, read, rollback, write
 from proto_loc.warehouse.store import DATABASES, Version, current, find, history
 
@@ -32,5 +33,6 @@ __all__ = [
     "prune",
     "read",
     "rollback",
+    "scratch",
     "write",
 ]

@@ -52,6 +52,7 @@ def test_every_model_and_seed_is_an_asset_beside_the_raw_ones(defs, manifest):
         "taxi/yellow_trips",
         "taxi/green_trips",
         "taxi/zones",
+        "reports/discovery",
     }
 
 
@@ -93,14 +94,24 @@ def test_writers_of_one_database_share_a_pool_and_are_tried_again(defs):
     for asset in defs.resolve_asset_graph().assets_defs:
         if asset.is_executable:
             pools[asset.node_def.name] = asset.node_def.pool
+            if asset.node_def.pool is None:
+                continue
             policy = asset.node_def.retry_policy
             assert (policy.max_retries, policy.backoff, policy.jitter) == (
                 2,
                 dg.Backoff.EXPONENTIAL,
                 dg.Jitter.PLUS_MINUS,
             )
-    assert pools == {"taxi__yellow_trips": "raw", "taxi__green_trips": "raw", "raw__loads": "raw", "dbt": "prod"}
+    assert pools == {"taxi__yellow_trips": "raw", "taxi__green_trips": "raw", "raw__loads": "raw", "dbt": "prod",
+                     "reports__discovery": None}  # fmt: skip
     assert defs.executor is dg.in_process_executor
+
+
+def test_the_report_is_in_no_job_that_publishes(defs):
+    key = dg.AssetKey(["reports", "discovery"])
+    assert key not in defs.resolve_job_def("refresh").asset_layer.executable_asset_keys
+    assert defs.resolve_job_def("discovery").asset_layer.executable_asset_keys == {key}
+    assert parents(defs, "reports/discovery") == {"marts/mart_taxi_trips", "marts/mart_data_quality"}
 
 
 def test_a_month_is_a_partition_named_as_a_load_is(defs):
@@ -110,7 +121,8 @@ def test_a_month_is_a_partition_named_as_a_load_is(defs):
 
 
 def test_the_sensor_is_on_the_schedule_is_off_and_the_marts_have_a_freshness_policy(defs):
-    (sensor,), (schedule,) = defs.sensors, defs.schedules
+    (sensor, report), (schedule,) = defs.sensors, defs.schedules
+    assert (report.name, report.default_status) == ("discovery_after_publish", dg.DefaultSensorStatus.STOPPED)
     assert (sensor.name, sensor.default_status, sensor.minimum_interval_seconds) == (
         "landing",
         dg.DefaultSensorStatus.RUNNING,
@@ -122,7 +134,7 @@ def test_the_sensor_is_on_the_schedule_is_off_and_the_marts_have_a_freshness_pol
 
 
 def test_a_link_to_nowhere_in_the_landing_folder_stops_no_tick_of_the_sensor(defs):
-    (sensor,) = defs.sensors
+    sensor = next(sensor for sensor in defs.sensors if sensor.name == "landing")
     settings().landing.mkdir(parents=True)
     (settings().landing / "gone.csv").symlink_to("nowhere")
     tick = sensor.evaluate_tick(dg.build_sensor_context())

@@ -14,7 +14,7 @@ from dummies import SUPERVISORS, until
 
 from proto_loc.settings import ROOT
 
-SERVICES = ("dagster-code", "dagster-web", "dagster-daemon", "cube", "superset")
+SERVICES = ("dagster-code", "dagster-web", "dagster-daemon", "cube", "superset", "jupyter")
 
 
 class Platform:

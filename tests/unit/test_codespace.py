@@ -35,6 +35,7 @@ def test_links_lead_to_the_forwarded_port(codespace):
     found = services.urls()
     assert all(found[title].startswith(f"{OWN}/") for title in ("Dagster", "dbt docs"))
     assert found["Superset"] == OWN.replace("23000", "28088") + "/"
+    assert found["JupyterLab"].startswith(OWN.replace("23000", "28888") + "/lab/")
 
 
 def test_the_link_logs_in_at_the_forwarded_address_and_its_pages_may_call(codespace):

@@ -126,11 +126,12 @@ def test_a_service_gets_its_own_secret_alone_and_nothing_that_changes_what_it_ru
 def test_links_work_as_they_are(tmp_path, monkeypatch):
     monkeypatch.setenv("LOC_RUN", str(tmp_path / "run"))
     monkeypatch.setenv("LOC_PORT_PREFIX", "2")
-    token = secrets.secret("dagster")
+    token, jupyter = secrets.secret("dagster"), secrets.secret("jupyter")
     assert services.urls() == {
         "Dagster": f"http://127.0.0.1:23000/?token={token}",
         "dbt docs": f"http://127.0.0.1:23000/dbt-docs/?token={token}",
         "Superset": "http://127.0.0.1:28088/",
+        "JupyterLab": f"http://127.0.0.1:28888/lab/tree/start_here.ipynb?token={jupyter}",
     }
     password = secrets.secret("superset-admin")
     assert services.lines()[-1] == f"Superset   http://127.0.0.1:28088/  (log in as admin, password {password})"

@@ -1,0 +1,83 @@
+"""What a publish has changed: each metric against the version before, and the segment that drives it."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from proto_loc.ai.discover.reading import Reading
+from proto_loc.metrics.definitions import Metric, SemanticModel
+from proto_loc.metrics.expressions import aggregates
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One value of a dimension, in both versions."""
+
+    dimension: str
+    value: str
+    before: Decimal
+    after: Decimal
+
+    @property
+    def change(self) -> Decimal:
+        return self.after - self.before
+
+
+@dataclass(frozen=True)
+class Change:
+    """A metric's whole figure in both versions."""
+
+    metric: Metric
+    before: Decimal
+    after: Decimal
+    segments: tuple[Segment, ...]
+    """The largest changes first. Of a metric that adds up, they add up to the change in each dimension."""
+    adds_up: bool
+
+    @property
+    def change(self) -> Decimal:
+        return self.after - self.before
+
+    @property
+    def relative(self) -> Decimal | None:
+        return self.change / abs(self.before) if self.before else None
+
+
+FIGURES = "marts.metric_figures"
+ADDITIVE = {"sum", "count"}
+
+
+def changes(reading: Reading, before: Reading | None, models: tuple[SemanticModel, ...]) -> list[Change]:
+    """Every metric that both versions have recorded; the largest relative change first."""
+    if before is None or not before.has(FIGURES) or not reading.has(FIGURES):
+        return []
+    old, new = _figures(before), _figures(reading)
+    found = []
+    for metric in (metric for model in models for metric in model.metrics):
+        whole = (metric.name, "", "")
+        if whole not in old or whole not in new:
+            continue
+        adds_up = metric.kind == "simple" and {each.function for each in aggregates(metric.expression)} <= ADDITIVE
+        keys = sorted(
+            {key for key in old.keys() | new.keys() if key[0] == metric.name and key[1]},
+            key=lambda key: (-abs(new.get(key, Decimal(0)) - old.get(key, Decimal(0))), key[1], str(key[2])),
+        )
+        segments = tuple(
+            Segment(key[1], str(key[2]), old.get(key, Decimal(0)), new.get(key, Decimal(0)))
+            for key in keys
+            if adds_up or (key in old and key in new)
+        )
+        found.append(Change(metric, old[whole], new[whole], segments, adds_up))
+    return sorted(found, key=lambda change: -abs(change.relative or 0))
+
+
+def driver(change: Change) -> Segment | None:
+    """The segment that moved a metric most, of those that moved in its direction; None where nothing moved."""
+    moved = [each for each in change.segments if each.change and (each.change > 0) == (change.change > 0)]
+    return moved[0] if change.change and moved else None
+
+
+def _figures(reading: Reading) -> dict[tuple[str, str, str | None], Decimal]:
+    found = reading.rows(f"select metric, dimension, value, figure from {FIGURES}")
+    return {
+        (metric, dimension, value): Decimal(figure) for metric, dimension, value, figure in found if figure != "nan"
+    }

@@ -1,0 +1,165 @@
+"""Each column of a mart: how it is distributed, what is missing, what lies far out, against the version before."""
+
+from dataclasses import dataclass, field
+
+from proto_loc.ai.discover.reading import Reading, quoted
+
+NUMBERS = ("INT", "DECIMAL", "DOUBLE", "FLOAT", "HUGEINT")
+BINS = 24
+ENOUGH = 100
+"""Rows from which on a distribution is one."""
+FEW = 40
+"""A column of at most so many values is a category."""
+FAR = 3
+"""How many interquartile ranges beyond the quartiles a value lies far out."""
+
+
+@dataclass
+class Column:
+    """What was found of one column, in the sample."""
+
+    name: str
+    type: str
+    nulls: float
+    """Share of the rows."""
+    distinct: int
+    low: str
+    high: str
+    kind: str = "other"
+    """``number``, ``category``, ``time`` or ``other``."""
+    quartiles: tuple[float, float, float] | None = None
+    bins: list[tuple[float, float, int]] = field(default_factory=list)
+    """From, to, rows: between the 0.5 and 99.5 percentile."""
+    top: list[tuple[str, int]] = field(default_factory=list)
+    fences: tuple[float, float] | None = None
+    """Beyond them a value lies far out: of the version before, where there is one."""
+    far: float = 0.0
+    """Share of the rows beyond the fences."""
+    nulls_before: float | None = None
+    far_before: float | None = None
+
+
+def describe(reading: Reading, table: str, before: Reading | None) -> tuple[list[Column], int]:
+    """The columns, and how many rows they are described from."""
+    rows = reading.sample(table, "sampled")
+    columns = _summarized(reading)
+    old = {}
+    if before and before.has(table) and before.count(table) >= ENOUGH:
+        before.sample(table, "sampled")
+        old = {column.name: column for column in _summarized(before)}
+    for column in columns:
+        known = old.get(column.name)
+        column.nulls_before = known.nulls if known else None
+        if rows < ENOUGH:
+            column.kind = "other"
+        elif column.kind == "number" and column.quartiles:
+            _far_out(column, known, reading, before)
+            column.bins = _histogram(reading, column.name)
+        elif column.kind == "category":
+            name = quoted(column.name)
+            column.top = reading.rows(
+                f"select coalesce({name}::varchar, 'null'), count(*) from sampled group by all "
+                "order by 2 desc, 1 limit 10"
+            )
+    return columns, rows
+
+
+def _summarized(reading: Reading) -> list[Column]:
+    found = reading.rows(
+        "select column_name, column_type, min, max, approx_unique, q25, q50, q75, null_percentage "
+        "from (summarize sampled)"
+    )
+    columns = []
+    for name, type_, low, high, distinct, q25, q50, q75, nulls in found:
+        column = Column(name, type_, float(nulls) / 100, distinct, low, high)
+        if type_.startswith(("DATE", "TIMESTAMP")):
+            column.kind = "time"
+        elif any(word in type_ for word in NUMBERS) and not name.endswith("_id") and distinct > FEW:
+            column.kind = "number"
+            column.quartiles = (float(q25), float(q50), float(q75)) if q25 is not None else None
+        elif distinct <= FEW and not name.endswith("_id"):
+            column.kind = "category"
+        columns.append(column)
+    return columns
+
+
+def _far_out(column: Column, known: Column | None, reading: Reading, before: Reading | None) -> None:
+    low, _, high = known.quartiles if known and known.quartiles else column.quartiles
+    spread = high - low
+    if not spread:
+        return
+    column.fences = (low - FAR * spread, high + FAR * spread)
+    beyond = f"{quoted(column.name)} not between {column.fences[0]!r} and {column.fences[1]!r}"
+    share = f"select coalesce(avg(({beyond})::int), 0) from sampled"
+    column.far = float(reading.rows(share)[0][0])
+    if known and before:
+        column.far_before = float(before.rows(share)[0][0])
+
+
+def _histogram(reading: Reading, column: str) -> list[tuple[float, float, int]]:
+    name = f"{quoted(column)}::double"
+    low, high = reading.rows(f"select quantile_cont({name}, 0.005), quantile_cont({name}, 0.995) from sampled")[0]
+    if low is None or high <= low:
+        return []
+    width = (high - low) / BINS
+    counts = dict(
+        reading.rows(
+            f"select least(floor(({name} - {low!r}) / {width!r}), {BINS - 1})::int, count(*) from sampled "
+            f"where {name} between {low!r} and {high!r} group by 1"
+        )
+    )
+    return [(low + at * width, low + (at + 1) * width, counts.get(at, 0)) for at in range(BINS)]
+
+
+def related(reading: Reading, columns: list[Column]) -> list[tuple[str, str, float, str]]:
+    """Pairs of columns that go together: both names, how strongly (0 to 1), and by which measure; strongest first.
+
+    Numbers by Pearson's r, categories by Cramér's V with Bergsma's correction.
+    """
+    found = []
+    numbers = [column.name for column in columns if column.kind == "number"]
+    pairs = [(one, other) for at, one in enumerate(numbers) for other in numbers[at + 1 :]]
+    if pairs:
+        # A few rows far out would decide: each column is cut at its 0.5 and 99.5 percentile.
+        bounds = reading.rows(
+            "select "
+            + ", ".join(f"quantile_cont({quoted(name)}::double, [0.005, 0.995])" for name in numbers)
+            + " from sampled"
+        )[0]
+        cut = ", ".join(
+            f"greatest(least({quoted(name)}::double, {high!r}), {low!r}) as {quoted(name)}"
+            for name, (low, high) in zip(numbers, bounds, strict=True)
+        )
+        values = reading.rows(
+            "select "
+            + ", ".join(f"corr({quoted(a)}, {quoted(b)})" for a, b in pairs)
+            + f" from (select {cut} from sampled)"
+        )[0]
+        found += [
+            (a, b, abs(value), "r")
+            for (a, b), value in zip(pairs, values, strict=True)
+            if value is not None and value == value
+        ]
+    categories = [column.name for column in columns if column.kind == "category" and column.distinct > 1]
+    for at, one in enumerate(categories):
+        for other in categories[at + 1 :]:
+            cells = reading.rows(
+                f"select {quoted(one)}::varchar, {quoted(other)}::varchar, count(*) from sampled "
+                f"where {quoted(one)} is not null and {quoted(other)} is not null group by all"
+            )
+            found.append((one, other, _cramers_v(cells), "V"))
+    return sorted(found, key=lambda pair: -pair[2])
+
+
+def _cramers_v(cells: list[tuple[str, str, int]]) -> float:
+    ones, others = {}, {}
+    for one, other, count in cells:
+        ones[one] = ones.get(one, 0) + count
+        others[other] = others.get(other, 0) + count
+    total, rows, columns = sum(ones.values()), len(ones), len(others)
+    if total < 2 or min(rows, columns) < 2:
+        return 0.0
+    phi = sum(count * count / (ones[one] * others[other]) for one, other, count in cells) - 1
+    phi = max(0.0, phi - (rows - 1) * (columns - 1) / (total - 1))
+    least = min(rows - (rows - 1) ** 2 / (total - 1), columns - (columns - 1) ** 2 / (total - 1)) - 1
+    return min(1.0, (phi / least) ** 0.5) if least > 0 else 0.0

@@ -1,0 +1,144 @@
+"""Figures with a name: what a report is made of, and what a model's words about it are held to."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal
+from html import escape
+
+FORMS = ("count", "number", "percent", "money", "date")
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One figure of the data."""
+
+    id: str
+    """``f1``, ``f2``, ...: how a text refers to it."""
+    what: str
+    value: Decimal | date
+    """A share is a fraction: 0.12 for 12 %."""
+    form: str
+    """One of :data:`FORMS`."""
+
+    @property
+    def shown(self) -> str:
+        """As a person reads it."""
+        if self.form == "date":
+            return f"{self.value:%Y-%m-%d}"
+        if self.form == "percent":
+            return f"{self.value * 100:.1f} %"
+        if self.form == "money":
+            return f"${self.value:,.2f}"
+        if self.form == "count":
+            return f"{self.value:,.0f}"
+        return f"{self.value:,.2f}" if abs(self.value) >= 1 else f"{self.value:.3g}"
+
+
+@dataclass
+class Facts:
+    """All figures of a report, in the order in which they were found."""
+
+    found: list[Fact] = field(default_factory=list)
+
+    def add(self, what: str, value, form: str) -> Fact:
+        exact = value if isinstance(value, date) else Decimal(str(value))
+        fact = Fact(f"f{len(self.found) + 1}", what, exact, form)
+        self.found.append(fact)
+        return fact
+
+    def __iter__(self) -> Iterator[Fact]:
+        return iter(self.found)
+
+    def __getitem__(self, id: str) -> Fact | None:
+        return next((fact for fact in self.found if fact.id == id), None)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of a text: words, or a figure and whether it is that of the data."""
+
+    text: str
+    fact: Fact | None = None
+    wrong: str = ""
+    """Why the figure does not check out; empty where it does, or where it is no figure."""
+
+
+_WORDS = (
+    "two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|thirty|forty|fifty|hundred|thousand|million"
+    "|billion|twice|thrice|half|halved|double|doubled|triple|tripled|quarter|third|dozen"
+)
+_FIGURE = re.compile(
+    rf"""(?P<date>\b\d{{4}}-\d\d-\d\d\b)
+    | (?P<number>(?<![\w.])[-+\u2212]?\s?\$?\d[\d,\u202f]*(?:\.\d+)?(?:e[-+]?\d+)?)
+      (?P<unit>\s?(?:%|percent\b|thousand\b|million\b|billion\b|[km]\b))?
+    | (?P<word>\b(?:{_WORDS})\b)""",
+    re.VERBOSE | re.IGNORECASE,
+)
+_REFERENCE = re.compile(r"\s?\[(f\d+)\]")
+_TIMES = {"thousand": 3, "k": 3, "million": 6, "m": 6, "billion": 9}
+
+
+def check(text: str, facts: Facts) -> list[Piece]:
+    """Split a text at its figures, and hold each to the fact that it refers to, ``12.3 % [f7]``.
+
+    A figure checks out if the fact, rounded to as many digits as are written, is that figure; its sign may be in the
+    words. A figure without a reference, of a fact that is not there, or in words, does not.
+    """
+    pieces, at = [], 0
+    while found := _FIGURE.search(text, at):
+        pieces.append(Piece(_REFERENCE.sub("", text[at : found.start()])))
+        reference = _REFERENCE.match(text, found.end())
+        fact = facts[reference[1]] if reference else None
+        if reference is None:
+            wrong = "it refers to no figure of the data"
+        elif fact is None:
+            wrong = f"there is no figure {reference[1]}"
+        else:
+            wrong = "" if _same(found, fact) else f"{fact.what} is {fact.shown}"
+        pieces.append(Piece(found[0], fact, wrong))
+        at = reference.end() if reference else found.end()
+    pieces.append(Piece(_REFERENCE.sub("", text[at:])))
+    return [piece for piece in pieces if piece.text]
+
+
+def _same(found: re.Match, fact: Fact) -> bool:
+    if found["date"]:
+        return fact.form == "date" and found["date"] == fact.shown
+    if found["word"] or fact.form == "date":
+        return False
+    written = re.sub(r"[\s$,\u202f+]", "", found["number"]).replace("\u2212", "-")
+    unit = (found["unit"] or "").strip().lower()
+    number, value = Decimal(written), fact.value
+    places = Decimal(1).scaleb(int(number.as_tuple().exponent))
+    if unit in ("%", "percent"):
+        if fact.form != "percent":
+            return False
+        value *= 100
+    elif fact.form == "percent":
+        return False
+    elif unit:
+        value = value.scaleb(-_TIMES[unit])
+    if number < 0 and value > 0:
+        return False
+    rounded = {abs(value).quantize(places, rounding=way) for way in (ROUND_HALF_UP, ROUND_HALF_EVEN)}
+    return abs(number) in rounded
+
+
+def html(pieces: list[Piece]) -> str:
+    """The text with its figures marked: what checks out carries what it is, what does not says why."""
+    parts = []
+    for piece in pieces:
+        if piece.wrong:
+            why = escape(piece.wrong, quote=True)
+            parts.append(
+                f'<mark title="{why}">{escape(piece.text)}</mark><sup class="wrong">does not check out: {why}</sup>'
+            )
+        elif piece.fact:
+            parts.append(
+                f'<span class="checked" title="{escape(piece.fact.what, quote=True)}">{escape(piece.text)}</span>'
+            )
+        else:
+            parts.append(escape(piece.text).replace("\n\n", "</p><p>"))
+    return f"<p>{''.join(parts)}</p>"

@@ -1,0 +1,178 @@
+"""The whole of a discovery: marts profiled, changes found, and what of it deserves to be read first."""
+
+import json
+import time
+from dataclasses import dataclass, field
+
+from proto_loc import warehouse
+from proto_loc.ai.discover import changes as changing
+from proto_loc.ai.discover import columns as profiling
+from proto_loc.ai.discover.facts import Fact, Facts
+from proto_loc.ai.discover.reading import Reading
+from proto_loc.ai.discover.seasons import Seasons, seasons
+from proto_loc.errors import LocError
+from proto_loc.metrics.definitions import SemanticModel
+from proto_loc.metrics.read import read
+from proto_loc.warehouse import store
+
+STRONG = 0.5
+"""From here on two columns are said to go together."""
+SAME = 0.99
+"""From here on they are the same thing twice, such as a duration in seconds and in minutes."""
+MOST = 6
+"""Metrics whose change is said; the others are in the table."""
+MOVED = 0.02
+"""A metric that moved by less is left to the table."""
+GREW = 0.01
+"""By so much the share of nulls or of values far out must have grown to be said."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A sentence that deserves to be read, of words and facts."""
+
+    parts: tuple[str | Fact, ...]
+
+    def __str__(self) -> str:
+        return "".join(part if isinstance(part, str) else part.shown for part in self.parts)
+
+    def referenced(self) -> str:
+        """With the name of each fact, as a model must write it."""
+        return "".join(part if isinstance(part, str) else f"{part.shown} [{part.id}]" for part in self.parts)
+
+
+@dataclass
+class Mart:
+    """One mart, profiled."""
+
+    model: SemanticModel
+    rows: int
+    described: int
+    """How many rows its columns are described from."""
+    columns: list[profiling.Column]
+    related: list[tuple[str, str, float, str]]
+    seasons: Seasons
+
+
+@dataclass
+class Discovery:
+    """What was found in a version, against the one before it."""
+
+    version: warehouse.Version
+    before: warehouse.Version | None
+    origin: str
+    marts: list[Mart]
+    changes: list[changing.Change]
+    facts: Facts = field(default_factory=Facts)
+    findings: list[Finding] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def discover() -> Discovery:
+    """Profile what is published now.
+
+    Raises:
+        LocError: there is no data, or a query took too much time or memory.
+    """
+    start = time.monotonic()
+    version = warehouse.current("prod")
+    file = version.folder / "dbt" / "manifest.json"
+    if not file.exists():
+        raise LocError(f"Version {version.id} of prod holds no models.", f"There is no {file}.", "Run `loc refresh`.")
+    models = tuple(read(json.loads(file.read_text())))
+    reading = Reading(version)
+    old = store.before("prod", version.id)
+    previous = warehouse.find("prod", old) if old is not None else None
+    before = Reading(previous) if previous and (previous.folder / "dbt" / "manifest.json").exists() else None
+    try:
+        (origin,) = reading.rows("select origin from marts.publication")[0]
+        marts = sorted((_mart(reading, before, model) for model in models), key=lambda mart: -mart.rows)
+        found = Discovery(
+            version, before.version if before else None, origin, marts, changing.changes(reading, before, models)
+        )
+    finally:
+        reading.close()
+        if before:
+            before.close()
+    _find(found)
+    found.seconds = time.monotonic() - start
+    return found
+
+
+def _mart(reading: Reading, before: Reading | None, model: SemanticModel) -> Mart:
+    table = f"{model.schema}.{model.table}"
+    columns, described = profiling.describe(reading, table, before)
+    related = profiling.related(reading, columns) if described else []
+    return Mart(model, reading.count(table), described, columns, related, seasons(reading, model))
+
+
+def _find(found: Discovery) -> None:
+    say = lambda *parts: found.findings.append(Finding(parts))  # noqa: E731
+    add = found.facts.add
+    moved = [change for change in found.changes if change.relative is not None and abs(change.relative) >= MOVED]
+    for change in moved[:MOST]:
+        label, form = change.metric.label, form_of(change.metric.format.kind)
+        rose = "rose" if change.change > 0 else "fell"
+        parts: list = [
+            f"{label} {rose} by ",
+            add(f"relative change of {label}", abs(change.relative), "percent"),
+            " to ",
+            add(label, change.after, form),
+        ]
+        if (by := changing.driver(change)) and change.adds_up:
+            share = add(
+                f"share of {by.dimension} {by.value} in the change of {label}", by.change / change.change, "percent"
+            )
+            parts += [f"; {_named(by)} makes ", share, " of the change"]
+        elif by:
+            parts += [f"; most in {_named(by)}, to ", add(f"{label} of {by.dimension} {by.value}", by.after, form)]
+        say(*parts, ".")
+    if len(moved) > MOST:
+        say(add("further metrics that moved", len(moved) - MOST, "count"), " more metrics moved; see below.")
+    for mart in found.marts:
+        _find_in(mart, add, say)
+
+
+def _find_in(mart: Mart, add, say) -> None:
+    name = mart.model.label
+    for column in mart.columns:
+        if column.nulls_before is not None and column.nulls - column.nulls_before > GREW:
+            now, then = (
+                add(f"share of nulls in {column.name}{when}", share, "percent")
+                for share, when in ((column.nulls, ""), (column.nulls_before, " before"))
+            )
+            say(f"{column.name} is missing in ", now, " of the rows, after ", then, " in the version before.")
+        if column.far_before is not None and column.far - column.far_before > GREW:
+            now, then = (
+                add(f"share of {column.name} far out{when}", share, "percent")
+                for share, when in ((column.far, ""), (column.far_before, " before"))
+            )
+            say(f"{column.name} lies far out in ", now, " of the rows, after ", then, " in the version before.")
+    days = mart.seasons
+    if days.weekly is not None and days.weekly >= STRONG:
+        share = add(f"share of the variance of {name} a day that the weekday explains", days.weekly, "percent")
+        say(f"{name} follow the week: the weekday explains ", share, " of the variance of the days.")
+    for day, rows, usual in days.standing_out[:3]:
+        say(
+            add(f"day of {name} that stands out", day, "date"), " stands out with ",
+            add(f"rows of {name} on {day}", rows, "count"), ", where ",
+            add(f"usual rows of {name} on the weekday of {day}", usual, "count"), " are usual on its weekday.",
+        )  # fmt: skip
+    if len(days.standing_out) > 3:
+        say(
+            add(f"days of {name} that stand out", len(days.standing_out), "count"), f" days of {name} stand out in all."
+        )
+    for one, other, strength, measure in [pair for pair in mart.related if STRONG <= pair[2] < SAME][:5]:
+        say(
+            f"{one} and {other} go together ({measure} ",
+            add(f"{measure} of {one} and {other}", strength, "number"),
+            ").",
+        )
+
+
+def form_of(kind: str) -> str:
+    return kind if kind in ("count", "percent", "money") else "number"
+
+
+def _named(segment: changing.Segment) -> str:
+    return f"{segment.dimension.replace('_', ' ')} {segment.value}"

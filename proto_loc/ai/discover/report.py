@@ -1,0 +1,158 @@
+"""A discovery as one page of HTML that needs nothing else: no program, no network."""
+
+from base64 import b64encode
+from contextlib import suppress
+from html import escape
+
+from proto_loc.ai.discover import charts
+from proto_loc.ai.discover.columns import Column
+from proto_loc.ai.discover.facts import Piece, html
+from proto_loc.ai.discover.finding import Discovery, Mart, form_of
+
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 1000px; margin: 2rem auto; padding: 0 1rem }
+h1 { font-size: 1.7rem } h2 { margin-top: 2.5rem; border-bottom: 1px solid #ddd } h3 { margin-top: 1.8rem }
+table { border-collapse: collapse; margin: 1rem 0; font-size: .9rem } th { text-align: left; background: #f6f6f6 }
+td, th { padding: .3rem .7rem; border-bottom: 1px solid #e5e5e5; vertical-align: top }
+td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }
+img { max-width: 100% } .quiet { color: #666 } .wide { overflow-x: auto }
+mark { background: #ffd9d2 } sup.wrong { color: #b3261e; margin-left: .2rem }
+.checked { border-bottom: 1px dotted #2b7a3d }
+.model { background: #f7f9fc; padding: .5rem 1.2rem; border-left: 4px solid #9ab }
+"""
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+
+def page(found: Discovery, told: list[Piece] | None, note: str = "") -> str:
+    """The whole page.
+
+    Args:
+        told: the model's words; None without a model.
+        note: why there are none.
+    """
+    against = f"against version {found.before.id}" if found.before else "with no version before it to compare with"
+    sample = " The data is a generated sample, not records of real trips." if found.origin == "synthetic" else ""
+    parts = [
+        f"<h1>What is in version {found.version.id} of prod</h1>",
+        f"<p class=quiet>Published {escape(found.version.published_at)} by {escape(found.version.who)}, {against}. "
+        f"Profiled in {found.seconds:.1f} s.{sample}</p>",
+        "<h2>Read this first</h2>",
+        f"<ul>{''.join(f'<li>{escape(str(finding))}</li>' for finding in found.findings)}</ul>"
+        if found.findings
+        else "<p>Nothing stands out.</p>",
+        _told(told, note),
+        *_changed(found),
+        *(part for mart in found.marts for part in _mart(mart)),
+    ]
+    head = (
+        f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+        f"<title>Version {found.version.id} of prod</title><style>{STYLE}</style>"
+    )
+    return f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(parts)}</body></html>\n'
+
+
+def _told(told: list[Piece] | None, note: str) -> str:
+    if told is None:
+        return f"<p class=quiet>{escape(note)}</p>" if note else ""
+    wrong = sum(1 for piece in told if piece.wrong)
+    right = sum(1 for piece in told if piece.fact and not piece.wrong)
+    summed = f"{right} figures checked against the data" + (f", {wrong} marked: they do not check out" if wrong else "")
+    return f"<h2>In a model's words</h2><div class=model>{html(told)}</div><p class=quiet>{summed}.</p>"
+
+
+def _changed(found: Discovery) -> list[str]:
+    if not found.changes:
+        return []
+    rows = []
+    for change in found.changes:
+        form = form_of(change.metric.format.kind)
+        relative = "" if change.relative is None else f"{change.relative * 100:+.1f} %"
+        moved = [each for each in change.segments if each.change][:3]
+        segments = "<br>".join(
+            f"{escape(each.dimension)} {escape(each.value)}: {_figure(each.change, form, sign=True)}" for each in moved
+        )
+        cells = [_figure(change.before, form), _figure(change.after, form), relative]
+        rows.append(
+            f"<tr><td>{escape(change.metric.label)}</td>{''.join(f'<td class=n>{cell}</td>' for cell in cells)}"
+            f"<td>{segments}</td></tr>"
+        )
+    head = "<th>metric</th><th class=n>before</th><th class=n>now</th><th class=n>change</th><th>moved most</th>"
+    return [
+        "<h2>What the publish has changed</h2>",
+        _picture(charts.drivers(found.changes), "The segments that moved the metrics most"),
+        f"<div class=wide><table><tr>{head}</tr>{''.join(rows)}</table></div>",
+    ]
+
+
+def _mart(mart: Mart) -> list[str]:
+    model = mart.model
+    of = f", its columns described from a sample of {mart.described:,}" if mart.described < mart.rows else ""
+    parts = [
+        f"<h2>{escape(model.label)}</h2><p>{escape(model.description)}</p>",
+        f"<p class=quiet>{escape(model.schema)}.{escape(model.table)}: {mart.rows:,} rows{of}.</p>",
+        _picture(charts.days(mart), f"{model.label} a day"),
+        _picture(charts.week(mart), f"{model.label} by weekday and hour"),
+        "<h3>Columns</h3>",
+        _columns(mart.columns),
+        _picture(charts.distributions(mart), "Distributions of the numbers"),
+        _picture(charts.categories(mart), "Most frequent values of the categories"),
+    ]
+    strong = mart.related[:12]
+    if strong:
+        rows = "".join(
+            f"<tr><td>{escape(one)}</td><td>{escape(other)}</td><td class=n>{strength:.2f}</td><td>{measure}</td></tr>"
+            for one, other, strength, measure in strong
+        )
+        parts.append(
+            "<h3>What goes together</h3><p class=quiet>r: Pearson's, of numbers cut at their 0.5 and 99.5 percentile. "
+            "V: Cramér's, of categories. 0 is not at all, 1 is fully.</p>"
+            f"<table><tr><th>column</th><th>column</th><th class=n>strength</th><th>measure</th></tr>{rows}</table>"
+        )
+    return parts
+
+
+def _columns(columns: list[Column]) -> str:
+    rows = []
+    for column in columns:
+        median = "" if column.quartiles is None else f"{column.quartiles[1]:,.4g}"
+        far = "" if column.fences is None else _against(column.far, column.far_before)
+        cells = [_against(column.nulls, column.nulls_before), f"{column.distinct:,}", _short(column.low), median]
+        cells += [_short(column.high), far]
+        rows.append(
+            f"<tr><td>{escape(column.name)}</td><td>{escape(column.type.lower())}</td>"
+            f"{''.join(f'<td class=n>{cell}</td>' for cell in cells)}</tr>"
+        )
+    head = "".join(
+        f"<th class=n>{name}</th>" for name in ("missing", "values, about", "least", "median", "most", "far out")
+    )
+    return (
+        "<p class=quiet>Far out: beyond the quartiles by three times their distance; the quartiles are those of the "
+        "version before, where there is one. In brackets: the version before.</p>"
+        f"<div class=wide><table><tr><th>column</th><th>type</th>{head}</tr>{''.join(rows)}</table></div>"
+    )
+
+
+def _against(now: float, before: float | None) -> str:
+    text = f"{now:.2%}" if now else "0"
+    return text if before is None or round(before, 4) == round(now, 4) else f"{text} ({before:.2%})"
+
+
+def _short(text: str | None) -> str:
+    if text is None:
+        return ""
+    with suppress(ValueError):
+        return f"{float(text):,.6g}"
+    return escape(text if len(text) <= 16 else text[:15] + "…")
+
+
+def _figure(value, form: str, *, sign: bool = False) -> str:
+    plus = "+" if sign and value > 0 else ""
+    if form == "percent":
+        return f"{plus}{value * 100:.2f} %"
+    return f"{plus}{value:,.0f}" if form == "count" else f"{plus}{value:,.2f}"
+
+
+def _picture(png: bytes | None, title: str) -> str:
+    if not png:
+        return ""
+    return f'<p><img alt="{escape(title, quote=True)}" src="data:image/png;base64,{b64encode(png).decode()}"></p>'

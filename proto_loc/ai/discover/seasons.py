@@ -1,0 +1,63 @@
+"""A mart over time: its days, its week, the days that stand out."""
+
+from dataclasses import dataclass, field
+from datetime import date
+
+from proto_loc.ai.discover.reading import Reading
+from proto_loc.metrics.definitions import SemanticModel
+from proto_loc.metrics.expressions import written
+
+ENOUGH = 28
+"""Days from which on a week can be told from chance."""
+STANDS_OUT = 4.0
+"""Robust standard deviations from the usual of its weekday at which a day stands out."""
+
+
+@dataclass
+class Seasons:
+    """Counted over all rows."""
+
+    days: list[tuple[date, int]] = field(default_factory=list)
+    hours: list[tuple[int, int, float]] = field(default_factory=list)
+    """ISO weekday, hour, rows on an average day."""
+    weekly: float | None = None
+    """Share of the variance of days that the weekday explains."""
+    standing_out: list[tuple[date, int, float]] = field(default_factory=list)
+    """Day, rows, and what is usual on that weekday."""
+
+
+def seasons(reading: Reading, model: SemanticModel) -> Seasons:
+    """The seasons by the model's time dimension; empty where it has too few days."""
+    time = written(model.time.of)
+    table = f"{model.schema}.{model.table}"
+    found = Seasons()
+    days = reading.rows(
+        f"select ({time})::date, count(*) from {table} where ({time}) is not null group by 1 order by 1"
+    )
+    if len(days) < ENOUGH:
+        return found
+    found.days = days
+    week: dict[int, list[int]] = {}
+    for day, rows in days:
+        week.setdefault(day.isoweekday(), []).append(rows)
+    mean = sum(rows for _, rows in days) / len(days)
+    total = sum((rows - mean) ** 2 for _, rows in days)
+    between = sum(len(counts) * (sum(counts) / len(counts) - mean) ** 2 for counts in week.values())
+    found.weekly = between / total if total else None
+    for day, rows in days:
+        counts = sorted(week[day.isoweekday()])
+        usual = counts[len(counts) // 2]
+        spread = 1.4826 * sorted(abs(count - usual) for count in counts)[len(counts) // 2]
+        if abs(rows - usual) > STANDS_OUT * max(spread, usual**0.5):
+            found.standing_out.append((day, rows, usual))
+    if model.time.grain == "hour" or _has_hours(reading, table, time):
+        found.hours = reading.rows(
+            f"select isodow({time}), hour({time}), count(*) / count(distinct ({time})::date) from {table} "
+            f"where ({time}) is not null group by all"
+        )
+    return found
+
+
+def _has_hours(reading: Reading, table: str, time: str) -> bool:
+    (kind,) = reading.rows(f"select typeof({time}) from {table} limit 1")[0]
+    return kind.startswith("TIMESTAMP")

@@ -1,0 +1,42 @@
+"""A database of one's own beside the published one, for who wants to keep a table or change one."""
+
+import re
+
+import duckdb
+
+from proto_loc.errors import UsageError
+from proto_loc.settings import ROOT, private_folder
+from proto_loc.warehouse import store
+from proto_loc.warehouse.errors import WarehouseError
+
+FOLDER = ROOT / "notebooks" / "work"
+
+
+def scratch(name: str = "scratch") -> duckdb.DuckDBPyConnection:
+    """A connection to ``notebooks/work/NAME.duckdb``, made if missing, with the newest ``prod`` in it, read-only.
+
+    What is created lands in the own file. Published tables are found as ``marts.mart_taxi_trips``, in full
+    ``prod.marts.mart_taxi_trips``. A further call attaches what is newest then, for all connections of this process.
+
+    Raises:
+        UsageError: the name is no plain word, or one of a published database.
+        WarehouseError: another process has the file open.
+        NoData: nothing has been published yet.
+    """
+    if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) or name in (*store.DATABASES, "main", "temp", "system"):
+        raise UsageError(f"{name!r} is no name for a scratch database.", "", "Use letters, digits and underscores.")
+    version = store.current("prod").verify()
+    path = private_folder(FOLDER) / f"{name}.duckdb"
+    try:
+        con = duckdb.connect(str(path))
+    except duckdb.IOException as error:
+        holder = re.search(r"PID (\d+)", str(error))
+        raise WarehouseError(
+            f"{path} is open in another process{f', pid {holder[1]}' if holder else ''}.",
+            "A scratch database has one process at a time, for example one kernel.",
+            'Shut that kernel down, or use another one: warehouse.scratch("other").',
+        ) from error
+    con.execute("detach database if exists prod")
+    con.execute(f"attach '{str(version.path).replace(chr(39), chr(39) * 2)}' as prod (read_only)")
+    con.execute(f"set search_path = '{name}.main,prod.marts,prod.staging'")
+    return con

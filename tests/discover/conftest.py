@@ -1,0 +1,57 @@
+"""A platform with two published versions, `loc` on it, and a stand-in for a model."""
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from llm import Standin, standin
+
+from pipelines.refresh import load_and_refresh
+from pipelines.sources.taxi import load as taxi
+from proto_loc import environments
+from proto_loc.settings import ROOT
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Its home: version 1 of 6,000 trips, version 2 of 9,000. Only look at it."""
+    home = tmp_path_factory.mktemp("platform")
+    environments.sync("notebooks")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOC_DATA", str(home / "data"))
+        patch.setenv("LOC_RUN", str(home / "run"))
+        for name in ("LOC_LLM_MODEL", "LOC_LLM_URL", "LOC_LLM_SEND_ROWS"):
+            patch.delenv(name, raising=False)
+        for rows in (6_000, 9_000):
+            load_and_refresh(
+                lambda report, rows=rows: taxi.load_sample(rows, who="test", report=report),
+                who="test",
+                report=lambda *_: None,
+            )
+        yield home
+
+
+@pytest.fixture
+def loc(platform: Path) -> Callable[..., subprocess.CompletedProcess]:
+    def run(*arguments: str | Path, **variables: str) -> subprocess.CompletedProcess:
+        return subprocess.run([ROOT / "loc", *arguments], env=os.environ | variables, capture_output=True, text=True)
+
+    return run
+
+
+@pytest.fixture
+def model() -> Iterator[Callable[..., tuple[Standin, dict[str, str]]]]:
+    """Starts a stand-in with these answers; gives it, and the settings that lead to it."""
+    running = []
+
+    def start(answers) -> tuple[Standin, dict[str, str]]:
+        context = standin(answers)
+        running.append(context)
+        found = context.__enter__()
+        return found, {"LOC_LLM_MODEL": "openai/test", "LOC_LLM_URL": found.url}
+
+    yield start
+    for context in running:
+        context.__exit__(None, None, None)

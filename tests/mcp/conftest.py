@@ -1,0 +1,82 @@
+"""A published platform with Cube, and the SDK's client on it."""
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from pipelines.refresh import load_and_refresh
+from pipelines.sources.taxi import load as taxi
+from proto_loc import environments, node
+from proto_loc.settings import ROOT, settings
+
+CLIENT = [ROOT / ".venvs/notebooks/bin/python", Path(__file__).parent / "sdk_client.py"]
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory, module_port_prefix: str) -> Iterator[Path]:
+    """The home of a platform with a published sample of 20,000 trips, and Cube up."""
+    home = tmp_path_factory.mktemp("platform")
+    environments.sync("notebooks")
+    node.install()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOC_DATA", str(home / "data"))
+        patch.setenv("LOC_RUN", str(home / "run"))
+        patch.setenv("LOC_PORT_PREFIX", module_port_prefix)
+        quiet = lambda *_: None  # noqa: E731
+        load_and_refresh(lambda report: taxi.load_sample(20_000, who="test", report=report), who="test", report=quiet)
+        log = home / "cube.log"
+        with log.open("w") as out:
+            cube = subprocess.Popen([ROOT / "loc", "exec", "cube"], stdout=out, stderr=out)
+        try:
+            wait(f"http://127.0.0.1:{settings().port('cube')}/readyz", cube, log)
+            yield home
+        finally:
+            cube.terminate()
+            cube.wait(30)
+
+
+def wait(url: str, process: subprocess.Popen, log: Path) -> None:
+    """Until the address answers."""
+    end = time.monotonic() + 90
+    while True:
+        assert process.poll() is None and time.monotonic() < end, log.read_text()
+        try:
+            httpx.get(url, trust_env=False)
+            return
+        except httpx.TransportError:
+            time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def http(platform: Path) -> Iterator[str]:
+    """The address of ``loc mcp --http``."""
+    log = platform / "mcp.log"
+    with log.open("w") as out:
+        process = subprocess.Popen([ROOT / "loc", "mcp", "--http"], stdout=out, stderr=out)
+    url = f"http://127.0.0.1:{settings().port('mcp')}"
+    try:
+        wait(url, process, log)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def mcp(platform: Path) -> Callable:
+    """Call tools by the SDK's client over stdio, in one session; gives the tools and each result."""
+
+    def call(*calls: tuple, where: tuple = ("stdio",), **variables: str) -> dict:
+        done = subprocess.run(
+            [*CLIENT, *where], input=json.dumps(calls), env=os.environ | variables, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return call

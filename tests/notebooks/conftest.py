@@ -1,0 +1,59 @@
+"""A published platform with its services, for the whole suite."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from lab import Kernel, Lab, Running
+
+from pipelines.refresh import load_and_refresh
+from pipelines.sources.taxi import load as taxi
+from proto_loc import environments, node
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data folder of a platform with a published sample of 50,000 trips. Only look at it: modules share it."""
+    home = tmp_path_factory.mktemp("published")
+    environments.sync("notebooks")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOC_DATA", str(home / "data"))
+        patch.setenv("LOC_RUN", str(home / "run"))
+        quiet = lambda *_: None  # noqa: E731
+        load_and_refresh(lambda report: taxi.load_sample(50_000, who="test", report=report), who="test", report=quiet)
+    return home / "data"
+
+
+@pytest.fixture(scope="module")
+def platform(published: Path, module_port_prefix: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder for what services on it leave: ``run`` and ``home``."""
+    home = tmp_path_factory.mktemp("platform")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOC_DATA", str(published))
+        patch.setenv("LOC_RUN", str(home / "run"))
+        patch.setenv("LOC_PORT_PREFIX", module_port_prefix)
+        for name in ("LOC_LLM_MODEL", "LOC_LLM_URL"):
+            patch.delenv(name, raising=False)
+        yield home
+
+
+@pytest.fixture(scope="module")
+def cube(platform: Path) -> Iterator[Running]:
+    node.install()
+    with Running("cube") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def lab(platform: Path) -> Iterator[Lab]:
+    """JupyterLab's server, with a home folder of its own, so that what it leaves there can be seen."""
+    (platform / "home").mkdir()
+    with Lab(HOME=str(platform / "home"), XDG_CACHE_HOME="", XDG_CONFIG_HOME="", XDG_DATA_HOME="") as running:
+        yield running
+
+
+@pytest.fixture
+def kernel(lab: Lab) -> Iterator[Kernel]:
+    made = lab.kernel()
+    yield made
+    made.end()

@@ -1,0 +1,170 @@
+"""What a kernel can do with the warehouse, what it cannot, and what it leaves."""
+
+import json
+import shutil
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from lab import Lab
+
+from proto_loc import warehouse
+from proto_loc.errors import UsageError
+from proto_loc.settings import ROOT, settings
+
+pytestmark = pytest.mark.xdist_group("notebooks")
+
+COUNT = "con.sql('select count(*), max(version_id) from marts.fct_taxi_trips, marts.publication').fetchone()"
+
+
+@pytest.fixture
+def own(tmp_path, published, port_prefix, monkeypatch):
+    """A copy of the published platform to publish to, and JupyterLab on it."""
+    shutil.copytree(published, tmp_path / "data", symlinks=True)
+    monkeypatch.setenv("LOC_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("LOC_RUN", str(tmp_path / "run"))
+    monkeypatch.setenv("LOC_PORT_PREFIX", port_prefix)
+    monkeypatch.setenv("LOC_GRACE", "0")
+    monkeypatch.setenv("LOC_KEEP_VERSIONS", "2")
+    with Lab() as lab:
+        yield lab
+
+
+def publish(note: int) -> int:
+    with warehouse.write("prod", who="test") as session, session.connect() as con:
+        con.execute(f"create or replace table marts.note as select {note} as value")
+    return session.version.id
+
+
+@pytest.fixture
+def names():
+    """Names of scratch databases; their files are removed."""
+    made = [f"test_{time.time_ns()}_{letter}" for letter in "ab"]
+    yield made
+    for name in made:
+        (ROOT / f"notebooks/work/{name}.duckdb").unlink(missing_ok=True)
+
+
+def test_one_line_reads_what_is_published(kernel):
+    shown = kernel("from proto_loc import warehouse; con = warehouse.read('prod'); " + COUNT)
+    with warehouse.read("prod") as con:
+        assert shown == str(
+            con.sql("select count(*), max(version_id) from marts.fct_taxi_trips, marts.publication").fetchone()
+        )
+
+
+def test_sql_cells_read_it_too_without_a_word_of_set_up(kernel):
+    shown = kernel("%%sql\nselect colour, count(*) as trips from marts.mart_taxi_trips group by all order by colour")
+    with warehouse.read("prod") as con:
+        for colour, trips in con.sql("select colour, count(*) from marts.mart_taxi_trips group by all").fetchall():
+            assert colour in shown and str(trips) in shown
+    assert "toml" not in shown, "no notice of another package"
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "warehouse.read('prod').execute('create table mine as select 1')",
+        "warehouse.read('prod').sql('drop view marts.mart_taxi_trips')",
+        "warehouse.scratch(name).execute('delete from prod.marts.fct_taxi_trips')",
+        "%sql create table marts.mine as select 1 as value",
+    ],
+)
+def test_a_write_to_published_data_is_refused_with_the_way_to_do_it(kernel, names, cell):
+    kernel(f"from proto_loc import warehouse; name = {names[0]!r}")
+    assert kernel(cell).splitlines() == [
+        "error: Published data cannot be changed from here.",
+        "why: Every version is immutable, for all who read it.",
+        "fix: Write to a database of your own, which has prod attached: con = warehouse.scratch(), and %sql con for "
+        "SQL cells. What belongs in prod for good is a model of dbt/.",
+    ]
+
+
+def test_a_scratch_database_is_ones_own_and_has_what_is_published(kernel, names):
+    kernel(f"from proto_loc import warehouse; con = warehouse.scratch({names[0]!r})")
+    kernel("con.execute('create table mine as from marts.dim_taxi_zones')")
+    kernel(f"again = warehouse.scratch({names[0]!r})")
+    assert kernel("again.sql('select count(*) from mine, marts.publication').fetchone()") == "(265,)"
+    kernel("%sql con")
+    assert "265" in kernel("%sql select count(*) as n from mine")
+    assert (ROOT / f"notebooks/work/{names[0]}.duckdb").exists()
+
+
+def test_a_scratch_database_of_another_kernel_is_named_with_its_process(lab, kernel, names):
+    other = lab.kernel()
+    try:
+        pid = other(f"from proto_loc import warehouse; con = warehouse.scratch({names[0]!r}); import os; os.getpid()")
+        shown = kernel(f"from proto_loc import warehouse; warehouse.scratch({names[0]!r})")
+    finally:
+        other.end()
+    assert f"is open in another process, pid {pid}" in shown and 'warehouse.scratch("other")' in shown
+    assert "Traceback" not in shown
+
+
+@pytest.mark.parametrize("name", ["prod", "a/b", "../up", "", "a b", "temp"])
+def test_a_name_that_is_none_is_refused(name, platform):
+    with pytest.raises(UsageError, match="no name for a scratch database"):
+        warehouse.scratch(name)
+
+
+def test_an_error_of_a_persons_own_code_keeps_its_traceback(kernel):
+    shown = kernel("def half(x):\n    return 1 / x\nhalf(0)")
+    assert "ZeroDivisionError" in shown and "Traceback" in shown and "line 2" in shown
+    shown = kernel("%sql select nosuch from marts.dim_dates")
+    assert "nosuch" in shown and "LINE 1" in shown and "site-packages" not in shown
+
+
+@pytest.mark.timeout(300)
+def test_an_idle_kernel_with_an_open_connection_disturbs_nobody_over_20_publishes(own):
+    kernel = own.kernel()
+    before = kernel("from proto_loc import warehouse; con = warehouse.read('prod'); " + COUNT)
+    kernel("%sql select 1")
+    held = warehouse.current("prod").folder
+    for note in range(20):
+        assert publish(note) == warehouse.current("prod").id
+    assert not held.exists(), "its folder was pruned, as any other"
+    assert len(list((settings().warehouse / "prod/versions").glob("[0-9]*"))) == 2
+    assert kernel(COUNT) == before, "its file is whole for as long as it is open"
+    assert kernel("warehouse.read('prod').table('marts.note').fetchone()") == "(19,)", (
+        "a new connection sees the newest"
+    )
+    assert "19" in kernel("%reload_ext proto_loc.notebook\n%sql from marts.note")
+    kernel("con.close()")
+    kernel.end()
+
+
+def test_kernels_end_with_the_service(own):
+    kernel = own.kernel()
+    pid = int(kernel("import os; os.getpid()"))
+    assert psutil.pid_exists(pid)
+    own.process.terminate()
+    own.process.wait(30)
+    assert not psutil.pid_exists(pid)
+
+
+def test_it_leaves_nothing_in_the_home_folder_and_nothing_that_git_sees(lab, kernel, platform):
+    kernel("import matplotlib.pyplot as plt; plt.plot([1, 2])")
+    kernel("%sql select 1")
+    kernel("%load_ext proto_loc.notebook")
+    assert [str(path) for path in (platform / "home").rglob("*")] == []
+    assert (platform / "run").stat().st_mode & 0o077 == 0, "what is in there, a token too, is this user's"
+
+
+def test_what_git_tracks_is_saved_without_output_and_what_is_ones_own_with_it(lab):
+    cell = {
+        "cell_type": "code", "id": "a", "metadata": {}, "source": "1", "execution_count": 7,
+        "outputs": [{"output_type": "stream", "name": "stdout", "text": "seen\n"}],
+    }  # fmt: skip
+    notebook = {"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [cell]}
+    for path, kept in (("test-saved.ipynb", False), ("work/test-saved.ipynb", True)):
+        file = ROOT / "notebooks" / path
+        try:
+            answer = lab.call("PUT", f"/api/contents/{path}", {"type": "notebook", "content": notebook})
+            assert answer.status_code == 201, answer.text
+            (saved,) = json.loads(file.read_text())["cells"]
+            assert bool(saved["outputs"]) is kept and (saved["execution_count"] == 7) is kept, path
+        finally:
+            file.unlink(missing_ok=True)
+            for checkpoint in Path(file.parent, ".ipynb_checkpoints").glob("test-saved*"):
+                checkpoint.unlink()

@@ -1,0 +1,83 @@
+"""The notebooks in a real browser: opened by the link, run from the top, drawn without the internet."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+from lab import Lab
+
+from proto_loc.settings import ROOT
+
+pytestmark = [pytest.mark.xdist_group("notebooks"), pytest.mark.timeout(300)]
+
+NOTEBOOKS = ("start_here", "explore_trips", "ask_your_data", "validate_the_platform")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator:
+    from playwright.sync_api import sync_playwright
+
+    path = os.environ.get("LOC_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    if not path:
+        pytest.skip("no Chromium here: apt-get install chromium, or set LOC_CHROMIUM to its path")
+    with sync_playwright() as playwright:
+        # As root, in a container, Chromium's own sandbox cannot be set up.
+        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+        browser = playwright.chromium.launch(executable_path=path, args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser) -> Iterator:
+    """A page of a browser that has been nowhere, so tall that all of a notebook is in view."""
+    with browser.new_context(viewport={"width": 1300, "height": 5200}) as context:
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        yield page
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_it_runs_from_the_top_in_the_browser_and_asks_the_internet_for_nothing(page, lab: Lab, cube, name):
+    before = subprocess.run(["git", "diff", "--stat", "notebooks"], cwd=ROOT, capture_output=True, text=True).stdout
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"{lab.url}/lab/tree/{name}.ipynb?token={lab.token}&reset")
+    page.wait_for_selector(".jp-Notebook .jp-CodeCell")
+    page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]")
+    for _ in range(10):  # a click that comes before the kernel does is lost
+        page.locator(".lm-MenuBar-item", has_text="Run").click()
+        page.locator(".lm-Menu-item", has_text="Run All Cells").first.click()
+        page.wait_for_timeout(3000)
+        if page.locator(".jp-Notebook .jp-CodeCell .jp-InputPrompt").first.inner_text().strip("[ ]:"):
+            break
+    page.wait_for_function(
+        """() => {
+            const prompts = [...document.querySelectorAll('.jp-Notebook .jp-CodeCell .jp-InputPrompt')];
+            return prompts.length >= 6 && prompts.every(each => /\\[\\d+\\]/.test(each.textContent));
+        }""",
+        timeout=120_000,
+    )
+    page.wait_for_timeout(1500)
+    if folder := os.environ.get("LOC_SCREENSHOTS"):
+        page.screenshot(path=f"{folder}/{name}.png")
+    assert page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.stderr']").all_inner_texts() == []
+    assert page.locator("[data-mime-type='application/vnd.jupyter.error']").count() == 0
+    if name == "explore_trips":
+        assert page.locator(".js-plotly-plot svg").count() > 0 and page.locator(".jp-RenderedImage").count() >= 5
+    page.keyboard.press("Control+s")
+    page.wait_for_timeout(1500)
+    changed = subprocess.run(["git", "diff", "--stat", "notebooks"], cwd=ROOT, capture_output=True, text=True).stdout
+    assert changed == before, "to run and save a notebook is no change to git"
+    foreign = [url for url in asked if not url.startswith((lab.url, lab.url.replace("http", "ws"), "data:", "blob:"))]
+    assert asked and foreign == []
+
+
+def test_nothing_asks_to_fetch_news_and_no_extension_offers_a_cloud(page, lab: Lab):
+    page.goto(f"{lab.url}/lab?token={lab.token}&reset")
+    page.wait_for_selector("#jp-main-dock-panel")
+    page.wait_for_timeout(3000)
+    text = page.inner_text("body")
+    assert "news" not in text.lower() and "ploomber" not in text.lower() and "Terminal" not in text
