@@ -1,14 +1,17 @@
 """A published platform with its services, for the whole suite."""
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from lab import Kernel, Lab, Running
+from lab import Kernel, Lab
+from running import Running
 
 from pipelines.refresh import load_and_refresh
 from pipelines.sources.taxi import load as taxi
 from proto_loc import environments, node
+from proto_loc.settings import ROOT
 
 
 @pytest.fixture(scope="session")
@@ -41,6 +44,14 @@ def platform(published: Path, module_port_prefix: str, tmp_path_factory: pytest.
 def cube(platform: Path) -> Iterator[Running]:
     node.install()
     with Running("cube") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def superset(platform: Path) -> Iterator[Running]:
+    environments.sync("superset")
+    subprocess.run([ROOT / "loc", "exec", "superset-provision"], check=True, capture_output=True)
+    with Running("superset") as running:
         yield running
 
 

@@ -44,7 +44,7 @@ def test_the_four_that_the_documentation_names_are_there():
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
-def test_it_runs_top_to_bottom(notebook, platform, cube, tmp_path):
+def test_it_runs_top_to_bottom(notebook, platform, cube, superset, tmp_path):
     done, found = run(notebook, tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "1 passed" in done.stdout
@@ -73,7 +73,7 @@ def test_the_validation_fails_where_a_service_is_down_and_says_how_to_start_it(p
     assert "does not answer" in done.stdout and "./loc up -d --only" in done.stdout
 
 
-def test_the_validation_fails_where_a_figure_differs(platform, cube, tmp_path):
+def test_the_validation_fails_where_a_figure_differs(platform, cube, superset, tmp_path):
     """The control of the one above it: the same notebook with one dollar more."""
     changed = json.loads((ROOT / "notebooks/validate_the_platform.ipynb").read_text())
     for cell in changed["cells"]:

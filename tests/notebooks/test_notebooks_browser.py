@@ -1,7 +1,6 @@
 """The notebooks in a real browser: opened by the link, run from the top, drawn without the internet."""
 
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 
@@ -15,21 +14,6 @@ pytestmark = [pytest.mark.xdist_group("notebooks"), pytest.mark.timeout(300)]
 NOTEBOOKS = ("start_here", "explore_trips", "ask_your_data", "validate_the_platform")
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator:
-    from playwright.sync_api import sync_playwright
-
-    path = os.environ.get("LOC_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    if not path:
-        pytest.skip("no Chromium here: apt-get install chromium, or set LOC_CHROMIUM to its path")
-    with sync_playwright() as playwright:
-        # As root, in a container, Chromium's own sandbox cannot be set up.
-        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-        browser = playwright.chromium.launch(executable_path=path, args=arguments)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
 def page(browser) -> Iterator:
     """A page of a browser that has been nowhere, so tall that all of a notebook is in view."""
@@ -40,19 +24,16 @@ def page(browser) -> Iterator:
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
-def test_it_runs_from_the_top_in_the_browser_and_asks_the_internet_for_nothing(page, lab: Lab, cube, name):
+def test_it_runs_from_the_top_in_the_browser_and_asks_the_internet_for_nothing(page, lab: Lab, cube, superset, name):
     before = subprocess.run(["git", "diff", "--stat", "notebooks"], cwd=ROOT, capture_output=True, text=True).stdout
     asked = []
     page.on("request", lambda request: asked.append(request.url))
     page.goto(f"{lab.url}/lab/tree/{name}.ipynb?token={lab.token}&reset")
     page.wait_for_selector(".jp-Notebook .jp-CodeCell")
-    page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]")
-    for _ in range(10):  # a click that comes before the kernel does is lost
-        page.locator(".lm-MenuBar-item", has_text="Run").click()
-        page.locator(".lm-Menu-item", has_text="Run All Cells").first.click()
-        page.wait_for_timeout(3000)
-        if page.locator(".jp-Notebook .jp-CodeCell .jp-InputPrompt").first.inner_text().strip("[ ]:"):
-            break
+    # The indicator is idle also while there is no kernel yet, and what is run then asks which kernel to take.
+    page.wait_for_selector(".jp-StatusBar-Widget >> text=/^Python 3 .* Idle$/")
+    page.locator(".lm-MenuBar-item", has_text="Run").click()
+    page.locator(".lm-Menu-item", has_text="Run All Cells").first.click()
     page.wait_for_function(
         """() => {
             const prompts = [...document.querySelectorAll('.jp-Notebook .jp-CodeCell .jp-InputPrompt')];

@@ -14,13 +14,13 @@ from proto_loc import warehouse
 
 
 @pytest.fixture(scope="module")
-def platform(tmp_path_factory: pytest.TempPathFactory, session_port_prefix: str) -> Iterator[Path]:
+def platform(tmp_path_factory: pytest.TempPathFactory, module_port_prefix: str) -> Iterator[Path]:
     """The data folder of a platform with a published sample of 20,000 trips."""
     home = tmp_path_factory.mktemp("platform")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LOC_DATA", str(home / "data"))
         patch.setenv("LOC_RUN", str(home / "run"))
-        patch.setenv("LOC_PORT_PREFIX", session_port_prefix)
+        patch.setenv("LOC_PORT_PREFIX", module_port_prefix)
         quiet = lambda *_: None  # noqa: E731
         load_and_refresh(lambda report: taxi.load_sample(20_000, who="test", report=report), who="test", report=quiet)
         yield home / "data"
@@ -42,7 +42,8 @@ def opened(platform: Path) -> Iterator:
 
         def open_(door: type) -> Door:
             if door not in known:
-                known[door] = stack.enter_context(door())
+                needs = [open_(need) for need in getattr(door, "needs", ())]
+                known[door] = stack.enter_context(door(*needs))
             return known[door]
 
         yield open_

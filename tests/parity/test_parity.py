@@ -4,8 +4,10 @@ import math
 from decimal import Decimal
 
 import pytest
+from doors.ask import Ask
 from doors.cube import Cube
 from doors.dataset import Dataset
+from doors.notebook import Notebook
 from doors.recorded import Recorded
 from doors.superset import Superset
 from metricflow.validation.data_warehouse_model_validator import DataWarehouseModelValidator
@@ -16,7 +18,7 @@ from pipelines import dbt
 from proto_loc import warehouse
 from proto_loc.metrics.read import read
 
-DOORS = [Recorded, Dataset, Cube, Superset]
+DOORS = [Recorded, Dataset, Cube, Superset, Notebook, Ask]
 """Each is asked every question that it answers."""
 
 pytestmark = pytest.mark.xdist_group("parity")  # one platform for the suite

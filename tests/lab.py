@@ -1,57 +1,14 @@
-"""The services of the notebooks, started as their supervisor does, and a client of JupyterLab's server."""
+"""JupyterLab's server, started as its supervisor does, and a client of it and of its kernels."""
 
 import json
-import os
-import subprocess
-import time
 import uuid
 from pathlib import Path
 
 import httpx
-import psutil
+from running import Running
 from websockets.sync.client import connect
 
-from proto_loc import secrets, services
-from proto_loc.settings import ROOT, settings
-
-PROBES = {"jupyter": "/api", "cube": "/readyz"}
-
-
-class Running:
-    """One service by ``loc exec``, with the settings of the environment; a context manager, ready inside."""
-
-    def __init__(self, name: str, **variables: str) -> None:
-        self.name, self.variables = name, variables
-        self.port = settings().port(services.find(name).port)
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.log = settings().run / f"{name}.log"
-
-    def __enter__(self) -> "Running":
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        with self.log.open("w") as log:
-            self.process = subprocess.Popen(
-                [ROOT / "loc", "exec", self.name], env=os.environ | self.variables, stdout=log, stderr=log
-            )
-        end = time.monotonic() + 90
-        while not self.ready():
-            assert self.process.poll() is None and time.monotonic() < end, self.log.read_text()
-            time.sleep(0.1)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.process.terminate()
-        self.process.wait(30)
-
-    def ready(self) -> bool:
-        try:
-            return httpx.get(self.url + PROBES[self.name], trust_env=False).status_code == 200
-        except httpx.TransportError:
-            return False
-
-    def family(self) -> list[psutil.Process]:
-        """Every process that runs for it."""
-        parent = psutil.Process(self.process.pid)
-        return [parent, *parent.children(recursive=True)]
+from proto_loc import secrets
 
 
 class Lab(Running):
