@@ -23,11 +23,19 @@ class Service:
             [ROOT / "loc", "exec", self.name], stdout=log.open("w"), stderr=subprocess.STDOUT
         )
         self.http = httpx.Client(base_url=f"http://127.0.0.1:{settings().port(self.name)}", trust_env=False, timeout=60)
-        end = time.monotonic() + 90
-        while not self._is_ready():
-            assert self.process.poll() is None and time.monotonic() < end, log.read_text()
-            time.sleep(0.2)
+        try:
+            end = time.monotonic() + 90
+            while not self._is_ready():
+                assert self.process.poll() is None and time.monotonic() < end, log.read_text()
+                time.sleep(0.2)
+            self._served()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
+
+    def _served(self) -> None:
+        """What is left to do once it answers."""
 
     def __exit__(self, *_: object) -> None:
         self.http.close()

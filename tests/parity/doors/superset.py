@@ -24,14 +24,15 @@ class Superset(Service):
     def __enter__(self) -> "Superset":
         environments.sync("superset")
         subprocess.run([ROOT / "loc", "exec", "superset-provision"], check=True, capture_output=True)
-        super().__enter__()
+        return super().__enter__()
+
+    def _served(self) -> None:
         self._log_in()
         self.datasets = {
             path.stem: yaml.safe_load(path.read_text()) for path in (ROOT / "superset/bundle/datasets").glob("*.yaml")
         }
         listed = self.http.get("/api/v1/dataset/?q=(page_size:100)").json()["result"]
         self.ids = {each["table_name"]: each["id"] for each in listed}
-        return self
 
     def answer(self, question: Question) -> dict[str | None, object]:
         dataset = self.datasets[question.model]
@@ -60,7 +61,8 @@ class Superset(Service):
         page = self.http.get("/login/").text.replace("&#34;", '"')
         token = re.search(r'csrf_token"?[^>]*?(?:value=|: )"([^"]+)"', page)[1]
         form = {"username": "admin", "password": secrets.secret("superset-admin"), "csrf_token": token}
-        assert self.http.post("/login/", data=form).status_code == 302
+        answer = self.http.post("/login/", data=form)
+        assert answer.status_code == 302 and "login" not in answer.headers["location"], (answer.headers, answer.text)
         self.http.headers["X-CSRFToken"] = self.http.get("/api/v1/security/csrf_token/").json()["result"]
 
 
