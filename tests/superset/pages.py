@@ -5,6 +5,7 @@ import re
 from contextlib import contextmanager
 
 import yaml
+from playwright.sync_api import TimeoutError
 from supersets import Superset
 
 from proto_loc.settings import ROOT
@@ -32,7 +33,11 @@ class Pages:
         self.page.fill("#username", name)
         self.page.fill("#password", password or superset.password())
         self.page.click("button[type=submit]")
-        self.page.wait_for_url("**/welcome/**")
+        try:
+            self.page.wait_for_url("**/welcome/**")
+        except TimeoutError as error:
+            error.add_note(f"{self.page.url}: {self.faults}\n{self.page.inner_text('body')}")
+            raise
 
     def _said(self, said) -> None:
         # SQL Lab's table of results names an option of AG Grid whose module Superset 6.1 does not bring; it has no use.

@@ -4,9 +4,11 @@ After an upgrade of Superset, the failure of this test shows what to write there
 """
 
 import json
+from collections.abc import Callable
 
 import pytest
 from pages import Pages
+from playwright.sync_api import Request
 
 from proto_loc.bundle import forms
 
@@ -16,12 +18,19 @@ OF_THE_DATASET = {"adhoc_filters", "metrics", "groupby", "time_grain_sqla", "gra
 """What Explore chooses by the dataset of a chart."""
 
 
+def asks_for(chart: int) -> Callable[[Request], bool]:
+    """Whether a request asks for this chart's data; the page before may still ask for its own while the next opens."""
+    return lambda asked: (
+        "/api/v1/chart/data" in asked.url and asked.post_data_json["form_data"].get("slice_id") == chart
+    )
+
+
 def added(pages: Pages) -> dict[str, dict]:
     """By type of chart, what Explore adds to each chart of that type that Superset has."""
     found: dict[str, dict] = {}
     ask = pages.context.request.get
     for each in ask(f"{pages.superset.url}/api/v1/chart/?q=(page_size:100)").json()["result"]:
-        with pages.page.expect_request(lambda asked: "/api/v1/chart/data" in asked.url) as request:
+        with pages.page.expect_request(asks_for(each["id"])) as request:
             pages.page.goto(f"{pages.superset.url}/explore/?slice_id={each['id']}")
         held = ask(f"{pages.superset.url}/api/v1/chart/{each['id']}").json()["result"]["params"]
         known = {*json.loads(held), *forms.OF_THE_PAGE, *OF_THE_DATASET}

@@ -1,4 +1,4 @@
-"""A skipped test fails where CI says that it has brought everything (``--no-skips``)."""
+"""How a run of the tests behaves: what it skips, and which process a test is in."""
 
 import shutil
 
@@ -23,3 +23,17 @@ def test_no_skips_fails_what_is_skipped_but_for_absent_tlc_files(pytester: pytes
     pytester.makepyfile(test_module="import pytest\npytest.importorskip('no_such_module')\n")
     pytester.runpytest_subprocess("-p", "no:cacheprovider", "--no-skips", "test_module.py").assert_outcomes(errors=1)
     strict.stdout.fnmatch_lines(["*skipped, and --no-skips is set: Skipped: no browser*"])
+
+
+def test_a_group_of_tests_shares_one_process(pytester: pytest.Pytester, monkeypatch):
+    """What a group sets up, as a service on its ports, is then there once (``xdist_group``)."""
+    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
+    pytester.makepyfile(
+        "import os, pytest\n"
+        "pytestmark = pytest.mark.xdist_group('one')\n"
+        "@pytest.mark.parametrize('number', range(12))\n"
+        "def test_it(number): print('in', os.environ['PYTEST_XDIST_WORKER'])\n"
+    )
+    found = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-n", "2", "--dist", "loadgroup", "-rP")
+    found.assert_outcomes(passed=12)
+    assert len({line for line in found.outlines if line.startswith("in gw")}) == 1
