@@ -1,11 +1,13 @@
 """Node for Cube, and ``cube/node_modules``: which Node runs, what npm installs, and the lock it installs from."""
 
+import contextlib
 import fcntl
 import hashlib
 import json
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -112,24 +114,17 @@ def _install(wanted: str) -> None:
 
 
 def _addon(node: Path) -> None:
-    """Have the native addon's own script fetch it, once for each installation: where it cannot be had, Cube's server
-    uses its stand-in.
+    """Have the native addon's own script fetch it, once for each installation: where it cannot be had, or cannot be
+    loaded here, Cube's server uses its stand-in.
     """
     mode = settings().cube_native
-    known = _read(ADDON_STAMP)
-    if ADDON.exists() or mode == "off" or (known == _read(STAMP) and mode == "auto"):
+    tried = _read(ADDON_STAMP) == _read(STAMP)
+    if mode == "off" or (tried and (ADDON.exists() or mode == "auto")):
         return
     with _held("npm"):
-        _say("trying to install Cube's native addon")
-        script = MODULES / "@cubejs-infra/post-installer/dist/bin.js"
-        try:
-            done = subprocess.run(
-                [node, script], cwd=NATIVE, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                timeout=settings().cube_native_timeout, start_new_session=True,
-            )  # fmt: skip
-            why = "" if ADDON.exists() else _first(done.stderr + done.stdout)
-        except subprocess.TimeoutExpired:
-            why = f"It took longer than {settings().cube_native_timeout:g} seconds."
+        why = "" if ADDON.exists() else _fetch_addon(node)
+        if not why and (why := _load_addon(node)):
+            ADDON.unlink()  # half of one, or one for another machine
         ADDON_STAMP.write_text(_read(STAMP))
     if why and mode == "required":
         raise LocError(
@@ -138,6 +133,32 @@ def _addon(node: Path) -> None:
             "Let this machine reach the releases of cube-js/cube on GitHub, or unset LOC_CUBE_NATIVE.",
         )
     _say(f"no native addon, the stand-in is used: {why}" if why else "the native addon is installed")
+
+
+def _fetch_addon(node: Path) -> str:
+    """Why the addon is not there now; empty if it is."""
+    _say("trying to install Cube's native addon")
+    script = MODULES / "@cubejs-infra/post-installer/dist/bin.js"
+    with subprocess.Popen(
+        [node, script], cwd=NATIVE, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, start_new_session=True,
+    ) as fetching:  # fmt: skip
+        try:
+            said, _ = fetching.communicate(timeout=settings().cube_native_timeout)
+        except subprocess.TimeoutExpired:
+            ADDON.unlink(missing_ok=True)
+            return f"It took longer than {settings().cube_native_timeout:g} seconds."
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(fetching.pid, signal.SIGKILL)  # with what it has started
+    return "" if ADDON.exists() else _first(said)
+
+
+def _load_addon(node: Path) -> str:
+    """Why Node cannot load the addon; empty if it can."""
+    done = subprocess.run([node, "-e", "require(process.argv[1])", ADDON], capture_output=True, text=True, timeout=60)
+    said = [line for line in done.stderr.splitlines() if "Error:" in line]
+    return f"Node cannot load {ADDON}: {(said or ['it ended'])[0]}" if done.returncode else ""
 
 
 def manifest(lock: str) -> str:

@@ -1,5 +1,6 @@
 """Who gets an answer: whoever brings a token of this clone, from a page or program of this machine."""
 
+import socket
 import subprocess
 import time
 
@@ -58,6 +59,14 @@ def test_no_token_reaches_the_log(server):
 def test_a_foreign_host_is_refused_though_the_token_is_right(server, host):
     answer = raw(server, token(), host=host.format(port=server.port))
     assert answer.status_code == 400
+
+
+def test_a_request_with_two_hosts_is_refused(server):
+    """Whichever of them a proxy or a cache goes by, none is foreign."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as sock:
+        hosts = "Host: 127.0.0.1\r\nHost: evil.example\r\n"
+        sock.sendall(f"GET /cubejs-api/v1/meta HTTP/1.1\r\n{hosts}Authorization: {token()}\r\n\r\n".encode())
+        assert sock.recv(100).startswith(b"HTTP/1.1 400 ")
 
 
 def test_localhost_is_this_machine_too(server):

@@ -91,6 +91,19 @@ def test_a_superseded_version_is_closed_after_its_grace_time_though_nobody_asks(
     assert eventually(lambda: server.open_files() == {current}), server.open_files()
 
 
+def test_a_version_that_is_current_again_within_its_grace_time_keeps_its_answers(small):
+    with Server(small, LOC_CUBE_GRACE=3) as own:
+        first = publish(1000)
+        refreshed = refreshed_at(own)
+        publish(1200)
+        assert own.trips() == 1200
+        time.sleep(1.5)  # within a second its successor is seen, and its grace time begins
+        warehouse.rollback("prod", first.id)
+        assert refreshed_at(own) == refreshed
+        time.sleep(4)
+        assert refreshed_at(own) == refreshed
+
+
 def test_a_query_that_is_under_way_ends_on_its_version(server, small):
     """It takes longer than the grace time of one second, and is not cut by the end of that."""
     (small / "slow.yml").write_text("""\

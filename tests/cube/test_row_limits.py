@@ -23,6 +23,13 @@ cubes:
     joins: [{ name: zones, sql: "{CUBE}.pickup_borough = {zones}.borough", relationship: many_to_one }]
     dimensions:
       - { name: place, sql: "{zones.borough}", type: string }
+  - name: stops
+    sql: select id, ['Bronx', 'Queens'][1 + id % 2] as pickup_borough from marts.trips where id < 100
+    joins: [{ name: trips, sql: "{CUBE}.id = {trips}.id", relationship: one_to_one }]
+    dimensions:
+      - { name: id, sql: id, type: number, primary_key: true, public: true }
+      - { name: pickup_borough, sql: pickup_borough, type: string }
+    measures: [{ name: stops, type: count }]
 views:
   - name: figures
     cubes: [{ join_path: trips, includes: [trips, revenue] }]
@@ -209,3 +216,13 @@ def test_what_one_token_was_answered_is_not_given_to_another(limited):
 
 def test_values_are_parameters_and_no_sql(limited):
     assert limited.rows({"measures": ["trips.trips"]}, boroughs=["x') or ('1'='1"]) == [{"trips.trips": "0"}]
+
+
+def test_every_cube_that_a_query_reads_is_limited(limited):
+    """Each trip of Queens has its stop in the Bronx here."""
+    query = {"measures": ["stops.stops"], "dimensions": ["trips.pickup_borough", "stops.pickup_borough"]}
+    seen = {(row["trips.pickup_borough"], row["stops.pickup_borough"]) for row in limited.rows(query)}
+    assert {place for place, stop in seen if stop == "Bronx"} >= {"Queens"} and ("Queens", "Queens") not in seen
+    assert limited.rows(query, **QUEENS) == []
+    both = limited.rows(query, boroughs=["Queens", "Bronx"])
+    assert {tuple(row.values()) for row in both} == {("Bronx", "Queens", "25"), ("Queens", "Bronx", "25")}

@@ -8,6 +8,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from proto_loc import node
@@ -191,7 +192,33 @@ def test_where_it_is_off_it_is_not_tried(installer, monkeypatch):
 
 
 def test_one_that_is_installed_is_said(installer, capfd):
-    tried = installer("require('fs').writeFileSync('index.node', '')")
+    """Any addon that loads will do: Cube's own driver brings one."""
+    known = next((ROOT / "cube/node_modules/@duckdb").glob("node-bindings-*/*.node"))
+    tried = installer(f"require('fs').symlinkSync({json.dumps(str(known))}, 'index.node')")
     node.install()
     node.install()
-    assert tried() == 1 and "the native addon is installed" in capfd.readouterr().err
+    assert tried() == 1 and capfd.readouterr().err.count("the native addon is installed") == 1
+    assert node.ADDON.exists()
+
+
+@pytest.mark.parametrize("text", ["", "half of one"])
+def test_half_an_addon_does_not_count_as_installed(installer, capfd, text):
+    tried = installer(f"require('fs').writeFileSync('index.node', {json.dumps(text)})")
+    node.install()
+    said = capfd.readouterr().err
+    assert "no native addon, the stand-in is used: Node cannot load" in said and "is installed" not in said
+    assert not node.ADDON.exists()
+    node.install()
+    assert tried() == 1
+
+
+def test_what_a_script_that_is_given_up_has_started_ends_too(installer, monkeypatch, tmp_path):
+    child = "require('fs').writeFileSync(process.argv[1], String(process.pid)); setInterval(() => {}, 1000)"
+    arguments = json.dumps(["-e", child, str(tmp_path / "pid")])
+    installer(f"require('child_process').spawn(process.execPath, {arguments})")
+    monkeypatch.setenv("LOC_CUBE_NATIVE_TIMEOUT", "2")
+    node.install()
+    pid, end = int((tmp_path / "pid").read_text()), time.monotonic() + 10
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < end
+        time.sleep(0.05)

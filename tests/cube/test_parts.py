@@ -1,0 +1,22 @@
+"""The parts of Cube's server that ``parts.test.js`` tests by themselves."""
+
+import os
+import subprocess
+
+import pytest
+
+from proto_loc import node, warehouse
+from proto_loc.settings import ROOT
+
+pytestmark = pytest.mark.xdist_group("cube")
+
+
+def test_the_results_and_connections_of_a_version_are_bounded(small):
+    node.install()
+    done = subprocess.run(
+        [node.program(), "--test", ROOT / "tests/cube/parts.test.js"],
+        env=os.environ | {"NODE_PATH": str(node.MODULES), "FILE": str(warehouse.current("prod").path)},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "pass 5" in done.stdout, done.stdout
