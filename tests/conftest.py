@@ -1,12 +1,14 @@
 """Fixtures that every suite may use."""
 
 import fcntl
+import itertools
 import os
 import shutil
 import socket
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -45,17 +47,20 @@ def pytest_make_collect_report(collector: pytest.Collector):
 
 @contextmanager
 def _reserved() -> Iterator[str]:
-    """A LOC_PORT_PREFIX whose ports are free, and that no other test has meanwhile."""
-    for prefix in "12345":
-        with Path(tempfile.gettempdir(), f"loc-tests-{prefix}.lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
+    """A LOC_PORT_PREFIX whose ports are free, and that no other test has meanwhile.
+
+    There are five. Each of two processes has at most one for its session, one for its module and one for its test; so
+    whoever waits for the last kind gets it once the other's test has ended.
+    """
+    end = time.monotonic() + 240
+    for prefix in itertools.cycle("12345"):
+        with Path(tempfile.gettempdir(), f"loc-tests-{prefix}.lock").open("w") as lock, suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if not any(_listens(int(f"{prefix}{port}")) for port in PORTS.values()):
                 yield prefix
                 return
-    raise AssertionError("each LOC_PORT_PREFIX has a port that is taken")
+        assert time.monotonic() < end, "each LOC_PORT_PREFIX has a port that is taken"
+        time.sleep(0.1)
 
 
 def _listens(port: int) -> bool:

@@ -10,7 +10,7 @@ import psutil
 import yaml
 
 from proto_loc import services
-from proto_loc.settings import ROOT, settings
+from proto_loc.settings import ROOT, private_folder, settings
 
 
 def _probe(name: str) -> str:
@@ -33,8 +33,7 @@ class Running:
     def __enter__(self) -> Self:
         self.port = settings().port(services.find(self.name).port)
         self.url = f"http://127.0.0.1:{self.port}"
-        self.log = settings().run / f"{self.name}.log"
-        self.log.parent.mkdir(parents=True, exist_ok=True)
+        self.log = private_folder(settings().run) / f"{self.name}.log"
         self.probe = self.url + _probe(self.name)
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
