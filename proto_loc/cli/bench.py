@@ -312,6 +312,56 @@ def superset(
         raise typer.Exit(1)
 
 
+@app.command()
+def ai(
+    rows: Annotated[int, typer.Option(help="Trips in the sample.", min=1, max=100_000_000)] = 1_000_000,
+    repeat: Annotated[int, typer.Option(help="Runs to take the median of.", min=1)] = 5,
+    port_prefix: Annotated[str, typer.Option(help="LOC_PORT_PREFIX of the JupyterLab that is started.")] = "5",
+    keep: Keep = None,
+) -> None:
+    """Measure JupyterLab, the sandbox, questions and discovery, with a model that answers at once.
+
+    Example: loc bench ai --rows 100000 --repeat 1
+    """
+    from rich.filesize import decimal as size
+
+    from benchmarks import ai as bench
+    from benchmarks import scratch
+    from proto_loc.cli._console import err, out, table
+
+    with scratch(keep and keep / "ai") as folder:
+        done = bench.measure(rows, folder, prefix=port_prefix, repeat=repeat, report=err.print)
+    shown = table(
+        f"Notebooks and questions, {rows:,} rows", "figure", "seconds", "floor", "target", "what it is",
+        numbers=("seconds", "floor", "target"),
+    )  # fmt: skip
+    for figure, runs, floor, target, what in (
+        (
+            "JupyterLab",
+            done.jupyter,
+            done.imports,
+            "5",
+            "the service, to its first answer; its imports",
+        ),
+        *(
+            (
+                f"sandbox, {name}",
+                runs,
+                done.bare[name],
+                "floor + 2.5",
+                "a model's program; the same in a bare process",
+            )
+            for name, runs in done.boxed.items()
+        ),
+        ("ask, cold", done.cold, done.sql, "4", "`loc ask`; its SQL bare"),
+        ("ask, warm", done.warm, done.sql, "0.3", "in a process that has asked before; its SQL bare"),
+        ("discover", [done.discover], [done.summarize], "", "`loc discover`; SUMMARIZE of the marts"),
+    ):
+        shown.add_row(figure, _seconds(runs), _seconds(floor), target, what)
+    out.print(shown)
+    out.print(f"Memory: JupyterLab {size(done.memory)} (target 120 MB), the peak of a discovery {size(done.peak)}.")
+
+
 def _median(values: list[float]) -> float:
     from statistics import median
 

@@ -1,0 +1,181 @@
+"""What JupyterLab and the parts with a language model cost beyond the model itself.
+
+The model is the tests' stand-in, which answers at once. What needs the packages of the environment ``notebooks`` is
+measured by this module run as a program there.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks import Measured, environment
+from proto_loc import environments, warehouse
+from proto_loc.errors import LocError
+from proto_loc.settings import ROOT, settings
+
+PYTHON = ROOT / ".venvs/notebooks/bin/python"
+SQL = "select pickup_borough, sum(total_amount) as revenue from marts.mart_taxi_trips group by all order by all"
+COUNT = "execute_sql_query('select count(*) as n from marts.mart_taxi_trips').n[0]"
+PROGRAMS = {
+    "a query": f"result = {{'type': 'number', 'value': int({COUNT})}}",
+    "a plot": "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.savefig('chart.png')\n"
+    "result = {'type': 'plot', 'value': 'chart.png'}",
+}
+"""What a model may write, by what it does."""
+BARE = """
+import os, sys
+os.environ["MPLBACKEND"] = "Agg"
+from proto_loc import warehouse
+con = warehouse.read("prod")
+execute_sql_query = lambda sql: con.execute(sql).df()
+exec(sys.argv[1])
+print(result["type"])
+"""
+"""The floor: the same program in a bare process with the same rows."""
+
+Report = Callable[[str], None]
+"""Called with what is being measured next."""
+
+
+@dataclass
+class Figures:
+    """Seconds, unless said otherwise."""
+
+    jupyter: list[float] = field(default_factory=list)
+    """From the start of the service to its first answer."""
+    imports: list[float] = field(default_factory=list)
+    """Its floor: to import in one process what it imports."""
+    memory: int = 0
+    """PSS of JupyterLab without a kernel, in bytes."""
+    boxed: dict[str, list[float]] = field(default_factory=dict)
+    """By program: in the sandbox."""
+    bare: dict[str, list[float]] = field(default_factory=dict)
+    """By program: in a bare process."""
+    cold: list[float] = field(default_factory=list)
+    """`loc ask`, as a command."""
+    warm: list[float] = field(default_factory=list)
+    """``ask`` in a process that has asked before."""
+    sql: list[float] = field(default_factory=list)
+    """The floor of both: the statement that the model gave, on a bare connection."""
+    discover: float = 0
+    """`loc discover`."""
+    peak: int = 0
+    """Its peak memory in bytes, with all that it starts."""
+    summarize: float = 0
+    """Its floor: DuckDB's SUMMARIZE of the same marts."""
+
+
+def measure(rows: int, folder: Path, *, prefix: str, repeat: int, report: Report) -> Figures:
+    """Publish a sample in a data folder of its own, and measure on it.
+
+    Args:
+        prefix: ``LOC_PORT_PREFIX`` of JupyterLab.
+
+    Raises:
+        LocError: a step failed.
+    """
+    from tests.llm import standin
+
+    done = Figures()
+    environments.sync("notebooks")
+    own = {"LOC_DATA": folder / "data", "LOC_RUN": folder / "run", "LOC_PORT_PREFIX": prefix}
+    model = json.dumps({"sql": SQL})
+    with standin(lambda _: model) as server, environment(
+        **own, LOC_LLM_MODEL="openai/standin", LOC_LLM_URL=server.url, LOC_LLM_SEND_ROWS=0, NO_PROXY="127.0.0.1"
+    ):  # fmt: skip
+        report(f"load and publish {rows:,} rows")
+        _run(ROOT / "loc", "load", "sample", "--rows", str(rows), "--direct")
+        report("JupyterLab")
+        for _ in range(repeat):
+            done.imports.append(_timed(PYTHON, "-c", "import jupyterlab.labapp, jupyter_server.serverapp"))
+            with _jupyter(done):
+                pass
+        report("`loc ask`, as a command")
+        done.cold = [_timed(ROOT / "loc", "ask", "What is the revenue by borough?") for _ in range(repeat)]
+        report("the sandbox, and `ask` in one process")
+        inside = json.loads(_run(PYTHON, "-P", "-m", "benchmarks.ai", str(repeat), PYTHONPATH=str(ROOT)))
+        done.boxed, done.warm = inside["boxed"], inside["warm"]
+        for name, code in PROGRAMS.items():
+            done.bare[name] = [_timed(PYTHON, "-P", "-c", BARE, code, PYTHONPATH=str(ROOT)) for _ in range(repeat)]
+        with warehouse.read("prod") as con:
+            done.sql = [_seconds(lambda: con.execute(SQL).fetchall()) for _ in range(repeat)]
+            report("`loc discover`")
+            done.summarize = sum(_seconds(con.sql(f"summarize marts.{name}").fetchall) for name in _marts(con))
+        with Measured() as measured, environment(LOC_LLM_MODEL=""):
+            _run(ROOT / "loc", "discover", "--json")
+        done.discover, done.peak = measured.seconds, measured.peak
+    return done
+
+
+def _marts(con) -> list[str]:
+    names = con.execute("select table_name from information_schema.tables where table_schema = 'marts'").fetchall()
+    return [name for (name,) in names if name.startswith("mart_")]
+
+
+@contextmanager
+def _jupyter(done: Figures) -> Iterator[None]:
+    """The service, ready; how long that took, and its memory some seconds later."""
+    import httpx
+    import psutil
+
+    from benchmarks.stack import _memory
+
+    start = time.perf_counter()
+    process = subprocess.Popen([ROOT / "loc", "exec", "jupyter"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        while True:
+            try:
+                httpx.get(f"http://127.0.0.1:{settings().port('jupyter')}/api", trust_env=False).raise_for_status()
+                break
+            except httpx.HTTPError:
+                if process.poll() is not None or time.perf_counter() - start > 90:
+                    raise LocError("JupyterLab does not start.", "", "See: loc exec jupyter") from None
+                time.sleep(0.05)
+        done.jupyter.append(time.perf_counter() - start)
+        time.sleep(3)
+        family = [parent := psutil.Process(process.pid), *parent.children(recursive=True)]
+        done.memory = sum(_memory(each) for each in family if "jupyter" in " ".join(each.cmdline()))
+        yield
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def _timed(*command: str | Path, **variables: str) -> float:
+    return _seconds(lambda: _run(*command, **variables))
+
+
+def _run(*command: str | Path, **variables: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | variables)
+    if done.returncode:
+        raise LocError(f"`{' '.join(map(str, command))}` failed.", (done.stderr or done.stdout).strip(), "Mend that.")
+    return done.stdout
+
+
+def _inside(repeat: int) -> dict:
+    """In the environment ``notebooks``."""
+    from proto_loc.ai import ask, asking, sandbox
+
+    reader = asking.reader_of(warehouse.current("prod").path)
+    boxed = {
+        name: [_seconds(lambda: sandbox.run(code, reader)) for _ in range(repeat)]  # noqa: B023
+        for name, code in PROGRAMS.items()
+    }
+    ask("What is the revenue by borough?")
+    return {"boxed": boxed, "warm": [_seconds(lambda: ask("And now?")) for _ in range(repeat)]}
+
+
+if __name__ == "__main__":
+    print(json.dumps(_inside(int(sys.argv[1]))))
