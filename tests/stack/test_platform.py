@@ -94,7 +94,8 @@ def test_up_fills_an_empty_platform_each_process_heals_and_down_leaves_nothing(p
     with httpx.Client(follow_redirects=True, trust_env=False, timeout=30) as browser:
         for title, url in platform.urls().items():
             page = browser.get(url)
-            assert (page.status_code, "token" in str(page.url)) == (200, False), title
+            assert page.status_code == 200, title
+            assert "token" not in str(page.url) or title == "JupyterLab", "whose page takes it out of the address by itself"
             assert title.split()[0].lower() in page.text.lower(), title
 
     assert "is up already" in platform.loc("up", "-d").stdout
