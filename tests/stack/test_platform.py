@@ -95,7 +95,7 @@ def test_up_fills_an_empty_platform_each_process_heals_and_down_leaves_nothing(p
         for title, url in platform.urls().items():
             page = browser.get(url)
             assert page.status_code == 200, title
-            assert "token" not in str(page.url) or title == "JupyterLab", "whose page takes it out of the address by itself"
+            assert "token" not in str(page.url) or title == "JupyterLab", "its page takes it out by itself"
             assert title.split()[0].lower() in page.text.lower(), title
 
     assert "is up already" in platform.loc("up", "-d").stdout
