@@ -12,6 +12,7 @@ from pathlib import Path
 from proto_loc import warehouse
 from proto_loc.ai import context, llm, values
 from proto_loc.ai.reader import Reader
+from proto_loc.ai.text import clean
 from proto_loc.cube import Cube, Question
 from proto_loc.errors import LocError, UsageError
 from proto_loc.settings import settings
@@ -151,8 +152,6 @@ def _parsed(text: str, name: str) -> dict:
         shown = " ".join(text.split())[:200]
         raise LocError(f"{name} answered with no JSON object.", f"It said: {shown!r}.", "")
     if isinstance(found.get("cannot"), str):
-        from proto_loc.ai.sandbox import clean
-
         raise Cannot(
             f"{name} finds no answer in the data.", clean(found["cannot"])[:500], "Ask for what the marts hold."
         )
