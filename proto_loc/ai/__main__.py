@@ -20,6 +20,8 @@ def main() -> int:
         return error.exit_code
     except BrokenPipeError:
         return 1
+    except KeyboardInterrupt:  # a person has seen enough: nothing to report
+        return 130
     except Exception as error:
         if options.get("debug"):
             raise
