@@ -168,6 +168,16 @@ def connect(
         ) from error
 
 
+def check_length(sql: str) -> None:
+    """Raise if ``sql`` is longer than any that is read.
+
+    Raises:
+        Refused: it is.
+    """
+    if len(sql) > MAX_LENGTH:
+        raise Refused(f"The SQL is too long, {len(sql)} characters.", f"At most {MAX_LENGTH} are read.", "Shorten it.")
+
+
 @lru_cache(maxsize=256)
 def check(sql: str) -> None:
     """Raise unless ``sql`` is one statement that only reads the database.
@@ -179,8 +189,7 @@ def check(sql: str) -> None:
     """
     if not isinstance(sql, str):
         raise Refused("The SQL is no text.", f"It is of type {type(sql).__name__}.", "Pass a string.")
-    if len(sql) > MAX_LENGTH:
-        raise Refused(f"The SQL is too long, {len(sql)} characters.", f"At most {MAX_LENGTH} are read.", "Shorten it.")
+    check_length(sql)
     if "\0" in sql or any("\ud800" <= char <= "\udfff" for char in sql):
         raise Refused("The SQL holds a NUL byte or half a character.", "It cannot be read reliably.", "Remove it.")
     try:

@@ -30,7 +30,9 @@ class ReadOnly(LocError):
 def load_ipython_extension(shell) -> None:
     """Called by IPython."""
     if "sql.magic" in sys.modules:  # %reload_ext
-        _connect()
+        from proto_loc import warehouse
+
+        _connect(warehouse.read("prod"))
     else:
         shell.register_magic_function(_first_sql(shell), "line_cell", "sql")
     shell.set_custom_exc((Exception,), _shown)
@@ -43,25 +45,25 @@ def _first_sql(shell):
     def sql(line: str, cell: str | None = None):
         from IPython.utils.capture import capture_output
 
+        from proto_loc import warehouse
+
+        fresh = warehouse.read("prod")  # first: where it fails, the next use begins anew
         os.environ.setdefault("PLOOMBER_STATS_ENABLED", "false")  # it would report its use
         with capture_output():  # it says what it would read if it had another package
             shell.run_line_magic("load_ext", "sql")
         settings = shell.find_line_magic("config")
         for setting in ("displaycon = False", "feedback = 0"):
             settings(f"SqlMagic.{setting}")
-        _connect()
+        _connect(fresh)
         return shell.run_line_magic("sql", line) if cell is None else shell.run_cell_magic("sql", line, cell)
 
     return sql
 
 
-def _connect() -> None:
-    """Point SQL cells at the version that is newest now; what was open is closed."""
+def _connect(fresh) -> None:
+    """Point SQL cells at this connection to what is newest now; what was open is closed."""
     from sql.connection import ConnectionManager
 
-    from proto_loc import warehouse
-
-    fresh = warehouse.read("prod")
     if "prod" in ConnectionManager.connections:
         ConnectionManager.close_connection_with_descriptor("prod")
     ConnectionManager.set(fresh, displaycon=False, alias="prod")

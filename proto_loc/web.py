@@ -20,6 +20,9 @@ WHOSE = "/whose"
 """Answers ``?nonce=...`` with :func:`proof`, so that a client knows whose server this is before it sends its token."""
 
 
+LINK = "Log in by the link that `./loc urls` prints."
+
+
 def link(port: int, token: str) -> str:
     """The address that logs a browser in."""
     return f"http://127.0.0.1:{port}/?{urlencode({'token': token})}"
@@ -41,10 +44,11 @@ class Guard:
         token: the secret.
         port: where it listens; browsers share cookies among the ports of a host, so the cookie is named after it.
         owner: what :data:`WHOSE` proves.
+        way_in: what one who brings no token is told.
     """
 
-    def __init__(self, app: ASGIApp, *, token: str, port: int, owner: str = "") -> None:
-        self.app, self.token, self.port, self.owner = app, token, port, owner
+    def __init__(self, app: ASGIApp, *, token: str, port: int, owner: str = "", way_in: str = LINK) -> None:
+        self.app, self.token, self.port, self.owner, self.way_in = app, token, port, owner, way_in
         self.cookie = f"loc_{port}"
         self.origins = Origins(port)
 
@@ -84,7 +88,7 @@ class Guard:
         bearer = headers.get("authorization", "").partition("Bearer ")[2]
         if self._is_token(connection.cookies.get(self.cookie, "")) or self._is_token(bearer):
             return None
-        return _said(401, "Log in by the link that `./loc urls` prints.", {"www-authenticate": "Bearer"})
+        return _said(401, self.way_in, {"www-authenticate": "Bearer"})
 
     def _is_token(self, text: str) -> bool:
         return hmac.compare_digest(text.encode(), self.token.encode())

@@ -1,5 +1,6 @@
 """What the command line starts in the environment ``notebooks``: ``python -m proto_loc.ai ask '{...}'``."""
 
+import gc
 import json
 import sys
 from pathlib import Path
@@ -19,6 +20,8 @@ def main() -> int:
         return error.exit_code
     except BrokenPipeError:
         return 1
+    except KeyboardInterrupt:  # a person has seen enough: nothing to report
+        return 130
     except Exception as error:
         if options.get("debug"):
             raise
@@ -34,6 +37,7 @@ def _ask(options: dict) -> int:
     from proto_loc.ai.asking import ask
     from proto_loc.errors import UsageError
 
+    gc.disable()  # for this process ends soon, and LiteLLM's modules are many to look through
     file = Path(options["chart"]) if options["chart"] else None
     if file and file.suffix.lower() not in (".png", ".html"):
         raise UsageError(f"{file} is no name for a chart.", "", "End it in .png or .html.")

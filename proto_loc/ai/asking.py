@@ -12,6 +12,8 @@ from pathlib import Path
 from proto_loc import warehouse
 from proto_loc.ai import context, llm, values
 from proto_loc.ai.reader import Reader
+from proto_loc.ai.text import clean
+from proto_loc.cube import Answer as Measured
 from proto_loc.cube import Cube, Question
 from proto_loc.errors import LocError, UsageError
 from proto_loc.settings import settings
@@ -151,8 +153,6 @@ def _parsed(text: str, name: str) -> dict:
         shown = " ".join(text.split())[:200]
         raise LocError(f"{name} answered with no JSON object.", f"It said: {shown!r}.", "")
     if isinstance(found.get("cannot"), str):
-        from proto_loc.ai.sandbox import clean
-
         raise Cannot(
             f"{name} finds no answer in the data.", clean(found["cannot"])[:500], "Ask for what the marts hold."
         )
@@ -206,8 +206,12 @@ def _all_text(value: list) -> bool:
     return all(isinstance(item, str) for item in value)
 
 
-def _metrics(question: str, found: dict) -> Answer:
-    wanted = as_question(found)
+def measured(wanted: Question) -> tuple[Measured, warehouse.Version]:
+    """What Cube answers, and the version that it read.
+
+    Raises:
+        LocError: Cube is down, or refuses the question.
+    """
     with Cube() as asked:
         meta = asked.meta()
         query = wanted.query(meta)
@@ -216,7 +220,12 @@ def _metrics(question: str, found: dict) -> Answer:
             got = asked.load(query, meta)
             if warehouse.current("prod").id == before.id:
                 break
-            time.sleep(1)  # published meanwhile: ask again, so that the answer is of the version that it names
+            time.sleep(1)  # published meanwhile: ask again, so that the answer is of the version that is named
+    return got, before
+
+
+def _metrics(question: str, found: dict) -> Answer:
+    got, version = measured(as_question(found))
     rows = [
         tuple(
             _timed(value) if column.kind == "time" else value
@@ -225,7 +234,7 @@ def _metrics(question: str, found: dict) -> Answer:
         for row in got.rows
     ]
     kept = {name: value for name, value in found.items() if value}
-    answer = Answer(question, [c.short for c in got.columns], rows, before.id, before.published_at, metric_query=kept)
+    answer = Answer(question, [c.short for c in got.columns], rows, version.id, version.published_at, metric_query=kept)
     answer.formats = {column.short: column.format for column in got.columns if column.format}
     answer.truncated = len(rows) >= context.ROWS
     return answer

@@ -1,5 +1,6 @@
 """A chart of an answer, where one helps: bars by name, a line over time."""
 
+import json
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -55,10 +56,17 @@ def save(answer, path: Path) -> None:
             "No chart fits this answer.", "It needs two rows and a figure.", "Ask for a figure by something."
         )
     try:
-        more = {"inline": True} if path.suffix.lower() == ".html" else {}
+        more = {"inline": True, "json_kwds": {"cls": _InScript}} if path.suffix.lower() == ".html" else {}
         chart.save(str(path), format=path.suffix.lower()[1:], **more)
     except OSError as error:
         raise LocError(f"{path} cannot be written.", f"{error.strerror}.", "Name another file.") from error
+
+
+class _InScript(json.JSONEncoder):
+    """JSON that may stand in a script of a page: what looks like an end of the script, in a value, does not end it."""
+
+    def encode(self, o) -> str:
+        return super().encode(o).replace("<", "\\u003c")
 
 
 def _kinds(answer) -> dict[str, str]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from proto_loc import warehouse
 from proto_loc.ai import asking, context, llm, sandbox, values
+from proto_loc.ai.text import clean
 from proto_loc.errors import LocError
 
 TABLES = "marts"
@@ -82,7 +83,7 @@ class Chat:
             said = f"{type(error).__name__}: {error}"
         outcome = self.box.outcome
         if self.box.error or not outcome.type:
-            last = sandbox.clean(said).strip().splitlines()[-1:] or [""]
+            last = clean(said).strip().splitlines()[-1:] or [""]
             raise self.box.error or LocError(
                 "The model wrote no program that can be run.", last[0][:300], "Ask differently, or use `ask`."
             )
@@ -180,9 +181,8 @@ class _Shown(Exception):
 
 
 def _told(error: LocError) -> str:
-    if llm.sends_rows() or not getattr(error, "exposes", False):
-        return f"{error.what} {error.why}"
-    return error.what  # its reason may quote values
+    bare = getattr(error, "bare", "")
+    return bare if bare and not llm.sends_rows() else f"{error.what} {error.why}"
 
 
 def _is_mart(table: str) -> bool:

@@ -66,16 +66,27 @@ def published(reader: Reader, version: warehouse.Version) -> Published:
     return _published(reader, version.id, str(version.path), llm.sends_rows())
 
 
+def definitions(version: warehouse.Version) -> dict:
+    """dbt's manifest of a version.
+
+    Raises:
+        NoData: it is the empty one that a platform begins with.
+        LocError: it was published without dbt.
+    """
+    file = version.folder / "dbt" / "manifest.json"
+    if file.exists():
+        return json.loads(file.read_text())
+    if not version.tables:
+        raise warehouse.NoData(
+            "prod holds no data yet.", f"Its version {version.id} is empty, as at the start.", "Run `loc first-load`."
+        )
+    raise LocError(f"Version {version.id} of prod holds no models.", f"There is no {file}.", "Run `loc refresh`.")
+
+
 @lru_cache(maxsize=4)
 def _published(reader: Reader, version_id: int, path: str, sends: bool) -> Published:
     version = warehouse.find("prod", version_id)
-    file = version.folder / "dbt" / "manifest.json"
-    try:
-        manifest = json.loads(file.read_text())
-    except FileNotFoundError:
-        raise LocError(
-            f"Version {version_id} of prod holds no models.", f"There is no {file}.", "Run `loc refresh`."
-        ) from None
+    manifest = definitions(version)
     nodes = [node for node in manifest["nodes"].values() if node["resource_type"] in ("model", "seed")]
     described = {f"{node['schema']}.{node.get('alias') or node['name']}": node for node in nodes}
     found = reader.raw(

@@ -133,7 +133,9 @@ def _serve_http() -> None:
             f"{error.strerror}.",
             "End what listens there, or set LOC_PORT_PREFIX.",
         ) from error
-    app = Guard(server.streamable_http_app(stateless_http=True, json_response=True), token=token, port=port)
+    way_in = f"Send the token of {secrets.path('mcp')} as the header `Authorization: Bearer`."
+    app = server.streamable_http_app(stateless_http=True, json_response=True)
+    app = Guard(app, token=token, port=port, way_in=way_in)
     print(f"http://127.0.0.1:{port}/mcp with the token of {secrets.path('mcp')}", file=sys.stderr, flush=True)
     config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
     uvicorn.Server(config).run(sockets=[listening])

@@ -5,6 +5,7 @@ Figures are exact: a whole number as a number, a DECIMAL as text where a double 
 
 import json
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -12,7 +13,7 @@ from pydantic import BaseModel, Field
 
 from proto_loc import warehouse
 from proto_loc.ai import asking, context, llm
-from proto_loc.cube import Cube, Question
+from proto_loc.cube import Question
 from proto_loc.errors import LocError, UsageError
 from proto_loc.warehouse import lake
 
@@ -153,10 +154,7 @@ def list_metrics() -> Metrics:
 def query_metrics(question: Question) -> Rows:
     """Figures from Cube."""
     _values_may_go()
-    version = warehouse.current("prod")
-    with Cube() as cube:
-        meta = cube.meta()
-        answer = cube.load(question.query(meta) | {"limit": question.limit + 1}, meta)
+    answer, version = asking.measured(replace(question, limit=question.limit + 1))
     rows = [[_plain(value) for value in row.values()] for row in answer.rows]
     return _rows([column.short for column in answer.columns], rows, question.limit, version)
 

@@ -96,6 +96,9 @@ class Reader:
                 f"It took more memory than the {MEMORY >> 30} GB that it may have, or DuckDB failed on it.",
                 "Write it differently: smaller values, fewer rows.",
             ) from error
+        except BaseException:  # interrupted: its answer would be taken for that of the next statement
+            self.close()
+            raise
         if "error" in answer:
             raise (guard.Refused if answer["refused"] else LocError)(*answer["error"])
         return answer

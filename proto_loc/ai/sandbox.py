@@ -5,30 +5,23 @@ unpickled, no file of the box is ever opened outside. Each limit holds in the ke
 """
 
 import base64
+import builtins
 import json
 import os
 import selectors
-import shutil
 import struct
 import subprocess
-import sys
-import tempfile
 import time
-import unicodedata
 from dataclasses import dataclass, field
-from functools import cache
-from pathlib import Path
 
-from proto_loc.ai import picture, seccomp, values
+from proto_loc import guard
+from proto_loc.ai import bubblewrap, picture, values
+from proto_loc.ai.bubblewrap import PYTHON, unavailable
 from proto_loc.ai.reader import Reader
+from proto_loc.ai.text import MOST, clean
 from proto_loc.errors import LocError
-from proto_loc.settings import ROOT
-
-PYTHON = ROOT / ".venvs/notebooks/bin/python"
-"""What runs inside, whoever asks: the environment with pandas and matplotlib."""
 
 _HEAD = struct.Struct(">I")
-_HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -46,18 +39,20 @@ class Limits:
     threads: int = 64
     output: int = 64 << 10
     """Bytes that it may print; with sixteen times as many it is ended."""
-    message: int = 32 << 20
-    """Bytes of one message to the parent."""
+    message: int = 8 << 20
+    """Bytes of one message to the parent, which holds up to thirty times as many while it reads it."""
     queries: int = 100
     rows: int = 10_000
-    """Rows that one query gives."""
+    """Rows that one query gives, and a result has."""
+    columns: int = 1_000
+    """Columns of a result."""
 
 
 class SandboxError(LocError):
     """The program failed, or was ended."""
 
-    exposes = False
-    """Whether its sentences may hold values of the data: they are those of the program's own exception."""
+    bare = ""
+    """What is left of it without the program's own words, which may hold values; empty where it has none."""
 
 
 @dataclass
@@ -74,118 +69,6 @@ class Outcome:
     queries: list[str] = field(default_factory=list)
 
 
-@cache
-def unavailable() -> str:
-    """Why no box can be had on this machine, in a sentence; empty where one can. It is tried, once a process."""
-    if not PYTHON.exists():
-        return "The environment notebooks is not installed (./loc setup notebooks)."
-    if not shutil.which("bwrap"):
-        if sys.platform != "linux":
-            return "bubblewrap is a program for Linux, and this is no Linux."
-        return "bubblewrap is not installed (Debian and Ubuntu: apt-get install bubblewrap)."
-    if seccomp.machine() is None:
-        return f"There is no filter of system calls for this machine, {os.uname().machine}."
-    with _command(Limits()) as (command, fds):
-        done = subprocess.run(
-            [*command, PYTHON, "-I", "-S", "-c", "print(6 * 7)"],
-            env={}, pass_fds=fds, capture_output=True, text=True, timeout=60,
-        )  # fmt: skip
-    if done.returncode == 0 and done.stdout.strip() == "42":
-        return ""
-    said = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-    return (
-        f"bubblewrap does not run here ({said}). It needs user namespaces: on Ubuntu 24.04 a profile of AppArmor "
-        "for bwrap or sysctl kernel.apparmor_restrict_unprivileged_userns=0 allows them; a container must as well."
-    )
-
-
-class _command:
-    """A context: the command up to the program, and the descriptors that it needs."""
-
-    def __init__(self, limits: Limits) -> None:
-        self.limits, self.files = limits, []
-
-    def __enter__(self) -> tuple[list[str], tuple[int, ...]]:
-        filter_, arguments = (
-            self._file(seccomp.program()),
-            self._file(b"\0".join(map(os.fsencode, self._box())) + b"\0"),
-        )
-        # The arguments are a file too: a command line can be read from inside.
-        command = [shutil.which("bwrap"), "--args", str(arguments), "--seccomp", str(filter_), "--"]
-        return command, (filter_, arguments)
-
-    def __exit__(self, *_: object) -> None:
-        for file in self.files:
-            file.close()
-
-    def _file(self, content: bytes) -> int:
-        file = tempfile.TemporaryFile()  # noqa: SIM115  # __exit__ closes it
-        self.files.append(file)
-        file.write(content)
-        file.seek(0)
-        return file.fileno()
-
-    def _box(self) -> list[str]:
-        size = str(self.limits.disk)
-        box = ["--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-net"]
-        box += ["--unshare-cgroup-try", "--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL"]
-        box += ["--uid", "65534", "--gid", "65534", "--hostname", "sandbox"]
-        # First, for the clone itself may lie below /tmp.
-        box += [
-            "--proc",
-            "/proc",
-            "--dev",
-            "/dev",
-            "--size",
-            size,
-            "--tmpfs",
-            "/box",
-            "--size",
-            size,
-            "--tmpfs",
-            "/tmp",
-        ]
-        for path in _read_only():
-            target = os.path.realpath(path)
-            if os.path.islink(path) and target.startswith("/usr/"):
-                box += ["--symlink", target.lstrip("/"), path]  # /lib of a merged /usr
-            else:
-                box += ["--ro-bind", path, path]
-        box += ["--ro-bind", str(_HERE / "sandbox_child.py"), "/program/sandbox_child.py"]
-        box += ["--ro-bind", str(_HERE / "values.py"), "/program/values.py"]
-        # bubblewrap's own root and /dev are memory without a bound.
-        box += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/box"]
-        for name, value in _ENVIRONMENT.items():
-            box += ["--setenv", name, value]
-        return box
-
-
-_ENVIRONMENT = {
-    "PATH": "/usr/bin:/bin",
-    "HOME": "/box",
-    "MPLCONFIGDIR": "/tmp/matplotlib",
-    "LANG": "C.UTF-8",
-    "OPENBLAS_NUM_THREADS": "1",
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "ARROW_DEFAULT_MEMORY_POOL": "system",
-    "PYTHONDONTWRITEBYTECODE": "1",
-}
-
-
-def _read_only() -> list[str]:
-    """What of this machine is seen inside: system libraries, Python and its packages. No home, no /etc, no data."""
-    found = ["/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache"]
-    for python in (os.readlink(PYTHON) if PYTHON.is_symlink() else str(PYTHON), os.path.realpath(PYTHON)):
-        base = str(Path(python).parent.parent)
-        if base.startswith("/nix/store/"):
-            found.append("/nix/store")
-        else:
-            found.append("/usr/bin" if base == "/usr" else base)
-    found.append(str(PYTHON.parent.parent))
-    return [path for path in dict.fromkeys(found) if os.path.isabs(path) and os.path.exists(path)]
-
-
 def run(code: str, reader: Reader, limits: Limits | None = None) -> Outcome:
     """Run a program in the box; ``execute_sql_query`` in it is answered by ``reader``.
 
@@ -198,7 +81,7 @@ def run(code: str, reader: Reader, limits: Limits | None = None) -> Outcome:
             "The program that the model wrote was not run.", why, "Ask with `loc ask`, which runs no program."
         )
     limits = limits or Limits()
-    with _command(limits) as (command, fds):
+    with bubblewrap.Command(limits.disk) as (command, fds):
         to_parent, from_child = os.pipe()
         to_child, from_parent = os.pipe()
         # 3 and 4 inside; bubblewrap passes on what it is given.
@@ -242,11 +125,12 @@ class _Talk:
     def __init__(self, child, incoming: int, outgoing: int, reader: Reader, limits: Limits) -> None:
         self.child, self.incoming, self.outgoing, self.reader, self.limits = child, incoming, outgoing, reader, limits
         self.until = time.monotonic() + limits.wall
-        self.printed, self.count = bytearray(), 0
+        self.printed, self.count, self.lines = bytearray(), 0, 0
         self.outcome = Outcome("", None)
         os.set_blocking(outgoing, False)
 
     def hold(self, code: str) -> Outcome:
+        self.lines = code.count("\n") + 1
         rlimits = {
             "AS": self.limits.memory,
             "CPU": self.limits.cpu,
@@ -275,8 +159,9 @@ class _Talk:
             raise self._ended("It sent what is no SQL.")
         if len(self.outcome.queries) >= self.limits.queries:
             raise self._ended(f"It asked for more than {self.limits.queries} queries.")
-        self.outcome.queries.append(sql)
+        self.outcome.queries.append(sql[: guard.MAX_LENGTH])
         try:
+            guard.check_length(sql)  # before it is kept or goes anywhere
             left = max(0.1, self.until - time.monotonic())
             return self.reader.raw(sql, timeout=min(left, self.reader.timeout), limit=self.limits.rows)
         except LocError as error:
@@ -287,9 +172,7 @@ class _Talk:
         try:
             kind, value = result["type"], result["value"]
             if kind == "dataframe":
-                value = values.load(value)
-                if len(value[2]) > self.limits.rows:
-                    raise ValueError("it has too many rows")
+                value = self._table(value)
             elif kind == "plot":
                 value = picture.checked(base64.b64decode(value, validate=True))
             elif kind == "number":
@@ -302,22 +185,36 @@ class _Talk:
             else:
                 raise ValueError("it is of no known type")
         except (KeyError, TypeError, ValueError) as error:
-            raise self._ended(f"Its result is none that can be read: {clean(str(error))[:200]}.") from error
+            raise self._ended("Its result is none that can be read", clean(str(error))[:200]) from error
         self.outcome.type, self.outcome.value = kind, value
+
+    def _table(self, value: dict) -> tuple[list[str], list[str], list[list], bool]:
+        if len(value["rows"]) > self.limits.rows or len(value["columns"]) > self.limits.columns:
+            raise ValueError(f"it has over {self.limits.rows:,} rows or {self.limits.columns:,} columns")
+        columns, kinds, rows, truncated = values.load(value)
+        shown = [[clean(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
+        return [clean(name) for name in columns], kinds, shown, truncated
 
     def _failed(self, message: dict) -> SandboxError:
         name, line = clean(str(message.get("failed")))[:50], message.get("line")
+        known = isinstance(line, int) and 0 < line <= self.lines
         if name == "MemoryError":
             return self._ended(f"It took more memory than the {self.limits.memory >> 20} MB that it may have.")
         said = clean(str(message.get("said")))[:1000]
-        at = f" in line {line}" if isinstance(line, int) and line else ""
+        at = f" in line {line}" if known else ""
         error = SandboxError(f"The program failed{at} with {name}.", said, self._way_out())
-        error.exposes = True
+        # A program can name a class of its own after a value.
+        builtin = isinstance(getattr(builtins, name, None), type)
+        error.bare = f"The program failed{at} with {name if builtin else 'an exception that is not of Python itself'}."
         error.refused = self.outcome.refused
         return error
 
-    def _ended(self, why: str) -> SandboxError:
-        error = SandboxError("The program was ended.", why, self._way_out())
+    def _ended(self, why: str, said: str = "") -> SandboxError:
+        """An error of these two: the parent's words, and the program's."""
+        error = SandboxError(
+            "The program was ended.", f"{why}: {said}." if said else f"{why.rstrip('.')}.", self._way_out()
+        )
+        error.bare = f"The program was ended. {why.rstrip('.')}."
         error.refused = self.outcome.refused
         return error
 
@@ -403,17 +300,5 @@ class _Talk:
             return self._ended("It closed the pipe to its parent.")
         if code in (128 + 9, 128 + 24, -9, -24):
             return self._ended(f"It used more than the {self.limits.cpu} seconds of processor time that it may have.")
-        with_last = clean(self.printed.decode(errors="replace")).strip().splitlines()[-1:]
-        return self._ended(f"It ended itself with code {code}{': ' + with_last[0][:300] if with_last else ''}.")
-
-
-def clean(text: object) -> str:
-    """Text without control characters, escape sequences and marks that change the direction of writing.
-
-    Raises:
-        TypeError: it is no text.
-    """
-    if not isinstance(text, str):
-        raise TypeError("it is no text")
-    kept = (char for char in text if char in "\n\t" or unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co"))
-    return "".join(kept)[:10_000]
+        last = clean(self.printed[-MOST:].decode(errors="replace")).strip().splitlines()[-1:] or [""]
+        return self._ended(f"It ended itself with code {code}", last[0][:300].rstrip("."))

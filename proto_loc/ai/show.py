@@ -7,7 +7,7 @@ from datetime import date, datetime
 from decimal import Decimal
 
 from proto_loc.ai.asking import Answer
-from proto_loc.ai.sandbox import clean
+from proto_loc.ai.text import clean
 
 
 def answer(found: Answer, form: str) -> None:

@@ -6,6 +6,7 @@ A table is ``{"columns": [name], "kinds": [kind], "rows": [[value]], "truncated"
 
 import json
 import math
+from contextlib import suppress
 from datetime import date, datetime
 from decimal import Decimal
 
@@ -99,7 +100,10 @@ def load(table: dict) -> tuple[list[str], list[str], list[list], bool]:
 
 
 def frame(columns: list[str], kinds: list[str], rows: list[list]):
-    """A pandas DataFrame of what :func:`load` gives; decimals become floats, as pandas reckons."""
+    """A pandas DataFrame of what :func:`load` gives; decimals become floats, as pandas reckons.
+
+    Times are counted in microseconds, for nanoseconds reach from 1677 to 2262 only.
+    """
     import pandas as pd
 
     made = pd.DataFrame(rows, columns=range(len(columns)))
@@ -107,7 +111,8 @@ def frame(columns: list[str], kinds: list[str], rows: list[list]):
         if of in ("decimal", "float"):
             made[at] = made[at].astype(float)
         elif of in ("date", "timestamp"):
-            made[at] = pd.to_datetime(made[at])
+            with suppress(ValueError, TypeError):  # those with and without a time zone in one column stay as they are
+                made[at] = made[at].astype("datetime64[us]")
     made.columns = columns
     return made
 

@@ -10,6 +10,8 @@ from proto_loc.warehouse import store
 from proto_loc.warehouse.errors import WarehouseError
 
 FOLDER = ROOT / "notebooks" / "work"
+_TAKEN = ("main", "temp", "system", "information_schema", "pg_catalog")
+"""Names of DuckDB's own; it tells no capitals from small letters."""
 
 
 def scratch(name: str = "scratch") -> duckdb.DuckDBPyConnection:
@@ -23,8 +25,12 @@ def scratch(name: str = "scratch") -> duckdb.DuckDBPyConnection:
         WarehouseError: another process has the file open.
         NoData: nothing has been published yet.
     """
-    if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) or name in (*store.DATABASES, "main", "temp", "system"):
-        raise UsageError(f"{name!r} is no name for a scratch database.", "", "Use letters, digits and underscores.")
+    if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) or name.lower() in (*store.DATABASES, *_TAKEN):
+        raise UsageError(
+            f"{name!r} is no name for a scratch database.",
+            "It must be a word, and none that DuckDB or the platform has taken.",
+            "Use letters, digits and underscores.",
+        )
     version = store.current("prod").verify()
     path = private_folder(FOLDER) / f"{name}.duckdb"
     try:

@@ -3,7 +3,9 @@
 import json
 import os
 import subprocess
+from pathlib import Path
 
+import duckdb
 import pytest
 from llm import Fault, standin
 
@@ -37,10 +39,25 @@ plt.bar(df.colour, df.trips)
 plt.savefig("temp_chart.png")
 result = {"type": "plot", "value": "temp_chart.png"}
 ```"""
-LEAK = """```python
-df = execute_sql_query("select max(pickup_zone) as zone from mart_taxi_trips")
-raise KeyError(df.zone[0])
-```"""
+ZONE = 'zone = execute_sql_query("select max(pickup_zone) as z from mart_taxi_trips").z[0]\n'
+LEAKS = {
+    "quoted by an exception": "raise KeyError(zone)",
+    "the name of an exception": "raise type(zone, (Exception,), {})()",
+    "printed last before the program ends itself": "import os\nprint(zone, flush=True)\nos._exit(3)",
+    "printed last before the program crashes": "import ctypes\nprint(zone, flush=True)\nctypes.string_at(0)",
+    "a number that is none": "result = {'type': 'number', 'value': zone}",
+    "a type that is none": "result = {'type': zone, 'value': 1}",
+    "a result past the helper": (
+        "import json, os, struct, time\n"
+        "sent = json.dumps({'result': {'type': 'number', 'value': zone}}).encode()\n"
+        "os.write(3, struct.pack('>I', len(sent)) + sent)\ntime.sleep(20)"
+    ),
+    "a cast that fails": 'execute_sql_query("select pickup_zone::int as n from mart_taxi_trips")',
+    "an error that SQL makes up": (
+        "execute_sql_query(\"select error('Binder Error: ' || pickup_zone) from mart_taxi_trips\")"
+    ),
+}
+"""What a program does with a value so that the model, asked to mend it, would see the value."""
 SHELL = """```python
 import os
 df = execute_sql_query("select count(*) as n from mart_taxi_trips")
@@ -57,6 +74,12 @@ def platform(tmp_path_factory):
         [ROOT / "loc", "load", "sample", "--rows", "2000"], env=os.environ | variables, check=True, capture_output=True
     )
     return variables
+
+
+def last_zone(platform) -> str:
+    path = Path(platform["LOC_DATA"], "warehouse/prod/current/prod.duckdb")
+    with duckdb.connect(str(path), read_only=True) as con:
+        return con.sql("select max(pickup_zone) from marts.mart_taxi_trips").fetchone()[0]
 
 
 @pytest.fixture
@@ -90,15 +113,17 @@ def test_tables_and_pictures_come_back_and_nothing_is_left_behind(talk):
     assert "mart_taxi_trips" in server.received and "Jamaica Bay" in server.received
 
 
-def test_no_value_is_sent_where_none_may_be(talk):
-    """Not in the prompt, and not by way of an exception that quotes one, which the model is asked to mend."""
-    answers = [LEAK, TABLE]
+@pytest.mark.parametrize("way", LEAKS)
+def test_no_value_is_sent_where_none_may_be(talk, platform, way):
+    """Not in the prompt, and not by way of a failure that the model is asked to mend."""
+    zone = last_zone(platform)
+    answers = [f"```python\n{ZONE}{LEAKS[way]}\n```", TABLE]
     (reply,), _, server, said = talk(answers, "Trips by borough", LOC_LLM_SEND_ROWS="0")
     assert reply[0] == "dataframe" and len(server.requests) == 2
     assert "LOC_LLM_SEND_ROWS" not in said
-    for value in ("Jamaica Bay", "Yorkville", "Boro Zone,", "synthetic,"):
+    for value in (zone, "Jamaica Bay", "Boro Zone,", "synthetic,"):
         assert value not in server.received, value
-    assert "KeyError" in server.requests[1]["messages"][0]["content"]
+    assert "The program " in server.requests[1]["messages"][0]["content"]
 
 
 def test_a_program_that_wants_more_than_the_box_is_told_what_was_refused(talk):

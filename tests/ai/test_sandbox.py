@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from datetime import datetime
 
 import pytest
 
@@ -44,6 +45,29 @@ def test_numbers_and_texts_come_out(box, code, kind, value):
 def test_a_figure_comes_out_as_a_picture(box, how):
     found = box(f"plt.plot([1, 2]); {how}\nresult = {{'type': 'plot', 'value': value}}")
     assert found.type == "plot" and found.value.startswith(b"\x89PNG")
+
+
+def test_dates_that_nanoseconds_do_not_reach_come_in_and_go_out(box):
+    found = box(
+        "frame = execute_sql_query(\"select date '9999-12-31' as day, timestamp '0001-01-01 12:00' as at\")\n"
+        "assert (frame.day.dt.year[0], frame['at'].dt.hour[0]) == (9999, 12)\n"
+        "result = {'type': 'dataframe', 'value': frame}"
+    )
+    assert found.value[2] == [[datetime(9999, 12, 31), datetime(1, 1, 1, 12)]]
+
+
+def test_times_with_and_without_a_zone_in_one_column_stay_as_they_are(box):
+    """The parent makes a frame of a result in the same way: it failed, with a value in its words."""
+    table = {
+        "columns": ["at"],
+        "kinds": ["timestamp"],
+        "rows": [["2025-01-01T00:00:00"], ["2025-01-01T00:00:00+00:00"]],
+    }
+    found = box(
+        f"import values\nframe = values.frame(*values.load({table!r})[:3])\n"
+        "result = {'type': 'string', 'value': ' '.join(map(str, frame['at']))}"
+    )
+    assert found.value == "2025-01-01 00:00:00 2025-01-01 00:00:00+00:00"
 
 
 def test_a_failure_names_the_line(box):

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from proto_loc.ai import sandbox
 from proto_loc.ai.sandbox import SandboxError
+from proto_loc.settings import ROOT
 
 TRY = """
 def attempt(work):
@@ -59,7 +59,7 @@ def test_files_of_the_system_cannot_be_read(attempt, path):
 
 
 def test_no_other_folder_of_the_clone_or_home_is_there(attempt):
-    root = str(sandbox.ROOT)
+    root = str(ROOT)
     before = f"import os\nplaces = [{root!r}, os.path.expanduser('~root'), '/home', '/root', '/var', '/opt', '/srv']"
     inside, control = attempt(before, "sorted(sum([os.listdir(p) for p in places if os.path.exists(p)], []))")
     assert "golden.toml" in control
@@ -192,6 +192,27 @@ def test_nothing_else_can_be_written(attempt, folder):
     assert inside.startswith("contained")
 
 
+def test_settings_of_the_kernel_cannot_be_changed(attempt):
+    """Where the user is root, the kernel took the program for root: core_pattern is a command that runs outside."""
+    path = "/proc/sys/kernel/core_pattern"
+    inside, control = attempt("import os", f"os.close(os.open({path!r}, os.O_WRONLY))")
+    assert "did: " in control or os.geteuid() != 0 or not os.access(path, os.W_OK)
+    assert inside in ("contained: OSError", "contained: PermissionError")
+
+
+def test_of_proc_nothing_can_be_opened_for_writing(box):
+    found = box(
+        "import os\n"
+        "def opened(path):\n"
+        "    try:\n        os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))\n"
+        "    except OSError:\n        return False\n"
+        "    return '/fd/' not in path  # its own pipes\n"
+        "seen = [os.path.join(at, name) for at, _, names in os.walk('/proc') for name in names]\n"
+        "result = {'type': 'string', 'value': f'{len(seen) > 500} {[path for path in seen if opened(path)]}'}"
+    ).value
+    assert found == "True []"
+
+
 def test_the_environment_cannot_be_changed(box, notebooks):
     target = notebooks.parent.parent / "lib" / "python3.11" / "site-packages" / "hostile.pth"
     found = box(f"{TRY}result = {{'type': 'string', 'value': attempt(lambda: open({str(target)!r}, 'w'))}}")
@@ -277,7 +298,7 @@ RAW = "import json, os, struct\ndef raw(text):\n    os.write(3, struct.pack('>I'
 @pytest.mark.parametrize(
     ("sent", "why"),
     [
-        ("os.write(3, b'\\xff\\xff\\xff\\xff')", "a message of over 32 MB"),
+        ("os.write(3, b'\\xff\\xff\\xff\\xff')", "a message of over 8 MB"),
         ("raw(b'not json')", "what is no message"),
         ("raw(b'[1, 2]')", "what is no message"),
         ("raw(b'[' * 100_000)", "what is no message"),
@@ -300,6 +321,36 @@ def test_frames_that_are_none_end_the_program(box, sent, why):
 def test_a_flood_of_requests_is_cut(box):
     with pytest.raises(SandboxError, match="more than 100 queries"):
         box(RAW + 'while True:\n    raw(b\'{"sql": "select 1"}\')', wall=60)
+
+
+def test_long_statements_are_not_kept_and_not_passed_on(box):
+    """A hundred of 32 MB each were: over three gigabytes in the parent."""
+    found = box(
+        RAW.replace("os.write(3, ", "sent(").replace(
+            "def raw",
+            "def sent(data):\n    data = memoryview(data)\n"
+            "    while data:\n        data = data[os.write(3, data):]\ndef raw",
+        )
+        + "for _ in range(5):\n"
+        "    raw(b'{\"sql\": \"' + b'x' * (7 << 20) + b'\"}')\n"
+        "    os.read(4, 1 << 16)\n"
+        "result = {'type': 'number', 'value': 1}"
+    )
+    assert len(found.refused) == 5 and "too long" in found.refused[0]
+    assert sum(map(len, found.queries)) <= 500_000
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "{'columns': [], 'kinds': [], 'rows': [[]] * 20_000}",
+        "{'columns': [''] * 2_000, 'kinds': ['text'] * 2_000, 'rows': []}",
+    ],
+    ids=["rows", "columns"],
+)
+def test_a_table_beyond_its_limits_is_refused_before_it_is_read(box, table):
+    with pytest.raises(SandboxError, match="over 10,000 rows or 1,000 columns"):
+        box(f"{RAW}raw(json.dumps({{'result': {{'type': 'dataframe', 'value': {table}}}}}).encode())")
 
 
 def test_objects_that_run_code_when_read_arrive_as_nothing(box, tmp_path):
@@ -331,6 +382,8 @@ def test_text_cannot_drive_a_terminal(box):
     )
     assert found.value.startswith("a[31mb2J") and 9_000 < len(found.value) <= 10_000
     assert "\x1b" not in found.printed and "\x07" not in found.printed
+    table = box("result = {'type': 'dataframe', 'value': pd.DataFrame({'a\\x1b[2J': ['b\\x1b]0;t\\x07']})}").value
+    assert table[0] == ["a[2J"] and table[2] == [["b]0;t"]]
 
 
 @pytest.mark.parametrize(

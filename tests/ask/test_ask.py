@@ -100,6 +100,16 @@ def test_a_chart_is_drawn_where_one_helps(loc, model, tmp_path):
     assert done.returncode == 1 and "No chart fits this answer" in done.stderr
 
 
+def test_nothing_in_an_answer_or_a_question_is_a_program_of_its_chart(loc, model, tmp_path):
+    """A value, a column's name or the question ended the page's script, and began one of its own."""
+    script = "</script><script>alert(1)</script>"
+    sql = f"""select '{script}' as "name {script}", 1 as n union all select 'b', 2"""
+    _, settings = model([json.dumps({"sql": sql})])
+    assert loc("ask", f"What? {script}", "--chart", tmp_path / "a.html", **settings).returncode == 0
+    page = (tmp_path / "a.html").read_text()
+    assert page.count("alert(1)") >= 3 and "<script>alert" not in page
+
+
 def test_a_chart_of_another_kind_is_refused_before_anything_is_asked(loc, model):
     server, settings = model([])
     assert loc("ask", "Revenue?", "--chart", "a.gif", **settings).returncode == 2

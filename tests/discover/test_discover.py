@@ -123,10 +123,34 @@ def test_nothing_is_said_of_a_version_that_is_like_the_one_before(platform, data
     assert [line for line in said if "missing" in line or "far out" in line or "rose" in line or "fell" in line] == []
 
 
+def test_columns_of_any_type_and_figures_that_are_no_numbers_are_described(platform, data):
+    """An interval, a list, an infinite or a missing number ended the report as a defect."""
+    shutil.copytree(platform / "data", data, symlinks=True)
+    before = warehouse.current("prod")
+    with warehouse.write("prod", who="test") as session, session.connect() as con:
+        con.execute("""
+            create table marts.wider as
+            select loads.* exclude (n), to_seconds(i) as took, [i] as items, {'a': i} as pair, i::hugeint as number,
+                case i when 0 then 'nan'::double when 1 then 'inf'::double when 2 then '-inf'::double else i end as odd,
+                if(i < 50, 'nan'::double, i) as odder, if(i < 60, 'inf'::double, i) as oddest, i::utinyint as small
+            from (select *, row_number() over () as n from marts.mart_data_quality) as loads, range(120) r(i)
+            where n = 1;
+            drop table marts.mart_data_quality;
+            alter table marts.wider rename to mart_data_quality
+        """)
+    shutil.copytree(before.folder / "dbt", session.version.folder / "dbt")
+    quality = mart(discover(), "data_quality").columns
+    kinds = {each.name: each.kind for each in quality}
+    assert (kinds["took"], kinds["items"], kinds["number"], kinds["small"]) == ("other", "other", "number", "number")
+    odd = next(each for each in quality if each.name == "odd")
+    assert sum(rows for _, _, rows in odd.bins) == pytest.approx(117, abs=2)
+
+
 def test_a_large_mart_is_described_from_a_sample_which_is_the_same_each_time(platform, monkeypatch):
     monkeypatch.setattr(reading, "SAMPLE", 500)
     one, other = discover(), discover()
-    assert mart(one).described == 500 < mart(one).rows
+    assert 400 < mart(one).described < 600 < mart(one).rows
+    assert mart(one).described == mart(other).described == sum(rows for _, rows in column(one, "colour").top)
     assert column(one, "fare_amount").bins == column(other, "fare_amount").bins
     assert sum(rows for _, rows in mart(one).seasons.days) == mart(one).rows, "days are counted over all rows"
 
@@ -169,6 +193,16 @@ def test_json_is_for_programs_and_the_report_is_in_the_run_folder(loc, platform)
     assert said["report"] == str(platform / "run/reports/discover-000002.html")
     assert (said["version"], said["before"], said["told"], said["wrong_figures"]) == (2, 1, False, [])
     assert said["findings"]
+
+
+def test_on_a_platform_whose_first_load_has_not_run_it_says_so(loc, tmp_path):
+    """It spoke of a missing manifest of version 1."""
+    variables = {"LOC_DATA": str(tmp_path / "data"), "LOC_RUN": str(tmp_path / "run")}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOC_DATA", variables["LOC_DATA"])
+        warehouse.ensure("prod")
+    done = loc("discover", **variables)
+    assert done.returncode == 1 and "prod holds no data yet" in done.stderr and "loc first-load" in done.stderr
 
 
 def test_without_data_it_says_what_to_do(loc, tmp_path):

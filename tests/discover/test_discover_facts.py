@@ -54,6 +54,12 @@ def test_what_is_in_the_data_checks_out(facts, text):
         ("Three boroughs [f3] lead.", "refers to no figure"),
         ("three [f3] boroughs", "trips is"),
         ("0.9 [f1]", "relative change"),
+        ("by .5 %", "refers to no figure"),
+        ("by \u00bd [f1]", "relative change"),
+        ("It rose tenfold.", "refers to no figure"),
+        ("sixty boroughs", "refers to no figure"),
+        ("1e-40 [f2]", "revenue is"),
+        ("1e999999999999999999999 [f2]", "revenue is"),
     ],
 )
 def test_what_is_not_is_marked_with_the_reason(facts, text, why):

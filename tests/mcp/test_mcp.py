@@ -171,6 +171,8 @@ def test_http_lets_in_who_has_the_token_from_this_machine_alone(http):
 
     token = secrets.secret("mcp")
     assert status() == status("nonsense") == 401
+    said = httpx.post(f"{http}/mcp", json={}, trust_env=False).text
+    assert said == f"Send the token of {secrets.path('mcp')} as the header `Authorization: Bearer`.\n"
     assert status(token, host="evil.example") == 400
     assert status(token, origin="http://evil.example") == status(token, origin="null") == 403
     assert status(token, accept="application/json, text/event-stream") == 400, "let in, and no message of the protocol"

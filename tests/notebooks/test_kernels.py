@@ -62,6 +62,14 @@ def test_sql_cells_read_it_too_without_a_word_of_set_up(kernel):
     assert "toml" not in shown, "no notice of another package"
 
 
+def test_sql_cells_work_once_there_is_data_though_the_first_came_too_early(kernel, tmp_path):
+    """The first one's failure left %%sql without a connection for as long as the kernel lived."""
+    kernel(f"import os; before = os.environ['LOC_DATA']; os.environ['LOC_DATA'] = {str(tmp_path)!r}")
+    assert "prod holds no data yet" in kernel("%%sql\nselect 42 as answer")
+    kernel("os.environ['LOC_DATA'] = before")
+    assert "42" in kernel("%%sql\nselect 42 as answer")
+
+
 @pytest.mark.parametrize(
     "cell",
     [
@@ -102,7 +110,7 @@ def test_a_scratch_database_of_another_kernel_is_named_with_its_process(lab, ker
     assert "Traceback" not in shown
 
 
-@pytest.mark.parametrize("name", ["prod", "a/b", "../up", "", "a b", "temp"])
+@pytest.mark.parametrize("name", ["prod", "PROD", "a/b", "../up", "", "a b", "temp", "Main", "pg_catalog"])
 def test_a_name_that_is_none_is_refused(name, platform):
     with pytest.raises(UsageError, match="no name for a scratch database"):
         warehouse.scratch(name)

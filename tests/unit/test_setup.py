@@ -143,6 +143,14 @@ def test_a_changed_lock_is_installed(clone: Path):
     assert list(clone.glob(".venvs/platform/lib/python3.11/site-packages/pytz"))
 
 
+def test_notebooks_are_installed_with_bytecode(clone: Path):
+    """A first `loc ask` compiled LiteLLM's thousands of modules, and where nothing may be written, each one did."""
+    shutil.copy(clone / "locks/platform.txt", clone / "locks/notebooks.txt")
+    done = loc(clone, "--sync", "notebooks", env=environment(PYTHONDONTWRITEBYTECODE="1"))
+    assert done.returncode == 0, done.stderr
+    assert list(clone.glob(".venvs/notebooks/lib/python3.11/site-packages/typer/__pycache__/*.pyc"))
+
+
 def test_symlink_and_foreign_folder(fetched: Path, tmp_path: Path):
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/second").symlink_to(fetched / "loc")

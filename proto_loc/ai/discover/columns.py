@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from proto_loc.ai.discover.reading import Reading, quoted
 
-NUMBERS = ("INT", "DECIMAL", "DOUBLE", "FLOAT", "HUGEINT")
+NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "DECIMAL", "DOUBLE", "FLOAT")
 BINS = 24
 ENOUGH = 100
 """Rows from which on a distribution is one."""
@@ -65,22 +65,34 @@ def describe(reading: Reading, table: str, before: Reading | None) -> tuple[list
 
 
 def _summarized(reading: Reading) -> list[Column]:
-    found = reading.rows(
-        "select column_name, column_type, min, max, approx_unique, q25, q50, q75, null_percentage "
-        "from (summarize sampled)"
-    )
+    """As DuckDB's SUMMARIZE has it, which fails where a column holds an infinite number."""
+    names = [(name, type_) for name, type_, *_ in reading.rows("describe sampled")]
+    asked = []
+    for name, type_ in names:
+        of, quartiles = quoted(name), "null"
+        if _is_number(type_):
+            finite = f"filter (where isfinite({of}::double))"
+            quartiles = f"approx_quantile({of}::double, [0.25, 0.5, 0.75]) {finite}"
+        asked += [f"1 - count({of}) / nullif(count(*), 0)", f"approx_count_distinct({of})", quartiles]
+        asked += [f"min({of})::varchar", f"max({of})::varchar"]
+    found = reading.rows(f"select {', '.join(asked)} from sampled")[0]
     columns = []
-    for name, type_, low, high, distinct, q25, q50, q75, nulls in found:
-        column = Column(name, type_, float(nulls) / 100, distinct, low, high)
+    for at, (name, type_) in enumerate(names):
+        nulls, distinct, quartiles, low, high = found[5 * at : 5 * at + 5]
+        column = Column(name, type_, nulls or 0.0, distinct, low, high)
         if type_.startswith(("DATE", "TIMESTAMP")):
             column.kind = "time"
-        elif any(word in type_ for word in NUMBERS) and not name.endswith("_id") and distinct > FEW:
+        elif _is_number(type_) and not name.endswith("_id") and distinct > FEW:
             column.kind = "number"
-            column.quartiles = (float(q25), float(q50), float(q75)) if q25 is not None else None
+            column.quartiles = tuple(quartiles) if quartiles else None
         elif distinct <= FEW and not name.endswith("_id"):
             column.kind = "category"
         columns.append(column)
     return columns
+
+
+def _is_number(type_: str) -> bool:
+    return type_.partition("(")[0].removeprefix("U") in NUMBERS and not type_.endswith("]")
 
 
 def _far_out(column: Column, known: Column | None, reading: Reading, before: Reading | None) -> None:
@@ -98,8 +110,8 @@ def _far_out(column: Column, known: Column | None, reading: Reading, before: Rea
 
 def _histogram(reading: Reading, column: str) -> list[tuple[float, float, int]]:
     name = f"{quoted(column)}::double"
-    low, high = reading.rows(f"select quantile_cont({name}, 0.005), quantile_cont({name}, 0.995) from sampled")[0]
-    if low is None or high <= low:
+    low, high = reading.rows(f"select {_bounds(column)} from sampled")[0][0] or (0, 0)
+    if high <= low:
         return []
     width = (high - low) / BINS
     counts = dict(
@@ -111,21 +123,23 @@ def _histogram(reading: Reading, column: str) -> list[tuple[float, float, int]]:
     return [(low + at * width, low + (at + 1) * width, counts.get(at, 0)) for at in range(BINS)]
 
 
+def _bounds(column: str) -> str:
+    """SQL of the 0.5 and the 99.5 percentile of what is a number and finite."""
+    name = f"{quoted(column)}::double"
+    return f"quantile_cont({name}, [0.005, 0.995]) filter (where isfinite({name}))"
+
+
 def related(reading: Reading, columns: list[Column]) -> list[tuple[str, str, float, str]]:
     """Pairs of columns that go together: both names, how strongly (0 to 1), and by which measure; strongest first.
 
     Numbers by Pearson's r, categories by Cramér's V with Bergsma's correction.
     """
     found = []
-    numbers = [column.name for column in columns if column.kind == "number"]
+    numbers = [column.name for column in columns if column.kind == "number" and column.quartiles]
     pairs = [(one, other) for at, one in enumerate(numbers) for other in numbers[at + 1 :]]
     if pairs:
         # A few rows far out would decide: each column is cut at its 0.5 and 99.5 percentile.
-        bounds = reading.rows(
-            "select "
-            + ", ".join(f"quantile_cont({quoted(name)}::double, [0.005, 0.995])" for name in numbers)
-            + " from sampled"
-        )[0]
+        bounds = reading.rows(f"select {', '.join(map(_bounds, numbers))} from sampled")[0]
         cut = ", ".join(
             f"greatest(least({quoted(name)}::double, {high!r}), {low!r}) as {quoted(name)}"
             for name, (low, high) in zip(numbers, bounds, strict=True)

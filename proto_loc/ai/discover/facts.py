@@ -66,14 +66,15 @@ class Piece:
 
 
 _WORDS = (
-    "two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|thirty|forty|fifty|hundred|thousand|million"
-    "|billion|twice|thrice|half|halved|double|doubled|triple|tripled|quarter|third|dozen"
+    "two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|eighteen"
+    "|nineteen|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|hundred|thousand|million|billion|trillion|dozen"
+    "|twice|thrice|half|halves|halved|double|doubled|triple|tripled|quadruple|quadrupled|quarter|third|fifth|tenth"
 )
 _FIGURE = re.compile(
     rf"""(?P<date>\b\d{{4}}-\d\d-\d\d\b)
-    | (?P<number>(?<![\w.])[-+\u2212]?\s?\$?\d[\d,\u202f]*(?:\.\d+)?(?:e[-+]?\d+)?)
+    | (?P<number>(?<![\w.])[-+\u2212]?\s?\$?(?:\d[\d,\u202f]*(?:\.\d+)?|\.\d+)(?:e[-+]?\d+)?)
       (?P<unit>\s?(?:%|percent\b|thousand\b|million\b|billion\b|[km]\b))?
-    | (?P<word>\b(?:{_WORDS})\b)""",
+    | (?P<word>\b(?:{_WORDS})(?:s|fold)?\b|[\u00bc-\u00be\u2150-\u215e])""",
     re.VERBOSE | re.IGNORECASE,
 )
 _REFERENCE = re.compile(r"\s?\[(f\d+)\]")
@@ -96,11 +97,18 @@ def check(text: str, facts: Facts) -> list[Piece]:
         elif fact is None:
             wrong = f"there is no figure {reference[1]}"
         else:
-            wrong = "" if _same(found, fact) else f"{fact.what} is {fact.shown}"
+            wrong = "" if _checks_out(found, fact) else f"{fact.what} is {fact.shown}"
         pieces.append(Piece(found[0], fact, wrong))
         at = reference.end() if reference else found.end()
     pieces.append(Piece(_REFERENCE.sub("", text[at:])))
     return [piece for piece in pieces if piece.text]
+
+
+def _checks_out(found: re.Match, fact: Fact) -> bool:
+    try:
+        return _same(found, fact)
+    except ArithmeticError:  # such as 1e-40, to which no Decimal is rounded
+        return False
 
 
 def _same(found: re.Match, fact: Fact) -> bool:

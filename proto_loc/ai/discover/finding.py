@@ -1,16 +1,15 @@
 """The whole of a discovery: marts profiled, changes found, and what of it deserves to be read first."""
 
-import json
 import time
 from dataclasses import dataclass, field
 
 from proto_loc import warehouse
+from proto_loc.ai import context
 from proto_loc.ai.discover import changes as changing
 from proto_loc.ai.discover import columns as profiling
 from proto_loc.ai.discover.facts import Fact, Facts
 from proto_loc.ai.discover.reading import Reading
 from proto_loc.ai.discover.seasons import Seasons, seasons
-from proto_loc.errors import LocError
 from proto_loc.metrics.definitions import SemanticModel
 from proto_loc.metrics.read import read
 from proto_loc.warehouse import store
@@ -76,10 +75,7 @@ def discover() -> Discovery:
     """
     start = time.monotonic()
     version = warehouse.current("prod")
-    file = version.folder / "dbt" / "manifest.json"
-    if not file.exists():
-        raise LocError(f"Version {version.id} of prod holds no models.", f"There is no {file}.", "Run `loc refresh`.")
-    models = tuple(read(json.loads(file.read_text())))
+    models = tuple(read(context.definitions(version)))
     reading = Reading(version)
     old = store.before("prod", version.id)
     previous = warehouse.find("prod", old) if old is not None else None

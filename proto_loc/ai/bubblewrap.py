@@ -1,0 +1,121 @@
+"""The box that a program of a model runs in, as a command line of bubblewrap."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+
+from proto_loc.ai import seccomp
+from proto_loc.settings import ROOT
+
+PYTHON = ROOT / ".venvs/notebooks/bin/python"
+"""What runs inside, whoever asks: the environment with pandas and matplotlib."""
+
+_HERE = Path(__file__).parent
+_ENVIRONMENT = {
+    "PATH": "/usr/bin:/bin",
+    "HOME": "/box",
+    "MPLCONFIGDIR": "/tmp/matplotlib",
+    "LANG": "C.UTF-8",
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+    "PYTHONDONTWRITEBYTECODE": "1",
+}
+
+
+@cache
+def unavailable() -> str:
+    """Why no box can be had on this machine, in a sentence; empty where one can. It is tried, once a process."""
+    if not PYTHON.exists():
+        return "The environment notebooks is not installed (./loc setup notebooks)."
+    if not shutil.which("bwrap"):
+        if sys.platform != "linux":
+            return "bubblewrap is a program for Linux, and this is no Linux."
+        return "bubblewrap is not installed (Debian and Ubuntu: apt-get install bubblewrap)."
+    if seccomp.machine() is None:
+        return f"There is no filter of system calls for this machine, {os.uname().machine}."
+    with Command(1 << 20) as (command, fds):
+        done = subprocess.run(
+            [*command, PYTHON, "-I", "-S", "-c", "print(6 * 7)"],
+            env={}, pass_fds=fds, capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+    if done.returncode == 0 and done.stdout.strip() == "42":
+        return ""
+    said = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+    return (
+        f"bubblewrap does not run here ({said}). It needs user namespaces: on Ubuntu 24.04 a profile of AppArmor "
+        "for bwrap or sysctl kernel.apparmor_restrict_unprivileged_userns=0 allows them; a container must as well."
+    )
+
+
+class Command:
+    """A context: the command up to the program, and the descriptors that it needs.
+
+    Args:
+        disk: bytes of each of the two folders that can be written.
+    """
+
+    def __init__(self, disk: int) -> None:
+        self.disk, self.files = disk, []
+
+    def __enter__(self) -> tuple[list[str], tuple[int, ...]]:
+        filter_ = self._file(seccomp.program())
+        arguments = self._file(b"\0".join(map(os.fsencode, self._box())) + b"\0")
+        # The arguments are a file too: a command line can be read from inside.
+        command = [shutil.which("bwrap"), "--args", str(arguments), "--seccomp", str(filter_), "--"]
+        return command, (filter_, arguments)
+
+    def __exit__(self, *_: object) -> None:
+        for file in self.files:
+            file.close()
+
+    def _file(self, content: bytes) -> int:
+        file = tempfile.TemporaryFile()  # noqa: SIM115  # __exit__ closes it
+        self.files.append(file)
+        file.write(content)
+        file.seek(0)
+        return file.fileno()
+
+    def _box(self) -> list[str]:
+        box = ["--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-net"]
+        box += ["--unshare-cgroup-try", "--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL"]
+        box += ["--uid", "65534", "--gid", "65534", "--hostname", "sandbox"]
+        # First, for the clone itself may lie below /tmp.
+        box += ["--proc", "/proc", "--dev", "/dev"]
+        box += ["--size", str(self.disk), "--tmpfs", "/box", "--size", str(self.disk), "--tmpfs", "/tmp"]
+        for path in read_only(PYTHON):
+            target = os.path.realpath(path)
+            if os.path.islink(path) and path.count("/") == 1 and target.startswith("/usr/"):
+                box += ["--symlink", target.lstrip("/"), path]  # /lib of a merged /usr
+            else:
+                box += ["--ro-bind", path, path]
+        for name in ("sandbox_child.py", "values.py"):
+            box += ["--ro-bind", str(_HERE / name), f"/program/{name}"]
+        # Where the user is root, the kernel takes the program for root in /proc/sys, without any capability: there
+        # it could set kernel.core_pattern, which is a command that runs outside.
+        box += ["--remount-ro", "/proc"]
+        # bubblewrap's own root and /dev are memory without a bound.
+        box += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/box"]
+        for name, value in _ENVIRONMENT.items():
+            box += ["--setenv", name, value]
+        return box
+
+
+def read_only(python: Path) -> list[str]:
+    """What of this machine is seen inside: system libraries, Python and its packages. No home, no /etc, no data.
+
+    Args:
+        python: the interpreter of an environment.
+    """
+    found = ["/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache"]
+    real = os.path.realpath(python)
+    # Of the folder that a link to Python stands in nothing but the link: it may be ~/.local/bin.
+    for path in (os.readlink(python) if python.is_symlink() else "", real, str(Path(real).parent.parent / "lib")):
+        found.append("/nix/store" if path.startswith("/nix/store/") else path)
+    found.append(str(python.parent.parent))
+    return [path for path in dict.fromkeys(found) if os.path.isabs(path) and os.path.exists(path)]
