@@ -178,7 +178,6 @@ def check_length(sql: str) -> None:
         raise Refused(f"The SQL is too long, {len(sql)} characters.", f"At most {MAX_LENGTH} are read.", "Shorten it.")
 
 
-@lru_cache(maxsize=256)
 def check(sql: str) -> None:
     """Raise unless ``sql`` is one statement that only reads the database.
 
@@ -186,6 +185,18 @@ def check(sql: str) -> None:
 
     Raises:
         Refused: it is empty, too long, too deep, does not parse, or does what a reader may not do.
+    """
+    tree(sql)
+
+
+@lru_cache(maxsize=256)
+def tree(sql: str) -> dict:
+    """DuckDB's parse tree of a statement that passes :func:`check`; of an EXPLAIN, that of what it explains.
+
+    It is the one of ``json_serialize_sql``, and shared: do not change it.
+
+    Raises:
+        Refused: as by :func:`check`.
     """
     if not isinstance(sql, str):
         raise Refused("The SQL is no text.", f"It is of type {type(sql).__name__}.", "Pass a string.")
@@ -216,16 +227,18 @@ def check(sql: str) -> None:
                 [body],
             ).fetchone()[0]
         )
-        tree = json.loads(text)
+        parsed = json.loads(text)
     except RecursionError:
         raise _too_deep() from None
     except (duckdb.Error, ValueError) as error:
         raise Refused("The SQL cannot be analysed.", _sentence(error), "Make it simpler.") from error
-    if tree["error"]:
+    if parsed["error"]:
         raise _not_a_select(sql, kinds, body is not sql)
-    if len(tree["statements"]) != 1:
-        raise Refused("Only one statement is allowed.", f"There are {len(tree['statements'])}.", "Send them singly.")
-    _inspect(tree["statements"][0], inlined=len(_INLINED.findall(body)))
+    if len(parsed["statements"]) != 1:
+        raise Refused("Only one statement is allowed.", f"There are {len(parsed['statements'])}.", "Send them singly.")
+    (statement,) = parsed["statements"]
+    _inspect(statement, inlined=len(_INLINED.findall(body)))
+    return statement
 
 
 def run(

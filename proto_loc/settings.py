@@ -52,6 +52,8 @@ class Settings:
     """Where Superset keeps what people make in it (``LOC_SUPERSET_METADATA``, default SQLite): SQLAlchemy's address."""
     superset_address: str
     """Where a proxy serves Superset by HTTPS (``LOC_SUPERSET_ADDRESS``, default none): ``https://bi.example.org``."""
+    superset_history: int
+    """Days for which Superset's log and its history of queries are kept (``LOC_SUPERSET_HISTORY``, default 90)."""
     port_prefix: str
     """A digit before every port (``LOC_PORT_PREFIX``, default none): with 1, Dagster is on 13000."""
 
@@ -185,6 +187,7 @@ def settings() -> Settings:
         query_timeout=_number("LOC_QUERY_TIMEOUT", 30, float, 0.1),
         superset_metadata=_metadata(data),
         superset_address=_address(),
+        superset_history=_number("LOC_SUPERSET_HISTORY", 90, int, 1),
         port_prefix=_port_prefix(),
     )
 

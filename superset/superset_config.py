@@ -20,7 +20,8 @@ os.umask(0o077)
 
 LOG_LEVEL = "WARNING"
 ALEMBIC_SKIP_LOG_CONFIG = True
-logging.getLogger("superset.commands.importers").setLevel(logging.CRITICAL)  # provisioning says it in its own words
+for _noisy in ("importers", "database.utils", "dataset.importers"):
+    logging.getLogger(f"superset.commands.{_noisy}").setLevel(logging.CRITICAL)  # provisioning says it in its own words
 for _noisy in ("superset.views.error_handling", "superset.views.base", "sqlglot", "py.warnings"):
     logging.getLogger(_noisy).setLevel(logging.ERROR)  # a query that is refused is no event: its answer says why
 
@@ -125,6 +126,7 @@ def FLASK_APP_MUTATOR(app):
 
     SupersetErrorsException.status = 400  # a query that fails, or may not run: 500 by default, and pages retry those
     sql.keep_limits()
+    sql.tell_of_datasets()
     sql.find_engines_once()
     pages.mend(app)
     logins.limit(app, _HOME / "logins.db")

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from proto_loc.bundle import layout
+from proto_loc import guard
+from proto_loc.bundle import expressions, layout, shapes
 from proto_loc.bundle.read import KINDS, Document, Files, read
 
 _COLUMNS = ("x_axis", "entity", "series", "dimension", "groupby", "groupbyRows", "groupbyColumns", "all_columns",
@@ -22,6 +23,9 @@ def faults(folder: Path, tables: Mapping[str, set[str]] | None = None) -> list[s
         tables: the columns of each table that is known, ``schema.table`` to their names; datasets are held to it.
     """
     files = read(folder)
+    misshapen = {name: found for name, each in files.documents.items() if (found := shapes.faults(each))}
+    if misshapen:  # what refers to these cannot be checked
+        return sorted({*files.faults, *(line for found in misshapen.values() for line in found)}, key=_place)
     return sorted(
         {
             *files.faults,
@@ -75,6 +79,11 @@ def _datasets(files: Files, tables: Mapping[str, set[str]]) -> Iterator[str]:
             name = column.get("column_name")
             if table in tables and not column.get("expression") and name not in tables[table]:
                 yield f"{document.at('columns', number)}: {table} has no column {name!r}"
+        for part in ("columns", "metrics"):
+            for number, each in enumerate(content.get(part) or []):
+                if table in tables and (expression := each.get("expression")):
+                    for what in _unknown(str(expression), tables[table]):
+                        yield f"{document.at(part, number, 'expression')}: {table} {what}"
 
 
 def _names(dataset: Document) -> tuple[set[str], set[str]]:
@@ -101,9 +110,31 @@ def _charts(files: Files) -> Iterator[str]:
         columns, metrics = _names(dataset)
         table = dataset.content.get("table_name")
         for keys, what, name in _named(content.get("params") or {}):
-            if not {"column": name in columns, "metric": name in metrics}.get(what, name in columns | metrics):
+            known = {"column": columns, "metric": metrics}.get(what, columns | metrics)
+            if not isinstance(name, str) or name not in known:
                 what = "column or metric" if what == "either" else what
                 yield f"{document.at('params', *keys)}: {table} has no {what} {name!r}"
+        for keys, expression in _written(content.get("params") or {}):
+            for what in _unknown(expression, columns):
+                yield f"{document.at('params', *keys)}: {table} {what}"
+
+
+def _written(params: dict) -> Iterator[tuple[tuple, str]]:
+    """The SQL in a chart's parameters, and where it is."""
+    for key, value in params.items():
+        many = isinstance(value, list)
+        for number, each in enumerate(value if many else [value]):
+            if isinstance(each, dict) and each.get("expressionType") == "SQL":
+                yield (*((key, number) if many else (key,)), "sqlExpression"), str(each.get("sqlExpression"))
+
+
+def _unknown(expression: str, known: set[str]) -> Iterator[str]:
+    """What is wrong with SQL on a table with these columns."""
+    try:
+        for name in sorted(expressions.columns(expression) - known):
+            yield f"has no column {name!r}"
+    except guard.Refused as error:
+        yield f"cannot be asked for {expression!r}: {error.what} {error.why}"
 
 
 def _named(params: dict) -> Iterator[tuple[tuple, str, str]]:

@@ -184,7 +184,11 @@ def _own_scope(each: dict, number: object, name) -> dict:
 
 
 def full_position(given: dict, title: str) -> dict:
-    nodes = {key: deepcopy(node) for key, node in given.items() if isinstance(node, dict)}
+    nodes = {
+        key: {part: deepcopy(value) for part, value in node.items() if value is not None}
+        for key, node in given.items()
+        if isinstance(node, dict)
+    }
     nodes.setdefault("ROOT_ID", {"children": ["GRID_ID"]})
     nodes.setdefault("HEADER_ID", {})
     for key, node in nodes.items():

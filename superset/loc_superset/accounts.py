@@ -7,16 +7,19 @@ from pathlib import Path
 import yaml
 from superset import appbuilder, security_manager
 from superset.connectors.sqla.models import RowLevelSecurityFilter, SqlaTable
+from superset.exceptions import SupersetParseError
 from superset.extensions import db
 from superset.models.core import Database
 from superset.utils.core import RowLevelSecurityFilterType
 from werkzeug.security import check_password_hash, generate_password_hash
 
-from loc_superset import schema
+from loc_superset import rules, schema
 from loc_superset.roles import ANALYST, VIEWER
 from proto_loc.errors import LocError
 
 ADMIN = "admin"
+MOST_OF_A_NAME = 80
+"""Characters of a rule's name."""
 
 
 def roles() -> None:
@@ -51,11 +54,46 @@ def admin() -> None:
     db.session.commit()
 
 
-def grants(rules: Path, datasets: set[str]) -> None:
+def read_rules(path: Path) -> list[dict]:
+    """The rules of which rows a role sees, each with ``name``, ``role``, ``dataset`` (its table) and ``clause``.
+
+    Raises:
+        LocError: the file is not a YAML list of such rules, two have one name, or a clause is no condition.
+    """
+    keys = ("name", "role", "dataset", "clause")
+    try:
+        given = yaml.safe_load(path.read_text()) or []
+    except (OSError, yaml.YAMLError) as error:
+        raise LocError(
+            f"{path} cannot be read.", f"{error}.", "Correct it; a file that holds [] has no rules."
+        ) from error
+    for number, rule in enumerate(given if isinstance(given, list) else [given], 1):
+        why = ""
+        if not isinstance(given, list) or not isinstance(rule, dict):
+            why = f"It must be a list of rules, each with {', '.join(keys)}."
+        elif wrong := [key for key in keys if not isinstance(rule.get(key), str) or not rule[key].strip()]:
+            why = f"Rule {number} has no text as its {wrong[0]}."
+        elif wrong := rule.keys() - {*keys, "group"}:
+            why = f"Rule {number} has the key {min(map(str, wrong))!r}, which means nothing here."
+        elif len(rule["name"]) > MOST_OF_A_NAME:
+            why = f"The name of rule {number} is longer than {MOST_OF_A_NAME} characters."
+        elif rule["name"] in [each["name"] for each in given[: number - 1]]:
+            why = f"Two rules are called {rule['name']!r}."
+        else:
+            try:
+                rules.forms(f"({rule['clause']})")
+            except (LocError, SupersetParseError) as error:
+                why = f"The clause of {rule['name']!r} is no condition in SQL: {error}"
+        if why:
+            raise LocError(f"{path} is not sound; nothing was provisioned of the bundle.", why, "Correct it.")
+    return given
+
+
+def grants(wanted: list[dict], datasets: set[str]) -> None:
     """The roles Viewer and Analyst, and the rules of which rows a role sees.
 
     Args:
-        rules: a YAML list of ``name``, ``role``, ``dataset`` (the name of its table) and ``clause``.
+        wanted: the rules of :func:`read_rules`.
         datasets: the uuids of the bundle's datasets, which a Viewer may see.
     """
     prod = db.session.query(Database).filter_by(database_name="prod").one()
@@ -66,7 +104,7 @@ def grants(rules: Path, datasets: set[str]) -> None:
         role = security_manager.find_role(name) or security_manager.add_role(name)
         if set(role.permissions) != permissions:
             role.permissions = list(permissions)
-    _row_level_security(yaml.safe_load(rules.read_text()) or [])
+    _row_level_security(wanted)
     db.session.commit()
 
 
@@ -87,9 +125,9 @@ def _permissions(wanted: dict[str, tuple[str, ...]]) -> set:
     return {found[pair] for pair in pairs}
 
 
-def _row_level_security(rules: list[dict]) -> None:
+def _row_level_security(wanted: list[dict]) -> None:
     ours = schema.notes("rule:")
-    for rule in rules:
+    for rule in wanted:
         role = security_manager.find_role(rule["role"]) or security_manager.add_role(rule["role"])
         table = db.session.query(SqlaTable).filter_by(table_name=rule["dataset"], schema="marts").one_or_none()
         if table is None:
@@ -107,7 +145,7 @@ def _row_level_security(rules: list[dict]) -> None:
         found.roles, found.tables = [role], [table]
         found.description = "Of superset/row_level_security.yaml; provisioning brings it back."
         schema.note(f"rule:{rule['name']}", True)
-    for key in ours.keys() - {f"rule:{rule['name']}" for rule in rules}:
+    for key in ours.keys() - {f"rule:{rule['name']}" for rule in wanted}:
         gone = db.session.query(RowLevelSecurityFilter).filter_by(name=key.removeprefix("rule:")).one_or_none()
         if gone is not None:
             db.session.delete(gone)

@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from flask import g, has_request_context
@@ -17,6 +18,7 @@ class VersionedFileSystemCache(FileSystemCache):
     """The version is a part of each key; entries of superseded versions go with their time-out and the threshold."""
 
     def _get_filename(self, key: str) -> str:
+        private_folder(Path(self._path))  # it may be removed at any time
         return super()._get_filename(key if key == self._fs_count_file else f"{version_key()}:{key}")
 
 
@@ -31,17 +33,19 @@ class DataCache(VersionedFileSystemCache):
         found = super().get(key)
         if found is not None or not has_request_context():
             return found
-        lock = _Lock(f"{version_key()}:{key}")
+        lock, held = _Lock(f"{version_key()}:{key}"), g.setdefault("loc_locks", {})
+        if lock.number in held:
+            return None  # the request has it, for this entry or another one: it would wait for itself
         if not lock.wait(settings().query_timeout):
             return None  # better the same work twice than no answer
         if (found := super().get(key)) is None:
-            g.setdefault("loc_locks", {})[key] = lock  # let go of with the request, at the latest
+            held[lock.number] = lock  # let go of with the request, at the latest
         return found
 
     def set(self, key: str, *arguments: Any, **options: Any) -> Any:
         done = super().set(key, *arguments, **options)
         if has_request_context():
-            g.get("loc_locks", {}).pop(key, None)
+            g.get("loc_locks", {}).pop(_Lock.of(f"{version_key()}:{key}"), None)
         return done
 
 
@@ -51,8 +55,13 @@ class _Lock:
     FILES = 512
 
     def __init__(self, name: str) -> None:
-        number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") % self.FILES
-        self._file = (private_folder(settings().run / "superset/cache/locks") / str(number)).open("w")
+        self.number = self.of(name)
+        self._file = (private_folder(settings().run / "superset/cache/locks") / str(self.number)).open("w")
+
+    @classmethod
+    def of(cls, name: str) -> int:
+        """Which of the files is that of an entry."""
+        return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") % cls.FILES
 
     def wait(self, seconds: float) -> bool:
         """Whether it is held within that time."""

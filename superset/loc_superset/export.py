@@ -15,6 +15,7 @@ from pathlib import Path
 
 import yaml
 from ruamel.yaml import YAML
+from ruamel.yaml.scalarstring import SingleQuotedScalarString
 
 from loc_superset.provision import LOCK
 from proto_loc.bundle import forms
@@ -221,7 +222,30 @@ def _yaml() -> YAML:
     made.width = 10_000
     made.preserve_quotes = True
     made.representer.ignore_aliases = lambda _: True
+    made.representer.add_representer(float, _float)
     return made
+
+
+def _float(representer, value: float):
+    """With a point, without which YAML 1.1 reads ``1e-07`` as a text."""
+    return representer.represent_scalar("tag:yaml.org,2002:float", re.sub(r"^(-?\d+)e", r"\1.0e", repr(value)))
+
+
+_READER = yaml.SafeLoader("")
+
+
+def _as_read(value: object) -> object:
+    """A new value with quotes where the bundle's reader would take a text for something else.
+
+    The writer's YAML is 1.2, the reader's is 1.1: ``off``, ``yes`` and ``1:30`` are texts in the one only.
+    """
+    if isinstance(value, dict):
+        return {_as_read(key): _as_read(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_as_read(each) for each in value]
+    if isinstance(value, str) and _READER.resolve(yaml.ScalarNode, value, (True, False)) != "tag:yaml.org,2002:str":
+        return SingleQuotedScalarString(value)
+    return value
 
 
 def _merged(text: str, now: dict, was: dict) -> str:
@@ -245,7 +269,7 @@ def _merge(document: dict, now: dict, was: dict) -> None:
         elif isinstance(old, list) and isinstance(value, list):
             _merge_list(old, value, was.get(key) or [])
         else:
-            document[key] = value
+            document[_as_read(key)] = _as_read(value)
 
 
 def _merge_list(document: list, now: list, was: list) -> None:
@@ -256,7 +280,7 @@ def _merge_list(document: list, now: list, was: list) -> None:
     for item in now:
         at = next((n for n, (_, before) in enumerate(left) if before == item or _is(before, item)), None)
         if at is None:
-            made.append(item)
+            made.append(_as_read(item))
             continue
         kept, before = left.pop(at)
         if before != item:

@@ -14,6 +14,8 @@ from limits import parse
 from limits.storage import Storage
 from limits.strategies import FixedWindowRateLimiter
 
+from proto_loc.settings import private_folder
+
 PER_ACCOUNT, PER_ADDRESS = parse("10 per minute"), parse("120 per minute")
 ENDPOINTS = ("AuthDBView.login", "SupersetAuthView.login", "SecurityApi.login")
 """Where a password may come in."""
@@ -28,11 +30,13 @@ class SqliteStorage(Storage):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._path = path
-        with closing(self._open()) as con:
-            con.execute("CREATE TABLE IF NOT EXISTS hits (key TEXT PRIMARY KEY, count INTEGER, expires REAL)")
 
     def _open(self) -> sqlite3.Connection:
-        return sqlite3.connect(self._path, timeout=10, isolation_level=None)
+        """The file may be removed at any time."""
+        private_folder(self._path.parent)
+        con = sqlite3.connect(self._path, timeout=10, isolation_level=None)
+        con.execute("CREATE TABLE IF NOT EXISTS hits (key TEXT PRIMARY KEY, count INTEGER, expires REAL)")
+        return con
 
     def incr(self, key: str, expiry: int, amount: int = 1) -> int:
         now = time.time()

@@ -31,7 +31,7 @@ from superset.models.dashboard import Dashboard
 from superset.models.slice import Slice
 from superset.utils.core import override_user
 
-from loc_superset import accounts, schema
+from loc_superset import accounts, conflicts, schema
 from proto_loc.bundle import forms
 from proto_loc.errors import LocError
 
@@ -109,7 +109,7 @@ def state(item: Database | SqlaTable | Slice | Dashboard) -> str:
         about = json.loads(held.get("json_metadata") or "{}")
         held["json_metadata"] = {key: value for key, value in about.items() if key not in COLOURS}
     if isinstance(item, Slice):
-        held["dataset"] = item.datasource_id
+        held["dataset"] = str(item.table.uuid) if item.table else None  # and no id: one that comes back has another
     return hashlib.sha256(json.dumps(held, sort_keys=True, default=str).encode()).hexdigest()
 
 
@@ -127,6 +127,7 @@ def bring(folder: Path, *, overwrite: bool = False) -> set[str]:
         LocError: the bundle cannot be read or imported; nothing of it was.
     """
     bundle = Bundle(folder)
+    conflicts.refuse(bundle.configs, {key.removeprefix("object:") for key in schema.notes("object:")})
     with override_user(security_manager.find_user(accounts.ADMIN)):
         imported = _Import(bundle, overwrite)
         for kind in MODELS:
@@ -150,6 +151,8 @@ class _Import:
     def all_of(self, kind: str) -> None:
         for config, file in self.bundle.of(kind):
             uuid, item = config["uuid"], find(kind, config["uuid"])
+            if kind == "charts" and item is not None and item.table is None:
+                self._point_again(item, config)
             known = self.notes.get(f"object:{uuid}")
             changed = item is not None and edited(item, known)
             fresh = item is not None and known is not None and known["file"] == file and not changed
@@ -157,18 +160,25 @@ class _Import:
                 continue
             if changed and kind != "databases" and not self.overwrite:
                 print(_KEPT.format(what=f"{WORDS[kind]} {_name(item)!r}"), flush=True)
-                if kind == "charts" and config["dataset_uuid"] in self.renewed:
-                    item.datasource_id = find("datasets", config["dataset_uuid"]).id
                 continue
             self._import(kind, config)
             self._note(kind, uuid, file)
             if item is None:
                 self.renewed.add(uuid)
 
+    def _point_again(self, item: Slice, config: dict) -> None:
+        """A chart whose dataset was deleted, and has come back: a person's doing, but no change of the chart."""
+        item.datasource_id = find("datasets", config["dataset_uuid"]).id
+        db.session.flush()
+        db.session.expire(item)
+
     def _refers_to_renewed(self, kind: str, config: dict) -> bool:
         if kind == "charts":
             return config["dataset_uuid"] in self.renewed
-        return kind == "dashboards" and bool(find_chart_uuids(config["position"]) & self.renewed)
+        if kind != "dashboards":
+            return False
+        filters = find_native_filter_datasets(config.get("metadata", {}))
+        return bool((find_chart_uuids(config["position"]) | filters) & self.renewed)
 
     def _import(self, kind: str, config: dict) -> None:
         if kind == "databases":
@@ -210,12 +220,14 @@ class _Import:
                 schema.note(f"object:{uuid}", None)
 
     def _note(self, kind: str, uuid: str, file: str) -> None:
-        """Remember an object that was imported, as Superset now holds it; both are kept, or neither."""
+        """Remember an object that was imported, as Superset now holds it.
+
+        All are kept, or none: what refers to one that has a new id must not be left behind.
+        """
         db.session.flush()
         db.session.expire_all()
         item = find(kind, uuid)
         schema.note(f"object:{uuid}", noted(kind, item, file))
-        db.session.commit()
         self.done += 1
 
 

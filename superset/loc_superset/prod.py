@@ -21,6 +21,7 @@ from sqlalchemy.engine.url import URL
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import NullPool
 
+from loc_superset import rules
 from proto_loc import guard, warehouse
 from proto_loc.errors import LocError
 from proto_loc.settings import settings
@@ -126,6 +127,7 @@ class Cursor:
         """
         now = settings()
         self.description, self._rows = None, []
+        rules.hold(statement)
         try:
             found = guard.run(
                 self.connection.opened(),

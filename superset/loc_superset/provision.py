@@ -1,4 +1,4 @@
-"""Bring Superset's metadata to the declared state: schema, roles, the admin's account, the database, the bundle.
+"""Bring Superset's metadata to the declared state: schema, roles, the admin's account, the bundle, the history.
 
 One process, run before the web server starts; it may run beside it too. What is as declared already costs no work.
 """
@@ -41,15 +41,17 @@ def _provision(folder: Path, *, overwrite: bool) -> None:
     with app.app_context():
         from superset.extensions import db
 
-        from loc_superset import accounts, keys, managed, schema
+        from loc_superset import accounts, history, keys, managed, schema
 
         schema.upgrade()
         keys.rotate()
+        wanted = accounts.read_rules(folder / "row_level_security.yaml")
         accounts.roles()
         accounts.admin()
         datasets = managed.bring(folder / "bundle", overwrite=overwrite)
-        accounts.grants(folder / "row_level_security.yaml", datasets)
+        accounts.grants(wanted, datasets)
         db.session.commit()
+        history.prune()
 
 
 def _reach(address: str) -> None:

@@ -51,3 +51,20 @@ def find_engines_once() -> None:
     from superset import db_engine_specs
 
     db_engine_specs.load_engine_specs = cache(db_engine_specs.load_engine_specs)
+
+
+def tell_of_datasets() -> None:
+    """Let who makes a dataset of a query read why that may not run, or fails; else it is `Fatal error`, status 500."""
+    from superset.commands.dataset.create import CreateDatasetCommand
+    from superset.commands.dataset.exceptions import DatasetCreateFailedError
+    from superset.exceptions import SupersetGenericDBErrorException, SupersetSecurityException
+
+    run = CreateDatasetCommand.run
+
+    def told(self):
+        try:
+            return run(self)
+        except (SupersetGenericDBErrorException, SupersetSecurityException) as error:
+            raise DatasetCreateFailedError(str(error)) from error
+
+    CreateDatasetCommand.run = told

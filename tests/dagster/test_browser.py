@@ -1,10 +1,10 @@
 """The UI in a real browser: log in by the link, see the graph, materialize a month by click, see green checks."""
 
-import os
 from collections.abc import Iterator
 
 import pytest
 from processes import Stack, until
+from screenshots import shot
 
 pytestmark = [pytest.mark.xdist_group("dagster"), pytest.mark.timeout(300)]
 
@@ -24,13 +24,6 @@ def inside(page, filled: Stack):
     page.goto(f"{filled.url}/?token={filled.token}")
     page.wait_for_selector("text=Catalog")
     return page
-
-
-def shot(page, name: str) -> None:
-    """Keep a picture where ``LOC_SCREENSHOTS`` says; for a person to look at."""
-    if folder := os.environ.get("LOC_SCREENSHOTS"):
-        page.wait_for_timeout(1500)
-        page.screenshot(path=f"{folder}/{name}.png")
 
 
 def test_without_the_link_there_is_no_page(page, stack):

@@ -1,11 +1,11 @@
 """The notebooks in a real browser: opened by the link, run from the top, drawn without the internet."""
 
-import os
 import subprocess
 from collections.abc import Iterator
 
 import pytest
 from lab import Lab
+from screenshots import shot
 
 from proto_loc.settings import ROOT
 
@@ -41,9 +41,7 @@ def test_it_runs_from_the_top_in_the_browser_and_asks_the_internet_for_nothing(p
         }""",
         timeout=120_000,
     )
-    page.wait_for_timeout(1500)
-    if folder := os.environ.get("LOC_SCREENSHOTS"):
-        page.screenshot(path=f"{folder}/{name}.png")
+    shot(page, f"notebook-{name}")
     assert page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.stderr']").all_inner_texts() == []
     assert page.locator("[data-mime-type='application/vnd.jupyter.error']").count() == 0
     if name == "explore_trips":

@@ -1,11 +1,11 @@
 """Superset's pages in a real browser."""
 
-import os
 import re
 from contextlib import contextmanager
 
 import yaml
 from playwright.sync_api import TimeoutError
+from screenshots import shot
 from supersets import Superset
 
 from proto_loc.settings import ROOT
@@ -88,10 +88,8 @@ class Pages:
         self.settle()
 
     def shot(self, name: str) -> None:
-        """Keep a picture where ``LOC_SCREENSHOTS`` says; for a person to look at."""
-        if folder := os.environ.get("LOC_SCREENSHOTS"):
-            self.page.wait_for_timeout(1500)
-            self.page.screenshot(path=f"{folder}/superset-{name}.png")
+        """Keep a picture; for a person to look at."""
+        shot(self.page, f"superset-{name}")
 
     def close(self) -> None:
         self.context.close()

@@ -116,6 +116,19 @@ def test_what_was_changed_is_all_that_differs_and_provisioning_it_gives_the_same
     assert changes(exported, folder) == {}
 
 
+def test_values_come_back_as_they_are(served, folder):
+    """Texts such as `Off` were written without quotes, and read as false."""
+    values = {
+        "subtitle": "Off", "y_axis_title": "1:30", "legend": ["yes", "on", "~", "2024-01-01", "012", "# x", "a: b"],
+        "colours": {"No": "#fff", "null": 1}, "low": 1e-07, "high": -2e20, "third": 0.5, "text": "# A\n\nb: *c*\n",
+    }  # fmt: skip
+    change_chart(served.log_in(), "Trips", **values)
+    assert export(served, folder).returncode == 0
+    held = yaml.safe_load((folder / "bundle/charts/trips.yaml").read_text())["params"]
+    assert {key: held[key] for key in values} == values
+    assert "The files say what Superset holds." in export(served, folder).stdout
+
+
 def test_comments_and_the_order_of_a_file_stay(served, folder):
     path = folder / "bundle/charts/trips.yaml"
     path.write_text(

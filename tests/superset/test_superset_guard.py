@@ -186,6 +186,22 @@ def test_a_chart_cannot_do_what_sql_lab_cannot(admin):
         assert "root:" not in answer.text
 
 
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("select * from read_csv('/etc/passwd')", "not allowed"),
+        ("select nosuch", '"nosuch"'),
+        ("create table t as select 1", "SELECT"),
+    ],
+)
+def test_a_dataset_of_a_query_that_cannot_run_is_refused_with_the_reason(admin, statement, said):
+    """It was answered by `Fatal error`, with status 500."""
+    database = admin.item("database", database_name="prod")["id"]
+    mine = {"database": database, "schema": "marts", "table_name": "nothing", "sql": statement}
+    assert said in admin.call("POST", "dataset/", mine, status=422)["message"]
+    assert "nothing" not in {item["table_name"] for item in admin.items("dataset")}
+
+
 ADDRESSES = [
     "duckdb:////etc/hostname", "duckdb:///:memory:", "duckdb:///", "duckdb:///md:x", "duckdb:///prod?threads=9",
     "duckdb+duckdb_engine:///prod", "sqlite:////tmp/loc-hostile.db", "sqlite://", "shillelagh://", "superset://",

@@ -143,6 +143,52 @@ def test_a_row_level_rule_holds_in_charts_filters_samples_caches_and_sql_lab(sup
     assert {row["pickup_borough"]: row["n"] for row in admin.rows(count)} == everything
 
 
+AROUND = [
+    "select distinct pickup_borough from marts.MART_TAXI_TRIPS",
+    'select distinct pickup_borough from "Marts"."Mart_Taxi_Trips"',
+    "select distinct pickup_borough from prod.marts.mart_taxi_trips",
+    "pivot marts.mart_taxi_trips on pickup_borough in ('Bronx') using count(*)",
+    "pivot (from marts.mart_taxi_trips select colour, pickup_borough) on colour in ('green') using count(*)",
+    "unpivot (select tip_amount, pickup_borough from marts.mart_taxi_trips) on tip_amount",
+    "summarize marts.mart_taxi_trips",
+    "explain analyze select * from marts.MART_TAXI_TRIPS where pickup_borough = 'Bronx'",
+    "from marts.MART_TAXI_TRIPS where pickup_borough = 'Queens' or true",
+    "select (select count(*) from marts.MART_TAXI_TRIPS) as n",
+    "with a as (from marts.MART_TAXI_TRIPS) from a",
+    "select t.colour from range(1) r, marts.MART_TAXI_TRIPS t where pickup_borough = 'Queens'",
+    "from marts.MART_TAXI_TRIPS t(pickup_borough) where pickup_borough = 'Queens'",
+]
+HELD = [
+    "select pickup_borough, count(*) as n from marts.mart_taxi_trips group by all",
+    "from marts.mart_taxi_trips select pickup_borough limit 5",
+    "with a as (from marts.mart_taxi_trips) select distinct pickup_borough from a",
+    "select distinct t.pickup_borough from marts.mart_taxi_trips as t, range(2)",
+    "from marts.MART_TAXI_TRIPS select pickup_borough where (pickup_borough = 'Queens') and total_amount > 0 limit 5",
+]
+
+
+@pytest.fixture(scope="module")
+def queens_analyst(superset):
+    return superset.add_person("queens-around", "Analyst", "Queens")
+
+
+@pytest.mark.parametrize("statement", AROUND)
+def test_no_other_way_to_write_a_query_gets_around_a_rule(queens_analyst, statement):
+    """Superset puts a rule in where it finds the table by exactly its dataset's name, in what its parser looks into."""
+    assert "You may read only some rows of mart_taxi_trips." in queens_analyst.refusal(statement)
+
+
+@pytest.mark.parametrize("statement", HELD)
+def test_queries_that_a_rule_can_be_put_into_give_its_rows(queens_analyst, statement):
+    assert {row["pickup_borough"] for row in queens_analyst.rows(statement)} == {"Queens"}
+
+
+def test_columns_of_a_table_with_a_rule_may_be_described(queens_analyst, admin):
+    described = "describe marts.mart_taxi_trips"
+    assert queens_analyst.rows(described) == admin.rows(described)
+    assert len(admin.rows(AROUND[0])) > 2, "a rule is for the role that it names"
+
+
 def test_nobody_has_the_public_role_s_permissions(admin):
     public = admin.item("security/roles", name="Public")["id"]
     assert admin.call("GET", f"security/roles/{public}/permissions/")["result"] == []

@@ -83,6 +83,14 @@ def test_nothing_may_be_loaded_from_elsewhere(admin):
         assert scripts and [source for source in scripts if re.match(r"(https?:)?//", source)] == []
 
 
+def test_pages_of_failures_load_nothing_from_elsewhere(admin):
+    """They fetch a font from Google, and a content security policy does not keep a browser from connecting ahead."""
+    for path, status in (("/nosuch", 404), ("/superset/dashboard/nosuch/", 404), ("/lang/nosuch", 500)):
+        answer = admin.get(path, follow_redirects=True)
+        assert answer.status_code == status and "Superset</title>" in answer.text
+        assert re.findall(r"(?:src|href)=[\"']?(?:https?:)?//", answer.text) == [], path
+
+
 def test_the_csrf_token_is_asked_for(admin):
     token = admin.headers.pop("X-CSRFToken")
     answer = admin.sql("select 1")
@@ -193,3 +201,16 @@ def test_of_the_same_requests_at_the_same_time_one_works_and_the_others_have_its
         answers = list(pool.map(lambda _: admin.chart("trips", **new).json()["result"][0], range(12)))
     assert [answer["cached_dttm"] is None for answer in answers].count(True) == 1, "one was computed"
     assert len({answer["data"][0]["trips"] for answer in answers}) == 1
+
+
+def test_a_request_does_not_wait_for_itself(own):
+    """One that asks for the same twice, where the first failed, held the lock of that, and waited for the time-out."""
+    own.more["LOC_QUERY_TIMEOUT"] = "3600"
+    admin = own.start().log_in()
+    dataset = admin.item("dataset", table_name="mart_taxi_trips")["id"]
+    query = {"metrics": ["trips"], "columns": []}
+    answer = admin.post("/api/v1/chart/data", json={
+        "datasource": {"id": dataset, "type": "table"}, "result_format": "json", "result_type": "full",
+        "queries": [query, query],
+    })  # fmt: skip
+    assert answer.status_code == 400 and "no data yet" in answer.text

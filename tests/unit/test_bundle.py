@@ -36,11 +36,60 @@ def line(bundle: Path, name: str, words: str) -> int:
     return next(n for n, text in enumerate((bundle / name).read_text().splitlines(), 1) if words in text)
 
 
+OVERVIEW, QUALITY = "dashboards/taxi_overview.yaml", "dashboards/data_quality_and_freshness.yaml"
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "said"),
+    [
+        ("charts/trips_by_weekday_and_hour.yaml", "(pickup_weekday - 1)", "(weekday - 1)", "has no column 'weekday'"),
+        ("charts/origin_of_the_data.yaml", "max(month)", "max(months)", "has no column 'months'"),
+        ("charts/origin_of_the_data.yaml", "max(month)", "max(month", "cannot be asked for"),
+        ("charts/origin_of_the_data.yaml", "max(month)", "getenv('HOME')", "getenv is not allowed here"),
+        ("datasets/taxi_trips.yaml", "expression: count(trip_id)", "expression: count(id)", "has no column 'id'"),
+    ],
+)
+def test_sql_in_a_file_is_held_to_the_mart(bundle, name, old, new, said):
+    (fault,) = broken(bundle, name, old, new)
+    assert fault.startswith(f"{name}:{line(bundle, name, new)}: ") and said in fault
+
+
+FILTERS = ("metadata", "native_filter_configuration")
+
+
+@pytest.mark.parametrize(
+    ("name", "keys", "value"),
+    [
+        ("charts/top_zones.yaml", ("params",), "text"),
+        ("charts/top_zones.yaml", ("params", "adhoc_filters"), {"a": {}}),
+        ("charts/top_zones.yaml", ("params", "adhoc_filters"), [[]]),
+        ("charts/top_zones.yaml", ("params", "adhoc_filters", 0, "subject"), [[]]),
+        ("charts/pickups_by_zone.yaml", ("params", "x", "column", "column_name"), ["a"]),
+        ("datasets/publication.yaml", ("metrics", 0), "text"),
+        ("datasets/publication.yaml", ("columns", 0, "column_name"), {"a": {}}),
+        (OVERVIEW, ("position", "GRID_ID", "children"), 5),
+        (OVERVIEW, ("position", "CHART-trips", "meta"), [[]]),
+        (OVERVIEW, ("position", "CHART-trips", "meta"), None),
+        (OVERVIEW, ("position", "ROW-trend", "children"), None),
+        (OVERVIEW, (*FILTERS, 1), "text"),
+        (OVERVIEW, (*FILTERS, 1, "targets", 0, "column"), [[]]),
+        (OVERVIEW, (*FILTERS, 1, "scope", "excluded"), True),
+    ],
+)
+def test_a_value_of_another_shape_is_a_fault_and_no_traceback(bundle, name, keys, value):
+    path = bundle / name
+    part = content = yaml.safe_load(path.read_text())
+    for key in keys[:-1]:
+        part = part[key]
+    part[keys[-1]] = value
+    path.write_text(yaml.safe_dump(content))
+    assert any(fault.startswith(f"{name}:") for fault in check.faults(bundle, TABLES))
+
+
 def test_the_bundle_is_sound(bundle):
     assert check.faults(bundle, TABLES) == []
 
 
-OVERVIEW, QUALITY = "dashboards/taxi_overview.yaml", "dashboards/data_quality_and_freshness.yaml"
 MAP = "charts/pickups_by_zone.yaml"
 BREAKS = [
     # file, what is replaced, by what, where the fault is, and its words

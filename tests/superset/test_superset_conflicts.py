@@ -1,0 +1,100 @@
+"""Provisioning, where people made or deleted something that the bundle means too, and where its rules are not sound."""
+
+import json
+import shutil
+import uuid
+from pathlib import Path
+
+import pytest
+from supersets import dashboard
+
+pytestmark = [pytest.mark.xdist_group("superset-provision"), pytest.mark.timeout(300)]
+
+
+def copy(folder: Path, name: str, new: str, **changes: str) -> None:
+    """A file of the bundle once more, with a uuid of its own and other values of these keys."""
+    path = folder / "bundle" / new
+    shutil.copy(folder / "bundle" / name, path)
+    lines = [f"{key}: {value}" for key, value in {"uuid": uuid.uuid4(), **changes}.items()]
+    keep = [line for line in path.read_text().splitlines() if line.partition(":")[0] not in {"uuid", *changes}]
+    path.write_text("\n".join([*keep, *lines]) + "\n")
+
+
+@pytest.mark.parametrize(
+    ("file", "changes"),
+    [
+        ("dashboards/data_quality_and_freshness.yaml", {"slug": "team"}),
+        ("datasets/publication.yaml", {"table_name": "rejected_trips"}),
+    ],
+)
+def test_what_a_person_made_is_not_taken_over_by_a_file_of_the_same_name(superset, own, folder, file, changes):
+    """Superset's import made the dashboard with the same slug, or the dataset on the same table, into the bundle's; and
+    with the file it went."""
+    shutil.rmtree(own.home / "data/warehouse")
+    shutil.copytree(superset.home / "data/warehouse", own.home / "data/warehouse", symlinks=True)
+    admin = own.start().log_in()
+    chart = admin.call("POST", "chart/", {
+        "slice_name": "Mine", "viz_type": "table", "datasource_type": "table",
+        "datasource_id": admin.item("dataset", table_name="publication")["id"],
+    })["id"]  # fmt: skip
+    made = dashboard(admin, "Mine", chart)
+    admin.call("PUT", f"dashboard/{made}", {"slug": "team"})
+    database = admin.item("database", database_name="prod")["id"]
+    dataset = admin.call("POST", "dataset/", {"database": database, "schema": "marts", "table_name": "rejected_trips"})
+    seen = lambda: [  # noqa: E731
+        admin.call("GET", f"dashboard/{made}")["result"]["position_json"],
+        sorted(each["column_name"] for each in admin.call("GET", f"dataset/{dataset['id']}")["result"]["columns"]),
+    ]
+    before = seen()
+    copy(folder, file, f"{file.partition('/')[0]}/another.yaml", **changes)
+    said = own.provision(folder=folder, check=False)
+    assert "another.yaml cannot be imported; nothing of the bundle was." in said and "Traceback" not in said
+    assert next(iter(changes.values())) in said
+    assert seen() == before
+    (folder / "bundle" / file.partition("/")[0] / "another.yaml").unlink()
+    assert "error" not in own.provision(folder=folder)
+    assert seen() == before
+
+
+def test_a_dataset_that_was_deleted_comes_back_for_charts_and_filters(own, folder):
+    """It has another id then: the dashboards' filters pointed to the old one, and its charts counted as changed."""
+    admin = own.start().log_in()
+    database = admin.item("database", database_name="prod")["id"]
+    admin.call("DELETE", f"dataset/{admin.item('dataset', table_name='mart_data_quality')['id']}")
+    mine = {"database": database, "schema": "marts", "table_name": "mine", "sql": "select 1 as x"}
+    admin.call("POST", "dataset/", mine)
+    assert "was changed" not in own.provision()
+    dataset = admin.item("dataset", table_name="mart_data_quality")["id"]
+    about = json.loads(admin.call("GET", "dashboard/data-quality-and-freshness")["result"]["json_metadata"])
+    targets = [each["targets"][0] for each in about["native_filter_configuration"]]
+    assert [target["datasetId"] for target in targets if target] == [dataset, dataset]
+    charts = admin.call("GET", "dashboard/data-quality-and-freshness/charts")["result"]
+    assert dataset in {int(chart["form_data"]["datasource"].partition("__")[0]) for chart in charts}
+    assert "imported" not in own.provision()
+
+
+RULE = {"name": "a", "role": "Queens", "dataset": "mart_taxi_trips", "clause": "1 = 1"}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "cannot be read"),
+        ("- name: [", "line 1"),
+        ("name: x", "must be a list of rules"),
+        ("- abc", "must be a list of rules"),
+        (json.dumps([{key: RULE[key] for key in ("name", "role", "dataset")}]), "no text as its clause"),
+        (json.dumps([RULE | {"clause": 1}]), "no text as its clause"),
+        (json.dumps([RULE | {"claus": "x"}]), "'claus'"),
+        (json.dumps([RULE, RULE]), "Two rules are called 'a'"),
+        (json.dumps([RULE | {"name": "a" * 200}]), "longer than 80"),
+        (json.dumps([RULE | {"clause": "pickup_borough = 'Queens"}]), "no condition in SQL"),
+        (json.dumps([RULE | {"clause": "1 = 1 -- for all"}]), "no condition in SQL"),
+        (json.dumps([RULE | {"dataset": "nosuch"}]), "nosuch is in no file"),
+    ],
+)
+def test_rules_that_are_not_sound_are_named(unserved, folder, text, said):
+    path = folder / "row_level_security.yaml"
+    path.write_text(text) if text is not None else path.unlink()
+    answer = unserved.provision(folder=folder, check=False)
+    assert "error: " in answer and "fix: " in answer and said in answer and "Traceback" not in answer, answer
