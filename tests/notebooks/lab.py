@@ -12,7 +12,7 @@ import psutil
 from websockets.sync.client import connect
 
 from proto_loc import secrets, services
-from proto_loc.settings import ROOT, settings
+from proto_loc.settings import ROOT, private_folder, settings
 
 PROBES = {"jupyter": "/api", "cube": "/readyz"}
 
@@ -27,7 +27,7 @@ class Running:
         self.log = settings().run / f"{name}.log"
 
     def __enter__(self) -> "Running":
-        self.log.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(self.log.parent)
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 [ROOT / "loc", "exec", self.name], env=os.environ | self.variables, stdout=log, stderr=log
