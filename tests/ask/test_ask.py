@@ -3,6 +3,10 @@
 import csv
 import io
 import json
+import os
+import signal
+import subprocess
+import time
 
 import pytest
 from llm import Fault
@@ -11,6 +15,7 @@ from proto_loc import warehouse
 from proto_loc.ai import asking, context
 from proto_loc.cube import Question
 from proto_loc.errors import LocError
+from proto_loc.settings import ROOT
 
 BY_BOROUGH = "select pickup_borough, sum(total_amount) as revenue from marts.mart_taxi_trips group by all order by 1"
 GOOD = json.dumps({"sql": BY_BOROUGH})
@@ -196,3 +201,16 @@ def test_metrics_as_sql_give_the_figures_that_the_publish_recorded(here):
 def test_a_metric_query_of_another_form_is_refused(found):
     with pytest.raises(LocError, match="is of no use"):
         asking.as_question(found)
+
+
+def test_control_c_ends_a_question_without_a_traceback(platform, model):
+    server, settings = model([Fault(seconds=20)])
+    asked = subprocess.Popen(
+        [ROOT / "loc", "ask", "Revenue?"], env=os.environ | platform | settings, stderr=subprocess.PIPE, text=True
+    )
+    while not server.requests:
+        assert asked.poll() is None, asked.stderr.read()
+        time.sleep(0.1)
+    asked.send_signal(signal.SIGINT)
+    _, said = asked.communicate(timeout=60)
+    assert asked.returncode == 130 and "Traceback" not in said
