@@ -6,8 +6,7 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
-from loc_superset import events, logins, pages, prod, sql, web
-from loc_superset.sessions import SecurityManager
+from loc_superset import events, logins, pages, prod, sessions, sql, web
 from proto_loc.origins import Origins
 from proto_loc.settings import private_folder, settings
 
@@ -71,7 +70,7 @@ FEATURE_FLAGS = {
 EVENT_LOGGER = events.EventLogger()
 
 # Who may come in
-CUSTOM_SECURITY_MANAGER = SecurityManager
+CUSTOM_SECURITY_MANAGER = sessions.SecurityManager
 AUTH_ROLE_PUBLIC = "Public"
 PUBLIC_ROLE_LIKE = None
 AUTH_USER_REGISTRATION = False
@@ -129,4 +128,5 @@ def FLASK_APP_MUTATOR(app):
     sql.tell_of_datasets()
     sql.find_engines_once()
     pages.mend(app)
+    sessions.keep(app, logins.ENDPOINTS)
     logins.limit(app, _HOME / "logins.db")

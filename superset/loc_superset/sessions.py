@@ -1,4 +1,4 @@
-"""Logins that end when the password changes: browser sessions, and tokens of the API with their refresh tokens.
+"""Logins that no late answer undoes, and that end when the password changes: browser sessions, and the API's tokens.
 
 Superset keeps no list of sessions: a cookie or token that is signed is good until it expires. So each bears a mark that
 is made from the stored hash of the password, and is refused once that is another one.
@@ -6,7 +6,7 @@ is made from the stored hash of the password, and is refused once that is anothe
 
 import hmac
 
-from flask import current_app, session
+from flask import Flask, Response, current_app, request, session
 from flask_jwt_extended import JWTManager
 from flask_login import user_logged_in
 from superset.security import SupersetSecurityManager
@@ -22,6 +22,21 @@ def mark(user) -> str:
 @user_logged_in.connect
 def _remember(_app, user, **_) -> None:
     session[KEY] = mark(user)
+
+
+def keep(app: Flask, endpoints: tuple[str, ...]) -> None:
+    """Let answers to who has not logged in set a cookie for a log-in only, which is done at the endpoints.
+
+    The log-in page reports what it does. Where that is answered after the log-in, its cookie took the place of the new
+    one, and the person was out again.
+    """
+
+    @app.after_request
+    def leave_the_cookie(answer: Response) -> Response:
+        if session.modified and request.endpoint not in endpoints:
+            came = app.session_interface.open_session(app, request)
+            session.modified = "_user_id" in (came or {})
+        return answer
 
 
 class SecurityManager(SupersetSecurityManager):

@@ -144,6 +144,24 @@ def test_log_ins_that_succeed_do_not_add_up(superset):
         superset.log_in().close()
 
 
+def test_no_late_answer_takes_the_place_of_a_new_log_in(superset):
+    """What the log-in page reports of itself, answered after the log-in, logged the person out again."""
+    person = Person(superset.url)
+    person.get("/login/")
+    with httpx.Client(base_url=superset.url, trust_env=False, timeout=60, cookies=dict(person.cookies)) as before:
+        person.submit("admin", superset.password())
+        assert person.get("/api/v1/me/").status_code == 200
+        for method, path in (
+            ("POST", "/superset/log/?explode=events"),
+            ("GET", "/superset/welcome/"),
+            ("GET", "/api/v1/me/"),
+        ):
+            answer = before.request(method, path)
+            assert answer.status_code in (302, 401) and "set-cookie" not in answer.headers, path
+    assert person.get("/logout/").headers.get_list("set-cookie"), "to log out is to change the cookie"
+    assert person.get("/api/v1/me/").status_code == 401
+
+
 def test_a_new_password_ends_sessions_and_tokens(superset):
     person = superset.add_person("changing", "Viewer")
     other = superset.log_in("changing", "password-of-changing")
