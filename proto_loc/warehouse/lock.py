@@ -1,6 +1,7 @@
 """One writer a database, across processes and their children."""
 
 import fcntl
+import glob
 import json
 import logging
 import os
@@ -124,10 +125,10 @@ def _open_in(path: Path) -> list[int]:
     """Processes of this user that have ``path`` open (Linux; empty elsewhere)."""
     found = set()
     target = str(path.resolve())
-    for link in Path("/proc").glob("[0-9]*/fd/*"):
+    for link in glob.iglob("/proc/[0-9]*/fd/*"):  # pathlib's fails where a process ends meanwhile
         try:
             if os.readlink(link) == target:
-                found.add(int(link.parts[2]))
+                found.add(int(link.split("/")[2]))
         except OSError:
             continue  # it ended meanwhile, or is another user's
     return sorted(found - {os.getpid()})

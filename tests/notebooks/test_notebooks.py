@@ -27,6 +27,7 @@ def run(notebook: Path, folder: Path, **variables: str) -> tuple[subprocess.Comp
     (folder / "pytest.ini").write_text("[pytest]\n")
     command = ["-m", "pytest", "--nbmake", "--overwrite", "--nbmake-timeout=120", "-q", "-p", "no:cacheprovider", copy]
     _, env = services.start("jupyter")
+    env.pop("PYTEST_ADDOPTS", None)  # it is this run's, as --no-skips
     done = subprocess.run([PYTHON, *command], cwd=folder, env=env | variables, capture_output=True, text=True)
     return done, json.loads(copy.read_text())
 

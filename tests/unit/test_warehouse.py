@@ -593,3 +593,23 @@ def test_errors_survive_pickling():
 
     error = pickle.loads(pickle.dumps(UsageError("a", "b", "c")))
     assert isinstance(error, LocError) and (error.what, error.why, error.fix) == ("a", "b", "c")
+
+
+def test_a_process_that_ends_while_the_holder_is_looked_for_is_no_error(tmp_path, monkeypatch):
+    """It is listed in /proc, and gone when its folder is read: here init, for that moment."""
+    scandir, gone = os.scandir, []
+
+    def vanished(path="."):
+        if str(path).rstrip("/") == "/proc/1/fd":
+            gone.append(path)
+            raise FileNotFoundError(2, "No such file or directory", str(path))
+        return scandir(path)
+
+    held = tmp_path / "file"
+    with held.open("w"), subprocess.Popen(["sleep", "60"], stdin=(other := held.open())) as holder:
+        monkeypatch.setattr(os, "scandir", vanished)
+        try:
+            assert lock._open_in(held) == [holder.pid] and gone
+        finally:
+            holder.kill()
+            other.close()
