@@ -12,11 +12,12 @@ import yaml
 from proto_loc import services
 from proto_loc.settings import ROOT, private_folder, settings
 
-
-def _probe(name: str) -> str:
-    """The path that answers once it is ready."""
-    described = yaml.safe_load((ROOT / "process-compose.yaml").read_text())["processes"]
-    return described[name]["readiness_probe"]["http_get"]["path"]
+PROBES = {
+    name: process["readiness_probe"]
+    for name, process in yaml.safe_load((ROOT / "process-compose.yaml").read_text())["processes"].items()
+    if "readiness_probe" in process
+}
+"""By service that stays up, how process-compose sees that it is ready."""
 
 
 class Running:
@@ -34,7 +35,7 @@ class Running:
         self.port = settings().port(services.find(self.name).port)
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = private_folder(settings().run) / f"{self.name}.log"
-        self.probe = self.url + _probe(self.name)
+        self.probe = self.url + PROBES[self.name]["http_get"]["path"]
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 [ROOT / "loc", "exec", self.name], env=os.environ | self.variables, stdout=log, stderr=log

@@ -14,10 +14,10 @@ import time
 from pathlib import Path
 
 import pytest
+from running import PROBES
 
 from proto_loc.environments import uv
 
-READY = ("dagster-code", "dagster-web", "dagster-daemon", "cube", "superset")
 BOUND = 450.0
 """Seconds for installing, starting and loading on a busy machine."""
 
@@ -46,7 +46,7 @@ def test_process_compose_up_in_the_shell_ends_with_published_data_and_nix_run_fi
             )  # fmt: skip
             try:
                 end = time.monotonic() + BOUND
-                wanted = dict.fromkeys(READY, "ready") | dict.fromkeys(
+                wanted = dict.fromkeys(PROBES, "ready") | dict.fromkeys(
                     ("setup", "first-load", "superset-provision"), "done"
                 )
                 while (found := states()) != wanted and up.poll() is None and time.monotonic() < end:

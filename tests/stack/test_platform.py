@@ -11,10 +11,11 @@ import httpx
 import psutil
 import pytest
 from dummies import SUPERVISORS, until
+from running import PROBES
 
 from proto_loc.settings import ROOT
 
-SERVICES = ("dagster-code", "dagster-web", "dagster-daemon", "cube", "superset", "jupyter")
+SERVICES = tuple(PROBES)
 
 
 class Platform:
