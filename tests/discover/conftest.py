@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 from llm import Standin, standin
+from samples import publish_sample
 
-from pipelines.refresh import load_and_refresh
-from pipelines.sources.taxi import load as taxi
 from proto_loc import environments
 from proto_loc.settings import ROOT
 
@@ -25,11 +24,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         for name in ("LOC_LLM_MODEL", "LOC_LLM_URL", "LOC_LLM_SEND_ROWS"):
             patch.delenv(name, raising=False)
         for rows in (6_000, 9_000):
-            load_and_refresh(
-                lambda report, rows=rows: taxi.load_sample(rows, who="test", report=report),
-                who="test",
-                report=lambda *_: None,
-            )
+            publish_sample(rows)
         yield home
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from running import Running
+from samples import publish_sample
 
-from pipelines.refresh import load_and_refresh
-from pipelines.sources.taxi import load as taxi
 from proto_loc import environments, node
 from proto_loc.settings import ROOT, settings
 
@@ -28,17 +28,9 @@ def platform(tmp_path_factory: pytest.TempPathFactory, module_port_prefix: str) 
         patch.setenv("LOC_DATA", str(home / "data"))
         patch.setenv("LOC_RUN", str(home / "run"))
         patch.setenv("LOC_PORT_PREFIX", module_port_prefix)
-        quiet = lambda *_: None  # noqa: E731
-        load_and_refresh(lambda report: taxi.load_sample(20_000, who="test", report=report), who="test", report=quiet)
-        log = home / "cube.log"
-        with log.open("w") as out:
-            cube = subprocess.Popen([ROOT / "loc", "exec", "cube"], stdout=out, stderr=out)
-        try:
-            wait(f"http://127.0.0.1:{settings().port('cube')}/readyz", cube, log)
+        publish_sample(20_000)
+        with Running("cube"):
             yield home
-        finally:
-            cube.terminate()
-            cube.wait(30)
 
 
 def wait(url: str, process: subprocess.Popen, log: Path) -> None:

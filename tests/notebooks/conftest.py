@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 from lab import Kernel, Lab
 from running import Running
+from samples import publish_sample
 
-from pipelines.refresh import load_and_refresh
-from pipelines.sources.taxi import load as taxi
 from proto_loc import environments, node
 from proto_loc.settings import ROOT
 
@@ -22,8 +21,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LOC_DATA", str(home / "data"))
         patch.setenv("LOC_RUN", str(home / "run"))
-        quiet = lambda *_: None  # noqa: E731
-        load_and_refresh(lambda report: taxi.load_sample(50_000, who="test", report=report), who="test", report=quiet)
+        publish_sample(50_000)
     return home / "data"
 
 

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 from doors import Door
 from metricflow_on_prod import MetricFlow
+from samples import publish_sample
 
-from pipelines.refresh import load_and_refresh
-from pipelines.sources.taxi import load as taxi
 from proto_loc import warehouse
 
 
@@ -21,8 +20,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory, module_port_prefix: str) 
         patch.setenv("LOC_DATA", str(home / "data"))
         patch.setenv("LOC_RUN", str(home / "run"))
         patch.setenv("LOC_PORT_PREFIX", module_port_prefix)
-        quiet = lambda *_: None  # noqa: E731
-        load_and_refresh(lambda report: taxi.load_sample(20_000, who="test", report=report), who="test", report=quiet)
+        publish_sample(20_000)
         yield home / "data"
 
 
