@@ -8,7 +8,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -47,25 +47,37 @@ def pytest_make_collect_report(collector: pytest.Collector):
 
 @contextmanager
 def _reserved() -> Iterator[str]:
-    """A LOC_PORT_PREFIX whose ports are free, and that no other test has meanwhile.
+    """A LOC_PORT_PREFIX whose ports are free and stay so, and that no other test has meanwhile.
 
     There are five. Each of two processes has at most one for its session, one for its module and one for its test; so
     whoever waits for the last kind gets it once the other's test has ended.
     """
     end = time.monotonic() + 240
-    for prefix in itertools.cycle("12345"):
-        with Path(tempfile.gettempdir(), f"loc-tests-{prefix}.lock").open("w") as lock, suppress(BlockingIOError):
+    with ExitStack() as held:
+        yield next(prefix for prefix in itertools.cycle("12345") if _take(prefix, held, end))
+
+
+def _take(prefix: str, held: ExitStack, end: float) -> bool:
+    """Keep other tests, and outgoing connections, off the ports of a prefix, while services may still listen there.
+
+    From 3 on, they are among those that Linux gives to outgoing connections, and one that lasts keeps a service from
+    starting. Linux gives no connection a port that is bound, and lets a second socket listen on it if both may reuse
+    the address.
+    """
+    with ExitStack() as taken:
+        try:
+            lock = taken.enter_context(Path(tempfile.gettempdir(), f"loc-tests-{prefix}.lock").open("w"))
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if not any(_listens(int(f"{prefix}{port}")) for port in PORTS.values()):
-                yield prefix
-                return
-        assert time.monotonic() < end, "each LOC_PORT_PREFIX has a port that is taken"
-        time.sleep(0.1)
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+            for port in PORTS.values():
+                free = taken.enter_context(socket.socket())
+                free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                free.bind(("127.0.0.1", int(f"{prefix}{port}")))
+        except OSError as error:
+            assert time.monotonic() < end, f"each LOC_PORT_PREFIX is taken, the last one by: {error}"
+            time.sleep(0.05)
+            return False
+        held.enter_context(taken.pop_all())
+        return True
 
 
 @pytest.fixture

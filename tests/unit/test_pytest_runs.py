@@ -1,8 +1,11 @@
 """How a run of the tests behaves: what it skips, and which process a test is in."""
 
 import shutil
+import socket
 
 import pytest
+
+from proto_loc.settings import PORTS
 
 pytest_plugins = ["pytester"]
 
@@ -37,3 +40,13 @@ def test_a_group_of_tests_shares_one_process(pytester: pytest.Pytester, monkeypa
     found = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-n", "2", "--dist", "loadgroup", "-rP")
     found.assert_outcomes(passed=12)
     assert len({line for line in found.outlines if line.startswith("in gw")}) == 1
+
+
+@pytest.mark.parametrize("port", PORTS.values(), ids=PORTS)
+def test_a_reserved_port_is_for_a_service_and_for_nothing_else(port_prefix, port):
+    """An outgoing connection on Jupyter's port once kept fifty tests from starting it."""
+    address = ("127.0.0.1", int(f"{port_prefix}{port}"))
+    with socket.socket() as outgoing, pytest.raises(OSError, match="in use"):
+        outgoing.bind(address)
+    with socket.create_server(address), socket.create_connection(address) as asked:
+        assert asked.getpeername() == address
