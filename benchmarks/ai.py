@@ -87,7 +87,7 @@ def measure(rows: int, folder: Path, *, prefix: str, repeat: int, report: Report
     own = {"LOC_DATA": folder / "data", "LOC_RUN": folder / "run", "LOC_PORT_PREFIX": prefix}
     model = json.dumps({"sql": SQL})
     with standin(lambda _: model) as server, environment(
-        **own, LOC_LLM_MODEL="openai/standin", LOC_LLM_URL=server.url, LOC_LLM_SEND_ROWS=0, NO_PROXY="127.0.0.1"
+        **own, LOC_LLM_MODEL="openai/standin", LOC_LLM_URL=server.url, NO_PROXY="127.0.0.1"
     ):  # fmt: skip
         report(f"load and publish {rows:,} rows")
         _run(ROOT / "loc", "load", "sample", "--rows", str(rows), "--direct")

@@ -7,7 +7,7 @@ import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -132,3 +132,17 @@ def browser() -> Iterator:
         browser = playwright.chromium.launch(executable_path=path, args=arguments)
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def model() -> Iterator[Callable[..., tuple]]:
+    """Starts a stand-in for a language model that gives these answers; gives it, and the settings that lead to it."""
+    from llm import standin
+
+    with ExitStack() as running:
+
+        def start(answers) -> tuple:
+            found = running.enter_context(standin(answers))
+            return found, {"LOC_LLM_MODEL": "openai/standin", "LOC_LLM_URL": found.url, "NO_PROXY": "127.0.0.1"}
+
+        yield start

@@ -5,8 +5,11 @@ Values of the data are among it only where ``LOC_LLM_SEND_ROWS`` allows.
 """
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from proto_loc import warehouse
 from proto_loc.ai import llm
@@ -16,6 +19,7 @@ from proto_loc.errors import LocError, UsageError
 from proto_loc.metrics.definitions import SemanticModel
 from proto_loc.metrics.expressions import render, written
 from proto_loc.metrics.read import read
+from proto_loc.settings import private_folder, settings
 
 ROWS = 10_000
 """The most rows of an answer."""
@@ -101,7 +105,23 @@ def _published(reader: Reader, version_id: int, path: str, sends: bool) -> Publi
         said = node.get("columns", {}).get(column, {}).get("description", "")
         about["columns"][column] = (kind, " ".join(said.split()))
     models = tuple(read(manifest))
-    return Published(version, models, tables, _values(reader, models) if sends else {})
+    return Published(version, models, tables, _kept_values(reader, version, models) if sends else {})
+
+
+def _kept_values(reader: Reader, version: warehouse.Version, models: tuple[SemanticModel, ...]) -> dict[str, list[str]]:
+    """:func:`_values`, which take seconds on ten million rows, once a version: they stay in the run folder."""
+    file, of = settings().run / "ai/values.json", [str(version.path), version.id, version.published_at]
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        kept = json.loads(file.read_text())
+        if kept["of"] == of:
+            return kept["values"]
+    found = _values(reader, models)
+    with suppress(OSError):  # then the next process looks again
+        private_folder(file.parent)
+        with NamedTemporaryFile("w", dir=file.parent, delete=False) as new:  # which only its owner reads
+            json.dump({"of": of, "values": found}, new)
+        Path(new.name).replace(file)
+    return found
 
 
 def _values(reader: Reader, models: tuple[SemanticModel, ...]) -> dict[str, list[str]]:

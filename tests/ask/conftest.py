@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from llm import Standin, standin
 
 from proto_loc.settings import ROOT
 
@@ -32,19 +31,3 @@ def loc(platform, tmp_path) -> Callable[..., subprocess.CompletedProcess]:
         )
 
     return run
-
-
-@pytest.fixture
-def model() -> Iterator[Callable[..., tuple[Standin, dict[str, str]]]]:
-    """Starts a stand-in that gives these answers; gives it, and the settings that lead to it."""
-    running = []
-
-    def start(answers) -> tuple[Standin, dict[str, str]]:
-        made = standin(answers)
-        running.append(made)
-        found = made.__enter__()
-        return found, {"LOC_LLM_MODEL": "openai/standin", "LOC_LLM_URL": found.url, "NO_PROXY": "127.0.0.1"}
-
-    yield start
-    for made in running:
-        made.__exit__(None, None, None)

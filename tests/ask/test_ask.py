@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import time
+from dataclasses import replace
 
 import pytest
 from llm import Fault
@@ -15,6 +16,7 @@ from proto_loc import warehouse
 from proto_loc.ai import asking, context
 from proto_loc.cube import Question
 from proto_loc.errors import LocError
+from proto_loc.metrics.read import read
 from proto_loc.settings import ROOT
 
 BY_BOROUGH = "select pickup_borough, sum(total_amount) as revenue from marts.mart_taxi_trips group by all order by 1"
@@ -92,6 +94,20 @@ def test_values_that_go_to_the_model_are_announced_and_can_be_kept_back(loc, mod
     for value in ("Staten Island", "Helix", "Curb Mobility", "Could not convert string", "implausible"):
         assert value not in server.received
     assert "Conversion Error" in server.received and "metric tip_rate" in server.received
+
+
+def test_the_values_of_a_version_are_looked_up_once_and_those_of_another_one_anew(here, monkeypatch, tmp_path):
+    monkeypatch.setenv("LOC_RUN", str(tmp_path))
+    reader, models = asking.reader_of(here.path), tuple(read(context.definitions(here)))
+    found = context._kept_values(reader, here, models)
+    assert "Queens" in found["marts.mart_taxi_trips.pickup_borough"]
+    monkeypatch.setattr(context, "_values", lambda *_: {"looked": ["again"]})
+    assert context._kept_values(reader, here, models) == found
+    (file,) = (tmp_path / "ai").iterdir()
+    assert file.stat().st_mode & 0o077 == 0
+    assert context._kept_values(reader, replace(here, id=here.id + 1), models) == {"looked": ["again"]}
+    file.write_text("[]")
+    assert context._kept_values(reader, here, models) == {"looked": ["again"]}
 
 
 def test_a_chart_is_drawn_where_one_helps(loc, model, tmp_path):

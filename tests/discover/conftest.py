@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from llm import Standin, standin
 from samples import publish_sample
 
 from proto_loc import environments
@@ -34,19 +33,3 @@ def loc(platform: Path) -> Callable[..., subprocess.CompletedProcess]:
         return subprocess.run([ROOT / "loc", *arguments], env=os.environ | variables, capture_output=True, text=True)
 
     return run
-
-
-@pytest.fixture
-def model() -> Iterator[Callable[..., tuple[Standin, dict[str, str]]]]:
-    """Starts a stand-in with these answers; gives it, and the settings that lead to it."""
-    running = []
-
-    def start(answers) -> tuple[Standin, dict[str, str]]:
-        context = standin(answers)
-        running.append(context)
-        found = context.__enter__()
-        return found, {"LOC_LLM_MODEL": "openai/test", "LOC_LLM_URL": found.url}
-
-    yield start
-    for context in running:
-        context.__exit__(None, None, None)

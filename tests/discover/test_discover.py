@@ -221,7 +221,7 @@ def test_a_models_figures_are_checked_and_those_that_do_not_check_out_are_marked
     done = loc("discover", "--out", tmp_path / "report.html", **variables)
     assert done.returncode == 0, done.stderr
     assert "2 figures of the model do not check out; they are marked." in done.stderr
-    assert "are sent to openai/test" in done.stderr, "that figures go to a model is announced"
+    assert "are sent to openai/standin" in done.stderr, "that figures go to a model is announced"
     page = (tmp_path / "report.html").read_text()
     ((revenue,),) = figures(warehouse.current("prod"), "select sum(total_amount) from marts.fct_taxi_trips")
     assert f'<span class="checked" title="Revenue">${Decimal(revenue):,.2f}</span>' in page
@@ -234,7 +234,7 @@ def test_a_model_that_fails_costs_the_words_and_not_the_report(loc, model, tmp_p
     _, variables = model([])
     done = loc("discover", "--out", tmp_path / "report.html", **variables)
     assert done.returncode == 0, done.stderr
-    assert "Not told in a model's words: openai/test" in unescape((tmp_path / "report.html").read_text())
+    assert "Not told in a model's words: openai/standin" in unescape((tmp_path / "report.html").read_text())
     assert "note: " in done.stderr
 
 
