@@ -37,13 +37,13 @@ def stop(data: Path, monkeypatch: pytest.MonkeyPatch):
     file.touch()
 
 
-@pytest.mark.timeout(60 + 3 * KILLS)
+@pytest.mark.timeout(60 + 6 * KILLS)
 def test_no_kill_tears_loses_or_blocks_anything(data: Path, stop: Path) -> None:
     """Issue: a writer that died in the old stack left a locked or half-written file behind for everyone."""
     moments = random.Random(SEED)
     start = time.monotonic()
     ledger.create()
-    session = time.monotonic() - start  # how long one takes here and now; the moments are spread over a few
+    session = time.monotonic() - start  # how long one takes; the moments are spread over a few
     acks = data.parent / "acks"
     reports = [data.parent / f"reader-{number}.json" for number in range(2)]
     readers = [ledger.program("read", stop, report, 0.02) for report in reports]
@@ -60,6 +60,7 @@ def test_no_kill_tears_loses_or_blocks_anything(data: Path, stop: Path) -> None:
             orphans = _kill(victim, writer, moments)
             blocked += any(_blocks(orphan) for orphan in orphans)
             _check(before, acks, published)
+            session *= 1.1 if 4 * len(ledger.acknowledged(acks)) < kill else 0.95  # the machine is not always as fast
     finally:
         stop.touch()
         waiting[1].communicate(b"\n")
