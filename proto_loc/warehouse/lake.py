@@ -8,6 +8,8 @@ import logging
 import os
 import re
 import secrets
+import shutil
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +28,8 @@ log = logging.getLogger("proto_loc.warehouse")
 
 LOADS_A_SESSION = 10_000
 SESSIONS_OF_AN_ID = 1_000_000
+BIN = ".bin"
+"""Folder in the lake where files wait that no version uses any more."""
 
 LOADS = """
 create table if not exists main.loads (
@@ -130,6 +134,7 @@ def loading(tables: Mapping[str, Mapping[str, str]], *, who: str, timeout: float
             try:
                 yield current
                 before = _views(con)
+                _restore(_loads(con, "active"))
                 lost = [load for load in _loads(con, "active") if not whole(load)]
                 if lost and not current.added:
                     raise _damaged(lost)
@@ -177,6 +182,9 @@ def settle(tables: Mapping[str, Mapping[str, str]]) -> store.Version:
         with loading(tables, who="set-up"):
             pass
         found = store.current("raw")
+    if any(not whole(load) for load in _loads_of(found)):
+        with writer_lock(store.folder("raw") / "writer.lock", timeout=settings().lock_timeout):
+            _restore(_loads_of(found))
     if lost := [load for load in _loads_of(found) if not whole(load)]:
         raise _damaged(lost)
     return found
@@ -187,18 +195,30 @@ def whole(load: Load) -> bool:
     return _size(load) == load.bytes
 
 
-def sweep() -> list[Path]:
-    """Remove the lake's files that no kept version of ``raw`` uses; returns their paths.
+def sweep(*, grace: float | None = None) -> list[Path]:
+    """Move the lake's files that no kept version of ``raw`` uses into the bin; returns their old paths.
+
+    Args:
+        grace: seconds that a file waits in the bin before it is removed, default ``LOC_BIN_GRACE``.
 
     Raises:
         LockTimeout, WarehouseError: see :func:`proto_loc.warehouse.write`.
+        VersionDamaged: the ledger is not certain, so that nothing may go.
     """
     with writer_lock(store.folder("raw") / "writer.lock", timeout=settings().lock_timeout):
-        return _sweep()
+        gone = _sweep(grace)
+        _expire(waiting(), settings().bin_grace if grace is None else grace)
+    return gone
 
 
-def _size(load: Load) -> int:
-    path = settings().lake / load.file
+def waiting() -> list[Path]:
+    """What waits for its removal: files in the lake's bin, and what was set aside (``*.lost-*``); oldest first."""
+    lost = [*settings().data.glob("lake.lost-*"), *settings().warehouse.glob("*/current.lost-*")]
+    return sorted([*(settings().lake / BIN).glob("*/*"), *lost], key=lambda path: path.stat().st_mtime)
+
+
+def _size(load: Load, lake: Path | None = None) -> int:
+    path = (lake or settings().lake) / load.file
     return path.stat().st_size if path.exists() else 0
 
 
@@ -217,33 +237,62 @@ def _damaged(lost: list[Load]) -> VersionDamaged:
 def _set_aside(timeout: float | None) -> None:
     """Where ``raw`` was removed and the lake was not, keep its files from the sweep: no other copy may be left."""
     home, lake = store.folder("raw"), settings().lake
-    if (home / "versions").exists() or not _files():
+    if store.current_id("raw") is not None or not _files():
         return
     with writer_lock(home / "writer.lock", timeout=settings().lock_timeout if timeout is None else timeout):
-        if not (home / "versions").exists() and _files():
-            aside = lake.with_name(f"lake.lost-{secrets.token_hex(3)}")
+        if store.heal("raw") is None and _files():
             with explained("Setting the old lake aside", lake):
-                lake.rename(aside)
+                aside = store.set_aside(lake)
             log.warning("raw is gone, so its lake begins anew; the old files are kept in %s", aside)
 
 
-def _sweep() -> list[Path]:
+def _sweep(grace: float | None = None) -> list[Path]:
     """With the lock of ``raw`` held."""
     lake = settings().lake
+    grace = settings().bin_grace if grace is None else grace
+    if store.heal("raw") is None:
+        return []
+    store.current("raw").verify()
     made = _files()
     used: set[str] = set()
     for version_id in store.versions("raw"):
         try:
-            with store.load("raw", version_id).open() as con:
-                used |= {load.file for load in _loads(con, "active")}
+            used |= {load.file for load in _loads_of(store.load("raw", version_id))}
         except VersionDamaged:
             used |= {str(path.relative_to(lake)) for path in made}  # it may need any of them
-    # Under the lock no load is at work, so a part of a file is the left-over of one that was killed.
-    gone = [*(path for path in made if str(path.relative_to(lake)) not in used), *sorted(lake.glob("*/.*.part"))]
+    gone = [path for path in made if str(path.relative_to(lake)) not in used]
     with explained("Sweeping the lake", lake):
-        for path in gone:
+        # Under the lock no load is at work, so a part of a file is the left-over of one that was killed.
+        for part in lake.glob("*/.*.part"):
+            part.unlink()
+        for path in gone if grace else ():
+            _move(path, lake / BIN / path.relative_to(lake))
+            os.utime(lake / BIN / path.relative_to(lake))  # since when it waits
+        for path in () if grace else gone:
             path.unlink()
+    _expire(list((lake / BIN).glob("*/*")), grace)
     return gone
+
+
+def _expire(waiting: list[Path], grace: float) -> None:
+    with explained("Emptying the bin", settings().lake):
+        for path in waiting:
+            if time.time() - path.stat().st_mtime >= grace:
+                path.unlink() if path.is_file() or path.is_symlink() else shutil.rmtree(path)
+
+
+def _restore(loads: list[Load]) -> None:
+    """Bring back what a load lacks and the bin, or a lake that was set aside, still holds; with the lock of ``raw``."""
+    for load in loads:
+        for place in (settings().lake / BIN, *settings().data.glob("lake.lost-*")):
+            if not whole(load) and _size(load, place) == load.bytes:
+                _move(place / load.file, settings().lake / load.file)
+                log.warning("%s was brought back from %s", load.file, place)
+
+
+def _move(path: Path, target: Path) -> None:
+    private_folder(target.parent)
+    path.replace(target)
 
 
 def _files(first: int = 0, last: int | None = None) -> list[Path]:

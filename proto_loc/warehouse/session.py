@@ -165,7 +165,7 @@ def rollback(database: str, version_id: int | None = None, *, timeout: float | N
     config = settings()
     lock = store.folder(database) / "writer.lock"
     with writer_lock(lock, timeout=config.lock_timeout if timeout is None else timeout):
-        serving = store.current_id(database)
+        serving = store.heal(database)
         if serving is None:
             raise NoData(f"{database} holds no data yet.", "There is nothing to go back from.", "Run `loc refresh`.")
         if version_id is None:
@@ -207,6 +207,7 @@ def prune(database: str, *, keep: int | None = None, grace: float | None = None,
     if held is None:
         with writer_lock(store.folder(database) / "writer.lock", timeout=config.lock_timeout) as fd:
             return prune(database, keep=keep, grace=grace, held=fd)
+    store.heal(database)
     gone = store.expired(
         database, keep=config.keep_versions if keep is None else keep, grace=config.grace if grace is None else grace
     )
@@ -220,13 +221,13 @@ def prune(database: str, *, keep: int | None = None, grace: float | None = None,
 def _begin(database: str, who: str, lock_fd: int) -> Session:
     home = store.folder(database)
     staging = home / "staging"
+    serving = store.heal(database)
+    base = store.load(database, serving).verify() if serving is not None else None
     with explained(f"Starting to write {database}", home):
         (home / "versions").mkdir(exist_ok=True)
         _clear(database)
         own = staging / uuid.uuid4().hex[:12]
         own.mkdir(parents=True)
-    serving = store.current_id(database)
-    base = store.load(database, serving).verify() if serving is not None else None
     path = own / f"{database}.duckdb"
     if base:
         try:

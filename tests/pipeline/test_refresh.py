@@ -266,6 +266,15 @@ def test_other_data_in_a_raw_that_was_made_anew_is_noticed(own):
     assert state() == second
 
 
+def test_a_lost_raw_is_not_filled_with_the_sample_where_prod_holds_records(data):
+    """Issue 7, item 1: the synthetic sample was published over real months, with exit code 0."""
+    with warehouse.write("prod", who="test") as session, session.connect() as con:
+        con.execute("create schema marts; create table marts.publication as select 'file' as origin")
+    with pytest.raises(LocError, match="raw holds no load, and prod was built from records.*`loc load FILES`"):
+        refresh()
+    assert (warehouse.current("prod").id, lake.loads(active=False)) == (1, [])
+
+
 def test_a_lost_lake_file_is_loaded_again_from_its_input(own, tlc):
     refresh()
     shutil.copy(tlc / YELLOW, settings().landing)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,7 @@ def orders(version: int | None = None) -> list[int]:
 
 
 def files() -> list[Path]:
-    return sorted(settings().lake.rglob("*.parquet"))
+    return sorted(settings().lake.glob("*/*.parquet"))
 
 
 def test_every_table_has_a_view_before_anything_is_loaded(data):
@@ -233,3 +234,137 @@ def test_a_sweep_copies_nothing(data, monkeypatch):
     load(1)
     monkeypatch.setattr(store, "copy", lambda *paths: pytest.fail("copied"))
     assert lake.sweep() == []
+
+
+# --- a link that was lost: zip, rsync and cloud storage keep none, and cp -rL makes it a folder
+
+
+def _gone(link: Path) -> None:
+    link.unlink()
+
+
+def _folder(link: Path) -> None:
+    target = link.resolve()
+    link.unlink()
+    shutil.copytree(target, link)
+
+
+def _text(link: Path) -> None:
+    text = os.readlink(link)
+    link.unlink()
+    link.write_text(text)
+
+
+def _garbage(link: Path) -> None:
+    link.unlink()
+    link.write_bytes(b"\xff\x00 not a link")
+
+
+def _nowhere(link: Path) -> None:
+    link.unlink()
+    link.symlink_to("elsewhere")
+
+
+@pytest.mark.parametrize("lose", [_gone, _folder, _text, _garbage, _nowhere], ids=lambda lose: lose.__name__[1:])
+def test_a_lost_link_of_raw_loses_no_record(data, caplog, lose):
+    """Issue 7, item 1: `loc refresh` read "nothing published", and later loads had every lake file swept away.
+
+    The link leads again to what was served, and not to what one went back from.
+    """
+    load(1)
+    load(2)
+    warehouse.rollback("raw", 1)
+    lose(store.folder("raw") / "current")
+    assert orders() == [1] and "leads to version 1 again" in caplog.text
+    lose(store.folder("raw") / "current")
+    load(3, partition="2025-03")
+    lake.sweep()
+    assert (orders(), len(files()), warehouse.current("raw").based_on) == ([1, 3], 3, 1)
+
+
+def test_a_lost_link_leads_to_the_newest_whole_version_where_nothing_is_recorded(data):
+    """A tree that was published before there was a record, and copied in part."""
+    load(1)
+    load(2)
+    os.truncate(load(3) and warehouse.current("raw").path, 100)
+    for name in ("current", "served"):
+        (store.folder("raw") / name).unlink()
+    assert orders() == [2]
+
+
+def test_a_lost_link_beside_no_whole_version_is_refused_and_nothing_is_swept(data):
+    made = load(1)
+    home = store.folder("raw")
+    os.truncate(home / "versions/000001/raw.duckdb", 100)
+    (home / "current").unlink()
+    for use in (
+        lake.loads,
+        lake.sweep,
+        lambda: load(2),
+        lambda: warehouse.rollback("raw"),
+        lambda: lake.settle(TABLES),
+    ):
+        with pytest.raises(warehouse.VersionDamaged, match=rf"{home}/current leads to no version.*none of 1 is whole"):
+            use()
+    assert (settings().lake / made.file).exists() and not list(settings().data.glob("lake.lost-*"))
+
+
+def test_a_current_that_a_copy_made_the_only_version_is_kept(data):
+    """`cp -rL`, and then the folder of versions is left out or removed as a needless double."""
+    load(1)
+    home = store.folder("raw")
+    _folder(home / "current")
+    shutil.rmtree(home / "versions")
+    assert (orders(), (home / "current").is_symlink()) == ([1], True)
+
+
+def test_a_folder_without_any_version_is_no_leave_to_sweep_the_lake(data):
+    """Issue 7, item 1: a copy that skips read-only folders leaves `versions` empty."""
+    made = load(1)
+    home = store.folder("raw")
+    shutil.rmtree(home / "versions/000001")
+    (home / "current").unlink()
+    load(2)
+    (aside,) = settings().data.glob("lake.lost-*")
+    assert (aside / made.file).exists() and orders() == [2]
+
+
+def test_a_version_whose_link_dangles_stops_writers_and_the_sweep(data):
+    load(1)
+    load(2)
+    shutil.rmtree(store.folder("raw") / "versions/000002")
+    for use in (lake.sweep, lambda: load(3), lake.loads):
+        with pytest.raises(warehouse.VersionDamaged, match="rollback 1 --database raw"):
+            use()
+    assert len(files()) == 2
+
+
+def test_what_is_swept_waits_in_the_bin_for_its_grace_time(data, monkeypatch, caplog):
+    """Issue 7, item 1: what was swept by mistake was gone at once."""
+    made = load(1)
+    load(2)
+    warehouse.prune("raw", keep=1, grace=0)
+    waits = settings().lake / lake.BIN / made.file
+    assert lake.sweep() == [settings().lake / made.file] and lake.waiting() == [waits]
+    load(3)
+    assert waits.exists()
+    os.utime(waits, (time.time() - settings().bin_grace - 1,) * 2)
+    lake.sweep()
+    assert lake.waiting() == []
+
+
+def test_a_lake_file_is_brought_back_from_the_bin(data, caplog):
+    """A copy of raw was brought back, after its lake was swept or set aside."""
+    made = load(1)
+    shutil.copytree(store.folder("raw"), data / "copy", symlinks=True)
+    load(2)
+    warehouse.prune("raw", keep=1, grace=0)
+    lake.sweep()
+    for before in (lake.BIN, "lake.lost-"):
+        shutil.rmtree(store.folder("raw"))
+        if before != lake.BIN:
+            lake.settle(TABLES)
+            shutil.rmtree(store.folder("raw"))
+        shutil.copytree(data / "copy", store.folder("raw"), symlinks=True)
+        lake.settle(TABLES)
+        assert orders() == [1] and f"{made.file} was brought back from" in caplog.text
