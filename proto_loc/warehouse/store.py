@@ -1,6 +1,7 @@
 """The versions of a database on disk: where they are, what is in them, which one is current."""
 
 import errno
+import hashlib
 import json
 import logging
 import os
@@ -47,6 +48,8 @@ class Version:
     """Outcomes of the audit: how many checks had which status."""
     facts: dict = field(default_factory=dict)
     """What the writer wants to find again: raw version and load ids used, model fingerprints, ..."""
+    checksums: dict[str, str] = field(default_factory=dict)
+    """SHA-256 of each file, by its path in the version's folder; empty of what was published before they were kept."""
 
     @property
     def folder(self) -> Path:
@@ -72,6 +75,22 @@ class Version:
             found = 0
         if found != self.bytes:
             raise self.damaged(f"{self.path} has {found:,} bytes, and its manifest says {self.bytes:,}.")
+        return self
+
+    def check(self) -> "Version":
+        """Itself, if all of its files are, byte for byte, what was published; without checksums, as :meth:`verify`.
+
+        Raises:
+            VersionDamaged: a file is missing, or another one.
+        """
+        self.verify()
+        for name, recorded in self.checksums.items():
+            path = self.folder / name
+            try:
+                if checksum(path) != recorded:
+                    raise self.damaged(f"{path} is not what was published: its checksum is not the manifest's.")
+            except OSError as error:
+                raise self.damaged(f"{path} cannot be read: {(error.strerror or str(error)).lower()}.") from error
         return self
 
     def open(self) -> duckdb.DuckDBPyConnection:
@@ -128,7 +147,7 @@ def versions(database: str) -> list[int]:
     """Ids of all complete versions, lowest first."""
     try:
         names = os.listdir(folder(database) / "versions")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     return sorted(int(name) for name in names if name.isdecimal())
 
@@ -262,19 +281,26 @@ def _way_out(database: str, damaged: int, based_on: int | None) -> str:
     for other in sorted(others, key=lambda other: (other != based_on, other > damaged, -other)):
         if _is_whole(database, other):
             return f"Run `loc db rollback {other} --database {database}` to serve version {other}."
-    return f"Remove {folder(database)} and load again: no other version is left."
+    if database == "prod":
+        return f"Run `rm -r {folder(database)} && loc refresh` to build it anew from raw: no other version is whole."
+    return f"Remove {folder(database)} and load again: no other version is whole."
 
 
 def _is_whole(database: str, version_id: int) -> bool:
     try:
         version = _read(folder(database) / "versions" / dirname(version_id) / "manifest.json")
-        return version.path.stat().st_size == version.bytes
+        return version.path.stat().st_size == version.bytes and all(
+            checksum(version.folder / name) == recorded for name, recorded in version.checksums.items()
+        )
     except UNREADABLE:
         return False
 
 
 def _read(manifest: Path) -> Version:
-    return Version(**json.loads(manifest.read_text()))
+    version = Version(**json.loads(manifest.read_text()))
+    if (version.database, dirname(version.id)) != (manifest.parents[2].name, manifest.parent.name):
+        raise ValueError(f"it is of version {version.id} of {version.database}")
+    return version
 
 
 def current(database: str) -> Version:
@@ -390,6 +416,12 @@ def fsync(path: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def copy(source: Path, target: Path) -> None:

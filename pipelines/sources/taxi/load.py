@@ -117,7 +117,7 @@ def load_months(colour: Colour, months: Sequence[str], *, seed: int = SEED, who:
 
 def _real(loading: Loading, there: Load | None, file: landing.SourceFile) -> Outcome:
     """Load a file in the place of ``there``, unless that is a whole load of the same file."""
-    if there and there.input_sha256 == file.sha256 and lake.whole(there):
+    if there and there.input_sha256 == file.sha256 and lake.intact(there):
         return Outcome(there, file.name, skipped="it is loaded already")
     load_id, path = loading.reserve("taxi", _table(file.colour), file.month)
     rows = landing.convert(file, path, load_id=load_id, loaded_at=loading.loaded_at)
