@@ -65,6 +65,7 @@ def load(
     """The first half of :func:`load_and_refresh`, with the same arguments and errors."""
     outcomes = loading(report) if loading else _load_new(who, report)
     lake.settle(sources.TABLES)
+    warehouse.tidy()
     return outcomes
 
 

@@ -233,24 +233,46 @@ def prune(
         int | None, typer.Option(help="How many of the newest versions stay; default LOC_KEEP_VERSIONS.", min=1)
     ] = None,
     grace: Annotated[
-        float | None, typer.Option(help="Seconds for which a superseded version stays; default LOC_GRACE.", min=0)
+        float | None,
+        typer.Option(
+            help="Seconds for which a superseded version or a file in the bin stays; default LOC_GRACE, LOC_BIN_GRACE.",
+            min=0,
+        ),
     ] = None,
+    now: Annotated[
+        bool, typer.Option("--now", help="No grace time: remove what no process has open, and empty the bin.")
+    ] = False,
 ) -> None:
-    """Remove old versions of every database, and the lake's files that none of those left uses.
+    """Remove old versions of every database, and the lake's files that none of those left uses; say what stays and why.
 
-    The current version and the newest always stay.
+    The current version and the newest always stay. The lake's files wait in a bin first.
     """
+    from rich.filesize import decimal
+
     from proto_loc import warehouse
-    from proto_loc.cli._console import out, show_log
+    from proto_loc.cli._console import out, show_log, table
+    from proto_loc.settings import settings
     from proto_loc.warehouse import lake
 
     show_log()
+    shown = table("Kept", "database", "version", "size", "why", numbers=("version", "size"))
     for database in warehouse.DATABASES:
         if warehouse.store.current_id(database) is not None:
-            gone = warehouse.prune(database, keep=keep, grace=grace)
+            gone = warehouse.prune(database, keep=keep, grace=grace, now=now)
             out.print(f"{database}: removed {', '.join(map(str, gone)) or 'nothing'}.")
+            for version in warehouse.kept(database, keep=keep, grace=grace, now=now):
+                shown.add_row(database, str(version.id), decimal(version.bytes), version.why)
+    wait = 0 if now else settings().bin_grace if grace is None else grace
     if warehouse.store.current_id("raw") is not None:
-        out.print(f"lake: removed {len(lake.sweep())} files.")
+        gone = lake.sweep(grace=wait)
+        out.print(f"lake: {'moved to the bin' if wait else 'removed'} {len(gone)} files.")
+    out.print(shown)
+    if waiting := lake.waiting():
+        size = sum(file.stat().st_size for path in waiting for file in (path, *path.rglob("*")) if file.is_file())
+        out.print(
+            f"{len(waiting)} files and folders ({decimal(size)}) wait {wait:g} s for their removal, in "
+            f"{settings().lake / lake.BIN} and beside it; --now removes them."
+        )
 
 
 def _short(revision: str) -> str:

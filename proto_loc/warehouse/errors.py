@@ -63,7 +63,7 @@ def _explain(doing: str, where: Path, error: OSError) -> WarehouseError:
         return WarehouseError(
             f"{doing} failed: no space left on the disk of {path} ({_free(where)} free).",
             "Nothing was published; the version that was current still is.",
-            "Free some space (`loc db prune` removes old versions), then try again.",
+            "Free some space (`loc db prune --now` removes old versions), then try again.",
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return WarehouseError(

@@ -9,7 +9,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -18,7 +18,7 @@ from pathlib import Path
 import duckdb
 
 from proto_loc.settings import ROOT, settings
-from proto_loc.warehouse import finish, ledger, store
+from proto_loc.warehouse import finish, ledger, retention, store
 from proto_loc.warehouse.errors import (
     NoData,
     PublishError,
@@ -199,29 +199,63 @@ def ensure(database: str) -> Version:
     return store.current(database)
 
 
-def prune(database: str, *, keep: int | None = None, grace: float | None = None, held: int | None = None) -> list[int]:
-    """Remove versions beyond the newest ``keep`` whose grace time is over; returns their ids.
+def prune(
+    database: str,
+    *,
+    keep: int | None = None,
+    grace: float | None = None,
+    now: bool = False,
+    held: int | None = None,
+) -> list[int]:
+    """Remove the versions that nothing keeps, as :func:`kept` says; returns their ids.
 
     Args:
-        keep, grace: default ``LOC_KEEP_VERSIONS`` and ``LOC_GRACE`` (seconds).
+        keep, grace, now: see :func:`kept`.
         held: the lock's descriptor, if the caller has the lock.
 
     Raises:
         LockTimeout, WarehouseError: see :func:`write`.
     """
-    config = settings()
     if held is None:
-        with writer_lock(store.folder(database) / "writer.lock", timeout=config.lock_timeout) as fd:
-            return prune(database, keep=keep, grace=grace, held=fd)
+        with writer_lock(store.folder(database) / "writer.lock", timeout=settings().lock_timeout) as fd:
+            return prune(database, keep=keep, grace=grace, now=now, held=fd)
     store.heal(database)
-    gone = store.expired(
-        database, keep=config.keep_versions if keep is None else keep, grace=config.grace if grace is None else grace
-    )
     with explained(f"Pruning {database}", store.folder(database)):
         _clear(database)
+        gone = [version.id for version in kept(database, keep=keep, grace=grace, now=now) if not version.why]
         for version_id in gone:
             store.remove(store.folder(database) / "versions" / store.dirname(version_id))
     return gone
+
+
+def kept(
+    database: str, *, keep: int | None = None, grace: float | None = None, now: bool = False
+) -> list[retention.Kept]:
+    """All versions, oldest first, each with what keeps it from being pruned.
+
+    Args:
+        keep, grace: default ``LOC_KEEP_VERSIONS`` and ``LOC_GRACE`` (seconds).
+        now: without any grace time, but none that a process has open.
+    """
+    config = settings()
+    return retention.plan(
+        database,
+        keep=config.keep_versions if keep is None else keep,
+        grace=config.grace if grace is None else grace,
+        most=config.grace_bytes,
+        now=now,
+    )
+
+
+def tidy() -> None:
+    """Remove what killed writers left, in every database that no writer is at work on.
+
+    A refresh that has nothing to build opens no session, which would do it.
+    """
+    for database in store.DATABASES:
+        if (store.folder(database) / "staging").is_dir():
+            with suppress(WarehouseError), writer_lock(store.folder(database) / "writer.lock", timeout=0):
+                _clear(database)
 
 
 def _begin(database: str, who: str, lock_fd: int) -> Session:

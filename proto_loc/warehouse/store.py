@@ -7,7 +7,6 @@ import logging
 import os
 import shutil
 import threading
-import time
 import uuid
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -366,22 +365,6 @@ def _record(home: Path, version_id: int) -> None:
         with suppress(OSError):
             new.unlink(missing_ok=True)
             (home / "served").unlink(missing_ok=True)
-
-
-def expired(database: str, *, keep: int, grace: float) -> list[int]:
-    """Versions that may go: none of the newest ``keep``, not the current one, superseded ``grace`` seconds ago.
-
-    The newest id always stays, so that ids never come twice. A version whose time lies in the future (the clock
-    was set back) stays too.
-    """
-    serving = current_id(database)
-    now = time.time()
-    return [
-        version_id
-        for version_id in versions(database)[: -max(keep, 1)]
-        if version_id != serving
-        and now - (folder(database) / "versions" / dirname(version_id)).stat().st_mtime >= grace
-    ]
 
 
 _removals: list[threading.Thread] = []

@@ -18,7 +18,7 @@ from proto_loc import warehouse
 from proto_loc.cli import main
 from proto_loc.errors import LocError, UsageError
 from proto_loc.settings import ROOT
-from proto_loc.warehouse import lock, store
+from proto_loc.warehouse import lock, retention, store
 
 
 def publish(value: int, **options) -> warehouse.Version:
@@ -334,6 +334,72 @@ def test_retention_keeps_the_newest_the_current_and_those_in_grace(data, monkeyp
     publish(6)
     assert store.versions("prod") == [3, 4, 5, 6], "1 was superseded over an hour ago"
     assert (rows(), staging()) == (6, [])
+
+
+def test_many_publishes_within_the_grace_time_are_bounded_by_their_bytes(data, monkeypatch):
+    """Issue 7, item 20: 50 publishes in an hour kept 53 versions, whatever LOC_KEEP_VERSIONS said."""
+    monkeypatch.setenv("LOC_KEEP_VERSIONS", "1")
+    size = publish(1).bytes
+    monkeypatch.setenv("LOC_GRACE_BYTES", str(3 * size))
+    with warehouse.read("prod", version=1):
+        for value in range(2, 6):
+            publish(value)
+        versions = store.versions("prod")
+        assert versions[0] == 1 and 2 not in versions, "1 is open, and 2 is the oldest of those that are not"
+    publish(6)
+    assert 1 not in store.versions("prod")
+
+
+def test_prune_says_what_it_keeps_and_why_and_now_removes_what_no_process_has_open(data, monkeypatch, capsys):
+    """Issue 7, item 20: it removed nothing, without a word, on the full disk whose message recommends it."""
+    monkeypatch.setenv("LOC_KEEP_VERSIONS", "1")
+    for value in (1, 2, 3):
+        publish(value)
+    code = "import duckdb, sys; c = duckdb.connect(sys.argv[1], read_only=True); print(flush=True); sys.stdin.read()"
+    child = python(code, store.find("prod", 1).path, stdin=subprocess.PIPE)
+    child.stdout.readline()
+    assert main(["db", "prune"]) == 0
+    said = capsys.readouterr().out
+    assert "removed nothing" in said and said.count("of its grace time are left") == 2 and "current" in said
+    assert main(["db", "prune", "--now"]) == 0
+    said = capsys.readouterr().out
+    assert "prod: removed 2." in said and f"open in pid {child.pid}" in said
+    with monkeypatch.context() as patch:
+        patch.setattr(lock, "open_in", lambda path: [])  # as a process of another user or container
+        assert warehouse.kept("prod", now=True)[0].why == "open in a process of another user or container"
+    child.communicate()
+    assert warehouse.prune("prod", now=True) == [1]
+
+
+def test_who_reads_is_asked_of_lsof_where_there_is_no_proc_and_unknown_is_not_nobody(data, monkeypatch, tmp_path):
+    """As on macOS."""
+    path = publish(1).path
+    monkeypatch.setattr(retention, "PROC", tmp_path / "proc")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "lsof is not installed" in retention.readers_of(path)
+    for script, answer in (
+        ("exit 1", ""),
+        ("echo 7; echo 8", "pid 7, pid 8"),
+        ("echo no >&2; exit 1", "lsof says: no"),
+    ):
+        (tmp_path / "lsof").write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "lsof").chmod(0o755)
+        said = retention.readers_of(path)
+        assert answer in said and bool(said) == bool(answer)
+
+
+def test_what_a_killed_writer_left_goes_where_nothing_is_written_either(data):
+    """Issue 7, item 20: the copy of a killed build stayed, as a refresh that finds nothing new opens no session."""
+    publish(3)
+    left = store.folder("prod") / "staging/dead"
+    left.mkdir(parents=True)
+    with warehouse.write("prod", who="at work") as session:
+        warehouse.tidy()
+        assert session.folder.exists()
+        session.discard()
+    left.mkdir(parents=True, exist_ok=True)
+    warehouse.tidy()
+    assert not left.exists()
 
 
 def test_a_reader_survives_the_removal_of_its_version(data):
@@ -664,7 +730,7 @@ def test_a_process_that_ends_while_the_holder_is_looked_for_is_no_error(tmp_path
     with held.open("w"), subprocess.Popen(["sleep", "60"], stdin=(other := held.open())) as holder:
         monkeypatch.setattr(os, "scandir", vanished)
         try:
-            assert lock._open_in(held) == [holder.pid] and gone
+            assert set(lock.open_in(held)) == {holder.pid, os.getpid()} and gone
         finally:
             holder.kill()
             other.close()
