@@ -228,6 +228,50 @@ def shell(
 
 
 @app.command()
+def retire(
+    what: Annotated[str, typer.Argument(metavar="SOURCE[.TABLE]", help="A source, or a table of one, as in raw.")],
+    partition: Annotated[str | None, typer.Option(help="One partition only, such as 2025-02.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Take a source's loads out: the next refresh builds prod without them. It says which ones, and asks.
+
+    Their files stay as long as a version of raw has them, and a rollback of raw brings them back.
+
+    Examples: loc db retire taxi.green_trips --partition 2025-02, loc db retire old_shop
+    """
+    from pipelines.sources import TABLES
+    from proto_loc import warehouse
+    from proto_loc.cli._console import out, show_log, table
+    from proto_loc.errors import UsageError
+    from proto_loc.warehouse import lake
+
+    show_log()
+    source, _, name = what.partition(".")
+    loads = lake.matching(source, name or None, partition)
+    shown = table("To retire", "table", "partition", "origin", "file", "rows", numbers=("rows",))
+    for load in loads:
+        shown.add_row(f"{load.source}.{load.table_name}", load.partition, load.origin, load.input, f"{load.rows:,}")
+    out.print(shown)
+    rows = sum(load.rows for load in loads)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UsageError(
+                f"{len(loads)} loads with {rows:,} rows were not retired.",
+                "There is no terminal to ask on.",
+                "Say --yes if they are to go.",
+            )
+        typer.confirm(f"Retire these {len(loads)} loads with {rows:,} rows?", abort=True)
+    before = warehouse.store.current_id("raw")
+    with lake.loading(TABLES, who="loc db retire") as loading:
+        loading.retire(loads)
+    out.print(
+        f"Retired {len(loads)} loads with {rows:,} rows: raw now serves version {loading.session.version.id}. "
+        f"Run `loc refresh` to build prod without them; while version {before} of raw is kept, "
+        f"`loc db rollback {before} --database raw` brings them back."
+    )
+
+
+@app.command()
 def prune(
     keep: Annotated[
         int | None, typer.Option(help="How many of the newest versions stay; default LOC_KEEP_VERSIONS.", min=1)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import duckdb
 
+from proto_loc.errors import UsageError
 from proto_loc.settings import private_folder, settings
 from proto_loc.warehouse import ledger, store
 from proto_loc.warehouse.errors import VersionDamaged, WarehouseError, explained
@@ -25,7 +26,18 @@ from proto_loc.warehouse.ledger import Load, intact, whole
 from proto_loc.warehouse.lock import writer_lock
 from proto_loc.warehouse.session import Session, write
 
-__all__ = ["Load", "Loading", "intact", "loading", "loads", "settle", "sweep", "waiting", "whole"]
+__all__ = [
+    "Load",
+    "Loading",
+    "intact",
+    "loading",
+    "loads",
+    "matching",
+    "settle",
+    "sweep",
+    "waiting",
+    "whole",
+]
 
 log = logging.getLogger("proto_loc.warehouse")
 
@@ -46,6 +58,8 @@ class Loading:
     """The session's first load id. Ids of versions begin anew, where the newest or all of them were lost; a random part
     keeps the ids of loads from doing so, since what was built is known by them."""
     added: int = 0
+    changed: bool = False
+    """Whether another set of loads counts now."""
 
     def loads(self) -> list[Load]:
         """The loads that are active now, oldest first."""
@@ -79,7 +93,14 @@ class Loading:
             "update main.loads set active = false where source = ? and table_name = ? and partition = ?",
             [load.source, load.table_name, load.partition],
         )
+        self.changed = True
         self.con.execute(f"insert into main.loads values ({', '.join('?' * 13)})", list(vars(load).values()))
+
+    def retire(self, loads: Iterable[Load]) -> None:
+        """Let loads count no more; they stay in the ledger, inactive."""
+        self.changed = True
+        for load in loads:
+            self.con.execute("update main.loads set active = false where load_id = ?", [load.load_id])
 
 
 @contextmanager
@@ -105,14 +126,15 @@ def loading(tables: Mapping[str, Mapping[str, str]], *, who: str, timeout: float
                 before = _views(con)
                 _restore(ledger.loads_in(con))
                 lost = _lost(con)
-                if lost and not current.added:
+                if lost and not current.changed:
                     raise ledger.damaged(lost)
                 for load in lost:  # they are loaded again one after the other, and until then nothing is built
                     log.warning(
                         "%s is lost from the lake: its rows are missing in raw until it is loaded again", load.input
                     )
                 _catalogue(con, tables, lost)
-                if not current.added and session.base and before == _views(con):
+                _drop_undeclared(con, tables)
+                if not current.changed and session.base and before == _views(con):
                     session.discard()
             except BaseException:
                 for path in _files(first, first + LOADS_A_SESSION - 1):
@@ -132,6 +154,30 @@ def loading(tables: Mapping[str, Mapping[str, str]], *, who: str, timeout: float
 def loads(*, active: bool = True) -> list[Load]:
     """The loads of the current version of ``raw``, oldest first; with ``active=False`` the superseded ones too."""
     return ledger.loads_of(store.current("raw"), active=active) if store.current_id("raw") is not None else []
+
+
+def matching(source: str, table: str | None = None, partition: str | None = None) -> list[Load]:
+    """The active loads of a source, of one of its tables, of one partition.
+
+    Raises:
+        UsageError: there is none; the message names what there is.
+    """
+    active = loads()
+    chosen = [
+        load
+        for load in active
+        if load.source == source and table in (None, load.table_name) and partition in (None, load.partition)
+    ]
+    if not chosen:
+        name = f"{source}.{table}" if table else source
+        there = sorted({f"{load.source}.{load.table_name} {load.partition}" for load in active})
+        shown = ", ".join(there[:20]) + (", ..." if len(there) > 20 else "")
+        raise UsageError(
+            f"raw has no load of {name}{f', partition {partition}' if partition else ''}.",
+            f"It has: {shown or 'none'}.",
+            "Name one of those.",
+        )
+    return chosen
 
 
 def settle(tables: Mapping[str, Mapping[str, str]]) -> store.Version:
@@ -294,6 +340,14 @@ def _catalogue(con: duckdb.DuckDBPyConnection, tables: Mapping[str, Mapping[str,
         files = [load.path for load in active if (load.source, load.table_name) == (source, table)]
         con.execute(f'create schema if not exists "{source}"')
         con.execute(f'create or replace view "{source}"."{table}" as {_select(con, columns, files)}')
+
+
+def _drop_undeclared(con: duckdb.DuckDBPyConnection, tables: Mapping[str, Mapping[str, str]]) -> None:
+    """Drop the views of tables that no source has any more, once no load of theirs counts."""
+    loaded = {f"{load.source}.{load.table_name}" for load in ledger.loads_in(con)}
+    for schema, view, _ in _views(con):
+        if f"{schema}.{view}" not in loaded | tables.keys():
+            con.execute(f'drop view "{schema}"."{view}"')
 
 
 def _select(con: duckdb.DuckDBPyConnection, columns: Mapping[str, str], files: list[Path]) -> str:

@@ -447,3 +447,31 @@ def test_a_lake_file_that_is_no_parquet_any_more_is_named_and_stops_no_other_loa
     load(2, partition="2025-02")
     load(1)
     assert (lake.settle(TABLES).id, orders()) == (3, [1, 2])
+
+
+# --- a source's loads that are to count no more
+
+
+def test_loads_can_be_retired_and_come_back_by_a_rollback(data, capsys):
+    """Issue 7, item 4: what a source had loaded could not be taken out of raw, nor out of prod."""
+    for month in ("2025-01", "2025-02"):
+        load(1, partition=month)
+    old = {**TABLES, "old.things": {"id": "INTEGER"}}
+    load(7, table="returns", tables=old)
+    assert main(["db", "retire", "shop.orders", "--partition", "2024-12"]) == 2
+    assert "shop.orders 2025-01, shop.orders 2025-02, shop.returns 2025-01" in capsys.readouterr().err.replace(
+        "\n", " "
+    )
+    assert main(["db", "retire", "shop.orders", "--partition", "2025-02"]) == 2
+    said = capsys.readouterr()
+    assert "2025-02.csv" in said.out and "1 loads with 1 rows were not retired" in said.err and len(lake.loads()) == 3
+    assert main(["db", "retire", "shop", "--yes"]) == 0
+    assert "`loc db rollback 3 --database raw` brings them back" in capsys.readouterr().out.replace("\n", " ")
+    assert (lake.loads(), len(lake.loads(active=False)), lake.sweep()) == ([], 3, [])
+    with warehouse.read("raw") as con:
+        views = {f"{schema}.{view}" for schema, view in con.sql(
+            "select schema_name, view_name from duckdb_views() where not internal"
+        ).fetchall()}  # fmt: skip
+    assert not views & {"shop.orders", "shop.returns", "old.things"}, "of sources that the project has not"
+    warehouse.rollback("raw", 3)
+    assert orders() == [1, 1]
