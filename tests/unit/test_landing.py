@@ -262,6 +262,26 @@ def test_a_bad_value_in_text_is_named_with_its_row(tmp_path, suffix):
     assert "'fare_amount' holds \"abc\" at row 17;" in refusal(write(tmp_path / f"trips{suffix}", change))
 
 
+def test_a_decimal_too_wide_for_duckdb_is_refused(tmp_path):
+    """Fault: DuckDB reads a Parquet decimal of over 38 digits as a double, of wrong bytes where its length is no
+    multiple of 8: fares of 12.80 were published as 3,276.80."""
+    path = write(tmp_path / "yellow_2025-02.parquet", "* REPLACE (12.80::DECIMAL(38,2) AS fare_amount)")
+    landing.inspect(path)
+    # In the footer 38 digits become 63; both places, the old type and the new one, are numbers of one byte.
+    path.write_bytes(path.read_bytes().replace(b"\x15\x04\x15\x4c", b"\x15\x04\x15\x7e"))
+    assert "Column 'fare_amount' is DECIMAL(63,2)" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["12345678901234567.89::DECIMAL(38,2)", "9007199254740993::BIGINT", "18446744073709551615::UBIGINT"],
+)
+def test_a_number_that_the_lake_cannot_hold_exactly_is_refused(tmp_path, value):
+    """Fault: an amount beyond a double's digits became its neighbour without a word."""
+    path = write(tmp_path / "yellow_2025-02.parquet", f"* REPLACE ({value} AS fare_amount)")
+    assert "must be a number that a double holds exactly" in refusal(path)
+
+
 def test_columns_that_differ_in_case_are_refused(tmp_path):
     text = write(tmp_path / "a.csv").read_text().splitlines()
     path = tmp_path / "trips.csv"

@@ -25,10 +25,16 @@ from pipelines.sources.taxi.lakefile import first_lines, identifier, literal, sh
 from proto_loc.errors import LocError
 from proto_loc.settings import settings
 
+DIGITS = 38
+"""Digits of the widest decimal that DuckDB has."""
+
 
 @dataclass(frozen=True)
 class Reader:
-    """A file as DuckDB sees it: ``expressions`` and ``types`` (DuckDB's) by the file's own column names."""
+    """A file as DuckDB sees it: ``expressions`` and ``types`` by the file's own column names.
+
+    Types are DuckDB's, but for a Parquet decimal that it cannot hold: that has the file's, such as ``DECIMAL(74,2)``.
+    """
 
     connection: duckdb.DuckDBPyConnection
     names: list[str]
@@ -104,10 +110,14 @@ def refused(path: Path, why: str, fix: str) -> LocError:
 def _parquet(connection, path: Path, plain: Path, lines) -> Reader:
     file = literal(glob.escape(str(plain)))
     # The footer's names: a relation's are made unique, and would hide that a column is there twice.
-    depth, names = 0, []
-    for name, children in connection.execute(f"SELECT name, num_children FROM parquet_schema({file})").fetchall()[1:]:
+    # Its types as well: a decimal of more than 38 digits comes as a double, of wrong bytes for most lengths.
+    depth, names, wide = 0, [], {}
+    schema = connection.execute(f"SELECT name, num_children, precision, scale FROM parquet_schema({file})").fetchall()
+    for name, children, precision, scale in schema[1:]:
         if depth == 0:
             names.append(name)
+            if (precision or 0) > DIGITS:
+                wide[name] = f"DECIMAL({precision},{scale or 0})"
         depth = max(depth - 1, 0) + (children or 0)
     relation = f"read_parquet({file}, binary_as_string=true, hive_partitioning=false)"
     described = connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
@@ -119,7 +129,7 @@ def _parquet(connection, path: Path, plain: Path, lines) -> Reader:
         relation,
         "row_number() OVER ()" if shadowed else "file_row_number + 1",
         {name: identifier(row[0]) for name, row in zip(names, described, strict=True)},
-        {name: row[1] for name, row in zip(names, described, strict=True)},
+        {name: wide.get(name, row[1]) for name, row in zip(names, described, strict=True)},
     )
 
 
