@@ -14,6 +14,7 @@ import duckdb
 
 from proto_loc.errors import UsageError
 from proto_loc.settings import settings
+from proto_loc.sql import open_duckdb
 from proto_loc.warehouse.errors import NoData, VersionDamaged, explained, no_space
 
 DATABASES = ("raw", "prod")
@@ -77,7 +78,7 @@ class Version:
             VersionDamaged: see :meth:`verify`.
         """
         try:
-            return duckdb.connect(str(self.verify().path), read_only=True)
+            return open_duckdb(self.verify().path, read_only=True)
         except (
             duckdb.IOException,
             duckdb.InvalidInputException,

@@ -24,6 +24,7 @@ import duckdb
 from pipelines.sources.taxi.lakefile import first_lines, identifier, literal, shown
 from proto_loc.errors import LocError
 from proto_loc.settings import settings
+from proto_loc.sql import open_duckdb
 
 DIGITS = 38
 """Digits of the widest decimal that DuckDB has."""
@@ -70,13 +71,13 @@ def reading(path: Path, format: str) -> Iterator[Reader]:
 
 def connect(scratch: Path, memory: str = "1GB") -> duckdb.DuckDBPyConnection:
     """A DuckDB in memory that spills to ``scratch`` and keeps rows in order."""
-    return duckdb.connect(
+    return open_duckdb(
         config={
             "memory_limit": memory,
             "temp_directory": str(scratch / "spill"),
-            "preserve_insertion_order": True,
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
+            "preserve_insertion_order": "true",
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
         }
     )
 
