@@ -173,7 +173,7 @@ def test_line_ends_at_the_edge_of_a_read_block_are_counted_once(tmp_path):
         if pad == 0:
             assert path.read_bytes()[(1 << 22) - 1 : (1 << 22)] == b"\n"
         plain = tmp_path / "plain.csv"
-        assert reader._plain_text(path, plain) == 40
+        assert reader._plain_text(path, plain) == (40, False)
         assert plain.read_bytes().count(b"\n") == 41 and b"\r" not in plain.read_bytes()
 
 
@@ -322,6 +322,29 @@ def test_quotes_that_swallow_rows_are_refused(tmp_path):
     path = tmp_path / "trips.csv"
     path.write_text("\n".join(lines))
     assert "store_and_fwd_flag" in refusal(path)
+
+
+def test_a_stray_quote_in_a_column_that_is_not_kept_swallows_no_row(tmp_path):
+    """Fault: the value went on to the next quote, rows later, and they were gone without a word."""
+    lines = write(tmp_path / "a.csv").read_text().splitlines()
+    for columns, between in ((1, 1), (1, 7), (2, 3)):
+        rows = [line + ",x" * columns for line in lines]
+        rows[0] = lines[0] + "".join(f",note{n}" for n in range(columns))
+        rows[5] = lines[5] + ',"x' + ",x" * (columns - 1)
+        rows[5 + between] = lines[5 + between] + ',x"' + ",x" * (columns - 1)
+        path = tmp_path / "trips.csv"
+        path.write_text("\n".join(rows))
+        assert "A stray quote in column 'note0' at row 5 swallows the rows after it" in refusal(path)
+
+
+def test_a_text_of_several_lines_in_a_column_that_is_not_kept_is_no_fault(tmp_path):
+    """Line ends in quotes are CSV: each line of the file is a row, or in the text of one."""
+    lines = write(tmp_path / "a.csv").read_text().splitlines()
+    texts = ['"two\nlines, and a comma"', '"\n\nblank ""lines"" \n"', '"one"', "plain", ""]
+    path = tmp_path / "trips.csv"
+    rows = [f"{line},{texts[n % len(texts)]}" for n, line in enumerate(lines[1:])]
+    path.write_text("\r\n".join([lines[0] + ",note", *rows]))
+    assert [row[4] for row in lake(path, tmp_path / "out.parquet")] == [n / 100 for n in range(40)]
 
 
 def test_damaged_files_are_refused(tmp_path):

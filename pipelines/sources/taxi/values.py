@@ -23,18 +23,21 @@ def check(reader: Reader, path: Path, colour: Colour, columns: Mapping[str, str 
     tests = {column: _unfit(column, reader, columns[column.name]) for column in used}
     counts = ", ".join(f"count_if({test})" for test in tests.values())
     time = _cast(_by_name(colour, pickup(colour)), reader, columns[pickup(colour)], cast="TRY_CAST")
-    rows, months, *bad = reader.connection.execute(
-        f"SELECT count(*), histogram(12 * year({time}) + month({time}) - 1), {counts} FROM {reader.relation}"
+    rows, inner, swallowing, months, *bad = reader.connection.execute(
+        f"SELECT count(*), sum({reader.inner}), count({reader.swallowing}), "
+        f"histogram(12 * year({time}) + month({time}) - 1), {counts} FROM {reader.relation}"
     ).fetchone()
     if rows == 0:
         raise refused(path, "It has a header but no rows.", "Fetch or export it again.")
+    if swallowing:
+        raise _swallowing_quote(reader, path)
     for (column, test), count in zip(tests.items(), bad, strict=True):
         if count:
             raise _unfit_value(reader, path, column, columns[column.name], test, count)
-    if reader.lines is not None and reader.lines != rows:
+    if reader.lines is not None and reader.lines != rows + inner:
         raise refused(
             path,
-            f"It has {reader.lines} lines after its header, but {rows} rows can be read.",
+            f"It has {reader.lines} lines after its header, but {rows + inner} can be read.",
             "Export it again as plain CSV.",
         )
     return rows, Counter({f"{number // 12}-{number % 12 + 1:02}": count for number, count in (months or {}).items()})
@@ -76,6 +79,18 @@ def _unfit(column: Column, reader: Reader, own: str) -> str:
 def _is_wide(type: str) -> bool:
     """Whether it is a decimal that DuckDB cannot hold."""
     return type.startswith("DECIMAL(") and int(re.split(r"[(,]", type)[1]) > DIGITS
+
+
+def _swallowing_quote(reader: Reader, path: Path) -> LocError:
+    row, own = reader.connection.execute(
+        f"SELECT row, own FROM (SELECT {reader.row} AS row, {reader.swallowing} AS own FROM {reader.relation}) "
+        "WHERE own IS NOT NULL ORDER BY row LIMIT 1"
+    ).fetchone()
+    return refused(
+        path,
+        f"A stray quote in column {own!r} at row {row} swallows the rows after it, up to the next quote.",
+        "Remove or double that quote and load the file again; nothing was loaded.",
+    )
 
 
 def _unfit_value(reader: Reader, path: Path, column: Column, own: str, test: str, count: int) -> LocError:
