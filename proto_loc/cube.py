@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import math
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -335,5 +336,15 @@ def _column(name: str, meta: Meta) -> Member:
 def _exact(value: Value) -> Value:
     if not isinstance(value, str):
         return value
-    number = Decimal(value)
-    return int(number) if number == number.to_integral_value() and "." not in value else number
+    number = Decimal(value)  # also Infinity and NaN, which are no whole numbers
+    return int(number) if number.is_finite() and number == number.to_integral_value() and "." not in value else number
+
+
+def as_json(value: Value) -> bool | int | float | str | None:
+    """A value as any reader of JSON keeps it: a number, or its digits where a double would change it or is none."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
+        return value
+    if isinstance(value, int):
+        return value if abs(value) <= 2**53 else str(value)
+    number = float(value)
+    return number if math.isfinite(number) and Decimal(repr(number)) == value else str(value)

@@ -144,8 +144,11 @@ def _shown(value, column) -> str:
 def _json(answer) -> None:
     from json import dumps
 
+    from proto_loc.cube import as_json
+
     names = [column.short for column in answer.columns]
-    print(dumps([dict(zip(names, row.values(), strict=True)) for row in answer.rows], indent=2, default=float))
+    rows = [dict(zip(names, map(as_json, row.values()), strict=True)) for row in answer.rows]
+    print(dumps(rows, indent=2, allow_nan=False))
 
 
 def _csv(answer) -> None:

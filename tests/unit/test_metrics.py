@@ -1,6 +1,7 @@
 """The definitions of metrics: read, refused by name, projected."""
 
 import copy
+import json
 import os
 import re
 import shutil
@@ -12,7 +13,7 @@ import duckdb
 import pytest
 import yaml
 
-from pipelines import dbt
+from pipelines import dbt, publication
 from proto_loc.metrics import cube, figures, files, formats, superset
 from proto_loc.metrics.definitions import SemanticModel
 from proto_loc.metrics.errors import MetricError
@@ -52,6 +53,14 @@ def measure(manifest: dict, name: str) -> dict:
 
 def filtered(manifest: dict, template: str) -> None:
     metric(manifest)["filter"]["where_filters"][0]["where_sql_template"] = template
+
+
+@pytest.mark.parametrize("figure", ["inf", "-inf", "nan"])
+def test_an_infinite_figure_is_text_in_a_manifest(parsed, figure):
+    """As a double it was `Infinity` there, which is no JSON: Cube could not read the published version."""
+    found = model(parsed)
+    (rate,) = (each for each in found.metrics if each.name == "tip_rate")
+    assert json.dumps(publication._number(found, rate, figure), allow_nan=False) == f'"{figure}"'
 
 
 def test_what_is_generated_is_what_dbt_defines(parsed):
