@@ -1,11 +1,14 @@
 """The client of this platform's own Cube: tokens, its metrics and dimensions, and queries, over its REST API."""
 
+import calendar
 import difflib
 import json
 import math
+import re
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal
 
 import httpx
@@ -31,6 +34,22 @@ Value = str | int | float | Decimal | bool | None
 
 class _Working(Exception):
     """Cube has not finished the query yet."""
+
+
+class NoSuchValue(UsageError):
+    """A filter's value is one that no row has."""
+
+    def __init__(self, member: "Member", value: str, known: list[str]) -> None:
+        alike = {each.casefold(): each for each in known}
+        near = [alike[each] for each in difflib.get_close_matches(value.casefold(), alike, n=3)]
+        listed = near or known[:10]
+        more = ", ..." if len(listed) < len(known) and not near else ""
+        values = ", ".join(repr(each) for each in listed) + more
+        super().__init__(
+            f"No row has {value!r} as {member.short}.",
+            f"{'Near it are' if near else 'The values are'}: {values}." if listed else "",
+            f"Choose one of the values; they are listed by: loc query -m METRIC -d {member.short}",
+        )
 
 
 def token(claims: Mapping | None = None, seconds: float = 86_400) -> str:
@@ -120,6 +139,82 @@ class Meta:
 
 
 @dataclass(frozen=True)
+class Condition:
+    """A condition on a dimension, as a person or a model types it: ``borough = 'Staten Island'``."""
+
+    name: str
+    sign: str
+    """A key of :data:`OPERATORS`."""
+    value: str
+
+    @classmethod
+    def parse(cls, text: str) -> "Condition":
+        """Read ``name=value`` or ``name!=value``, with or without spaces around the sign and quotes around the value.
+
+        Raises:
+            UsageError: it has another form.
+        """
+        parts = re.fullmatch(r"\s*([\w.]+)\s*(!=|==?)\s*(.*?)\s*", text, re.DOTALL)
+        if not parts:
+            raise UsageError(f"{text!r} is no condition.", "", "Write it as dimension=value or dimension!=value.")
+        name, sign, value = parts.groups()
+        if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
+            value = value[1:-1]
+        return cls(name, sign.replace("==", "="), value)
+
+    def of_kind(self, kind: str) -> str:
+        """The value as a dimension of this kind, one of Cube's, has it.
+
+        Raises:
+            UsageError: a dimension of this kind has no such value.
+        """
+        if kind == "number" and not re.fullmatch(r"[+-]?\d+(\.\d+)?", self.value):
+            raise UsageError(f"{self.name} is a number, and {self.value!r} is none.", "", "Write digits, as in 1234.5.")
+        if kind == "boolean":
+            if self.value.lower() not in ("true", "false"):
+                raise UsageError(f"{self.name} is true or false, and not {self.value!r}.", "", "Write one of them.")
+            return self.value.lower()
+        return self.value
+
+    def period(self) -> tuple[str, str]:
+        """First and last day of the year, month or day that the value names.
+
+        Raises:
+            UsageError: it names none.
+        """
+        try:
+            year, month, day = ([int(part) for part in self.value.split("-")] + [0, 0])[:3]
+            if re.fullmatch(r"\d{4}(-\d\d){0,2}", self.value):
+                first = date(year, month or 1, day or 1)
+                last = date(year, month or 12, day or calendar.monthrange(year, month or 12)[1])
+                return str(first), str(last)
+        except ValueError:
+            pass  # letters, or a day that no month has
+        raise UsageError(
+            f"{self.name} is a time, and {self.value!r} is no year, month or day.",
+            "",
+            f"Write {self.name}=2025, =2025-01 or =2025-01-31, or use --since and --until.",
+        )
+
+
+class _Periods(dict):
+    """Cube's filter for the periods of one time dimension: any of them, or none of them."""
+
+    def __init__(self, member: str, sign: str) -> None:
+        super().__init__({"or" if sign == "=" else "and": []})
+        self.member, self.sign = member, sign
+
+    def add(self, condition: Condition) -> None:
+        dates = list(condition.period())
+        if self.sign == "=":
+            self["or"].append({"member": self.member, "operator": "inDateRange", "values": dates})
+            return
+        outside = {"member": self.member, "operator": "notInDateRange", "values": dates}
+        unknown = {"member": self.member, "operator": "notSet"}  # != holds where there is no value, as for text
+        self["and"].append({"or": [outside, unknown]})
+
+
+@dataclass(frozen=True)
 class Question:
     """What is asked, in the short names that a person types."""
 
@@ -131,7 +226,8 @@ class Question:
     until: str = ""
     """Last day, included."""
     where: tuple[str, ...] = ()
-    """``dimension=value`` or ``dimension!=value``; of several with the same dimension and ``=``, one must hold."""
+    """``dimension=value`` or ``dimension!=value``; of several with the same dimension and ``=``, one must hold.
+    See :class:`Condition`."""
     order: str = ""
     """A metric or dimension; descending with a minus in front."""
     limit: int = MAX_ROWS
@@ -192,15 +288,14 @@ class Question:
         for moment, operator in ((self.since, "afterOrOnDate"), (until, "beforeOrOnDate")):
             if moment:
                 filters["", operator] = {"member": meta.time(cube).name, "operator": operator, "values": [moment]}
-        for text in self.where:
-            sign = "!=" if "!=" in text else "="
-            name, found, value = text.partition(sign)
-            if not found:
-                raise UsageError(f"{text!r} is no condition.", "", "Write it as dimension=value or dimension!=value.")
-            (member,) = meta.find([name.strip()], meta.dimensions, [cube])
-            filters.setdefault((member.name, sign), {"member": member.name, "operator": OPERATORS[sign], "values": []})[
-                "values"
-            ].append(value)
+        for condition in map(Condition.parse, self.where):
+            (member,) = meta.find([condition.name], meta.dimensions, [cube])
+            if member.kind == "time":
+                filters.setdefault((member.name, condition.sign), _Periods(member.name, condition.sign)).add(condition)
+                continue
+            key = (member.name, condition.sign)
+            alike = {"member": member.name, "operator": OPERATORS[condition.sign], "values": []}
+            filters.setdefault(key, alike)["values"].append(condition.of_kind(member.kind))
         return list(filters.values())
 
 
@@ -255,8 +350,10 @@ class Cube:
         """The answer to a query object of Cube's own.
 
         Raises:
+            NoSuchValue: a filter on a dimension of text has a value that no row has.
             LocError: Cube does not answer, refuses the query, or has no data yet.
         """
+        self._check_values(query, meta)
         found = self._ask("load", query=query)
         numbers = {name for name in query["measures"]} | {
             name for name, member in meta.dimensions.items() if member.kind == "number"
@@ -268,6 +365,23 @@ class Cube:
             for row in found["data"]
         ]
         return Answer(tuple(_column(name, meta) for name in names), rows, found)
+
+    def _check_values(self, query: Mapping, meta: Meta) -> None:
+        """Raise where an equality on a dimension of text can hold for no row: 0 would be the answer to a slip."""
+        for item in query.get("filters", ()):
+            member = meta.dimensions.get(item.get("member", ""))
+            if member is None or member.kind != "string" or item["operator"] not in OPERATORS.values():
+                continue
+            wanted = {"member": member.name, "operator": "equals", "values": item["values"]}
+            there = self._values(member, filters=[wanted], limit=len(item["values"]))
+            missing = [value for value in item["values"] if value not in there]
+            if missing:
+                raise NoSuchValue(member, missing[0], self._values(member))
+
+    def _values(self, member: Member, **parts) -> list[str]:
+        query = {"dimensions": [member.name], "order": [[member.name, "asc"]], "timezone": "UTC", **parts}
+        rows = self._ask("load", query=query)["data"]
+        return [row[member.name] for row in rows if row[member.name] is not None]
 
     def _ask(self, path: str, **body) -> dict:
         try:

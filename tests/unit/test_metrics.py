@@ -14,6 +14,8 @@ import pytest
 import yaml
 
 from pipelines import dbt, publication
+from proto_loc.ai import context
+from proto_loc.cube import Question
 from proto_loc.metrics import cube, figures, files, formats, superset
 from proto_loc.metrics.definitions import SemanticModel
 from proto_loc.metrics.errors import MetricError
@@ -376,6 +378,19 @@ def test_a_dimension_that_is_an_expression_is_a_calculated_column(manifest):
     assert column["expression"] == "pickup_zone in ('JFK Airport', 'LaGuardia Airport')"
     (dimension,) = (each for each in cubes(found)["dimensions"] if each["name"] == "is_airport")
     assert (dimension["sql"], dimension["type"]) == (column["expression"], "string")
+
+
+@pytest.mark.parametrize(("where", "rows"), [("payment_type!=Cash", 3), ("pickup_hour=1", 1), ("pickup_at=2025-01", 2)])
+def test_a_condition_as_sql(parsed, where, rows):
+    """`!=` left out the rows that have no value, which Cube counts; `=1` did not match a DECIMAL 1.0."""
+    with duckdb.connect() as con:
+        con.execute(
+            "create schema marts; create table marts.mart_taxi_trips as from (values "
+            "(1, timestamp '2025-01-31 23:59:59.9', 'Cash', 1.0), (2, '2025-01-01', null, 2), "
+            "(3, '2025-02-01', 'Card', null), (4, null, 'Card', null)) "
+            "as t(trip_id, pickup_at, payment_type, pickup_hour)"
+        )
+        assert con.execute(context.sql(Question(("trips",), where=(where,)), (model(parsed),))).fetchone() == (rows,)
 
 
 @pytest.mark.parametrize("function", ["sum", "average"])
