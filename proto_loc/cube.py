@@ -4,18 +4,21 @@ import calendar
 import difflib
 import json
 import math
+import os
 import re
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 
 import httpx
 import jwt
 import tenacity
 
 from proto_loc.errors import LocError, UsageError
+from proto_loc.node import ACCESS
 from proto_loc.secrets import path, secret
 from proto_loc.settings import settings
 
@@ -23,6 +26,8 @@ GRAINS = ("second", "minute", "hour", "day", "week", "month", "quarter", "year")
 """What a time dimension can be cut to."""
 MAX_ROWS = 50_000
 """The most rows that Cube gives to one query."""
+ALL_ROWS = {"all_rows": True}
+"""The claims of who is not limited: this user's own commands and notebooks, and the models that they ask."""
 OPERATORS = {"=": "equals", "!=": "notEquals"}
 LONGEST = 10 * 365 * 86_400
 """The longest that a token holds, in seconds."""
@@ -52,26 +57,55 @@ class NoSuchValue(UsageError):
         )
 
 
-def token(claims: Mapping | None = None, seconds: float = 86_400) -> str:
+def token(claims: Mapping, seconds: float = 86_400) -> str:
     """A signed token (JWT, HS256) that Cube takes for ``seconds``; it may ask what ``claims`` allow.
 
+    Args:
+        claims: what ``cube/access.yml`` reads, such as ``{"boroughs": ["Queens"]}``, or :data:`ALL_ROWS`; a token
+            without any sees no rows.
+
     Raises:
-        UsageError: the claims hold what a token has by itself, or cannot be written as JSON.
-        LocError: the secret cannot be read or made.
+        UsageError: no rule reads a claim, the claims hold what a token has by itself, or cannot be written as JSON.
+        LocError: the rules or the secret cannot be read or made.
     """
     now = int(time.time())
-    if own := sorted({"iat", "exp", "nbf", "iss", "aud", "sub", "jti"} & set(claims or {})):
+    if own := sorted({"iat", "exp", "nbf", "iss", "aud", "sub", "jti"} & set(claims)):
         raise UsageError(
             f"The claim {own[0]} is not yours to set.", "", "Leave it out; --hours says how long it holds."
         )
+    if dict(claims) != ALL_ROWS and (unread := sorted(set(claims) - set(known := rules()))):
+        raise UsageError(
+            f"No rule reads the claim {unread[0]}.",
+            f"A token with it sees no rows; {ACCESS} reads: {', '.join(known) or 'none'}.",
+            "Correct the claim, or write a rule for it there.",
+        )
     try:
-        json.dumps(claims or {}, allow_nan=False)
+        json.dumps(dict(claims), allow_nan=False)
         ends = now + int(min(seconds, LONGEST))
     except ValueError as error:
         raise UsageError(
             "The claims cannot be written as JSON.", f"{error}.", "Use texts, numbers and lists."
         ) from error
-    return jwt.encode({**(claims or {}), "iat": now, "exp": ends}, secret("cube"), algorithm="HS256")
+    return jwt.encode({**claims, "iat": now, "exp": ends}, secret("cube"), algorithm="HS256")
+
+
+def rules() -> dict[str, str]:
+    """The dimension that limits rows, by the claim that says its values, of ``cube/access.yml``.
+
+    Raises:
+        LocError: the file cannot be read, or holds no list of rules.
+    """
+    import yaml
+
+    file = Path(os.environ.get("LOC_CUBE_ACCESS") or ACCESS)
+    try:
+        return {rule["claim"]: rule["dimension"] for rule in yaml.safe_load(file.read_text())}
+    except (OSError, yaml.YAMLError, TypeError, KeyError) as error:
+        raise LocError(
+            f"{file} holds no list of rules.",
+            f"{type(error).__name__}: {error}.",
+            "Write each as { claim: boroughs, dimension: pickup_borough }, and no rules as [].",
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -313,12 +347,12 @@ class Cube:
     """The Cube that serves this platform; use it as a context.
 
     Args:
-        claims: what the token holds besides its times, such as ``{"boroughs": ["Queens"]}``.
+        claims: whose rows are seen, see :func:`token`; by default this user's own, which are all.
     """
 
-    def __init__(self, claims: Mapping | None = None, timeout: float = PATIENCE) -> None:
+    def __init__(self, claims: Mapping = ALL_ROWS, timeout: float = PATIENCE) -> None:
         self.address = f"http://127.0.0.1:{settings().port('cube')}"
-        self.claims = dict(claims or {})
+        self.claims = dict(claims)
         self.http = httpx.Client(base_url=self.address, timeout=timeout, trust_env=False)
 
     def __enter__(self) -> "Cube":

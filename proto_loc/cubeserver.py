@@ -3,7 +3,7 @@
 import os
 
 from proto_loc.errors import said_at_exit
-from proto_loc.node import CUBE, program
+from proto_loc.node import ACCESS, CUBE, program
 from proto_loc.settings import origin, settings
 
 
@@ -21,6 +21,7 @@ def environment() -> dict[str, str]:
     return env | {
         "CUBE_WAREHOUSE": str(now.warehouse),
         "CUBE_MODEL": os.environ.get("LOC_CUBE_MODEL") or str(CUBE / "model"),
+        "CUBE_ACCESS": os.environ.get("LOC_CUBE_ACCESS") or str(ACCESS),
         "CUBE_PORT": str(port),
         "CUBE_MEMORY": now.query_memory,
         "CUBE_THREADS": str(now.query_threads),

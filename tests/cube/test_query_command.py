@@ -142,3 +142,30 @@ def test_a_minted_token_opens_the_api_until_it_ends(server):
     assert httpx.get(address, params=query).status_code == 403
     answer = httpx.get(address, params=query, headers={"authorization": token}, timeout=60)
     assert answer.json()["data"] == [{"trips.trips": "250"}]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--claims", '{"origins": ["JFK"]}'], "No rule reads the claim origins."),
+        ([], "It is not said which rows the token sees."),
+        (["--all-rows", "--claims", '{"boroughs": ["Queens"]}'], "--all-rows and --claims contradict."),
+    ],
+)
+def test_a_token_is_minted_for_rows_that_are_said(server, arguments, said):
+    """A claim that no rule reads was signed, and saw every row."""
+    done = loc(server, "token", *arguments)
+    assert done.returncode == 2 and said in done.stderr and done.stdout == "", done.stderr
+    assert "boroughs" in done.stderr
+    token = loc(server, "token", "--all-rows").stdout.strip()
+    headers = {"authorization": token}
+    query = {"query": json.dumps({"measures": ["trips.trips"]})}
+    answer = httpx.get(f"http://127.0.0.1:{server.port}/cubejs-api/v1/load", params=query, headers=headers, timeout=60)
+    assert answer.json()["data"] == [{"trips.trips": "1000"}]
+
+
+def test_a_query_with_a_claim_that_no_rule_reads_is_refused(server):
+    done = loc(server, "query", "-m", "trips", "--claims", '{"origins": ["JFK"]}')
+    assert done.returncode == 2 and "No rule reads the claim origins." in done.stderr and done.stdout == ""
+    silent = loc(server, "query", "-m", "trips", "--claims", "{}")
+    assert silent.returncode == 1 and "says nothing of rows" in silent.stderr and silent.stdout == ""
