@@ -464,6 +464,15 @@ class Cube:
         raise LocError("Cube did not answer the query.", why, "" if "loc refresh" in why else "See: ./loc logs cube")
 
 
+def model_error() -> str:
+    """Why the Cube that runs here does not serve the model as its files are; empty where it does, or none answers."""
+    try:
+        answer = httpx.get(f"http://127.0.0.1:{settings().port('cube')}/readyz", timeout=5, trust_env=False).json()
+        return f"{answer['model']['error']} (it serves {answer['model']['serving']})" if "model" in answer else ""
+    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+        return ""
+
+
 def _format(given: str | Mapping | None) -> str | None:
     """The name of a format; Cube sends one with decimals as an object that holds it."""
     return given.get("alias") if isinstance(given, Mapping) else given

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from pipelines import dbt, publication
+from proto_loc import node
 from proto_loc.ai import context
 from proto_loc.cube import Question
 from proto_loc.metrics import cube, figures, files, formats, superset
@@ -478,6 +479,7 @@ def test_a_changed_definition_reaches_cube_and_the_dataset(clone):
         "superset/bundle/datasets/gone.yaml: removed",
         "superset/bundle/datasets/taxi_trips.yaml: changed",
     ], done.stderr
+    assert "note: Cube is not set up here" in done.stderr
     (made,) = yaml.safe_load((clone / "cube/model/generated/taxi_trips.yml").read_text())["cubes"]
     (revenue,) = (each for each in made["measures"] if each["name"] == "revenue")
     assert (revenue["title"], revenue["sql"]) == ("Takings", "total_amount - tip_amount")
@@ -503,3 +505,47 @@ def test_a_kind_that_dbt_has_and_no_door_can_serve_is_refused_and_nothing_is_wri
     assert f"The metric trips_so_far in {METRICS} is not supported." in done.stderr
     assert "It is of type cumulative; supported are simple, ratio, derived." in done.stderr
     assert generated.read_text() == before
+
+
+@pytest.fixture
+def with_cube(clone) -> Path:
+    """A clone in which Cube is set up."""
+    node.install()
+    for name in ("cube/lib", "cube/node_modules", "cube/package-lock.json", ".tools"):
+        (clone / name).symlink_to(ROOT / name)
+    for name in ("cube/check.js", "golden.toml"):
+        shutil.copy(ROOT / name, clone / name)
+    return clone
+
+
+def test_a_definition_without_a_description_is_one_that_cube_takes(with_cube):
+    """Cube refused the whole model for one empty description, while `--check` agreed with what was written."""
+    definition = with_cube / METRICS
+    text = definition.read_text()
+    said = "        description: How the passenger paid.\n"
+    assert said in text
+    definition.write_text(text.replace(said, ""))
+    done = generate(with_cube)
+    assert done.returncode == 0 and "taxi_trips.yml: changed" in done.stdout, done.stderr
+    done = generate(with_cube, "--check")
+    assert done.returncode == 0 and "note:" not in done.stderr, done.stderr
+    (made,) = yaml.safe_load((with_cube / "cube/model/generated/taxi_trips.yml").read_text())["cubes"]
+    (payment,) = (each for each in made["dimensions"] if each["name"] == "payment_type")
+    assert "description" not in payment
+
+
+def test_what_cubes_compiler_refuses_is_not_written(with_cube):
+    """`loc generate` wrote it, and Cube went on with its last good model."""
+    by_hand = with_cube / "cube/model/own.yml"
+    by_hand.write_text(
+        "cubes:\n  - name: own\n    extends: taxi_trips\n    measures:\n      - { name: m, type: cont }\n"
+    )
+    generated = with_cube / "cube/model/generated/taxi_trips.yml"
+    before = generated.read_text()
+    definition = with_cube / METRICS
+    definition.write_text(definition.read_text().replace("label: Revenue\n", "label: Takings\n"))
+    done = generate(with_cube)
+    assert done.returncode == 1 and "cube/model/own.yml:5: own cube: " in done.stderr, done.stderr
+    assert generated.read_text() == before
+    by_hand.unlink()
+    assert "taxi_trips.yml: changed" in generate(with_cube).stdout
