@@ -47,17 +47,30 @@ def status(json: AsJson = False) -> None:
 
     with Client() as client:
         states = client.processes()
+    problem = _cube_problem(states)
     if json:
         import dataclasses
         from json import dumps
 
-        print(dumps([dataclasses.asdict(state) | {"verdict": state.verdict} for state in states], indent=2))
+        more = {"cube": {"problem": problem}} if problem else {}
+        rows = [dataclasses.asdict(each) | {"verdict": each.verdict} | more.get(each.name, {}) for each in states]
+        print(dumps(rows, indent=2))
     elif states:
         _table(states)
     else:
         print("Nothing is up. Start it with: ./loc up -d")
-    well = states and all(state.verdict in ("ready", "done", "off") for state in states)
+    if problem and not json:
+        typer.echo(f"cube does not serve the model as it is: {problem}", err=True)
+    well = states and not problem and all(state.verdict in ("ready", "done", "off") for state in states)
     raise typer.Exit(0 if well else 1)
+
+
+def _cube_problem(states: list) -> str:
+    if not any(state.name == "cube" and state.pid for state in states):
+        return ""
+    from proto_loc import cube
+
+    return cube.model_error()
 
 
 def _table(states: list) -> None:
