@@ -22,6 +22,8 @@ def up(
 ) -> None:
     """Start the services, with data loaded where there is none yet, and print their links once all is ready.
 
+    Of a stack that is up, what is off is started.
+
     In the foreground the logs of all are shown, and Ctrl-C ends everything in order. A port that is taken is reported
     before anything starts.
 
@@ -38,6 +40,20 @@ def down() -> None:
     from proto_loc.compose import stack
 
     print("Everything has ended." if stack.down() else "Nothing was up.")
+
+
+@app.command(rich_help_panel=PANEL)
+def restart(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Processes, as in `loc status`.")],
+    timeout: Annotated[float, typer.Option(help="Seconds to wait until they are ready.", min=1)] = 300,
+) -> None:
+    """End services of the running stack and start them again, also those that are off; the others go on.
+
+    Examples: loc restart cube, loc restart dagster-web dagster-daemon
+    """
+    from proto_loc.compose import stack
+
+    stack.restart(tuple(names), timeout=timeout)
 
 
 @app.command(rich_help_panel=PANEL)
@@ -90,7 +106,7 @@ def _table(states: list) -> None:
             state.name,
             state.verdict,
             state.status,
-            "" if state.pid or state.verdict == "off" else str(state.exit_code),
+            "" if state.status in ("Running", "Disabled", "Pending") else str(state.exit_code),
             str(state.restarts),
             str(timedelta(seconds=int(state.age))) if state.pid else "",
             str(state.pid or ""),

@@ -276,6 +276,14 @@ def test_a_model_that_is_not_there_is_told_plainly(loc):
     assert done.returncode == 1 and "http://127.0.0.1:9/v1 cannot be reached" in done.stderr
 
 
+def test_a_socks_proxy_that_the_client_cannot_use_is_named(loc):
+    """Bug: "Make sure to install httpx[socks]" was all that a person read."""
+    proxy = {"ALL_PROXY": "socks5://127.0.0.1:9"}
+    done = loc("ask", "Revenue?", LOC_LLM_MODEL="openai/x", LOC_LLM_URL="http://127.0.0.1:9/v1", **proxy)
+    assert done.returncode == 1 and "cannot be asked through a SOCKS proxy" in done.stderr
+    assert "why: ALL_PROXY names one" in done.stderr, done.stderr
+
+
 def test_a_metric_query_while_cube_is_down_becomes_sql(loc, model):
     server, settings = model(['{"metrics": ["revenue"]}', GOOD])
     done = loc("ask", "Revenue?", **settings)
