@@ -24,6 +24,7 @@ import duckdb
 
 from proto_loc.errors import LocError
 from proto_loc.settings import settings
+from proto_loc.sql import open_duckdb
 
 LOCKED = {
     "enable_external_access": "false",
@@ -150,10 +151,10 @@ def connect(
     file, options = Path(path).resolve(), config(memory, threads)
     try:
         try:
-            return duckdb.connect(str(file), read_only=True, config=options)
+            return open_duckdb(file, read_only=True, config=options)
         except duckdb.PermissionException:
             # DuckDB applies options in the order of a hash table, and refuses temp_directory after external access.
-            return duckdb.connect(str(file), read_only=True, config=dict(reversed(options.items())))
+            return open_duckdb(file, read_only=True, config=dict(reversed(options.items())))
     except duckdb.ConnectionException as error:
         raise LocError(
             f"{file} is open in this process with another configuration.",

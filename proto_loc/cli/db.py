@@ -219,9 +219,12 @@ def shell(
 
     Example: loc db shell -c "select colour, count(*) from marts.mart_taxi_trips group by all"
     """
+    from proto_loc.sql import TIME_ZONE
+
     arguments = [str(Path(sys.executable).parent / "duckdb"), str(_path(database, version))]
     if database != "dev":
         arguments.insert(1, "-readonly")
+    arguments += ["-cmd", f"set TimeZone = '{TIME_ZONE}'"]
     if command is not None:
         arguments += ["-c", command]
     os.execv(arguments[0], arguments)

@@ -18,6 +18,7 @@ from pathlib import Path
 import duckdb
 
 from proto_loc.settings import ROOT, settings
+from proto_loc.sql import open_duckdb
 from proto_loc.warehouse import finish, ledger, retention, store
 from proto_loc.warehouse.errors import (
     NoData,
@@ -80,7 +81,7 @@ class Session:
     @contextmanager
     def connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection to the session's file, closed at the end of the block."""
-        with explained(f"Writing {self.database}", self.path), duckdb.connect(str(self.path)) as con:
+        with explained(f"Writing {self.database}", self.path), open_duckdb(self.path) as con:
             yield con
 
     def run(self, command: Sequence[str | Path], **options) -> subprocess.CompletedProcess:
@@ -298,7 +299,7 @@ def _clear(database: str) -> None:
 
 def _publish(session: Session) -> Version:
     if not session.path.exists():
-        duckdb.connect(str(session.path)).close()
+        open_duckdb(session.path).close()
     rows = _finish(session)
     version = Version(
         id=session.id,

@@ -16,6 +16,7 @@ import duckdb
 
 from proto_loc.errors import UsageError
 from proto_loc.settings import settings
+from proto_loc.sql import open_duckdb
 from proto_loc.warehouse.errors import NoData, VersionDamaged, WarehouseError, explained, no_space
 from proto_loc.warehouse.lock import writer_lock
 
@@ -99,7 +100,7 @@ class Version:
             VersionDamaged: see :meth:`verify`.
         """
         try:
-            return duckdb.connect(str(self.verify().path), read_only=True)
+            return open_duckdb(self.verify().path, read_only=True)
         except (
             duckdb.IOException,
             duckdb.InvalidInputException,
