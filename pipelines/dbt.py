@@ -18,7 +18,7 @@ from proto_loc.errors import LocError, UsageError
 from proto_loc.metrics.read import read
 from proto_loc.settings import ROOT, settings
 from proto_loc.warehouse import lake, ledger
-from proto_loc.warehouse.errors import block_is_damaged, disk_is_full, first_line, no_space
+from proto_loc.warehouse.errors import block_is_damaged, disk_is_full, explained, first_line, no_space
 from proto_loc.warehouse.lock import writer_lock
 
 PROJECT = ROOT / "dbt"
@@ -228,7 +228,7 @@ def execute(arguments: Sequence[str], session: warehouse.Session, report: Report
     if code != 0:
         messages = [result["message"] or "" for result in run.results]
         if disk_is_full([*lines, *messages]):
-            raise no_space(session.path)  # the session says what to do
+            raise no_space(session.path, target_path("prod"))  # the session says what to do
         said = next((text for text in (*lines, *messages) if block_is_damaged(text)), None)
         if said and session.base:
             raise session.base.damaged(first_line(next(filter(block_is_damaged, said.splitlines()))))
@@ -366,7 +366,8 @@ def _parsed(folder: Path, run: Callable[..., subprocess.CompletedProcess], cwd: 
             text=True,
         )
         if disk_is_full(done.stdout + done.stderr):
-            raise no_space(folder)
+            with explained("Parsing the dbt project", folder):
+                raise no_space(folder)
         if done.returncode != 0:
             raise BuildFailed(
                 "The dbt project does not parse.",

@@ -43,6 +43,14 @@ def writer_lock(path: Path, *, timeout: float) -> Iterator[int]:
         os.close(fd)
 
 
+def lock_is_at(path: Path, fd: int) -> bool:
+    """Whether the lock that ``fd`` holds is still the one at ``path``: its folder may be renamed or deleted."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(fd))
+    except OSError:
+        return False
+
+
 def holder(path: Path) -> str:
     """Who holds the lock on ``path``, for a sentence: ``pid 123 (loc refresh), since 10:15:00 UTC``."""
     try:

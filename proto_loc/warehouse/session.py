@@ -31,7 +31,7 @@ from proto_loc.warehouse.errors import (
     first_line,
     no_space,
 )
-from proto_loc.warehouse.lock import writer_lock
+from proto_loc.warehouse.lock import lock_is_at, writer_lock
 from proto_loc.warehouse.store import Version
 
 log = logging.getLogger("proto_loc.warehouse")
@@ -121,10 +121,18 @@ def write(database: str, *, who: str, timeout: float | None = None) -> Iterator[
                 if not disk_is_full(error):
                     raise  # any other error in the block is the caller's own
                 with explained(f"Writing {database}", session.path):
-                    raise no_space(session.path) from error
+                    raise (error if isinstance(error, OSError) else no_space(session.path, config.run)) from None
             if not session.discarded:
                 with explained(f"Publishing {database}", home):
                     session.version = _publish(session)
+        except Exception as error:
+            if lock_is_at(home / "writer.lock", fd):
+                raise
+            raise WarehouseError(
+                f"{home} is not the folder any more that {who} began to write in.",
+                "It, or one that it is in, was renamed or deleted meanwhile. Nothing was published.",
+                f"Put it back, or see to what {config.data} is; then run it again.",
+            ) from error
         finally:
             shutil.rmtree(session.folder, ignore_errors=True)
         if session.version:

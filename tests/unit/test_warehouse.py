@@ -110,6 +110,22 @@ def test_a_discarded_session_publishes_nothing(data):
     assert (session.version, store.versions("prod"), staging()) == (None, [1], [])
 
 
+def test_a_data_folder_that_is_renamed_or_deleted_under_a_writer_is_named(data):
+    """Issue 7, item 21: it was told as a defect of proto_loc, or as "No such file or directory"."""
+    publish(3)
+    named = pytest.raises(
+        warehouse.WarehouseError, match=rf"{data}/warehouse/prod is not the folder any more.*Put it back"
+    )
+    with named, warehouse.write("prod", who="test"):
+        data.rename(data.with_name("renamed"))
+    with named, warehouse.write("prod", who="test"):
+        shutil.rmtree(data)
+        (data / "landing").mkdir(parents=True)
+        raise FileNotFoundError(2, "No such file or directory", str(data))
+    data.with_name("renamed").rename(data.with_name("again"))
+    assert publish(1).id == 1, "in what is there now"
+
+
 def test_a_reader_keeps_its_version_and_a_new_one_sees_the_newest(data):
     publish(3)
     with warehouse.read("prod") as old:
