@@ -246,12 +246,12 @@ def _sweep(grace: float | None = None) -> list[Path]:
     grace = settings().bin_grace if grace is None else grace
     if store.heal("raw") is None:
         return []
-    store.current("raw").verify()
+    store.current("raw").check()
     made = _files()
     used: set[str] = set()
     for version_id in store.versions("raw"):
         try:
-            used |= {load.file for load in ledger.loads_of(store.load("raw", version_id))}
+            used |= {load.file for load in ledger.loads_of(store.load("raw", version_id).check())}
         except VersionDamaged:
             used |= {str(path.relative_to(lake)) for path in made}  # it may need any of them
     gone = [path for path in made if str(path.relative_to(lake)) not in used]

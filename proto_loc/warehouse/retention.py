@@ -43,8 +43,11 @@ def plan(database: str, *, keep: int, grace: float, most: int, now: bool = False
     found, taken = [], 0
     for position, version_id in enumerate(reversed(versions)):
         folder = store.folder(database) / "versions" / store.dirname(version_id)
-        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-        left = grace - (time.time() - folder.stat().st_mtime)
+        try:
+            size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+            left = grace - (time.time() - folder.stat().st_mtime)
+        except FileNotFoundError:
+            continue  # another process prunes
         why = ""
         if version_id == serving:
             why = "current"

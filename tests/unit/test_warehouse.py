@@ -690,6 +690,7 @@ def test_a_file_of_another_duckdb_release_is_named_as_such(data, tmp_path):
 def test_read_only_folder_can_be_read_and_refuses_to_be_written(data, tmp_path_factory):
     publish(3)
     home = store.folder("prod")
+    (home / "current").unlink()  # issue 7, item 1: a link that cannot be put right is no obstacle to readers either
     folders = [home, home / "versions"]
     uid = os.geteuid()
     parents = [p for p in (home, *home.parents) if p.owner() == Path.home().owner() and p != Path("/tmp")]
@@ -698,6 +699,7 @@ def test_read_only_folder_can_be_read_and_refuses_to_be_written(data, tmp_path_f
         for path in modes:
             path.chmod(0o555)
         (home / "writer.lock").chmod(0o444)
+        assert not (home / "current").exists()
         if uid == 0:
             os.seteuid(65534)  # root may write everywhere
         with pytest.raises(warehouse.WarehouseError, match=rf"{home}/writer.lock cannot be written.*LOC_DATA"):
@@ -707,6 +709,8 @@ def test_read_only_folder_can_be_read_and_refuses_to_be_written(data, tmp_path_f
         os.seteuid(uid)
         for path, mode in modes.items():
             path.chmod(mode)
+    (home / "writer.lock").chmod(0o600)
+    assert (publish(4).based_on, warehouse.rollback("prod").id) == (1, 1)
 
 
 @pytest.mark.parametrize(
