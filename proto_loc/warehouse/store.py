@@ -22,7 +22,7 @@ from proto_loc.warehouse.lock import writer_lock
 
 log = logging.getLogger("proto_loc.warehouse")
 DATABASES = ("raw", "prod")
-UNREADABLE = (OSError, ValueError, TypeError)
+UNREADABLE = (OSError, ValueError, TypeError, AttributeError)
 """What a manifest that is missing or damaged raises."""
 
 
@@ -61,7 +61,9 @@ class Version:
         return self.folder / f"{self.database}.duckdb"
 
     def dump(self) -> str:
-        return json.dumps(asdict(self), indent=2) + "\n"
+        """The text of its manifest, with a checksum of what it says."""
+        fields = json.loads(json.dumps(asdict(self)))
+        return json.dumps(fields | {"checksum": _seal(fields)}, indent=2) + "\n"
 
     def verify(self) -> "Version":
         """Itself, if its file is whole and readable by this DuckDB.
@@ -297,10 +299,17 @@ def _is_whole(database: str, version_id: int) -> bool:
 
 
 def _read(manifest: Path) -> Version:
-    version = Version(**json.loads(manifest.read_text()))
+    fields = json.loads(manifest.read_text())
+    if fields.pop("checksum", None) not in (None, _seal(fields)):  # None before checksums were kept
+        raise ValueError("what it says is not what was written: its checksum is another one")
+    version = Version(**fields)
     if (version.database, dirname(version.id)) != (manifest.parents[2].name, manifest.parent.name):
         raise ValueError(f"it is of version {version.id} of {version.database}")
     return version
+
+
+def _seal(fields: dict) -> str:
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
 def current(database: str) -> Version:

@@ -301,7 +301,7 @@ def test_an_unreadable_block_of_prod_is_named_and_not_told_as_a_traceback_of_dbt
     manifest = version.folder / "manifest.json"
     for path in (manifest, version.path):
         path.chmod(0o644)
-    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"checksums": {}}))
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"checksums": {}, "checksum": None}))
     content = bytearray(version.path.read_bytes())
     for position in range(3 * 4096 + 2_000, len(content), 262_144):  # a byte of each block, behind the three headers
         content[position] ^= 1

@@ -628,7 +628,8 @@ def test_a_block_that_cannot_be_read_is_named_where_there_is_no_checksum(data):
     version = publish(300_000)
     manifest = version.folder / "manifest.json"
     manifest.chmod(0o644)
-    manifest.write_text(json.dumps({k: v for k, v in json.loads(manifest.read_text()).items() if k != "checksums"}))
+    old = {name: value for name, value in json.loads(manifest.read_text()).items() if not name.startswith("checksum")}
+    manifest.write_text(json.dumps(old))
     flip(version, *range(20_000, version.bytes, 262_144))
     with (
         pytest.raises(warehouse.VersionDamaged, match="Version 2 of prod .*DuckDB says.*loc db rollback 1"),
@@ -636,6 +637,17 @@ def test_a_block_that_cannot_be_read_is_named_where_there_is_no_checksum(data):
         session.connect() as con,
     ):
         con.execute("select sum(i) from t").fetchall()
+
+
+def test_a_flipped_bit_in_a_manifest_is_found(data):
+    """Issue 7, item 2: what prod was built of, and the figures of its metrics, are read from there."""
+    publish(3)
+    version = publish(4)
+    manifest = version.folder / "manifest.json"
+    manifest.chmod(0o644)
+    manifest.write_text(manifest.read_text().replace('"main.t": 4', '"main.t": 5'))
+    with pytest.raises(warehouse.VersionDamaged, match="its checksum is another one.*rollback 1 --database prod"):
+        warehouse.current("prod")
 
 
 def test_a_lost_manifest_is_named(data):
@@ -680,7 +692,9 @@ def test_a_file_of_another_duckdb_release_is_named_as_such(data, tmp_path):
     )
     manifest = version.folder / "manifest.json"
     manifest.chmod(0o644)
-    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"bytes": version.path.stat().st_size}))
+    manifest.write_text(
+        json.dumps(json.loads(manifest.read_text()) | {"bytes": version.path.stat().st_size, "checksum": None})
+    )
     with pytest.raises(
         warehouse.VersionDamaged, match=f"another DuckDB release than this one, {duckdb.__version__} .*version number"
     ):
