@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -102,7 +102,7 @@ def publish(
         manifest = _manifest(session)
         marks, metrics = fingerprints(manifest), read(manifest)
         base = session.base.facts if session.base else {}
-        rebuilt = _make_ready(session, manifest, marks, _selected(arguments, session))
+        rebuilt = _make_ready(session, manifest, marks, arguments)
         prepared = time.perf_counter()
         run = audit = execute(["build", *arguments], session, report)
         if not run.nodes:
@@ -389,7 +389,7 @@ def _way_back(base: warehouse.Version | None, raw: warehouse.Version) -> str:
 
 
 def _make_ready(
-    session: warehouse.Session, manifest: dict, marks: dict[str, str], selected: set[str] | None
+    session: warehouse.Session, manifest: dict, marks: dict[str, str], arguments: Sequence[str]
 ) -> list[str]:
     """Have the session's file hold what the project says, before dbt builds on it.
 
@@ -398,7 +398,7 @@ def _make_ready(
 
     Args:
         marks: of :func:`fingerprints`.
-        selected: what dbt will build; None for everything.
+        arguments: of ``dbt build``.
 
     Returns:
         Unique ids of the tables to build in full, beside those that every build makes anew.
@@ -407,14 +407,13 @@ def _make_ready(
         return []
     known = session.base.facts.get("models", {})
     names = {i: (node["schema"].lower(), node["alias"].lower()) for i, node in manifest["nodes"].items() if i in marks}
-    rebuilt = [
-        node
-        for node, mark in marks.items()
-        if known.get(node) != mark and _grows(manifest["nodes"][node]) and (selected is None or node in selected)
-    ]
+    old = [node for node, mark in marks.items() if known.get(node) != mark and _grows(manifest["nodes"][node])]
     keep = {*names.values(), *publication.TABLES}
-    if selected is not None:
+    rebuilt = old
+    if selection := _selection(arguments):
         _restore_views(session, keep)
+        selected = _selected(selection, session) if old else set()
+        rebuilt = [node for node in old if node in selected]
     with session.connect() as con:
         gone = relations.remove(con, keep=keep, rebuild={names[node] for node in rebuilt})
     if gone:
@@ -446,21 +445,26 @@ def _marks(manifest: dict, built: set[str], marks: dict[str, str], known: dict[s
 NARROWING = ("select", "exclude", "selector", "resource_types", "exclude_resource_types")
 
 
-def _selected(arguments: Sequence[str], session: warehouse.Session) -> set[str] | None:
-    """What dbt's arguments for a build select, by unique id; None where they leave nothing out.
-
-    Raises:
-        BuildFailed: dbt does not take them.
-    """
+def _selection(arguments: Sequence[str]) -> list[str]:
+    """Those arguments of ``dbt build`` that select a part of the project, as ``dbt ls`` takes them; none for all."""
     given = _read(["build", *arguments])[2] if arguments else {}
+    if not given.keys() & set(NARROWING):
+        return []
     options: list[str] = []
     for name in (*NARROWING, "indirect_selection"):
         if values := given.get(name):
             option = "--" + name.replace("_", "-").removesuffix("s")
             options += [option, *([values] if isinstance(values, str) else values)]
-    if not given.keys() & set(NARROWING):
-        return None
-    command = [DBT, "--quiet", "--no-use-colors", "ls", "--output", "json", "--output-keys", "unique_id", *options]
+    return options
+
+
+def _selected(selection: list[str], session: warehouse.Session) -> set[str]:
+    """What such a build makes, by unique id.
+
+    Raises:
+        BuildFailed: dbt does not take them.
+    """
+    command = [DBT, "--quiet", "--no-use-colors", "ls", "--output", "json", "--output-keys", "unique_id", *selection]
     environment = _environment("prod", **_state(session))
     done = session.run(
         [*command, "--target", "prod"], cwd=session.folder, env=environment, capture_output=True, text=True
@@ -506,7 +510,7 @@ def _add_rows(session: warehouse.Session, run: Run) -> None:
     failed = [r for r in run.results if r["status"] == "fail" and r.get("compiled_code")]
     if not failed:
         return
-    with session.connect() as con:
+    with suppress(duckdb.Error, warehouse.WarehouseError), session.connect() as con:  # the failure itself counts
         _attach_raw(con, session)
         for result in failed:
             result["rows"] = relations.failing_rows(con, result["compiled_code"])
