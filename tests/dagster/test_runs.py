@@ -187,16 +187,20 @@ def test_a_refusal_reads_as_it_does_without_dagster(filled, arguments, code, sai
 def test_a_failing_test_shows_as_a_failed_check_and_nothing_is_published_or_materialized(filled):
     test = filled.clone / "dbt/tests/assert_nothing_is_left.sql"
     before = filled.current("prod"), filled.materializations("marts", "mart_data_quality")
-    test.write_text("select * from {{ ref('mart_data_quality') }}\n")
+    test.write_text("select 'a\x1b[31m' as word, * from {{ ref('mart_data_quality') }}\n")
     try:
         done = filled.loc("refresh")
         assert done.returncode == 1
         assert re.search(r"1 of \d+ dbt nodes failed", done.stderr) and "assert_nothing_is_left" in done.stderr
         assert "Nothing was published" in done.stderr and "/runs/" in done.stderr
         query = """query($key: AssetKeyInput!, $name: String!) {
-          assetCheckExecutions(assetKey: $key, checkName: $name, limit: 1) { status } }"""
+          assetCheckExecutions(assetKey: $key, checkName: $name, limit: 1) { status evaluation {
+            metadataEntries { label ... on MarkdownMetadataEntry { mdStr } } } } }"""
         found = filled.ask(query, key={"path": ["marts", "mart_data_quality"]}, name=test.stem)
-        assert found["assetCheckExecutions"] == [{"status": "FAILED"}]
+        (execution,) = found["assetCheckExecutions"]
+        assert execution["status"] == "FAILED"
+        (rows,) = [e["mdStr"] for e in execution["evaluation"]["metadataEntries"] if e["label"] == "first rows"]
+        assert rows.count("word: a\\x1b[31m, load_id: ") == 10, "Fault: it showed none"
         assert (filled.current("prod"), filled.materializations("marts", "mart_data_quality")) == before
         assert filled.runs()[0]["status"] == "FAILURE"
     finally:
