@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from proto_loc import dotenv
-from proto_loc.errors import LocError
+from proto_loc.errors import LocError, plain
 from proto_loc.settings import ROOT
 
 EPILOG = """
@@ -74,7 +74,7 @@ def _report(error: Exception) -> int:
         print(error.said(), file=sys.stderr)
         return error.exit_code
     print(
-        f"error: {type(error).__name__}: {error}".rstrip(": "),
+        plain(f"error: {type(error).__name__}: {error}").rstrip(": "),
         "why: This is a defect of proto_loc, not of what you did.",
         "fix: Run it again with --debug (./loc --debug ...) and report the traceback as an issue of this repository.",
         sep="\n",
@@ -94,7 +94,7 @@ def main(arguments: list[str] | None = None) -> int:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
     except Exception as error:
         if "--debug" in arguments:
-            traceback.print_exc()
+            print(plain(traceback.format_exc()), file=sys.stderr)
         code = _report(error)
     try:
         sys.stdout.flush()
