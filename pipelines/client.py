@@ -13,7 +13,7 @@ from pipelines import instance
 from pipelines.dbt import project_hash
 from pipelines.refresh import Refreshed, Report, loads_of
 from pipelines.request import Request
-from pipelines.sources.taxi.load import Outcome
+from pipelines.sources.taxi.load import Outcome, WouldReplace
 from proto_loc import warehouse
 from proto_loc.errors import LocError, UsageError
 from proto_loc.secrets import secret
@@ -125,7 +125,7 @@ class Dagster:
         return Refreshed(prod, built, [_outcome(fields, loads) for fields in outcomes], loads_of(prod), seconds)
 
     def _launch(self, request: Request, who: str) -> str:
-        load = {"files": list(request.files), "seed": request.seed}
+        load = {"files": list(request.files), "seed": request.seed, "replace": request.replace}
         if request.rows is not None:
             load["rows"] = request.rows
         config = {"ops": {"raw__loads": {"config": load}, "dbt": {"config": {"force": request.force}}}}
@@ -219,7 +219,8 @@ def _failure(failures: list[dict], url: str) -> LocError:
     if about is None:
         why = (failures[0].get("why") if failures else "") or "Its process was ended, or the stack was."
         return LocError("The run did not end well.", why, f"See {url}")
-    kind = UsageError if about.get("exit_code") == UsageError.exit_code else LocError
+    usage = UsageError if about.get("exit_code") == UsageError.exit_code else LocError
+    kind = WouldReplace if about.get("kind") == WouldReplace.__name__ else usage
     return kind(about["what"], about.get("why", ""), f"{about.get('fix', '')} The run: {url}".strip())
 
 

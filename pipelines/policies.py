@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import dagster as dg
 from dagster._core.errors import DagsterExecutionInterruptedError
 
-from proto_loc.errors import LocError
+from proto_loc.errors import LocError, plain
 from proto_loc.warehouse import LockTimeout
 
 RETRY = dg.RetryPolicy(max_retries=2, delay=2, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
@@ -33,7 +33,7 @@ def said_plainly() -> Iterator[None]:
         sentences = {name: text for name in ("what", "why", "fix") if (text := getattr(error, name))}
         raise dg.Failure(
             str(error),
-            metadata=sentences | {"exit_code": error.exit_code},
+            metadata=sentences | {"exit_code": error.exit_code, "kind": type(error).__name__},
             allow_retries=isinstance(error, LockTimeout),
         ) from error
 
@@ -45,4 +45,4 @@ def who(context: dg.AssetExecutionContext) -> str:
 
 def progress(context: dg.AssetExecutionContext, step: str) -> Callable[[str, int, int], None]:
     """A report that writes lines such as ``build: fct_taxi_trips (12 of 41)`` to the run's log."""
-    return lambda what, done, total: context.log.info(f"{step}: {what} ({done} of {total})")
+    return lambda what, done, total: context.log.info(plain(f"{step}: {what} ({done} of {total})"))

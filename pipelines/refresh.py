@@ -71,7 +71,5 @@ def loads_of(prod: warehouse.Version) -> list[lake.Load]:
 
 
 def _load_new(who: str, report: taxi.Report) -> list[taxi.Outcome]:
-    files = taxi.pending()
-    if files:
-        return taxi.load_files(files, who=who, report=report)
-    return [] if lake.loads() else taxi.load_sample(who=who, report=report)
+    outcomes = taxi.load_landing(who=who, report=report)
+    return outcomes if lake.loads() else [*outcomes, *taxi.load_sample(who=who, report=report)]

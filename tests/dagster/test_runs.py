@@ -236,6 +236,10 @@ def test_a_month_is_loaded_alone_and_real_records_are_kept(filled, tlc):
         month(filled, "green", "2025-11")
         newest = filled.materializations("taxi", "green_trips")[0]
         assert (newest["partition"], newest["origin"], newest["input"]) == ("2025-11", "file", name)
+        part = filled.data / "green_2025-11-part.parquet"
+        duckdb.read_parquet(str(tlc / name)).limit(100).write_parquet(str(part))
+        done = filled.loc("load", str(part))
+        assert done.returncode == 2 and f"would take the place of {name}, without 46,812 of" in done.stderr
     finally:
         (filled.data / "landing" / name).unlink()
     month(filled, "green", "2025-11")

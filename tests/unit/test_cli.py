@@ -2,12 +2,16 @@
 
 import subprocess
 import sys
+from datetime import datetime
 
 import pytest
 import typer
 
+from pipelines import refresh
 from proto_loc import cli, warehouse
+from proto_loc.cli import pipeline
 from proto_loc.errors import LocError, UsageError
+from proto_loc.warehouse import lake
 
 HEAVY = ("dagster", "dbt", "duckdb", "pandas", "psutil", "pytest", "sqlalchemy", "starlette", "httpx", "yaml")
 
@@ -106,3 +110,55 @@ def test_list_shows_what_it_can_where_one_database_is_damaged(data, capsys):
 def test_options_of_the_sample_are_refused_with_files(data, tmp_path, capsys):
     assert cli.main(["load", str(tmp_path / "a.csv"), "--rows", "10"]) == 2
     assert "--rows and --seed are of the sample" in capsys.readouterr().err
+
+
+def test_a_load_without_verdicts_counts_neither_as_accepted_nor_as_rejected(data, capsys):
+    """Fault: the closing table said 0 accepted and 0 rejected of it, and its rows made the rejected share smaller."""
+    loads = [
+        lake.Load(n, "shop", name, "2025-02", "file", name, rows, 1, f"{name}.csv", None, datetime(2025, 3, 1))
+        for n, name, rows in ((1, "orders", 100), (2, "stores", 900))
+    ]
+    with warehouse.write("prod", who="test") as session:
+        session.facts = {"outcomes": {"1": {"accepted": 90, "no price": 10}}}
+    pipeline._close(refresh.Refreshed(session.version, True, loads=loads))
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in capsys.readouterr().out.splitlines()]
+    numbers = {row[0]: row[4:] for row in rows if len(row) == 7}
+    assert numbers == {
+        "orders.csv": ["100", "90", "10"],
+        "stores.csv": ["900", "-", "-"],
+        "total": ["1,000", "90", "10"],
+    }
+    assert ["no price", "10", "10.00%"] in rows
+
+
+HOSTILE = "a\x1b]0;mine\x07\x1b[2J\x9b31m\rb\u202ec\udcff"
+SHOWN = r"a\x1b]0;mine\x07\x1b[2J\x9b31m\rb\u202ec\udcff"
+
+
+def test_no_text_reaches_a_terminal_or_the_log_as_what_it_obeys(failing, capsys, tmp_path):
+    """Fault: bytes of files, names and messages of other programs were printed raw, and can clear what was said.
+
+    Whatever prints them: an error, a defect, a table, the log, a bar's description."""
+    for error in (LocError(HOSTILE, HOSTILE, HOSTILE), ValueError(HOSTILE)):
+        failing(error)
+        for options in ([], ["--debug"]):
+            assert cli.main([*options, "fail"]) == 1
+            said = capsys.readouterr().err
+            assert SHOWN in said and said.replace("\n", "").isprintable()
+    code = f"""
+import logging
+from proto_loc.cli import _console
+hostile = {HOSTILE!r}
+table = _console.table(hostile, "name")
+table.add_row(hostile)
+_console.show_log()
+_console.out.print(table)
+_console.out.print(hostile, markup=False)
+logging.getLogger("proto_loc.x").warning("%s", hostile)
+with _console.progress() as report:
+    report(hostile, hostile, 1, 1)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.count(SHOWN) == 3 and done.stderr.count(r"\x1b[2J\x9b31m") == 2
+    assert (done.stdout + done.stderr).replace("\n", "").isprintable()
+    assert [len(line) for line in done.stdout.splitlines() if "│" in line] == [len(SHOWN) + 4], "columns are aligned"
