@@ -8,12 +8,13 @@ from decimal import Decimal
 
 from proto_loc.ai.asking import Answer
 from proto_loc.ai.text import clean
+from proto_loc.errors import PlainWriter
 
 
 def answer(found: Answer, form: str) -> None:
     """Print an answer as ``table``, ``json`` (with its origin in it) or ``csv``."""
     if form == "csv":
-        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer = csv.writer(PlainWriter(sys.stdout), lineterminator="\n")
         writer.writerow(found.columns)
         writer.writerows(found.rows)
     elif form == "json":

@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from proto_loc import dotenv
-from proto_loc.errors import LocError, plain
+from proto_loc.errors import LocError, of_source, plain
 from proto_loc.settings import ROOT
 
 EPILOG = """
@@ -70,6 +70,7 @@ def command():
 
 def _report(error: Exception) -> int:
     """Say a failure in plain sentences on stderr and give its exit code."""
+    error = of_source(error) or error if not isinstance(error, LocError) else error
     if isinstance(error, LocError):
         print(error.said(), file=sys.stderr)
         return error.exit_code

@@ -1,5 +1,7 @@
 """The command line as a whole: help everywhere, failures in plain sentences, and a quick start."""
 
+import os
+import pty
 import subprocess
 import sys
 from datetime import datetime
@@ -8,7 +10,7 @@ import pytest
 import typer
 
 from pipelines import refresh
-from proto_loc import cli, warehouse
+from proto_loc import cli, errors, warehouse
 from proto_loc.cli import pipeline
 from proto_loc.errors import LocError, UsageError
 from proto_loc.warehouse import lake
@@ -162,3 +164,40 @@ with _console.progress() as report:
     assert done.stdout.count(SHOWN) == 3 and done.stderr.count(r"\x1b[2J\x9b31m") == 2
     assert (done.stdout + done.stderr).replace("\n", "").isprintable()
     assert [len(line) for line in done.stdout.splitlines() if "│" in line] == [len(SHOWN) + 4], "columns are aligned"
+
+
+def test_a_log_and_csv_are_plain_on_a_terminal_and_exact_in_a_pipe(data):
+    path = data.parent / "run" / "logs" / "cube.log"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"a\x1b[2Jb\n")
+    write = (
+        "import csv, sys; from proto_loc.errors import PlainWriter; "
+        f"csv.writer(PlainWriter(sys.stdout)).writerow([{HOSTILE[:9]!r}])"
+    )
+    for command in (["-m", "proto_loc.cli", "logs", "cube"], ["-c", write]):
+        exact = subprocess.run([sys.executable, *command], capture_output=True, check=True).stdout
+        ours, theirs = pty.openpty()
+        subprocess.run([sys.executable, *command], stdout=theirs, check=True)
+        os.close(theirs)
+        shown = os.read(ours, 1000)
+        os.close(ours)
+        assert b"\x1b" in exact and b"\x1b" not in shown and b"\\x1b" in shown
+
+
+def test_a_fault_in_a_source_names_its_file_and_line(failing, capsys):
+    """Fault: an exception in a person's own loader was "a defect of proto_loc"."""
+    loader = errors.SOURCES / "shop" / "load.py"  # as a name in a traceback: nothing is written there
+    for text, said in (
+        ("\n\nraise KeyError('price')", ("line 3: KeyError: 'price'", "")),
+        ("\n{}[1]\n", ("line 2: KeyError: 1", "")),
+        ("x = 1\ndef (", ("line 2: SyntaxError", "at `def (`")),
+        ("import duckdb\nduckdb.sql('selec 1')", ("line 2: ParserException", "")),
+        ("import nosuchmodule", ("line 1: ModuleNotFoundError: No module named 'nosuchmodule'", "")),
+    ):
+        with pytest.raises(Exception) as caught:
+            exec(compile(text, str(loader), "exec"), {})
+        failing(caught.value)
+        assert cli.main(["fail"]) == 1
+        shown = capsys.readouterr().err
+        assert shown.startswith(f"error: {loader}, {said[0]}") and said[1] in shown and "defect" not in shown
+        assert "Traceback" not in shown
