@@ -60,7 +60,7 @@ def reading(path: Path, format: str) -> Iterator[Reader]:
         plain = scratch / f"source.{format}"
         try:
             text = None
-            if format == "parquet":
+            if format == "parquet" or (format == "json" and _is_plain_json(path)):
                 plain.symlink_to(path)
             else:
                 text = _plain_text(path, plain)
@@ -214,6 +214,12 @@ _CODINGS = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF16_LE: "utf-16", codecs
 """How a text file begins that says it is none of bytes, and its coding; the longer mark first."""
 _PACKED = {b"PAR1": "Parquet", b"PK\3\4": "a ZIP archive", b"\x28\xb5\x2f\xfd": "packed with zstd", b"BZh": "bzip2"}
 CONVERT = "Export it as UTF-8, or convert it: iconv -f CODING -t UTF-8 FILE > NEW, with the coding that it has."
+
+
+def _is_plain_json(path: Path) -> bool:
+    """Whether the file can be read where it is: DuckDB takes any line end between the records of JSON."""
+    with open(path, "rb") as file:
+        return re.match(rb"\s*[\[{][^\0]", file.read(64)) is not None
 
 
 def _chunks(path: Path) -> Iterator[bytes]:
