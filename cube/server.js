@@ -9,16 +9,19 @@ async function main() {
   const express = require('express');
   const { Core } = require('./lib/core');
   const { Versions } = require('./lib/versions');
+  const { Access } = require('./lib/access');
   const { checkAuth, limitRows, withoutSqlApi } = require('./lib/auth');
   const { NO_SQL_API } = require('./lib/native-stand-in');
   const { ownPages } = require('./lib/web');
   const { compiled, probes } = require('./lib/probes');
   const { readable } = require('./lib/request');
 
+  const access = new Access(settings.access);
+  const check = checkAuth(settings.secret, access);
   const core = new Core(settings, new Versions(settings.warehouse), {
-    checkAuth: checkAuth(settings.secret),
+    checkAuth: check,
     apiSecret: settings.secret, // asked for at each start; what is checked is checkAuth
-    queryRewrite: limitRows((context) => core.getCompilerApi(context)),
+    queryRewrite: limitRows((context) => core.getCompilerApi(context), access),
     logger: logger(settings.dev),
   });
   const app = express();
@@ -36,7 +39,7 @@ async function main() {
     next();
   });
   app.use(readable(settings));
-  app.use(withoutSqlApi(settings.secret, native.kind === 'addon' ? 'The SQL API is not offered: ask by REST or GraphQL.' : NO_SQL_API));
+  app.use(withoutSqlApi(check, native.kind === 'addon' ? 'The SQL API is not offered: ask by REST or GraphQL.' : NO_SQL_API));
   await core.initApp(app);
   await compiled(core);
 

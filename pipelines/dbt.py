@@ -17,8 +17,8 @@ from proto_loc import warehouse
 from proto_loc.errors import LocError, UsageError
 from proto_loc.metrics.read import read
 from proto_loc.settings import ROOT, settings
-from proto_loc.warehouse import lake
-from proto_loc.warehouse.errors import disk_is_full, no_space
+from proto_loc.warehouse import lake, ledger
+from proto_loc.warehouse.errors import block_is_damaged, disk_is_full, first_line, no_space
 from proto_loc.warehouse.lock import writer_lock
 
 PROJECT = ROOT / "dbt"
@@ -92,6 +92,7 @@ def publish(
     with _session(who, timeout) as (session, raw):
         if report:
             report("starting dbt", 0, 1)
+        ledger.check(ledger.loads_of(raw))  # what a table is built from is read as it was loaded
         project = project_hash()
         manifest = _manifest(session)
         wanted, metrics = fingerprints(manifest), read(manifest)
@@ -225,8 +226,12 @@ def execute(arguments: Sequence[str], session: warehouse.Session, report: Report
         code, lines = _watch(command, session, report, options)
     run = Run(json.loads(results.read_text())["results"] if results.exists() else [])
     if code != 0:
-        if disk_is_full([*lines, *(result["message"] for result in run.results)]):
+        messages = [result["message"] or "" for result in run.results]
+        if disk_is_full([*lines, *messages]):
             raise no_space(session.path)  # the session says what to do
+        said = next((text for text in (*lines, *messages) if block_is_damaged(text)), None)
+        if said and session.base:
+            raise session.base.damaged(first_line(next(filter(block_is_damaged, said.splitlines()))))
         failure = _failure(run, lines)
         failure.results = run.results
         raise failure

@@ -9,6 +9,8 @@ import warnings
 from importlib.resources import files
 from pathlib import Path
 
+import yaml
+
 from proto_loc.settings import ROOT, private_folder, settings
 from proto_loc.warehouse.lock import writer_lock
 
@@ -62,7 +64,8 @@ def prepare() -> Path:
     private_folder(settings().run)
     folder = private_folder(home())
     template = files("pipelines").joinpath("dagster.yaml").read_text()
-    workspace = f'load_from:\n  - grpc_server: {{socket: "{socket()}", location_name: {LOCATION}}}\n'
+    server = {"socket": str(socket()), "location_name": LOCATION}
+    workspace = yaml.safe_dump({"load_from": [{"grpc_server": server}]})  # a folder's name may have quotes in it
     for name, text in {"dagster.yaml": template, "workspace.yaml": workspace}.items():
         path = folder / name
         if not path.exists() or path.read_text() != text:

@@ -1,11 +1,13 @@
 """``loc exec NAME``: the small parent of one service, which ends with its supervisor and leaves nothing behind.
 
+A service that ends again and again is never given up: each further start waits, and a steady run wipes its ends out.
 It waits, without idle work, for its child's end, a signal, or its supervisor's end. It is the subreaper of
 what the service starts (Linux), and every process of a service bears a mark in its environment: so what is left of it
 is found wherever it went, also by the next start after this parent itself was killed.
 Runs as ``python -I -S``: nothing but the standard library, and no site-packages.
 """
 
+import json
 import math
 import os
 import select
@@ -14,11 +16,17 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 GRACE = 8.0
 """Seconds from SIGTERM to SIGKILL. The supervisor's own SIGKILL comes later: ``shutdown.timeout_seconds``."""
 LAST_GRACE = 3.0
 """The same for what a service left behind when it ended."""
+STEADY = 120.0
+"""Seconds of a run after which the ends before it count no more."""
+MANY = 5
+"""Ends in a row, none of a steady run, after which each further start waits for :data:`PAUSE`."""
+PAUSE = 60.0
 ASKED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
@@ -31,7 +39,8 @@ def main(name: str) -> int:
     """
     from proto_loc import services
 
-    over = _ending(os.getppid())
+    supervisor = os.getppid()
+    over = _ending(supervisor)
     if _unread(sys.stdout.fileno()):
         return 1  # the supervisor has ended while we started, and our parent is another one now
     command, env = services.start(name)
@@ -46,21 +55,74 @@ def main(name: str) -> int:
     signal.set_wakeup_fd(wake_in)
     for number in (*ASKED, signal.SIGCHLD):
         signal.signal(number, lambda *_: None)
+    last = ends(name) if service.stays else Ends()
+    if last.supervisor != supervisor:
+        forget_ends(name)
+    before = last.number if last.supervisor == supervisor else 0
+    if before > MANY and select.select([wake, over], [], [], PAUSE)[0]:
+        return 128 + signal.SIGTERM
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
+    start = time.monotonic()
     child = _start(command, env)
-    code = _until_it_ends(child, wake, over, marked)
+    code, asked = _until_it_ends(child, wake, over, marked)
+    code = code if code >= 0 else 128 - code
+    if service.stays and not asked:
+        _note_end(name, Ends(supervisor, 1 if time.monotonic() - start >= STEADY else before + 1, code))
     end(lambda: left(marked, os.getpid()), LAST_GRACE)
-    return code if code >= 0 else 128 - code
+    return code
 
 
-def _until_it_ends(child: int, wake: int, over: int, marked: str) -> int:
+class Ends(NamedTuple):
+    """How a service ended by itself, without a steady run in between."""
+
+    supervisor: int = 0
+    """The pid of the one who ran it."""
+    number: int = 0
+    code: int = 0
+    """The last exit code."""
+
+
+def ends(name: str) -> Ends:
+    """What is noted of a service's ends; a note of another supervisor is an old one."""
+    from proto_loc import services
+
+    try:
+        return Ends(*json.loads(_ends_file(services.settings().run, name).read_text()))
+    except (OSError, ValueError, TypeError):
+        return Ends()
+
+
+def forget_ends(name: str) -> None:
+    """Let the next start be a first one."""
+    from proto_loc import services
+
+    _ends_file(services.settings().run, name).unlink(missing_ok=True)
+
+
+def _note_end(name: str, noted: Ends) -> None:
+    from proto_loc import services
+
+    path = _ends_file(services.settings().run, name)
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    path.write_text(json.dumps(noted))
+    if noted.number > MANY:
+        how = f"ended {noted.number} times in a row, none of them after {STEADY:g} steady seconds"
+        print(f"loc: {name} {how}: the next start waits {PAUSE:g} s. ./loc restart {name} does not.", flush=True)
+
+
+def _ends_file(run: Path, name: str) -> Path:
+    return run / "ends" / name
+
+
+def _until_it_ends(child: int, wake: int, over: int, marked: str) -> tuple[int, bool]:
+    """Its exit code (negative: the signal), and whether it was asked to end."""
     sources, deadline = [wake, over], math.inf
     while True:
         wait = None if deadline == math.inf else max(0, deadline - time.monotonic())
         ready, _, _ = select.select(sources, [], [], wait)
         numbers = os.read(wake, 4096) if wake in ready else b""
         if (code := _reap(child)) is not None:
-            return code
+            return code, deadline < math.inf
         asked = [number for number in numbers if number in ASKED]
         if over in ready:
             sources.remove(over)

@@ -1,5 +1,6 @@
 """Taken ports: found before anything starts, with who has them and the way out."""
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -7,7 +8,7 @@ from typing import Any
 
 import psutil
 
-from proto_loc import services
+from proto_loc import exec, services
 from proto_loc.errors import LocError
 from proto_loc.settings import PORTS, settings
 
@@ -31,6 +32,33 @@ def listeners(ports: Iterable[int]) -> list[Listener]:
         if connection.status == psutil.CONN_LISTEN and connection.laddr.port in wanted:
             found[connection.laddr.port] = found.get(connection.laddr.port) or pid
     return [_listener(port, pid) for port, pid in sorted(found.items())]
+
+
+def listens(pid: int, port: int) -> bool:
+    """Whether this process, or one that descends from it, listens on the port."""
+    with suppress(psutil.Error):
+        parent = psutil.Process(pid)
+        for process in (parent, *parent.children(recursive=True)):
+            with suppress(psutil.Error):
+                for one in process.net_connections("tcp"):
+                    if one.status == psutil.CONN_LISTEN and one.laddr.port == port:
+                        return True
+    return False
+
+
+def follow() -> None:
+    """Take the ports of the stack of this clone that runs, whatever ``LOC_PORT_PREFIX`` says here."""
+    if services.MARK in os.environ:
+        return
+    for pid in exec.left(services.mark()):
+        with suppress(psutil.Error):
+            os.environ["LOC_PORT_PREFIX"] = psutil.Process(pid).environ().get("LOC_PORT_PREFIX", "")
+            return
+
+
+def taken_by(port: int) -> str:
+    """Who listens on a port, for a message; empty if nobody does."""
+    return next((_who(one) for one in listeners((port,))), "")
 
 
 def check(names: Iterable[str]) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from proto_loc import secrets
 from proto_loc.errors import UsageError
-from proto_loc.settings import ROOT, origin, settings
+from proto_loc.settings import ROOT, origin, settings, spare_loopback
 
 MARK = "LOC_SERVICE"
 """In the environment of a service and of all that it starts: whose it is (the run folder), a colon, its name."""
@@ -42,6 +42,11 @@ class Service:
     """The name of the file that it makes in the run folder once it is ready; one of an earlier start is removed."""
     links: Mapping[str, str] = field(default_factory=dict)
     """For ``loc urls``: what is there, and its path; ``{secret}`` stands for the secret."""
+
+    @property
+    def stays(self) -> bool:
+        """Whether it is to stay up: then it has something that others see it by."""
+        return bool(self.port or self.socket or self.ready)
 
 
 _SUPERSET = {
@@ -126,6 +131,7 @@ def start(name: str) -> tuple[list[str], dict[str, str]]:
     if service.socket:
         texts["socket"] = str(now.socket(service.socket))
     env = {key: value for key, value in os.environ.items() if not key.startswith(DROPPED)}
+    spare_loopback(env)
     env["PATH"] = f"{ROOT / '.venvs' / service.environment / 'bin'}{os.pathsep}{env.get('PATH', os.defpath)}"
     env |= {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", MARK: mark(name)}
     env |= {"LOC_RUN": str(now.run), "LOC_DATA": str(now.data)}  # absolute: a service runs in the repository's root

@@ -2,7 +2,9 @@
 
 import hashlib
 import os
+import re
 import tempfile
+from collections.abc import MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +32,8 @@ class Settings:
     """How many published versions of a database are kept (``LOC_KEEP_VERSIONS``, default 3)."""
     grace: float
     """Seconds for which a superseded version stays readable (``LOC_GRACE``, default 3600)."""
+    bin_grace: float
+    """Seconds that a lake file which no version uses waits in the bin (``LOC_BIN_GRACE``, default a week)."""
     query_memory: str
     """Memory limit of a guarded reader (``LOC_QUERY_MEMORY``, default ``1GB``)."""
     query_threads: int
@@ -74,15 +78,16 @@ class Settings:
         return int(f"{self.port_prefix}{PORTS[service]}")
 
     def socket(self, name: str) -> Path:
-        """Where the Unix socket of that name is: in ``run``, by a path short enough for one.
+        """Where the Unix socket of that name is: in ``run``, by a path short and plain enough for one.
 
-        One longer than the 104 bytes of macOS (108 on Linux) is reached through a link to ``run`` in a private folder.
+        One longer than the 104 bytes of macOS (108 on Linux), or with a character that gRPC's addresses give a meaning
+        (``#``, ``%``, a space), is reached through a link to ``run`` in a private folder.
 
         Raises:
             UsageError: that folder belongs to another user.
         """
         path = self.run / name
-        if len(os.fsencode(path)) < 100:
+        if len(os.fsencode(path)) < 100 and re.fullmatch(r"[\w./+~@-]+", str(path), re.ASCII):
             return path
         base = Path(os.environ.get("XDG_RUNTIME_DIR") or f"{tempfile.gettempdir()}/loc-{os.getuid()}")
         private_folder(base)
@@ -176,6 +181,7 @@ def settings() -> Settings:
         lock_timeout=_number("LOC_LOCK_TIMEOUT", 600, float, 0),
         keep_versions=_number("LOC_KEEP_VERSIONS", 3, int, 1),
         grace=_number("LOC_GRACE", 3600, float, 0),
+        bin_grace=_number("LOC_BIN_GRACE", 7 * 86400, float, 0),
         query_memory=os.environ.get("LOC_QUERY_MEMORY") or "1GB",
         query_threads=_number("LOC_QUERY_THREADS", 2, int, 1),
         cube_native=_choice("LOC_CUBE_NATIVE", "auto", "required", "off"),
@@ -196,6 +202,14 @@ def origin(port: int) -> str:
     """Where a browser reaches a port of this machine: in a codespace, through GitHub, which lets only its owner in."""
     name, domain = os.environ.get("CODESPACE_NAME"), os.environ.get("GITHUB_CODESPACES_PORT_FORWARDING_DOMAIN")
     return f"https://{name}-{port}.{domain}" if name and domain else f"http://127.0.0.1:{port}"
+
+
+def spare_loopback(env: MutableMapping[str, str]) -> None:
+    """Have the proxies of an environment left out for this machine's own services."""
+    told = env.get("no_proxy") or env.get("NO_PROXY") or ""
+    if told != "*" and any(key.lower().endswith("_proxy") for key in env):
+        own = [host for host in ("127.0.0.1", "localhost", "::1") if host not in told.split(",")]
+        env["no_proxy"] = env["NO_PROXY"] = ",".join(filter(None, (told, *own)))
 
 
 def private_folder(path: Path) -> Path:

@@ -189,6 +189,12 @@ def _explained(error: Exception, asked: Model, key: str, litellm) -> LocError:
     """What a failed call means to a person; the most specific kinds come first."""
     name, where, said = asked.name, f" at {asked.url}" if asked.url else "", _first(error)
     kinds = litellm.exceptions
+    if "socksio" in str(error):
+        return LocError(
+            f"{name}{where} cannot be asked through a SOCKS proxy.",
+            f"{_socks()} names one, and the client of language models knows none.",
+            "Unset it for this command (a model on this machine needs no proxy), or set it to an HTTP proxy.",
+        )
     if isinstance(error, (kinds.AuthenticationError, kinds.PermissionDeniedError)):
         return LocError(f"{name}{where} does not take the key.", said, f"Check {key or 'the key of its provider'}.")
     if isinstance(error, kinds.RateLimitError):
@@ -209,6 +215,11 @@ def _explained(error: Exception, asked: Model, key: str, litellm) -> LocError:
             f"{name}{where} cannot be reached.", said, "Check the network and LOC_LLM_URL, and that it is up."
         )
     return LocError(f"{name}{where} failed.", said, "Check LOC_LLM_MODEL and LOC_LLM_URL, and see docs/ai.md.")
+
+
+def _socks() -> str:
+    """The variable that names a SOCKS proxy."""
+    return next((key for key, value in os.environ.items() if value.startswith("socks") and "proxy" in key.lower()), "")
 
 
 def _first(error: Exception) -> str:

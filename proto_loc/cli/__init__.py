@@ -11,13 +11,15 @@ import pkgutil
 import sys
 import tomllib
 import traceback
+from contextlib import suppress
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from proto_loc import dotenv
-from proto_loc.errors import LocError, of_source, plain
-from proto_loc.settings import ROOT
+from proto_loc.errors import LocError, UsageError, of_source, plain
+from proto_loc.settings import ROOT, spare_loopback
 
 EPILOG = """
 [bold]Two commands to start with[/bold]
@@ -54,6 +56,11 @@ def _root(
     ] = False,
 ) -> None:
     """A local analytics platform: Dagster loads, dbt shapes, DuckDB holds, Superset, Cube and Jupyter read."""
+    if (Path(os.environ.get("LOC_RUN") or ROOT / ".run") / "process-compose.sock").exists():
+        from proto_loc import ports
+
+        with suppress(UsageError):  # the command says it
+            ports.follow()
 
 
 def command():
@@ -89,6 +96,7 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         dotenv.load()
+        spare_loopback(os.environ)
         command()(arguments, prog_name="loc")
         code = 0
     except SystemExit as end:

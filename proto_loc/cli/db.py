@@ -17,7 +17,8 @@ Id = Annotated[int, typer.Argument(help="Id of a version, as in `loc db history`
 
 @app.command("list")
 def list_() -> None:
-    """List the databases: what is current, since when, how large."""
+    """List the databases: what is current, since when, how large. Each current version is read in full and compared
+    with its checksums, raw with its files in the lake."""
     from rich.filesize import decimal
 
     from proto_loc import warehouse
@@ -38,16 +39,22 @@ def list_() -> None:
     )
     failed: list[warehouse.VersionDamaged] = []
     for database in warehouse.DATABASES:
-        if warehouse.store.current_id(database) is None:
+        try:
+            serving = warehouse.store.current_id(database)
+        except warehouse.VersionDamaged as damage:
+            shown.add_row(database, "-", "damaged", *["-"] * 4, "0")
+            failed.append(damage)
+            continue
+        if serving is None:
             shown.add_row(database, "-", "no data yet: run loc refresh", *["-"] * 4, "0")
             continue
-        try:
-            version = warehouse.current(database).verify()
-        except warehouse.VersionDamaged as damaged:
-            serving = warehouse.store.current_id(database)
-            shown.add_row(database, str(serving), "damaged", *["-"] * 4, str(len(warehouse.history(database))))
-            failed.append(damaged)
+        kept = str(len(warehouse.store.versions(database)))
+        (verdict,) = warehouse.verify(database, [serving])
+        if verdict.damage:
+            shown.add_row(database, str(serving), "damaged", *["-"] * 4, kept)
+            failed.append(verdict.damage)
             continue
+        version = verdict.version
         shown.add_row(
             database,
             str(version.id),
@@ -56,7 +63,7 @@ def list_() -> None:
             str(len(version.tables)),
             f"{sum(version.tables.values()):,}",
             decimal(version.bytes),
-            str(len(warehouse.history(database))),
+            kept,
         )
     dev = settings().warehouse / "dev.duckdb"
     if dev.exists():
@@ -80,7 +87,7 @@ def path(
 
 @app.command()
 def history(database: Database = "prod") -> None:
-    """List the versions kept, newest first."""
+    """List the versions kept, newest first; each is read in full and compared with its checksums."""
     from rich.filesize import decimal
 
     from proto_loc import warehouse
@@ -91,6 +98,7 @@ def history(database: Database = "prod") -> None:
         database,
         "",
         "version",
+        "state",
         "published",
         "by",
         "based on",
@@ -100,20 +108,54 @@ def history(database: Database = "prod") -> None:
         "git",
         numbers=("version", "based on", "rows", "size"),
     )
-    for version in warehouse.history(database):
-        checks = ", ".join(f"{count} {status}" for status, count in sorted(version.checks.items()))
+    for verdict in warehouse.verify(database, reversed(warehouse.store.versions(database))):
+        version = verdict.version
         shown.add_row(
-            "current" if version.id == serving else "",
-            str(version.id),
-            version.published_at[:19],
-            version.who,
-            str(version.based_on or "-"),
-            f"{sum(version.tables.values()):,}",
-            decimal(version.bytes),
-            checks,
-            _short(version.git_revision or "-"),
-        )
+            "current" if verdict.id == serving else "",
+            str(verdict.id),
+            verdict.state,
+            *(() if version is None else (
+                version.published_at[:19],
+                version.who,
+                str(version.based_on or "-"),
+                f"{sum(version.tables.values()):,}",
+                decimal(version.bytes),
+                ", ".join(f"{count} {status}" for status, count in sorted(version.checks.items())),
+                _short(version.git_revision or "-"),
+            )),
+        )  # fmt: skip
     out.print(shown)
+
+
+@app.command()
+def verify(
+    every: Annotated[bool, typer.Option("--all", help="Every version kept, not only the current ones.")] = False,
+) -> None:
+    """Read what is published in full, with the files of the lake, and compare it with the checksums of when it was
+    written. The exit code is 1 if anything is damaged.
+
+    Example: loc db verify --all
+    """
+    from proto_loc import warehouse
+    from proto_loc.cli._console import out, table
+
+    shown = table("", "database", "version", "", "files compared", "without checksum", numbers=("version",))
+    verdicts = []
+    for database in warehouse.DATABASES:
+        serving = warehouse.store.current_id(database)
+        if serving is not None:
+            verdicts += warehouse.verify(database, reversed(warehouse.store.versions(database)) if every else [serving])
+    for verdict in verdicts:
+        numbers = ("-", "-") if verdict.damage else (str(verdict.files), str(verdict.unknown))
+        shown.add_row(verdict.database, str(verdict.id), verdict.state, *numbers)
+    out.print(shown)
+    if any(verdict.unknown for verdict in verdicts):
+        out.print("What was published before checksums were kept is compared by size alone.")
+    damages = [verdict.damage for verdict in verdicts if verdict.damage]
+    for damage in damages[1:]:
+        out.print(str(damage), markup=False)
+    if damages:
+        raise damages[0]
 
 
 @app.command()

@@ -26,6 +26,8 @@ def up(
 ) -> None:
     """Start the services, with data loaded where there is none yet, and print their links once all is ready.
 
+    Of a stack that is up, what is off is started.
+
     In the foreground the logs of all are shown, and Ctrl-C ends everything in order. A port that is taken is reported
     before anything starts.
 
@@ -45,23 +47,50 @@ def down() -> None:
 
 
 @app.command(rich_help_panel=PANEL)
+def restart(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Processes, as in `loc status`.")],
+    timeout: Annotated[float, typer.Option(help="Seconds to wait until they are ready.", min=1)] = 300,
+) -> None:
+    """End services of the running stack and start them again, also those that are off; the others go on.
+
+    Examples: loc restart cube, loc restart dagster-web dagster-daemon
+    """
+    from proto_loc.compose import stack
+
+    stack.restart(tuple(names), timeout=timeout)
+
+
+@app.command(rich_help_panel=PANEL)
 def status(json: AsJson = False) -> None:
     """Show every process; the exit code is 0 if all are well, and 1 if one is not or nothing is up."""
     from proto_loc.compose.client import Client
 
     with Client() as client:
         states = client.processes()
+    problem = _cube_problem(states)
     if json:
         import dataclasses
         from json import dumps
 
-        print(dumps([dataclasses.asdict(state) | {"verdict": state.verdict} for state in states], indent=2))
+        more = {"cube": {"problem": problem}} if problem else {}
+        rows = [dataclasses.asdict(each) | {"verdict": each.verdict} | more.get(each.name, {}) for each in states]
+        print(dumps(rows, indent=2))
     elif states:
         _table(states)
     else:
         print("Nothing is up. Start it with: ./loc up -d")
-    well = states and all(state.verdict in ("ready", "done", "off") for state in states)
+    if problem and not json:
+        typer.echo(f"cube does not serve the model as it is: {problem}", err=True)
+    well = states and not problem and all(state.verdict in ("ready", "done", "off") for state in states)
     raise typer.Exit(0 if well else 1)
+
+
+def _cube_problem(states: list) -> str:
+    if not any(state.name == "cube" and state.pid for state in states):
+        return ""
+    from proto_loc import cube
+
+    return cube.model_error()
 
 
 def _table(states: list) -> None:
@@ -81,7 +110,7 @@ def _table(states: list) -> None:
             state.name,
             state.verdict,
             state.status,
-            "" if state.pid or state.verdict == "off" else str(state.exit_code),
+            "" if state.status in ("Running", "Disabled", "Pending") else str(state.exit_code),
             str(state.restarts),
             str(timedelta(seconds=int(state.age))) if state.pid else "",
             str(state.pid or ""),

@@ -34,12 +34,31 @@ def api(runner: Runner, token: str) -> Starlette:
         await asyncio.shield(runner.stop())
         return JSONResponse({"status": "stopped"})
 
+    async def start(request: Request) -> Response:
+        name = request.path_params["name"]
+        if name in runner.processes and runner.start(name):
+            return JSONResponse({"name": name})
+        return JSONResponse({"error": f"process {name} cannot be started"}, 400)
+
+    async def restart(request: Request) -> Response:
+        name = request.path_params["name"]
+        if name not in runner.processes:
+            return JSONResponse({"error": f"no such process: {name}"}, 400)
+        await asyncio.shield(runner.restart(name))
+        return JSONResponse({"name": name})
+
     async def authorized(request: Request, proceed) -> Response:
         if secrets.compare_digest(request.headers.get("X-PC-Token-Key", ""), token):
             return await proceed(request)
         return Response(status_code=401)
 
-    routes = [Route("/live", live), Route("/processes", processes), Route("/project/stop", stop, methods=["POST"])]
+    routes = [
+        Route("/live", live),
+        Route("/processes", processes),
+        Route("/process/start/{name}", start, methods=["POST"]),
+        Route("/process/restart/{name}", restart, methods=["POST"]),
+        Route("/project/stop", stop, methods=["POST"]),
+    ]
     return Starlette(routes=routes, middleware=[Middleware(BaseHTTPMiddleware, dispatch=authorized)])
 
 

@@ -2,11 +2,11 @@
 
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import httpx
 
-from proto_loc import secrets
+from proto_loc import exec, ports, secrets, services
 from proto_loc.compose import model
 from proto_loc.errors import LocError
 from proto_loc.settings import settings
@@ -24,7 +24,10 @@ class State:
 
     name: str
     status: str
-    """Pending, Running, Restarting, Terminating, Completed, Skipped (a dependency failed), Error, or Disabled."""
+    """Pending, Running, Restarting, Terminating, Completed, Skipped (a dependency failed), Error, or Disabled.
+
+    Crashing is ours: it has ended more than :data:`proto_loc.exec.MANY` times in a row, and each further start waits.
+    """
     health: str
     """Ready, Not Ready, or - (not asked yet, or without a readiness probe)."""
     probed: bool
@@ -43,7 +46,7 @@ class State:
             return "off"
         if self.once and self.status == "Completed" and self.exit_code == 0:
             return "done"
-        if self.status in ("Completed", "Skipped", "Error"):
+        if self.status in ("Completed", "Skipped", "Error", "Crashing"):
             return "failed"
         # Without a probe, one that was started again has to show first that it is in no crash loop.
         well = self.health == "Ready" if self.probed else not self.restarts or self.age > STEADY
@@ -57,7 +60,10 @@ class Client:
         self.path = settings().socket(SOCKET)
         transport = httpx.HTTPTransport(uds=str(self.path))
         token = {"X-PC-Token-Key": secrets.secret(TOKEN)}
-        self.http = httpx.Client(transport=transport, base_url="http://stack", headers=token, timeout=10)
+        self.listening: set[tuple[str, int]] = set()
+        self.http = httpx.Client(
+            transport=transport, base_url="http://stack", headers=token, timeout=10, trust_env=False
+        )
 
     def __enter__(self) -> "Client":
         return self
@@ -73,7 +79,10 @@ class Client:
             return False
 
     def processes(self) -> list[State]:
-        """Every process of the file, by name; empty if nothing is up."""
+        """Every process of the file, by name; empty if nothing is up.
+
+        A service is ready only if what listens on its port is the service, whoever answers the supervisor's probe.
+        """
         try:
             found = self.http.get("/processes").raise_for_status().json()["data"]
         except httpx.TransportError:
@@ -86,20 +95,45 @@ class Client:
             ) from error
         project = model.load(model.file()).processes
         keys = {"status": "status", "health": "is_ready", "probed": "has_ready_probe", "exit_code": "exit_code"}
-        return sorted(
-            (
-                State(
-                    **{ours: one[theirs] for ours, theirs in keys.items()},
-                    name=one["name"],
-                    once=one["name"] in project and project[one["name"]].once,
-                    restarts=one["restarts"],
-                    pid=one["pid"] if one["is_running"] else 0,
-                    age=one["age"] / 1e9 if one["is_running"] else 0,
-                )
-                for one in found
-            ),
-            key=lambda state: state.name,
+        states = (
+            State(
+                **{ours: one[theirs] for ours, theirs in keys.items()},
+                name=one["name"],
+                once=one["name"] in project and project[one["name"]].once,
+                restarts=one["restarts"],
+                pid=one["pid"] if one["is_running"] else 0,
+                age=one["age"] / 1e9 if one["is_running"] else 0,
+            )
+            for one in found
         )
+        return sorted(map(self._looked_at, states), key=lambda state: state.name)
+
+    def _looked_at(self, state: State) -> State:
+        """What the supervisor does not know of a process: whose its port is, and what its service notes of its ends."""
+        service, known = services.SERVICES.get(state.name), (state.name, state.pid)
+        if state.health == "Ready" and state.pid and service and service.port and known not in self.listening:
+            if ports.listens(state.pid, settings().port(service.port)):
+                self.listening.add(known)
+            else:
+                state = replace(state, health="Not Ready")
+        if state.health != "Ready" and state.status in ("Running", "Restarting") and not state.once:
+            last = exec.ends(state.name)
+            if last.number > exec.MANY:
+                return replace(state, status="Crashing", exit_code=last.code)
+        return state
+
+    def start(self, state: State) -> None:
+        """Start a process that is off, or end it and start it again; its ends so far count no more.
+
+        Raises:
+            LocError: the supervisor does not do so.
+        """
+        exec.forget_ends(state.name)
+        how = "restart" if state.status in ("Running", "Restarting", "Crashing", "Terminating") else "start"
+        try:
+            self.http.post(f"/process/{how}/{state.name}", timeout=60).raise_for_status()
+        except httpx.HTTPError as error:
+            raise LocError(f"{state.name} cannot be started.", f"{error}.", "See ./loc status") from error
 
     def stop(self, timeout: float = 60) -> bool:
         """End the stack in reverse order of dependencies; whether nothing answers any more."""

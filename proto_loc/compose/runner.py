@@ -9,6 +9,7 @@ import os
 import signal
 import time
 from asyncio.subprocess import DEVNULL, STDOUT
+from collections.abc import Coroutine
 from contextlib import suppress
 from datetime import datetime
 from http.client import HTTPConnection, HTTPException
@@ -29,10 +30,15 @@ class Process:
 
     def __init__(self, name: str, config: model.Process, runner: "Runner") -> None:
         self.name, self.config, self.runner = name, config, runner
-        self.status, self.health = "Pending", "-"
-        self.exit_code = self.restarts = 0
-        self.since = 0.0
+        self.restarts = 0
         self.child: asyncio.subprocess.Process | None = None
+        self.renew()
+
+    def renew(self) -> None:
+        """Make it one that has not run yet."""
+        self.status, self.health = "Pending", "-"
+        self.exit_code = 0
+        self.since = 0.0
         self.started, self.ready, self.ended, self.stopping = (asyncio.Event() for _ in range(4))
 
     @property
@@ -152,6 +158,10 @@ class Process:
         """End it for good, after all that depend on it have ended."""
         dependents = [p for p in self.runner.processes.values() if self.name in p.config.depends_on]
         await asyncio.gather(*(dependent.ended.wait() for dependent in dependents))
+        await self.stop_alone()
+
+    async def stop_alone(self) -> None:
+        """End it for good, whatever depends on it."""
         self.stopping.set()
         if self.running:
             await self._end()
@@ -185,17 +195,47 @@ class Runner:
             self.processes[name].status = "Disabled"
             self.processes[name].ended.set()
         self.exit_code = 0
+        self.tasks: set[asyncio.Task] = set()
         self.stopped: asyncio.Task | None = None
 
     async def run(self) -> int:
         """Run until every process has ended, also by :meth:`stop`; 0, or the code of one that must not fail."""
         for number in SIGNALS:
             asyncio.get_running_loop().add_signal_handler(number, self.stop)
-        active = [process for process in self.processes.values() if process.status != "Disabled"]
-        await asyncio.gather(*(process.run() for process in active))
+        for process in self.processes.values():
+            if process.status != "Disabled":
+                self._begin(process.run())
+        while self.tasks:
+            done, _ = await asyncio.wait(self.tasks, return_when=asyncio.FIRST_COMPLETED)
+            self.tasks -= done
+            for task in done:
+                task.result()
         if self.stopped:
             await self.stopped
         return self.exit_code
+
+    def _begin(self, work: Coroutine) -> asyncio.Task:
+        task = asyncio.create_task(work)
+        self.tasks.add(task)
+        return task
+
+    def start(self, name: str) -> bool:
+        """Start a process that does not run, as at the start of the project; whether it could be."""
+        process = self.processes[name]
+        if self.stopped or not process.ended.is_set():
+            return False
+        process.renew()
+        self._begin(process.run())
+        return True
+
+    def restart(self, name: str) -> asyncio.Task:
+        """Begin to end a process and to start it again; what depends on it goes on."""
+
+        async def work() -> None:
+            await self.processes[name].stop_alone()
+            self.start(name)
+
+        return self._begin(work())
 
     def stop(self) -> asyncio.Task:
         """Begin to end everything in reverse order of dependencies; a second call begins nothing."""

@@ -2,11 +2,13 @@
 
 import fcntl
 import os
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from contextlib import suppress
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 from proto_loc import exec, ports, services
@@ -43,10 +45,14 @@ def up(names: tuple[str, ...], *, detach: bool, timeout: float) -> None:
     with Client() as client:
         lock = _alone(client)
         if lock is None:
-            off = [state.name for state in client.processes() if state.verdict == "off" and state.name in wanted]
-            more = f", without {', '.join(off)}: ./loc down first to start it with them" if off else ""
-            _say(f"The stack of this clone is up already{more}. See ./loc status.")
+            off = [state for state in client.processes() if state.verdict in ("off", "failed") and state.name in wanted]
+            if off:
+                _say(f"The stack of this clone is up; starting what is off: {', '.join(state.name for state in off)}.")
+                _start(client, project, off, timeout)
+            else:
+                _say("The stack of this clone is up already. See ./loc status.")
             return
+        shutil.rmtree(settings().run / "ends", ignore_errors=True)
         exec.end(lambda: exec.left(services.mark()))
         ports.check(wanted & services.SERVICES.keys())
         runs = supervisor.choose()
@@ -59,6 +65,39 @@ def up(names: tuple[str, ...], *, detach: bool, timeout: float) -> None:
             _beside(client, timeout, lock)
             os.chdir(ROOT)
             os.execve(command[0], command, env)
+
+
+def restart(names: tuple[str, ...], *, timeout: float) -> None:
+    """End these processes of the running stack, start them again, and return once they are ready.
+
+    Raises:
+        UsageError: there is no such process.
+        LocError: nothing is up, or one failed or was not ready in time; its log is named.
+    """
+    project = model.load(model.file())
+    for name in names:
+        project.selected((name,))
+    with Client() as client:
+        states = [state for state in client.processes() if state.name in names]
+        if not states:
+            raise LocError("Nothing is up.", "", "./loc up -d")
+        _start(client, project, states, timeout)
+
+
+def _start(client: Client, project: model.Project, states: list[State], timeout: float) -> None:
+    """Start these in the order of their dependencies, and wait for them; those that run are ended first."""
+    names = {state.name: state for state in states}
+    ports.check(name for name, state in names.items() if not state.pid and name in services.SERVICES)
+    before = {name: process.depends_on for name, process in project.processes.items()}
+    for name in TopologicalSorter(before).static_order():
+        if name in names:
+            client.start(names[name])
+    seen = _watch(client, timeout, client.alive, only=names.keys())
+    if not seen or any(state.verdict == "failed" for state in seen):
+        raise _failure(seen, "the others run: ./loc status")
+    if any(state.verdict == "waiting" for state in seen):
+        raise _failure(seen, f"not ready after {timeout:g} s; it goes on, see ./loc status")
+    _links(seen)
 
 
 def down() -> bool:
@@ -160,14 +199,18 @@ def _beside(client: Client, timeout: float, lock: int) -> None:
 
 
 def _watch(
-    client: Client, timeout: float, lives: Callable[[], bool], say: Callable[[str], None] | None = None
+    client: Client,
+    timeout: float,
+    lives: Callable[[], bool],
+    say: Callable[[str], None] | None = None,
+    only: Container[str] = (),
 ) -> list[State]:
-    """The last states seen: when none waits any more, the time is over, or the supervisor has ended."""
+    """The last states seen, of all or some: when none waits any more, the time is over, or the supervisor has ended."""
     start = time.monotonic()
     known: dict[str, str] = {}
     states: list[State] = []
     while lives() and time.monotonic() < start + timeout:
-        states = client.processes() or states
+        states = [state for state in client.processes() if not only or state.name in only] or states
         for state in states:
             if known.get(state.name) != state.verdict:
                 known[state.name] = state.verdict
@@ -186,7 +229,11 @@ def _failure(states: list[State], more: str) -> LocError:
     order = {"failed": 0, "waiting": 1}
     first = min(states, key=lambda state: (order.get(state.verdict, 2), state.status == "Skipped"))
     ended = f"failed with exit code {first.exit_code}" if first.verdict == "failed" else f"was last seen {first.status}"
-    path = _log(first.name)
+    path, service = _log(first.name), services.SERVICES.get(first.name)
+    port = settings().port(service.port) if service and service.port else 0
+    if first.pid and port and (other := ports.taken_by(port)) and not ports.listens(first.pid, port):
+        why = f"It does not listen on its port {port}: there is {other}."
+        return LocError(f"{first.name} {ended}; {more}.", why, f"End that, then ./loc restart {first.name}")
     if first.status in ("Pending", "Skipped"):  # its log, if there is one, is of an earlier start
         return LocError(f"{first.name} {ended}; {more}.", "It was not started.", "See ./loc status")
     return LocError(f"{first.name} {ended}; {more}.", _tail(path), f"Mend that; the whole log: {path}")

@@ -126,7 +126,7 @@ def _release(releases: str) -> tuple[Path | None, str]:
     url = f"{releases}/v{version}/process-compose_{system}.tar.gz"
     try:
         fetch(url, pinned["sha256"][system], program)
-    except (httpx.HTTPError, OSError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, ImportError, ValueError) as error:  # the last: of a proxy
         return (
             None,
             f"release {version} cannot be fetched from {httpx.URL(url).host} ({str(error) or type(error).__name__})",

@@ -15,6 +15,7 @@ from proto_loc.warehouse.errors import LockTimeout, NoData, PublishError, Versio
 from proto_loc.warehouse.scratch import scratch
 from proto_loc.warehouse.session import Session, ensure, prune, read, rollback, write
 from proto_loc.warehouse.store import DATABASES, Version, current, find, history
+from proto_loc.warehouse.verify import Verdict, verify
 
 __all__ = [
     "DATABASES",
@@ -22,6 +23,7 @@ __all__ = [
     "NoData",
     "PublishError",
     "Session",
+    "Verdict",
     "Version",
     "VersionDamaged",
     "WarehouseError",
@@ -34,5 +36,6 @@ __all__ = [
     "read",
     "rollback",
     "scratch",
+    "verify",
     "write",
 ]

@@ -43,6 +43,16 @@ def disk_is_full(error: object) -> bool:
     return any(words in str(error) for words in ("No space left on device", "Disk quota exceeded"))
 
 
+def block_is_damaged(error: object) -> bool:
+    """Whether DuckDB's error, or another program's text, says that a block of a database's file cannot be read."""
+    return any(words in str(error) for words in ("Corrupt database file", "does not match stored checksum"))
+
+
+def first_line(error: object) -> str:
+    """DuckDB's message as one sentence."""
+    return f"DuckDB says: {str(error).strip().splitlines()[0].removesuffix('.')}."
+
+
 def no_space(path: Path) -> OSError:
     return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 

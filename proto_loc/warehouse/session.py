@@ -19,14 +19,16 @@ import duckdb
 
 from proto_loc.settings import ROOT, settings
 from proto_loc.sql import open_duckdb
-from proto_loc.warehouse import finish, store
+from proto_loc.warehouse import finish, ledger, store
 from proto_loc.warehouse.errors import (
     NoData,
     PublishError,
     VersionDamaged,
     WarehouseError,
+    block_is_damaged,
     disk_is_full,
     explained,
+    first_line,
     no_space,
 )
 from proto_loc.warehouse.lock import writer_lock
@@ -114,6 +116,8 @@ def write(database: str, *, who: str, timeout: float | None = None) -> Iterator[
             try:
                 yield session
             except (OSError, duckdb.Error) as error:
+                if session.base and block_is_damaged(error):
+                    raise session.base.damaged(first_line(error)) from error
                 if not disk_is_full(error):
                     raise  # any other error in the block is the caller's own
                 with explained(f"Writing {database}", session.path):
@@ -166,7 +170,7 @@ def rollback(database: str, version_id: int | None = None, *, timeout: float | N
     config = settings()
     lock = store.folder(database) / "writer.lock"
     with writer_lock(lock, timeout=config.lock_timeout if timeout is None else timeout):
-        serving = store.current_id(database)
+        serving = store.heal(database)
         if serving is None:
             raise NoData(f"{database} holds no data yet.", "There is nothing to go back from.", "Run `loc refresh`.")
         if version_id is None:
@@ -178,8 +182,10 @@ def rollback(database: str, version_id: int | None = None, *, timeout: float | N
                     f"It was pruned, or {serving} is the first. Kept are: {kept}.",
                     f"Name the one to serve: `loc db rollback ID --database {database}`; see `loc db history`.",
                 )
-        version = store.find(database, version_id)
+        version = store.find(database, version_id).check()
         version.open().close()
+        if database == "raw":
+            ledger.check(ledger.loads_of(version))
         with explained(f"Going back to version {version_id} of {database}", version.folder):
             store.swap(database, version_id)
         return version
@@ -208,6 +214,7 @@ def prune(database: str, *, keep: int | None = None, grace: float | None = None,
     if held is None:
         with writer_lock(store.folder(database) / "writer.lock", timeout=config.lock_timeout) as fd:
             return prune(database, keep=keep, grace=grace, held=fd)
+    store.heal(database)
     gone = store.expired(
         database, keep=config.keep_versions if keep is None else keep, grace=config.grace if grace is None else grace
     )
@@ -221,17 +228,24 @@ def prune(database: str, *, keep: int | None = None, grace: float | None = None,
 def _begin(database: str, who: str, lock_fd: int) -> Session:
     home = store.folder(database)
     staging = home / "staging"
+    serving = store.heal(database)
+    base = store.load(database, serving).verify() if serving is not None else None
     with explained(f"Starting to write {database}", home):
         (home / "versions").mkdir(exist_ok=True)
         _clear(database)
         own = staging / uuid.uuid4().hex[:12]
         own.mkdir(parents=True)
-    serving = store.current_id(database)
-    base = store.load(database, serving).verify() if serving is not None else None
     path = own / f"{database}.duckdb"
     if base:
         try:
             store.copy(base.path, path)
+            if base.checksums and store.checksum(path) != base.checksums[path.name]:
+                base.check()
+                raise WarehouseError(
+                    f"The copy of {base.path} is another file than it.",
+                    "Something between the disk and the memory of this machine is failing.",
+                    "Try again, and look into the system's log for errors of the disk.",
+                )
         except BaseException:
             shutil.rmtree(own, ignore_errors=True)
             raise
@@ -265,6 +279,7 @@ def _publish(session: Session) -> Version:
         git_revision=session.git_revision,
         checks=session.checks,
         facts=session.facts,
+        checksums={str(path.relative_to(session.folder)): store.checksum(path) for path in sorted(_files(session))},
     )
     manifest = session.folder / "manifest.json"
     manifest.write_text(version.dump())
@@ -280,6 +295,10 @@ def _publish(session: Session) -> Version:
     store.swap(session.database, session.id)
     log.info("published version %d of %s", version.id, version.database)
     return version
+
+
+def _files(session: Session) -> list[Path]:
+    return [path for path in session.folder.rglob("*") if path.is_file() and not path.is_symlink()]
 
 
 def _finish(session: Session) -> dict[str, int]:
@@ -303,6 +322,8 @@ def _finish(session: Session) -> dict[str, int]:
     reason = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"exit code {done.returncode}"
     if disk_is_full(done.stderr):
         raise no_space(session.path)
+    if session.base and block_is_damaged(done.stderr):
+        raise session.base.damaged(first_line(reason))
     raise PublishError(
         f"{session.database} was not published.",
         f"Its file could not be finished: {reason.removesuffix('.')}.",

@@ -166,6 +166,7 @@ def test_full_disk_is_named_and_harms_nothing(scenario: str, namespace: list[str
             "PYTHONPATH": str(ROOT),
             "LOC_KEEP_VERSIONS": "1",
             "LOC_GRACE": "0",
+            "LOC_BIN_GRACE": "0",
         },
     )
     assert done.returncode == 0, done.stderr

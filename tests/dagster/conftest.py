@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from processes import SERVICES, Stack, clone
 
+FOLDER = 'it\'s 100% "é" #1 $HOME a\\b; '
+"""A name that means something to SQL, YAML, a shell, a URI: clone, data and run folder of the suite are under it."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What needs the stack empty comes before what fills it; the other tests keep their order."""
@@ -17,7 +20,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def stack(session_port_prefix: str) -> Iterator[Stack]:
     """All three processes; one stack for the whole suite, since it takes seconds to come up."""
-    home = Path(tempfile.mkdtemp(prefix="loc-", dir="/tmp"))  # a socket's path may have 107 bytes
+    home = Path(tempfile.mkdtemp(prefix=FOLDER))
     clone(home)
     made = Stack(home, session_port_prefix)
     try:

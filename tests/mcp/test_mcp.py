@@ -9,6 +9,9 @@ import pytest
 
 from pipelines.refresh import load_and_refresh
 from proto_loc import secrets, warehouse
+from proto_loc.ai import context
+from proto_loc.cube import Question
+from proto_loc.metrics.read import read
 from proto_loc.settings import ROOT, settings
 
 pytestmark = pytest.mark.xdist_group("mcp")
@@ -66,6 +69,29 @@ def test_a_metric_is_the_figure_of_the_warehouse(answers, con):
 def test_sql_gives_the_same(answers):
     assert [row[:2] for row in answers["run_sql"]["rows"]] == [row[:2] for row in answers["query_metrics"]["rows"]]
     assert answers["run_sql"]["rows"][0][2].startswith("2025-")
+
+
+def test_a_condition_means_in_cube_what_it_means_in_sql(mcp, con):
+    """`ask` is compared with such SQL; a `!=` left out there the rows without a value, and dates were moments."""
+    conditions = [
+        ["pickup_borough = 'Queens'"], ["payment_type!=Cash"], ["pickup_hour=7", "pickup_hour=8"], ["pickup_hour!=7"],
+        ["pickup_at=2025-01"], ["pickup_at!=2025-01-05"], ["pickup_at=2025-01-05", "pickup_at=2025-01-06"],
+    ]  # fmt: skip
+    models = tuple(read(context.definitions(warehouse.current("prod"))))
+    found = mcp(*(("query_metrics", {"metrics": ["trips"], "where": where}) for where in conditions))
+    for where, result in zip(conditions, found["results"], strict=True):
+        assert not result["error"], result["text"]
+        (trips,) = con.execute(context.sql(Question(("trips",), where=tuple(where)), models)).fetchone()
+        assert result["data"]["rows"] == [[trips]] and trips > 0, where
+
+
+def test_a_value_that_no_row_has_is_refused_with_near_ones(mcp):
+    """A model that wrote `queens` was told 0."""
+    calls = [
+        ("query_metrics", {"metrics": ["trips"], "where": [f"pickup_borough{end}"]}) for end in ("=quens", "!=Quens")
+    ]
+    for result in mcp(*calls)["results"]:
+        assert result["error"] and "Near it are: 'Queens'." in result["text"], result["text"]
 
 
 def test_metrics_and_columns_come_with_their_descriptions(answers, con):

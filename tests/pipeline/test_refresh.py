@@ -1,5 +1,6 @@
 """The main job: what is loaded is built, audited and published, or nothing is."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -266,6 +267,15 @@ def test_other_data_in_a_raw_that_was_made_anew_is_noticed(own):
     assert state() == second
 
 
+def test_a_lost_raw_is_not_filled_with_the_sample_where_prod_holds_records(data):
+    """Issue 7, item 1: the synthetic sample was published over real months, with exit code 0."""
+    with warehouse.write("prod", who="test") as session, session.connect() as con:
+        con.execute("create schema marts; create table marts.publication as select 'file' as origin")
+    with pytest.raises(LocError, match="raw holds no load, and prod was built from records.*`loc load FILES`"):
+        refresh()
+    assert (warehouse.current("prod").id, lake.loads(active=False)) == (1, [])
+
+
 def test_a_lost_lake_file_is_loaded_again_from_its_input(own, tlc):
     refresh()
     shutil.copy(tlc / YELLOW, settings().landing)
@@ -283,6 +293,22 @@ def test_a_lost_lake_file_is_loaded_again_from_its_input(own, tlc):
     with pytest.raises(warehouse.VersionDamaged, match=rf"has 0 bytes.*`loc load {YELLOW}`"):
         refresh()
     assert not load_files(tlc / YELLOW).outcomes[0].skipped
+
+
+def test_an_unreadable_block_of_prod_is_named_and_not_told_as_a_traceback_of_dbt(own):
+    """Issue 7, item 2, of a version from before checksums were kept: each refresh ended so, and none helped."""
+    version = warehouse.current("prod")
+    manifest = version.folder / "manifest.json"
+    for path in (manifest, version.path):
+        path.chmod(0o644)
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"checksums": {}}))
+    content = bytearray(version.path.read_bytes())
+    for position in range(3 * 4096 + 2_000, len(content), 262_144):  # a byte of each block, behind the three headers
+        content[position] ^= 1
+    version.path.write_bytes(content)
+    way = f"Version {version.id} of prod cannot be read.*DuckDB.*`rm -r {store.folder('prod')} && loc refresh`"
+    with pytest.raises(warehouse.VersionDamaged, match=way):
+        refresh(force=True)
 
 
 def test_a_copied_platform_reads_its_own_lake(own):

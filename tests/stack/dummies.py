@@ -37,7 +37,8 @@ import sys
 sys.path.insert(0, {str(ROOT)!r})
 from proto_loc import exec, services
 exec.GRACE = exec.LAST_GRACE = 1
-services.SERVICES[sys.argv[1]] = services.Service(tuple(sys.argv[2:]))
+exec.STEADY, exec.PAUSE = 4, 3
+services.SERVICES[sys.argv[1]] = services.Service(tuple(sys.argv[2:]), ready=sys.argv[1] + ".ready")
 sys.exit(exec.main(sys.argv[1]))
 """
 

@@ -8,12 +8,14 @@ import signal
 import socket
 import time
 from collections import Counter
+from contextlib import suppress
 
 import httpx
 import psutil
 import pytest
 from dummies import LOG, ROOT, until
 
+from proto_loc import exec
 from proto_loc.compose.client import Client
 
 ENDS = {"Ctrl-C": signal.SIGINT, "SIGTERM": signal.SIGTERM, "SIGHUP": signal.SIGHUP}
@@ -87,6 +89,26 @@ def test_a_crash_loop_ends_after_its_restarts_and_leaves_the_others_alone(stack)
     assert until(lambda: stack.verdicts().get("broken") == "failed"), stack.why()
     assert Counter(stack.said()) == {"start broken": 3, "start other": 1}
     assert (stack.states()["broken"].restarts, stack.states()["broken"].exit_code) == (2, 7)
+
+
+def test_a_service_that_ends_often_is_never_given_up(stack):
+    """Bug: the sixth end in the life of a stack was final, were the others days ago."""
+    mended = stack.folder / "mended"
+    stack.add("web", f"echo start web >>{stack.events}; test -e {mended} || exit 7; rm {mended}; sleep 5; exit 8",
+              readiness_probe={"exec": {"command": "true"}, "initial_delay_seconds": 1, "period_seconds": 1},
+              availability={"restart": "always", "backoff_seconds": 1})  # fmt: skip
+    stack.service("other")
+    stack.start()
+    assert until(lambda: stack.verdicts().get("web") == "failed"), stack.why()
+    state = stack.states()["web"]
+    assert (state.status, state.exit_code, exec.ends("web").number) == ("Crashing", 7, 6)
+    status = stack.loc("status")
+    assert status.returncode == 1 and "Crashing" in status.stdout
+    assert until(lambda: stack.said().count("start web") == 7), "it is tried again, though later"
+    mended.touch()
+    assert until(lambda: exec.ends("web").code == 8), stack.why()
+    assert exec.ends("web").number == 1, "a steady run wipes out the ends before it"
+    assert stack.states()["other"].restarts == 0
 
 
 def test_a_service_that_ends_without_an_error_is_started_again(stack):
@@ -231,7 +253,9 @@ def test_what_a_killed_loc_exec_left_is_ended_by_the_next_start(stack):
     stack.start()
 
     def orphans() -> list[int]:
-        return [process.pid for process in stack.ours() if " ".join(process.cmdline()) == orphan]
+        with suppress(psutil.NoSuchProcess):  # it ends while it is looked at
+            return [process.pid for process in stack.ours() if " ".join(process.cmdline()) == orphan]
+        return []
 
     assert until(orphans), stack.why()
     (first,) = orphans()

@@ -6,12 +6,14 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 from contextlib import closing
 
 import pytest
 from dummies import ROOT, until
 
+from proto_loc import node
 from proto_loc.settings import PORTS
 
 NAMES = {"runner": "proto_loc.compose runs the processes", "process-compose": "process-compose 1."}
@@ -42,6 +44,26 @@ def test_up_status_logs_down(stack):
     nothing = stack.loc("status")
     assert nothing.returncode == 1 and nothing.stdout.startswith("Nothing is up.")
     assert json.loads(stack.loc("status", "--json").stdout) == []
+
+
+def test_status_shows_a_cube_that_serves_an_old_model(stack, port_prefix, monkeypatch, tmp_path):
+    """A model that Cube refused was served as it had been before, and all of it was "ready"."""
+    node.install()
+    model = tmp_path / "model/one.yml"
+    model.parent.mkdir()
+    model.write_text("cubes:\n  - { name: one, sql: select 1, measures: [{ name: n, type: count }] }\n")
+    monkeypatch.setenv("LOC_PORT_PREFIX", port_prefix)
+    monkeypatch.setenv("LOC_CUBE_MODEL", str(model.parent))
+    probe = {"http_get": {"host": "127.0.0.1", "port": f"{port_prefix}4000", "path": "/readyz"}, "period_seconds": 1}
+    stack.add("cube", f"exec {ROOT}/loc exec cube", wrapped=False, readiness_probe=probe | {"failure_threshold": 60})
+    up = stack.loc("up", "-d")
+    assert up.returncode == 0 and stack.loc("status").returncode == 0, up.stderr + stack.why()
+    model.write_text(model.read_text().replace("count", "cont"))
+    status = stack.loc("status")
+    assert status.returncode == 1 and "one.yml:2: one cube" in status.stderr, status.stderr
+    assert "serves the last good model" in status.stderr
+    (state,) = json.loads(stack.loc("status", "--json").stdout)
+    assert state["verdict"] == "ready" and "one.yml:2" in state["problem"], "it is up, and not well"
 
 
 def test_up_in_the_foreground_shows_the_logs_and_ctrl_c_ends_it(stack):
@@ -100,10 +122,90 @@ def test_up_only_some(stack):
     assert stack.loc("up", "-d", "--only", "second").returncode == 0
     assert stack.verdicts() == {"first": "ready", "second": "ready", "third": "off"}
     assert stack.loc("status").returncode == 0
-    assert "without third: ./loc down first to start it" in stack.loc("up").stdout
+    rest = stack.loc("up")
+    assert rest.returncode == 0, rest.stderr
+    assert "starting what is off: third.\nthird: ready" in rest.stdout and "All is ready." in rest.stdout
+    assert sorted(stack.said()) == ["start first", "start second", "start third"]
     stack.loc("down")
     unknown = stack.loc("up", "--only", "second,nosuch")
     assert unknown.returncode == 2 and "error: There is no process 'nosuch'." in unknown.stderr
+
+
+def test_up_starts_what_failed_and_what_waited_for_it(stack):
+    """Bug: what had ended for good stayed off, and `loc up` said "is up already"."""
+    flag = stack.folder / "flag"
+    stack.add("load", f"test -e {flag} || exit 3", availability={"restart": "no"})
+    stack.service("front", after={"load": "completed_successfully"})
+    stack.service("web")
+    assert stack.loc("up", "-d").returncode == 1
+    assert stack.verdicts() == {"load": "failed", "front": "failed", "web": "ready"}
+    flag.touch()
+    again = stack.loc("up", "-d")
+    assert again.returncode == 0, again.stderr
+    assert stack.verdicts() == {"load": "done", "front": "ready", "web": "ready"}
+    assert stack.said().count("start web") == 1
+
+
+def test_restart_ends_a_service_and_starts_it_again_alone(stack):
+    assert stack.loc("restart", "nosuch").returncode == 2
+    stack.service("web")
+    stack.service("front", after={"web": "started"})
+    nothing = stack.loc("restart", "web")
+    assert nothing.returncode == 1 and "error: Nothing is up." in nothing.stderr
+    assert stack.loc("up", "-d").returncode == 0
+    before = stack.states()
+    done = stack.loc("restart", "web")
+    assert done.returncode == 0, done.stderr + stack.why()
+    assert [line for line in stack.said() if line.endswith("web")] == ["start web", "stop web", "start web"]
+    after = stack.states()
+    assert after["front"].pid == before["front"].pid and after["web"].pid != before["web"].pid
+    assert set(stack.verdicts().values()) == {"ready"}
+
+
+def web(stack, port: int) -> None:
+    """A service that has a port, as the platform's file says it: asked by its supervisor over HTTP."""
+    python = f"exec {ROOT}/.venvs/platform/bin/python -m http.server {port} --bind 127.0.0.1"
+    probe = {"http_get": {"port": str(port), "path": "/"}, "period_seconds": 1, "failure_threshold": 60}
+    stack.add("dagster-web", python, readiness_probe=probe, availability={"restart": "always", "backoff_seconds": 1})
+
+
+def test_what_another_one_answers_makes_no_service_ready(stack, monkeypatch, port_prefix):
+    """Bug: `loc up -d` said "All is ready" while another stack's service answered the probe of one that could not
+    even start, its port being taken.
+    """
+    monkeypatch.setenv("LOC_PORT_PREFIX", port_prefix)
+    port = int(f"{port_prefix}{PORTS['dagster']}")
+    web(stack, port)
+    stack.write()
+    stack.folder.joinpath("index.html").touch()
+    server = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1", "-d", stack.folder]
+    with subprocess.Popen(server, stderr=subprocess.DEVNULL, env={}) as other:
+        stack.start()  # as an `up` that found the port free a moment ago
+        assert until(lambda: stack.states() and stack.states()["dagster-web"].restarts >= 2), stack.why()
+        for _ in range(20):
+            assert stack.verdicts() == {"dagster-web": "waiting"}
+        again = stack.loc("restart", "dagster-web", "--timeout", "2")
+        assert again.returncode == 1 and "All is ready" not in again.stdout
+        other.kill()
+    ready = stack.loc("restart", "dagster-web")
+    assert ready.returncode == 0, ready.stderr + stack.why()
+
+
+def test_commands_take_the_ports_of_the_stack_that_runs(stack, monkeypatch, port_prefix):
+    """Bug: `loc status` and `loc urls` printed the ports of the shell's LOC_PORT_PREFIX, and clients asked there."""
+    monkeypatch.setenv("LOC_PORT_PREFIX", port_prefix)
+    web(stack, int(f"{port_prefix}{PORTS['dagster']}"))
+    up = stack.loc("up", "-d")
+    assert up.returncode == 0, up.stderr
+    link = f"http://127.0.0.1:{port_prefix}{PORTS['dagster']}/?token="
+    assert link in up.stdout
+    for prefix in ("", "5" if port_prefix != "5" else "4"):
+        monkeypatch.setenv("LOC_PORT_PREFIX", prefix)
+        assert f"{port_prefix}{PORTS['dagster']}" in stack.loc("status").stdout
+        assert link in stack.loc("urls").stdout
+        assert "is up already" in stack.loc("up", "-d").stdout
+    assert stack.loc("down").returncode == 0
+    assert f"http://127.0.0.1:{prefix}{PORTS['dagster']}/" in stack.loc("urls").stdout, "nothing is up"
 
 
 def test_of_two_at_once_one_starts_and_the_other_says_so(stack):

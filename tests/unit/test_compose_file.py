@@ -1,6 +1,7 @@
 """process-compose.yaml says for each process what its service needs, and what the runner does not know is refused."""
 
 import re
+import subprocess
 import tomllib
 
 import pytest
@@ -37,7 +38,19 @@ def test_a_probe_asks_where_the_service_listens(project):
         if service.port:
             assert probe.http_get.port == settings().port(service.port) >= 40_000
         if service.socket:
-            assert probe.exec.command == f'test -S ".run/{service.socket}"'
+            assert probe.exec.command == f'test -S "${{LOC_RUN:-.run}}/{service.socket}"'
+
+
+@pytest.mark.parametrize("folder", ["it's", 'a "b"', "back\\slash", "#1: 100% - {é}", "&x *y", "a  b", "$HOME"])
+def test_the_run_folder_may_have_any_name(tmp_path, folder):
+    """Bug: an apostrophe in the name of the clone's folder made the project's own file "no YAML"."""
+    run = tmp_path / folder
+    run.mkdir()
+    project = model.load(FILE, {"LOC_RUN": str(run)})
+    assert project.processes["cube"].log_location == f"{run}/logs/cube.log"
+    (run / "dagster-daemon.ready").touch()
+    probe = project.processes["dagster-daemon"].readiness_probe.exec.command
+    assert subprocess.run(["bash", "-c", probe], env={"LOC_RUN": str(run)}).returncode == 0
 
 
 def test_loc_exec_has_time_to_kill_before_its_supervisor_does(project):

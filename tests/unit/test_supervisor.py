@@ -11,7 +11,9 @@ import pytest
 
 from proto_loc import environments
 from proto_loc.compose import supervisor
+from proto_loc.compose.client import Client
 from proto_loc.errors import LocError, UsageError
+from proto_loc.settings import spare_loopback
 
 PROGRAM = b"#!/bin/sh\necho v1.122.0\n"
 
@@ -130,6 +132,27 @@ def test_where_it_cannot_be_had_the_runner_takes_its_place(clone, releases, why)
     assert (found.name, found.program) == ("proto_loc.compose", None)
     assert found.why.startswith("no process-compose on PATH; release 1.122.0 cannot be fetched from 127.0.0.1 (")
     assert found.command(clone / "file")[1:4] == ["-P", "-m", "proto_loc.compose"]
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:9", "what://127.0.0.1:9", "http://[::1", "http://127.0.0.1:9"])
+def test_a_proxy_that_cannot_be_used_keeps_nothing_from_starting(clone, monkeypatch, proxy):
+    """Bug: with `ALL_PROXY=socks5://...`, `loc up`, `status` and `down` ended with an ImportError."""
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    monkeypatch.setenv("LOC_RUN", str(clone / "run"))
+    with Client() as client:
+        assert not client.alive() and client.processes() == []
+    found = supervisor.choose("https://releases.invalid")
+    assert found.program is None and "cannot be fetched from releases.invalid (" in found.why
+
+
+def test_no_proxy_stands_between_the_services_of_this_machine():
+    given = {"NO_PROXY": "example.org,localhost", "https_proxy": "http://proxy:3128"}
+    spare_loopback(given)
+    assert given["no_proxy"] == given["NO_PROXY"] == "example.org,localhost,127.0.0.1,::1"
+    for already in ({"HOME": "/root"}, {"no_proxy": "*", "ALL_PROXY": "socks5://proxy"}):
+        given = dict(already)
+        spare_loopback(given)
+        assert given == already
 
 
 def test_one_may_be_asked_for(clone, releases, monkeypatch):

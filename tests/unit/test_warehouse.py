@@ -15,6 +15,7 @@ import duckdb
 import pytest
 
 from proto_loc import warehouse
+from proto_loc.cli import main
 from proto_loc.errors import LocError, UsageError
 from proto_loc.settings import ROOT
 from proto_loc.warehouse import lock, store
@@ -499,6 +500,60 @@ def test_truncated_version_is_refused_with_the_way_back(data):
     with pytest.raises(warehouse.VersionDamaged):
         warehouse.rollback("prod", 2)
     assert (publish(6).id, rows()) == (3, 6)
+
+
+def flip(version: warehouse.Version, *positions: int) -> None:
+    """Change a bit of the file at each of the positions."""
+    version.path.chmod(0o644)
+    content = bytearray(version.path.read_bytes())
+    for position in positions:
+        content[position] ^= 1
+    version.path.write_bytes(content)
+
+
+def test_a_damaged_version_is_not_copied_on_not_gone_back_to_and_not_listed_as_good(data, capsys):
+    """Issue 7, item 2: only sizes were compared."""
+    publish(3)
+    flip(publish(4), -1)
+    entered = []
+    with (
+        pytest.raises(warehouse.VersionDamaged, match="not what was published.*`loc db rollback 1 --database prod`"),
+        warehouse.write("prod", who="test"),
+    ):
+        entered.append(True)
+    assert not entered and not staging()
+    assert main(["db", "history"]) == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "current" in line)
+    assert "damaged" in line
+    assert main(["db", "list"]) == 1
+    warehouse.rollback("prod", 1)
+    with pytest.raises(warehouse.VersionDamaged, match="not what was published"):
+        warehouse.rollback("prod", 2)
+    assert publish(5).based_on == 1
+
+
+def test_the_way_out_leads_to_a_whole_version(data):
+    """Issue 7, item 2: a damaged one was offered, as its size was right."""
+    for version in [publish(3), publish(4)]:
+        flip(version, -1)
+    with pytest.raises(warehouse.VersionDamaged, match=r"`rm -r \S+/warehouse/prod && loc refresh`"):
+        publish(5)
+
+
+def test_a_block_that_cannot_be_read_is_named_where_there_is_no_checksum(data):
+    """Issue 7, item 2: each refresh ended in dbt's traceback."""
+    publish(3)
+    version = publish(300_000)
+    manifest = version.folder / "manifest.json"
+    manifest.chmod(0o644)
+    manifest.write_text(json.dumps({k: v for k, v in json.loads(manifest.read_text()).items() if k != "checksums"}))
+    flip(version, *range(20_000, version.bytes, 262_144))
+    with (
+        pytest.raises(warehouse.VersionDamaged, match="Version 2 of prod .*DuckDB says.*loc db rollback 1"),
+        warehouse.write("prod", who="test") as session,
+        session.connect() as con,
+    ):
+        con.execute("select sum(i) from t").fetchall()
 
 
 def test_a_lost_manifest_is_named(data):

@@ -169,7 +169,7 @@ def _load(loading: Loading, files: Sequence[landing.SourceFile], replace: bool, 
 
 def _real(loading: Loading, there: Load | None, file: landing.SourceFile, replace: bool) -> Outcome:
     """Load a file in the place of ``there``, unless that is the same one, or has rows that this one lacks."""
-    if there and there.input_sha256 == file.sha256 and lake.whole(there):
+    if there and there.input_sha256 == file.sha256 and lake.intact(there):
         return Outcome(there, file.name, skipped="it is loaded already")
     load_id, path = loading.reserve("taxi", _table(file.colour), file.month)
     rows = landing.convert(file, path, load_id=load_id, loaded_at=loading.loaded_at)
@@ -190,7 +190,7 @@ def _leaving(there: Load, path: Path, file: landing.SourceFile) -> int:
     A file of the same name is a newer edition: it may correct rows, but has trips of each day of the month that the
     other has. One of another name has every row. The sample may always leave.
     """
-    if there.origin == "synthetic" or not lake.whole(there):
+    if there.origin == "synthetic" or not lake.intact(there):
         return 0
     old, new = (f"read_parquet({literal(lake.pattern(of))})" for of in (settings().lake / there.file, path))
     with reader.scratch_folder() as scratch, reader.connect(scratch) as con:
