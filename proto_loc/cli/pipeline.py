@@ -57,6 +57,10 @@ def load(
     from proto_loc.errors import UsageError
 
     if what == ["sample"]:
+        if replace:
+            raise UsageError(
+                "--replace is of files.", "The sample never takes the place of real records.", "Leave it out."
+            )
         of_sample = {name: value for name, value in (("rows", rows), ("seed", seed)) if value is not None}
         _run(Request(**{"rows": DEFAULT_ROWS, **of_sample}), "loc load sample", direct)
         return
