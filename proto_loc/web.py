@@ -1,31 +1,91 @@
 """The layer in front of every web page of the platform: this machine's own names, this user's token, no foreign pages.
 
 A request is answered only if :mod:`proto_loc.origins` lets it in, and if it
-brings the token: as a cookie, which the link ``/?token=...`` sets, or as ``Authorization: Bearer``.
+brings the token: as a cookie, which the link ``/?token=...`` sets, or as ``Authorization: Bearer``. Heads, bodies and
+the time that they may take are bounded.
 """
 
+import asyncio
 import hmac
 from collections.abc import Mapping
 from urllib.parse import parse_qsl, urlencode
 
+import h11
 from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from proto_loc.origins import Origins
+from proto_loc.origins import MAX_BODY, MAX_HEAD, PATIENCE_BODY, PATIENCE_HEAD, Origins, too_large
 
 PROBE = "/healthz"
 """Answers ``ok`` to anyone on this machine, and does no work."""
 WHOSE = "/whose"
 """Answers ``?nonce=...`` with :func:`proof`, so that a client knows whose server this is before it sends its token."""
-
-
+MAX_CONNECTIONS = 400
+"""Beyond them, the one is closed whose request has been awaited longest."""
 LINK = "Log in by the link that `./loc urls` prints."
 
 
 def link(port: int, token: str) -> str:
     """The address that logs a browser in."""
     return f"http://127.0.0.1:{port}/?{urlencode({'token': token})}"
+
+
+class Protocol(H11Protocol):
+    """uvicorn's connection, which ends where its request, or the rest of one, does not come in time."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        super().connection_made(transport)
+        self._awaited: type | None = None
+        self._end: asyncio.TimerHandle | None = None
+        self._watch()
+        if len(self.connections) > MAX_CONNECTIONS:
+            awaited = [each for each in self.connections if each._end]
+            min(awaited, key=lambda each: each._end.when()).transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop()
+        super().connection_lost(exc)
+
+    def _watch(self) -> None:
+        """Give the client the time that it has for what is awaited now."""
+        if (state := self.conn.their_state) is self._awaited:
+            return
+        self._stop()
+        self._awaited = state
+        if seconds := {h11.IDLE: PATIENCE_HEAD, h11.SEND_BODY: PATIENCE_BODY}.get(state):
+            self._end = self.loop.call_later(seconds, self.transport.abort)
+
+    def _stop(self) -> None:
+        if self._end:
+            self._end.cancel()
+            self._end = None
+
+
+OPTIONS = {
+    "http": Protocol, "h11_max_incomplete_event_size": MAX_HEAD, "ws_max_size": MAX_BODY, "log_level": "warning",
+    "access_log": False, "server_header": False,
+}  # fmt: skip
+"""How uvicorn serves a page of ours. It keeps no access log: the address of a log-in has the token in it."""
+
+
+async def _whole(receive: Receive) -> bytes | None:
+    """The body of a request; None where it is too large, or the client is gone."""
+    body, more = bytearray(), True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+        if len(body) > MAX_BODY:
+            return None
+    return bytes(body)
 
 
 def proof(token: str, nonce: str, port: int, owner: str) -> str:
@@ -58,13 +118,29 @@ class Guard:
             return
         connection = HTTPConnection(scope)
         refusal = self._refusal(connection)
-        if refusal is None:
+        if refusal is None and scope["type"] == "http":
+            await self._bounded(scope, receive, send)
+        elif refusal is None:
             await self.app(scope, receive, send)
         elif scope["type"] == "websocket":
             await receive()
             await send({"type": "websocket.close", "code": 1008})  # the server answers the handshake with 403
         else:
             await refusal(scope, receive, send)
+
+    async def _bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on once its body is here, and is not too large."""
+        length = HTTPConnection(scope).headers.get("content-length", "0")
+        body = await _whole(receive) if int(length) <= MAX_BODY else None
+        if body is None:
+            await _said(413, too_large(), {"connection": "close"})(scope, receive, send)
+            return
+        messages = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def replay() -> Message:
+            return messages.pop() if messages else await receive()
+
+        await self.app(scope, replay, send)
 
     def _refusal(self, connection: HTTPConnection) -> Response | None:
         """The answer to a request that is not let in; None for one that is."""
