@@ -8,8 +8,9 @@ from starlette.routing import Mount, Route
 
 from pipelines import dbt_docs, instance
 from proto_loc.secrets import secret
+from proto_loc.serving import OPTIONS
 from proto_loc.settings import settings
-from proto_loc.web import OPTIONS, Guard
+from proto_loc.web import Guard
 
 PATIENCE = 60.0
 """Seconds that a start or a reload of the code server may take; it parses the dbt project where that has changed."""

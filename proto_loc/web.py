@@ -1,77 +1,32 @@
 """The layer in front of every web page of the platform: this machine's own names, this user's token, no foreign pages.
 
 A request is answered only if :mod:`proto_loc.origins` lets it in, and if it
-brings the token: as a cookie, which the link ``/?token=...`` sets, or as ``Authorization: Bearer``. Heads, bodies and
-the time that they may take are bounded.
+brings the token: as a cookie, which the link ``/?token=...`` sets, or as ``Authorization: Bearer``. Bodies
+are bounded; :mod:`proto_loc.serving` bounds the rest.
 """
 
-import asyncio
 import hmac
 from collections.abc import Mapping
 from urllib.parse import parse_qsl, urlencode
 
-import h11
 from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from proto_loc.origins import MAX_BODY, MAX_HEAD, PATIENCE_BODY, PATIENCE_HEAD, Origins, too_large
+from proto_loc.origins import MAX_BODY, Origins, too_large
 
 PROBE = "/healthz"
 """Answers ``ok`` to anyone on this machine, and does no work."""
 WHOSE = "/whose"
 """Answers ``?nonce=...`` with :func:`proof`, so that a client knows whose server this is before it sends its token."""
-MAX_CONNECTIONS = 400
-"""Beyond them, the one is closed whose request has been awaited longest."""
+
+
 LINK = "Log in by the link that `./loc urls` prints."
 
 
 def link(port: int, token: str) -> str:
     """The address that logs a browser in."""
     return f"http://127.0.0.1:{port}/?{urlencode({'token': token})}"
-
-
-class Protocol(H11Protocol):
-    """uvicorn's connection, which ends where its request, or the rest of one, does not come in time."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:
-        super().connection_made(transport)
-        self._awaited: type | None = None
-        self._end: asyncio.TimerHandle | None = None
-        self._watch()
-        if len(self.connections) > MAX_CONNECTIONS:
-            awaited = [each for each in self.connections if each._end]
-            min(awaited, key=lambda each: each._end.when()).transport.abort()
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        self._watch()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._stop()
-        super().connection_lost(exc)
-
-    def _watch(self) -> None:
-        """Give the client the time that it has for what is awaited now."""
-        if (state := self.conn.their_state) is self._awaited:
-            return
-        self._stop()
-        self._awaited = state
-        if seconds := {h11.IDLE: PATIENCE_HEAD, h11.SEND_BODY: PATIENCE_BODY}.get(state):
-            self._end = self.loop.call_later(seconds, self.transport.abort)
-
-    def _stop(self) -> None:
-        if self._end:
-            self._end.cancel()
-            self._end = None
-
-
-OPTIONS = {
-    "http": Protocol, "h11_max_incomplete_event_size": MAX_HEAD, "ws_max_size": MAX_BODY, "log_level": "warning",
-    "access_log": False, "server_header": False,
-}  # fmt: skip
-"""How uvicorn serves a page of ours. It keeps no access log: the address of a log-in has the token in it."""
 
 
 async def _whole(receive: Receive) -> bytes | None:

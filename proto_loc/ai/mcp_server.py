@@ -120,7 +120,8 @@ def _serve_http() -> None:
 
     import uvicorn
 
-    from proto_loc.web import OPTIONS, Guard
+    from proto_loc.serving import OPTIONS
+    from proto_loc.web import Guard
 
     port, token = settings().port("mcp"), secrets.secret("mcp")
     listening = socket.socket()

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from proto_loc import web
+from proto_loc import serving, web
 from proto_loc.origins import MAX_BODY
 
 HALF = b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer mine\r\n"
@@ -27,13 +27,13 @@ async def count(request: Request) -> PlainTextResponse:
 @pytest.fixture
 def port(monkeypatch) -> Iterator[int]:
     """A server that counts the bytes of a body, with little patience and few connections."""
-    monkeypatch.setattr(web, "PATIENCE_HEAD", 1.0)
-    monkeypatch.setattr(web, "PATIENCE_BODY", 1.0)
-    monkeypatch.setattr(web, "MAX_CONNECTIONS", 20)
+    monkeypatch.setattr(serving, "PATIENCE_HEAD", 1.0)
+    monkeypatch.setattr(serving, "PATIENCE_BODY", 1.0)
+    monkeypatch.setattr(serving, "MAX_CONNECTIONS", 20)
     listening = socket.create_server(("127.0.0.1", 0))
     number = listening.getsockname()[1]
     app = web.Guard(Starlette(routes=[Route("/", count, methods=["POST"])]), token="mine", port=number)
-    server = uvicorn.Server(uvicorn.Config(app, **web.OPTIONS))
+    server = uvicorn.Server(uvicorn.Config(app, **serving.OPTIONS))
     thread = threading.Thread(target=server.run, args=([listening],))
     thread.start()
     yield number
