@@ -132,5 +132,6 @@ def FLASK_APP_MUTATOR(app):
     sql.tell_of_datasets()
     sql.find_engines_once()
     pages.mend(app)
+    web.bound_strangers(app)
     sessions.keep(app, logins.ENDPOINTS)
     logins.limit(app, _HOME / "logins.db")

@@ -12,6 +12,7 @@ from proto_loc import secrets, warehouse
 from proto_loc.ai import context
 from proto_loc.cube import Question
 from proto_loc.metrics.read import read
+from proto_loc.origins import MAX_BODY
 from proto_loc.settings import ROOT, settings
 
 pytestmark = pytest.mark.xdist_group("mcp")
@@ -201,6 +202,8 @@ def test_http_lets_in_who_has_the_token_from_this_machine_alone(http):
     assert said == f"Send the token of {secrets.path('mcp')} as the header `Authorization: Bearer`.\n"
     assert status(token, host="evil.example") == 400
     assert status(token, origin="http://evil.example") == status(token, origin="null") == 403
+    large = {"content": bytes(MAX_BODY + 1), "headers": {"authorization": f"Bearer {token}"}}
+    assert httpx.post(f"{http}/mcp", trust_env=False, **large).status_code == 413
     assert status(token, accept="application/json, text/event-stream") == 400, "let in, and no message of the protocol"
     listening = [
         connection.laddr
