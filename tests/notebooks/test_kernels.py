@@ -1,6 +1,7 @@
 """What a kernel can do with the warehouse, what it cannot, and what it leaves."""
 
 import json
+import re
 import shutil
 import time
 from pathlib import Path
@@ -149,6 +150,46 @@ def test_kernels_end_with_the_service(own):
     own.process.terminate()
     own.process.wait(30)
     assert not psutil.pid_exists(pid)
+
+
+def test_a_killed_server_leaves_no_token_to_the_next_ones_readers(own):
+    """Files of killed servers, with the token in them, and of their kernels, with a key, stayed for ever."""
+    own.kernel()("1")
+    (server,) = (each for each in own.family() if "jupyter-lab" in " ".join(each.cmdline()[:3]))
+    server.kill()
+    own.process.wait(30)
+    folder = settings().run / "jupyter"
+    left = [file for file in folder.rglob("*") if re.match("jpserver-|kernel-|.*-[1-5]$", file.name)]
+    assert len(left) >= 7, "the server's two files, the kernel's one, and five sockets, or less where it ended well"
+    with Lab() as lab:
+        assert [file for file in left if file.exists()] == []
+        assert lab.kernel()("6 * 7") == "42"
+        holders = {
+            file.relative_to(settings().run).parts[0]
+            for file in settings().run.rglob("*")
+            if file.is_file()
+            and lab.token.encode() in file.read_bytes()
+            and f"jpserver-{server_pid(lab)}" not in file.name
+        }
+        assert holders == {"secrets"}
+
+
+def server_pid(lab: Lab) -> int:
+    return next(each.pid for each in lab.family() if "jupyter-lab" in " ".join(each.cmdline()[:3]))
+
+
+def test_kernels_work_in_a_folder_whose_path_is_longer_than_that_of_a_socket(tmp_path, monkeypatch, port_prefix):
+    """A Unix socket's path has 107 bytes at most, and a kernel's is in the run folder."""
+    monkeypatch.setenv("LOC_PORT_PREFIX", port_prefix)
+    monkeypatch.setenv("LOC_RUN", str(tmp_path / ("deep" * 30) / "run"))
+    monkeypatch.setenv("LOC_DATA", str(tmp_path / "data"))
+    with Lab() as lab:
+        kernel = lab.kernel()
+        assert kernel("6 * 7") == "42"
+        assert lab.call("POST", f"/api/kernels/{kernel.id}/restart").status_code == 200
+        assert kernel("'anew'") == "'anew'"
+        kernel.end()
+        assert list((settings().run / "jupyter/ipc").iterdir()) == []
 
 
 def test_it_leaves_nothing_in_the_home_folder_and_nothing_that_git_sees(lab, kernel, platform):
