@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import threading
 import time
 from pathlib import Path
 
@@ -69,6 +70,35 @@ def test_sql_cells_work_once_there_is_data_though_the_first_came_too_early(kerne
     assert "prod holds no data yet" in kernel("%%sql\nselect 42 as answer")
     kernel("os.environ['LOC_DATA'] = before")
     assert "42" in kernel("%%sql\nselect 42 as answer")
+
+
+LONG = "select count(*) from range(100000000000) a where a.range % 7 = 3 and hash(a.range) > 5"
+
+
+def test_stop_ends_a_query_and_the_next_cell_answers(kernel):
+    """After Stop, the threads of DuckDB went on, and each further cell waited for them, past any Stop."""
+    kernel(f"import duckdb; con = duckdb.connect(config={{'threads': 8}}); long = {LONG!r}\n%sql con")
+    cells = [
+        "con.sql(long).fetchall()", "con.sql(long).df()", "con.execute(long).fetchall()", "con.sql(long).show()",
+        "con.sql(long).to_arrow_reader().read_all()", "%sql {{long}}",
+        "import asyncio; await asyncio.sleep(0); con.sql(long).fetchall()",
+    ]  # fmt: skip
+    for cell in cells:
+        stop = threading.Timer(0.7, kernel.interrupt)
+        stop.start()
+        assert "the query was stopped" in kernel(cell), cell
+        stop.join()
+        start = time.monotonic()
+        assert kernel("con.sql('select 42').fetchone()") == "(42,)", cell
+        assert time.monotonic() - start < 20, cell
+
+
+def test_stop_ends_what_is_no_query_as_anywhere(kernel):
+    kernel("import time")
+    stop = threading.Timer(0.7, kernel.interrupt)
+    stop.start()
+    assert "KeyboardInterrupt" in kernel("while True: time.sleep(0.01)")
+    assert kernel("42") == "42"
 
 
 @pytest.mark.parametrize(
