@@ -9,7 +9,7 @@ import os
 import sys
 import traceback
 
-from proto_loc import interrupts
+from proto_loc import dotenv, interrupts
 from proto_loc.errors import LocError
 
 WRITES = "attached in read-only mode"
@@ -30,6 +30,7 @@ class ReadOnly(LocError):
 
 def load_ipython_extension(shell) -> None:
     """Called by IPython."""
+    dotenv.load()  # the service has done so; an editor or nbconvert has not
     if "sql.magic" in sys.modules:  # %reload_ext
         from proto_loc import warehouse
 
