@@ -79,8 +79,7 @@ def test_stop_ends_a_query_and_the_next_cell_answers(kernel):
     """After Stop, the threads of DuckDB went on, and each further cell waited for them, past any Stop."""
     kernel(f"import duckdb; con = duckdb.connect(config={{'threads': 8}}); long = {LONG!r}\n%sql con")
     cells = [
-        "con.sql(long).fetchall()", "con.sql(long).df()", "con.execute(long).fetchall()", "con.sql(long).show()",
-        "con.sql(long).to_arrow_reader().read_all()", "%sql {{long}}",
+        "con.sql(long).fetchall()", "con.sql(long).df()", "con.execute(long).fetchall()", "%sql {{long}}",
         "import asyncio; await asyncio.sleep(0); con.sql(long).fetchall()",
     ]  # fmt: skip
     for cell in cells:
