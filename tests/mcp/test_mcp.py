@@ -158,11 +158,14 @@ def test_rows_are_bounded_and_it_says_that_there_were_more(mcp, con):
         ("query_metrics", {"metrics": ["trips"], "dimensions": ["pickup_zone"], "limit": 3}),
         ("run_sql", {"sql": "select count(*) from range(100000) a, range(100000) b, range(10000) c"}),
         ("run_sql", {"sql": "select 1"}),
+        ("run_sql", {"sql": "select 9007199254740993 as n, 'nan'::double as x, 0.1 as d, 12345678901234567.89 as m"}),
     )["results"]
     assert [len(result["data"]["rows"]) for result in found[:2]] == [7, 3]
     assert all(result["data"]["truncated"] for result in found[:2])
     assert found[2]["error"] and "30 seconds" in found[2]["text"]
     assert found[3]["data"]["rows"] == [[1]], "the server goes on"
+    digits = [["9007199254740993", "nan", 0.1, "12345678901234567.89"]]
+    assert found[4]["data"]["rows"] == digits, "a client that reads numbers as doubles reads them right"
 
 
 def test_a_new_version_is_seen_by_a_server_that_is_up(http, platform):
