@@ -14,7 +14,8 @@ async function main() {
   const { NO_SQL_API } = require('./lib/native-stand-in');
   const { ownPages } = require('./lib/web');
   const { compiled, probes } = require('./lib/probes');
-  const { readable } = require('./lib/request');
+  const { checked } = require('./lib/request');
+  const { LISTENER, bodies, bound } = require('./lib/bounds');
 
   const access = new Access(settings.access);
   const check = checkAuth(settings.secret, access);
@@ -31,6 +32,7 @@ async function main() {
   app.get('/livez', live);
   app.get('/readyz', ready);
   if (!settings.dev) app.get('/', (req, res) => res.status(404).json({ error: 'Ask /cubejs-api/v1/...: see docs/cube.md.' }));
+  app.use(bodies(settings.dev ? () => {} : check)); // the playground's pages ask without a token
   app.use(async (req, res, next) => {
     await compiled(core);
     if (core.model.problem) {
@@ -38,12 +40,12 @@ async function main() {
     }
     next();
   });
-  app.use(readable(settings));
+  app.use(checked(settings.rows));
   app.use(withoutSqlApi(check, native.kind === 'addon' ? 'The SQL API is not offered: ask by REST or GraphQL.' : NO_SQL_API));
   await core.initApp(app);
   await compiled(core);
 
-  const server = http.createServer(app);
+  const server = bound(http.createServer(LISTENER, app));
   await new Promise((done, failed) => { server.once('error', failed).listen(settings.port, '127.0.0.1', done); });
   line('Cube listens', {
     url: `http://127.0.0.1:${settings.port}`, native: native.kind, ...(native.why && { why: native.why }),

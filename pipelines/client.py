@@ -6,6 +6,7 @@ import re
 import secrets
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 
@@ -13,9 +14,9 @@ from pipelines import instance
 from pipelines.dbt import project_hash
 from pipelines.refresh import Refreshed, Report, loads_of
 from pipelines.request import Request
-from pipelines.sources.taxi.load import Outcome
+from pipelines.sources.taxi.load import Outcome, WouldReplace
 from proto_loc import warehouse
-from proto_loc.errors import LocError, UsageError
+from proto_loc.errors import SOURCES, LocError, UsageError
 from proto_loc.secrets import secret
 from proto_loc.settings import settings
 from proto_loc.warehouse import lake
@@ -35,7 +36,7 @@ ENTRIES = "label ... on TextMetadataEntry { text } ... on IntMetadataEntry { int
 ... on FloatMetadataEntry { floatValue } ... on JsonMetadataEntry { jsonString }"
 LOADED = """{ workspaceOrError { ... on Workspace { locationEntries { name locationOrLoadError {
   ... on RepositoryLocation { repositories { pipelines { name tags { key value } } } }
-  ... on PythonError { message } } } } } }"""
+  ... on PythonError { message stack } } } } } }"""
 RELOAD = "mutation($name: String!) { reloadRepositoryLocation(repositoryLocationName: $name) { __typename } }"
 LAUNCH = """mutation($params: ExecutionParams!) { launchRun(executionParams: $params) { __typename
   ... on LaunchRunSuccess { run { runId } } ... on Error { message }
@@ -43,6 +44,7 @@ LAUNCH = """mutation($params: ExecutionParams!) { launchRun(executionParams: $pa
 FOLLOW = f"""query($run: ID!, $cursor: String) {{ logsForRun(runId: $run, afterCursor: $cursor, limit: 1000) {{
   ... on EventConnection {{ cursor hasMore events {{ __typename
     ... on MessageEvent {{ message stepKey }}
+    ... on EngineEvent {{ error {{ message stack }} }}
     ... on MaterializationEvent {{ assetKey {{ path }} metadataEntries {{ {ENTRIES} }} }}
     ... on ExecutionStepFailureEvent {{ failureMetadata {{ metadataEntries {{ {ENTRIES} }} }} }} }} }} }}
   runOrError(runId: $run) {{ ... on Run {{ status tags {{ key value }} }} }} }}"""
@@ -78,14 +80,15 @@ class Dagster:
         """Whether the code location is loaded, of the project as it is now; it is loaded anew where it is not."""
         end = time.monotonic() + STARTING
         wanted = project_hash()[:12]
-        while "Could not reach" in (location := self._location()).get("message", "") and time.monotonic() < end:
+        while "Could not reach" in (location := self.location()).get("message", "") and time.monotonic() < end:
             time.sleep(POLL)
         if _mark(location) == wanted:
             return True
         self.ask(RELOAD, name=instance.LOCATION)
-        return _mark(self._location()) == wanted
+        return _mark(self.location()) == wanted
 
-    def _location(self) -> dict:
+    def location(self) -> dict:
+        """The code location as it is loaded, or the error that it failed with."""
         entries = self.ask(LOADED)["workspaceOrError"]["locationEntries"]
         return next((entry["locationOrLoadError"] or {} for entry in entries), {})
 
@@ -110,6 +113,8 @@ class Dagster:
                     outcomes, seconds = json.loads(about["outcomes"]), {"load": about["seconds"]}
                 elif event["__typename"] == "ExecutionStepFailureEvent":
                     failures.append(about)
+                elif event.get("error"):
+                    failures.append(_fault(event["error"]))
                 elif event["__typename"] in LAST[1:]:
                     failures.append({"why": event["message"]})
         except BaseException:
@@ -125,7 +130,7 @@ class Dagster:
         return Refreshed(prod, built, [_outcome(fields, loads) for fields in outcomes], loads_of(prod), seconds)
 
     def _launch(self, request: Request, who: str) -> str:
-        load = {"files": list(request.files), "seed": request.seed}
+        load = {"files": list(request.files), "seed": request.seed, "replace": request.replace}
         if request.rows is not None:
             load["rows"] = request.rows
         config = {"ops": {"raw__loads": {"config": load}, "dbt": {"config": {"force": request.force}}}}
@@ -191,7 +196,11 @@ def find() -> Dagster | None:
     # A reload of the code location parses the dbt project, which takes its time.
     token = {"authorization": f"Bearer {secret('dagster')}"}
     dagster = Dagster(httpx.Client(base_url=_address(), headers=token, timeout=60, trust_env=False))
-    return dagster if dagster.ready() else None
+    if dagster.ready():
+        return dagster
+    fault = _fault(dagster.location())
+    log.warning("Dagster cannot load the project's code, so this runs without it: %s", fault.get("what", fault["why"]))
+    return None
 
 
 def _address() -> str:
@@ -219,8 +228,20 @@ def _failure(failures: list[dict], url: str) -> LocError:
     if about is None:
         why = (failures[0].get("why") if failures else "") or "Its process was ended, or the stack was."
         return LocError("The run did not end well.", why, f"See {url}")
-    kind = UsageError if about.get("exit_code") == UsageError.exit_code else LocError
+    usage = UsageError if about.get("exit_code") == UsageError.exit_code else LocError
+    kind = WouldReplace if about.get("kind") == WouldReplace.__name__ else usage
     return kind(about["what"], about.get("why", ""), f"{about.get('fix', '')} The run: {url}".strip())
+
+
+def _fault(error: dict) -> dict[str, str]:
+    """What Dagster says of an exception, as the sentences of a failure: with the place in a source's code, if there."""
+    message = error.get("message") or "It does not say why."
+    last = message.strip().splitlines()[-1]
+    places = re.findall(r'File "(.+?)", line (\d+)', "".join([*error.get("stack", ()), message]))
+    own = [f"{file}, line {line}" for file, line in places if Path(file).is_relative_to(SOURCES)]
+    if not own:
+        return {"why": last}
+    return {"what": f"{own[-1]}: {last}", "why": "The source's own code failed.", "fix": "Mend that line."}
 
 
 def _outcome(fields: dict, loads: dict[int, lake.Load]) -> Outcome:

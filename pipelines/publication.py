@@ -10,6 +10,9 @@ from proto_loc.metrics.definitions import Metric, SemanticModel
 from proto_loc.metrics.errors import MetricError
 from proto_loc.warehouse.errors import disk_is_full
 
+TABLES = (("marts", "publication"), ("marts", "metric_figures"))
+"""What :func:`record` writes."""
+
 
 def record(session: warehouse.Session, raw: warehouse.Version, models: list[SemanticModel]) -> dict[str, dict]:
     """Write ``marts.publication`` and ``marts.metric_figures``, after the audit.

@@ -75,13 +75,11 @@ def loads_of(prod: warehouse.Version) -> list[lake.Load]:
 
 
 def _load_new(who: str, report: taxi.Report) -> list[taxi.Outcome]:
-    files = taxi.pending()
-    if files:
-        return taxi.load_files(files, who=who, report=report)
+    outcomes = taxi.load_landing(who=who, report=report)
     if lake.loads(active=False):
-        return []
+        return outcomes
     _refuse_sample_over_records()
-    return taxi.load_sample(who=who, report=report)
+    return [*outcomes, *taxi.load_sample(who=who, report=report)]
 
 
 def _refuse_sample_over_records() -> None:

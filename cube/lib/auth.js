@@ -2,6 +2,7 @@
 /** Who may ask, and which rows a token lets one see. */
 const jwt = require('jsonwebtoken');
 const { CubejsHandlerError } = require('@cubejs-backend/api-gateway');
+const { tokenOf } = require('./bounds');
 const { strange } = require('./request');
 
 /**
@@ -72,7 +73,7 @@ function withoutSqlApi(check, why) {
     const asked = /\/(cubesql|convert-query)\/*$/i.test(req.path) || [req.body?.format, req.query.format].flat().includes('sql');
     if (!asked) return next();
     try {
-      check(req, (req.headers.authorization || '').replace(/^Bearer /, ''));
+      check(req, tokenOf(req));
     } catch (error) {
       return res.status(error.status || 500).json({ error: error.message });
     }

@@ -1,7 +1,6 @@
 'use strict';
 /** What a request holds, before Cube reads it: what is no query is refused here, in a sentence. */
 const { createRequire } = require('module');
-const express = require('express');
 const { GraphQLFloat, parse } = createRequire(require.resolve('@cubejs-backend/api-gateway'))('graphql');
 
 const LISTS = ['measures', 'dimensions', 'segments', 'timeDimensions', 'filters'];
@@ -12,20 +11,6 @@ const FILTERS = 1000;
 const VALUES = 10000;
 const MEMBER = /^[A-Za-z_]\w*(\.[A-Za-z_]\w*){1,3}$/;
 const EXPRESSIONS = ['subqueryJoins', 'joinHints'];
-
-/**
- * @param {import('./settings').Settings} settings
- * @returns {import('express').RequestHandler[]}
- */
-function readable(settings) {
-  return [express.json({ limit: '1mb' }), unread, checked(settings.rows)];
-}
-
-// eslint-disable-next-line no-unused-vars
-function unread(error, req, res, next) {
-  const status = error.status >= 400 && error.status < 500 ? error.status : 400;
-  res.status(status).json({ error: status === 413 ? 'The request is longer than 1 MB.' : 'The request is not valid JSON.' });
-}
 
 const ROUNDED = 'A number above 2^53 is rounded as it is read from JSON: write it in quotes, as text (in GraphQL, in the query itself).';
 
@@ -43,6 +28,10 @@ GraphQLFloat.serialize = (value) => {
   return number;
 };
 
+/**
+ * @param {number} rows The most that a query may ask for.
+ * @returns {import('express').RequestHandler}
+ */
 const checked = (rows) => (req, res, next) => {
   const wrong = req.path.toLowerCase().includes('/graphql') ? wrongGraphQL(req) : wrongQueries(asked(req), rows);
   return wrong ? res.status(400).json({ error: wrong }) : next();
@@ -149,4 +138,4 @@ function depth(value) {
   return level - 1;
 }
 
-module.exports = { readable, strange };
+module.exports = { checked, strange };

@@ -9,12 +9,13 @@ from decimal import Decimal
 from proto_loc.ai import values
 from proto_loc.ai.asking import Answer
 from proto_loc.ai.text import clean, number, rounded
+from proto_loc.errors import PlainWriter
 
 
 def answer(found: Answer, form: str) -> None:
     """Print an answer as ``table``, ``json`` (with its origin in it) or ``csv``."""
     if form == "csv":
-        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer = csv.writer(PlainWriter(sys.stdout), lineterminator="\n")
         writer.writerow(found.columns)
         writer.writerows([_digits(value) for value in row] for row in found.rows)
     elif form == "json":

@@ -48,4 +48,4 @@ def rounded(value: float | Decimal, places: int) -> str:
     if not math.isfinite(value):
         return str(float(value))
     shown = f"{value:,.{places}f}"
-    return shown if not value or shown.strip("-0.,") else f"{value:.2g}"
+    return shown if not value or shown.strip("-0.,") else f"{float(value):.2g}"

@@ -18,7 +18,7 @@ from typing import Annotated
 import typer
 
 from proto_loc import dotenv
-from proto_loc.errors import LocError, UsageError
+from proto_loc.errors import LocError, UsageError, of_source, plain
 from proto_loc.settings import ROOT, spare_loopback
 
 EPILOG = """
@@ -77,11 +77,12 @@ def command():
 
 def _report(error: Exception) -> int:
     """Say a failure in plain sentences on stderr and give its exit code."""
+    error = of_source(error) or error if not isinstance(error, LocError) else error
     if isinstance(error, LocError):
         print(error.said(), file=sys.stderr)
         return error.exit_code
     print(
-        f"error: {type(error).__name__}: {error}".rstrip(": "),
+        plain(f"error: {type(error).__name__}: {error}").rstrip(": "),
         "why: This is a defect of proto_loc, not of what you did.",
         "fix: Run it again with --debug (./loc --debug ...) and report the traceback as an issue of this repository.",
         sep="\n",
@@ -102,7 +103,7 @@ def main(arguments: list[str] | None = None) -> int:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
     except Exception as error:
         if "--debug" in arguments:
-            traceback.print_exc()
+            print(plain(traceback.format_exc()), file=sys.stderr)
         code = _report(error)
     try:
         sys.stdout.flush()

@@ -163,7 +163,9 @@ def _csv(answer) -> None:
     import csv
     import sys
 
-    writer = csv.writer(sys.stdout, lineterminator="\n")
+    from proto_loc.errors import PlainWriter
+
+    writer = csv.writer(PlainWriter(sys.stdout), lineterminator="\n")
     writer.writerow(column.short for column in answer.columns)
     writer.writerows(row.values() for row in answer.rows)
 

@@ -1,10 +1,14 @@
 """``loc up | down | status | logs | urls | exec``: the services, through whoever runs process-compose.yaml."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from proto_loc.errors import plain
 
 PANEL = "Services"
 app = typer.Typer()
@@ -128,7 +132,13 @@ def logs(
     if not path.exists() and not follow:
         typer.echo(f"{name} has written nothing yet; its log will be {path}.", err=True)
         return
-    os.execvp("tail", ["tail", "-n", str(lines), *(["-F"] if follow else []), str(path)])
+    command = ["tail", "-n", str(lines), *(["-F"] if follow else []), str(path)]
+    if not sys.stdout.isatty():
+        os.execvp("tail", command)
+    # What a service wrote may hold bytes of a file or of a request, which a terminal would obey.
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, errors="replace") as tail:
+        for line in tail.stdout:
+            typer.echo(plain(line), nl=False)
 
 
 @app.command(rich_help_panel=PANEL)

@@ -81,6 +81,11 @@ class Loading:
             path.unlink(missing_ok=True)  # the left-over of a session that was killed before it published this id
         return load_id, path
 
+    def give_back(self, path: Path) -> None:
+        """Undo the last :meth:`reserve`: nothing is to be loaded there."""
+        path.unlink(missing_ok=True)
+        self.added -= 1
+
     def add(self, load: Load) -> None:
         """Make the load the active one of its partition; what was there stays in the ledger, inactive."""
         path = load.path
@@ -298,8 +303,9 @@ def _files(first: int = 0, last: int | None = None) -> list[Path]:
 
 
 def _views(con: duckdb.DuckDBPyConnection) -> list[tuple]:
+    # DuckDB quotes a type's name in a view that was just made, and not in one that was read from a file.
     return con.execute(
-        "select schema_name, view_name, sql from duckdb_views() where not internal order by 1, 2"
+        "select schema_name, view_name, replace(sql, '\"', '') from duckdb_views() where not internal order by 1, 2"
     ).fetchall()
 
 

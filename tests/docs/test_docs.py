@@ -6,9 +6,11 @@ import shlex
 import subprocess
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from proto_loc.cli import command
+from proto_loc.node import program
 from proto_loc.settings import ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -47,6 +49,33 @@ def test_the_python_of_the_warehouse_page_runs(data):
     exec(compile(code, "docs/warehouse.md", "exec"), {})
 
 
+def test_the_ways_of_other_tools_open_the_published_file_and_cannot_write_it(data):
+    """Bug: "any tool can open the file" was said without a word of read-only, which most tools have to be told."""
+    subprocess.run([ROOT / "loc", "load", "sample", "--rows", "2000"], check=True, capture_output=True)
+    file = subprocess.run([ROOT / "loc", "db", "path"], capture_output=True, text=True, check=True).stdout.strip()
+    told = dict(re.findall(r"^\| ([^|]+) \| .*?`([^`]+)`", (ROOT / "docs/warehouse.md").read_text(), re.MULTILINE))
+    told = {tool: way.replace("FILE", file) for tool, way in told.items()}
+    count, write = "select count(*) > 0 from prod.marts.mart_taxi_trips", "create table prod.main.x as select 1"
+    with eval(told["Python"], {"duckdb": duckdb}) as python:
+        assert python.sql(count).fetchall() == [(True,)]
+        with pytest.raises(duckdb.Error, match="read-only"):
+            python.sql(write)
+    with duckdb.connect() as session:
+        session.sql(told["any DuckDB session, SQL"])
+        assert session.sql(count).fetchall() == [(True,)]
+    line = told["DuckDB's command line"]
+    shell = ["bash", "-c", f'{line} -csv -noheader -c "$1"', "-"]
+    path = {"PATH": f"{ROOT}/.venvs/platform/bin:/usr/bin:/bin"}
+    assert subprocess.run([*shell, count], env=path, capture_output=True, text=True).stdout == "true\n"
+    assert "read-only" in subprocess.run([*shell, write], env=path, capture_output=True, text=True).stderr
+    node = f"""const {{ DuckDBInstance }} = require("@duckdb/node-api");
+        {told["Node"]}.then((db) => db.connect()).then((c) => c.run(process.argv[1]))
+          .catch((e) => console.log(e.message))"""
+    for sql, said in ((count, ""), (write, "read-only")):
+        done = subprocess.run([program(), "-e", node, sql], cwd=ROOT / "cube", capture_output=True, text=True)
+        assert (said in done.stdout) and bool(done.stdout) == bool(said), done.stdout + done.stderr
+
+
 def test_the_readme_is_short_and_names_both_commands():
     text = (ROOT / "README.md").read_text()
     assert len(text.splitlines()) <= 120
@@ -56,7 +85,7 @@ def test_the_readme_is_short_and_names_both_commands():
 def test_every_setting_is_documented_and_every_documented_one_exists():
     documented = set(re.findall(r"`(LOC_[A-Z_]+)`", (ROOT / "docs/settings.md").read_text()))
     # What a session sets for dbt, and `loc exec` for its service, is no setting of a person.
-    internal = {"LOC_SESSION", "LOC_REBUILD", "LOC_SECRET_FILE", "LOC_SECRET_FILE_ADMIN", "LOC_SERVICE"}
+    internal = {"LOC_SESSION", "LOC_SECRET_FILE", "LOC_SECRET_FILE_ADMIN", "LOC_SERVICE"}
     files = [
         ROOT / "loc",
         *(p for folder in ("proto_loc", "pipelines", "superset", "tests") for p in (ROOT / folder).rglob("*.py")),

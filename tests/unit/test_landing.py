@@ -347,6 +347,47 @@ def test_a_text_of_several_lines_in_a_column_that_is_not_kept_is_no_fault(tmp_pa
     assert [row[4] for row in lake(path, tmp_path / "out.parquet")] == [n / 100 for n in range(40)]
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".json", ".ndjson"])
+@pytest.mark.parametrize("coding", ["utf-8-sig", "utf-16", "utf-32", "gzip"])
+def test_a_text_is_read_as_what_it_is_whatever_its_name_says(tmp_path, suffix, coding):
+    """Fault: UTF-16 and gzip under a plain name came to the terminal as raw bytes, JSON with a mark was refused."""
+    path = write(tmp_path / f"yellow_2025-02{suffix}")
+    text = path.read_text()
+    path.write_bytes(gzip.compress(text.encode()) if coding == "gzip" else text.encode(coding))
+    assert [row[4] for row in lake(path, tmp_path / "out.parquet")] == [n / 100 for n in range(40)]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("VendorID,tpep_pickup_datetime\n".encode("utf-16-le"), "as UTF-16 without a mark does. Export it as UTF-8"),
+        ("VendorID,tpep_pickup_datetime\n".encode("utf-16")[:-1], "It cannot be read as text"),
+        (b"PK\3\4\x1b[31m", "It is a ZIP archive"),
+        (b"PAR1\x1b[31m", "It is Parquet"),
+    ],
+)
+def test_what_is_no_text_is_refused_with_the_way_to_convert_it(tmp_path, content, words):
+    for suffix in (".csv", ".json"):
+        path = tmp_path / f"yellow_2025-02{suffix}"
+        path.write_bytes(content)
+        said = refusal(path)
+        assert words in said and said.isprintable()
+
+
+def test_no_byte_of_a_file_reaches_a_terminal_as_it_is(tmp_path):
+    """Fault: names and values were printed raw, escape sequences among them; LocError makes its sentences plain."""
+    text = write(tmp_path / "a.csv").read_text()
+    path = tmp_path / "yellow\x1b[2J_2025-02.csv"
+    for old, new in (
+        ("VendorID", "\x1b]0;mine\x07"),
+        ("10.5", "\x1b[31m\x9b\u202e10.5"),
+        ("2025", "\x00"),
+    ):
+        path.write_text(text.replace(old, new))
+        said = refusal(path)
+        assert said.isprintable() and "\\x" in said
+
+
 def test_damaged_files_are_refused(tmp_path):
     parquet = write(tmp_path / "a.parquet", rows=50_000).read_bytes()
     packed = gzip.compress(write(tmp_path / "a.csv", rows=50_000).read_bytes())

@@ -4,6 +4,7 @@ All reading of rows is DuckDB's, streaming. Text is read as text and cast later 
 does not fit is named instead of guessed at.
 """
 
+import codecs
 import csv
 import glob
 import gzip
@@ -15,7 +16,7 @@ import tempfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,16 +60,17 @@ def reading(path: Path, format: str) -> Iterator[Reader]:
         plain = scratch / f"source.{format}"
         try:
             text = None
-            if format == "csv" or path.suffix.lower() == ".gz":
-                text = _plain_text(path, plain)
-            else:
+            if format == "parquet" or (format == "json" and _is_plain_json(path)):
                 plain.symlink_to(path)
+            else:
+                text = _plain_text(path, plain)
             with connect(scratch) as connection:
                 yield {"parquet": _parquet, "csv": _csv, "json": _json}[format](connection, path, plain, text)
         except duckdb.Error as error:
-            raise refused(
-                path, f"It cannot be read as {format}: {first_lines(error, plain)}", "Fetch or export it again."
-            ) from error
+            fix = CONVERT if re.search("unicode|utf-?8", str(error), re.IGNORECASE) else "Fetch or export it again."
+            raise refused(path, f"It cannot be read as {format}: {first_lines(error, plain)}", fix) from error
+        except UnicodeError as error:
+            raise refused(path, f"It cannot be read as text: {error}.", "Fetch or export it again.") from error
         except (OSError, EOFError, zlib.error) as error:
             raise refused(path, f"It cannot be read: {error}.", "Fetch or export it again.") from error
 
@@ -140,7 +142,7 @@ def _parquet(connection, path: Path, plain: Path, text) -> Reader:
 
 def _csv(connection, path: Path, plain: Path, text: tuple[int, bool]) -> Reader:
     lines, quoted = text
-    with open(plain, encoding="utf-8-sig", errors="replace", newline="") as file:
+    with open(plain, encoding="utf-8", errors="replace", newline="") as file:
         first = file.readline(1 << 20)
     delimiter = max(",;\t|", key=first.count)
     names = next(csv.reader(io.StringIO(first), delimiter=delimiter), [])
@@ -208,15 +210,52 @@ def _json(connection, path: Path, plain: Path, text) -> Reader:
     )
 
 
+_CODINGS = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+"""How a text file begins that says it is none of bytes, and its coding; the longer mark first."""
+_PACKED = {b"PAR1": "Parquet", b"PK\3\4": "a ZIP archive", b"\x28\xb5\x2f\xfd": "packed with zstd", b"BZh": "bzip2"}
+CONVERT = "Export it as UTF-8, or convert it: iconv -f CODING -t UTF-8 FILE > NEW, with the coding that it has."
+
+
+def _is_plain_json(path: Path) -> bool:
+    """Whether the file can be read where it is: DuckDB takes any line end between the records of JSON."""
+    with open(path, "rb") as file:
+        return re.match(rb"\s*[\[{][^\0]", file.read(64)) is not None
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    """The text of a file as UTF-8 without a mark, and unpacked: by what it begins with, whatever its name says."""
+    with ExitStack() as opened:
+        file = opened.enter_context(open(path, "rb"))
+        if file.read(2) == b"\x1f\x8b":
+            file.seek(0)
+            file = opened.enter_context(gzip.GzipFile(fileobj=file))
+        elif path.suffix.lower() == ".gz":
+            raise refused(path, "It is not packed with gzip.", "Take .gz off its name, or fetch it again.")
+        file.seek(0)
+        start = file.read(4)
+        if packed := next((word for mark, word in _PACKED.items() if start.startswith(mark)), None):
+            raise refused(path, f"It is {packed}, and its name says text.", "Unpack it, or name it as what it is.")
+        coding = next((coding for mark, coding in _CODINGS.items() if start.startswith(mark)), None)
+        if coding is None and b"\0" in start:
+            raise refused(path, "It begins with a NUL byte, as UTF-16 without a mark does.", CONVERT)
+        file.seek(len(codecs.BOM_UTF8) if start.startswith(codecs.BOM_UTF8) else 0)
+        if coding is None:
+            while chunk := file.read(1 << 22):
+                yield chunk
+            return
+        text = io.TextIOWrapper(file, encoding=coding, newline="")
+        while part := text.read(1 << 22):
+            yield part.encode()
+
+
 def _plain_text(path: Path, plain: Path) -> tuple[int, bool]:
     """Unpack, and give every line one ending: old files of TLC mix ``\\r\\n`` and ``\\n``, which DuckDB refuses.
 
     Returns the number of lines that are not blank, less the header, and whether there are quotes.
     """
-    unpack = gzip.open if path.suffix.lower() == ".gz" else open
     lines, quoted, last, held = -1, False, b"\n", b""
-    with unpack(path, "rb") as source, open(plain, "wb") as target:
-        while chunk := source.read(1 << 22):
+    with open(plain, "wb") as target:
+        for chunk in _chunks(path):
             chunk = held + chunk
             held = b"\r" if chunk.endswith(b"\r") else b""  # its "\n" may be in the next chunk
             chunk = chunk[: len(chunk) - len(held)]
