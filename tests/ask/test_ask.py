@@ -15,7 +15,7 @@ from llm import Fault
 
 from proto_loc import environments, warehouse
 from proto_loc.ai import asking, context, show
-from proto_loc.cube import Question
+from proto_loc.cube import Member, NoSuchValue, Question
 from proto_loc.errors import LocError
 from proto_loc.metrics.read import read
 from proto_loc.settings import ROOT
@@ -279,6 +279,14 @@ def test_a_socks_proxy_that_the_client_cannot_use_is_named(loc):
     done = loc("ask", "Revenue?", LOC_LLM_MODEL="openai/x", LOC_LLM_URL="http://127.0.0.1:9/v1", **proxy)
     assert done.returncode == 1 and "cannot be asked through a SOCKS proxy" in done.stderr
     assert "why: ALL_PROXY names one" in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize(("sends", "told"), [("1", True), ("0", False)])
+def test_near_values_go_to_a_model_only_where_rows_may(monkeypatch, sends, told):
+    """A filter's value that no row has is refused with near ones, which are data."""
+    monkeypatch.setenv("LOC_LLM_SEND_ROWS", sends)
+    said = asking._failure(NoSuchValue(Member("trips.place", "Place", "string"), "quens", ["Bronx", "Queens"]))
+    assert "No row has 'quens' as place." in said and ("Queens" in said) is told
 
 
 def test_a_metric_query_while_cube_is_down_becomes_sql(loc, model):
