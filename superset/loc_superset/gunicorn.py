@@ -1,21 +1,18 @@
-"""gunicorn's settings: two processes that share what Superset imports, with threads that a query's time-out can reach.
-
-Threads and not gevent: DuckDB works outside of Python, so that in one greenlet it would hold up all of them, and the
-timer that is to interrupt it.
-"""
+"""gunicorn's settings: two processes that share what Superset imports, with threads that wait for queries."""
 
 import gc
 import os
 
 import duckdb
 
+from loc_superset import readers
 from proto_loc.settings import settings
 
 wsgi_app = "superset.app:create_app()"
 bind = f"127.0.0.1:{settings().port('superset')}"
 workers = 2
 worker_class = "gthread"
-threads = 8
+threads = readers.THREADS
 timeout = 120
 graceful_timeout = 5
 keepalive = 5
