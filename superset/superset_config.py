@@ -6,7 +6,7 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
-from loc_superset import events, logins, pages, prod, sessions, sql, web
+from loc_superset import events, logins, pages, prod, readers, sessions, sql, web
 from proto_loc.origins import Origins
 from proto_loc.settings import private_folder, settings
 
@@ -28,6 +28,8 @@ for _noisy in ("superset.views.error_handling", "superset.views.base", "sqlglot"
 SECRET_KEY = Path(os.environ["LOC_SECRET_FILE"]).read_text().strip()
 GUEST_TOKEN_JWT_SECRET = GLOBAL_ASYNC_QUERIES_JWT_SECRET = SECRET_KEY  # both are off; their defaults are well known
 SQLALCHEMY_DATABASE_URI = _NOW.superset_metadata
+if not SQLALCHEMY_DATABASE_URI.startswith("sqlite"):
+    SQLALCHEMY_ENGINE_OPTIONS = {"max_overflow": readers.THREADS}  # each thread may wait for data with one
 
 # The data: one database, and only through the guard
 prod.register()

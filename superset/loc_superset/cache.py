@@ -10,7 +10,7 @@ from typing import Any
 from flask import g, has_request_context
 from flask_caching.backends.filesystemcache import FileSystemCache
 
-from loc_superset.prod import version_key
+from loc_superset.prod import readers, version_key
 from proto_loc.settings import private_folder, settings
 
 
@@ -36,8 +36,9 @@ class DataCache(VersionedFileSystemCache):
         lock, held = _Lock(f"{version_key()}:{key}"), g.setdefault("loc_locks", {})
         if lock.number in held:
             return None  # the request has it, for this entry or another one: it would wait for itself
-        if not lock.wait(settings().query_timeout):
-            return None  # better the same work twice than no answer
+        with readers().waiting():
+            if not lock.wait(settings().query_timeout):
+                return None  # better the same work twice than no answer
         if (found := super().get(key)) is None:
             held[lock.number] = lock  # let go of with the request, at the latest
         return found

@@ -1,9 +1,6 @@
-"""gunicorn's settings: two processes that share what Superset imports, with threads that a query's time-out can reach.
+"""gunicorn's settings: two processes that share what Superset imports, with threads that wait for queries.
 
 The worker is gunicorn's own with threads, except that slow clients hold none: :mod:`loc_superset.worker`.
-
-Threads and not gevent: DuckDB works outside of Python, so that in one greenlet it would hold up all of them, and the
-timer that is to interrupt it.
 """
 
 import gc
@@ -11,13 +8,14 @@ import os
 
 import duckdb
 
+from loc_superset import readers
 from proto_loc.settings import settings
 
 wsgi_app = "superset.app:create_app()"
 bind = f"127.0.0.1:{settings().port('superset')}"
 workers = 2
 worker_class = "loc_superset.worker.Worker"
-threads = 8
+threads = readers.THREADS
 worker_connections = 400  # beyond them, the one that has waited longest for its client is closed
 timeout = 120
 graceful_timeout = 5

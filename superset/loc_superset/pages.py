@@ -2,6 +2,8 @@
 
 - They load a picture by which Scarf counts visitors: its address is built into one of the scripts. The content security
   policy refuses it, and the browser then reports each page as faulty. The script is served with an empty picture.
+- The tables of SQL Lab and of "View as table" number their rows by a text that is to be evaluated as a script. The
+  policy refuses that too, and the numbers are blank. The script is served with a function in its place.
 - The pages for what is not there, and for what failed, fetch a font from Google. They are served without that.
 - They write the colours that a dashboard's labels got into it, also for a person who may only look at it. That is
   refused, and again the page counts as faulty. They are told that it is fine; nothing is written.
@@ -15,22 +17,27 @@ from pathlib import Path
 from flask import Flask, Response, jsonify, request
 
 FONT = re.compile(rb"<link\b[^>]*\bhref=\"https://[^>]*>")
-ADDRESS = b"https://apachesuperset.gateway.scarf.sh/pixel/"
-EMPTY = b"data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7#"
+SCRIPTS = {
+    b"https://apachesuperset.gateway.scarf.sh/pixel/": (
+        b"data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7#"
+    ),
+    b'valueGetter:"node.rowIndex+1"': b"valueGetter:e=>e.node.rowIndex+1",
+}
+"""What stands in scripts, and what is served instead."""
 
 
 def mend(app: Flask) -> None:
     """Answer the pages of the application so."""
     static = app.view_functions["static"]
 
-    def without_pixel(filename: str) -> Response:
-        if filename.endswith(".js") and (script := _without(Path(app.static_folder), filename)):
+    def mended_script(filename: str) -> Response:
+        if filename.endswith(".js") and (script := _mended(Path(app.static_folder), filename)):
             answer = Response(script, mimetype="text/javascript")
             answer.cache_control.public, answer.cache_control.max_age = True, 86_400
             return answer
         return static(filename=filename)
 
-    app.view_functions["static"] = without_pixel
+    app.view_functions["static"] = mended_script
 
     @app.after_request
     def without_font(answer: Response) -> Response:
@@ -46,10 +53,13 @@ def mend(app: Flask) -> None:
 
 
 @lru_cache(maxsize=2_000)
-def _without(folder: Path, name: str) -> bytes | None:
-    """The script without the picture, if it has it."""
+def _mended(folder: Path, name: str) -> bytes | None:
+    """The script as it is served, if something in it is to be replaced."""
     path = (folder / name).resolve()
     if not path.is_relative_to(folder.resolve()) or not path.is_file():
         return None
     script = path.read_bytes()
-    return script.replace(ADDRESS, EMPTY) if ADDRESS in script else None
+    mended = script
+    for written, served in SCRIPTS.items():
+        mended = mended.replace(written, served)
+    return mended if mended != script else None

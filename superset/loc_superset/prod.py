@@ -4,8 +4,8 @@ This is the SQLAlchemy dialect for every ``duckdb:`` address, so nothing in the 
 through SQLAlchemy, whatever a database's address or its extra parameters say. One request sees one version, the newest
 one when it first asks; the next request sees a publish or a rollback, with no restart.
 
-A version is opened once in a process, and each connection of Superset is a cursor of that: DuckDB keeps what it has
-read in memory, and its memory limit holds for the whole process.
+A statement runs in a process of its own (:mod:`loc_superset.readers`), so that one that takes too much memory ends
+nothing else.
 """
 
 import threading
@@ -22,6 +22,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import NullPool
 
 from loc_superset import rules
+from loc_superset.readers import Readers
 from proto_loc import guard, warehouse
 from proto_loc.errors import LocError
 from proto_loc.settings import settings
@@ -81,35 +82,26 @@ _COLUMNS = """
 _RESERVED = "SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category = 'reserved'"
 
 
-class _Opened:
-    """The newest version that this process has opened.
-
-    A superseded one is let go of, and not closed: to close a connection is to close its cursors, and there may be some
-    at work. It is closed when the last of them is.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._of: warehouse.Version | None = None
-        self._con: duckdb.DuckDBPyConnection | None = None
-
-    def cursor(self, wanted: warehouse.Version) -> duckdb.DuckDBPyConnection:
-        with self._lock:
-            if self._con is None or self._of != wanted:
-                self._con, self._of = guard.connect(wanted.verify().path), wanted
-            return self._con.cursor()
-
-    def drop(self) -> None:
-        """Open anew next time: after an internal error, DuckDB refuses everything more on the same object."""
-        with self._lock:
-            self._con = self._of = None
+_readers: Readers | None = None
+_readers_lock = threading.Lock()
 
 
-_opened = _Opened()
+def readers() -> Readers:
+    """Those of this process."""
+    global _readers
+    with _readers_lock:
+        if _readers is None:
+            _readers = Readers()
+        return _readers
+
+
+_NO_DATA = warehouse.NoData(
+    "There is no data yet.", "Nothing has been published.", "Wait for the first load, or run `./loc refresh`."
+)
 
 
 class Cursor:
-    """A DB-API cursor. A statement is checked, run and fetched at once, within the bounds of :func:`guard.run`."""
+    """A DB-API cursor. A statement is checked, run and fetched at once, by one of :func:`readers`."""
 
     arraysize = 1
     rowcount = -1
@@ -130,17 +122,15 @@ class Cursor:
         self.description, self._rows = None, []
         rules.hold(statement)
         try:
-            found = guard.run(
-                self.connection.opened(),
-                statement,
-                list(parameters or []) or None,
-                timeout=now.query_timeout,
-                limit=MAX_ROWS,
-            )
+            found = readers().run(
+                version().verify().path, statement, list(parameters or []) or None,
+                timeout=now.query_timeout, limit=MAX_ROWS,
+            )  # fmt: skip
         except guard.Refused:
             raise
         except LocError as error:
-            self.connection.failed(error)
+            if not version().tables:
+                raise _NO_DATA from error
             raise
         if found.truncated:
             raise LocError(
@@ -173,27 +163,10 @@ class Cursor:
 
 
 class Connection:
-    """A DB-API connection to one version; it opens with the first statement."""
+    """A DB-API connection; it holds nothing."""
 
     def __init__(self) -> None:
         self.notices: list[str] = []
-        self._con: duckdb.DuckDBPyConnection | None = None
-
-    def opened(self) -> duckdb.DuckDBPyConnection:
-        if self._con is None:
-            self._con = _opened.cursor(version())
-        return self._con
-
-    def failed(self, error: LocError) -> None:
-        """Say what a failure means before the first load, and let go of what DuckDB will not serve any more."""
-        if isinstance(error.__cause__, (duckdb.InternalException, duckdb.FatalException)):
-            _opened.drop()
-        if not version().tables:
-            raise warehouse.NoData(
-                "There is no data yet.",
-                "Nothing has been published.",
-                "Wait for the first load, or run `./loc refresh`.",
-            ) from error
 
     def cursor(self) -> Cursor:
         return Cursor(self)
@@ -201,12 +174,7 @@ class Connection:
     def commit(self) -> None:
         """Nothing was written."""
 
-    rollback = commit
-
-    def close(self) -> None:
-        if self._con is not None:
-            self._con.close()
-            self._con = None
+    rollback = close = commit
 
 
 def _exact(rows: list[tuple]) -> list[tuple]:

@@ -10,6 +10,7 @@ from flask import Flask, Response, current_app, g, request, session
 from flask_jwt_extended import JWTManager
 from flask_login import user_logged_in
 from superset.security import SupersetSecurityManager
+from superset.utils.core import get_user_id
 
 KEY = "loc_password"
 
@@ -41,7 +42,22 @@ def keep(app: Flask, endpoints: tuple[str, ...]) -> None:
 
 
 class SecurityManager(SupersetSecurityManager):
-    """Superset's own, with logins that a new password ends."""
+    """Superset's own, with logins that a new password ends, and charts of a person's own queries."""
+
+    def can_access_schema(self, datasource) -> bool:
+        """Superset 6.1 asks for the right to the database where it is a dataset's, and not where it is a query's."""
+        from superset.models.sql_lab import Query
+
+        if isinstance(datasource, Query):
+            return datasource.user_id == get_user_id() and self.can_access_database(datasource.database)
+        return super().can_access_schema(datasource)
+
+    def get_rls_cache_key(self, datasource) -> list[str]:
+        """What is cached of a query is for one person: Superset 6.1 looks for its tables' rules in datasets only."""
+        from superset.models.sql_lab import Query
+
+        person = [f"person {get_user_id()}"] if isinstance(datasource, Query) else []
+        return super().get_rls_cache_key(datasource) + person
 
     def create_jwt_manager(self, app) -> JWTManager:
         manager = super().create_jwt_manager(app)

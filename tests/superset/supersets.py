@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -100,7 +101,18 @@ class Superset:
     def workers(self) -> set[int]:
         """The pids of the processes that answer."""
         children = psutil.Process(self.server.pid).children(recursive=True)
-        return {child.pid for child in children if "gunicorn" in " ".join(child.parent().cmdline())}
+        return {
+            child.pid for child in children if all("gunicorn" in " ".join(p.cmdline()) for p in (child, child.parent()))
+        }
+
+    def memory(self) -> int:
+        """Bytes that the server and its processes hold of their own."""
+        held = 0
+        with suppress(psutil.NoSuchProcess):
+            for process in psutil.Process(self.server.pid).children(recursive=True):
+                with suppress(psutil.NoSuchProcess):
+                    held += process.memory_info().rss
+        return held
 
     def password(self) -> str:
         return (self.home / "run/secrets/superset-admin").read_text().strip()

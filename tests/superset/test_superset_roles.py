@@ -228,6 +228,16 @@ def test_a_virtual_dataset_shows_a_person_the_rows_of_their_rules(queens_analyst
         admin.call("DELETE", f"dataset/{made}")
 
 
+def test_a_chart_of_a_query_shows_a_person_the_rows_of_their_rules(queens_analyst, admin):
+    """Also where the admin made one of the same query before, and it is cached."""
+    number = queens_analyst.sql(HELD[5]).json()["query_id"]
+    body = {"datasource": {"id": number, "type": "query"}, "result_type": "full", "result_format": "json",
+            "queries": [{"metrics": [], "columns": ["pickup_borough"]}]}  # fmt: skip
+    assert len(admin.call("POST", "chart/data", body)["result"][0]["data"]) > 2
+    found = queens_analyst.call("POST", "chart/data", body)["result"][0]["data"]
+    assert found == [{"pickup_borough": "Queens"}]
+
+
 def test_a_rule_hides_rows_and_no_columns_and_is_for_its_role_alone(queens_analyst, admin):
     described = "describe marts.MART_TAXI_TRIPS"
     assert queens_analyst.rows(described) == admin.rows(described)
