@@ -2,14 +2,18 @@
 
 import json
 import logging
+import os
 import re
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+from uuid import uuid4
 
 import httpx
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from pipelines import instance
+from pipelines import instance, trouble
 from pipelines.dbt import project_hash
 from pipelines.refresh import Refreshed, Report, loads_of
 from pipelines.request import Request
@@ -19,11 +23,15 @@ from proto_loc.errors import LocError, UsageError
 from proto_loc.secrets import secret
 from proto_loc.settings import settings
 from proto_loc.warehouse import lake
+from proto_loc.warehouse.errors import explained, no_space
 from proto_loc.web import WHOSE, proof
 
+T = TypeVar("T")
 log = logging.getLogger("proto_loc.dagster")
 POLL = 0.25
 """Seconds between two looks at a run."""
+PATIENCE = 60.0
+"""Seconds for which Dagster may be away: what has ended is started again, and a busy machine takes half of that."""
 STARTING = 15.0
 """Seconds for which the code server may be away, as it is while it starts."""
 ENDED = ("SUCCESS", "FAILURE", "CANCELED")
@@ -35,7 +43,7 @@ ENTRIES = "label ... on TextMetadataEntry { text } ... on IntMetadataEntry { int
 ... on FloatMetadataEntry { floatValue } ... on JsonMetadataEntry { jsonString }"
 LOADED = """{ workspaceOrError { ... on Workspace { locationEntries { name locationOrLoadError {
   ... on RepositoryLocation { repositories { pipelines { name tags { key value } } } }
-  ... on PythonError { message } } } } } }"""
+  ... on PythonError { message stack errorChain { error { message stack } } } } } } } }"""
 RELOAD = "mutation($name: String!) { reloadRepositoryLocation(repositoryLocationName: $name) { __typename } }"
 LAUNCH = """mutation($params: ExecutionParams!) { launchRun(executionParams: $params) { __typename
   ... on LaunchRunSuccess { run { runId } } ... on Error { message }
@@ -44,9 +52,16 @@ FOLLOW = f"""query($run: ID!, $cursor: String) {{ logsForRun(runId: $run, afterC
   ... on EventConnection {{ cursor hasMore events {{ __typename
     ... on MessageEvent {{ message stepKey }}
     ... on MaterializationEvent {{ assetKey {{ path }} metadataEntries {{ {ENTRIES} }} }}
-    ... on ExecutionStepFailureEvent {{ failureMetadata {{ metadataEntries {{ {ENTRIES} }} }} }} }} }} }}
+    ... on ExecutionStepFailureEvent {{ failureMetadata {{ metadataEntries {{ {ENTRIES} }} }}
+      error {{ message stack errorChain {{ error {{ message stack }} }} }} }} }} }} }}
   runOrError(runId: $run) {{ ... on Run {{ status tags {{ key value }} }} }} }}"""
+LAUNCHED = """query($launch: String!) { runsOrError(filter: {tags: [{key: "launch", value: $launch}]}) {
+  ... on Runs { results { runId status } } } }"""
 END = """mutation($run: String!) { terminateRun(runId: $run, terminatePolicy: SAFE_TERMINATE) { __typename } }"""
+
+
+class Away(LocError):
+    """Dagster gave no answer; it may be starting again."""
 
 
 class Dagster:
@@ -54,24 +69,46 @@ class Dagster:
 
     def __init__(self, http: httpx.Client) -> None:
         self.http = http
+        self.trouble = ""
+        """Why the code location is not loaded, with the file and line of the project; empty if it is."""
 
     def ask(self, query: str, **variables) -> dict:
-        """The data of a GraphQL query.
+        """The data of a GraphQL query that may be sent twice: while Dagster is away, it is asked again.
 
         Raises:
-            LocError: it did not answer, or refused.
+            LocError: it did not answer within :data:`PATIENCE`, or refused.
         """
+        return self._patiently(lambda: self._send(query, variables))
+
+    @staticmethod
+    def _patiently(work: Callable[[], T]) -> T:
+        def say(state: RetryCallState) -> None:
+            if state.attempt_number == 1:
+                log.warning("Dagster does not answer: it is asked again for %g s", PATIENCE)
+
+        patient = Retrying(
+            retry=retry_if_exception_type(Away), stop=stop_after_delay(PATIENCE), wait=wait_fixed(1), before_sleep=say,
+            reraise=True,
+        )  # fmt: skip
+        return patient(work)
+
+    def _send(self, query: str, variables: dict) -> dict:
+        where = f"Dagster on {self.http.base_url}"
         try:
             response = self.http.post("/graphql", json={"query": query, "variables": variables})
-            answer = response.raise_for_status().json()
+            if response.status_code in (502, 503, 504):
+                response.raise_for_status()
+            answer = response.json() if "json" in response.headers.get("content-type", "") else {}
         except (httpx.HTTPError, ValueError) as error:
-            raise LocError(
-                f"Dagster on {self.http.base_url} does not answer.",
+            raise Away(
+                f"{where} does not answer.",
                 f"{type(error).__name__}: {error}.",
                 "It may have been ended: see `loc status`. With --direct, the command does without it.",
             ) from error
-        if "errors" in answer:
-            raise LocError("Dagster refused a query.", answer["errors"][0]["message"], "Run it with --direct.")
+        if "errors" in answer or not response.is_success:  # Dagster tells an error with the status 500
+            errors = answer.get("errors") or [{"message": f"{response.status_code} {response.reason_phrase}."}]
+            fix = "See ./loc logs dagster-web, or run it with --direct."
+            raise _full() or LocError(f"{where} refused a query.", errors[0]["message"], fix)
         return answer["data"]
 
     def ready(self) -> bool:
@@ -80,10 +117,11 @@ class Dagster:
         wanted = project_hash()[:12]
         while "Could not reach" in (location := self._location()).get("message", "") and time.monotonic() < end:
             time.sleep(POLL)
-        if _mark(location) == wanted:
-            return True
-        self.ask(RELOAD, name=instance.LOCATION)
-        return _mark(self._location()) == wanted
+        if _mark(location) != wanted:
+            self.ask(RELOAD, name=instance.LOCATION)
+            location = self._location()
+        self.trouble = trouble.of_chain(_chain(location)) if "message" in location else ""
+        return _mark(location) == wanted
 
     def _location(self) -> dict:
         entries = self.ask(LOADED)["workspaceOrError"]["locationEntries"]
@@ -109,9 +147,13 @@ class Dagster:
                 elif event["__typename"] == "MaterializationEvent" and "outcomes" in about:
                     outcomes, seconds = json.loads(about["outcomes"]), {"load": about["seconds"]}
                 elif event["__typename"] == "ExecutionStepFailureEvent":
+                    if event["error"] and "what" not in about:
+                        about["why"] = trouble.of_chain(_chain(event["error"]))
                     failures.append(about)
                 elif event["__typename"] in LAST[1:]:
                     failures.append({"why": event["message"]})
+        except LocError as error:  # the run goes on without us
+            raise LocError(error.what, error.why, f"The run may go on: see {url}, or ./loc status.") from error
         except BaseException:
             self._end(run)
             raise
@@ -129,16 +171,38 @@ class Dagster:
         if request.rows is not None:
             load["rows"] = request.rows
         config = {"ops": {"raw__loads": {"config": load}, "dbt": {"config": {"force": request.force}}}}
+        launch = str(uuid4())  # by it, a run whose answer was lost is found again, and none is launched twice
         params = {
             "selector": {**SELECTOR, "pipelineName": "refresh"},
             "runConfigData": config,
-            "executionMetadata": {"tags": [{"key": "who", "value": who}]},
+            "executionMetadata": {"tags": [{"key": "who", "value": who}, {"key": "launch", "value": launch}]},
         }
-        answer = self.ask(LAUNCH, params=params)["launchRun"]
+        sent: list[Away] = []
+
+        def send() -> dict:
+            if sent and (run := self._launched(launch)):
+                return {"run": {"runId": run}}
+            if any(isinstance(away.__cause__, httpx.ReadTimeout) for away in sent):
+                raise sent[-1]  # it may be at it still
+            try:
+                return self._send(LAUNCH, {"params": params})["launchRun"]
+            except Away as away:
+                sent.append(away)
+                raise
+
+        answer = self._patiently(send)
         if "run" not in answer:
             why = answer.get("message") or "; ".join(error["message"] for error in answer.get("errors", []))
-            raise LocError("Dagster did not launch the job refresh.", why, "Run the command with --direct.")
+            raise _full() or LocError("Dagster did not launch the job refresh.", why, "Run the command with --direct.")
         return answer["run"]["runId"]
+
+    def _launched(self, launch: str) -> str | None:
+        """The run of a launch, if it is there."""
+        run = next(iter(self._send(LAUNCHED, {"launch": launch})["runsOrError"]["results"]), None)
+        if run and run["status"] == "NOT_STARTED":  # made, and the web server ended before it was queued
+            why = "Dagster ended while it launched it."
+            raise Away(f"Run {run['runId']} is not queued.", why, "Run the command again.")
+        return run["runId"] if run else None
 
     def _follow(self, run: str, tags: dict[str, str]) -> Iterator[dict]:
         """The run's events until it has ended; ``tags`` gets its tags and ``status``."""
@@ -163,7 +227,7 @@ class Dagster:
 
     def _end(self, run: str) -> None:
         """Ask the run to end, and give it a moment to do so."""
-        self.ask(END, run=run)
+        self._send(END, {"run": run})
         tags: dict[str, str] = {}
         give_up = time.monotonic() + 15
         for _ in self._follow(run, tags):
@@ -191,7 +255,29 @@ def find() -> Dagster | None:
     # A reload of the code location parses the dbt project, which takes its time.
     token = {"authorization": f"Bearer {secret('dagster')}"}
     dagster = Dagster(httpx.Client(base_url=_address(), headers=token, timeout=60, trust_env=False))
-    return dagster if dagster.ready() else None
+    if dagster.ready():
+        return dagster
+    why = dagster.trouble or "it holds another state of it, and does not load it anew"
+    log.warning("Dagster has not loaded the project, so the command runs without it: %s", why)
+    return None
+
+
+def _full() -> LocError | None:
+    """The error to raise where Dagster cannot write any more, which it tells in many ways."""
+    disk = os.statvfs(settings().data)
+    if disk.f_bavail * disk.f_frsize >= 1 << 20 and (disk.f_favail or not disk.f_files):
+        return None
+    try:
+        with explained("What Dagster notes of its runs", instance.home()):
+            raise no_space(instance.home())
+    except LocError as full:
+        return full
+
+
+def _chain(error: dict) -> list[tuple[str, list[str]]]:
+    """Message and traceback of an error that Dagster tells, and of those that it came from."""
+    links = [error, *(link["error"] for link in error.get("errorChain") or [])]
+    return [(link["message"], link.get("stack") or []) for link in links]
 
 
 def _address() -> str:

@@ -75,11 +75,40 @@ def command():
     return typer.main.get_command(cli)
 
 
+def _of_the_user(error: Exception) -> str:
+    """File and line of the project's own content, such as a source, that the error comes from; empty if of none."""
+    place = ""
+    for frame in traceback.extract_tb(error.__traceback__):
+        with suppress(ValueError):
+            inside = Path(frame.filename).relative_to(ROOT)
+            if inside.parts[:2] == ("pipelines", "sources"):
+                place = f"{inside}, line {frame.lineno},"
+    return place
+
+
 def _report(error: Exception) -> int:
     """Say a failure in plain sentences on stderr and give its exit code."""
     if isinstance(error, LocError):
         print(error.said(), file=sys.stderr)
         return error.exit_code
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        print(
+            f"error: {error.filename} cannot be used: {error.strerror.lower()}.",
+            "why: It was renamed, removed or locked meanwhile, or its disk is full.",
+            "fix: Mend that, then run it again; ./loc --debug ... shows where it was needed.",
+            sep="\n",
+            file=sys.stderr,
+        )
+        return 1
+    if place := _of_the_user(error):
+        print(
+            f"error: {type(error).__name__}: {error}".rstrip(": "),
+            f"why: {place} raised it.",
+            "fix: Mend that; ./loc --debug ... shows the whole traceback.",
+            sep="\n",
+            file=sys.stderr,
+        )
+        return 1
     print(
         f"error: {type(error).__name__}: {error}".rstrip(": "),
         "why: This is a defect of proto_loc, not of what you did.",
