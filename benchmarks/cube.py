@@ -297,7 +297,7 @@ class Server:
 
         head, body = (
             base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode()
-            for part in ({"alg": "HS256", "typ": "JWT"}, {"exp": int(time.time()) + 86400})
+            for part in ({"alg": "HS256", "typ": "JWT"}, {"exp": int(time.time()) + 86400, "all_rows": True})
         )
         signed = hmac.digest(secret("cube").encode(), f"{head}.{body}".encode(), "sha256")
         token = f"{head}.{body}.{base64.urlsafe_b64encode(signed).rstrip(b'=').decode()}"

@@ -9,16 +9,20 @@ async function main() {
   const express = require('express');
   const { Core } = require('./lib/core');
   const { Versions } = require('./lib/versions');
+  const { Access } = require('./lib/access');
   const { checkAuth, limitRows, withoutSqlApi } = require('./lib/auth');
   const { NO_SQL_API } = require('./lib/native-stand-in');
   const { ownPages } = require('./lib/web');
   const { compiled, probes } = require('./lib/probes');
-  const { readable } = require('./lib/request');
+  const { checked } = require('./lib/request');
+  const { LISTENER, bodies, bound } = require('./lib/bounds');
 
+  const access = new Access(settings.access);
+  const check = checkAuth(settings.secret, access);
   const core = new Core(settings, new Versions(settings.warehouse), {
-    checkAuth: checkAuth(settings.secret),
+    checkAuth: check,
     apiSecret: settings.secret, // asked for at each start; what is checked is checkAuth
-    queryRewrite: limitRows((context) => core.getCompilerApi(context)),
+    queryRewrite: limitRows((context) => core.getCompilerApi(context), access),
     logger: logger(settings.dev),
   });
   const app = express();
@@ -28,6 +32,7 @@ async function main() {
   app.get('/livez', live);
   app.get('/readyz', ready);
   if (!settings.dev) app.get('/', (req, res) => res.status(404).json({ error: 'Ask /cubejs-api/v1/...: see docs/cube.md.' }));
+  app.use(bodies(settings.dev ? () => {} : check)); // the playground's pages ask without a token
   app.use(async (req, res, next) => {
     await compiled(core);
     if (core.model.problem) {
@@ -35,12 +40,12 @@ async function main() {
     }
     next();
   });
-  app.use(readable(settings));
-  app.use(withoutSqlApi(settings.secret, native.kind === 'addon' ? 'The SQL API is not offered: ask by REST or GraphQL.' : NO_SQL_API));
+  app.use(checked(settings.rows));
+  app.use(withoutSqlApi(check, native.kind === 'addon' ? 'The SQL API is not offered: ask by REST or GraphQL.' : NO_SQL_API));
   await core.initApp(app);
   await compiled(core);
 
-  const server = http.createServer(app);
+  const server = bound(http.createServer(LISTENER, app));
   await new Promise((done, failed) => { server.once('error', failed).listen(settings.port, '127.0.0.1', done); });
   line('Cube listens', {
     url: `http://127.0.0.1:${settings.port}`, native: native.kind, ...(native.why && { why: native.why }),

@@ -7,19 +7,20 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TypeVar
 from uuid import uuid4
 
 import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from pipelines import instance, trouble
+from pipelines import instance
 from pipelines.dbt import project_hash
 from pipelines.refresh import Refreshed, Report, loads_of
 from pipelines.request import Request
-from pipelines.sources.taxi.load import Outcome
+from pipelines.sources.taxi.load import Outcome, WouldReplace
 from proto_loc import warehouse
-from proto_loc.errors import LocError, UsageError
+from proto_loc.errors import SOURCES, LocError, UsageError
 from proto_loc.secrets import secret
 from proto_loc.settings import settings
 from proto_loc.warehouse import lake
@@ -43,7 +44,7 @@ ENTRIES = "label ... on TextMetadataEntry { text } ... on IntMetadataEntry { int
 ... on FloatMetadataEntry { floatValue } ... on JsonMetadataEntry { jsonString }"
 LOADED = """{ workspaceOrError { ... on Workspace { locationEntries { name locationOrLoadError {
   ... on RepositoryLocation { repositories { pipelines { name tags { key value } } } }
-  ... on PythonError { message stack errorChain { error { message stack } } } } } } } }"""
+  ... on PythonError { message stack } } } } } }"""
 RELOAD = "mutation($name: String!) { reloadRepositoryLocation(repositoryLocationName: $name) { __typename } }"
 LAUNCH = """mutation($params: ExecutionParams!) { launchRun(executionParams: $params) { __typename
   ... on LaunchRunSuccess { run { runId } } ... on Error { message }
@@ -51,9 +52,9 @@ LAUNCH = """mutation($params: ExecutionParams!) { launchRun(executionParams: $pa
 FOLLOW = f"""query($run: ID!, $cursor: String) {{ logsForRun(runId: $run, afterCursor: $cursor, limit: 1000) {{
   ... on EventConnection {{ cursor hasMore events {{ __typename
     ... on MessageEvent {{ message stepKey }}
+    ... on EngineEvent {{ error {{ message stack }} }}
     ... on MaterializationEvent {{ assetKey {{ path }} metadataEntries {{ {ENTRIES} }} }}
-    ... on ExecutionStepFailureEvent {{ failureMetadata {{ metadataEntries {{ {ENTRIES} }} }}
-      error {{ message stack errorChain {{ error {{ message stack }} }} }} }} }} }} }}
+    ... on ExecutionStepFailureEvent {{ failureMetadata {{ metadataEntries {{ {ENTRIES} }} }} }} }} }} }}
   runOrError(runId: $run) {{ ... on Run {{ status tags {{ key value }} }} }} }}"""
 LAUNCHED = """query($launch: String!) { runsOrError(filter: {tags: [{key: "launch", value: $launch}]}) {
   ... on Runs { results { runId status } } } }"""
@@ -69,8 +70,6 @@ class Dagster:
 
     def __init__(self, http: httpx.Client) -> None:
         self.http = http
-        self.trouble = ""
-        """Why the code location is not loaded, with the file and line of the project; empty if it is."""
 
     def ask(self, query: str, **variables) -> dict:
         """The data of a GraphQL query that may be sent twice: while Dagster is away, it is asked again.
@@ -115,15 +114,15 @@ class Dagster:
         """Whether the code location is loaded, of the project as it is now; it is loaded anew where it is not."""
         end = time.monotonic() + STARTING
         wanted = project_hash()[:12]
-        while "Could not reach" in (location := self._location()).get("message", "") and time.monotonic() < end:
+        while "Could not reach" in (location := self.location()).get("message", "") and time.monotonic() < end:
             time.sleep(POLL)
-        if _mark(location) != wanted:
-            self.ask(RELOAD, name=instance.LOCATION)
-            location = self._location()
-        self.trouble = trouble.of_chain(_chain(location)) if "message" in location else ""
-        return _mark(location) == wanted
+        if _mark(location) == wanted:
+            return True
+        self.ask(RELOAD, name=instance.LOCATION)
+        return _mark(self.location()) == wanted
 
-    def _location(self) -> dict:
+    def location(self) -> dict:
+        """The code location as it is loaded, or the error that it failed with."""
         entries = self.ask(LOADED)["workspaceOrError"]["locationEntries"]
         return next((entry["locationOrLoadError"] or {} for entry in entries), {})
 
@@ -147,9 +146,9 @@ class Dagster:
                 elif event["__typename"] == "MaterializationEvent" and "outcomes" in about:
                     outcomes, seconds = json.loads(about["outcomes"]), {"load": about["seconds"]}
                 elif event["__typename"] == "ExecutionStepFailureEvent":
-                    if event["error"] and "what" not in about:
-                        about["why"] = trouble.of_chain(_chain(event["error"]))
                     failures.append(about)
+                elif event.get("error"):
+                    failures.append(_fault(event["error"]))
                 elif event["__typename"] in LAST[1:]:
                     failures.append({"why": event["message"]})
         except LocError as error:  # the run goes on without us
@@ -167,7 +166,7 @@ class Dagster:
         return Refreshed(prod, built, [_outcome(fields, loads) for fields in outcomes], loads_of(prod), seconds)
 
     def _launch(self, request: Request, who: str) -> str:
-        load = {"files": list(request.files), "seed": request.seed}
+        load = {"files": list(request.files), "seed": request.seed, "replace": request.replace}
         if request.rows is not None:
             load["rows"] = request.rows
         config = {"ops": {"raw__loads": {"config": load}, "dbt": {"config": {"force": request.force}}}}
@@ -257,8 +256,8 @@ def find() -> Dagster | None:
     dagster = Dagster(httpx.Client(base_url=_address(), headers=token, timeout=60, trust_env=False))
     if dagster.ready():
         return dagster
-    why = dagster.trouble or "it holds another state of it, and does not load it anew"
-    log.warning("Dagster has not loaded the project, so the command runs without it: %s", why)
+    fault = _fault(dagster.location())
+    log.warning("Dagster cannot load the project's code, so this runs without it: %s", fault.get("what", fault["why"]))
     return None
 
 
@@ -272,12 +271,6 @@ def _full() -> LocError | None:
             raise no_space(instance.home())
     except LocError as full:
         return full
-
-
-def _chain(error: dict) -> list[tuple[str, list[str]]]:
-    """Message and traceback of an error that Dagster tells, and of those that it came from."""
-    links = [error, *(link["error"] for link in error.get("errorChain") or [])]
-    return [(link["message"], link.get("stack") or []) for link in links]
 
 
 def _address() -> str:
@@ -305,8 +298,20 @@ def _failure(failures: list[dict], url: str) -> LocError:
     if about is None:
         why = (failures[0].get("why") if failures else "") or "Its process was ended, or the stack was."
         return LocError("The run did not end well.", why, f"See {url}")
-    kind = UsageError if about.get("exit_code") == UsageError.exit_code else LocError
+    usage = UsageError if about.get("exit_code") == UsageError.exit_code else LocError
+    kind = WouldReplace if about.get("kind") == WouldReplace.__name__ else usage
     return kind(about["what"], about.get("why", ""), f"{about.get('fix', '')} The run: {url}".strip())
+
+
+def _fault(error: dict) -> dict[str, str]:
+    """What Dagster says of an exception, as the sentences of a failure: with the place in a source's code, if there."""
+    message = error.get("message") or "It does not say why."
+    last = message.strip().splitlines()[-1]
+    places = re.findall(r'File "(.+?)", line (\d+)', "".join([*error.get("stack", ()), message]))
+    own = [f"{file}, line {line}" for file, line in places if Path(file).is_relative_to(SOURCES)]
+    if not own:
+        return {"why": last}
+    return {"what": f"{own[-1]}: {last}", "why": "The source's own code failed.", "fix": "Mend that line."}
 
 
 def _outcome(fields: dict, loads: dict[int, lake.Load]) -> Outcome:

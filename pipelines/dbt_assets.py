@@ -4,16 +4,21 @@ dbt runs inside a publishing session, on a file that nobody sees yet. So nothing
 version is published, every asset and check is, with the version's id; where a test fails, that check is, and no asset.
 """
 
+import hashlib
 import json
+import logging
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import cache
 
 import dagster as dg
 
 from pipelines import dbt
 from pipelines.policies import progress, said_plainly, who, writes
+from pipelines.sources import TABLES
 from proto_loc import warehouse
 
 # dbt is a program of its own here. Told that dbt-core is absent, as where dbt runs elsewhere, dagster-dbt does not
@@ -27,69 +32,185 @@ if _dbt:
 else:
     del sys.modules["dbt.version"]
 
+log = logging.getLogger("proto_loc.dagster")
 FRESH = dg.FreshnessPolicy.time_window(warn_window=timedelta(days=40), fail_window=timedelta(days=100))
 """As the dbt sources have it: TLC publishes by the month."""
 
 
+MANIFEST = dbt.manifest()
+
+LEDGER = dg.AssetKey(["raw", "loads"])
+RESERVED = {LEDGER, dg.AssetKey(["reports", "discovery"]), *(dg.AssetKey(name.split(".")) for name in TABLES)}
+"""Assets that are no node of dbt's."""
+
+
+def _keys() -> dict[str, dg.AssetKey]:
+    """dbt's unique id of a source, or of what becomes a relation → its asset's key.
+
+    A key is schema and table, which dbt keeps unique. What Dagster takes in no name is replaced, and what then has
+    the name of another one gets a mark of its own.
+    """
+    keys: dict[str, dg.AssetKey] = {}
+    for unique_id, source in MANIFEST["sources"].items():
+        if source["database"] == "raw":  # the source's name in dbt is its writer's choice
+            schema = "raw" if source["schema"] == "main" else source["schema"]
+            keys[unique_id] = dg.AssetKey([schema, source["identifier"]])
+        else:
+            keys[unique_id] = dg.AssetKey([_plain(source["source_name"]), _plain(source["name"])])
+    raw = {keys[i] for i, source in MANIFEST["sources"].items() if source["database"] == "raw"}
+    taken = {key.to_python_identifier() for key in raw | RESERVED}
+    nodes = {unique_id: node for unique_id, node in MANIFEST["nodes"].items() if dbt.is_relation(node)}
+    paths = {unique_id: [_plain(node["schema"]), _plain(node["alias"])] for unique_id, node in nodes.items()}
+    as_they_are = [i for i, node in nodes.items() if paths[i] == [node["schema"], node["alias"]]]
+    for unique_id in dict.fromkeys([*sorted(as_they_are), *sorted(nodes)]):
+        schema, name = paths[unique_id]
+        if nodes[unique_id]["resource_type"] == "seed" and name == "taxi_zones":  # it stands for TLC's table of them
+            schema, name = "taxi", "zones"
+        if dg.AssetKey([schema, name]).to_python_identifier() in taken:
+            name += f"_{_mark(unique_id)}"
+        keys[unique_id] = dg.AssetKey([schema, name])
+        taken.add(keys[unique_id].to_python_identifier())
+    return keys
+
+
+def _plain(name: str) -> str:
+    """A name with what Dagster takes in no name replaced."""
+    return re.sub(r"[^A-Za-z0-9_]", "_", name)
+
+
+def _mark(unique_id: str) -> str:
+    return hashlib.sha256(unique_id.encode()).hexdigest()[:8]
+
+
+KEYS = _keys()
+
+
 class Translator(DagsterDbtTranslator):
-    """Names after the folder and table; the seed of the zones stands for TLC's table of them."""
+    """Keys after the schema and table, groups after the folder."""
 
     def get_asset_key(self, dbt_resource_props) -> dg.AssetKey:
-        if dbt_resource_props["unique_id"].endswith(".taxi_zones") and dbt_resource_props["resource_type"] == "seed":
-            return dg.AssetKey(["taxi", "zones"])
-        return super().get_asset_key(dbt_resource_props)
+        found = KEYS.get(dbt_resource_props["unique_id"])
+        return found or super().get_asset_key(dbt_resource_props)
 
     def get_group_name(self, dbt_resource_props) -> str:
-        return dbt_resource_props["fqn"][1] if dbt_resource_props["resource_type"] == "model" else "seeds"
+        if dbt_resource_props["resource_type"] != "model":
+            return "seeds"
+        folders = dbt_resource_props["fqn"][1:-1]  # none of a model at the top of its project
+        return _plain((folders or ["models"])[0])
+
+    def get_owners(self, dbt_resource_props) -> list[str]:
+        """Those that Dagster takes: mail addresses, and teams by its own name rule."""
+        return [o for o in super().get_owners(dbt_resource_props) or [] if re.fullmatch(OWNER, str(o))]
 
 
-MANIFEST = dbt.manifest()
+OWNER = r"[^@\s]+@[^@\s]+\.[A-Za-z]{2,}|team:[A-Za-z0-9_]+"
 _translator = Translator()
 
 
-def _ancestors(node: str) -> set[str]:
+@cache
+def _parents(node: str) -> frozenset[str]:
+    """The sources and relations that a node reads, also through what is none itself, such as an ephemeral model."""
     parents = MANIFEST["parent_map"].get(node, [])
-    return set(parents).union(*map(_ancestors, parents))
+    return frozenset().union(*({parent} if parent in KEYS else _parents(parent) for parent in parents))
+
+
+@cache
+def _ancestors(node: str) -> frozenset[str]:
+    return _parents(node).union(*map(_ancestors, _parents(node)))
+
+
+def _reads_raw() -> set[str]:
+    """Nodes that wait for the ledger: those that read the raw catalogue, by what they say of themselves.
+
+    Where none says so, those that say nothing: one may name its tables by hand, and no build may overtake a load.
+    """
+    ids = [unique_id for unique_id in KEYS if unique_id not in MANIFEST["sources"]]
+    raw = {unique_id for unique_id, source in MANIFEST["sources"].items() if source["database"] == "raw"}
+    return {i for i in ids if _parents(i) & raw} or {i for i in ids if not _parents(i)}
 
 
 def _specs() -> Iterator[tuple[str, dg.AssetSpec]]:
+    after_load = _reads_raw()
+    own = {KEYS[unique_id] for unique_id in KEYS if unique_id not in MANIFEST["sources"]}
     # Parents first: Dagster wants what a step yields in that order.
-    for unique_id, node in sorted(MANIFEST["nodes"].items(), key=lambda item: len(_ancestors(item[0]))):
-        if node["resource_type"] in ("model", "seed", "snapshot"):
-            spec = _translator.get_asset_spec(MANIFEST, unique_id, None)
-            where = {"dbt file": dg.MetadataValue.text(f"dbt/{node['original_file_path']}")}
-            # What only dagster-dbt's own runner reads, the whole manifest among it, stays out.
-            kept = {name: value for name, value in spec.metadata.items() if name.startswith("dagster/")}
-            policy = FRESH if spec.key.path[0] == "marts" else None
-            yield unique_id, spec.replace_attributes(metadata=kept | where, freshness_policy=policy)
+    for unique_id in sorted(KEYS.keys() - MANIFEST["sources"].keys(), key=lambda node: (len(_ancestors(node)), node)):
+        node = MANIFEST["nodes"][unique_id]
+        spec = _translator.get_asset_spec(MANIFEST, unique_id, None)
+        where = {"dbt file": dg.MetadataValue.text(f"dbt/{node['original_file_path']}")}
+        # What only dagster-dbt's own runner reads, the whole manifest among it, stays out.
+        kept = {name: value for name, value in spec.metadata.items() if name.startswith("dagster/")}
+        policy = FRESH if spec.key.path[0] == "marts" else None
+        # A source that is a relation of the project's own could close a circle.
+        sources = {KEYS[parent] for parent in _parents(unique_id) & MANIFEST["sources"].keys()} - own
+        deps = sources | {KEYS[parent] for parent in _parents(unique_id) - MANIFEST["sources"].keys()}
+        deps |= {LEDGER} if unique_id in after_load else set()
+        yield (
+            unique_id,
+            spec.replace_attributes(metadata=kept | where, freshness_policy=policy, deps=sorted(deps)),
+        )
 
 
 ASSETS = dict(_specs())
-"""dbt's unique id of a model or seed → its asset."""
+"""dbt's unique id of a model, seed or snapshot → its asset."""
 
 
-def _tested(test: dict) -> str:
-    """The model that a test is a check of: what it is attached to, else the most downstream of those it reads."""
+def _tested(test: dict) -> str | None:
+    """The relation that a test is a check of; None where it reads nothing that is one, or is read by one.
+
+    It is what the test is attached to, else the most downstream of those that it reads; for a test of a source or of
+    an ephemeral model, the first relation that reads it.
+    """
     attached = test.get("attached_node") or test.get("tested_node_unique_id")
     if attached in ASSETS:
         return attached
-    return max((node for node in test["depends_on"]["nodes"] if node in ASSETS), key=lambda node: len(_ancestors(node)))
+    nodes = test["depends_on"]["nodes"]
+    if found := [node for node in nodes if node in ASSETS]:
+        return max(found, key=lambda node: len(_ancestors(node)))
+    readers = (node for node in ASSETS if any(_is_read(by=node, what=read) for read in nodes))
+    return next(readers, None)
 
 
-CHECKS = {
-    unique_id: dg.AssetCheckSpec(
-        name=test["name"],
-        asset=ASSETS[_tested(test)].key,
-        additional_deps=sorted(
-            {ASSETS[node].key for node in test["depends_on"]["nodes"] if node in ASSETS} - {ASSETS[_tested(test)].key}
-        ),
-        description=test.get("description") or None,
-        metadata={"dbt file": dg.MetadataValue.text(f"dbt/{test['original_file_path']}")},
-    )
-    for unique_id, test in (MANIFEST["nodes"] | MANIFEST["unit_tests"]).items()
-    if test["resource_type"] in ("test", "unit_test")
-}
+def _is_read(*, by: str, what: str) -> bool:
+    parents = MANIFEST["parent_map"].get(by, [])
+    return what in parents or any(_is_read(by=node, what=what) for node in parents if node not in KEYS)
+
+
+def _checks() -> Iterator[tuple[str, dg.AssetCheckSpec]]:
+    taken: set[str] = set()
+    for unique_id, test in (MANIFEST["nodes"] | MANIFEST["unit_tests"]).items():
+        if not dbt.is_test(test) or (tested := _tested(test)) is None:
+            continue
+        key = ASSETS[tested].key
+        others = {ASSETS[node].key for node in test["depends_on"]["nodes"] if node in ASSETS} - {key}
+        name = _plain(test["name"])
+        if f"{key.to_python_identifier()}_{name}" in taken:
+            name += f"_{_mark(unique_id)}"
+        taken.add(f"{key.to_python_identifier()}_{name}")
+        yield (
+            unique_id,
+            dg.AssetCheckSpec(
+                name=name,
+                asset=key,
+                additional_deps=sorted(others),
+                description=test.get("description") or None,
+                blocking=str(test["config"].get("severity") or "error").lower() != "warn",
+                metadata={"dbt file": dg.MetadataValue.text(f"dbt/{test['original_file_path']}")},
+            ),
+        )
+
+
+CHECKS = dict(_checks())
 """dbt's unique id of a data test or unit test → its check."""
+
+UNSHOWN = sorted(
+    f"{test['name']} (dbt/{test['original_file_path']})"
+    for unique_id, test in MANIFEST["nodes"].items()
+    if dbt.is_test(test) and unique_id not in CHECKS
+)
+"""Tests that are a check of no asset; they are run, and count, as any other."""
+
+if UNSHOWN:
+    log.warning("run with each build, but no check here, since no model has to do with it: %s", ", ".join(UNSHOWN))
 
 
 class Build(dg.Config):
@@ -115,6 +236,8 @@ def models(context: dg.AssetExecutionContext, config: Build):
         context.instance.add_run_tags(context.run_id, {"prod version": str(version.id), "published": "no"})
         yield from _reported(context, version, lambda key: _known(context, key) != version.id)
         return
+    if UNSHOWN:
+        context.log.info(f"run with each build, but no check: {', '.join(UNSHOWN)}")
     start = time.perf_counter()
     try:
         with said_plainly():
@@ -187,6 +310,8 @@ def _checked(context: dg.AssetExecutionContext, results: list[dict]) -> Iterator
             continue
         about = {"status": result["status"]}
         about |= {name: result[name] for name in ("failures", "message") if result.get(name) is not None}
+        if rows := result.get("rows"):
+            about["first rows"] = dg.MetadataValue.md("```\n" + "\n".join(rows) + "\n```")
         checked = {
             "passed": result["status"] == "pass",
             "asset_key": spec.asset_key,
@@ -197,4 +322,4 @@ def _checked(context: dg.AssetExecutionContext, results: list[dict]) -> Iterator
         if spec.key in context.selected_asset_check_keys:
             yield dg.AssetCheckResult(**checked)
         else:
-            context.instance.report_runless_asset_event(dg.AssetCheckEvaluation(**checked))
+            context.instance.report_runless_asset_event(dg.AssetCheckEvaluation(**checked, blocking=spec.blocking))

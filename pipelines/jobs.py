@@ -17,6 +17,7 @@ from pipelines.request import Request
 from pipelines.sources.taxi import load as taxi
 from pipelines.sources.taxi.assets import described
 from proto_loc import warehouse
+from proto_loc.errors import plain
 from proto_loc.settings import settings
 from proto_loc.warehouse import lake
 
@@ -27,6 +28,7 @@ class Load(dg.Config):
     files: list[str] = Field(default_factory=list)
     rows: int | None = None
     seed: int = taxi.SEED
+    replace: bool = False
 
 
 @dg.asset(
@@ -40,11 +42,14 @@ class Load(dg.Config):
     **writes("raw"),
 )
 def ledger(context: dg.AssetExecutionContext, config: Load) -> dg.MaterializeResult:
-    request = Request(tuple(config.files), config.rows, config.seed)
+    request = Request(tuple(config.files), config.rows, config.seed, config.replace)
     start = time.perf_counter()
     with said_plainly():
         outcomes = load(request.loading(who(context)), who=who(context), report=progress(context, "load"))
     seconds = time.perf_counter() - start
+    for outcome in outcomes:
+        if outcome.skipped:
+            context.log.warning(plain(f"{outcome.input}: not loaded, {outcome.skipped}"))
     active = lake.loads()
     _catch_up(context, active)
     raw = warehouse.current("raw")

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import dagster as dg
 from dagster._core.errors import DagsterExecutionInterruptedError
 
-from proto_loc.errors import LocError
+from proto_loc.errors import LocError, of_source, plain
 from proto_loc.warehouse import LockTimeout
 
 RETRY = dg.RetryPolicy(max_retries=2, delay=2, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
@@ -22,7 +22,8 @@ def said_plainly() -> Iterator[None]:
     """Turn a :class:`LocError` into a failure of the step that carries its sentences.
 
     Only a wait for another writer that was too long is tried again: what is wrong with a file, a model or a disk is
-    so the next time too. Any other exception is tried again by :data:`RETRY`.
+    so the next time too. Any other exception is tried again by :data:`RETRY`; one of a source's own code is said with
+    its file and line.
     """
     try:
         yield
@@ -30,12 +31,17 @@ def said_plainly() -> Iterator[None]:
         # Dagster would try an interrupted step again, so that a run that is asked to end goes on.
         raise dg.Failure("The run was asked to end.", allow_retries=False) from interrupt
     except LocError as error:
-        sentences = {name: text for name in ("what", "why", "fix") if (text := getattr(error, name))}
-        raise dg.Failure(
-            str(error),
-            metadata=sentences | {"exit_code": error.exit_code},
-            allow_retries=isinstance(error, LockTimeout),
-        ) from error
+        raise _failure(error, isinstance(error, LockTimeout)) from error
+    except Exception as error:
+        if (fault := of_source(error)) is None:
+            raise
+        raise _failure(fault, True) from error
+
+
+def _failure(error: LocError, again: bool) -> dg.Failure:
+    sentences = {name: text for name in ("what", "why", "fix") if (text := getattr(error, name))}
+    about = sentences | {"exit_code": error.exit_code, "kind": type(error).__name__}
+    return dg.Failure(str(error), metadata=about, allow_retries=again)
 
 
 def who(context: dg.AssetExecutionContext) -> str:
@@ -45,4 +51,4 @@ def who(context: dg.AssetExecutionContext) -> str:
 
 def progress(context: dg.AssetExecutionContext, step: str) -> Callable[[str, int, int], None]:
     """A report that writes lines such as ``build: fct_taxi_trips (12 of 41)`` to the run's log."""
-    return lambda what, done, total: context.log.info(f"{step}: {what} ({done} of {total})")
+    return lambda what, done, total: context.log.info(plain(f"{step}: {what} ({done} of {total})"))

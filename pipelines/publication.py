@@ -1,5 +1,7 @@
 """What a publish writes into the file itself: which version it is, and the figure of every metric."""
 
+import math
+
 import duckdb
 
 from proto_loc import warehouse
@@ -8,13 +10,16 @@ from proto_loc.metrics.definitions import Metric, SemanticModel
 from proto_loc.metrics.errors import MetricError
 from proto_loc.warehouse.errors import disk_is_full
 
+TABLES = (("marts", "publication"), ("marts", "metric_figures"))
+"""What :func:`record` writes."""
+
 
 def record(session: warehouse.Session, raw: warehouse.Version, models: list[SemanticModel]) -> dict[str, dict]:
     """Write ``marts.publication`` and ``marts.metric_figures``, after the audit.
 
     Returns:
-        Each metric's whole figure by mart (``schema.table``) and metric: counts as whole numbers, money as text, other
-        figures as doubles; a metric without a figure is absent.
+        Each metric's whole figure by mart (``schema.table``) and metric: counts as whole numbers, money and what is
+        infinite or NaN as text, other figures as doubles; a metric without a figure is absent.
 
     Raises:
         MetricError: a metric cannot be computed.
@@ -62,8 +67,8 @@ def _number(model: SemanticModel, metric: Metric, figure: str) -> int | float | 
             f"Its figure is {figure!r}.",
             "Mend the definition. Nothing was published, prod is as it was.",
         ) from None
-    if metric.format.kind == "money":
-        return figure
+    if metric.format.kind == "money" or not math.isfinite(number):
+        return figure  # inf and nan as text: JSON has none, and who reads a manifest would not read the rest either
     return int(figure) if figure.lstrip("-").isdigit() else number
 
 

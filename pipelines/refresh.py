@@ -4,9 +4,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import duckdb
+
 from pipelines import dbt, sources
 from pipelines.sources.taxi import load as taxi
 from proto_loc import warehouse
+from proto_loc.errors import LocError
 from proto_loc.warehouse import lake
 
 Report = Callable[[str, str, int, int], None]
@@ -62,6 +65,7 @@ def load(
     """The first half of :func:`load_and_refresh`, with the same arguments and errors."""
     outcomes = loading(report) if loading else _load_new(who, report)
     lake.settle(sources.TABLES)
+    warehouse.tidy()
     return outcomes
 
 
@@ -71,7 +75,26 @@ def loads_of(prod: warehouse.Version) -> list[lake.Load]:
 
 
 def _load_new(who: str, report: taxi.Report) -> list[taxi.Outcome]:
-    files = taxi.pending()
-    if files:
-        return taxi.load_files(files, who=who, report=report)
-    return [] if lake.loads() else taxi.load_sample(who=who, report=report)
+    outcomes = taxi.load_landing(who=who, report=report)
+    if lake.loads(active=False):
+        return outcomes
+    _refuse_sample_over_records()
+    return [*outcomes, *taxi.load_sample(who=who, report=report)]
+
+
+def _refuse_sample_over_records() -> None:
+    """The sample is for an empty platform: one whose ``raw`` was lost shows records in ``prod`` still."""
+    if warehouse.store.current_id("prod") is None:
+        return
+    with warehouse.read("prod") as con:
+        try:
+            origins = con.execute("select origin from marts.publication").fetchall()
+        except duckdb.CatalogException:
+            return  # the empty first version of set-up
+    if origins and origins[0][0] in ("file", "mixed"):
+        raise LocError(
+            "raw holds no load, and prod was built from records.",
+            f"The catalogue in {warehouse.store.folder('raw')} was lost or taken back, and the synthetic sample would "
+            "replace those records.",
+            "Load your files again: `loc load FILES`. `loc load sample` puts the sample in their place.",
+        )

@@ -17,13 +17,16 @@ class Request:
     """Trips of the synthetic sample to load instead."""
     seed: int = taxi.SEED
     """Seed of that sample."""
+    replace: bool = False
+    """Whether these files may take away rows of others."""
     force: bool = False
     """Build and publish even if nothing has changed."""
 
     def loading(self, who: str) -> Callable[[taxi.Report], list[taxi.Outcome]] | None:
         """The ``loading`` argument of :func:`pipelines.refresh.load_and_refresh`."""
         if self.files:
-            return lambda report: taxi.load_files([Path(name) for name in self.files], who=who, report=report)
+            files = [Path(name) for name in self.files]
+            return lambda report: taxi.load_files(files, replace=self.replace, who=who, report=report)
         if self.rows is not None:
             return lambda report: taxi.load_sample(self.rows, seed=self.seed, who=who, report=report)
         return None

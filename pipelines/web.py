@@ -8,6 +8,7 @@ from starlette.routing import Mount, Route
 
 from pipelines import dbt_docs, instance
 from proto_loc.secrets import secret
+from proto_loc.serving import OPTIONS
 from proto_loc.settings import settings
 from proto_loc.web import Guard
 
@@ -44,8 +45,7 @@ def main() -> None:
             ]
         )
         guarded = Guard(app, token=secret("dagster"), port=port, owner=str(settings().data))
-        # No access log: the address of a login has the token in it.
-        uvicorn.run(guarded, host="127.0.0.1", port=port, log_level="warning", access_log=False, server_header=False)
+        uvicorn.run(guarded, host="127.0.0.1", port=port, **OPTIONS)
 
 
 def _number() -> tuple[int, int] | None:

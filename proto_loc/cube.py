@@ -1,17 +1,24 @@
 """The client of this platform's own Cube: tokens, its metrics and dimensions, and queries, over its REST API."""
 
+import calendar
 import difflib
 import json
+import math
+import os
+import re
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal
+from pathlib import Path
 
 import httpx
 import jwt
 import tenacity
 
 from proto_loc.errors import LocError, UsageError
+from proto_loc.node import ACCESS
 from proto_loc.secrets import path, secret
 from proto_loc.settings import settings
 
@@ -19,6 +26,8 @@ GRAINS = ("second", "minute", "hour", "day", "week", "month", "quarter", "year")
 """What a time dimension can be cut to."""
 MAX_ROWS = 50_000
 """The most rows that Cube gives to one query."""
+ALL_ROWS = {"all_rows": True}
+"""The claims of who is not limited: this user's own commands and notebooks, and the models that they ask."""
 OPERATORS = {"=": "equals", "!=": "notEquals"}
 LONGEST = 10 * 365 * 86_400
 """The longest that a token holds, in seconds."""
@@ -32,26 +41,71 @@ class _Working(Exception):
     """Cube has not finished the query yet."""
 
 
-def token(claims: Mapping | None = None, seconds: float = 86_400) -> str:
+class NoSuchValue(UsageError):
+    """A filter's value is one that no row has."""
+
+    def __init__(self, member: "Member", value: str, known: list[str]) -> None:
+        alike = {each.casefold(): each for each in known}
+        near = [alike[each] for each in difflib.get_close_matches(value.casefold(), alike, n=3)]
+        listed = near or known[:10]
+        more = ", ..." if len(listed) < len(known) and not near else ""
+        values = ", ".join(repr(each) for each in listed) + more
+        super().__init__(
+            f"No row has {value!r} as {member.short}.",
+            f"{'Near it are' if near else 'The values are'}: {values}." if listed else "",
+            f"Choose one of the values; they are listed by: loc query -m METRIC -d {member.short}",
+        )
+
+
+def token(claims: Mapping, seconds: float = 86_400) -> str:
     """A signed token (JWT, HS256) that Cube takes for ``seconds``; it may ask what ``claims`` allow.
 
+    Args:
+        claims: what ``cube/access.yml`` reads, such as ``{"boroughs": ["Queens"]}``, or :data:`ALL_ROWS`; a token
+            without any sees no rows.
+
     Raises:
-        UsageError: the claims hold what a token has by itself, or cannot be written as JSON.
-        LocError: the secret cannot be read or made.
+        UsageError: no rule reads a claim, the claims hold what a token has by itself, or cannot be written as JSON.
+        LocError: the rules or the secret cannot be read or made.
     """
     now = int(time.time())
-    if own := sorted({"iat", "exp", "nbf", "iss", "aud", "sub", "jti"} & set(claims or {})):
+    if own := sorted({"iat", "exp", "nbf", "iss", "aud", "sub", "jti"} & set(claims)):
         raise UsageError(
             f"The claim {own[0]} is not yours to set.", "", "Leave it out; --hours says how long it holds."
         )
+    if dict(claims) != ALL_ROWS and (unread := sorted(set(claims) - set(known := rules()))):
+        raise UsageError(
+            f"No rule reads the claim {unread[0]}.",
+            f"A token with it sees no rows; {ACCESS} reads: {', '.join(known) or 'none'}.",
+            "Correct the claim, or write a rule for it there.",
+        )
     try:
-        json.dumps(claims or {}, allow_nan=False)
+        json.dumps(dict(claims), allow_nan=False)
         ends = now + int(min(seconds, LONGEST))
     except ValueError as error:
         raise UsageError(
             "The claims cannot be written as JSON.", f"{error}.", "Use texts, numbers and lists."
         ) from error
-    return jwt.encode({**(claims or {}), "iat": now, "exp": ends}, secret("cube"), algorithm="HS256")
+    return jwt.encode({**claims, "iat": now, "exp": ends}, secret("cube"), algorithm="HS256")
+
+
+def rules() -> dict[str, str]:
+    """The dimension that limits rows, by the claim that says its values, of ``cube/access.yml``.
+
+    Raises:
+        LocError: the file cannot be read, or holds no list of rules.
+    """
+    import yaml
+
+    file = Path(os.environ.get("LOC_CUBE_ACCESS") or ACCESS)
+    try:
+        return {rule["claim"]: rule["dimension"] for rule in yaml.safe_load(file.read_text())}
+    except (OSError, yaml.YAMLError, TypeError, KeyError) as error:
+        raise LocError(
+            f"{file} holds no list of rules.",
+            f"{type(error).__name__}: {error}.",
+            "Write each as { claim: boroughs, dimension: pickup_borough }, and no rules as [].",
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -119,6 +173,82 @@ class Meta:
 
 
 @dataclass(frozen=True)
+class Condition:
+    """A condition on a dimension, as a person or a model types it: ``borough = 'Staten Island'``."""
+
+    name: str
+    sign: str
+    """A key of :data:`OPERATORS`."""
+    value: str
+
+    @classmethod
+    def parse(cls, text: str) -> "Condition":
+        """Read ``name=value`` or ``name!=value``, with or without spaces around the sign and quotes around the value.
+
+        Raises:
+            UsageError: it has another form.
+        """
+        parts = re.fullmatch(r"\s*([\w.]+)\s*(!=|==?)\s*(.*?)\s*", text, re.DOTALL)
+        if not parts:
+            raise UsageError(f"{text!r} is no condition.", "", "Write it as dimension=value or dimension!=value.")
+        name, sign, value = parts.groups()
+        if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
+            value = value[1:-1]
+        return cls(name, sign.replace("==", "="), value)
+
+    def of_kind(self, kind: str) -> str:
+        """The value as a dimension of this kind, one of Cube's, has it.
+
+        Raises:
+            UsageError: a dimension of this kind has no such value.
+        """
+        if kind == "number" and not re.fullmatch(r"[+-]?\d+(\.\d+)?", self.value):
+            raise UsageError(f"{self.name} is a number, and {self.value!r} is none.", "", "Write digits, as in 1234.5.")
+        if kind == "boolean":
+            if self.value.lower() not in ("true", "false"):
+                raise UsageError(f"{self.name} is true or false, and not {self.value!r}.", "", "Write one of them.")
+            return self.value.lower()
+        return self.value
+
+    def period(self) -> tuple[str, str]:
+        """First and last day of the year, month or day that the value names.
+
+        Raises:
+            UsageError: it names none.
+        """
+        try:
+            year, month, day = ([int(part) for part in self.value.split("-")] + [0, 0])[:3]
+            if re.fullmatch(r"\d{4}(-\d\d){0,2}", self.value):
+                first = date(year, month or 1, day or 1)
+                last = date(year, month or 12, day or calendar.monthrange(year, month or 12)[1])
+                return str(first), str(last)
+        except ValueError:
+            pass  # letters, or a day that no month has
+        raise UsageError(
+            f"{self.name} is a time, and {self.value!r} is no year, month or day.",
+            "",
+            f"Write {self.name}=2025, =2025-01 or =2025-01-31, or use --since and --until.",
+        )
+
+
+class _Periods(dict):
+    """Cube's filter for the periods of one time dimension: any of them, or none of them."""
+
+    def __init__(self, member: str, sign: str) -> None:
+        super().__init__({"or" if sign == "=" else "and": []})
+        self.member, self.sign = member, sign
+
+    def add(self, condition: Condition) -> None:
+        dates = list(condition.period())
+        if self.sign == "=":
+            self["or"].append({"member": self.member, "operator": "inDateRange", "values": dates})
+            return
+        outside = {"member": self.member, "operator": "notInDateRange", "values": dates}
+        unknown = {"member": self.member, "operator": "notSet"}  # != holds where there is no value, as for text
+        self["and"].append({"or": [outside, unknown]})
+
+
+@dataclass(frozen=True)
 class Question:
     """What is asked, in the short names that a person types."""
 
@@ -130,7 +260,8 @@ class Question:
     until: str = ""
     """Last day, included."""
     where: tuple[str, ...] = ()
-    """``dimension=value`` or ``dimension!=value``; of several with the same dimension and ``=``, one must hold."""
+    """``dimension=value`` or ``dimension!=value``; of several with the same dimension and ``=``, one must hold.
+    See :class:`Condition`."""
     order: str = ""
     """A metric or dimension; descending with a minus in front."""
     limit: int = MAX_ROWS
@@ -191,15 +322,14 @@ class Question:
         for moment, operator in ((self.since, "afterOrOnDate"), (until, "beforeOrOnDate")):
             if moment:
                 filters["", operator] = {"member": meta.time(cube).name, "operator": operator, "values": [moment]}
-        for text in self.where:
-            sign = "!=" if "!=" in text else "="
-            name, found, value = text.partition(sign)
-            if not found:
-                raise UsageError(f"{text!r} is no condition.", "", "Write it as dimension=value or dimension!=value.")
-            (member,) = meta.find([name.strip()], meta.dimensions, [cube])
-            filters.setdefault((member.name, sign), {"member": member.name, "operator": OPERATORS[sign], "values": []})[
-                "values"
-            ].append(value)
+        for condition in map(Condition.parse, self.where):
+            (member,) = meta.find([condition.name], meta.dimensions, [cube])
+            if member.kind == "time":
+                filters.setdefault((member.name, condition.sign), _Periods(member.name, condition.sign)).add(condition)
+                continue
+            key = (member.name, condition.sign)
+            alike = {"member": member.name, "operator": OPERATORS[condition.sign], "values": []}
+            filters.setdefault(key, alike)["values"].append(condition.of_kind(member.kind))
         return list(filters.values())
 
 
@@ -217,12 +347,12 @@ class Cube:
     """The Cube that serves this platform; use it as a context.
 
     Args:
-        claims: what the token holds besides its times, such as ``{"boroughs": ["Queens"]}``.
+        claims: whose rows are seen, see :func:`token`; by default this user's own, which are all.
     """
 
-    def __init__(self, claims: Mapping | None = None, timeout: float = PATIENCE) -> None:
+    def __init__(self, claims: Mapping = ALL_ROWS, timeout: float = PATIENCE) -> None:
         self.address = f"http://127.0.0.1:{settings().port('cube')}"
-        self.claims = dict(claims or {})
+        self.claims = dict(claims)
         self.http = httpx.Client(base_url=self.address, timeout=timeout, trust_env=False)
 
     def __enter__(self) -> "Cube":
@@ -254,8 +384,10 @@ class Cube:
         """The answer to a query object of Cube's own.
 
         Raises:
+            NoSuchValue: a filter on a dimension of text has a value that no row has.
             LocError: Cube does not answer, refuses the query, or has no data yet.
         """
+        self._check_values(query, meta)
         found = self._ask("load", query=query)
         numbers = {name for name in query["measures"]} | {
             name for name, member in meta.dimensions.items() if member.kind == "number"
@@ -267,6 +399,23 @@ class Cube:
             for row in found["data"]
         ]
         return Answer(tuple(_column(name, meta) for name in names), rows, found)
+
+    def _check_values(self, query: Mapping, meta: Meta) -> None:
+        """Raise where an equality on a dimension of text can hold for no row: 0 would be the answer to a slip."""
+        for item in query.get("filters", ()):
+            member = meta.dimensions.get(item.get("member", ""))
+            if member is None or member.kind != "string" or item["operator"] not in OPERATORS.values():
+                continue
+            wanted = {"member": member.name, "operator": "equals", "values": item["values"]}
+            there = self._values(member, filters=[wanted], limit=len(item["values"]))
+            missing = [value for value in item["values"] if value not in there]
+            if missing:
+                raise NoSuchValue(member, missing[0], self._values(member))
+
+    def _values(self, member: Member, **parts) -> list[str]:
+        query = {"dimensions": [member.name], "order": [[member.name, "asc"]], "timezone": "UTC", **parts}
+        rows = self._ask("load", query=query)["data"]
+        return [row[member.name] for row in rows if row[member.name] is not None]
 
     def _ask(self, path: str, **body) -> dict:
         try:
@@ -315,6 +464,15 @@ class Cube:
         raise LocError("Cube did not answer the query.", why, "" if "loc refresh" in why else "See: ./loc logs cube")
 
 
+def model_error() -> str:
+    """Why the Cube that runs here does not serve the model as its files are; empty where it does, or none answers."""
+    try:
+        answer = httpx.get(f"http://127.0.0.1:{settings().port('cube')}/readyz", timeout=5, trust_env=False).json()
+        return f"{answer['model']['error']} (it serves {answer['model']['serving']})" if "model" in answer else ""
+    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+        return ""
+
+
 def _format(given: str | Mapping | None) -> str | None:
     """The name of a format; Cube sends one with decimals as an object that holds it."""
     return given.get("alias") if isinstance(given, Mapping) else given
@@ -335,5 +493,15 @@ def _column(name: str, meta: Meta) -> Member:
 def _exact(value: Value) -> Value:
     if not isinstance(value, str):
         return value
-    number = Decimal(value)
-    return int(number) if number == number.to_integral_value() and "." not in value else number
+    number = Decimal(value)  # also Infinity and NaN, which are no whole numbers
+    return int(number) if number.is_finite() and number == number.to_integral_value() and "." not in value else number
+
+
+def as_json(value: Value) -> bool | int | float | str | None:
+    """A value as any reader of JSON keeps it: a number, or its digits where a double would change it or is none."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
+        return value
+    if isinstance(value, int):
+        return value if abs(value) <= 2**53 else str(value)
+    number = float(value)
+    return number if math.isfinite(number) and Decimal(repr(number)) == value else str(value)

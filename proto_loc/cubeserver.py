@@ -1,9 +1,11 @@
 """The process `cube`: Node with Cube's server in it, told what it may use. ``python -m proto_loc.cubeserver``."""
 
 import os
+import subprocess
+from pathlib import Path
 
-from proto_loc.errors import said_at_exit
-from proto_loc.node import CUBE, program
+from proto_loc.errors import LocError, said_at_exit
+from proto_loc.node import ACCESS, CUBE, STAMP, program
 from proto_loc.settings import origin, settings
 
 
@@ -21,6 +23,7 @@ def environment() -> dict[str, str]:
     return env | {
         "CUBE_WAREHOUSE": str(now.warehouse),
         "CUBE_MODEL": os.environ.get("LOC_CUBE_MODEL") or str(CUBE / "model"),
+        "CUBE_ACCESS": os.environ.get("LOC_CUBE_ACCESS") or str(ACCESS),
         "CUBE_PORT": str(port),
         "CUBE_MEMORY": now.query_memory,
         "CUBE_THREADS": str(now.query_threads),
@@ -43,6 +46,25 @@ def environment() -> dict[str, str]:
         "CUBEJS_DB_QUERY_DEFAULT_LIMIT": str(min(10_000, now.cube_rows)),
         "CUBEJS_MAX_REQUEST_SIZE": "1mb",
     }
+
+
+def faults(model: Path) -> list[str] | None:
+    """What Cube's own compiler refuses in a folder of its model, with file and line; None where Cube is not set up.
+
+    Raises:
+        LocError: the compiler does not run.
+    """
+    if not STAMP.exists():
+        return None
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("CUBE_", "CUBEJS_", "NODE_"))}
+    done = subprocess.run(
+        [program(), CUBE / "check.js", model], cwd=CUBE, env=env | {"CUBE_NATIVE": settings().cube_native},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    if done.returncode and not done.stdout:
+        why = next((line for line in done.stderr.splitlines() if "Error:" in line), done.stderr.strip()[-500:])
+        raise LocError("Cube's compiler does not run.", f"{why}", "Set it up anew: ./loc setup cube")
+    return [line if len(line) < 400 else f"{line[:400]} ..." for line in done.stdout.splitlines()]
 
 
 if __name__ == "__main__":

@@ -1,22 +1,52 @@
 """Failures that a person can act on."""
 
+import re
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+SOURCES = Path(__file__).resolve().parent.parent / "pipelines" / "sources"
+"""The code of sources, which is the user's."""
+
+_OBEYED = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb]"
+)
+"""What a terminal obeys instead of showing it (escape sequences, directions of writing), or cannot be written."""
+
+
+def plain(text: object) -> str:
+    """Text that may come from a file, a name or another program, such that a terminal or a log line only shows it.
+
+    Control characters but line ends and tabs are written as ``\\x1b``; what is such a text already stays as it is.
+    """
+    return _OBEYED.sub(lambda found: found[0].encode("unicode_escape").decode(), str(text).replace("\r\n", "\n"))
+
+
+class PlainWriter:
+    """A stream to write text to that is exact in a file or pipe, and :func:`plain` on a terminal."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        return self.stream.write(plain(text) if self.stream.isatty() else text)
 
 
 class LocError(Exception):
     """A failure in three sentences: what failed, why, and the one thing to do next.
 
     The CLI prints it without a traceback (``--debug`` shows one) and exits with ``exit_code``.
-    Name the exact path, port, pid, row or column in the sentences.
+    Name the exact path, port, pid, row or column in the sentences; they are made :func:`plain` here.
     """
 
     exit_code = 1
 
     def __init__(self, what: str, why: str = "", fix: str = "") -> None:
-        super().__init__(what, why, fix)
-        self.what, self.why, self.fix = what, why, fix
+        self.what, self.why, self.fix = plain(what), plain(why), plain(fix)
+        super().__init__(self.what, self.why, self.fix)
 
     def __str__(self) -> str:
         return " ".join(part for part in (self.what, self.why, self.fix) if part)
@@ -34,6 +64,30 @@ class UsageError(LocError):
     """The command line or a setting is wrong; nothing was done."""
 
     exit_code = 2
+
+
+class SourceError(LocError):
+    """The code of a source raised what is no :class:`LocError`: a fault in what its owner wrote."""
+
+
+def of_source(error: BaseException, folder: Path = SOURCES) -> SourceError | None:
+    """The failure of a person's own loader, with its file and line; None where no code of ``folder`` was at work."""
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        frames = [(frame.filename, frame.lineno, frame.line) for frame in traceback.extract_tb(cause.__traceback__)]
+        if isinstance(cause, SyntaxError):
+            frames.append((cause.filename or "", cause.lineno, cause.text or ""))
+        for file, number, line in reversed(frames):
+            if Path(file).is_relative_to(folder):
+                return SourceError(
+                    f"{file}, line {number}: {type(cause).__name__}: {cause}".rstrip(": "),
+                    f"The source's own code failed, at `{(line or '').strip()}`.",
+                    "Mend that line, then run the command again; what is published is as it was.",
+                )
+        cause = cause.__cause__ or cause.__context__
+    return None
 
 
 @contextmanager

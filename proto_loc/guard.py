@@ -8,14 +8,15 @@ DuckDB 1.5.5 ``CALL enable_logging(storage = 'file', ...)``, ``json_structure`` 
 
 ``check`` sees names, not what they expand to: views and macros stored in the database are trusted, as are the pipelines
 that publish them. Not bounded here, because DuckDB bounds it nowhere: the memory of one string or list value
-(``repeat('x', 4000000000)``), and the time of one call on such a value, which an interrupt cannot cut. Where that
-matters, limit the memory of the process as well.
+(``repeat('x', 4000000000)``), and the time of one call on such a value, which an interrupt cannot cut. Where people or
+models write the SQL, :mod:`proto_loc.reader` runs it in a process that the system bounds.
 """
 
 import json
 import os
 import re
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -24,6 +25,7 @@ import duckdb
 
 from proto_loc.errors import LocError
 from proto_loc.settings import settings
+from proto_loc.sql import open_duckdb
 
 LOCKED = {
     "enable_external_access": "false",
@@ -113,6 +115,10 @@ class Refused(LocError):
     """The statement may not run here; nothing was run."""
 
 
+class TooLong(LocError):
+    """The statement took more than its time."""
+
+
 @dataclass(frozen=True)
 class Result:
     """The rows of a statement, at most ``limit`` of them."""
@@ -150,10 +156,10 @@ def connect(
     file, options = Path(path).resolve(), config(memory, threads)
     try:
         try:
-            return duckdb.connect(str(file), read_only=True, config=options)
+            return open_duckdb(file, read_only=True, config=options)
         except duckdb.PermissionException:
             # DuckDB applies options in the order of a hash table, and refuses temp_directory after external access.
-            return duckdb.connect(str(file), read_only=True, config=dict(reversed(options.items())))
+            return open_duckdb(file, read_only=True, config=dict(reversed(options.items())))
     except duckdb.ConnectionException as error:
         raise LocError(
             f"{file} is open in this process with another configuration.",
@@ -178,6 +184,39 @@ def check_length(sql: str) -> None:
         raise Refused(f"The SQL is too long, {len(sql)} characters.", f"At most {MAX_LENGTH} are read.", "Shorten it.")
 
 
+def split(sql: str) -> list[str]:
+    """The statements of a script, each as it is written.
+
+    Raises:
+        Refused: it is too long, or does not parse.
+    """
+    texts = [statement.query for statement in _extract(sql)]
+    return texts if all(texts) else [sql]  # of one that DuckDB makes several of, it keeps no text
+
+
+def explain(sql: str) -> str:
+    """The EXPLAIN that a statement begins with, as it is written; else nothing."""
+    prefix = _EXPLAIN.match(sql)
+    return prefix[0] if prefix else ""
+
+
+def nodes(tree: object) -> Iterator[dict]:
+    """Each node of a parse tree."""
+    stack = [tree]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, dict):
+            yield node
+            stack.extend(node.values())
+        elif isinstance(node, list):
+            stack.extend(node)
+
+
+def same(one: object, other: object) -> bool:
+    """Whether two parse trees are equal, wherever in their texts their nodes are."""
+    return _without_places(one) == _without_places(other)
+
+
 def check(sql: str) -> None:
     """Raise unless ``sql`` is one statement that only reads the database.
 
@@ -198,15 +237,7 @@ def tree(sql: str) -> dict:
     Raises:
         Refused: as by :func:`check`.
     """
-    if not isinstance(sql, str):
-        raise Refused("The SQL is no text.", f"It is of type {type(sql).__name__}.", "Pass a string.")
-    check_length(sql)
-    if "\0" in sql or any("\ud800" <= char <= "\udfff" for char in sql):
-        raise Refused("The SQL holds a NUL byte or half a character.", "It cannot be read reliably.", "Remove it.")
-    try:
-        kinds = [statement.type.name for statement in _parse(lambda con: con.extract_statements(sql))]
-    except duckdb.Error as error:
-        raise Refused("The SQL does not parse.", _sentence(error), "Correct it and try again.") from error
+    kinds = [statement.type.name for statement in _extract(sql)]
     if not kinds:
         raise Refused("There is no statement.", "The SQL is empty or holds only comments.", "Write a SELECT.")
 
@@ -257,9 +288,26 @@ def run(
 
     Raises:
         Refused: by ``check``; nothing was run.
-        LocError: it ran out of time or memory, or DuckDB refused it (no such column, a failed cast, ...).
+        TooLong: it ran out of time.
+        LocError: it ran out of memory, or DuckDB refused it (no such column, a failed cast, ...).
     """
     check(sql)
+    return execute(con, sql, params, timeout=timeout, limit=limit)
+
+
+def execute(
+    con: duckdb.DuckDBPyConnection,
+    sql: str,
+    params: list | dict | None = None,
+    *,
+    timeout: float = 30.0,
+    limit: int = 10_000,
+) -> Result:
+    """Run a statement that :func:`check` lets pass, as :func:`run` does.
+
+    Raises:
+        TooLong, LocError: as by :func:`run`.
+    """
     expired = threading.Event()
 
     def cut() -> None:
@@ -276,7 +324,7 @@ def run(
         return Result(names, types, rows[:limit], len(rows) > limit)
     except duckdb.Error as error:
         if expired.is_set():
-            raise LocError(
+            raise TooLong(
                 "The query was stopped.",
                 f"It ran longer than {timeout:g} seconds.",
                 "Narrow it with WHERE, aggregate more, or check for a join without a condition.",
@@ -297,6 +345,24 @@ def run(
     finally:
         timer.cancel()
         timer.join()  # an interrupt on its way must not hit the next statement
+
+
+def _extract(sql: str) -> list[duckdb.Statement]:
+    if not isinstance(sql, str):
+        raise Refused("The SQL is no text.", f"It is of type {type(sql).__name__}.", "Pass a string.")
+    check_length(sql)
+    if "\0" in sql or any("\ud800" <= char <= "\udfff" for char in sql):
+        raise Refused("The SQL holds a NUL byte or half a character.", "It cannot be read reliably.", "Remove it.")
+    try:
+        return _parse(lambda con: con.extract_statements(sql))
+    except duckdb.Error as error:
+        raise Refused("The SQL does not parse.", _sentence(error), "Correct it and try again.") from error
+
+
+def _without_places(node: object) -> object:
+    if isinstance(node, dict):
+        return {key: _without_places(value) for key, value in node.items() if key != "query_location"}
+    return [_without_places(part) for part in node] if isinstance(node, list) else node
 
 
 _parser_lock = threading.Lock()

@@ -20,6 +20,8 @@ from proto_loc.errors import LocError
 from proto_loc.settings import ROOT, settings
 
 CUBE = ROOT / "cube"
+ACCESS = CUBE / "access.yml"
+"""Which token sees which rows."""
 MODULES = CUBE / "node_modules"
 STAMP = MODULES / ".loc-stamp"
 ADDON_STAMP = MODULES / ".loc-addon"

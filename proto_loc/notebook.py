@@ -9,6 +9,7 @@ import os
 import sys
 import traceback
 
+from proto_loc import dotenv, interrupts
 from proto_loc.errors import LocError
 
 WRITES = "attached in read-only mode"
@@ -29,12 +30,14 @@ class ReadOnly(LocError):
 
 def load_ipython_extension(shell) -> None:
     """Called by IPython."""
+    dotenv.load()  # the service has done so; an editor or nbconvert has not
     if "sql.magic" in sys.modules:  # %reload_ext
         from proto_loc import warehouse
 
         _connect(warehouse.read("prod"))
     else:
         shell.register_magic_function(_first_sql(shell), "line_cell", "sql")
+    shell.events.register("pre_execute", interrupts.install)
     shell.set_custom_exc((Exception,), _shown)
     shell.display_formatter.mimebundle_formatter.for_type_by_name("altair.vegalite.v6.api", "TopLevelMixin", _drawn)
 
@@ -83,12 +86,19 @@ def _shown(shell, kind, error, trace, tb_offset=None) -> None:
     plain = next((cause for cause in _causes(error) if isinstance(cause, LocError)), None)
     if plain is None and any(WRITES in str(cause) for cause in _causes(error)):
         plain = ReadOnly()
-    if plain is not None:
+    if any(_is_stop(cause) for cause in _causes(error)):
+        shell._showtraceback(KeyboardInterrupt, KeyboardInterrupt(), ["KeyboardInterrupt: the query was stopped"])
+    elif plain is not None:
         shell._showtraceback(type(plain), plain, plain.said().splitlines())
     elif any(frame.f_code.co_filename.endswith("/sql/magic.py") for frame, _ in traceback.walk_tb(trace)):
         shell._showtraceback(kind, error, str(error).splitlines())  # who writes SQL is helped by no Python
     else:
         shell.showtraceback((kind, error, trace), tb_offset=tb_offset)
+
+
+def _is_stop(error: BaseException) -> bool:
+    """Whether this is how DuckDB says that a query was interrupted: of the two, the one that came first."""
+    return type(error).__name__ == "InterruptException" or str(error) == "Query interrupted"
 
 
 def _causes(error: BaseException | None):

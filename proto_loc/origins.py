@@ -10,6 +10,19 @@ from urllib.parse import urlsplit
 from proto_loc.settings import origin
 
 HOSTS = ("127.0.0.1", "localhost")
+MAX_HEAD = 64 << 10
+"""Bytes of a request's line and headers that a server of ours takes."""
+MAX_BODY = 16 << 20
+"""Bytes of a request's body that a server of ours takes, from who has logged in."""
+MAX_STRANGERS_BODY = 64 << 10
+"""The same from anyone."""
+PATIENCE_HEAD, PATIENCE_BODY = 10.0, 60.0
+"""Seconds in which a request's head, and then its body, must have come."""
+
+
+def too_large(limit: int = MAX_BODY) -> str:
+    """What the sender of a larger body is told."""
+    return f"The request is too large: a body may have {limit >> 10:,} KiB here."
 
 
 class Origins:

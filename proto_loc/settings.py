@@ -32,6 +32,10 @@ class Settings:
     """How many published versions of a database are kept (``LOC_KEEP_VERSIONS``, default 3)."""
     grace: float
     """Seconds for which a superseded version stays readable (``LOC_GRACE``, default 3600)."""
+    grace_bytes: int
+    """Bytes that versions in their grace time may take (``LOC_GRACE_BYTES``, default a billion)."""
+    bin_grace: float
+    """Seconds that a lake file which no version uses waits in the bin (``LOC_BIN_GRACE``, default a week)."""
     query_memory: str
     """Memory limit of a guarded reader (``LOC_QUERY_MEMORY``, default ``1GB``)."""
     query_threads: int
@@ -179,6 +183,8 @@ def settings() -> Settings:
         lock_timeout=_number("LOC_LOCK_TIMEOUT", 600, float, 0),
         keep_versions=_number("LOC_KEEP_VERSIONS", 3, int, 1),
         grace=_number("LOC_GRACE", 3600, float, 0),
+        grace_bytes=_number("LOC_GRACE_BYTES", 10**9, int, 0),
+        bin_grace=_number("LOC_BIN_GRACE", 7 * 86400, float, 0),
         query_memory=os.environ.get("LOC_QUERY_MEMORY") or "1GB",
         query_threads=_number("LOC_QUERY_THREADS", 2, int, 1),
         cube_native=_choice("LOC_CUBE_NATIVE", "auto", "required", "off"),

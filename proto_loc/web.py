@@ -1,7 +1,8 @@
 """The layer in front of every web page of the platform: this machine's own names, this user's token, no foreign pages.
 
 A request is answered only if :mod:`proto_loc.origins` lets it in, and if it
-brings the token: as a cookie, which the link ``/?token=...`` sets, or as ``Authorization: Bearer``.
+brings the token: as a cookie, which the link ``/?token=...`` sets, or as ``Authorization: Bearer``. Bodies
+are bounded; :mod:`proto_loc.serving` bounds the rest.
 """
 
 import hmac
@@ -10,9 +11,9 @@ from urllib.parse import parse_qsl, urlencode
 
 from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from proto_loc.origins import Origins
+from proto_loc.origins import MAX_BODY, Origins, too_large
 
 PROBE = "/healthz"
 """Answers ``ok`` to anyone on this machine, and does no work."""
@@ -26,6 +27,20 @@ LINK = "Log in by the link that `./loc urls` prints."
 def link(port: int, token: str) -> str:
     """The address that logs a browser in."""
     return f"http://127.0.0.1:{port}/?{urlencode({'token': token})}"
+
+
+async def _whole(receive: Receive) -> bytes | None:
+    """The body of a request; None where it is too large, or the client is gone."""
+    body, more = bytearray(), True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+        if len(body) > MAX_BODY:
+            return None
+    return bytes(body)
 
 
 def proof(token: str, nonce: str, port: int, owner: str) -> str:
@@ -58,13 +73,29 @@ class Guard:
             return
         connection = HTTPConnection(scope)
         refusal = self._refusal(connection)
-        if refusal is None:
+        if refusal is None and scope["type"] == "http":
+            await self._bounded(scope, receive, send)
+        elif refusal is None:
             await self.app(scope, receive, send)
         elif scope["type"] == "websocket":
             await receive()
             await send({"type": "websocket.close", "code": 1008})  # the server answers the handshake with 403
         else:
             await refusal(scope, receive, send)
+
+    async def _bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on once its body is here, and is not too large."""
+        length = HTTPConnection(scope).headers.get("content-length", "0")
+        body = await _whole(receive) if int(length) <= MAX_BODY else None
+        if body is None:
+            await _said(413, too_large(), {"connection": "close"})(scope, receive, send)
+            return
+        messages = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def replay() -> Message:
+            return messages.pop() if messages else await receive()
+
+        await self.app(scope, replay, send)
 
     def _refusal(self, connection: HTTPConnection) -> Response | None:
         """The answer to a request that is not let in; None for one that is."""

@@ -123,10 +123,15 @@ def FLASK_APP_MUTATOR(app):
     """Superset's hook for what needs the application."""
     from superset.exceptions import SupersetErrorsException
 
+    from loc_superset import statements
+
     SupersetErrorsException.status = 400  # a query that fails, or may not run: 500 by default, and pages retry those
+    statements.install()
     sql.keep_limits()
+    sql.bind_tasks()
     sql.tell_of_datasets()
     sql.find_engines_once()
     pages.mend(app)
+    web.bound_strangers(app)
     sessions.keep(app, logins.ENDPOINTS)
     logins.limit(app, _HOME / "logins.db")

@@ -69,6 +69,10 @@ class Kernel:
                 elif kind == "status" and content["execution_state"] == "idle":
                     return "".join(shown)
 
+    def interrupt(self) -> None:
+        """Press Stop."""
+        assert self.lab.call("POST", f"/api/kernels/{self.id}/interrupt").status_code == 204
+
     def end(self) -> None:
         assert self.lab.call("DELETE", f"/api/kernels/{self.id}").status_code == 204
 

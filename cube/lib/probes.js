@@ -15,7 +15,8 @@ function probes(core, native) {
     live: (req, res) => res.json({ status: 'alive', native }),
     /**
      * 200 also where there is no data yet: readers start before the first load. 503 only where no query could be
-     * answered whatever the data are: no model has compiled, or the published version cannot be read.
+     * answered whatever the data are: no model has compiled, or the published version cannot be read. Who serves the last
+     * good model goes on, for a restart would take that too, and its status says so (`loc status` shows it).
      */
     ready: async (req, res) => {
       const found = { native };
@@ -27,7 +28,7 @@ function probes(core, native) {
         found.version = empty ? null : version.id;
         found.published_at = empty ? null : version.publishedAt;
         res.status(compilers ? 200 : 503);
-        res.json({ status: !compilers ? 'no model' : empty ? 'no data yet' : 'ready', ...found });
+        res.json({ status: !compilers ? 'no model' : found.model ? 'an old model' : empty ? 'no data yet' : 'ready', ...found });
       } catch (error) {
         res.status(503).json({ status: 'the published version cannot be read', error: error.message, ...found });
       }

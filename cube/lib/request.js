@@ -1,8 +1,7 @@
 'use strict';
 /** What a request holds, before Cube reads it: what is no query is refused here, in a sentence. */
 const { createRequire } = require('module');
-const express = require('express');
-const { parse } = createRequire(require.resolve('@cubejs-backend/api-gateway'))('graphql');
+const { GraphQLFloat, parse } = createRequire(require.resolve('@cubejs-backend/api-gateway'))('graphql');
 
 const LISTS = ['measures', 'dimensions', 'segments', 'timeDimensions', 'filters'];
 const DEEPEST = 60; // levels; Cube walks a query by recursion
@@ -13,22 +12,28 @@ const VALUES = 10000;
 const MEMBER = /^[A-Za-z_]\w*(\.[A-Za-z_]\w*){1,3}$/;
 const EXPRESSIONS = ['subqueryJoins', 'joinHints'];
 
+const ROUNDED = 'A number above 2^53 is rounded as it is read from JSON: write it in quotes, as text (in GraphQL, in the query itself).';
+
+/** Whether a number among these values may be another one than was written. */
+const rounded = (values) => values.some((value) => Number.isInteger(value) && !Number.isSafeInteger(value));
+
+/** GraphQL's Float is a double: a figure that is none to the last digit is refused rather than rounded. */
+const { serialize } = GraphQLFloat;
+GraphQLFloat.serialize = (value) => {
+  const number = serialize(value);
+  const digits = /^-?\d+(\.\d+)?$/.test(value) ? String(value).replace(/[-.]/g, '').replace(/^0+|0+$/g, '') : '';
+  if (digits.length > 15 && String(number) !== String(value)) {
+    throw new Error(`${value} has more digits than GraphQL's Float holds: ask by REST, which gives it as text.`);
+  }
+  return number;
+};
+
 /**
- * @param {import('./settings').Settings} settings
- * @returns {import('express').RequestHandler[]}
+ * @param {number} rows The most that a query may ask for.
+ * @returns {import('express').RequestHandler}
  */
-function readable(settings) {
-  return [express.json({ limit: '1mb' }), unread, checked(settings.rows)];
-}
-
-// eslint-disable-next-line no-unused-vars
-function unread(error, req, res, next) {
-  const status = error.status >= 400 && error.status < 500 ? error.status : 400;
-  res.status(status).json({ error: status === 413 ? 'The request is longer than 1 MB.' : 'The request is not valid JSON.' });
-}
-
 const checked = (rows) => (req, res, next) => {
-  const wrong = req.path.toLowerCase().includes('/graphql') ? tooManyFields(req) : wrongQueries(asked(req), rows);
+  const wrong = req.path.toLowerCase().includes('/graphql') ? wrongGraphQL(req) : wrongQueries(asked(req), rows);
   return wrong ? res.status(400).json({ error: wrong }) : next();
 };
 
@@ -49,6 +54,18 @@ function wrongQueries(given, rows) {
   const ranges = queries.flatMap((query) => query?.timeDimensions || []).flatMap((each) => each?.compareDateRange || []);
   if (queries.length > QUERIES || ranges.length > QUERIES) return TOO_MANY;
   return queries.map((query) => problem(query, rows)).find(Boolean);
+}
+
+function wrongGraphQL(req) {
+  let given = [req.body?.variables, req.query.variables];
+  try {
+    given = given.map((each) => (typeof each === 'string' ? JSON.parse(each) : each));
+  } catch {
+    return 'The variables are not valid JSON.';
+  }
+  if (depth(given) > DEEPEST) return `The variables are nested more than ${DEEPEST} levels deep.`;
+  const leaves = (value) => (typeof value === 'object' && value !== null ? Object.values(value).flatMap(leaves) : [value]);
+  return rounded(leaves(given)) ? ROUNDED : tooManyFields(req);
 }
 
 /** Every field at the root of a GraphQL request is a query of its own. */
@@ -99,6 +116,7 @@ function strange(query) {
   (query.filters || []).forEach(visit);
   if (parts.length > FILTERS) return `A query may have ${FILTERS} filters.`;
   if (parts.reduce((sum, each) => sum + (each?.values?.length || 0), 0) > VALUES) return `The filters of a query may have ${VALUES} values.`;
+  if (rounded(parts.flatMap((each) => each?.values || []))) return ROUNDED;
   const names = [
     ...LISTS.slice(0, 3).flatMap((list) => query[list] || []),
     ...(query.timeDimensions || []).map((each) => each?.dimension),
@@ -120,4 +138,4 @@ function depth(value) {
   return level - 1;
 }
 
-module.exports = { readable, strange };
+module.exports = { checked, strange };

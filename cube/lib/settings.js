@@ -5,6 +5,7 @@
  * @typedef {object} Settings
  * @property {string} warehouse The folder of published databases.
  * @property {string} model The folder of the data model.
+ * @property {string} access The file of rules of which token sees which rows.
  * @property {string} secret What tokens are signed with.
  * @property {number} port
  * @property {string} memory DuckDB's memory limit, for each version that is open.
@@ -29,6 +30,7 @@ function read(env = process.env) {
   return {
     warehouse: given('CUBE_WAREHOUSE'),
     model: env.CUBE_MODEL || path.join(__dirname, '..', 'model'),
+    access: given('CUBE_ACCESS'),
     secret: secret(given('LOC_SECRET_FILE')),
     port: Number(given('CUBE_PORT')),
     memory: given('CUBE_MEMORY'),

@@ -28,13 +28,8 @@ class Versions {
    */
   current() {
     for (let attempt = 0; ; attempt += 1) {
-      let link;
-      try {
-        link = fs.readlinkSync(path.join(this.home, 'current'));
-      } catch (error) {
-        if (error.code === 'ENOENT') return null;
-        throw error;
-      }
+      const link = this.#link();
+      if (link === null) return null;
       try {
         const found = fs.statSync(path.join(this.home, link, 'prod.duckdb'));
         const key = `${path.basename(link)}-${found.ino.toString(36)}-${Math.trunc(found.mtimeMs).toString(36)}`;
@@ -44,6 +39,26 @@ class Versions {
         if (attempt === 4) throw error; // until then: a publish and a prune may have passed by
       }
     }
+  }
+
+  /**
+   * Where `current` leads, relative to the database's folder. A copy that keeps no links loses it or makes it a folder or
+   * a file: then what the file `served` says, else the newest version, until the warehouse puts the link right.
+   *
+   * @returns {string | null}
+   */
+  #link() {
+    try {
+      return fs.readlinkSync(path.join(this.home, 'current'));
+    } catch (error) {
+      if (!['ENOENT', 'EINVAL'].includes(error.code)) throw error;
+    }
+    const versions = path.join(this.home, 'versions');
+    const kept = fs.existsSync(versions) ? fs.readdirSync(versions).filter((name) => /^\d+$/.test(name)).sort() : [];
+    const served = path.join(this.home, 'served');
+    const recorded = fs.existsSync(served) ? fs.readFileSync(served, 'utf8').trim() : '';
+    const found = kept.includes(recorded) ? recorded : kept.at(-1);
+    return found ? path.join('versions', found) : null;
   }
 
   /** @returns {Version} */

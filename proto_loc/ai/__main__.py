@@ -5,7 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-from proto_loc.errors import LocError
+from proto_loc.errors import LocError, plain
 
 
 def main() -> int:
@@ -25,9 +25,8 @@ def main() -> int:
     except Exception as error:
         if options.get("debug"):
             raise
-        print(
-            f"error: {type(error).__name__}: {error}", "why: This is a defect of proto_loc.", sep="\n", file=sys.stderr
-        )
+        what = plain(f"error: {type(error).__name__}: {error}")
+        print(what, "why: This is a defect of proto_loc.", sep="\n", file=sys.stderr)
         print("fix: Run it again with --debug (./loc --debug ask ...) and report the traceback.", file=sys.stderr)
         return 1
 

@@ -1,5 +1,6 @@
 """``ask``: a question becomes one query, of metrics or of SQL. No program of the model's is run."""
 
+import itertools
 import json
 import socket
 import time
@@ -20,6 +21,8 @@ from proto_loc.settings import settings
 
 TIMEOUT = 30.0
 """Seconds that a query may run."""
+MOST_READ = 100_000
+"""Characters of a model's answer that are read, its last ones."""
 TEXTS = ("since", "until", "order")
 LISTS = ("metrics", "dimensions", "where")
 
@@ -46,10 +49,8 @@ class Answer:
 
     @property
     def table(self):
-        """The rows as a pandas DataFrame."""
-        import pandas as pd
-
-        return pd.DataFrame(self.rows, columns=self.columns)
+        """The rows as a pandas DataFrame; whole numbers stay exact, beside nulls too."""
+        return values.table(self.columns, self.rows)
 
     @property
     def chart(self):
@@ -89,7 +90,10 @@ def ask(question: str) -> Answer:
     for attempt in (1, 2):
         text = llm.complete(messages)
         try:
-            answer = _run(question, _parsed(text, asked.name), about, reader, cube)
+            found, several = _parsed(text, asked.name)
+            answer = _run(question, found, about, reader, cube)
+            if several:
+                answer.notes.append("The model's answer held several queries; this is the last of them")
             if attempt == 2:
                 answer.notes.append("The model's first query failed; this is its second")
             return answer
@@ -137,30 +141,54 @@ def _without_end(text: str) -> str:
     return text.rstrip(".")
 
 
-def _parsed(text: str, name: str) -> dict:
-    """The one JSON object in a model's answer.
+def _parsed(text: str, name: str) -> tuple[dict, bool]:
+    """The last JSON object in a model's answer that is of a form asked for, and whether others differ from it.
+
+    Models think aloud and give examples; their answer comes last. Keys that a model leaves empty are no part of it.
 
     Raises:
         LocError: there is none, or it is none of the forms asked for.
         Cannot: the model says that it has no answer.
     """
-    decoder, at = json.JSONDecoder(), text.find("{")
-    try:
-        found = decoder.raw_decode(text[at:])[0] if at >= 0 else None
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
+    objects = [{key: value for key, value in item.items() if not _blank(value)} for item in _objects(text[-MOST_READ:])]
+    if not objects:
         shown = " ".join(text.split())[:200]
         raise LocError(f"{name} answered with no JSON object.", f"It said: {shown!r}.", "")
-    if isinstance(found.get("cannot"), str):
+    answers = [item for item in objects if _is_text(item.get("cannot")) or _is_query(item)]
+    if not answers:
+        keys = ", ".join(objects[-1])[:200] or "none that holds anything"
+        raise LocError(f"{name} answered with JSON of another form.", f"Its keys are: {keys}.", "")
+    answer = answers[-1]
+    if _is_text(answer.get("cannot")):
         raise Cannot(
-            f"{name} finds no answer in the data.", clean(found["cannot"])[:500], "Ask for what the marts hold."
+            f"{name} finds no answer in the data.", clean(answer["cannot"])[:500], "Ask for what the marts hold."
         )
-    if found.get("metrics"):
-        return found
-    if isinstance(found.get("sql"), str) and found["sql"].strip():
-        return found
-    raise LocError(f"{name} answered with JSON of another form.", f"Its keys are: {', '.join(found)[:200]}.", "")
+    return answer, any(item != answer for item in answers)
+
+
+def _objects(text: str) -> list[dict]:
+    """Every JSON object in a text, those within another one left out."""
+    decoder, found, at = json.JSONDecoder(), [], text.find("{")
+    while at >= 0:
+        try:
+            item, end = decoder.raw_decode(text, at)
+            found.append(item)
+        except (ValueError, RecursionError):
+            end = at + 1
+        at = text.find("{", end)
+    return found
+
+
+def _blank(value: object) -> bool:
+    return value is None or value == [] or (isinstance(value, str) and not value.strip())
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _is_query(item: dict) -> bool:
+    return bool(item.get("metrics")) or _is_text(item.get("sql"))
 
 
 def _run(question: str, found: dict, about: context.Published, reader: Reader, cube: bool) -> Answer:
@@ -171,11 +199,21 @@ def _run(question: str, found: dict, about: context.Published, reader: Reader, c
     sql = found["sql"].strip().rstrip(";").strip()
     columns, _, rows, truncated = values.load(reader.raw(sql))
     version = about.version
-    answer = Answer(question, columns, [tuple(row) for row in rows], version.id, version.published_at, sql=sql)
+    rows = [tuple(row) for row in rows]
+    answer = Answer(question, _distinct(columns), rows, version.id, version.published_at, sql=sql)
     answer.truncated = truncated
     if not cube:
         answer.notes.append("Cube is down, so the model wrote SQL; start it for the agreed metrics: ./loc up -d")
     return answer
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """The names of columns, where one comes again with a number, as DuckDB does in a subquery: ``n``, ``n_1``."""
+    found: list[str] = []
+    for name in names:
+        numbered = (f"{name}_{at}" for at in itertools.count(1))
+        found.append(name if name not in found else next(each for each in numbered if each not in {*found, *names}))
+    return found
 
 
 def as_question(found: dict) -> Question:

@@ -1,10 +1,12 @@
 """The box that a program of a model runs in, as a command line of bubblewrap."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from functools import cache
 from pathlib import Path
 
@@ -13,6 +15,9 @@ from proto_loc.settings import ROOT
 
 PYTHON = ROOT / ".venvs/notebooks/bin/python"
 """What runs inside, whoever asks: the environment with pandas and matplotlib."""
+
+FOLDERS = ("/box", "/tmp")
+"""What can be written inside: memory."""
 
 _HERE = Path(__file__).parent
 _ENVIRONMENT = {
@@ -39,14 +44,20 @@ def unavailable() -> str:
         return "bubblewrap is not installed (Debian and Ubuntu: apt-get install bubblewrap)."
     if seccomp.machine() is None:
         return f"There is no filter of system calls for this machine, {os.uname().machine}."
-    with Command(1 << 20) as (command, fds):
-        done = subprocess.run(
-            [*command, PYTHON, "-I", "-S", "-c", "print(6 * 7)"],
-            env={}, pass_fds=fds, capture_output=True, text=True, timeout=60,
+    with Command(1 << 20, 10) as box:
+        child = subprocess.Popen(
+            [*box.command, PYTHON, "-I", "-S", "-c", "print(6 * 7, flush=True); input()"],
+            env={}, pass_fds=box.fds, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
-    if done.returncode == 0 and done.stdout.strip() == "42":
-        return ""
-    said = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        late = threading.Timer(60, child.kill)
+        late.start()
+        try:
+            if child.stdout.readline() == "42\n":
+                return box.bound()
+        finally:
+            late.cancel()
+            _, said = child.communicate("\n")
+    said = (said.strip().splitlines() or [f"exit code {child.returncode}"])[-1]
     return (
         f"bubblewrap does not run here ({said}). It needs user namespaces: on Ubuntu 24.04 a profile of AppArmor "
         "for bwrap or sysctl kernel.apparmor_restrict_unprivileged_userns=0 allows them; a container must as well."
@@ -54,21 +65,38 @@ def unavailable() -> str:
 
 
 class Command:
-    """A context: the command up to the program, and the descriptors that it needs.
+    """A context: ``command`` up to the program, and ``fds``, the descriptors that it needs.
 
     Args:
         disk: bytes of each of the two folders that can be written.
+        inodes: files and folders that each of them holds, once :meth:`bound` has been called.
     """
 
-    def __init__(self, disk: int) -> None:
-        self.disk, self.files = disk, []
+    def __init__(self, disk: int, inodes: int) -> None:
+        self.disk, self.inodes, self.files = disk, inodes, []
 
-    def __enter__(self) -> tuple[list[str], tuple[int, ...]]:
-        filter_ = self._file(seccomp.program())
+    def __enter__(self) -> "Command":
+        filter_, self.info = self._file(seccomp.program()), self._file(b"")
         arguments = self._file(b"\0".join(map(os.fsencode, self._box())) + b"\0")
         # The arguments are a file too: a command line can be read from inside.
-        command = [shutil.which("bwrap"), "--args", str(arguments), "--seccomp", str(filter_), "--"]
-        return command, (filter_, arguments)
+        self.command = [shutil.which("bwrap"), "--args", str(arguments), "--seccomp", str(filter_)]
+        self.command += ["--info-fd", str(self.info), "--"]
+        self.fds = (filter_, arguments, self.info)
+        return self
+
+    def bound(self) -> str:
+        """Bound how many files there are; to be called once the program runs, and before it does what is not ours.
+
+        Returns:
+            Why that cannot be done here, in a sentence; empty where it is done.
+        """
+        child = json.loads(os.pread(self.info, 4096, 0))["child-pid"]
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", _HERE / "inodes.py", str(child), str(self.inodes), *FOLDERS],
+            env={}, capture_output=True, text=True,
+        )  # fmt: skip
+        said = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        return f"The number of files in a box cannot be bounded on this machine ({said})." if done.returncode else ""
 
     def __exit__(self, *_: object) -> None:
         for file in self.files:
@@ -87,7 +115,8 @@ class Command:
         box += ["--uid", "65534", "--gid", "65534", "--hostname", "sandbox"]
         # First, for the clone itself may lie below /tmp.
         box += ["--proc", "/proc", "--dev", "/dev"]
-        box += ["--size", str(self.disk), "--tmpfs", "/box", "--size", str(self.disk), "--tmpfs", "/tmp"]
+        for folder in FOLDERS:
+            box += ["--size", str(self.disk), "--tmpfs", folder]
         for path in read_only(PYTHON):
             target = os.path.realpath(path)
             if os.path.islink(path) and path.count("/") == 1 and target.startswith("/usr/"):

@@ -1,6 +1,7 @@
 """A chart of an answer, where one helps: bars by name, a line over time."""
 
 import json
+import math
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -80,7 +81,10 @@ def _kinds(answer) -> dict[str, str]:
 
 
 def _plain(value):
-    return float(value) if isinstance(value, Decimal) else value.isoformat() if isinstance(value, date) else value
+    """A value that JSON has; a figure that is no finite number is none to be drawn."""
+    if isinstance(value, (float, Decimal)):
+        return float(value) if math.isfinite(value) else None
+    return value.isoformat() if isinstance(value, date) else value
 
 
 def _field(name: str, kind: str):

@@ -14,7 +14,7 @@ from tempfile import NamedTemporaryFile
 from proto_loc import warehouse
 from proto_loc.ai import llm
 from proto_loc.ai.reader import Reader
-from proto_loc.cube import Question
+from proto_loc.cube import Condition, Question
 from proto_loc.errors import LocError, UsageError
 from proto_loc.metrics.definitions import SemanticModel
 from proto_loc.metrics.expressions import render, written
@@ -42,7 +42,8 @@ forms:
 Prefer the first form whenever the defined metrics answer the question: they are the agreed figures. All its keys but
 metrics may be left out. All metrics and dimensions of one query are of one semantic model. A time dimension carries a
 grain after a colon (hour, day, week, month, quarter, year). since and until are days, both included, of the model's
-first time dimension. where takes dimension=value or dimension!=value; conditions on one dimension are alternatives.
+first time dimension. where takes dimension=value or dimension!=value, the value as it stands in the data (of a time
+dimension a year, month or day, as in 2025-01); conditions on one dimension are alternatives.
 Ask for just what the question needs: no further columns, and a limit only where it asks for the first few."""
 
 WITHOUT_CUBE = """\
@@ -167,6 +168,18 @@ def told(about: Published, cube: bool) -> str:
     return "\n".join(parts)
 
 
+def _holds(condition: Condition, column: str, model: SemanticModel) -> str:
+    """SQL that says where a dimension has the value of a condition."""
+    dimension = next(each for each in model.dimensions if each.name == condition.name)
+    of = model.type_of(dimension)
+    if dimension.grain or (of and of.is_time):
+        first, last = condition.period()
+        return f"({column} >= '{first}'::date and {column} < '{last}'::date + 1)"
+    if of and of.is_number:
+        return f"{column} = {condition.of_kind('number')}"
+    return f"{column}::varchar = '" + condition.value.replace("'", "''") + "'"
+
+
 def sql(question: Question, models: tuple[SemanticModel, ...]) -> str:
     """The same question as SQL over the mart, from the definitions: what Cube must agree with.
 
@@ -199,12 +212,11 @@ def sql(question: Question, models: tuple[SemanticModel, ...]) -> str:
     if question.until:
         conditions.append(f"{written(model.time.of)} < '{question.until}'::date + 1")
     alike: dict[tuple[str, str], list[str]] = {}
-    for text in question.where:
-        sign = "!=" if "!=" in text else "="
-        name, _, value = text.partition(sign)
-        alike.setdefault((name.strip(), sign), []).append("'" + value.replace("'", "''") + "'")
-    for (name, sign), values in alike.items():
-        conditions.append(f"{of(name)}::varchar {'in' if sign == '=' else 'not in'} ({', '.join(values)})")
+    for condition in map(Condition.parse, question.where):
+        alike.setdefault((condition.name, condition.sign), []).append(_holds(condition, of(condition.name), model))
+    for (name, sign), parts in alike.items():
+        joined = " or ".join(parts)
+        conditions.append(f"({joined})" if sign == "=" else f"(not ({joined}) or {of(name)} is null)")
     picked = ", ".join(f'{text} as "{name}"' for name, text in selected.items())
     where = f" where {' and '.join(conditions)}" if conditions else ""
     order = ""

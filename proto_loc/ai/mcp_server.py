@@ -120,6 +120,7 @@ def _serve_http() -> None:
 
     import uvicorn
 
+    from proto_loc.serving import OPTIONS
     from proto_loc.web import Guard
 
     port, token = settings().port("mcp"), secrets.secret("mcp")
@@ -137,5 +138,4 @@ def _serve_http() -> None:
     app = server.streamable_http_app(stateless_http=True, json_response=True)
     app = Guard(app, token=token, port=port, way_in=way_in)
     print(f"http://127.0.0.1:{port}/mcp with the token of {secrets.path('mcp')}", file=sys.stderr, flush=True)
-    config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
-    uvicorn.Server(config).run(sockets=[listening])
+    uvicorn.Server(uvicorn.Config(app, **OPTIONS)).run(sockets=[listening])

@@ -1,18 +1,18 @@
 """What the MCP server's tools do: the published data, its metrics and its origin, as plain data for a model.
 
-Figures are exact: a whole number as a number, a DECIMAL as text where a double would round it. Times are ISO 8601.
+Figures are exact: a number as text where a double would change it, as it would a whole one above 2^53, or where JSON
+has none for it (nan, inf). Times are ISO 8601.
 """
 
 import json
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime
-from decimal import Decimal
 
 from pydantic import BaseModel, Field
 
 from proto_loc import warehouse
-from proto_loc.ai import asking, context, llm
+from proto_loc.ai import asking, context, llm, values
 from proto_loc.cube import Question
 from proto_loc.errors import LocError, UsageError
 from proto_loc.warehouse import lake
@@ -155,7 +155,7 @@ def query_metrics(question: Question) -> Rows:
     """Figures from Cube."""
     _values_may_go()
     answer, version = asking.measured(replace(question, limit=question.limit + 1))
-    rows = [[_plain(value) for value in row.values()] for row in answer.rows]
+    rows = [[values.exact(value) for value in row.values()] for row in answer.rows]
     return _rows([column.short for column in answer.columns], rows, question.limit, version)
 
 
@@ -193,15 +193,9 @@ def run_sql(sql: str, limit: int) -> Rows:
     with _one:
         version, reader, _ = _published()
         found = reader.raw(sql.strip().rstrip(";"), limit=limit)
-    exact = [kind == "decimal" for kind in found["kinds"]]
-    rows = [
-        [
-            _plain(Decimal(value)) if number and value is not None else value
-            for value, number in zip(row, exact, strict=True)
-        ]
-        for row in found["rows"]
-    ]
-    return _rows(found["columns"], rows, limit, version, found["truncated"])
+    columns, _, rows, truncated = values.load(found)
+    rows = [[values.exact(value) for value in row] for row in rows]
+    return _rows(columns, rows, limit, version, truncated)
 
 
 def show_freshness() -> Freshness:
@@ -304,13 +298,6 @@ def _rows(columns: list[str], rows: list[list], limit: int, version, truncated: 
         version=version.id,
         published_at=version.published_at,
     )
-
-
-def _plain(value):
-    """A number that JSON has without loss, else its digits as text."""
-    if not isinstance(value, Decimal):
-        return value
-    return float(value) if Decimal(repr(float(value))) == value else str(value)
 
 
 def _line(text: str) -> str:

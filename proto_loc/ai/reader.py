@@ -123,7 +123,7 @@ class Reader:
         return bytes(found)
 
 
-_KEPT = ("PATH", "HOME", "LD_LIBRARY_PATH", "LOC_QUERY_MEMORY", "LOC_QUERY_THREADS", "LOC_DATA", "LOC_RUN", "TZ")
+_KEPT = ("PATH", "HOME", "LD_LIBRARY_PATH", "LOC_QUERY_MEMORY", "LOC_QUERY_THREADS", "LOC_DATA", "LOC_RUN")
 
 
 def _serve(path: str) -> None:

@@ -35,7 +35,9 @@ class Limits:
     memory: int = 2 << 30
     """Bytes of address space."""
     disk: int = 64 << 20
-    """Bytes of its work folder, which is memory."""
+    """Bytes of each of its two folders, which are memory."""
+    files: int = 1_000
+    """Files, folders and links in each of them: each takes memory of the kernel, empty as it may be."""
     threads: int = 64
     output: int = 64 << 10
     """Bytes that it may print; with sixteen times as many it is ended."""
@@ -81,30 +83,31 @@ def run(code: str, reader: Reader, limits: Limits | None = None) -> Outcome:
             "The program that the model wrote was not run.", why, "Ask with `loc ask`, which runs no program."
         )
     limits = limits or Limits()
-    with bubblewrap.Command(limits.disk) as (command, fds):
+    with bubblewrap.Command(limits.disk, limits.files) as box:
         to_parent, from_child = os.pipe()
         to_child, from_parent = os.pipe()
         # 3 and 4 inside; bubblewrap passes on what it is given.
         shell = [PYTHON, "-I", "-c", _START, str(from_child), str(to_child)]
         child = subprocess.Popen(
-            [*command, *shell],
+            [*box.command, *shell],
             env={},
-            pass_fds=(*fds, from_child, to_child),
+            pass_fds=(*box.fds, from_child, to_child),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
         os.close(from_child)
         os.close(to_child)
-    talk = _Talk(child, to_parent, from_parent, reader, limits)
-    try:
-        return talk.hold(code)
-    finally:
-        child.kill()  # bubblewrap's first process; the kernel ends the rest with it
-        child.wait()
-        child.stdout.close()
-        os.close(to_parent)
-        os.close(from_parent)
+        talk = _Talk(child, to_parent, from_parent, reader, limits)
+        try:
+            talk.begin(box)
+            return talk.hold(code)
+        finally:
+            child.kill()  # bubblewrap's first process; the kernel ends the rest with it
+            child.wait()
+            child.stdout.close()
+            os.close(to_parent)
+            os.close(from_parent)
 
 
 _START = (
@@ -128,6 +131,15 @@ class _Talk:
         self.printed, self.count, self.lines = bytearray(), 0, 0
         self.outcome = Outcome("", None)
         os.set_blocking(outgoing, False)
+
+    def begin(self, box: bubblewrap.Command) -> None:
+        """Wait for our own program in the box, which waits for the model's, and bound what bubblewrap does not."""
+        if "ready" not in self._receive():
+            raise self._ended("It sent what is no message.")
+        if why := box.bound():
+            raise LocError(
+                "The program that the model wrote was not run.", why, "Ask with `loc ask`, which runs no program."
+            )
 
     def hold(self, code: str) -> Outcome:
         self.lines = code.count("\n") + 1

@@ -133,6 +133,7 @@ def program(code: str) -> dict:
 
 
 def main() -> None:
+    send({"ready": True})
     given = receive()
     limit(given["limits"])
     try:

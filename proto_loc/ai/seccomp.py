@@ -40,6 +40,8 @@ DENIED: dict[str, tuple[int | None, int | None]] = {
     "msgget": (68, 186),
     "semget": (64, 190),
     "mq_open": (240, 180),
+    "inotify_init": (253, None),  # each watch is memory of the kernel that no limit of a process counts
+    "inotify_init1": (294, 26),
     "mount": (165, 40),
     "umount2": (166, 39),
     "pivot_root": (155, 41),
@@ -64,6 +66,9 @@ DENIED: dict[str, tuple[int | None, int | None]] = {
 }
 _CLONE, _CLONE3 = (56, 220), (435, 435)
 _CLONE_THREAD = 0x00010000
+_FCNTL = (72, 25)
+_LOCKS = (6, 7, 37, 38)
+"""Commands of fcntl that lock a part of a file: a file has as many parts as one likes, each memory of the kernel."""
 
 _LOAD, _EQUAL, _GREATER_EQUAL, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _KILL, _FAIL = 0x7FFF0000, 0x80000000, 0x00050000
@@ -99,6 +104,10 @@ def program() -> bytes:
         (_RETURN, 0, 0, _ALLOW),
         (_RETURN, 0, 0, _FAIL | errno.EPERM),
     ]
+    lines += [(_EQUAL, 0, 2 * len(_LOCKS) + 2, _FCNTL[at]), (_LOAD, 0, 0, 24)]  # the low half of its second argument
+    for command in _LOCKS:
+        lines += [(_EQUAL, 0, 1, command), (_RETURN, 0, 0, _FAIL | errno.EPERM)]
+    lines.append((_RETURN, 0, 0, _ALLOW))
     for numbers in DENIED.values():
         if numbers[at] is not None:
             lines += [(_EQUAL, 0, 1, numbers[at]), (_RETURN, 0, 0, _FAIL | errno.EPERM)]

@@ -6,21 +6,23 @@ import sys
 from datetime import date, datetime
 from decimal import Decimal
 
+from proto_loc.ai import values
 from proto_loc.ai.asking import Answer
-from proto_loc.ai.text import clean
+from proto_loc.ai.text import clean, number, rounded
+from proto_loc.errors import PlainWriter
 
 
 def answer(found: Answer, form: str) -> None:
     """Print an answer as ``table``, ``json`` (with its origin in it) or ``csv``."""
     if form == "csv":
-        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer = csv.writer(PlainWriter(sys.stdout), lineterminator="\n")
         writer.writerow(found.columns)
-        writer.writerows(found.rows)
+        writer.writerows([_digits(value) for value in row] for row in found.rows)
     elif form == "json":
-        rows = [dict(zip(found.columns, row, strict=True)) for row in found.rows]
+        rows = [dict(zip(found.columns, map(values.exact, row), strict=True)) for row in found.rows]
         origin = {"sql": found.sql} if found.sql else {"metric_query": found.metric_query}
         about = {"version": found.version, "published_at": found.published_at, "truncated": found.truncated}
-        print(json.dumps({"rows": rows, **origin, **about, "notes": found.notes}, indent=2, default=_json))
+        print(json.dumps({"rows": rows, **origin, **about, "notes": found.notes}, indent=2, allow_nan=False))
     else:
         _table(found)
     if form == "table":
@@ -57,17 +59,24 @@ def _cell(value, form: str) -> str:
         return ""
     if isinstance(value, bool):
         return str(value).lower()
+    kind, _, decimals = form.partition("_")
+    formatted = kind in ("percent", "currency") or (decimals.isdigit() and not isinstance(value, int))
+    if formatted and isinstance(value, (int, float, Decimal)):
+        places = int(decimals) if decimals.isdigit() else 1 if kind == "percent" else 2
+        shown = rounded(value * 100 if kind == "percent" else value, places)
+        return f"{shown}%" if kind == "percent" else f"${shown}" if kind == "currency" else shown
     if isinstance(value, int):
         return str(value) if 1900 <= value <= 2100 else f"{value:,}"
     if isinstance(value, (float, Decimal)):
-        return f"{value:.1%}" if form == "percent" else f"${value:,.2f}" if form == "currency" else f"{value:,.2f}"
+        return number(value)
     if isinstance(value, datetime):
         return str(value).removesuffix(" 00:00:00")
     return str(value) if isinstance(value, date) else clean(value)
 
 
-def _json(value):
-    return float(value) if isinstance(value, Decimal) else value.isoformat()
+def _digits(value):
+    """A value with all of its digits, and no exponent where a DECIMAL has none."""
+    return f"{value:f}" if isinstance(value, Decimal) else value
 
 
 def progress(done: int, total: int, question: str, right: bool) -> None:

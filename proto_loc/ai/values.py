@@ -11,6 +11,8 @@ from datetime import date, datetime
 from decimal import Decimal
 
 KINDS = ("integer", "float", "decimal", "boolean", "date", "timestamp", "text")
+DOUBLE = 2**53
+"""Up to here a double holds every whole number."""
 
 
 def kind(values) -> str:
@@ -99,6 +101,47 @@ def load(table: dict) -> tuple[list[str], list[str], list[list], bool]:
         raise ValueError(f"{type(error).__name__}: {error}") from error
 
 
+def exact(value):
+    """A value as any reader of JSON keeps it: a number that a double would change, or that is none, as its digits.
+
+    JSON has no NaN and no infinity, and JavaScript, in which most programs of the Model Context Protocol are written,
+    reads every number as a double.
+    """
+    if isinstance(value, bool) or value is None or isinstance(value, str):
+        return value
+    if isinstance(value, int):
+        return value if abs(value) <= DOUBLE else str(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, Decimal):
+        if not value.is_finite():
+            return str(float(value))
+        near = float(value)
+        return near if math.isfinite(near) and Decimal(repr(near)) == value else f"{value:f}"
+    return value.isoformat() if isinstance(value, date) else str(value)
+
+
+def table(columns: list[str], rows: list[tuple]):
+    """A pandas DataFrame of values as they are; pandas alone makes doubles of whole numbers beside nulls."""
+    import pandas as pd
+
+    made = pd.DataFrame(rows, columns=range(len(columns)))
+    for at in made.columns:
+        made[at] = _whole(made[at], [row[at] for row in rows])
+    made.columns = columns
+    return made
+
+
+def _whole(column, given: list):
+    """The column, or, where a double would change one of its whole numbers, those numbers themselves."""
+    import pandas as pd
+
+    large = any(isinstance(value, int) and abs(value) > DOUBLE for value in given)
+    if not large or kind(given) != "integer":
+        return column
+    return pd.Series(given, dtype="Int64" if all(v is None or -(2**63) <= v < 2**63 for v in given) else "object")
+
+
 def frame(columns: list[str], kinds: list[str], rows: list[list]):
     """A pandas DataFrame of what :func:`load` gives; decimals become floats, as pandas reckons.
 
@@ -110,6 +153,8 @@ def frame(columns: list[str], kinds: list[str], rows: list[list]):
     for at, of in enumerate(kinds):
         if of in ("decimal", "float"):
             made[at] = made[at].astype(float)
+        elif of == "integer":
+            made[at] = _whole(made[at], [row[at] for row in rows])
         elif of in ("date", "timestamp"):
             with suppress(ValueError, TypeError):  # those with and without a time zone in one column stay as they are
                 made[at] = made[at].astype("datetime64[us]")

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from proto_loc import guard
-from proto_loc.bundle import expressions, layout, shapes
+from proto_loc.bundle import expressions, layout, queries, shapes
 from proto_loc.bundle.read import KINDS, Document, Files, read
 
 _COLUMNS = ("x_axis", "entity", "series", "dimension", "groupby", "groupbyRows", "groupbyColumns", "all_columns",
@@ -107,6 +107,7 @@ def _charts(files: Files) -> Iterator[str]:
         if (dataset := datasets.get(str(content.get("dataset_uuid")))) is None:
             yield f"{document.at('dataset_uuid')}: no file has a dataset with this uuid"
             continue
+        yield from _unmade_query(document)
         columns, metrics = _names(dataset)
         table = dataset.content.get("table_name")
         for keys, what, name in _named(content.get("params") or {}):
@@ -117,6 +118,19 @@ def _charts(files: Files) -> Iterator[str]:
         for keys, expression in _written(content.get("params") or {}):
             for what in _unknown(expression, columns):
                 yield f"{document.at('params', *keys)}: {table} {what}"
+
+
+def _unmade_query(document: Document) -> Iterator[str]:
+    """Say it where provisioning can save no query with the chart."""
+    content = document.content
+    try:
+        queries.context(str(content.get("viz_type")), content.get("params") or {})
+    except queries.Unmade as reason:
+        if not content.get("query_context"):
+            yield (
+                f"{document.at('viz_type')}: nothing makes the query of {reason}, without which its data cannot be had "
+                "by API, as CSV or in a report; save it in Superset's Explore, then run `./loc superset export`"
+            )
 
 
 def _written(params: dict) -> Iterator[tuple[tuple, str]]:

@@ -11,6 +11,8 @@ from copy import deepcopy
 from functools import cache
 from pathlib import Path
 
+from proto_loc.bundle import queries
+
 DASHBOARD = {"css": "", "certified_by": "", "certification_details": "", "slug": None, "description": None}
 """The defaults of a dashboard's file."""
 CHART = {"description": None, "certified_by": None, "certification_details": None, "cache_timeout": None}
@@ -115,6 +117,8 @@ def short_chart(config: dict, known: dict | None = None) -> dict:
             it is there.
     """
     made = {key: value for key, value in deepcopy(config).items() if key not in ("query_context", "tags")}
+    if (saved := config.get("query_context")) and not queries.makeable(config.get("viz_type"), config.get("params")):
+        made["query_context"] = _short_context(saved)
     usual, known = explore_defaults(made.get("viz_type", "")), known or {}
     params = made["params"] = {
         key: value
@@ -134,6 +138,16 @@ def short_chart(config: dict, known: dict | None = None) -> dict:
                 if isinstance(column := each.get("column"), dict):
                     each["column"] = {"column_name": column.get("column_name")}
     return made
+
+
+def _short_context(saved: str) -> str:
+    """The query that a browser has saved, without what belongs to one Superset's database."""
+    context = json.loads(saved)
+    context.pop("datasource", None)
+    context["form_data"] = {
+        key: value for key, value in (context.get("form_data") or {}).items() if key not in OF_THE_PAGE
+    }
+    return json.dumps(context, sort_keys=True)
 
 
 def explore_defaults(viz_type: str) -> dict:

@@ -18,7 +18,7 @@ from typing import Annotated
 import typer
 
 from proto_loc import dotenv
-from proto_loc.errors import LocError, UsageError
+from proto_loc.errors import LocError, UsageError, of_source, plain
 from proto_loc.settings import ROOT, spare_loopback
 
 EPILOG = """
@@ -75,42 +75,23 @@ def command():
     return typer.main.get_command(cli)
 
 
-def _of_the_user(error: Exception) -> str:
-    """File and line of the project's own content, such as a source, that the error comes from; empty if of none."""
-    place = ""
-    for frame in traceback.extract_tb(error.__traceback__):
-        with suppress(ValueError):
-            inside = Path(frame.filename).relative_to(ROOT)
-            if inside.parts[:2] == ("pipelines", "sources"):
-                place = f"{inside}, line {frame.lineno},"
-    return place
-
-
 def _report(error: Exception) -> int:
     """Say a failure in plain sentences on stderr and give its exit code."""
+    error = of_source(error) or error if not isinstance(error, LocError) else error
     if isinstance(error, LocError):
         print(error.said(), file=sys.stderr)
         return error.exit_code
     if isinstance(error, OSError) and error.filename and error.strerror:
         print(
-            f"error: {error.filename} cannot be used: {error.strerror.lower()}.",
+            plain(f"error: {error.filename} cannot be used: {error.strerror.lower()}."),
             "why: It was renamed, removed or locked meanwhile, or its disk is full.",
             "fix: Mend that, then run it again; ./loc --debug ... shows where it was needed.",
             sep="\n",
             file=sys.stderr,
         )
         return 1
-    if place := _of_the_user(error):
-        print(
-            f"error: {type(error).__name__}: {error}".rstrip(": "),
-            f"why: {place} raised it.",
-            "fix: Mend that; ./loc --debug ... shows the whole traceback.",
-            sep="\n",
-            file=sys.stderr,
-        )
-        return 1
     print(
-        f"error: {type(error).__name__}: {error}".rstrip(": "),
+        plain(f"error: {type(error).__name__}: {error}").rstrip(": "),
         "why: This is a defect of proto_loc, not of what you did.",
         "fix: Run it again with --debug (./loc --debug ...) and report the traceback as an issue of this repository.",
         sep="\n",
@@ -131,7 +112,7 @@ def main(arguments: list[str] | None = None) -> int:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
     except Exception as error:
         if "--debug" in arguments:
-            traceback.print_exc()
+            print(plain(traceback.format_exc()), file=sys.stderr)
         code = _report(error)
     try:
         sys.stdout.flush()

@@ -6,12 +6,31 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.logging import RichHandler
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.segment import Segment
 from rich.table import Table
+from rich.text import Text
+
+from proto_loc.errors import plain
+
+
+class Plain(Console):
+    """A console that shows a text and never obeys it: what comes from a file or another program may hold anything."""
+
+    def render_str(self, text: str, **options) -> Text:
+        """Before the layout, so that columns stay aligned."""
+        return super().render_str(plain(text), **options)
+
+    def render(self, renderable, options=None) -> Iterator[Segment]:
+        """What comes as more than a string: the log, bars, markup."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(plain(segment.text), segment.style)
+
 
 # Where the output is no terminal rich assumes 80 columns, which would fold tables that a log or a pipe has room for.
-out = Console(width=None if Console().is_terminal else 140, highlight=False)
-err = Console(stderr=True, highlight=False)
+out = Plain(width=None if Console().is_terminal else 140, highlight=False)
+err = Plain(stderr=True, highlight=False)
 
 
 def show_log() -> None:
@@ -50,8 +69,8 @@ def progress() -> Iterator[Callable[[str, str, int, int], None]]:
 
         def update(step: str, what: str, done: int, total: int) -> None:
             if step not in tasks:
-                tasks[step] = bars.add_task(what, step=step, total=total)
-            bars.update(tasks[step], description=what, completed=done, total=total)
+                tasks[step] = bars.add_task(escape(what), step=step, total=total)
+            bars.update(tasks[step], description=escape(what), completed=done, total=total)
 
         yield update
 

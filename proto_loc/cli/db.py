@@ -17,7 +17,8 @@ Id = Annotated[int, typer.Argument(help="Id of a version, as in `loc db history`
 
 @app.command("list")
 def list_() -> None:
-    """List the databases: what is current, since when, how large."""
+    """List the databases: what is current, since when, how large. Each current version is read in full and compared
+    with its checksums, raw with its files in the lake."""
     from rich.filesize import decimal
 
     from proto_loc import warehouse
@@ -38,16 +39,22 @@ def list_() -> None:
     )
     failed: list[warehouse.VersionDamaged] = []
     for database in warehouse.DATABASES:
-        if warehouse.store.current_id(database) is None:
+        try:
+            serving = warehouse.store.current_id(database)
+        except warehouse.VersionDamaged as damage:
+            shown.add_row(database, "-", "damaged", *["-"] * 4, "0")
+            failed.append(damage)
+            continue
+        if serving is None:
             shown.add_row(database, "-", "no data yet: run loc refresh", *["-"] * 4, "0")
             continue
-        try:
-            version = warehouse.current(database).verify()
-        except warehouse.VersionDamaged as damaged:
-            serving = warehouse.store.current_id(database)
-            shown.add_row(database, str(serving), "damaged", *["-"] * 4, str(len(warehouse.history(database))))
-            failed.append(damaged)
+        kept = str(len(warehouse.store.versions(database)))
+        (verdict,) = warehouse.verify(database, [serving])
+        if verdict.damage:
+            shown.add_row(database, str(serving), "damaged", *["-"] * 4, kept)
+            failed.append(verdict.damage)
             continue
+        version = verdict.version
         shown.add_row(
             database,
             str(version.id),
@@ -56,7 +63,7 @@ def list_() -> None:
             str(len(version.tables)),
             f"{sum(version.tables.values()):,}",
             decimal(version.bytes),
-            str(len(warehouse.history(database))),
+            kept,
         )
     dev = settings().warehouse / "dev.duckdb"
     if dev.exists():
@@ -80,7 +87,7 @@ def path(
 
 @app.command()
 def history(database: Database = "prod") -> None:
-    """List the versions kept, newest first."""
+    """List the versions kept, newest first; each is read in full and compared with its checksums."""
     from rich.filesize import decimal
 
     from proto_loc import warehouse
@@ -91,6 +98,7 @@ def history(database: Database = "prod") -> None:
         database,
         "",
         "version",
+        "state",
         "published",
         "by",
         "based on",
@@ -100,20 +108,54 @@ def history(database: Database = "prod") -> None:
         "git",
         numbers=("version", "based on", "rows", "size"),
     )
-    for version in warehouse.history(database):
-        checks = ", ".join(f"{count} {status}" for status, count in sorted(version.checks.items()))
+    for verdict in warehouse.verify(database, reversed(warehouse.store.versions(database))):
+        version = verdict.version
         shown.add_row(
-            "current" if version.id == serving else "",
-            str(version.id),
-            version.published_at[:19],
-            version.who,
-            str(version.based_on or "-"),
-            f"{sum(version.tables.values()):,}",
-            decimal(version.bytes),
-            checks,
-            _short(version.git_revision or "-"),
-        )
+            "current" if verdict.id == serving else "",
+            str(verdict.id),
+            verdict.state,
+            *(() if version is None else (
+                version.published_at[:19],
+                version.who,
+                str(version.based_on or "-"),
+                f"{sum(version.tables.values()):,}",
+                decimal(version.bytes),
+                ", ".join(f"{count} {status}" for status, count in sorted(version.checks.items())),
+                _short(version.git_revision or "-"),
+            )),
+        )  # fmt: skip
     out.print(shown)
+
+
+@app.command()
+def verify(
+    every: Annotated[bool, typer.Option("--all", help="Every version kept, not only the current ones.")] = False,
+) -> None:
+    """Read what is published in full, with the files of the lake, and compare it with the checksums of when it was
+    written. The exit code is 1 if anything is damaged.
+
+    Example: loc db verify --all
+    """
+    from proto_loc import warehouse
+    from proto_loc.cli._console import out, table
+
+    shown = table("", "database", "version", "", "files compared", "without checksum", numbers=("version",))
+    verdicts = []
+    for database in warehouse.DATABASES:
+        serving = warehouse.store.current_id(database)
+        if serving is not None:
+            verdicts += warehouse.verify(database, reversed(warehouse.store.versions(database)) if every else [serving])
+    for verdict in verdicts:
+        numbers = ("-", "-") if verdict.damage else (str(verdict.files), str(verdict.unknown))
+        shown.add_row(verdict.database, str(verdict.id), verdict.state, *numbers)
+    out.print(shown)
+    if any(verdict.unknown for verdict in verdicts):
+        out.print("What was published before checksums were kept is compared by size alone.")
+    damages = [verdict.damage for verdict in verdicts if verdict.damage]
+    for damage in damages[1:]:
+        out.print(str(damage), markup=False)
+    if damages:
+        raise damages[0]
 
 
 @app.command()
@@ -177,12 +219,59 @@ def shell(
 
     Example: loc db shell -c "select colour, count(*) from marts.mart_taxi_trips group by all"
     """
+    from proto_loc.sql import TIME_ZONE
+
     arguments = [str(Path(sys.executable).parent / "duckdb"), str(_path(database, version))]
     if database != "dev":
         arguments.insert(1, "-readonly")
+    arguments += ["-cmd", f"set TimeZone = '{TIME_ZONE}'"]
     if command is not None:
         arguments += ["-c", command]
     os.execv(arguments[0], arguments)
+
+
+@app.command()
+def retire(
+    what: Annotated[str, typer.Argument(metavar="SOURCE[.TABLE]", help="A source, or a table of one, as in raw.")],
+    partition: Annotated[str | None, typer.Option(help="One partition only, such as 2025-02.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Take a source's loads out: the next refresh builds prod without them. It says which ones, and asks.
+
+    Their files stay as long as a version of raw has them, and a rollback of raw brings them back.
+
+    Examples: loc db retire taxi.green_trips --partition 2025-02, loc db retire old_shop
+    """
+    from pipelines.sources import TABLES
+    from proto_loc import warehouse
+    from proto_loc.cli._console import out, show_log, table
+    from proto_loc.errors import UsageError
+    from proto_loc.warehouse import lake
+
+    show_log()
+    source, _, name = what.partition(".")
+    loads = lake.matching(source, name or None, partition)
+    shown = table("To retire", "table", "partition", "origin", "file", "rows", numbers=("rows",))
+    for load in loads:
+        shown.add_row(f"{load.source}.{load.table_name}", load.partition, load.origin, load.input, f"{load.rows:,}")
+    out.print(shown)
+    rows = sum(load.rows for load in loads)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UsageError(
+                f"{len(loads)} loads with {rows:,} rows were not retired.",
+                "There is no terminal to ask on.",
+                "Say --yes if they are to go.",
+            )
+        typer.confirm(f"Retire these {len(loads)} loads with {rows:,} rows?", abort=True)
+    before = warehouse.store.current_id("raw")
+    with lake.loading(TABLES, who="loc db retire") as loading:
+        loading.retire(loads)
+    out.print(
+        f"Retired {len(loads)} loads with {rows:,} rows: raw now serves version {loading.session.version.id}. "
+        f"Run `loc refresh` to build prod without them; while version {before} of raw is kept, "
+        f"`loc db rollback {before} --database raw` brings them back."
+    )
 
 
 @app.command()
@@ -191,24 +280,46 @@ def prune(
         int | None, typer.Option(help="How many of the newest versions stay; default LOC_KEEP_VERSIONS.", min=1)
     ] = None,
     grace: Annotated[
-        float | None, typer.Option(help="Seconds for which a superseded version stays; default LOC_GRACE.", min=0)
+        float | None,
+        typer.Option(
+            help="Seconds for which a superseded version or a file in the bin stays; default LOC_GRACE, LOC_BIN_GRACE.",
+            min=0,
+        ),
     ] = None,
+    now: Annotated[
+        bool, typer.Option("--now", help="No grace time: remove what no process has open, and empty the bin.")
+    ] = False,
 ) -> None:
-    """Remove old versions of every database, and the lake's files that none of those left uses.
+    """Remove old versions of every database, and the lake's files that none of those left uses; say what stays and why.
 
-    The current version and the newest always stay.
+    The current version and the newest always stay. The lake's files wait in a bin first.
     """
+    from rich.filesize import decimal
+
     from proto_loc import warehouse
-    from proto_loc.cli._console import out, show_log
+    from proto_loc.cli._console import out, show_log, table
+    from proto_loc.settings import settings
     from proto_loc.warehouse import lake
 
     show_log()
+    shown = table("Kept", "database", "version", "size", "why", numbers=("version", "size"))
     for database in warehouse.DATABASES:
         if warehouse.store.current_id(database) is not None:
-            gone = warehouse.prune(database, keep=keep, grace=grace)
+            gone = warehouse.prune(database, keep=keep, grace=grace, now=now)
             out.print(f"{database}: removed {', '.join(map(str, gone)) or 'nothing'}.")
+            for version in warehouse.kept(database, keep=keep, grace=grace, now=now):
+                shown.add_row(database, str(version.id), decimal(version.bytes), version.why)
+    wait = 0 if now else settings().bin_grace if grace is None else grace
     if warehouse.store.current_id("raw") is not None:
-        out.print(f"lake: removed {len(lake.sweep())} files.")
+        gone = lake.sweep(grace=wait)
+        out.print(f"lake: {'moved to the bin' if wait else 'removed'} {len(gone)} files.")
+    out.print(shown)
+    if waiting := lake.waiting():
+        size = sum(file.stat().st_size for path in waiting for file in (path, *path.rglob("*")) if file.is_file())
+        out.print(
+            f"{len(waiting)} files and folders ({decimal(size)}) wait {wait:g} s for their removal, in "
+            f"{settings().lake / lake.BIN} and beside it; --now removes them."
+        )
 
 
 def _short(revision: str) -> str:

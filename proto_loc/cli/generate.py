@@ -18,8 +18,9 @@ def generate(
 ) -> None:
     """Make Cube's model and Superset's datasets from the metrics defined in dbt.
 
-    It needs no data and no service. Files written by hand beside the generated ones stay as they are. With --check, the
-    charts and dashboards of superset/bundle are held to the datasets as well.
+    It needs no data and no service. Files written by hand beside the generated ones stay as they are. What Cube's own
+    compiler refuses is not written. With --check, the charts and dashboards of superset/bundle are held to the datasets
+    as well.
     """
     from pipelines import dbt
     from proto_loc.metrics import files
@@ -35,8 +36,10 @@ def generate(
                 "Run `loc generate` and commit its result.",
             )
         print(f"{len(files.wanted(models))} files agree with the definitions")
+        _check_cube(models)
         _check_bundle(models)
         return
+    _check_cube(models)
     for line in files.write(ROOT, models) or ["nothing has changed"]:
         print(line)
 
@@ -54,6 +57,22 @@ def _published() -> dict[str, set[str]]:
     except warehouse.WarehouseError:
         return {}
     return {table: set(columns) for table, columns in found}
+
+
+def _check_cube(models: list) -> None:
+    from proto_loc import cubeserver
+    from proto_loc.metrics import files
+
+    with files.cube_model(ROOT, models) as folder:
+        faults = cubeserver.faults(folder)
+    if faults is None:
+        typer.echo("note: Cube is not set up here (./loc setup cube), so its compiler did not read the model", err=True)
+    elif faults:
+        raise LocError(
+            "Cube does not take the model: it would go on with its last good one, or have none.",
+            "\n".join(f"cube/model/{fault}" for fault in faults),
+            "Correct the definition in dbt, or the file in cube/model that was written by hand.",
+        )
 
 
 def _check_bundle(models: list) -> None:

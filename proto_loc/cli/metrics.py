@@ -17,22 +17,30 @@ class Format(StrEnum):
 
 
 Claims = Annotated[
-    str, typer.Option(metavar="JSON", help='What the token holds, as in \'{"boroughs": ["Queens"]}\': it limits rows.')
+    str, typer.Option(metavar="JSON", help='Whose rows are seen, by cube/access.yml: \'{"boroughs": ["Queens"]}\'.')
 ]
 
 
 @app.command(rich_help_panel=PANEL)
 def token(
     claims: Claims = "",
+    all_rows: Annotated[bool, typer.Option("--all-rows", help="Limit no rows.")] = False,
     hours: Annotated[float, typer.Option(help="For how long it is taken.", min=0.01)] = 24,
 ) -> None:
     """Mint a token for Cube's REST and GraphQL APIs: the header `Authorization` of a request.
 
-    Example: curl -H "Authorization: $(./loc token)" http://127.0.0.1:4000/cubejs-api/v1/meta
+    Example: curl -H "Authorization: $(./loc token --all-rows)" http://127.0.0.1:4000/cubejs-api/v1/meta
     """
     from proto_loc import cube
+    from proto_loc.errors import UsageError
 
-    print(cube.token(_claims(claims), seconds=hours * 3600))
+    if all_rows == bool(claims):
+        raise UsageError(
+            "It is not said which rows the token sees." if not claims else "--all-rows and --claims contradict.",
+            "",
+            f"Give either --all-rows, or --claims with: {', '.join(cube.rules()) or 'no claim, for there is no rule'}.",
+        )
+    print(cube.token(cube.ALL_ROWS if all_rows else _claims(claims), seconds=hours * 3600))
 
 
 @app.command(rich_help_panel=PANEL)
@@ -63,7 +71,7 @@ def query(
     """
     from proto_loc import cube
 
-    with cube.Cube(_claims(claims)) as asked:
+    with cube.Cube(_claims(claims) if claims else cube.ALL_ROWS) as asked:
         meta = asked.meta()
         if list_:
             _list(meta)
@@ -91,7 +99,7 @@ def _claims(text: str) -> dict:
     from proto_loc.errors import UsageError
 
     try:
-        claims = json.loads(text or "{}")
+        claims = json.loads(text)
     except ValueError as error:
         raise UsageError(f"--claims {text!r} is no JSON.", f"{error}.", _CLAIMS) from error
     if not isinstance(claims, dict):
@@ -144,15 +152,20 @@ def _shown(value, column) -> str:
 def _json(answer) -> None:
     from json import dumps
 
+    from proto_loc.cube import as_json
+
     names = [column.short for column in answer.columns]
-    print(dumps([dict(zip(names, row.values(), strict=True)) for row in answer.rows], indent=2, default=float))
+    rows = [dict(zip(names, map(as_json, row.values()), strict=True)) for row in answer.rows]
+    print(dumps(rows, indent=2, allow_nan=False))
 
 
 def _csv(answer) -> None:
     import csv
     import sys
 
-    writer = csv.writer(sys.stdout, lineterminator="\n")
+    from proto_loc.errors import PlainWriter
+
+    writer = csv.writer(PlainWriter(sys.stdout), lineterminator="\n")
     writer.writerow(column.short for column in answer.columns)
     writer.writerows(row.values() for row in answer.rows)
 

@@ -1,5 +1,6 @@
 """Commands that move data: load, refresh, dbt."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -36,21 +37,30 @@ def load(
     seed: Annotated[
         int | None, typer.Option(help="Seed of the sample, default 2025; the same seed gives the same trips.")
     ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Let a file take away rows of another one that it does not have.")
+    ] = False,
     direct: Direct = False,
 ) -> None:
     """Load the synthetic sample, or files of trip records, then refresh.
 
     Files are Parquet, CSV or JSON in TLC's shapes, yellow or green. The month is read from a name such as
     yellow_tripdata_2025-02.parquet, else from the pick-ups. A month that is loaded takes the place of what was there
-    for its colour; the sample never takes the place of real records. All files are checked before any is loaded.
+    for its colour; the sample never takes the place of real records. Where rows of another file would leave, you are
+    asked, or must say --replace. All files are checked before any is loaded.
 
     Examples: loc load sample --rows 1000000, loc load ~/Downloads/green_tripdata_2025-*.parquet
     """
     from pipelines.request import Request
+    from pipelines.sources.taxi.load import WouldReplace
     from pipelines.sources.taxi.sample import DEFAULT_ROWS
     from proto_loc.errors import UsageError
 
     if what == ["sample"]:
+        if replace:
+            raise UsageError(
+                "--replace is of files.", "The sample never takes the place of real records.", "Leave it out."
+            )
         of_sample = {name: value for name, value in (("rows", rows), ("seed", seed)) if value is not None}
         _run(Request(**{"rows": DEFAULT_ROWS, **of_sample}), "loc load sample", direct)
         return
@@ -62,7 +72,16 @@ def load(
         raise UsageError(
             "--rows and --seed are of the sample.", "Files are loaded whole.", "Leave them out, or load the sample."
         )
-    _run(Request(files=tuple(str(Path(name).absolute()) for name in what)), "loc load", direct)
+    files = tuple(str(Path(name).absolute()) for name in what)
+    try:
+        _run(Request(files=files, replace=replace), "loc load", direct)
+    except WouldReplace as error:
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            raise
+        typer.echo(error.said(), err=True)
+        if not typer.confirm("Replace it?", err=True):
+            raise typer.Exit(error.exit_code) from None
+        _run(Request(files=files, replace=True), "loc load", direct)
 
 
 @app.command("first-load", rich_help_panel=PANEL)
@@ -127,6 +146,10 @@ def _close(done) -> None:
     from proto_loc.cli._console import out, table
 
     for outcome in done.outcomes:
+        if outcome.replaced and outcome.replaced.origin != "synthetic":
+            before = outcome.replaced
+            note = f"takes the place of {before.input} ({before.rows:,} rows, loaded {before.loaded_at:%Y-%m-%d %H:%M})"
+            out.print(f"{outcome.input}: {note}.", markup=False)
         if outcome.skipped:
             out.print(f"{outcome.input}: not loaded, {outcome.skipped}.", markup=False)
         if outcome.ignored:
@@ -149,32 +172,28 @@ def _close(done) -> None:
         "rejected",
         numbers=("rows", "accepted", "rejected"),
     )
-    total = [0, 0, 0]
+    judged = [load for load in loads if str(load.load_id) in by_load]
     for load in loads:
-        accepted = by_load.get(str(load.load_id), {}).get("accepted", 0)
-        rejected = sum(by_load.get(str(load.load_id), {}).values()) - accepted
-        total = [a + b for a, b in zip(total, (load.rows, accepted, rejected), strict=True)]
         shown.add_row(
             _plain(load.input),
             load.table_name.partition("_")[0],
             load.partition,
             load.origin,
             f"{load.rows:,}",
-            f"{accepted:,}",
-            f"{rejected:,}",
+            *_verdicts([load] if load in judged else [], by_load),
         )
     shown.add_section()
-    shown.add_row("total", "", "", "", *(f"{n:,}" for n in total))
+    shown.add_row("total", "", "", "", f"{sum(load.rows for load in loads):,}", *_verdicts(judged, by_load))
     out.print(shown)
     reasons: dict[str, int] = {}
-    for load in loads:
-        for outcome, rows in by_load.get(str(load.load_id), {}).items():
+    for load in judged:
+        for outcome, rows in by_load[str(load.load_id)].items():
             if outcome != "accepted":
                 reasons[outcome] = reasons.get(outcome, 0) + rows
     if reasons:
         shown = table("Rejected, by first reason", "reason", "rows", "share", numbers=("rows", "share"))
         for reason, rows in sorted(reasons.items(), key=lambda item: -item[1]):
-            shown.add_row(reason, f"{rows:,}", f"{rows / total[0]:.2%}")
+            shown.add_row(reason, f"{rows:,}", f"{rows / sum(load.rows for load in judged):.2%}")
         out.print(shown)
     if any(load.origin == "synthetic" for load in done.loads):
         out.print("Months of origin synthetic are a generated sample, not records of real trips.")
@@ -184,6 +203,15 @@ def _close(done) -> None:
         out.print(f"Published version {done.prod.id} of prod ({checks}): {steps}.")
     else:
         out.print(f"Nothing has changed: version {done.prod.id} of prod stays ({checks}). --force builds it anyway.")
+
+
+def _verdicts(loads, by_load: dict[str, dict[str, int]]) -> tuple[str, str]:
+    """Rows accepted and rejected of loads whose rows were judged; dashes where none were, since unknown is not zero."""
+    if not loads:
+        return "-", "-"
+    counts = [by_load[str(load.load_id)] for load in loads]
+    accepted = sum(count.get("accepted", 0) for count in counts)
+    return f"{accepted:,}", f"{sum(sum(count.values()) for count in counts) - accepted:,}"
 
 
 def _plain(text: str) -> str:

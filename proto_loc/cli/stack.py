@@ -1,10 +1,14 @@
 """``loc up | down | status | logs | urls | exec``: the services, through whoever runs process-compose.yaml."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from proto_loc.errors import plain
 
 PANEL = "Services"
 app = typer.Typer()
@@ -63,17 +67,30 @@ def status(json: AsJson = False) -> None:
 
     with Client() as client:
         states = client.processes()
+    problem = _cube_problem(states)
     if json:
         import dataclasses
         from json import dumps
 
-        print(dumps([dataclasses.asdict(state) | {"verdict": state.verdict} for state in states], indent=2))
+        more = {"cube": {"problem": problem}} if problem else {}
+        rows = [dataclasses.asdict(each) | {"verdict": each.verdict} | more.get(each.name, {}) for each in states]
+        print(dumps(rows, indent=2))
     elif states:
         _table(states)
     else:
         print("Nothing is up. Start it with: ./loc up -d")
-    well = states and all(state.verdict in ("ready", "done", "off") for state in states)
+    if problem and not json:
+        typer.echo(f"cube does not serve the model as it is: {problem}", err=True)
+    well = states and not problem and all(state.verdict in ("ready", "done", "off") for state in states)
     raise typer.Exit(0 if well else 1)
+
+
+def _cube_problem(states: list) -> str:
+    if not any(state.name == "cube" and state.pid for state in states):
+        return ""
+    from proto_loc import cube
+
+    return cube.model_error()
 
 
 def _table(states: list) -> None:
@@ -118,7 +135,13 @@ def logs(
     if not path.exists() and not follow:
         typer.echo(f"{name} has written nothing yet; its log will be {path}.", err=True)
         return
-    os.execvp("tail", ["tail", "-n", str(lines), *(["-F"] if follow else []), str(path)])
+    command = ["tail", "-n", str(lines), *(["-F"] if follow else []), str(path)]
+    if not sys.stdout.isatty():
+        os.execvp("tail", command)
+    # What a service wrote may hold bytes of a file or of a request, which a terminal would obey.
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, errors="replace") as tail:
+        for line in tail.stdout:
+            typer.echo(plain(line), nl=False)
 
 
 @app.command(rich_help_panel=PANEL)

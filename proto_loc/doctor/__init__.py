@@ -6,7 +6,7 @@ its subject, add it there, and give it its test in ``tests/unit/test_doctor.py``
 
 from collections.abc import Callable, Iterator
 
-from proto_loc.doctor import clone, nix
+from proto_loc.doctor import clone, data, nix
 from proto_loc.doctor.finding import Finding
 from proto_loc.errors import LocError
 
@@ -16,6 +16,7 @@ CHECKS: dict[str, Callable[[], Iterator[Finding]]] = {
     "environments": clone.environments,
     "folders": clone.folders,
     "space": clone.space,
+    "warehouse": data.warehouse,
     "ports": clone.ports,
     "process-compose": clone.process_compose,
     "sockets": clone.sockets,

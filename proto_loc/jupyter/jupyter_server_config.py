@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from jupyter_server.auth.identity import PasswordIdentityProvider
 
+from proto_loc.jupyter import limits
 from proto_loc.settings import ROOT, origin
 
 WORK = "work"
@@ -38,6 +39,10 @@ forwarded = urlsplit(origin(int(os.environ["JUPYTER_PORT"])))
 home = Path(os.environ["LOC_RUN"], "jupyter")
 (ROOT / "notebooks" / WORK).mkdir(exist_ok=True)
 
+# Of servers and kernels that were killed, with the token or a kernel's key in them. One run folder has one server.
+for left in (*home.glob("runtime/jpserver-*"), *home.glob("runtime/kernel-*.json"), *home.glob("ipc/*")):
+    left.unlink(missing_ok=True)
+
 c = get_config()  # noqa: F821
 c.ServerApp.ip = "127.0.0.1"
 c.ServerApp.port_retries = 0
@@ -57,10 +62,16 @@ c.IdentityProvider.cookie_options = {"samesite": "Lax" if forwarded.scheme == "h
 if forwarded.scheme == "https":
     c.ServerApp.allow_origin = forwarded.geturl()
 
+# What is read of a request (limits.py bounds what is read of an unknown sender's), and how kernels are talked to: not
+# by TCP, where every user of the machine can listen.
+c.ServerApp.max_body_size = c.ServerApp.max_buffer_size = limits.LOGGED_IN
+c.MappingKernelManager.kernel_manager_class = "proto_loc.jupyter.managers.ServerManager"
+
 # A shell here would be a part of the service, and end with it; a kernel can do all that one can.
 c.ServerApp.terminals_enabled = False
 c.ServerApp.jpserver_extensions = {
     "jupyterlab": True,
+    "proto_loc.jupyter.limits": True,
     "jupyter_lsp": False,  # there are no language servers
     "jupyter_server_terminals": False,
     "jupysql_plugin": False,

@@ -16,8 +16,7 @@ def project(model: SemanticModel) -> str:
     names = {metric.expression: metric.name for metric in reversed(model.metrics)} | hidden
     cube = {
         "name": model.name,
-        "title": _text(model.label),
-        "description": _text(model.description),
+        **_words(model),
         "sql_table": f"{model.schema}.{model.table}",
         "meta": {"defined_in": model.file},
         "dimensions": [_dimension(model, each) for each in model.dimensions],
@@ -52,8 +51,7 @@ def _dimension(model: SemanticModel, dimension: Dimension) -> dict:
         kind = "boolean"
     return {
         "name": dimension.name,
-        "title": _text(dimension.label),
-        "description": _text(dimension.description),
+        **_words(dimension),
         "sql": _sql(dimension.of),
         "type": kind,
     }
@@ -61,7 +59,7 @@ def _dimension(model: SemanticModel, dimension: Dimension) -> dict:
 
 def _measure(metric: Metric, names: dict[Expression, str]) -> dict:
     shown = {"kind": metric.format.kind, "decimals": metric.format.decimals}
-    about = {"name": metric.name, "title": _text(metric.label), "description": _text(metric.description)}
+    about = {"name": metric.name, **_words(metric)}
     if isinstance(metric.expression, Aggregate):
         about |= _aggregate(metric.expression)
     else:
@@ -84,6 +82,12 @@ def _aggregate(aggregate: Aggregate) -> dict:
     if aggregate.filters:
         about["filters"] = [{"sql": conjunction(aggregate.filters, _column)}]
     return about
+
+
+def _words(of: SemanticModel | Dimension | Metric) -> dict:
+    """Title and description; Cube refuses a model in which one is empty."""
+    words = {"title": _text(of.label), "description": _text(of.description)}
+    return {name: text for name, text in words.items() if text}
 
 
 def _text(text: str) -> str:

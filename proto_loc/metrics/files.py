@@ -1,7 +1,10 @@
 """The generated files: what they must be, and how they differ from what is there."""
 
 import difflib
-from collections.abc import Callable
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from proto_loc.metrics import cube, superset
@@ -47,6 +50,22 @@ def drift(root: Path, models: list[SemanticModel]) -> str:
             f"{path}, as dbt defines it" if path in after else "/dev/null",
         )
     )
+
+
+@contextmanager
+def cube_model(root: Path, models: list[SemanticModel]) -> Iterator[Path]:
+    """A copy of Cube's model as it is once the files are written, those of a person beside the generated ones."""
+    home = "cube/model/"
+    with tempfile.TemporaryDirectory(prefix="loc-cube-model-") as folder:
+        copy = Path(folder, "model")
+        shutil.copytree(root / home, copy)
+        for path in present(root):
+            if path.startswith(home):
+                (copy / path.removeprefix(home)).unlink()
+        for path, text in wanted(models).items():
+            if path.startswith(home):
+                (copy / path.removeprefix(home)).write_text(text)
+        yield copy
 
 
 def write(root: Path, models: list[SemanticModel]) -> list[str]:

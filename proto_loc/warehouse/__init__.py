@@ -13,8 +13,9 @@ readers open a whole version and are never locked out, writers work on a private
 from proto_loc.warehouse.diff import diff
 from proto_loc.warehouse.errors import LockTimeout, NoData, PublishError, VersionDamaged, WarehouseError
 from proto_loc.warehouse.scratch import scratch
-from proto_loc.warehouse.session import Session, ensure, prune, read, rollback, write
+from proto_loc.warehouse.session import Session, ensure, kept, prune, read, rollback, tidy, write
 from proto_loc.warehouse.store import DATABASES, Version, current, find, history
+from proto_loc.warehouse.verify import Verdict, verify
 
 __all__ = [
     "DATABASES",
@@ -22,6 +23,7 @@ __all__ = [
     "NoData",
     "PublishError",
     "Session",
+    "Verdict",
     "Version",
     "VersionDamaged",
     "WarehouseError",
@@ -30,9 +32,12 @@ __all__ = [
     "ensure",
     "find",
     "history",
+    "kept",
     "prune",
     "read",
     "rollback",
     "scratch",
+    "tidy",
+    "verify",
     "write",
 ]

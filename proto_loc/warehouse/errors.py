@@ -2,11 +2,11 @@
 
 import errno
 import os
-import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
 from proto_loc.errors import LocError
+from proto_loc.settings import settings
 
 
 class WarehouseError(LocError):
@@ -35,25 +35,52 @@ def explained(doing: str, where: Path):
     try:
         yield
     except OSError as error:
-        raise _explain(doing, where, error) from error
+        raise explain(doing, where, error) from error
 
 
 def disk_is_full(error: object) -> bool:
     """Whether an error, or another program's text, says that a disk or a quota is full: DuckDB gives no number."""
-    return any(words in str(error) for words in ("No space left on device", "Disk quota exceeded"))
+    words = ("No space left on device", "Disk quota exceeded", "database or disk is full")
+    return any(phrase in str(error) for phrase in words)
 
 
-def no_space(path: Path) -> OSError:
-    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+def block_is_damaged(error: object) -> bool:
+    """Whether DuckDB's error, or another program's text, says that a block of a database's file cannot be read."""
+    return any(words in str(error) for words in ("Corrupt database file", "does not match stored checksum"))
 
 
-def _explain(doing: str, where: Path, error: OSError) -> WarehouseError:
-    path = error.filename or where
+def first_line(error: object) -> str:
+    """DuckDB's message as one sentence."""
+    return f"DuckDB says: {str(error).strip().splitlines()[0].removesuffix('.')}."
+
+
+def no_space(*places: Path) -> OSError:
+    """What the system says of a full disk: of that place whose disk has the least room."""
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(min(places, key=_room)))
+
+
+def explain(doing: str, where: Path, error: OSError) -> WarehouseError:
+    """The operating system's refusal in sentences, with a way out.
+
+    Args:
+        doing: what failed, for the begin of a sentence.
+        where: the path, if the error names none.
+    """
+    path = Path(error.filename2 or error.filename or where)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        files, room = _room(path)
+        lack, fix = f"no space left on the disk of {path} ({room / 1e6:,.0f} MB free)", "Free some space there"
+        if not files:
+            lack = f"the disk of {path} can hold no more files (no inode is free, {room / 1e6:,.0f} MB are)"
+            fix = "Remove files there"
+        elif not path.is_relative_to(settings().run):
+            fix = "Free some space (`loc db prune --now` removes old versions)"
+        if path.is_relative_to(settings().run):
+            fix += ", or set LOC_RUN to a folder on another disk"
         return WarehouseError(
-            f"{doing} failed: no space left on the disk of {path} ({_free(where)} free).",
+            f"{doing} failed: {lack}.",
             "Nothing was published; the version that was current still is.",
-            "Free some space (`loc db prune` removes old versions), then try again.",
+            f"{fix}, then try again.",
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return WarehouseError(
@@ -66,7 +93,7 @@ def _explain(doing: str, where: Path, error: OSError) -> WarehouseError:
     )
 
 
-def _free(where: Path) -> str:
-    while not where.exists():
-        where = where.parent
-    return f"{shutil.disk_usage(where).free / 1e6:,.0f} MB"
+def _room(path: Path) -> tuple[bool, int]:
+    """Of the disk that a path is on, or would be: whether it can hold more files, and its free bytes."""
+    disk = os.statvfs(next(place for place in (path, *path.absolute().parents) if place.exists()))
+    return not disk.f_files or disk.f_favail > 0, disk.f_bavail * disk.f_frsize

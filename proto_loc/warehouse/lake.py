@@ -8,59 +8,43 @@ import logging
 import os
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
 
+from proto_loc.errors import UsageError
 from proto_loc.settings import private_folder, settings
-from proto_loc.warehouse import store
+from proto_loc.warehouse import ledger, store
 from proto_loc.warehouse.errors import VersionDamaged, WarehouseError, explained
+from proto_loc.warehouse.ledger import Load, intact, whole
 from proto_loc.warehouse.lock import writer_lock
 from proto_loc.warehouse.session import Session, write
+
+__all__ = [
+    "Load",
+    "Loading",
+    "intact",
+    "loading",
+    "loads",
+    "matching",
+    "settle",
+    "sweep",
+    "waiting",
+    "whole",
+]
 
 log = logging.getLogger("proto_loc.warehouse")
 
 LOADS_A_SESSION = 10_000
 SESSIONS_OF_AN_ID = 1_000_000
-
-LOADS = """
-create table if not exists main.loads (
-    load_id bigint,            -- rises with each load, never used twice, below 2^53
-    source varchar,            -- folder in the lake and schema of the view
-    table_name varchar,        -- the view
-    partition varchar,         -- what the load replaces as a whole, e.g. 2025-01
-    origin varchar,            -- synthetic | file
-    file varchar,              -- relative to the lake
-    rows bigint,
-    bytes bigint,
-    input varchar,             -- name of the file that was loaded
-    input_sha256 varchar,
-    loaded_at timestamp,       -- UTC
-    active boolean             -- false once another load has taken the partition's place
-)
-"""
-
-
-@dataclass(frozen=True)
-class Load:
-    """One row of ``raw.main.loads``."""
-
-    load_id: int
-    source: str
-    table_name: str
-    partition: str
-    origin: str
-    file: str
-    rows: int
-    bytes: int
-    input: str
-    input_sha256: str | None
-    loaded_at: datetime
-    active: bool = True
+BIN = ".bin"
+"""Folder in the lake where files wait that no version uses any more."""
 
 
 @dataclass
@@ -74,10 +58,12 @@ class Loading:
     """The session's first load id. Ids of versions begin anew, where the newest or all of them were lost; a random part
     keeps the ids of loads from doing so, since what was built is known by them."""
     added: int = 0
+    changed: bool = False
+    """Whether another set of loads counts now."""
 
     def loads(self) -> list[Load]:
         """The loads that are active now, oldest first."""
-        return _loads(self.con, "active")
+        return ledger.loads_in(self.con)
 
     def reserve(self, source: str, table: str, partition: str) -> tuple[int, Path]:
         """A new load id, and the path in the lake to write that load's Parquet file to."""
@@ -95,18 +81,31 @@ class Loading:
             path.unlink(missing_ok=True)  # the left-over of a session that was killed before it published this id
         return load_id, path
 
+    def give_back(self, path: Path) -> None:
+        """Undo the last :meth:`reserve`: nothing is to be loaded there."""
+        path.unlink(missing_ok=True)
+        self.added -= 1
+
     def add(self, load: Load) -> None:
         """Make the load the active one of its partition; what was there stays in the ledger, inactive."""
-        path = settings().lake / load.file
+        path = load.path
         with explained("Writing to the lake", path.parent):
             path.chmod(0o444)
             store.fsync(path)
             store.fsync(path.parent)
+            load = replace(load, sha256=store.checksum(path))
         self.con.execute(
             "update main.loads set active = false where source = ? and table_name = ? and partition = ?",
             [load.source, load.table_name, load.partition],
         )
-        self.con.execute(f"insert into main.loads values ({', '.join('?' * 12)})", list(vars(load).values()))
+        self.changed = True
+        self.con.execute(f"insert into main.loads values ({', '.join('?' * 13)})", list(vars(load).values()))
+
+    def retire(self, loads: Iterable[Load]) -> None:
+        """Let loads count no more; they stay in the ledger, inactive."""
+        self.changed = True
+        for load in loads:
+            self.con.execute("update main.loads set active = false where load_id = ?", [load.load_id])
 
 
 @contextmanager
@@ -124,27 +123,29 @@ def loading(tables: Mapping[str, Mapping[str, str]], *, who: str, timeout: float
     with write("raw", who=who, timeout=timeout) as session:
         _sweep()
         with session.connect() as con:
-            con.execute(LOADS)
+            con.execute(ledger.TABLE)
             first = (session.id * SESSIONS_OF_AN_ID + secrets.randbelow(SESSIONS_OF_AN_ID)) * LOADS_A_SESSION
             current = Loading(session, con, datetime.now(UTC).replace(tzinfo=None, microsecond=0), first)
             try:
                 yield current
                 before = _views(con)
-                lost = [load for load in _loads(con, "active") if not whole(load)]
-                if lost and not current.added:
-                    raise _damaged(lost)
+                _restore(ledger.loads_in(con))
+                lost = _lost(con)
+                if lost and not current.changed:
+                    raise ledger.damaged(lost)
                 for load in lost:  # they are loaded again one after the other, and until then nothing is built
                     log.warning(
                         "%s is lost from the lake: its rows are missing in raw until it is loaded again", load.input
                     )
-                _catalogue(con, tables)
-                if not current.added and session.base and before == _views(con):
+                _catalogue(con, tables, lost)
+                _drop_undeclared(con, tables)
+                if not current.changed and session.base and before == _views(con):
                     session.discard()
             except BaseException:
                 for path in _files(first, first + LOADS_A_SESSION - 1):
                     path.unlink(missing_ok=True)
                 raise
-            active = _loads(con, "active")
+            active = ledger.loads_in(con)
             session.tables = {name: 0 for name in tables}
             for load in active:
                 name = f"{load.source}.{load.table_name}"
@@ -157,7 +158,31 @@ def loading(tables: Mapping[str, Mapping[str, str]], *, who: str, timeout: float
 
 def loads(*, active: bool = True) -> list[Load]:
     """The loads of the current version of ``raw``, oldest first; with ``active=False`` the superseded ones too."""
-    return _loads_of(store.current("raw"), active) if store.current_id("raw") is not None else []
+    return ledger.loads_of(store.current("raw"), active=active) if store.current_id("raw") is not None else []
+
+
+def matching(source: str, table: str | None = None, partition: str | None = None) -> list[Load]:
+    """The active loads of a source, of one of its tables, of one partition.
+
+    Raises:
+        UsageError: there is none; the message names what there is.
+    """
+    active = loads()
+    chosen = [
+        load
+        for load in active
+        if load.source == source and table in (None, load.table_name) and partition in (None, load.partition)
+    ]
+    if not chosen:
+        name = f"{source}.{table}" if table else source
+        there = sorted({f"{load.source}.{load.table_name} {load.partition}" for load in active})
+        shown = ", ".join(there[:20]) + (", ..." if len(there) > 20 else "")
+        raise UsageError(
+            f"raw has no load of {name}{f', partition {partition}' if partition else ''}.",
+            f"It has: {shown or 'none'}.",
+            "Name one of those.",
+        )
+    return chosen
 
 
 def settle(tables: Mapping[str, Mapping[str, str]]) -> store.Version:
@@ -177,73 +202,96 @@ def settle(tables: Mapping[str, Mapping[str, str]]) -> store.Version:
         with loading(tables, who="set-up"):
             pass
         found = store.current("raw")
-    if lost := [load for load in _loads_of(found) if not whole(load)]:
-        raise _damaged(lost)
+    with found.open() as con:
+        if any(not whole(load) for load in ledger.loads_in(con)):
+            with writer_lock(store.folder("raw") / "writer.lock", timeout=settings().lock_timeout):
+                _restore(ledger.loads_in(con))
+        if lost := _lost(con):
+            raise ledger.damaged(lost)
     return found
 
 
-def whole(load: Load) -> bool:
-    """Whether the load's file is in the lake, with as many bytes as were loaded."""
-    return _size(load) == load.bytes
+def sweep(*, grace: float | None = None) -> list[Path]:
+    """Move the lake's files that no kept version of ``raw`` uses into the bin; returns their old paths.
 
-
-def sweep() -> list[Path]:
-    """Remove the lake's files that no kept version of ``raw`` uses; returns their paths.
+    Args:
+        grace: seconds that a file waits in the bin before it is removed, default ``LOC_BIN_GRACE``.
 
     Raises:
         LockTimeout, WarehouseError: see :func:`proto_loc.warehouse.write`.
+        VersionDamaged: the ledger is not certain, so that nothing may go.
     """
     with writer_lock(store.folder("raw") / "writer.lock", timeout=settings().lock_timeout):
-        return _sweep()
+        gone = _sweep(grace)
+        _expire(waiting(), settings().bin_grace if grace is None else grace)
+    return gone
 
 
-def _size(load: Load) -> int:
-    path = settings().lake / load.file
-    return path.stat().st_size if path.exists() else 0
-
-
-def _damaged(lost: list[Load]) -> VersionDamaged:
-    first = lost[0]
-    files = [load.input for load in lost if load.origin != "synthetic"]
-    commands = [f"`loc load {' '.join(files)}` (with the paths of those files)"] if files else []
-    commands += ["`loc load sample`"] if len(files) < len(lost) else []
-    return VersionDamaged(
-        f"{len(lost)} of raw's loads cannot be read.",
-        f"{settings().lake / first.file} has {_size(first):,} bytes, and the catalogue says {first.bytes:,}.",
-        f"Load again what was lost: {', then '.join(commands)}.",
-    )
+def waiting() -> list[Path]:
+    """What waits for its removal: files in the lake's bin, and what was set aside (``*.lost-*``); oldest first."""
+    lost = [*settings().data.glob("lake.lost-*"), *settings().warehouse.glob("*/current.lost-*")]
+    return sorted([*(settings().lake / BIN).glob("*/*"), *lost], key=lambda path: path.stat().st_mtime)
 
 
 def _set_aside(timeout: float | None) -> None:
     """Where ``raw`` was removed and the lake was not, keep its files from the sweep: no other copy may be left."""
     home, lake = store.folder("raw"), settings().lake
-    if (home / "versions").exists() or not _files():
+    if store.current_id("raw") is not None or not _files():
         return
     with writer_lock(home / "writer.lock", timeout=settings().lock_timeout if timeout is None else timeout):
-        if not (home / "versions").exists() and _files():
-            aside = lake.with_name(f"lake.lost-{secrets.token_hex(3)}")
+        if store.heal("raw") is None and _files():
             with explained("Setting the old lake aside", lake):
-                lake.rename(aside)
+                aside = store.set_aside(lake)
             log.warning("raw is gone, so its lake begins anew; the old files are kept in %s", aside)
 
 
-def _sweep() -> list[Path]:
+def _sweep(grace: float | None = None) -> list[Path]:
     """With the lock of ``raw`` held."""
     lake = settings().lake
+    grace = settings().bin_grace if grace is None else grace
+    if store.heal("raw") is None:
+        return []
+    store.current("raw").check()
     made = _files()
     used: set[str] = set()
     for version_id in store.versions("raw"):
         try:
-            with store.load("raw", version_id).open() as con:
-                used |= {load.file for load in _loads(con, "active")}
+            used |= {load.file for load in ledger.loads_of(store.load("raw", version_id).check())}
         except VersionDamaged:
             used |= {str(path.relative_to(lake)) for path in made}  # it may need any of them
-    # Under the lock no load is at work, so a part of a file is the left-over of one that was killed.
-    gone = [*(path for path in made if str(path.relative_to(lake)) not in used), *sorted(lake.glob("*/.*.part"))]
+    gone = [path for path in made if str(path.relative_to(lake)) not in used]
     with explained("Sweeping the lake", lake):
-        for path in gone:
+        # Under the lock no load is at work, so a part of a file is the left-over of one that was killed.
+        for part in lake.glob("*/.*.part"):
+            part.unlink()
+        for path in gone if grace else ():
+            _move(path, lake / BIN / path.relative_to(lake))
+            os.utime(lake / BIN / path.relative_to(lake))  # since when it waits
+        for path in () if grace else gone:
             path.unlink()
+    _expire(list((lake / BIN).glob("*/*")), grace)
     return gone
+
+
+def _expire(waiting: list[Path], grace: float) -> None:
+    with explained("Emptying the bin", settings().lake):
+        for path in waiting:
+            if time.time() - path.stat().st_mtime >= grace:
+                path.unlink() if path.is_file() or path.is_symlink() else shutil.rmtree(path)
+
+
+def _restore(loads: list[Load]) -> None:
+    """Bring back what a load lacks and the bin, or a lake that was set aside, still holds; with the lock of ``raw``."""
+    for load in loads:
+        for place in (settings().lake / BIN, *settings().data.glob("lake.lost-*")):
+            if not whole(load) and ledger.size(place / load.file) == load.bytes:
+                _move(place / load.file, load.path)
+                log.warning("%s was brought back from %s", load.file, place)
+
+
+def _move(path: Path, target: Path) -> None:
+    private_folder(target.parent)
+    path.replace(target)
 
 
 def _files(first: int = 0, last: int | None = None) -> list[Path]:
@@ -254,20 +302,10 @@ def _files(first: int = 0, last: int | None = None) -> list[Path]:
     return [path for path, found in numbered if found and first <= int(found[1]) <= (last or int(found[1]))]
 
 
-def _loads_of(version: store.Version, active: bool = True) -> list[Load]:
-    with version.open() as con:
-        return _loads(con, "active" if active else "true")
-
-
-def _loads(con: duckdb.DuckDBPyConnection, where: str) -> list[Load]:
-    if not con.execute("from duckdb_tables() where schema_name = 'main' and table_name = 'loads'").fetchone():
-        return []  # the empty first version of set-up
-    return [Load(*row) for row in con.execute(f"from main.loads where {where} order by load_id").fetchall()]
-
-
 def _views(con: duckdb.DuckDBPyConnection) -> list[tuple]:
+    # DuckDB quotes a type's name in a view that was just made, and not in one that was read from a file.
     return con.execute(
-        "select schema_name, view_name, sql from duckdb_views() where not internal order by 1, 2"
+        "select schema_name, view_name, replace(sql, '\"', '') from duckdb_views() where not internal order by 1, 2"
     ).fetchall()
 
 
@@ -283,13 +321,39 @@ def _stands(version: store.Version, tables: Mapping[str, Mapping[str, str]]) -> 
     )
 
 
-def _catalogue(con: duckdb.DuckDBPyConnection, tables: Mapping[str, Mapping[str, str]]) -> None:
-    active = [load for load in _loads(con, "active") if whole(load)]
+def _lost(con: duckdb.DuckDBPyConnection) -> list[Load]:
+    """Active loads whose files are missing, of another size, or no Parquet files any more."""
+    active = ledger.loads_in(con)
+    there = [load for load in active if whole(load)]
+    if not _are_parquet(con, there):
+        there = [load for load in there if _are_parquet(con, [load])]
+    return [load for load in active if load not in there]
+
+
+def _are_parquet(con: duckdb.DuckDBPyConnection, loads: list[Load]) -> bool:
+    try:
+        if loads:
+            con.execute(f"select count(*) from parquet_file_metadata({_listed(load.path for load in loads)})")
+    except duckdb.Error:
+        return False
+    return True
+
+
+def _catalogue(con: duckdb.DuckDBPyConnection, tables: Mapping[str, Mapping[str, str]], lost: list[Load]) -> None:
+    active = [load for load in ledger.loads_in(con) if load not in lost]
     for name, columns in tables.items():
         source, table = name.split(".")
-        files = [settings().lake / load.file for load in active if (load.source, load.table_name) == (source, table)]
+        files = [load.path for load in active if (load.source, load.table_name) == (source, table)]
         con.execute(f'create schema if not exists "{source}"')
         con.execute(f'create or replace view "{source}"."{table}" as {_select(con, columns, files)}')
+
+
+def _drop_undeclared(con: duckdb.DuckDBPyConnection, tables: Mapping[str, Mapping[str, str]]) -> None:
+    """Drop the views of tables that no source has any more, once no load of theirs counts."""
+    loaded = {f"{load.source}.{load.table_name}" for load in ledger.loads_in(con)}
+    for schema, view, _ in _views(con):
+        if f"{schema}.{view}" not in loaded | tables.keys():
+            con.execute(f'drop view "{schema}"."{view}"')
 
 
 def _select(con: duckdb.DuckDBPyConnection, columns: Mapping[str, str], files: list[Path]) -> str:
@@ -297,11 +361,15 @@ def _select(con: duckdb.DuckDBPyConnection, columns: Mapping[str, str], files: l
     there: set[str] = set()
     origin = "where false"
     if files:
-        listed = ", ".join("'" + pattern(path).replace("'", "''") + "'" for path in files)
-        origin = f"from read_parquet([{listed}], union_by_name = true)"
+        origin = f"from read_parquet({_listed(files)}, union_by_name = true)"
         there = {name for name, *_ in con.execute(f"describe select * {origin}").fetchall()}
     names = (f'"{name}"' if name in there else f'null::{kind} as "{name}"' for name, kind in columns.items())
     return f"select {', '.join(names)} {origin}"
+
+
+def _listed(files: Iterable[Path]) -> str:
+    """The files as a list of SQL."""
+    return "[" + ", ".join("'" + pattern(path).replace("'", "''") + "'" for path in files) + "]"
 
 
 def pattern(path: Path) -> str:

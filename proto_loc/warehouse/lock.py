@@ -43,6 +43,14 @@ def writer_lock(path: Path, *, timeout: float) -> Iterator[int]:
         os.close(fd)
 
 
+def lock_is_at(path: Path, fd: int) -> bool:
+    """Whether the lock that ``fd`` holds is still the one at ``path``: its folder may be renamed or deleted."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(fd))
+    except OSError:
+        return False
+
+
 def holder(path: Path) -> str:
     """Who holds the lock on ``path``, for a sentence: ``pid 123 (loc refresh), since 10:15:00 UTC``."""
     try:
@@ -53,7 +61,7 @@ def holder(path: Path) -> str:
     text = f"pid {pid} ({command}), since {since}"
     if _alive(pid):
         return text
-    children = _open_in(path)
+    children = [pid for pid in open_in(path) if pid != os.getpid()]
     names = ", ".join(f"pid {child} ({_command(child)})" for child in children) or f"see `lsof {path}`"
     return f"a child left by {text}, which has ended: {names}"
 
@@ -121,8 +129,8 @@ def _command(pid: int) -> str:
         return "?"
 
 
-def _open_in(path: Path) -> list[int]:
-    """Processes of this user that have ``path`` open (Linux; empty elsewhere)."""
+def open_in(path: Path) -> list[int]:
+    """Processes of this user that have ``path`` open, this one too (Linux; empty elsewhere)."""
     found = set()
     target = str(path.resolve())
     for link in glob.iglob("/proc/[0-9]*/fd/*"):  # pathlib's fails where a process ends meanwhile
@@ -131,4 +139,4 @@ def _open_in(path: Path) -> list[int]:
                 found.add(int(link.split("/")[2]))
         except OSError:
             continue  # it ended meanwhile, or is another user's
-    return sorted(found - {os.getpid()})
+    return sorted(found)

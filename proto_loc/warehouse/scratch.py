@@ -6,6 +6,7 @@ import duckdb
 
 from proto_loc.errors import UsageError
 from proto_loc.settings import ROOT, private_folder
+from proto_loc.sql import open_duckdb
 from proto_loc.warehouse import store
 from proto_loc.warehouse.errors import WarehouseError
 
@@ -34,7 +35,7 @@ def scratch(name: str = "scratch") -> duckdb.DuckDBPyConnection:
     version = store.current("prod").verify()
     path = private_folder(FOLDER) / f"{name}.duckdb"
     try:
-        con = duckdb.connect(str(path))
+        con = open_duckdb(path)
     except duckdb.IOException as error:
         holder = re.search(r"PID (\d+)", str(error))
         raise WarehouseError(

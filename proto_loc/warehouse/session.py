@@ -9,7 +9,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -18,17 +18,20 @@ from pathlib import Path
 import duckdb
 
 from proto_loc.settings import ROOT, settings
-from proto_loc.warehouse import finish, store
+from proto_loc.sql import open_duckdb
+from proto_loc.warehouse import finish, ledger, retention, store
 from proto_loc.warehouse.errors import (
     NoData,
     PublishError,
     VersionDamaged,
     WarehouseError,
+    block_is_damaged,
     disk_is_full,
     explained,
+    first_line,
     no_space,
 )
-from proto_loc.warehouse.lock import writer_lock
+from proto_loc.warehouse.lock import lock_is_at, writer_lock
 from proto_loc.warehouse.store import Version
 
 log = logging.getLogger("proto_loc.warehouse")
@@ -78,7 +81,7 @@ class Session:
     @contextmanager
     def connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection to the session's file, closed at the end of the block."""
-        with explained(f"Writing {self.database}", self.path), duckdb.connect(str(self.path)) as con:
+        with explained(f"Writing {self.database}", self.path), open_duckdb(self.path) as con:
             yield con
 
     def run(self, command: Sequence[str | Path], **options) -> subprocess.CompletedProcess:
@@ -113,13 +116,23 @@ def write(database: str, *, who: str, timeout: float | None = None) -> Iterator[
             try:
                 yield session
             except (OSError, duckdb.Error) as error:
+                if session.base and block_is_damaged(error):
+                    raise session.base.damaged(first_line(error)) from error
                 if not disk_is_full(error):
                     raise  # any other error in the block is the caller's own
                 with explained(f"Writing {database}", session.path):
-                    raise no_space(session.path) from error
+                    raise (error if isinstance(error, OSError) else no_space(session.path, config.run)) from None
             if not session.discarded:
                 with explained(f"Publishing {database}", home):
                     session.version = _publish(session)
+        except Exception as error:
+            if lock_is_at(home / "writer.lock", fd):
+                raise
+            raise WarehouseError(
+                f"{home} is not the folder any more that {who} began to write in.",
+                "It, or one that it is in, was renamed or deleted meanwhile. Nothing was published.",
+                f"Put it back, or see to what {config.data} is; then run it again.",
+            ) from error
         finally:
             shutil.rmtree(session.folder, ignore_errors=True)
         if session.version:
@@ -165,7 +178,7 @@ def rollback(database: str, version_id: int | None = None, *, timeout: float | N
     config = settings()
     lock = store.folder(database) / "writer.lock"
     with writer_lock(lock, timeout=config.lock_timeout if timeout is None else timeout):
-        serving = store.current_id(database)
+        serving = store.heal(database)
         if serving is None:
             raise NoData(f"{database} holds no data yet.", "There is nothing to go back from.", "Run `loc refresh`.")
         if version_id is None:
@@ -177,8 +190,10 @@ def rollback(database: str, version_id: int | None = None, *, timeout: float | N
                     f"It was pruned, or {serving} is the first. Kept are: {kept}.",
                     f"Name the one to serve: `loc db rollback ID --database {database}`; see `loc db history`.",
                 )
-        version = store.find(database, version_id)
+        version = store.find(database, version_id).check()
         version.open().close()
+        if database == "raw":
+            ledger.check(ledger.loads_of(version))
         with explained(f"Going back to version {version_id} of {database}", version.folder):
             store.swap(database, version_id)
         return version
@@ -193,44 +208,86 @@ def ensure(database: str) -> Version:
     return store.current(database)
 
 
-def prune(database: str, *, keep: int | None = None, grace: float | None = None, held: int | None = None) -> list[int]:
-    """Remove versions beyond the newest ``keep`` whose grace time is over; returns their ids.
+def prune(
+    database: str,
+    *,
+    keep: int | None = None,
+    grace: float | None = None,
+    now: bool = False,
+    held: int | None = None,
+) -> list[int]:
+    """Remove the versions that nothing keeps, as :func:`kept` says; returns their ids.
 
     Args:
-        keep, grace: default ``LOC_KEEP_VERSIONS`` and ``LOC_GRACE`` (seconds).
+        keep, grace, now: see :func:`kept`.
         held: the lock's descriptor, if the caller has the lock.
 
     Raises:
         LockTimeout, WarehouseError: see :func:`write`.
     """
-    config = settings()
     if held is None:
-        with writer_lock(store.folder(database) / "writer.lock", timeout=config.lock_timeout) as fd:
-            return prune(database, keep=keep, grace=grace, held=fd)
-    gone = store.expired(
-        database, keep=config.keep_versions if keep is None else keep, grace=config.grace if grace is None else grace
-    )
+        with writer_lock(store.folder(database) / "writer.lock", timeout=settings().lock_timeout) as fd:
+            return prune(database, keep=keep, grace=grace, now=now, held=fd)
+    store.heal(database)
     with explained(f"Pruning {database}", store.folder(database)):
         _clear(database)
+        gone = [version.id for version in kept(database, keep=keep, grace=grace, now=now) if not version.why]
         for version_id in gone:
             store.remove(store.folder(database) / "versions" / store.dirname(version_id))
     return gone
 
 
+def kept(
+    database: str, *, keep: int | None = None, grace: float | None = None, now: bool = False
+) -> list[retention.Kept]:
+    """All versions, oldest first, each with what keeps it from being pruned.
+
+    Args:
+        keep, grace: default ``LOC_KEEP_VERSIONS`` and ``LOC_GRACE`` (seconds).
+        now: without any grace time, but none that a process has open.
+    """
+    config = settings()
+    return retention.plan(
+        database,
+        keep=config.keep_versions if keep is None else keep,
+        grace=config.grace if grace is None else grace,
+        most=config.grace_bytes,
+        now=now,
+    )
+
+
+def tidy() -> None:
+    """Remove what killed writers left, in every database that no writer is at work on.
+
+    A refresh that has nothing to build opens no session, which would do it.
+    """
+    for database in store.DATABASES:
+        if (store.folder(database) / "staging").is_dir():
+            with suppress(WarehouseError), writer_lock(store.folder(database) / "writer.lock", timeout=0):
+                _clear(database)
+
+
 def _begin(database: str, who: str, lock_fd: int) -> Session:
     home = store.folder(database)
     staging = home / "staging"
+    serving = store.heal(database)
+    base = store.load(database, serving).verify() if serving is not None else None
     with explained(f"Starting to write {database}", home):
         (home / "versions").mkdir(exist_ok=True)
         _clear(database)
         own = staging / uuid.uuid4().hex[:12]
         own.mkdir(parents=True)
-    serving = store.current_id(database)
-    base = store.load(database, serving).verify() if serving is not None else None
     path = own / f"{database}.duckdb"
     if base:
         try:
             store.copy(base.path, path)
+            if base.checksums and store.checksum(path) != base.checksums[path.name]:
+                base.check()
+                raise WarehouseError(
+                    f"The copy of {base.path} is another file than it.",
+                    "Something between the disk and the memory of this machine is failing.",
+                    "Try again, and look into the system's log for errors of the disk.",
+                )
         except BaseException:
             shutil.rmtree(own, ignore_errors=True)
             raise
@@ -250,7 +307,7 @@ def _clear(database: str) -> None:
 
 def _publish(session: Session) -> Version:
     if not session.path.exists():
-        duckdb.connect(str(session.path)).close()
+        open_duckdb(session.path).close()
     rows = _finish(session)
     version = Version(
         id=session.id,
@@ -264,6 +321,7 @@ def _publish(session: Session) -> Version:
         git_revision=session.git_revision,
         checks=session.checks,
         facts=session.facts,
+        checksums={str(path.relative_to(session.folder)): store.checksum(path) for path in sorted(_files(session))},
     )
     manifest = session.folder / "manifest.json"
     manifest.write_text(version.dump())
@@ -279,6 +337,10 @@ def _publish(session: Session) -> Version:
     store.swap(session.database, session.id)
     log.info("published version %d of %s", version.id, version.database)
     return version
+
+
+def _files(session: Session) -> list[Path]:
+    return [path for path in session.folder.rglob("*") if path.is_file() and not path.is_symlink()]
 
 
 def _finish(session: Session) -> dict[str, int]:
@@ -302,6 +364,8 @@ def _finish(session: Session) -> dict[str, int]:
     reason = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"exit code {done.returncode}"
     if disk_is_full(done.stderr):
         raise no_space(session.path)
+    if session.base and block_is_damaged(done.stderr):
+        raise session.base.damaged(first_line(reason))
     raise PublishError(
         f"{session.database} was not published.",
         f"Its file could not be finished: {reason.removesuffix('.')}.",

@@ -1,10 +1,12 @@
 """The versions of a database on disk: where they are, what is in them, which one is current."""
 
+import errno
+import hashlib
 import json
+import logging
 import os
 import shutil
 import threading
-import time
 import uuid
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -14,8 +16,11 @@ import duckdb
 
 from proto_loc.errors import UsageError
 from proto_loc.settings import settings
-from proto_loc.warehouse.errors import NoData, VersionDamaged, explained, no_space
+from proto_loc.sql import open_duckdb
+from proto_loc.warehouse.errors import NoData, VersionDamaged, WarehouseError, explained, no_space
+from proto_loc.warehouse.lock import writer_lock
 
+log = logging.getLogger("proto_loc.warehouse")
 DATABASES = ("raw", "prod")
 UNREADABLE = (OSError, ValueError, TypeError)
 """What a manifest that is missing or damaged raises."""
@@ -43,6 +48,8 @@ class Version:
     """Outcomes of the audit: how many checks had which status."""
     facts: dict = field(default_factory=dict)
     """What the writer wants to find again: raw version and load ids used, model fingerprints, ..."""
+    checksums: dict[str, str] = field(default_factory=dict)
+    """SHA-256 of each file, by its path in the version's folder; empty of what was published before they were kept."""
 
     @property
     def folder(self) -> Path:
@@ -70,6 +77,22 @@ class Version:
             raise self.damaged(f"{self.path} has {found:,} bytes, and its manifest says {self.bytes:,}.")
         return self
 
+    def check(self) -> "Version":
+        """Itself, if all of its files are, byte for byte, what was published; without checksums, as :meth:`verify`.
+
+        Raises:
+            VersionDamaged: a file is missing, or another one.
+        """
+        self.verify()
+        for name, recorded in self.checksums.items():
+            path = self.folder / name
+            try:
+                if checksum(path) != recorded:
+                    raise self.damaged(f"{path} is not what was published: its checksum is not the manifest's.")
+            except OSError as error:
+                raise self.damaged(f"{path} cannot be read: {(error.strerror or str(error)).lower()}.") from error
+        return self
+
     def open(self) -> duckdb.DuckDBPyConnection:
         """A read-only connection to this version.
 
@@ -77,7 +100,7 @@ class Version:
             VersionDamaged: see :meth:`verify`.
         """
         try:
-            return duckdb.connect(str(self.verify().path), read_only=True)
+            return open_duckdb(self.verify().path, read_only=True)
         except (
             duckdb.IOException,
             duckdb.InvalidInputException,
@@ -124,17 +147,104 @@ def versions(database: str) -> list[int]:
     """Ids of all complete versions, lowest first."""
     try:
         names = os.listdir(folder(database) / "versions")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     return sorted(int(name) for name in names if name.isdecimal())
 
 
 def current_id(database: str) -> int | None:
-    """The id that ``current`` points at, or None before the first publish."""
+    """The id of the version that is served, or None before the first publish.
+
+    A ``current`` that is lost, or has become a folder or a file as in a copy that keeps no links, is put right at once;
+    where it cannot be written or a writer is at work, the answer is the same.
+
+    Raises:
+        VersionDamaged: it is lost, and no version is whole.
+    """
+    linked = _linked(database)
+    if linked is not None or not _has_past(database):
+        return linked
+    try:
+        with writer_lock(folder(database) / "writer.lock", timeout=0):
+            return heal(database)
+    except VersionDamaged:
+        raise
+    except WarehouseError:
+        return _last_served(database)
+
+
+def heal(database: str) -> int | None:
+    """:func:`current_id`, with the writer's lock held: puts the link right, and says so.
+
+    Raises:
+        VersionDamaged: see :func:`current_id`.
+        WarehouseError: the folder cannot be written.
+    """
+    linked = _linked(database)
+    if linked is not None or not _has_past(database):
+        return linked
+    link = folder(database) / "current"
+    with explained(f"Putting {link} right", link.parent):
+        version_id = _recorded(database)
+        if link.is_dir() and version_id and version_id not in versions(database):
+            (link.parent / "versions").mkdir(exist_ok=True)
+            link.rename(link.parent / "versions" / dirname(version_id))  # no other copy of it is left
+        version_id = _last_served(database)
+        if link.is_dir():
+            set_aside(link)
+        swap(database, version_id)
+    log.warning("%s did not lead to a version of %s: it leads to version %d again", link, database, version_id)
+    return version_id
+
+
+def set_aside(path: Path) -> Path:
+    """Give what may be the last copy of something another name, ``<name>.lost-...``, where it is; returns that."""
+    aside = path.with_name(f"{path.name}.lost-{uuid.uuid4().hex[:6]}")
+    path.rename(aside)
+    os.utime(aside)  # since when it waits
+    return aside
+
+
+def _linked(database: str) -> int | None:
+    """The id that ``current`` points at; None if there is no such link."""
     try:
         return int(os.path.basename(os.readlink(folder(database) / "current")))
-    except FileNotFoundError:
+    except ValueError:
         return None
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EINVAL):  # EINVAL: it is no link
+            return None
+        raise
+
+
+def _has_past(database: str) -> bool:
+    return bool(versions(database)) or os.path.lexists(folder(database) / "current")
+
+
+def _last_served(database: str) -> int:
+    """The version that a lost ``current`` led to, as far as can be known: the one that is recorded, else the newest."""
+    recorded, kept = _recorded(database), versions(database)
+    for version_id in sorted(kept, key=lambda other: (other != recorded, -other)):
+        if _is_whole(database, version_id):
+            return version_id
+    raise VersionDamaged(
+        f"{database} cannot be read.",
+        f"{folder(database) / 'current'} leads to no version, and "
+        + (f"none of {', '.join(map(str, kept))} is whole." if kept else "there is none beside it."),
+        f"Bring {folder(database)} back from a copy; or remove it, and load again.",
+    )
+
+
+def _recorded(database: str) -> int | None:
+    """What is left of the link: a copy that follows links makes it a folder, one that knows none a file with its text.
+    Where it is gone, the file ``served`` says it."""
+    home = folder(database)
+    with suppress(*UNREADABLE, KeyError):
+        return int(json.loads((home / "current" / "manifest.json").read_text())["id"])
+    for path in (home / "current", home / "served"):
+        with suppress(*UNREADABLE):
+            return int(os.path.basename(path.read_text().strip()))
+    return None
 
 
 def load(database: str, version_id: int) -> Version:
@@ -171,19 +281,26 @@ def _way_out(database: str, damaged: int, based_on: int | None) -> str:
     for other in sorted(others, key=lambda other: (other != based_on, other > damaged, -other)):
         if _is_whole(database, other):
             return f"Run `loc db rollback {other} --database {database}` to serve version {other}."
-    return f"Remove {folder(database)} and load again: no other version is left."
+    if database == "prod":
+        return f"Run `rm -r {folder(database)} && loc refresh` to build it anew from raw: no other version is whole."
+    return f"Remove {folder(database)} and load again: no other version is whole."
 
 
 def _is_whole(database: str, version_id: int) -> bool:
     try:
         version = _read(folder(database) / "versions" / dirname(version_id) / "manifest.json")
-        return version.path.stat().st_size == version.bytes
+        return version.path.stat().st_size == version.bytes and all(
+            checksum(version.folder / name) == recorded for name, recorded in version.checksums.items()
+        )
     except UNREADABLE:
         return False
 
 
 def _read(manifest: Path) -> Version:
-    return Version(**json.loads(manifest.read_text()))
+    version = Version(**json.loads(manifest.read_text()))
+    if (version.database, dirname(version.id)) != (manifest.parents[2].name, manifest.parent.name):
+        raise ValueError(f"it is of version {version.id} of {version.database}")
+    return version
 
 
 def current(database: str) -> Version:
@@ -227,31 +344,28 @@ def history(database: str) -> list[Version]:
 def swap(database: str, version_id: int) -> None:
     """Make a version the current one, atomically and durably."""
     home = folder(database)
-    before = current_id(database)
+    before = _linked(database)
     link = home / ".current.new"
     link.unlink(missing_ok=True)
     link.symlink_to(Path("versions") / dirname(version_id))
     os.replace(link, home / "current")
     fsync(home)
+    _record(home, version_id)
     if before is not None and before != version_id:
         with suppress(OSError):  # a folder that someone removed; the swap is done
             os.utime(home / "versions" / dirname(before))  # the grace time of what was superseded starts now
 
 
-def expired(database: str, *, keep: int, grace: float) -> list[int]:
-    """Versions that may go: none of the newest ``keep``, not the current one, superseded ``grace`` seconds ago.
-
-    The newest id always stays, so that ids never come twice. A version whose time lies in the future (the clock
-    was set back) stays too.
-    """
-    serving = current_id(database)
-    now = time.time()
-    return [
-        version_id
-        for version_id in versions(database)[: -max(keep, 1)]
-        if version_id != serving
-        and now - (folder(database) / "versions" / dirname(version_id)).stat().st_mtime >= grace
-    ]
+def _record(home: Path, version_id: int) -> None:
+    """Write in words what the link says, for where the link gets lost."""
+    new = home / ".served.new"
+    try:
+        new.write_text(f"{dirname(version_id)}\n")
+        new.replace(home / "served")
+    except OSError:  # a full disk: no record is better than an old one
+        with suppress(OSError):
+            new.unlink(missing_ok=True)
+            (home / "served").unlink(missing_ok=True)
 
 
 _removals: list[threading.Thread] = []
@@ -286,6 +400,12 @@ def fsync(path: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def copy(source: Path, target: Path) -> None:

@@ -81,7 +81,7 @@ def read_rules(path: Path) -> list[dict]:
             why = f"Two rules are called {rule['name']!r}."
         else:
             try:
-                rules.forms(f"({rule['clause']})")
+                rules.conditions(rule["clause"])
             except (LocError, SupersetParseError) as error:
                 why = f"The clause of {rule['name']!r} is no condition in SQL: {error}"
         if why:

@@ -1,5 +1,7 @@
 """gunicorn's settings: two processes that share what Superset imports, with threads that a query's time-out can reach.
 
+The worker is gunicorn's own with threads, except that slow clients hold none: :mod:`loc_superset.worker`.
+
 Threads and not gevent: DuckDB works outside of Python, so that in one greenlet it would hold up all of them, and the
 timer that is to interrupt it.
 """
@@ -14,8 +16,9 @@ from proto_loc.settings import settings
 wsgi_app = "superset.app:create_app()"
 bind = f"127.0.0.1:{settings().port('superset')}"
 workers = 2
-worker_class = "gthread"
+worker_class = "loc_superset.worker.Worker"
 threads = 8
+worker_connections = 400  # beyond them, the one that has waited longest for its client is closed
 timeout = 120
 graceful_timeout = 5
 keepalive = 5

@@ -30,6 +30,7 @@ def chart(item: Slice, known: dict) -> dict:
         "uuid": str(item.uuid),
         "version": VERSION,
         "dataset_uuid": str(item.table.uuid) if item.table else "",
+        "query_context": item.query_context,
     }
     return forms.short_chart(made, known)
 

@@ -6,9 +6,10 @@ Superset 6.1 puts its own limit on a view that gets no passwords, and keeps its 
 import sqlite3
 import time
 from contextlib import closing
+from http import HTTPStatus
 from pathlib import Path
 
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request
 from flask_login import user_logged_in
 from limits import parse
 from limits.storage import Storage
@@ -72,7 +73,10 @@ class SqliteStorage(Storage):
 
 
 def limit(app: Flask, path: Path) -> None:
-    """Count attempts to log in, by account and by address. One that succeeds does not, and clears its account's."""
+    """Count attempts to log in, by account and by address. One that succeeds does not, and clears its account's.
+
+    A browser's log-in tells that it succeeds by a signal, that of a program by its answer.
+    """
     storage = SqliteStorage(path)
     limiter = FixedWindowRateLimiter(storage)
 
@@ -82,16 +86,24 @@ def limit(app: Flask, path: Path) -> None:
             return None
         given = request.get_json(silent=True) if request.is_json else request.form
         account = str(given.get("username", "")) if hasattr(given, "get") else ""
-        held = [
-            limiter.hit(PER_ACCOUNT, "account", account.lower()),
+        g.loc_account = account.lower()
+        allowed = [
+            limiter.hit(PER_ACCOUNT, "account", g.loc_account),
             limiter.hit(PER_ADDRESS, "address", request.remote_addr or ""),
         ]
-        if all(held):
+        if all(allowed):
             return None
         text = "Too many attempts to log in. Wait a minute, then try again.\n"
         return Response(text, 429, {"Retry-After": "60", "Cache-Control": "no-store"}, mimetype="text/plain")
 
+    @app.after_request
+    def forget_program(answer: Response) -> Response:
+        if request.endpoint == "SecurityApi.login" and answer.status_code == HTTPStatus.OK:
+            forget()
+        return answer
+
     @user_logged_in.connect_via(app)
-    def forget(_app, user, **_) -> None:
-        limiter.clear(PER_ACCOUNT, "account", user.username.lower())
-        storage.incr(PER_ADDRESS.key_for("address", request.remote_addr or ""), PER_ADDRESS.get_expiry(), -1)
+    def forget(*_: object, **__: object) -> None:
+        if (account := g.pop("loc_account", None)) is not None:
+            limiter.clear(PER_ACCOUNT, "account", account)
+            storage.incr(PER_ADDRESS.key_for("address", request.remote_addr or ""), PER_ADDRESS.get_expiry(), -1)

@@ -31,15 +31,13 @@ from superset.models.dashboard import Dashboard
 from superset.models.slice import Slice
 from superset.utils.core import override_user
 
-from loc_superset import accounts, conflicts, schema
+from loc_superset import accounts, conflicts, contexts, held, schema
 from proto_loc.bundle import forms
 from proto_loc.errors import LocError
 
 MODELS = {"databases": Database, "datasets": SqlaTable, "charts": Slice, "dashboards": Dashboard}
 """Folder of the bundle to Superset's model, what others refer to first."""
 WORDS = {"databases": "database", "datasets": "dataset", "charts": "chart", "dashboards": "dashboard"}
-COLOURS = {"map_label_colors", "shared_label_colors", "color_scheme_domain", "label_colors"}
-"""What a dashboard's page writes into its metadata without a person's doing."""
 _KEPT = (
     "The {what} was changed in Superset since it came from the bundle: it stays so. `./loc superset export` brings the "
     "change into the bundle, and `./loc superset provision --overwrite` drops it."
@@ -98,19 +96,36 @@ class Bundle:
 
 def state(item: Database | SqlaTable | Slice | Dashboard) -> str:
     """A fingerprint of what Superset holds, without what it writes by itself."""
-    held = item.export_to_dict(
+    return hashlib.sha256(json.dumps(_content(item), sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _content(item: Database | SqlaTable | Slice | Dashboard) -> dict:
+    """What a person can change of an object: of charts and dashboards, what an export would write.
+
+    So an import of what Superset has exported is no change, in whatever order and with whatever defaults it is written.
+    """
+    if isinstance(item, Slice):
+        content = forms.plain(held.chart(item, {}), forms.CHART)
+        content.pop("query_context", None)  # a chart's page writes it without a person's doing
+        return content
+    if isinstance(item, Dashboard):
+        return forms.plain(held.dashboard(item), forms.DASHBOARD)
+    content = item.export_to_dict(
         recursive=isinstance(item, SqlaTable), include_parent_ref=False, include_defaults=True, export_uuids=True
     )
-    held.pop("query_context", None)  # a chart's page writes it without a person's doing
     for key in ("columns", "metrics"):
-        if key in held:
-            held[key] = sorted(held[key], key=lambda part: json.dumps(part, sort_keys=True, default=str))
-    if isinstance(item, Dashboard):
-        about = json.loads(held.get("json_metadata") or "{}")
-        held["json_metadata"] = {key: value for key, value in about.items() if key not in COLOURS}
-    if isinstance(item, Slice):
-        held["dataset"] = str(item.table.uuid) if item.table else None  # and no id: one that comes back has another
-    return hashlib.sha256(json.dumps(held, sort_keys=True, default=str).encode()).hexdigest()
+        if key in content:
+            content[key] = sorted(content[key], key=lambda part: json.dumps(part, sort_keys=True, default=str))
+    return content
+
+
+def _is_as_filed(kind: str, item, config: dict) -> bool:
+    """Whether a chart or dashboard is what its file says, however often it was written since."""
+    if kind == "charts":
+        filed = forms.plain(forms.short_chart(config), forms.CHART)
+        filed.pop("query_context", None)
+        return _content(item) == filed
+    return kind == "dashboards" and _content(item) == forms.plain(forms.short_dashboard(config), forms.DASHBOARD)
 
 
 def bring(folder: Path, *, overwrite: bool = False) -> set[str]:
@@ -132,6 +147,7 @@ def bring(folder: Path, *, overwrite: bool = False) -> set[str]:
         imported = _Import(bundle, overwrite)
         for kind in MODELS:
             imported.all_of(kind)
+        imported.save_queries()
         imported.prune()
     db.session.commit()
     if imported.done:
@@ -147,6 +163,8 @@ class _Import:
         """How many objects were imported."""
         self.renewed: set[str] = set()
         """uuids of what has a new id: what refers to it is imported again."""
+        self.kept: set[str] = set()
+        """uuids of what a person has changed, and that stays so."""
 
     def all_of(self, kind: str) -> None:
         for config, file in self.bundle.of(kind):
@@ -154,12 +172,16 @@ class _Import:
             if kind == "charts" and item is not None and item.table is None:
                 self._point_again(item, config)
             known = self.notes.get(f"object:{uuid}")
-            changed = item is not None and edited(item, known)
+            written = item is not None and edited(item, known)
+            changed = written and not _is_as_filed(kind, item, config)
             fresh = item is not None and known is not None and known["file"] == file and not changed
             if fresh and not self._refers_to_renewed(kind, config):
+                if written:  # as an import of the same does
+                    schema.note(f"object:{uuid}", noted(kind, item, file))
                 continue
             if changed and kind != "databases" and not self.overwrite:
                 print(_KEPT.format(what=f"{WORDS[kind]} {_name(item)!r}"), flush=True)
+                self.kept.add(uuid)
                 continue
             self._import(kind, config)
             self._note(kind, uuid, file)
@@ -196,6 +218,13 @@ class _Import:
         datasets = {uuid: _dataset(uuid) for uuid in find_native_filter_datasets(config.get("metadata", {}))}
         dashboard = import_dashboard(update_id_refs(config, charts, datasets), overwrite=True)
         dashboard.slices = db.session.query(Slice).filter(Slice.id.in_(charts.values())).all()
+
+    def save_queries(self) -> None:
+        """Save each chart's query; what a person has changed and saved in a browser has its own."""
+        for config, _ in self.bundle.of("charts"):
+            chart = find("charts", config["uuid"])
+            if chart.table is not None and not (config["uuid"] in self.kept and chart.query_context):
+                contexts.save(chart)
 
     def prune(self) -> None:
         """Remove what has left the bundle, unless a person has changed it or uses it."""

@@ -30,6 +30,7 @@ URI = "duckdb:///prod"
 """The address of the one database that may be registered."""
 MAX_ROWS = 50_000
 """The most rows that a statement may give, to SQL Lab and to a chart."""
+_INT64 = 2**63
 
 
 def register() -> None:
@@ -148,7 +149,7 @@ class Cursor:
         self.description = [
             (name, kind, None, None, None, None, True) for name, kind in zip(found.columns, found.types, strict=True)
         ]
-        self._rows = found.rows
+        self._rows = _exact(found.rows)
 
     def executemany(self, statement: str, parameters: Sequence, context: object = None) -> None:
         raise guard.Refused(
@@ -208,6 +209,22 @@ class Connection:
             self._con = None
 
 
+def _exact(rows: list[tuple]) -> list[tuple]:
+    """Rows whose columns with integers of more than 64 bits are texts: Superset's tables hold no such numbers."""
+    wide = {
+        place
+        for row in rows
+        for place, value in enumerate(row)
+        if isinstance(value, int) and not -_INT64 <= value < _INT64
+    }
+    if not wide:
+        return rows
+    return [
+        tuple(str(value) if place in wide and value is not None else value for place, value in enumerate(row))
+        for row in rows
+    ]
+
+
 def _reserved() -> frozenset[str]:
     with duckdb.connect() as con:
         return frozenset(word for (word,) in con.execute(_RESERVED).fetchall())
@@ -232,6 +249,7 @@ class Dialect(duckdb_engine.Dialect):
 
     preparer = _Preparer
     supports_statement_cache = False
+    _backslash_escapes = False  # in DuckDB's texts a backslash is one
 
     def connect(self, *arguments: object, **parameters: object) -> Connection:
         return Connection()

@@ -1,17 +1,138 @@
-"""A second look at the rules of row-level security, at the statement that is about to run.
+"""Rules of row-level security in the SQL that people write: put there, and looked for before a statement runs.
 
 Superset 6.1 writes a person's rules into their SQL where it finds the table by exactly the name of its dataset. DuckDB
 reads the same table by other names too (``marts.MART_TAXI_TRIPS``, ``prod.marts.mart_taxi_trips``), and there are
-statements that Superset's parser does not look into (PIVOT, SUMMARIZE). So DuckDB's own parse tree decides: where a
-statement reads a table that has rules for the person who asks, they must stand there.
+statements that Superset's parser does not look into (PIVOT, SUMMARIZE). So DuckDB's own parse tree decides. ``put``
+replaces each name of a table that has rules by a subquery with them, and leaves the rest of the text as it is. ``hold``
+is the second look: where a statement reads a table that has rules for the person who asks, they must stand there.
 """
 
+import re
 from collections.abc import Iterator
 from functools import lru_cache
 
 from flask import g
 
 from proto_loc import guard
+
+_PART = rb'(?:"(?:[^"]|"")+"|[\w$\x80-\xff]+)'
+_GAP = rb"(?:\s|/\*.*?\*/|--[^\r\n]*[\r\n])*"
+_NAME = re.compile(_PART + rb"(?:" + _GAP + rb"\." + _GAP + _PART + rb")*", re.DOTALL)
+"""The name of a table, at its place in the text."""
+_OF_A_TABLE = ("type", "alias", "catalog_name", "schema_name", "table_name", "query_location")
+"""What a node of the tree that reads a table has, and one that reads a subquery has not, or differently."""
+
+
+def tables(tree: object) -> set[tuple[str | None, str]]:
+    """The tables that a statement reads: schema, if one is written, and name; CTEs are none."""
+    ctes = _ctes(tree)
+    return {
+        (node.get("schema_name"), node["table_name"])
+        for node in guard.nodes(tree)
+        if _table(node) and (node.get("schema_name") or _table(node) not in ctes)
+    }
+
+
+def put(statement: str) -> str:
+    """The statement, with the rules for the person who asks in place of each table that has some.
+
+    Raises:
+        guard.Refused: they cannot be put there and all else stay as it is; or it may not run at all.
+    """
+    wanted = _of_the_person()
+    tree = guard.tree(statement)
+    if not wanted:
+        return statement
+    if both := _ctes(tree) & wanted.keys():
+        name = min(both)
+        raise guard.Refused(
+            f"A WITH clause names {name}.",
+            "You may read only some rows of the table of that name, and the two would be mixed up.",
+            "Give what the WITH clause defines another name.",
+        )
+    start = guard.explain(statement)
+    text, places = (
+        statement[len(start) :].encode(),
+        sorted(_places(tree, wanted), key=lambda node: -node.get("query_location", 0)),
+    )
+    for node in places:
+        name = _NAME.match(text, node.get("query_location", 0))
+        if name is None:
+            raise _cannot(_table(node))
+        alias = b"" if node.get("alias") else f" AS {_quoted(node['table_name'])}".encode()
+        filtered = _filtered(name[0].decode(), wanted[_table(node)]).encode()
+        text = text[: name.start()] + b"(" + filtered + b")" + alias + text[name.end() :]
+    try:
+        ruled = guard.tree(start + text.decode())
+    except guard.Refused as error:
+        raise _cannot(_table(places[0])) from error
+    if not _same_but_rules(tree, ruled, wanted):
+        raise _cannot(_table(places[0]))
+    return start + text.decode()
+
+
+def _quoted(name: str) -> str:
+    return '"{}"'.format(name.replace('"', '""'))
+
+
+def _filtered(name: str, clauses: list[str]) -> str:
+    conditions = " AND ".join(f"({clause}\n)" for clause in clauses)  # a comment may end a clause
+    return f"SELECT * FROM {name} WHERE {conditions}"
+
+
+def _places(tree: object, wanted: dict[str, list[str]]) -> Iterator[dict]:
+    """The nodes that read rows of a table that has rules."""
+    stack = [tree]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, list):
+            stack.extend(node)
+        elif isinstance(node, dict) and not _describes(node):
+            if _table(node) in wanted:
+                yield node
+            stack.extend(node.values())
+
+
+def _same_but_rules(written: object, ruled: object, wanted: dict[str, list[str]]) -> bool:
+    """Whether the one tree is the other one, but for the rules."""
+    stack = [(written, ruled)]
+    while stack:
+        one, other = stack.pop()
+        if isinstance(one, dict) and isinstance(other, dict):
+            if _table(one) in wanted and other.get("type") == "SUBQUERY":
+                parts = (one.get(part) for part in ("catalog_name", "schema_name", "table_name"))
+                name = ".".join(_quoted(part) for part in parts if part)
+                subquery = guard.tree(_filtered(name, wanted[_table(one)]))
+                own = {key: value for key, value in one.items() if key not in _OF_A_TABLE}
+                own |= {"type": "SUBQUERY", "alias": one.get("alias", one["table_name"]), "subquery": subquery}
+                if not guard.same(own, other):
+                    return False
+                continue
+            keys = (one.keys() | other.keys()) - {"query_location"}
+            if not keys <= one.keys() & other.keys():
+                return False
+            stack.extend((one[key], other[key]) for key in keys)
+        elif isinstance(one, list) and isinstance(other, list):
+            if len(one) != len(other):
+                return False
+            stack.extend(zip(one, other, strict=True))
+        elif one != other:
+            return False
+    return True
+
+
+def _ctes(tree: object) -> set[str]:
+    """The names that WITH clauses define, in small letters."""
+    maps = (node["cte_map"].get("map", ()) for node in guard.nodes(tree) if "cte_map" in node)
+    return {str(entry["key"]).lower() for entries in maps for entry in entries}
+
+
+def _cannot(name: str) -> guard.Refused:
+    return guard.Refused(
+        f"You may read only some rows of {name}.",
+        "A rule says which ones, and it cannot be put into this form of query.",
+        f"Write SELECT ... FROM with the table's name as it is in the list of tables: {name}.",
+    )
 
 
 def hold(statement: str) -> None:
@@ -30,18 +151,14 @@ def hold(statement: str) -> None:
             stack.extend(node)
         if not isinstance(node, dict):
             continue
-        if node.get("type") == "SHOW_REF" and node.get("show_type") == "DESCRIBE":
-            continue  # it says columns, and reads no row
+        if _describes(node):
+            continue
         if (name := _table(node)) in wanted:
-            raise guard.Refused(
-                f"You may read only some rows of {name}.",
-                "A rule says which ones, and it cannot be put into this form of query.",
-                f"Write SELECT ... FROM with the table's name as it is in the list of tables: {name}.",
-            )
+            raise _cannot(name)
         source = node.get("from_table")
         if isinstance(source, dict) and _table(source) in wanted and not source.get("column_name_alias"):
             there = _parts(node.get("where_clause"))
-            if all(any(form <= there for form in forms) for forms in wanted[_table(source)]):
+            if all(conditions(clause) <= there for clause in wanted[_table(source)]):
                 node = {key: value for key, value in node.items() if key != "from_table"}
         stack.extend(node.values())
 
@@ -51,15 +168,20 @@ def _table(node: dict) -> str | None:
     return str(node.get("table_name")).lower() if node.get("type") == "BASE_TABLE" else None
 
 
-def _of_the_person() -> dict[str, list[list[frozenset[str]]]]:
-    """By table, for each rule that must hold, the conditions that it comes to, in each form that it may have."""
+def _describes(node: dict) -> bool:
+    """Whether it says columns, and reads no row."""
+    return node.get("type") == "SHOW_REF" and node.get("show_type") == "DESCRIBE"
+
+
+def _of_the_person() -> dict[str, list[str]]:
+    """By table, the conditions of the rules that must all hold."""
     user = getattr(g, "user", None) if g else None
     if user is None:
         return {}  # no person asks, as in provisioning
     known = g.setdefault("loc_rules", {})  # by person: Superset can act as another one within a request
     name = getattr(user, "username", "")
     if name not in known:
-        known[name] = {table: [forms(clause) for clause in clauses] for table, clauses in _clauses().items()}
+        known[name] = _clauses()
     return known[name]
 
 
@@ -79,18 +201,13 @@ def _clauses() -> dict[str, list[str]]:
 
 
 @lru_cache(maxsize=256)
-def forms(clause: str) -> list[frozenset[str]]:
-    """The conditions that a rule comes to, as it was written, and as Superset's parser writes it.
+def conditions(clause: str) -> frozenset[str]:
+    """The conditions that a rule comes to.
 
     Raises:
         guard.Refused: DuckDB does not read it as a condition.
-        superset.exceptions.SupersetParseError: Superset does not.
     """
-    from superset.sql.parse import SQLStatement
-
-    statement = f"SELECT 1 WHERE {clause}"
-    texts = {statement, SQLStatement(statement, "duckdb").format()}
-    return [_parts(guard.tree(text)["node"].get("where_clause")) for text in texts]
+    return _parts(guard.tree(f"SELECT 1 WHERE ({clause}\n)")["node"].get("where_clause"))
 
 
 def _parts(condition: dict | None) -> frozenset[str]:

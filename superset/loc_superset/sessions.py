@@ -6,7 +6,7 @@ is made from the stored hash of the password, and is refused once that is anothe
 
 import hmac
 
-from flask import Flask, Response, current_app, request, session
+from flask import Flask, Response, current_app, g, request, session
 from flask_jwt_extended import JWTManager
 from flask_login import user_logged_in
 from superset.security import SupersetSecurityManager
@@ -28,14 +28,15 @@ def keep(app: Flask, endpoints: tuple[str, ...]) -> None:
     """Let answers to who has not logged in set a cookie for a log-in only, which is done at the endpoints.
 
     The log-in page reports what it does. Where that is answered after the log-in, its cookie took the place of the new
-    one, and the person was out again.
+    one, and the person was out again. Who brings a token has logged in; the cookie then holds their CSRF token.
     """
 
     @app.after_request
     def leave_the_cookie(answer: Response) -> Response:
         if session.modified and request.endpoint not in endpoints:
             came = app.session_interface.open_session(app, request)
-            session.modified = "_user_id" in (came or {})
+            user = g.get("user")
+            session.modified = "_user_id" in (came or {}) or (user is not None and user.is_authenticated)
         return answer
 
 
@@ -53,8 +54,6 @@ class SecurityManager(SupersetSecurityManager):
 
     def load_user_jwt(self, _jwt_header: dict, jwt_data: dict):
         """The user of a token, or None."""
-        from flask import g
-
         user = self._if_marked(super().load_user(jwt_data["sub"]), jwt_data.get(KEY))
         if user:
             g.user = user

@@ -43,6 +43,18 @@ def keep_limits() -> None:
     sql_lab.apply_limit = apply_limit
 
 
+def bind_tasks() -> None:
+    """Let Celery finish what it makes of the function that runs SQL Lab's queries, while there is one thread.
+
+    It does so at the first call: of several at the same time, some found it half done, and failed with
+    ``'NoneType' object has no attribute 'push'``.
+    """
+    from superset import sql_lab  # noqa: F401 - its tasks
+    from superset.extensions import celery_app
+
+    celery_app.finalize()
+
+
 def find_engines_once() -> None:
     """Let Superset look for its kinds of databases once in a process; it does so several times in each request.
 

@@ -1,8 +1,12 @@
-"""The rules of :mod:`proto_loc.origins` in front of Superset, as WSGI."""
+"""The rules of :mod:`proto_loc.origins` in front of Superset: as WSGI, and before Flask reads a body."""
 
 from http import HTTPStatus
 
-from proto_loc.origins import Origins
+from flask import Flask, Response, request
+from flask_jwt_extended import verify_jwt_in_request
+from flask_login import current_user
+
+from proto_loc.origins import MAX_STRANGERS_BODY, Origins, too_large
 
 
 class Guard:
@@ -31,3 +35,25 @@ class Guard:
             [("Content-Type", "text/plain; charset=utf-8"), ("Cache-Control", "no-store")],
         )
         return [f"{text}\n".encode()]
+
+
+def bound_strangers(app: Flask) -> None:
+    """Refuse a large body of who has not logged in before anything reads it."""
+
+    def refuse() -> Response | None:
+        if (request.content_length or 0) <= MAX_STRANGERS_BODY or _is_known():
+            return None
+        text = f"{too_large(MAX_STRANGERS_BODY)} Log in to send more.\n"
+        return Response(text, 413, {"Cache-Control": "no-store", "Connection": "close"}, mimetype="text/plain")
+
+    app.before_request_funcs.setdefault(None, []).insert(0, refuse)  # the check of the CSRF token reads forms
+
+
+def _is_known() -> bool:
+    """Whether the request comes with a session or a token."""
+    if current_user.is_authenticated:
+        return True
+    try:
+        return verify_jwt_in_request(optional=True, locations=["headers"]) is not None
+    except Exception:  # of whatever kind: a token that is none
+        return False

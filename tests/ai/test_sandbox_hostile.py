@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from proto_loc.ai.sandbox import SandboxError
+from proto_loc.errors import LocError
 from proto_loc.settings import ROOT
 
 TRY = """
@@ -186,6 +187,38 @@ def test_the_disk_is_filled_to_the_limit_and_no_further(box, folder):
     assert 60 <= int(size) <= 64 and said == "No space left on device"
 
 
+@pytest.mark.parametrize(
+    ("folder", "make"),
+    [
+        ("/box", "open(path, 'x').close()"),
+        ("/tmp", "open(path, 'x').close()"),
+        ("/box", "os.mkdir(path)"),
+        ("/box", "os.symlink('x', path)"),
+        ("/box", "os.mkfifo(path)"),
+        ("/box", "os.link(one, path)"),
+    ],
+)
+def test_empty_files_fill_no_memory_of_the_kernel(box, folder, make):
+    """411,610 empty files took 622 MB of the kernel's memory, and none of the 64 MB that the folder has."""
+    found = box(
+        f"import os\none = '{folder}/one'\nopen(one, 'w').close()\nmade = 0\n"
+        "try:\n"
+        "    for n in range(5_000):\n"
+        f"        path = f'{folder}/{{n}}'\n        {make}\n        made += 1\n"
+        "except OSError as error:\n"
+        "    said = error.strerror\n"
+        f"files = os.statvfs('{folder}').f_files\n"
+        "result = {'type': 'string', 'value': f'{made} {files} {said}'}"
+    ).value
+    made, files, said = found.split(" ", 2)
+    assert 500 < int(made) < int(files) <= 1000 and said == "No space left on device"
+
+
+def test_where_the_number_of_files_cannot_be_bounded_nothing_runs(box):
+    with pytest.raises(LocError, match="was not run. The number of files in a box cannot be bounded.*Invalid argument"):
+        box("result = {'type': 'number', 'value': 1}", files=-1)
+
+
 @pytest.mark.parametrize("folder", ["/", "/dev", "/dev/shm", "/usr/lib", "/proc", "/program", "/etc"])
 def test_nothing_else_can_be_written(attempt, folder):
     inside, _ = attempt("", f"open({folder + '/x'!r}, 'wb').write(b'x')")
@@ -219,8 +252,21 @@ def test_the_environment_cannot_be_changed(box, notebooks):
     assert found.value.startswith("contained") and not target.exists()
 
 
-def test_memory_that_no_limit_counts_cannot_be_had(attempt):
-    inside, control = attempt("import os", "os.memfd_create('x')")
+@pytest.mark.parametrize(
+    "call",
+    ["os.memfd_create('x')", "fcntl.lockf(open('own', 'wb'), fcntl.LOCK_EX, 1, 5)", "1 / (libc.inotify_init1(0) + 1)"],
+)
+def test_memory_that_no_limit_counts_cannot_be_had(attempt, call):
+    before = (
+        "import os, fcntl, ctypes\n"
+        "class libc:\n"
+        "    def inotify_init1(flags):\n"
+        "        real = ctypes.CDLL(None, use_errno=True)\n"
+        "        if (got := real.inotify_init1(flags)) < 0:\n"
+        "            raise OSError(ctypes.get_errno(), 'inotify')\n"
+        "        return got"
+    )
+    inside, control = attempt(before, call)
     assert "did: " in control and inside == "contained: PermissionError"
 
 

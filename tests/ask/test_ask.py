@@ -8,12 +8,13 @@ import signal
 import subprocess
 import time
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 from llm import Fault
 
-from proto_loc import warehouse
-from proto_loc.ai import asking, context
+from proto_loc import environments, warehouse
+from proto_loc.ai import asking, context, show
 from proto_loc.cube import Question
 from proto_loc.errors import LocError
 from proto_loc.metrics.read import read
@@ -50,6 +51,91 @@ def test_rows_come_as_json_and_csv_alike(loc, model, here):
     assert (given["sql"], given["version"]) == (BY_BOROUGH, here.id)
     rows = list(csv.reader(io.StringIO(loc("ask", "Revenue?", "-f", "csv", **settings).stdout)))
     assert rows == [["pickup_borough", "revenue"], *[[borough, str(revenue)] for borough, revenue in wanted]]
+
+
+def test_figures_keep_their_digits_and_json_stays_json(loc, model, tmp_path):
+    """NaN made the JSON none, a DECIMAL lost its last digits, and of two columns of one name the first was gone."""
+    sql = """select 'nan'::double as a, '-inf'::double as i, 12345678901234567.89 as b, 0.00000000 as z, 1 as c, 2 as c,
+        9007199254740993 as d, 170141183460469231731687303715884105727::hugeint as h, 0.0034 as s, 40.7612345e0 as l"""
+    example = 'For example {"sql": "select 1 as example"}\n'
+    _, settings = model([example + json.dumps({"sql": sql})] * 3)
+
+    def no_constant(name: str):
+        raise AssertionError(f"{name} is no JSON")
+
+    done = loc("ask", "All?", "-f", "json", **settings)
+    (row,) = json.loads(done.stdout, parse_constant=no_constant)["rows"]
+    assert "held several queries" in done.stderr
+    assert row == {
+        "a": "nan", "i": "-inf", "b": "12345678901234567.89", "z": 0, "c": 1, "c_1": 2, "d": "9007199254740993",
+        "h": "170141183460469231731687303715884105727", "s": 0.0034, "l": 40.7612345,
+    }  # fmt: skip
+    (row,) = csv.DictReader(io.StringIO(loc("ask", "All?", "-f", "csv", **settings).stdout))
+    assert (row["a"], row["b"], row["z"], row["c"], row["c_1"]) == (
+        "nan",
+        "12345678901234567.89",
+        "0.00000000",
+        "1",
+        "2",
+    )
+    shown = loc("ask", "All?", **settings).stdout
+    for text in ("nan", "-inf", "12,345,678,901,234,567.89", "0.0034", "40.7612", "9,007,199,254,740,993"):
+        assert f" {text} " in shown, shown
+
+
+@pytest.mark.parametrize(
+    ("value", "form", "text"),
+    [
+        (0.0034, "", "0.0034"), (Decimal("0.0034"), "", "0.0034"), (40.7612345, "", "40.7612"), (2.5e-9, "", "2.5e-09"),
+        (0.1 + 0.2, "", "0.30"), (1234567.891, "", "1,234,567.89"), (-0.0, "", "0.00"), (18.0, "", "18.00"),
+        (Decimal("1.50"), "", "1.50"), (0.1234, "percent_1", "12.3%"), (0.0004, "percent_1", "0.04%"),
+        (0, "percent_1", "0.0%"), (0.0034, "currency_2", "$0.0034"), (1234.5, "currency_2", "$1,234.50"),
+        (float("nan"), "percent_1", "nan%"), (7, "number_0", "7"), (None, "currency_2", ""),
+        (3.14159, "number_1", "3.1"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_no_figure_is_shown_as_zero_or_as_another(value, form, text):
+    """0.0034 was shown as 0.00, and a metric's own format, ``percent_1``, was not known."""
+    assert show._cell(value, form) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "query", "several"),
+    [
+        ('{"sql": "select 1 as example"}\n{"sql": "select 2"}', {"sql": "select 2"}, True),
+        ('As in {"metrics": ["m"]}, but {x} is {"sql": "select 2"} {"note": "ok"}', {"sql": "select 2"}, True),
+        ('```json\n{"sql": "select 2"}\n``` so {"sql": "select 2"}', {"sql": "select 2"}, False),
+        ('{"sql": "select 2", "cannot": ""}', {"sql": "select 2"}, False),
+        ('{"sql": "", "cannot": null, "metrics": ["trips"], "where": []}', {"metrics": ["trips"]}, False),
+        ('{"cannot": "?"} {"sql": "select {\'a\': 1}"}', {"sql": "select {'a': 1}"}, True),
+        ("{" * 200_000 + '{"sql": "select 2"}', {"sql": "select 2"}, False),
+    ],
+    ids=("example", "among words", "fenced", "empty cannot", "empty keys", "cannot first", "braces"),
+)
+def test_the_last_query_of_an_answer_is_the_one_that_is_run(text, query, several):
+    """An example before the answer was run in its place, and an empty "cannot" was taken for a refusal."""
+    assert asking._parsed(text, "it") == (query, several)
+
+
+def test_whole_numbers_beside_nulls_stay_what_they_are_in_a_notebook():
+    """pandas made a double of 9007199254740993 where another row had none, and MCP's clients of any such number."""
+    code = """
+from decimal import Decimal
+from proto_loc.ai import values
+large = 2**53 + 1
+made = values.table(["n", "n", "h", "few"], [(large, 1, 2**100, 1), (None, None, None, None)])
+assert made.iloc[0, 0] == large and made.iloc[0, 2] == 2**100, made
+assert values.frame(["n"], ["integer"], [[large], [None]]).iloc[0, 0] == large
+for value, sent in (
+    (large, str(large)), (-large, str(-large)), (2**53, 2**53), (Decimal("0.1"), 0.1), (True, True), (None, None),
+    (float("inf"), "inf"), (Decimal("-Infinity"), "-inf"), (Decimal("NaN"), "nan"), (Decimal(2**70), str(2**70)),
+):
+    assert values.exact(value) == sent and type(values.exact(value)) is type(sent), value
+"""
+    environments.sync("notebooks")
+    done = subprocess.run([ROOT / ".venvs/notebooks/bin/python", "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_failed_query_is_tried_once_more_with_the_error_in_hand(loc, model):
@@ -164,6 +250,7 @@ def test_settings_that_are_no_use_are_named(loc, settings, code, said):
     [
         (["I would rather not."] * 2, "answered with no JSON object"),
         (['{"query": "select 1"}'] * 2, "answered with JSON of another form"),
+        (['{"cannot": " "}'] * 2, "answered with JSON of another form"),
         (['{"cannot": "There is no weather in it."}'], "why: There is no weather in it."),
         ([""], "gave an empty answer"),
         ([Fault(401)], "does not take the key"),

@@ -174,6 +174,7 @@ def test_full_disk_is_named_and_harms_nothing(scenario: str, namespace: list[str
             "PYTHONPATH": str(ROOT),
             "LOC_KEEP_VERSIONS": "1",
             "LOC_GRACE": "0",
+            "LOC_BIN_GRACE": "0",
         },
     )
     assert done.returncode == 0, done.stderr
@@ -225,6 +226,51 @@ rm "$LOC_DATA/filler"
     assert "lake: removed 12 files." in done.stdout, done.stdout
 
 
+def no_inode(folder: Path) -> None:
+    """Issue 7, item 21: this was told as "no space (204 MB free)"."""
+    with suppress(OSError):
+        for number in range(1_000_000):
+            (folder / f"filler-{number}").touch()
+    with pytest.raises(warehouse.WarehouseError) as failed, warehouse.write("prod", who="test"):
+        pass
+    assert f"the disk of {folder}/data" in failed.value.what and "can hold no more files" in failed.value.what
+    assert "Remove files" in failed.value.fix
+
+
+def full_run_folder(folder: Path) -> None:
+    """Issue 7, item 21: the disk of LOC_DATA was named, which had room."""
+    load_sample(600, who="test", report=lambda *state: None)
+    with pytest.raises(warehouse.WarehouseError) as failed:
+        dbt.publish(who="test", report=lambda *state: None)
+    assert f"no space left on the disk of {settings().run}/" in failed.value.what, failed.value
+    assert "set LOC_RUN to a folder on another disk" in failed.value.fix
+
+
+@pytest.mark.parametrize(
+    "case, options",
+    [(no_inode, "size=64m,nr_inodes=400"), (full_run_folder, "size=2m")],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_the_message_names_the_disk_that_is_full_and_what_it_lacks(case, options, namespace, data) -> None:
+    disk = data.parent / "disk"
+    disk.mkdir()
+    mount = 'mount -t tmpfs -o "$5" tmpfs "$1" && exec "$2" "$3" "$4" "$1"'
+    own = case is no_inode
+    done = subprocess.run(
+        [*namespace, "sh", "-c", mount, "sh", disk, sys.executable, __file__, case.__name__, options],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=os.environ
+        | {
+            "LOC_DATA": str(disk / "data" if own else data),
+            "LOC_RUN": str(data.parent / "run" if own else disk / "run"),
+            "PYTHONPATH": str(ROOT),
+        },
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def _run(scenario: str, folder: Path) -> None:
     disk = Disk(folder)
     with warehouse.write("prod", who="test") as session:
@@ -258,4 +304,7 @@ def _served() -> tuple[int, int]:
 
 
 if __name__ == "__main__":
-    _run(sys.argv[1], Path(sys.argv[2]))
+    if sys.argv[1] in SCENARIOS:
+        _run(sys.argv[1], Path(sys.argv[2]))
+    else:
+        globals()[sys.argv[1]](Path(sys.argv[2]))

@@ -7,9 +7,13 @@
  * FILE in the environment is a DuckDB file.
  */
 const assert = require('assert');
+const fs = require('fs');
+const os = require('os');
+const path = require('path');
 const test = require('node:test');
 const { VersionCache } = require('../../cube/lib/cache');
 const { VersionDriver } = require('../../cube/lib/driver');
+const { Versions } = require('../../cube/lib/versions');
 
 const SETTINGS = { memory: '200MB', threads: 2, timeout: 10, rows: 5000 };
 const value = (letter) => letter.repeat(200); // with its key 203 bytes as JSON
@@ -59,4 +63,26 @@ test('no query can unlock the file, or spill, or see another one', async () => {
     `select count(*) from read_text('${__filename}')`, 'create table main.t (i int)', 'install httpfs',
   ]) await assert.rejects(driver.query(sql), undefined, sql);
   await driver.release();
+});
+
+test('a link of the warehouse that was lost is no empty warehouse', () => {
+  // Issue 7, item 1: a copy that keeps no links loses `current`, or makes it a folder or a file.
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'loc-'));
+  const home = path.join(folder, 'prod');
+  for (const id of ['000001', '000002']) {
+    fs.mkdirSync(path.join(home, 'versions', id), { recursive: true });
+    const manifest = { id: Number(id), published_at: '', tables: { 'marts.m': 1 } };
+    fs.writeFileSync(path.join(home, 'versions', id, 'manifest.json'), JSON.stringify(manifest));
+    fs.writeFileSync(path.join(home, 'versions', id, 'prod.duckdb'), '');
+  }
+  const served = () => new Versions(folder).current().id;
+  assert.equal(served(), 2);
+  fs.writeFileSync(path.join(home, 'served'), '000001\n');
+  assert.equal(served(), 1);
+  fs.writeFileSync(path.join(home, 'current'), 'versions/000001');
+  assert.equal(served(), 1);
+  fs.rmSync(path.join(home, 'current'));
+  fs.cpSync(path.join(home, 'versions', '000001'), path.join(home, 'current'), { recursive: true });
+  assert.equal(served(), 1);
+  fs.rmSync(folder, { recursive: true });
 });

@@ -124,13 +124,18 @@ class Server:
 
 
 def token(secret: str = "", header: dict | None = None, **claims: object) -> str:
-    """A JWT made by hand, so that the server is held to the standard and not to our own code."""
+    """A JWT made by hand, so that the server is held to the standard and not to our own code.
+
+    Without a claim of ours, it sees all rows.
+    """
     import base64
     import hmac
 
     def part(content: bytes) -> str:
         return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
 
+    if not claims.keys() - {"exp", "nbf"}:
+        claims["all_rows"] = True
     header = header or {"alg": "HS256", "typ": "JWT"}
     text = ".".join(part(json.dumps(each).encode()) for each in (header, {"exp": int(time.time()) + 300} | claims))
     if header["alg"] == "none":

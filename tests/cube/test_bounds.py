@@ -1,6 +1,7 @@
 """No query takes the server down or keeps others from their answers: it is cut or refused, and says so."""
 
 import json
+import socket
 import threading
 import time
 
@@ -200,11 +201,10 @@ def test_a_graphql_request_of_many_queries_is_refused(hungry, text):
 
 
 def test_fragments_in_fragments_are_counted_once_each(hungry):
-    """Counted along each path, forty levels of two took the server's only thread for ever, without a token."""
+    """Counted along each path, forty levels of two took the server's only thread for ever."""
     levels = " ".join(f"fragment a{i} on Query {{ ...a{i + 1} ...a{i + 1} }}" for i in range(40))
     text = f"{{ ...a0 }} {levels} fragment a40 on Query {{ __typename }}"
-    answer = hungry.http.post("/cubejs-api/graphql", json={"query": text})
-    assert "A request may hold 4 queries" in answer.text
+    assert "A request may hold 4 queries" in hungry.post("/cubejs-api/graphql", {"query": text}).text
     assert hungry.trips() == 1000
 
 
@@ -242,3 +242,61 @@ def test_a_result_of_many_values_is_refused(small):
         assert "more than 500000 values" in refused(made.ask(query))
         assert made.ask({"dimensions": ["wide.d1"], "limit": 50_000}).status_code == 200
     (small / "wide.yml").unlink()
+
+
+def connect(server, *lines: str) -> socket.socket:
+    """A connection on which so much of a request has been sent."""
+    sock = socket.create_connection(("127.0.0.1", server.port), timeout=30)
+    sock.sendall("\r\n".join(["POST /cubejs-api/v1/load HTTP/1.1", "Host: 127.0.0.1", *lines, ""]).encode())
+    return sock
+
+
+def answer_of(sock: socket.socket) -> str:
+    """What comes until the server closes the connection."""
+    parts = []
+    with sock:
+        try:
+            while part := sock.recv(65536):
+                parts.append(part)
+        except ConnectionResetError:
+            pass
+    return b"".join(parts).decode()
+
+
+def test_bodies_are_bounded_before_they_are_read(hungry):
+    """Any program, and any page in a browser, could make the server hold what it sent."""
+    process = psutil.Process(hungry.process.pid)
+    before = process.memory_info().rss
+    json_body = "Content-Type: application/json"
+    for _ in range(3):
+        said = answer_of(connect(hungry, json_body, "Content-Length: 250000000", "", "{"))
+        assert said.startswith("HTTP/1.1 403") and "token is required" in said, "no byte of the body was waited for"
+    said = answer_of(connect(hungry, json_body, "Transfer-Encoding: chunked", "", "5", '{"a":'))
+    assert said.startswith("HTTP/1.1 403")
+    own = f"Authorization: {token()}"
+    said = answer_of(connect(hungry, own, json_body, "Content-Length: 250000000", "", "{"))
+    assert said.startswith("HTTP/1.1 413") and "longer than 1 MB" in said
+    long = connect(hungry, own, json_body, "Transfer-Encoding: chunked", "")
+    for _ in range(640):
+        long.sendall(b"20000\r\n" + b" " * 131072 + b"\r\n")
+    long.sendall(b"0\r\n\r\n")
+    assert answer_of(long).startswith("HTTP/1.1 413")
+    assert process.memory_info().rss - before < 60e6
+    assert hungry.trips() == 1000
+
+
+def test_headers_are_bounded(hungry):
+    assert answer_of(connect(hungry, f"X: {'x' * 20_000}", "")).startswith("HTTP/1.1 431")
+
+
+def test_slow_connections_are_ended_and_keep_nobody_waiting(hungry):
+    """Each of them could stay for five minutes; a hundred did no more than wait."""
+    slow = [connect(hungry, "X: and so on") for _ in range(100)]
+    own = (f"Authorization: {token()}", "Content-Type: application/json")
+    slow += [connect(hungry, *own, "Content-Length: 9", "", "{") for _ in range(20)]
+    start = time.monotonic()
+    for path in ("/livez", "/readyz"):
+        assert hungry.http.get(path, timeout=5).status_code == 200
+    assert hungry.trips() == 1000
+    said = [answer_of(sock)[:12] for sock in slow]
+    assert set(said) == {"HTTP/1.1 408"} and time.monotonic() - start < 28

@@ -50,7 +50,7 @@ def test_each_mistake_is_told_with_its_place_while_the_last_good_model_is_served
             assert answer.status_code == 200, f"{name}: {answer.text}"
             assert place in unquote(answer.headers["x-model-error"]), name
             ready = made.http.get("/readyz")
-            assert (ready.status_code, ready.json()["status"]) == (200, "ready"), name
+            assert (ready.status_code, ready.json()["status"]) == (200, "an old model"), name
             assert place in ready.json()["model"]["error"] and ready.json()["model"]["serving"] == "the last good model"
         for _, place in WRONG.values():
             assert place.replace('"', '\\"') in made.log()

@@ -59,6 +59,61 @@ def test_conditions_limits_and_claims(server):
     assert len(all_of_them.stdout.splitlines()) == 5 and "first" not in all_of_them.stderr
 
 
+@pytest.mark.parametrize(
+    "where",
+    ["pickup_borough = Queens", "pickup_borough='Queens'", 'pickup_borough="Queens"', "pickup_borough == 'Queens' "],
+)
+def test_spaces_and_quotes_in_a_condition_are_no_part_of_the_value(server, where):
+    """Each of them gave 0 trips, with exit code 0."""
+    assert rows(server, "-m", "trips", "-w", where) == [{"trips": 250}]
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ("pickup_borough=Quens", "No row has 'Quens' as pickup_borough.\nwhy: Near it are: 'Queens'."),
+        ("pickup_borough=queens", "Near it are: 'Queens'."),
+        ("pickup_borough!=queens", "Near it are: 'Queens'."),
+        ("pickup_borough=", "The values are: 'Bronx', 'Brooklyn', 'Manhattan', 'Queens'."),
+        ("id=three", "id is a number, and 'three' is none."),
+        ("pickup_at=yesterday", "pickup_at is a time, and 'yesterday' is no year, month or day."),
+        ("pickup_at=2025-01-01T00:00:00", "is no year, month or day."),
+    ],
+)
+def test_a_value_that_no_row_has_is_refused_with_near_ones(server, where, said):
+    """`=Quens` gave 0, and `!=queens` counted everything."""
+    done = loc(server, "query", "-m", "trips", "-w", where)
+    assert done.returncode == 2 and said in done.stderr, done.stderr
+    assert done.stdout == ""
+
+
+def test_a_value_is_looked_for_among_the_rows_that_the_claims_let_one_see(server):
+    done = loc(server, "query", "-m", "trips", "-w", "pickup_borough=Bronx", "--claims", '{"boroughs": ["Queens"]}')
+    assert done.returncode == 2 and "'Queens'" in done.stderr and "Brooklyn" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("where", "trips"),
+    [
+        (["pickup_at=2025"], 1000),
+        (["pickup_at=2025-01"], 1000),
+        (["pickup_at=2025-01-01"], 1000),
+        (["pickup_at=2025-01-02"], 0),
+        (["pickup_at!=2025-01-02"], 1000),
+        (["pickup_at!=2025-01"], 0),
+        (["pickup_at=2024", "pickup_at = 2025"], 1000),
+        (["id=7", "id= 8"], 2),
+        (["id!=7"], 999),
+        (["pickup_borough=Queens", "pickup_borough=Bronx"], 500),
+        (["pickup_borough=Queens", "pickup_at=2024"], 0),
+    ],
+)
+def test_a_time_is_compared_by_its_period_and_a_number_as_a_number(server, where, trips):
+    """`pickup_at=2025-01-01` was the first moment of that day."""
+    asked = [part for each in where for part in ("-w", each)]
+    assert rows(server, "-m", "trips", *asked) == [{"trips": trips}]
+
+
 def test_a_table_shows_the_format_of_the_definition(small, server):
     """A format with decimals comes as an object, and was once left out."""
     model = MODEL.replace("sql: amount, type: sum", "sql: amount, type: sum, format: currency_2")
@@ -87,3 +142,30 @@ def test_a_minted_token_opens_the_api_until_it_ends(server):
     assert httpx.get(address, params=query).status_code == 403
     answer = httpx.get(address, params=query, headers={"authorization": token}, timeout=60)
     assert answer.json()["data"] == [{"trips.trips": "250"}]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--claims", '{"origins": ["JFK"]}'], "No rule reads the claim origins."),
+        ([], "It is not said which rows the token sees."),
+        (["--all-rows", "--claims", '{"boroughs": ["Queens"]}'], "--all-rows and --claims contradict."),
+    ],
+)
+def test_a_token_is_minted_for_rows_that_are_said(server, arguments, said):
+    """A claim that no rule reads was signed, and saw every row."""
+    done = loc(server, "token", *arguments)
+    assert done.returncode == 2 and said in done.stderr and done.stdout == "", done.stderr
+    assert "boroughs" in done.stderr
+    token = loc(server, "token", "--all-rows").stdout.strip()
+    headers = {"authorization": token}
+    query = {"query": json.dumps({"measures": ["trips.trips"]})}
+    answer = httpx.get(f"http://127.0.0.1:{server.port}/cubejs-api/v1/load", params=query, headers=headers, timeout=60)
+    assert answer.json()["data"] == [{"trips.trips": "1000"}]
+
+
+def test_a_query_with_a_claim_that_no_rule_reads_is_refused(server):
+    done = loc(server, "query", "-m", "trips", "--claims", '{"origins": ["JFK"]}')
+    assert done.returncode == 2 and "No rule reads the claim origins." in done.stderr and done.stdout == ""
+    silent = loc(server, "query", "-m", "trips", "--claims", "{}")
+    assert silent.returncode == 1 and "says nothing of rows" in silent.stderr and silent.stdout == ""

@@ -1,6 +1,7 @@
 """A token with the claim ``boroughs`` sees the rows of those boroughs, by whichever way it asks."""
 
 import pytest
+from servers import Server
 
 pytestmark = pytest.mark.xdist_group("cube")
 QUEENS = {"boroughs": ["Queens"]}
@@ -146,6 +147,53 @@ def test_a_cube_whose_rows_cannot_be_limited_is_refused(limited, query):
 def test_a_claim_that_is_no_list_of_names_sees_nothing(limited, claim):
     answer = limited.ask({"measures": ["trips.trips"]}, boroughs=claim)
     assert answer.status_code == 403 and "must be a list of names" in answer.json()["error"]
+
+
+SILENT = {"sub": "somebody", "iss": "an identity provider"}
+
+
+@pytest.mark.parametrize(
+    ("claims", "why"),
+    [
+        (SILENT, "says nothing of rows"),
+        ({"origins": ["JFK"]}, "No rule reads the claim origins"),
+        ({"boroughs": ["Queens"], "origins": ["JFK"]}, "No rule reads the claim origins"),
+        ({"Boroughs": ["Queens"]}, "No rule reads the claim Boroughs"),
+        ({"all_rows": "true"}, "is true, and stands alone"),
+        ({"all_rows": False}, "is true, and stands alone"),
+        ({"all_rows": True, "boroughs": ["Queens"]}, "is true, and stands alone"),
+    ],
+    ids=str,
+)
+def test_what_no_rule_reads_sees_no_rows(limited, claims, why):
+    """`{"origins": ["JFK"]}`, which no rule knew, saw every row, and so did no claim at all."""
+    for query in (
+        {"measures": ["trips.trips"]},
+        {"dimensions": ["trips.id"], "ungrouped": True},
+        {"measures": ["zones.zones"]},
+    ):
+        answer = limited.ask(query, **claims)
+        assert answer.status_code == 403 and why in answer.json()["error"], answer.text
+    answer = limited.post("/cubejs-api/graphql", {"query": "{ cube { trips { trips } } }"}, **claims)
+    assert why in answer.text and "1000" not in answer.text
+
+
+def test_each_rule_of_a_cube_must_be_answered(limited, small, tmp_path):
+    """With two rules, a token that names one of them saw all rows of the other; the file is read as it changes."""
+    rules = tmp_path / "access.yml"
+    rules.write_text("- { claim: boroughs, dimension: pickup_borough }\n- { claim: numbers, dimension: id }\n")
+    query, seven = {"measures": ["trips.trips"]}, {"numbers": ["7", "8"]}
+    with Server(small, LOC_CUBE_ACCESS=rules) as made:
+        assert "says nothing of numbers" in made.ask(query, **QUEENS).json()["error"]
+        assert "says nothing of boroughs" in made.ask(query, **seven).json()["error"]
+        assert made.rows(query, **QUEENS, **seven) == [{"trips.trips": "1"}], "8 is of Queens"
+        assert made.trips() == 1000, "who may see all rows says so"
+        rules.write_text("boroughs: pickup_borough\n")
+        broken = made.ask(query)
+        assert broken.status_code >= 400 and "no list of rules" in broken.text
+        rules.write_text("[]\n")
+        assert made.rows(query, **SILENT) == [{"trips.trips": "1000"}], "no rule limits anything"
+        assert made.ask(query, **QUEENS).status_code == 403, "though a claim that is not read was to limit something"
 
 
 INJECTED = {

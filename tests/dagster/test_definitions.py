@@ -69,7 +69,7 @@ def test_every_data_test_and_unit_test_is_a_check_of_a_model(defs, manifest):
 
 
 def test_the_lineage_is_one_graph_from_the_months_to_the_marts(defs):
-    assert parents(defs, "staging/stg_taxi_trips") == {"taxi/yellow_trips", "taxi/green_trips"}
+    assert parents(defs, "staging/stg_taxi_trips") == {"taxi/yellow_trips", "taxi/green_trips", "raw/loads"}
     assert parents(defs, "staging/stg_taxi_zones") == {"taxi/zones"}
     assert "raw/loads" in parents(defs, "marts/mart_data_quality")
     assert "marts/fct_taxi_trips" in parents(defs, "marts/mart_taxi_trips")

@@ -10,6 +10,8 @@ from foreign import FOREIGN
 from processes import Stack
 from websockets.exceptions import InvalidStatus
 
+from proto_loc.origins import MAX_BODY
+
 pytestmark = pytest.mark.xdist_group("dagster")
 
 QUERY = {"query": "{ version }"}
@@ -28,6 +30,14 @@ def test_nothing_is_served_without_the_token(stack, path):
     answer = get(stack, path)
     assert answer.status_code == 401
     assert "loc urls" in answer.text
+
+
+def test_a_request_that_is_too_large_is_refused(stack):
+    body = {"content": bytes(MAX_BODY + 1), "headers": {"authorization": f"Bearer {stack.token}"}}
+    answer = httpx.post(f"{stack.url}/graphql", trust_env=False, **body)
+    assert answer.status_code == 413 and "too large" in answer.text
+    with pytest.raises(httpx.HTTPError):  # httptools, which Dagster brings along, has no bound for headers
+        httpx.get(stack.url, headers={"x": "y" * (1 << 20)}, trust_env=False).raise_for_status()
 
 
 @pytest.mark.parametrize(

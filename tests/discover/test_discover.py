@@ -123,6 +123,28 @@ def test_nothing_is_said_of_a_version_that_is_like_the_one_before(platform, data
     assert [line for line in said if "missing" in line or "far out" in line or "rose" in line or "fell" in line] == []
 
 
+def test_noise_of_floating_point_is_no_change_and_no_number_is_said_to_be_none(loc, platform, data):
+    """The same rows, added up in another order, were "3.00 → 3.00", in femto; an infinite figure was a defect."""
+    shutil.copytree(platform / "data", data, symlinks=True)
+    before = warehouse.current("prod")
+    with warehouse.write("prod", who="test") as session, session.connect() as con:
+        noisy = con.execute("""
+            update marts.metric_figures set figure = (figure::double * (1 + 4e-15))::varchar where length(figure) > 16;
+            update marts.metric_figures set figure = 'inf' where metric = 'trips' and dimension = '';
+            update marts.metric_figures set figure = (figure::decimal(18, 2) + 0.01)::varchar
+            where metric = 'revenue' and dimension = '';
+            select distinct metric from marts.metric_figures where length(figure) > 16 and dimension = ''
+        """).fetchall()
+    assert noisy
+    shutil.copytree(before.folder / "dbt", session.version.folder / "dbt")
+    done = loc("discover", "--no-narrative", "--out", data / "report.html")
+    assert done.returncode == 0, done.stderr
+    assert "Trips is inf: a value that it is made of is no number." in done.stdout
+    page = (data / "report.html").read_text()
+    changed = page[page.index("What the publish has changed") : page.index("Metrics that have not changed: ")]
+    assert [row.partition("</td>")[0] for row in changed.split("<tr><td>")[1:]] == ["Revenue"]
+
+
 def test_columns_of_any_type_and_figures_that_are_no_numbers_are_described(platform, data):
     """An interval, a list, an infinite or a missing number ended the report as a defect."""
     shutil.copytree(platform / "data", data, symlinks=True)

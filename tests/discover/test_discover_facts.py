@@ -5,7 +5,8 @@ from decimal import Decimal
 
 import pytest
 
-from proto_loc.ai.discover.facts import Facts, check, html
+from proto_loc.ai.discover.changes import difference
+from proto_loc.ai.discover.facts import Facts, check, figure, html
 
 
 @pytest.fixture
@@ -75,3 +76,29 @@ def test_the_text_stays_as_it_is_without_its_references_and_is_no_markup(facts):
     assert "&lt;b&gt;rose" in page and "<b>" not in page
     assert '<span class="checked" title="trips">95,215</span>' in page
     assert page.count("<mark") == 1 and "does not check out" in page
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "change"),
+    [
+        ("3.0", "3.0000000000000004", "0"),
+        ("0.12345678901234567", "0.12345678901234561", "0"),
+        ("3.0", "3.0000001000000004", "1.000000004E-7"),
+        ("2674932.68", "2674932.69", "0.01"),
+        ("3000000000", "3000000001", "1"),
+        ("0", "0.0034", "0.0034"),
+    ],
+)
+def test_the_order_of_adding_up_is_no_change_and_a_cent_is_one(before, after, change):
+    assert difference(Decimal(before), Decimal(after)) == Decimal(change)
+
+
+@pytest.mark.parametrize(
+    ("value", "form", "text"),
+    [
+        ("0.0034", "money", "$0.0034"), ("0.000034", "percent", "0.0034 %"), ("0", "percent", "0.0 %"),
+        ("0.4", "count", "0.4"), ("1234.5", "number", "1,234.50"), ("-0.001", "number", "-0.001"),
+    ],
+)  # fmt: skip
+def test_no_figure_but_zero_is_shown_as_zero(value, form, text):
+    assert figure(Decimal(value), form) == text

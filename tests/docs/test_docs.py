@@ -85,7 +85,7 @@ def test_the_readme_is_short_and_names_both_commands():
 def test_every_setting_is_documented_and_every_documented_one_exists():
     documented = set(re.findall(r"`(LOC_[A-Z_]+)`", (ROOT / "docs/settings.md").read_text()))
     # What a session sets for dbt, and `loc exec` for its service, is no setting of a person.
-    internal = {"LOC_SESSION", "LOC_REBUILD", "LOC_SECRET_FILE", "LOC_SECRET_FILE_ADMIN", "LOC_SERVICE"}
+    internal = {"LOC_SESSION", "LOC_SECRET_FILE", "LOC_SECRET_FILE_ADMIN", "LOC_SERVICE"}
     files = [
         ROOT / "loc",
         *(p for folder in ("proto_loc", "pipelines", "superset", "tests") for p in (ROOT / folder).rglob("*.py")),

@@ -9,6 +9,10 @@ import pytest
 
 from pipelines.refresh import load_and_refresh
 from proto_loc import secrets, warehouse
+from proto_loc.ai import context
+from proto_loc.cube import Question
+from proto_loc.metrics.read import read
+from proto_loc.origins import MAX_BODY
 from proto_loc.settings import ROOT, settings
 
 pytestmark = pytest.mark.xdist_group("mcp")
@@ -66,6 +70,29 @@ def test_a_metric_is_the_figure_of_the_warehouse(answers, con):
 def test_sql_gives_the_same(answers):
     assert [row[:2] for row in answers["run_sql"]["rows"]] == [row[:2] for row in answers["query_metrics"]["rows"]]
     assert answers["run_sql"]["rows"][0][2].startswith("2025-")
+
+
+def test_a_condition_means_in_cube_what_it_means_in_sql(mcp, con):
+    """`ask` is compared with such SQL; a `!=` left out there the rows without a value, and dates were moments."""
+    conditions = [
+        ["pickup_borough = 'Queens'"], ["payment_type!=Cash"], ["pickup_hour=7", "pickup_hour=8"], ["pickup_hour!=7"],
+        ["pickup_at=2025-01"], ["pickup_at!=2025-01-05"], ["pickup_at=2025-01-05", "pickup_at=2025-01-06"],
+    ]  # fmt: skip
+    models = tuple(read(context.definitions(warehouse.current("prod"))))
+    found = mcp(*(("query_metrics", {"metrics": ["trips"], "where": where}) for where in conditions))
+    for where, result in zip(conditions, found["results"], strict=True):
+        assert not result["error"], result["text"]
+        (trips,) = con.execute(context.sql(Question(("trips",), where=tuple(where)), models)).fetchone()
+        assert result["data"]["rows"] == [[trips]] and trips > 0, where
+
+
+def test_a_value_that_no_row_has_is_refused_with_near_ones(mcp):
+    """A model that wrote `queens` was told 0."""
+    calls = [
+        ("query_metrics", {"metrics": ["trips"], "where": [f"pickup_borough{end}"]}) for end in ("=quens", "!=Quens")
+    ]
+    for result in mcp(*calls)["results"]:
+        assert result["error"] and "Near it are: 'Queens'." in result["text"], result["text"]
 
 
 def test_metrics_and_columns_come_with_their_descriptions(answers, con):
@@ -131,11 +158,14 @@ def test_rows_are_bounded_and_it_says_that_there_were_more(mcp, con):
         ("query_metrics", {"metrics": ["trips"], "dimensions": ["pickup_zone"], "limit": 3}),
         ("run_sql", {"sql": "select count(*) from range(100000) a, range(100000) b, range(10000) c"}),
         ("run_sql", {"sql": "select 1"}),
+        ("run_sql", {"sql": "select 9007199254740993 as n, 'nan'::double as x, 0.1 as d, 12345678901234567.89 as m"}),
     )["results"]
     assert [len(result["data"]["rows"]) for result in found[:2]] == [7, 3]
     assert all(result["data"]["truncated"] for result in found[:2])
     assert found[2]["error"] and "30 seconds" in found[2]["text"]
     assert found[3]["data"]["rows"] == [[1]], "the server goes on"
+    digits = [["9007199254740993", "nan", 0.1, "12345678901234567.89"]]
+    assert found[4]["data"]["rows"] == digits, "a client that reads numbers as doubles reads them right"
 
 
 def test_a_new_version_is_seen_by_a_server_that_is_up(http, platform):
@@ -175,6 +205,8 @@ def test_http_lets_in_who_has_the_token_from_this_machine_alone(http):
     assert said == f"Send the token of {secrets.path('mcp')} as the header `Authorization: Bearer`.\n"
     assert status(token, host="evil.example") == 400
     assert status(token, origin="http://evil.example") == status(token, origin="null") == 403
+    large = {"content": bytes(MAX_BODY + 1), "headers": {"authorization": f"Bearer {token}"}}
+    assert httpx.post(f"{http}/mcp", trust_env=False, **large).status_code == 413
     assert status(token, accept="application/json, text/event-stream") == 400, "let in, and no message of the protocol"
     listening = [
         connection.laddr

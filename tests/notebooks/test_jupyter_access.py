@@ -1,11 +1,19 @@
 """Who gets into JupyterLab, over real HTTP and WebSockets: who has the token, from this machine's own pages."""
 
+import base64
+import json
+import subprocess
+import time
+from pathlib import Path
+
 import httpx
 import psutil
 import pytest
 from lab import Kernel, Lab, read_proc
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
+
+from proto_loc.settings import ROOT
 
 pytestmark = pytest.mark.xdist_group("notebooks")
 
@@ -122,12 +130,102 @@ def test_the_token_is_in_no_command_environment_or_log(lab, kernel):
     assert lab.token not in lab.log.read_text()
 
 
-def test_only_loopback_listens(lab, kernel):
+SUBSCRIBER = """
+import sys, time, zmq
+context, heard = zmq.Context(), zmq.Poller()
+for port in sys.argv[1:]:
+    socket = context.socket(zmq.SUB)
+    socket.subscribe(b"")
+    socket.connect(f"tcp://127.0.0.1:{port}")
+    heard.register(socket, zmq.POLLIN)
+print("ready", flush=True)
+for socket, _ in heard.poll(3000):
+    print("heard", socket.recv_multipart())
+"""
+
+
+def test_no_other_user_overhears_a_kernel(lab, kernel, platform):
+    """Kernels listened on TCP, where a subscriber of any user, without a key, read code and output."""
     kernel("1")
+    folder = Path(json.loads(kernel_file(platform))["ip"]).parent
+    assert folder.is_dir() and any(folder.iterdir()) and folder.stat().st_mode & 0o077 == 0
     listening = [
-        connection.laddr.ip
+        connection.laddr
         for process in lab.family()
         for connection in psutil.Process(process.pid).net_connections("inet")
         if connection.status == "LISTEN"
     ]
-    assert len(listening) > 1 and set(listening) == {"127.0.0.1"}
+    assert {address.ip for address in listening} == {"127.0.0.1"}
+    ports = [str(address.port) for address in listening if address.port != lab.port]
+    command = [ROOT / ".venvs/notebooks/bin/python", "-c", SUBSCRIBER, *ports]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as subscriber:
+        assert subscriber.stdout.readline() == "ready\n"
+        for _ in range(4):
+            time.sleep(0.5)
+            kernel("print('for my eyes only')")
+        assert subscriber.stdout.read() == ""
+
+
+def kernel_file(platform) -> str:
+    """The file that says how the newest kernel is reached."""
+    return max(platform.glob("run/jupyter/runtime/kernel-*.json"), key=lambda file: file.stat().st_mtime).read_text()
+
+
+def server_memory(lab: Lab) -> int:
+    """Megabytes of the server's process."""
+    (server,) = (each for each in lab.family() if "jupyter-lab" in " ".join(each.cmdline()[:3]))
+    return server.memory_info().rss >> 20
+
+
+def pieces(megabytes: int):
+    """A body of unknown length."""
+    for _ in range(megabytes):
+        yield b"x" * (1 << 20)
+
+
+@pytest.mark.parametrize("kind", ["known length", "unknown length", "wrong token", "foreign cookie", "log-in"])
+def test_the_body_of_anyone_fills_no_memory(lab, kind):
+    """Three of 250 MB, from any web page, took the server from 82 to 829 MB."""
+    headers = {
+        "wrong token": {"authorization": "token no"},
+        "foreign cookie": {"cookie": f"{cookie_name(lab)}=2|1:0|10"},
+    }
+    content = pieces(100) if kind == "unknown length" else b"x" * (100 << 20)
+    before = server_memory(lab)
+    try:
+        path = "/login" if kind == "log-in" else "/api/contents"
+        answer = httpx.post(lab.url + path, content=content, headers=headers.get(kind), trust_env=False, timeout=60)
+        assert answer.status_code == 400
+    except httpx.TransportError:
+        pass  # it did not wait for the rest
+    assert server_memory(lab) < before + 30
+    assert lab.call("GET", "/api/status").status_code == 200
+
+
+def cookie_name(lab: Lab) -> str:
+    return f"username-127-0-0-1-{lab.port}"
+
+
+def test_who_is_logged_in_uploads_up_to_the_bound(lab):
+    file = ROOT / "notebooks/work/test-upload.bin"
+    body = {"type": "file", "format": "base64", "content": base64.b64encode(b"x" * (12 << 20)).decode()}
+    try:
+        assert lab.call("PUT", f"/api/contents/work/{file.name}", body).status_code == 201
+        assert file.stat().st_size == 12 << 20
+        file.unlink()
+        with httpx.Client(base_url=lab.url, trust_env=False, timeout=60) as browser:
+            browser.get(f"/lab?token={lab.token}")
+            known = {"X-XSRFToken": browser.cookies["_xsrf"]}
+            assert browser.put(f"/api/contents/work/{file.name}", json=body, headers=known).status_code == 201
+        assert file.stat().st_size == 12 << 20
+    finally:
+        file.unlink(missing_ok=True)
+    try:
+        known = {"authorization": f"token {lab.token}"}
+        answer = httpx.put(
+            f"{lab.url}/api/contents/work/{file.name}", content=pieces(140), headers=known, trust_env=False, timeout=60
+        )
+        assert answer.status_code == 400
+    except httpx.TransportError:
+        pass
+    assert not file.exists()

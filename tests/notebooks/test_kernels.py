@@ -1,7 +1,9 @@
 """What a kernel can do with the warehouse, what it cannot, and what it leaves."""
 
 import json
+import re
 import shutil
+import threading
 import time
 from pathlib import Path
 
@@ -68,6 +70,34 @@ def test_sql_cells_work_once_there_is_data_though_the_first_came_too_early(kerne
     assert "prod holds no data yet" in kernel("%%sql\nselect 42 as answer")
     kernel("os.environ['LOC_DATA'] = before")
     assert "42" in kernel("%%sql\nselect 42 as answer")
+
+
+LONG = "select count(*) from range(100000000000) a where a.range % 7 = 3 and hash(a.range) > 5"
+
+
+def test_stop_ends_a_query_and_the_next_cell_answers(kernel):
+    """After Stop, the threads of DuckDB went on, and each further cell waited for them, past any Stop."""
+    kernel(f"import duckdb; con = duckdb.connect(config={{'threads': 8}}); long = {LONG!r}\n%sql con")
+    cells = [
+        "con.sql(long).fetchall()", "con.sql(long).df()", "con.execute(long).fetchall()", "%sql {{long}}",
+        "import asyncio; await asyncio.sleep(0); con.sql(long).fetchall()",
+    ]  # fmt: skip
+    for cell in cells:
+        stop = threading.Timer(0.7, kernel.interrupt)
+        stop.start()
+        assert "the query was stopped" in kernel(cell), cell
+        stop.join()
+        start = time.monotonic()
+        assert kernel("con.sql('select 42').fetchone()") == "(42,)", cell
+        assert time.monotonic() - start < 20, cell
+
+
+def test_stop_ends_what_is_no_query_as_anywhere(kernel):
+    kernel("import time")
+    stop = threading.Timer(0.7, kernel.interrupt)
+    stop.start()
+    assert "KeyboardInterrupt" in kernel("while True: time.sleep(0.01)")
+    assert kernel("42") == "42"
 
 
 @pytest.mark.parametrize(
@@ -149,6 +179,46 @@ def test_kernels_end_with_the_service(own):
     own.process.terminate()
     own.process.wait(30)
     assert not psutil.pid_exists(pid)
+
+
+def test_a_killed_server_leaves_no_token_to_the_next_ones_readers(own):
+    """Files of killed servers, with the token in them, and of their kernels, with a key, stayed for ever."""
+    own.kernel()("1")
+    (server,) = (each for each in own.family() if "jupyter-lab" in " ".join(each.cmdline()[:3]))
+    server.kill()
+    own.process.wait(30)
+    folder = settings().run / "jupyter"
+    left = [file for file in folder.rglob("*") if re.match("jpserver-|kernel-|.*-[1-5]$", file.name)]
+    assert len(left) >= 7, "the server's two files, the kernel's one, and five sockets, or less where it ended well"
+    with Lab() as lab:
+        assert [file for file in left if file.exists()] == []
+        assert lab.kernel()("6 * 7") == "42"
+        holders = {
+            file.relative_to(settings().run).parts[0]
+            for file in settings().run.rglob("*")
+            if file.is_file()
+            and lab.token.encode() in file.read_bytes()
+            and f"jpserver-{server_pid(lab)}" not in file.name
+        }
+        assert holders == {"secrets"}
+
+
+def server_pid(lab: Lab) -> int:
+    return next(each.pid for each in lab.family() if "jupyter-lab" in " ".join(each.cmdline()[:3]))
+
+
+def test_kernels_work_in_a_folder_whose_path_is_longer_than_that_of_a_socket(tmp_path, monkeypatch, port_prefix):
+    """A Unix socket's path has 107 bytes at most, and a kernel's is in the run folder."""
+    monkeypatch.setenv("LOC_PORT_PREFIX", port_prefix)
+    monkeypatch.setenv("LOC_RUN", str(tmp_path / ("deep" * 30) / "run"))
+    monkeypatch.setenv("LOC_DATA", str(tmp_path / "data"))
+    with Lab() as lab:
+        kernel = lab.kernel()
+        assert kernel("6 * 7") == "42"
+        assert lab.call("POST", f"/api/kernels/{kernel.id}/restart").status_code == 200
+        assert kernel("'anew'") == "'anew'"
+        kernel.end()
+        assert list((settings().run / "jupyter/ipc").iterdir()) == []
 
 
 def test_it_leaves_nothing_in_the_home_folder_and_nothing_that_git_sees(lab, kernel, platform):

@@ -1,6 +1,7 @@
 """The notebooks that ship run top to bottom on the real services, and git holds none of their output."""
 
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -53,6 +54,27 @@ def test_it_runs_top_to_bottom(notebook, platform, cube, superset, tmp_path):
     assert not kinds & {"application/javascript"}, "nothing is a program that a page would load"
     for address in ("cdn.", "unpkg.", "jsdelivr"):
         assert address not in shown(found)
+
+
+def test_it_runs_by_nbconvert_and_papermill_from_any_folder(platform, tmp_path):
+    """Outside of the service nothing knew where proto_loc is, or what an SQL cell is."""
+    known = ("PATH", "LANG", "LOC_DATA", "LOC_RUN", "LOC_PORT_PREFIX")
+    env = {name: os.environ[name] for name in known if name in os.environ} | {"HOME": str(tmp_path)}
+    shipped, made = ROOT / "notebooks/explore_trips.ipynb", tmp_path / "made.ipynb"
+    command = [PYTHON.parent / "jupyter-nbconvert", "--to", "notebook", "--execute", "--output", made, shipped]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "image/png" in shown(json.loads(made.read_text()))
+    assert (platform / "run/jupyter/ipc-nbconvert").is_dir(), "its kernel was talked to by Unix sockets there"
+    assert list((platform / "run/jupyter/ipc-nbconvert").iterdir()) == []
+    own = {"cell_type": "code", "metadata": {}, "source": "%%sql\nselect 6 * 7 as answer", "outputs": [], "id": "a"}
+    about = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    notebook = {"nbformat": 4, "nbformat_minor": 5, "metadata": about, "cells": [own | {"execution_count": None}]}
+    (tmp_path / "own.ipynb").write_text(json.dumps(notebook))
+    command = [PYTHON.parent / "papermill", "own.ipynb", "done.ipynb"]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "42" in shown(json.loads((tmp_path / "done.ipynb").read_text()))
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)

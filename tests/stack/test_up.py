@@ -13,6 +13,7 @@ from contextlib import closing
 import pytest
 from dummies import ROOT, until
 
+from proto_loc import node
 from proto_loc.settings import PORTS
 
 NAMES = {"runner": "proto_loc.compose runs the processes", "process-compose": "process-compose 1."}
@@ -43,6 +44,26 @@ def test_up_status_logs_down(stack):
     nothing = stack.loc("status")
     assert nothing.returncode == 1 and nothing.stdout.startswith("Nothing is up.")
     assert json.loads(stack.loc("status", "--json").stdout) == []
+
+
+def test_status_shows_a_cube_that_serves_an_old_model(stack, port_prefix, monkeypatch, tmp_path):
+    """A model that Cube refused was served as it had been before, and all of it was "ready"."""
+    node.install()
+    model = tmp_path / "model/one.yml"
+    model.parent.mkdir()
+    model.write_text("cubes:\n  - { name: one, sql: select 1, measures: [{ name: n, type: count }] }\n")
+    monkeypatch.setenv("LOC_PORT_PREFIX", port_prefix)
+    monkeypatch.setenv("LOC_CUBE_MODEL", str(model.parent))
+    probe = {"http_get": {"host": "127.0.0.1", "port": f"{port_prefix}4000", "path": "/readyz"}, "period_seconds": 1}
+    stack.add("cube", f"exec {ROOT}/loc exec cube", wrapped=False, readiness_probe=probe | {"failure_threshold": 60})
+    up = stack.loc("up", "-d")
+    assert up.returncode == 0 and stack.loc("status").returncode == 0, up.stderr + stack.why()
+    model.write_text(model.read_text().replace("count", "cont"))
+    status = stack.loc("status")
+    assert status.returncode == 1 and "one.yml:2: one cube" in status.stderr, status.stderr
+    assert "serves the last good model" in status.stderr
+    (state,) = json.loads(stack.loc("status", "--json").stdout)
+    assert state["verdict"] == "ready" and "one.yml:2" in state["problem"], "it is up, and not well"
 
 
 def test_up_in_the_foreground_shows_the_logs_and_ctrl_c_ends_it(stack):

@@ -1,13 +1,17 @@
 """Who gets into Superset, how often they may try, and what a page of it may do in a browser."""
 
 import re
+import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
+import psutil
 import pytest
 from foreign import FOREIGN
 from supersets import Person
+
+from proto_loc.settings import ROOT
 
 pytestmark = [pytest.mark.xdist_group("superset"), pytest.mark.timeout(300)]
 
@@ -144,6 +148,54 @@ def test_log_ins_that_succeed_do_not_add_up(superset):
         superset.log_in().close()
 
 
+def program(superset) -> httpx.Client:
+    """A client that has logged in by the API: a token, and no browser's session."""
+    client = httpx.Client(base_url=superset.url, trust_env=False, timeout=60)
+    body = {"username": "admin", "password": superset.password(), "provider": "db"}
+    answer = client.post("/api/v1/security/login", json=body)
+    assert answer.status_code == 200, answer.text
+    client.headers["authorization"] = f"Bearer {answer.json()['access_token']}"
+    return client
+
+
+def test_log_ins_by_the_api_that_succeed_do_not_add_up(superset):
+    """The tenth in a row was refused, and so was the person's own log-in in a browser. An e-mail address names the
+    account as well."""
+    for _ in range(11):
+        program(superset).close()
+    email = superset.log_in().item("security/users", username="admin")["email"]
+    for _ in range(11):
+        superset.log_in(email).close()
+
+
+def test_a_program_with_a_token_may_change_and_ask(superset):
+    """The answer that brings the CSRF token had its cookie taken out: each POST was 400, "session token is missing"."""
+    client = program(superset)
+    client.headers["X-CSRFToken"] = client.get("/api/v1/security/csrf_token/").json()["result"]
+    body = {"database_id": 1, "sql": "select 41 + 1 as answer", "client_id": "program", "queryLimit": 10}
+    answer = client.post("/api/v1/sqllab/execute/", json=body)
+    assert answer.status_code == 200 and answer.json()["data"] == [{"answer": 42}], answer.text
+    made = client.post("/api/v1/dashboard/", json={"dashboard_title": "By a program"})
+    assert made.status_code == 201, made.text
+    assert client.delete(f"/api/v1/dashboard/{made.json()['id']}").status_code == 200
+
+
+def test_each_chart_of_the_bundle_answers_the_api(superset, admin):
+    """Each was 400, "no query context saved", and with it CSV by API, reports and alerts."""
+    client = program(superset)
+    for chart in admin.items("chart"):
+        answer = client.get(f"/api/v1/chart/{chart['id']}/data/")
+        assert answer.status_code == 200, f"{chart['slice_name']}: {answer.text}"
+        assert answer.json()["result"][0]["rowcount"] > 0, chart["slice_name"]
+    figures = admin.item("chart", slice_name="Trips")["id"]
+    (code,) = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs/superset.md").read_text(), re.MULTILINE | re.DOTALL)
+    code = code.replace("http://127.0.0.1:8088", superset.url).replace("chart/1/", f"chart/{figures}/")
+    scope = {"password": superset.password()}
+    exec(compile(code, "docs/superset.md", "exec"), scope)
+    lines = scope["figures"].split()
+    assert lines[0].lstrip("\ufeff") == "Trips" and int(lines[1]) == admin.figures("trips")[0]["trips"]
+
+
 def test_no_late_answer_takes_the_place_of_a_new_log_in(superset):
     """What the log-in page reports of itself, answered after the log-in, logged the person out again."""
     person = Person(superset.url)
@@ -198,6 +250,96 @@ def test_a_failure_shows_no_stack_trace(admin):
         admin.post("/api/v1/sqllab/execute/", json={"nonsense": 1}),
     ):
         assert "Traceback" not in answer.text and "site-packages" not in answer.text
+
+
+def slow(superset, count: int, data: str) -> list[socket.socket]:
+    """Connections that have sent so much, and wait."""
+    made = [socket.create_connection(("127.0.0.1", int(superset.url.rpartition(":")[2])), 30) for _ in range(count)]
+    for each in made:
+        each.sendall(data.replace("\n", "\r\n").encode())
+    return made
+
+
+def large_script(superset) -> str:
+    """The path of a file of some megabytes, which anyone may read."""
+    page = httpx.get(f"{superset.url}/login/", trust_env=False, timeout=60).text
+    return re.search(r'src="(/static[^"]+vendors[^"]+\.js)"', page)[1]
+
+
+def test_slow_clients_hold_up_nobody(superset, admin):
+    """Sixteen connections that sent half a head stopped Superset: each held a thread, for ever."""
+    head = "POST /login/ HTTP/1.1\nHost: 127.0.0.1\n"
+    script = large_script(superset)
+    halves = slow(superset, 20, head)
+    held = [
+        *halves,
+        *slow(superset, 20, ""),
+        *slow(superset, 20, f"{head}Content-Length: 1000\n\nabc"),
+        *slow(superset, 20, f"{head}Transfer-Encoding: chunked\n\n5\nabc"),
+        *slow(superset, 20, f"GET {script} HTTP/1.1\nHost: 127.0.0.1\n\n"),  # and read nothing of it
+    ]
+    began = time.monotonic()
+    for _ in range(20):
+        assert httpx.get(f"{superset.url}/health", trust_env=False, timeout=30).text == "OK"
+    assert admin.chart("trips").status_code == 200
+    assert time.monotonic() - began < 9, "as quick as without them"
+    for _ in range(400):  # more than both processes hold, which part with those that have waited longest
+        held += slow(superset, 2, head)
+    assert admin.chart("trips").status_code == 200
+    for each in held:
+        each.close()
+
+
+def test_half_a_head_is_answered_in_time(superset):
+    (half,) = slow(superset, 1, "GET /health HTTP/1.1\nHost: 127.0.0.1\n")
+    assert half.recv(1000).startswith(b"HTTP/1.1 408 ")
+
+
+def test_what_is_sent_in_pieces_or_at_once_is_answered_in_order(superset):
+    request = "GET /health HTTP/1.1\nHost: 127.0.0.1\n\n".replace("\n", "\r\n").encode()
+    (client,) = slow(superset, 1, "")
+    for each in request * 2:
+        client.sendall(bytes([each]))
+    client.sendall(request * 3)
+    answers = b""
+    while answers.count(b"HTTP/1.1 200 OK") < 5:
+        more = client.recv(10_000)
+        assert more, answers
+        answers += more
+
+
+def test_a_script_arrives_whole_at_who_reads_slowly(superset, admin):
+    path = large_script(superset)
+    (client,) = slow(superset, 1, f"GET {path} HTTP/1.1\nHost: 127.0.0.1\nConnection: close\n\n")
+    received = bytearray()
+    while more := client.recv(200_000):
+        received += more
+        time.sleep(0.01)
+    assert received.partition(b"\r\n\r\n")[2] == admin.get(path, headers={"accept-encoding": "identity"}).content
+
+
+def test_large_bodies_are_refused_before_anything_reads_them(superset, admin):
+    """Three of 250 MB, of anyone, and Superset had 1.5 GB of memory."""
+
+    def memory() -> int:
+        return sum(psutil.Process(pid).memory_info().rss for pid in superset.workers()) >> 20
+
+    def of_anyone(size: int, **headers: str) -> httpx.Response:
+        body = (bytes(1 << 16) for _ in range(size >> 16)) if headers.pop("chunked", "") else bytes(size)
+        kind = {"content-type": "application/json", **headers}
+        path = f"{superset.url}/api/v1/security/login"
+        return httpx.post(path, content=body, headers=kind, trust_env=False, timeout=60)
+
+    before = memory()
+    for answer in (of_anyone(50 << 20), of_anyone(50 << 20, chunked="yes")):
+        assert answer.status_code == 413 and "16,384 KiB" in answer.text
+    for answer in (of_anyone(1 << 20), of_anyone(1 << 20, chunked="yes"), of_anyone(1 << 20, authorization="Bearer x")):
+        assert answer.status_code == 413 and "Log in" in answer.text
+    assert memory() - before < 60
+    assert admin.post("/api/v1/chart/data", json={"x": "y" * (1 << 20)}).status_code == 400, "read, and no query"
+    assert admin.post("/api/v1/chart/data", json={"x": "y" * (17 << 20)}).status_code == 413
+    headers = {"x": "y" * (1 << 17)}
+    assert httpx.get(f"{superset.url}/health", headers=headers, trust_env=False).status_code == 431
 
 
 def test_requests_at_the_same_time_do_not_lock_up_the_server(superset):

@@ -1,5 +1,6 @@
 """The bundle of dashboards: what `loc generate --check` finds in a copy that was broken."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -209,3 +210,30 @@ def test_dbts_exposures_are_the_dashboards_and_what_they_show(bundle):
         })  # fmt: skip
     told = [{key: each.get(key) for key in wanted[0]} for each in exposures]
     assert sorted(told, key=lambda each: each["name"]) == sorted(wanted, key=lambda each: each["name"])
+
+
+def test_a_chart_whose_query_nothing_makes_is_named(bundle):
+    """It would be left without one, and its data not be had by API, as CSV or in a report."""
+    name = "charts/trips.yaml"
+    (fault,) = broken(bundle, name, "viz_type: big_number_total", "viz_type: mixed_timeseries")
+    assert fault.startswith(f"{name}:{line(bundle, name, 'viz_type')}: ")
+    assert "a chart of the type mixed_timeseries" in fault and "loc superset export" in fault
+    path = bundle / name
+    path.write_text(path.read_text() + "query_context: '{\"queries\": [{}]}'\n")
+    assert check.faults(bundle, TABLES) == []
+
+
+def test_a_query_that_a_browser_saved_is_kept_where_nothing_makes_it():
+    saved = {"datasource": {"id": 7}, "form_data": {"slice_id": 3, "metric": "a"}, "queries": [{"metrics": ["a"]}]}
+    chart = {"viz_type": "mixed_timeseries", "params": {"metric": "a"}, "query_context": json.dumps(saved)}
+    kept = json.loads(forms.short_chart(chart)["query_context"])
+    assert kept == {"form_data": {"metric": "a"}, "queries": [{"metrics": ["a"]}]}
+    assert "query_context" not in forms.short_chart({**chart, "viz_type": "table"})
+
+
+def test_no_trend_of_the_bundle_has_partial_periods(bundle):
+    """Months are loaded whole. Weeks are not: the first and the last one were drawn as a fall of revenue."""
+    grains = {
+        document.name: document.content["params"].get("time_grain_sqla") for document in read(bundle).of("charts")
+    }
+    assert {name: grain for name, grain in grains.items() if grain not in (None, "PT1H", "P1D", "P1M")} == {}

@@ -1,14 +1,18 @@
 """proto_loc.warehouse.lake: immutable Parquet files, and the raw catalogue of those that count."""
 
+import json
 import os
 import shutil
+import time
 from pathlib import Path
 
+import duckdb
 import pytest
 
-from proto_loc import warehouse
+from proto_loc import doctor, warehouse
+from proto_loc.cli import main
 from proto_loc.settings import settings
-from proto_loc.warehouse import lake, store
+from proto_loc.warehouse import lake, ledger, store
 
 TABLES = {"shop.orders": {"id": "INTEGER", "item": "VARCHAR"}, "shop.returns": {"id": "INTEGER"}}
 
@@ -41,7 +45,7 @@ def orders(version: int | None = None) -> list[int]:
 
 
 def files() -> list[Path]:
-    return sorted(settings().lake.rglob("*.parquet"))
+    return sorted(settings().lake.glob("*/*.parquet"))
 
 
 def test_every_table_has_a_view_before_anything_is_loaded(data):
@@ -233,3 +237,241 @@ def test_a_sweep_copies_nothing(data, monkeypatch):
     load(1)
     monkeypatch.setattr(store, "copy", lambda *paths: pytest.fail("copied"))
     assert lake.sweep() == []
+
+
+# --- a link that was lost: zip, rsync and cloud storage keep none, and cp -rL makes it a folder
+
+
+def _gone(link: Path) -> None:
+    link.unlink()
+
+
+def _folder(link: Path) -> None:
+    target = link.resolve()
+    link.unlink()
+    shutil.copytree(target, link)
+
+
+def _text(link: Path) -> None:
+    text = os.readlink(link)
+    link.unlink()
+    link.write_text(text)
+
+
+def _garbage(link: Path) -> None:
+    link.unlink()
+    link.write_bytes(b"\xff\x00 not a link")
+
+
+def _nowhere(link: Path) -> None:
+    link.unlink()
+    link.symlink_to("elsewhere")
+
+
+@pytest.mark.parametrize("lose", [_gone, _folder, _text, _garbage, _nowhere], ids=lambda lose: lose.__name__[1:])
+def test_a_lost_link_of_raw_loses_no_record(data, caplog, lose):
+    """Issue 7, item 1: `loc refresh` read "nothing published", and later loads had every lake file swept away.
+
+    The link leads again to what was served, and not to what one went back from.
+    """
+    load(1)
+    load(2)
+    warehouse.rollback("raw", 1)
+    lose(store.folder("raw") / "current")
+    assert orders() == [1] and "leads to version 1 again" in caplog.text
+    lose(store.folder("raw") / "current")
+    load(3, partition="2025-03")
+    lake.sweep()
+    assert (orders(), len(files()), warehouse.current("raw").based_on) == ([1, 3], 3, 1)
+
+
+def test_a_lost_link_leads_to_the_newest_whole_version_where_nothing_is_recorded(data):
+    """A tree that was published before there was a record, and copied in part."""
+    load(1)
+    load(2)
+    os.truncate(load(3) and warehouse.current("raw").path, 100)
+    for name in ("current", "served"):
+        (store.folder("raw") / name).unlink()
+    assert orders() == [2]
+
+
+def test_a_lost_link_beside_no_whole_version_is_refused_and_nothing_is_swept(data):
+    made = load(1)
+    home = store.folder("raw")
+    os.truncate(home / "versions/000001/raw.duckdb", 100)
+    (home / "current").unlink()
+    for use in (
+        lake.loads,
+        lake.sweep,
+        lambda: load(2),
+        lambda: warehouse.rollback("raw"),
+        lambda: lake.settle(TABLES),
+    ):
+        with pytest.raises(warehouse.VersionDamaged, match=rf"{home}/current leads to no version.*none of 1 is whole"):
+            use()
+    assert (settings().lake / made.file).exists() and not list(settings().data.glob("lake.lost-*"))
+
+
+def test_a_current_that_a_copy_made_the_only_version_is_kept(data):
+    """`cp -rL`, and then the folder of versions is left out or removed as a needless double."""
+    load(1)
+    home = store.folder("raw")
+    _folder(home / "current")
+    shutil.rmtree(home / "versions")
+    assert (orders(), (home / "current").is_symlink()) == ([1], True)
+
+
+def test_a_folder_without_any_version_is_no_leave_to_sweep_the_lake(data):
+    """Issue 7, item 1: a copy that skips read-only folders leaves `versions` empty."""
+    made = load(1)
+    home = store.folder("raw")
+    shutil.rmtree(home / "versions/000001")
+    (home / "current").unlink()
+    load(2)
+    (aside,) = settings().data.glob("lake.lost-*")
+    assert (aside / made.file).exists() and orders() == [2]
+
+
+def test_a_version_whose_link_dangles_stops_writers_and_the_sweep(data):
+    load(1)
+    load(2)
+    shutil.rmtree(store.folder("raw") / "versions/000002")
+    for use in (lake.sweep, lambda: load(3), lake.loads):
+        with pytest.raises(warehouse.VersionDamaged, match="rollback 1 --database raw"):
+            use()
+    assert len(files()) == 2
+
+
+def test_what_is_swept_waits_in_the_bin_for_its_grace_time(data, monkeypatch, caplog):
+    """Issue 7, item 1: what was swept by mistake was gone at once."""
+    made = load(1)
+    load(2)
+    warehouse.prune("raw", keep=1, grace=0)
+    waits = settings().lake / lake.BIN / made.file
+    assert lake.sweep() == [settings().lake / made.file] and lake.waiting() == [waits]
+    load(3)
+    assert waits.exists()
+    os.utime(waits, (time.time() - settings().bin_grace - 1,) * 2)
+    lake.sweep()
+    assert lake.waiting() == []
+
+
+def test_a_lake_file_is_brought_back_from_the_bin(data, caplog):
+    """A copy of raw was brought back, after its lake was swept or set aside."""
+    made = load(1)
+    shutil.copytree(store.folder("raw"), data / "copy", symlinks=True)
+    load(2)
+    warehouse.prune("raw", keep=1, grace=0)
+    lake.sweep()
+    for before in (lake.BIN, "lake.lost-"):
+        shutil.rmtree(store.folder("raw"))
+        if before != lake.BIN:
+            lake.settle(TABLES)
+            shutil.rmtree(store.folder("raw"))
+        shutil.copytree(data / "copy", store.folder("raw"), symlinks=True)
+        lake.settle(TABLES)
+        assert orders() == [1] and f"{made.file} was brought back from" in caplog.text
+
+
+# --- a bit that flipped on the disk
+
+
+def flip(path: Path, position: int = 0) -> None:
+    """Change one bit and nothing else that a file system tells of a file."""
+    stat = path.stat()
+    path.chmod(0o644)
+    content = bytearray(path.read_bytes())
+    content[position or len(content) // 2] ^= 1
+    path.write_bytes(content)
+    path.chmod(stat.st_mode)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+def without_checksums() -> None:
+    """Make the current raw one that was published before checksums were kept."""
+    version = warehouse.current("raw")
+    for path in version.folder.iterdir():
+        path.chmod(0o644)
+    with duckdb.connect(str(version.path)) as con:
+        con.execute("alter table main.loads drop column sha256")
+    manifest = json.loads((version.folder / "manifest.json").read_text()) | {"bytes": version.path.stat().st_size}
+    del manifest["checksums"]
+    (version.folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_a_flipped_bit_in_a_lake_file_is_found_before_anything_is_built_of_it(data, capsys):
+    """Issue 7, item 2: 144 of 200 flips gave wrong values, and every test was green: only sizes were compared."""
+    first = load(*range(1000))
+    second = load(1, partition="2025-02")
+    assert main(["db", "verify", "--all"]) == 0
+    flip(first.path, 40)
+    assert lake.whole(first)
+    loads = lake.loads()
+    with pytest.raises(warehouse.VersionDamaged, match=rf"{first.path} is not what was loaded.*`loc load 2025-01.csv`"):
+        ledger.check(loads)
+    assert [lake.intact(made) for made in loads] == [False, True] and second in loads
+    load(3, partition="2025-03")
+    with pytest.raises(warehouse.VersionDamaged, match="not what was loaded"):
+        warehouse.rollback("raw", 2)
+    capsys.readouterr()
+    assert main(["db", "verify"]) == 1
+    said = capsys.readouterr()
+    assert "damaged" in said.out and f"{first.path.name}" in said.err.replace("\n", "")
+    (finding,) = (found for name, found in doctor.look() if name == "warehouse" and found.status != "ok")
+    assert (finding.status, "is not what was loaded" in finding.why) == ("fail", True)
+    load(*range(1000))
+    ledger.check(lake.loads())
+
+
+def test_a_ledger_without_checksums_goes_on_and_says_that_nothing_is_known(data, capsys):
+    """One of before checksums were kept: unknown is not wrong, and not right either."""
+    made = load(*range(1000))
+    without_checksums()
+    flip(made.path, 40)
+    ledger.check(lake.loads())
+    assert main(["db", "verify"]) == 0
+    said = capsys.readouterr().out
+    assert "of unknown content" in said and "compared by size alone" in said
+    assert any("cannot be compared" in found.what for name, found in doctor.look() if name == "warehouse")
+    load(2, partition="2025-02")
+    assert [made.sha256 is None for made in lake.loads()] == [True, False]
+
+
+def test_a_lake_file_that_is_no_parquet_any_more_is_named_and_stops_no_other_load(data):
+    """Issue 7, item 2: a flip in its footer was a traceback, of the load of another file too."""
+    made = load(1)
+    without_checksums()
+    flip(made.path, made.bytes - 2)
+    with pytest.raises(warehouse.VersionDamaged, match=rf"{made.path} is not what was loaded: it is no Parquet file"):
+        lake.settle(TABLES)
+    load(2, partition="2025-02")
+    load(1)
+    assert (lake.settle(TABLES).id, orders()) == (3, [1, 2])
+
+
+# --- a source's loads that are to count no more
+
+
+def test_loads_can_be_retired_and_come_back_by_a_rollback(data, capsys):
+    """Issue 7, item 4: what a source had loaded could not be taken out of raw, nor out of prod."""
+    for month in ("2025-01", "2025-02"):
+        load(1, partition=month)
+    old = {**TABLES, "old.things": {"id": "INTEGER"}}
+    load(7, table="returns", tables=old)
+    assert main(["db", "retire", "shop.orders", "--partition", "2024-12"]) == 2
+    assert "shop.orders 2025-01, shop.orders 2025-02, shop.returns 2025-01" in capsys.readouterr().err.replace(
+        "\n", " "
+    )
+    assert main(["db", "retire", "shop.orders", "--partition", "2025-02"]) == 2
+    said = capsys.readouterr()
+    assert "2025-02.csv" in said.out and "1 loads with 1 rows were not retired" in said.err and len(lake.loads()) == 3
+    assert main(["db", "retire", "shop", "--yes"]) == 0
+    assert "`loc db rollback 3 --database raw` brings them back" in capsys.readouterr().out.replace("\n", " ")
+    assert (lake.loads(), len(lake.loads(active=False)), lake.sweep()) == ([], 3, [])
+    with warehouse.read("raw") as con:
+        views = {f"{schema}.{view}" for schema, view in con.sql(
+            "select schema_name, view_name from duckdb_views() where not internal"
+        ).fetchall()}  # fmt: skip
+    assert not views & {"shop.orders", "shop.returns", "old.things"}, "of sources that the project has not"
+    warehouse.rollback("raw", 3)
+    assert orders() == [1, 1]

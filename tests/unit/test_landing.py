@@ -173,7 +173,7 @@ def test_line_ends_at_the_edge_of_a_read_block_are_counted_once(tmp_path):
         if pad == 0:
             assert path.read_bytes()[(1 << 22) - 1 : (1 << 22)] == b"\n"
         plain = tmp_path / "plain.csv"
-        assert reader._plain_text(path, plain) == 40
+        assert reader._plain_text(path, plain) == (40, False)
         assert plain.read_bytes().count(b"\n") == 41 and b"\r" not in plain.read_bytes()
 
 
@@ -262,6 +262,26 @@ def test_a_bad_value_in_text_is_named_with_its_row(tmp_path, suffix):
     assert "'fare_amount' holds \"abc\" at row 17;" in refusal(write(tmp_path / f"trips{suffix}", change))
 
 
+def test_a_decimal_too_wide_for_duckdb_is_refused(tmp_path):
+    """Fault: DuckDB reads a Parquet decimal of over 38 digits as a double, of wrong bytes where its length is no
+    multiple of 8: fares of 12.80 were published as 3,276.80."""
+    path = write(tmp_path / "yellow_2025-02.parquet", "* REPLACE (12.80::DECIMAL(38,2) AS fare_amount)")
+    landing.inspect(path)
+    # In the footer 38 digits become 63; both places, the old type and the new one, are numbers of one byte.
+    path.write_bytes(path.read_bytes().replace(b"\x15\x04\x15\x4c", b"\x15\x04\x15\x7e"))
+    assert "Column 'fare_amount' is DECIMAL(63,2)" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["12345678901234567.89::DECIMAL(38,2)", "9007199254740993::BIGINT", "18446744073709551615::UBIGINT"],
+)
+def test_a_number_that_the_lake_cannot_hold_exactly_is_refused(tmp_path, value):
+    """Fault: an amount beyond a double's digits became its neighbour without a word."""
+    path = write(tmp_path / "yellow_2025-02.parquet", f"* REPLACE ({value} AS fare_amount)")
+    assert "must be a number that a double holds exactly" in refusal(path)
+
+
 def test_columns_that_differ_in_case_are_refused(tmp_path):
     text = write(tmp_path / "a.csv").read_text().splitlines()
     path = tmp_path / "trips.csv"
@@ -302,6 +322,70 @@ def test_quotes_that_swallow_rows_are_refused(tmp_path):
     path = tmp_path / "trips.csv"
     path.write_text("\n".join(lines))
     assert "store_and_fwd_flag" in refusal(path)
+
+
+def test_a_stray_quote_in_a_column_that_is_not_kept_swallows_no_row(tmp_path):
+    """Fault: the value went on to the next quote, rows later, and they were gone without a word."""
+    lines = write(tmp_path / "a.csv").read_text().splitlines()
+    for columns, between in ((1, 1), (1, 7), (2, 3)):
+        rows = [line + ",x" * columns for line in lines]
+        rows[0] = lines[0] + "".join(f",note{n}" for n in range(columns))
+        rows[5] = lines[5] + ',"x' + ",x" * (columns - 1)
+        rows[5 + between] = lines[5 + between] + ',x"' + ",x" * (columns - 1)
+        path = tmp_path / "trips.csv"
+        path.write_text("\n".join(rows))
+        assert "A stray quote in column 'note0' at row 5 swallows the rows after it" in refusal(path)
+
+
+def test_a_text_of_several_lines_in_a_column_that_is_not_kept_is_no_fault(tmp_path):
+    """Line ends in quotes are CSV: each line of the file is a row, or in the text of one."""
+    lines = write(tmp_path / "a.csv").read_text().splitlines()
+    texts = ['"two\nlines, and a comma"', '"\n\nblank ""lines"" \n"', '"one"', "plain", ""]
+    path = tmp_path / "trips.csv"
+    rows = [f"{line},{texts[n % len(texts)]}" for n, line in enumerate(lines[1:])]
+    path.write_text("\r\n".join([lines[0] + ",note", *rows]))
+    assert [row[4] for row in lake(path, tmp_path / "out.parquet")] == [n / 100 for n in range(40)]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".json", ".ndjson"])
+@pytest.mark.parametrize("coding", ["utf-8-sig", "utf-16", "utf-32", "gzip"])
+def test_a_text_is_read_as_what_it_is_whatever_its_name_says(tmp_path, suffix, coding):
+    """Fault: UTF-16 and gzip under a plain name came to the terminal as raw bytes, JSON with a mark was refused."""
+    path = write(tmp_path / f"yellow_2025-02{suffix}")
+    text = path.read_text()
+    path.write_bytes(gzip.compress(text.encode()) if coding == "gzip" else text.encode(coding))
+    assert [row[4] for row in lake(path, tmp_path / "out.parquet")] == [n / 100 for n in range(40)]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("VendorID,tpep_pickup_datetime\n".encode("utf-16-le"), "as UTF-16 without a mark does. Export it as UTF-8"),
+        ("VendorID,tpep_pickup_datetime\n".encode("utf-16")[:-1], "It cannot be read as text"),
+        (b"PK\3\4\x1b[31m", "It is a ZIP archive"),
+        (b"PAR1\x1b[31m", "It is Parquet"),
+    ],
+)
+def test_what_is_no_text_is_refused_with_the_way_to_convert_it(tmp_path, content, words):
+    for suffix in (".csv", ".json"):
+        path = tmp_path / f"yellow_2025-02{suffix}"
+        path.write_bytes(content)
+        said = refusal(path)
+        assert words in said and said.isprintable()
+
+
+def test_no_byte_of_a_file_reaches_a_terminal_as_it_is(tmp_path):
+    """Fault: names and values were printed raw, escape sequences among them; LocError makes its sentences plain."""
+    text = write(tmp_path / "a.csv").read_text()
+    path = tmp_path / "yellow\x1b[2J_2025-02.csv"
+    for old, new in (
+        ("VendorID", "\x1b]0;mine\x07"),
+        ("10.5", "\x1b[31m\x9b\u202e10.5"),
+        ("2025", "\x00"),
+    ):
+        path.write_text(text.replace(old, new))
+        said = refusal(path)
+        assert said.isprintable() and "\\x" in said
 
 
 def test_damaged_files_are_refused(tmp_path):

@@ -1,6 +1,7 @@
 """The definitions of metrics: read, refused by name, projected."""
 
 import copy
+import json
 import os
 import re
 import shutil
@@ -12,7 +13,10 @@ import duckdb
 import pytest
 import yaml
 
-from pipelines import dbt
+from pipelines import dbt, publication
+from proto_loc import cubeserver, node
+from proto_loc.ai import context
+from proto_loc.cube import Question
 from proto_loc.metrics import cube, figures, files, formats, superset
 from proto_loc.metrics.definitions import SemanticModel
 from proto_loc.metrics.errors import MetricError
@@ -52,6 +56,14 @@ def measure(manifest: dict, name: str) -> dict:
 
 def filtered(manifest: dict, template: str) -> None:
     metric(manifest)["filter"]["where_filters"][0]["where_sql_template"] = template
+
+
+@pytest.mark.parametrize("figure", ["inf", "-inf", "nan"])
+def test_an_infinite_figure_is_text_in_a_manifest(parsed, figure):
+    """As a double it was `Infinity` there, which is no JSON: Cube could not read the published version."""
+    found = model(parsed)
+    (rate,) = (each for each in found.metrics if each.name == "tip_rate")
+    assert json.dumps(publication._number(found, rate, figure), allow_nan=False) == f'"{figure}"'
 
 
 def test_what_is_generated_is_what_dbt_defines(parsed):
@@ -369,6 +381,19 @@ def test_a_dimension_that_is_an_expression_is_a_calculated_column(manifest):
     assert (dimension["sql"], dimension["type"]) == (column["expression"], "string")
 
 
+@pytest.mark.parametrize(("where", "rows"), [("payment_type!=Cash", 3), ("pickup_hour=1", 1), ("pickup_at=2025-01", 2)])
+def test_a_condition_as_sql(parsed, where, rows):
+    """`!=` left out the rows that have no value, which Cube counts; `=1` did not match a DECIMAL 1.0."""
+    with duckdb.connect() as con:
+        con.execute(
+            "create schema marts; create table marts.mart_taxi_trips as from (values "
+            "(1, timestamp '2025-01-31 23:59:59.9', 'Cash', 1.0), (2, '2025-01-01', null, 2), "
+            "(3, '2025-02-01', 'Card', null), (4, null, 'Card', null)) "
+            "as t(trip_id, pickup_at, payment_type, pickup_hour)"
+        )
+        assert con.execute(context.sql(Question(("trips",), where=(where,)), (model(parsed),))).fetchone() == (rows,)
+
+
 @pytest.mark.parametrize("function", ["sum", "average"])
 def test_figures_are_the_same_whether_they_roll_up_or_not(manifest, function):
     """An average does not roll up from days: all are then computed from the rows."""
@@ -454,6 +479,7 @@ def test_a_changed_definition_reaches_cube_and_the_dataset(clone):
         "superset/bundle/datasets/gone.yaml: removed",
         "superset/bundle/datasets/taxi_trips.yaml: changed",
     ], done.stderr
+    assert "note: Cube is not set up here" in done.stderr
     (made,) = yaml.safe_load((clone / "cube/model/generated/taxi_trips.yml").read_text())["cubes"]
     (revenue,) = (each for each in made["measures"] if each["name"] == "revenue")
     assert (revenue["title"], revenue["sql"]) == ("Takings", "total_amount - tip_amount")
@@ -478,4 +504,44 @@ def test_a_kind_that_dbt_has_and_no_door_can_serve_is_refused_and_nothing_is_wri
     assert done.returncode == 1
     assert f"The metric trips_so_far in {METRICS} is not supported." in done.stderr
     assert "It is of type cumulative; supported are simple, ratio, derived." in done.stderr
+    assert generated.read_text() == before
+
+
+@pytest.fixture
+def with_cube(clone) -> Path:
+    """A clone in which Cube is set up."""
+    node.install()
+    for name in ("cube/lib", "cube/node_modules", "cube/package-lock.json", ".tools"):
+        (clone / name).symlink_to(ROOT / name)
+    for name in ("cube/check.js", "golden.toml"):
+        shutil.copy(ROOT / name, clone / name)
+    return clone
+
+
+def test_a_definition_without_a_description_is_one_that_cube_takes(manifest):
+    """Cube refused the whole model for one empty description, while `--check` agreed with what was written."""
+    node.install()
+    for each in semantic(manifest)["dimensions"]:
+        each["description"] = None
+    metric(manifest, "revenue")["description"] = ""
+    with files.cube_model(ROOT, read(manifest)) as folder:
+        assert cubeserver.faults(folder) == []
+        generated = folder / "generated/taxi_trips.yml"
+        generated.write_text(generated.read_text().replace("type: sum", "type: summ", 1))
+        (fault, *_) = cubeserver.faults(folder)
+        assert fault.startswith("generated/taxi_trips.yml:") and "must be one of" in fault
+
+
+def test_what_cubes_compiler_refuses_is_not_written(with_cube):
+    """`loc generate` wrote it, and Cube went on with its last good model."""
+    by_hand = with_cube / "cube/model/own.yml"
+    by_hand.write_text(
+        "cubes:\n  - name: own\n    extends: taxi_trips\n    measures:\n      - { name: m, type: cont }\n"
+    )
+    generated = with_cube / "cube/model/generated/taxi_trips.yml"
+    before = generated.read_text()
+    definition = with_cube / METRICS
+    definition.write_text(definition.read_text().replace("label: Revenue\n", "label: Takings\n"))
+    done = generate(with_cube)
+    assert done.returncode == 1 and "cube/model/own.yml:5: own cube: " in done.stderr, done.stderr
     assert generated.read_text() == before

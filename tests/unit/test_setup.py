@@ -179,11 +179,39 @@ def test_ways_to_uv(fetched: Path, tmp_path: Path, way: str):
     assert (clone / UV).exists() == (way != "uv of the series")
 
 
+def imported(clone: Path, name: str, folder: Path) -> Path:
+    """Where an environment finds proto_loc, from another folder and with nothing in the environment that says so."""
+    command = [clone / ".venvs" / name / "bin/python", "-c", "import proto_loc; print(proto_loc.__file__)"]
+    done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return Path(done.stdout.strip())
+
+
 def test_moved_clone_sets_up_again(clone: Path, tmp_path: Path):
     loc(clone, "--version")
     moved = clone.rename(tmp_path / "moved")
     done = loc(moved, "--version")
     assert done.returncode == 0 and "setting up" in done.stderr
+    assert imported(moved, "platform", tmp_path) == moved / "proto_loc/__init__.py"
+
+
+def test_an_environment_knows_its_clone_also_one_that_was_set_up_before(clone: Path, tmp_path: Path):
+    """`import proto_loc` worked from the clone's root alone: not in VS Code, nor in nbconvert."""
+    shutil.copy(clone / "locks/platform.txt", clone / "locks/notebooks.txt")
+    shutil.copytree(ROOT / "proto_loc/jupyter/environment", clone / "proto_loc/jupyter/environment")
+    assert loc(clone, "--sync", "notebooks").returncode == 0
+    (told,) = clone.glob(".venvs/notebooks/lib/python3.11/site-packages/loc-clone.pth")
+    for again in (False, True):
+        if again:
+            told.unlink()
+            shutil.rmtree(clone / ".venvs/notebooks/etc")
+        before = told.stat().st_mtime_ns if told.exists() else None
+        done = loc(clone, "--sync", "notebooks", env=environment(UV_OFFLINE="1"))
+        assert (done.returncode, done.stderr) == (0, "")
+        assert before in (None, told.stat().st_mtime_ns)
+        assert imported(clone, "notebooks", tmp_path) == clone / "proto_loc/__init__.py"
+        for file in ("ipython/ipython_config.json", "jupyter/jupyter_nbconvert_config.json"):
+            assert (clone / ".venvs/notebooks/etc" / file).read_text().startswith("{")
 
 
 def test_vanished_interpreter_sets_up_again(clone: Path):

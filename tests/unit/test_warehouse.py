@@ -15,9 +15,10 @@ import duckdb
 import pytest
 
 from proto_loc import warehouse
+from proto_loc.cli import main
 from proto_loc.errors import LocError, UsageError
 from proto_loc.settings import ROOT
-from proto_loc.warehouse import lock, store
+from proto_loc.warehouse import lock, retention, store
 
 
 def publish(value: int, **options) -> warehouse.Version:
@@ -107,6 +108,22 @@ def test_a_discarded_session_publishes_nothing(data):
     with warehouse.write("prod", who="test") as session:
         session.discard()
     assert (session.version, store.versions("prod"), staging()) == (None, [1], [])
+
+
+def test_a_data_folder_that_is_renamed_or_deleted_under_a_writer_is_named(data):
+    """Issue 7, item 21: it was told as a defect of proto_loc, or as "No such file or directory"."""
+    publish(3)
+    named = pytest.raises(
+        warehouse.WarehouseError, match=rf"{data}/warehouse/prod is not the folder any more.*Put it back"
+    )
+    with named, warehouse.write("prod", who="test"):
+        data.rename(data.with_name("renamed"))
+    with named, warehouse.write("prod", who="test"):
+        shutil.rmtree(data)
+        (data / "landing").mkdir(parents=True)
+        raise FileNotFoundError(2, "No such file or directory", str(data))
+    data.with_name("renamed").rename(data.with_name("again"))
+    assert publish(1).id == 1, "in what is there now"
 
 
 def test_a_reader_keeps_its_version_and_a_new_one_sees_the_newest(data):
@@ -335,6 +352,72 @@ def test_retention_keeps_the_newest_the_current_and_those_in_grace(data, monkeyp
     assert (rows(), staging()) == (6, [])
 
 
+def test_many_publishes_within_the_grace_time_are_bounded_by_their_bytes(data, monkeypatch):
+    """Issue 7, item 20: 50 publishes in an hour kept 53 versions, whatever LOC_KEEP_VERSIONS said."""
+    monkeypatch.setenv("LOC_KEEP_VERSIONS", "1")
+    size = publish(1).bytes
+    monkeypatch.setenv("LOC_GRACE_BYTES", str(3 * size))
+    with warehouse.read("prod", version=1):
+        for value in range(2, 6):
+            publish(value)
+        versions = store.versions("prod")
+        assert versions[0] == 1 and 2 not in versions, "1 is open, and 2 is the oldest of those that are not"
+    publish(6)
+    assert 1 not in store.versions("prod")
+
+
+def test_prune_says_what_it_keeps_and_why_and_now_removes_what_no_process_has_open(data, monkeypatch, capsys):
+    """Issue 7, item 20: it removed nothing, without a word, on the full disk whose message recommends it."""
+    monkeypatch.setenv("LOC_KEEP_VERSIONS", "1")
+    for value in (1, 2, 3):
+        publish(value)
+    code = "import duckdb, sys; c = duckdb.connect(sys.argv[1], read_only=True); print(flush=True); sys.stdin.read()"
+    child = python(code, store.find("prod", 1).path, stdin=subprocess.PIPE)
+    child.stdout.readline()
+    assert main(["db", "prune"]) == 0
+    said = capsys.readouterr().out
+    assert "removed nothing" in said and said.count("of its grace time are left") == 2 and "current" in said
+    assert main(["db", "prune", "--now"]) == 0
+    said = capsys.readouterr().out
+    assert "prod: removed 2." in said and f"open in pid {child.pid}" in said
+    with monkeypatch.context() as patch:
+        patch.setattr(lock, "open_in", lambda path: [])  # as a process of another user or container
+        assert warehouse.kept("prod", now=True)[0].why == "open in a process of another user or container"
+    child.communicate()
+    assert warehouse.prune("prod", now=True) == [1]
+
+
+def test_who_reads_is_asked_of_lsof_where_there_is_no_proc_and_unknown_is_not_nobody(data, monkeypatch, tmp_path):
+    """As on macOS."""
+    path = publish(1).path
+    monkeypatch.setattr(retention, "PROC", tmp_path / "proc")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "lsof is not installed" in retention.readers_of(path)
+    for script, answer in (
+        ("exit 1", ""),
+        ("echo 7; echo 8", "pid 7, pid 8"),
+        ("echo no >&2; exit 1", "lsof says: no"),
+    ):
+        (tmp_path / "lsof").write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "lsof").chmod(0o755)
+        said = retention.readers_of(path)
+        assert answer in said and bool(said) == bool(answer)
+
+
+def test_what_a_killed_writer_left_goes_where_nothing_is_written_either(data):
+    """Issue 7, item 20: the copy of a killed build stayed, as a refresh that finds nothing new opens no session."""
+    publish(3)
+    left = store.folder("prod") / "staging/dead"
+    left.mkdir(parents=True)
+    with warehouse.write("prod", who="at work") as session:
+        warehouse.tidy()
+        assert session.folder.exists()
+        session.discard()
+    left.mkdir(parents=True, exist_ok=True)
+    warehouse.tidy()
+    assert not left.exists()
+
+
 def test_a_reader_survives_the_removal_of_its_version(data):
     publish(3)
     with warehouse.read("prod") as con:
@@ -501,6 +584,60 @@ def test_truncated_version_is_refused_with_the_way_back(data):
     assert (publish(6).id, rows()) == (3, 6)
 
 
+def flip(version: warehouse.Version, *positions: int) -> None:
+    """Change a bit of the file at each of the positions."""
+    version.path.chmod(0o644)
+    content = bytearray(version.path.read_bytes())
+    for position in positions:
+        content[position] ^= 1
+    version.path.write_bytes(content)
+
+
+def test_a_damaged_version_is_not_copied_on_not_gone_back_to_and_not_listed_as_good(data, capsys):
+    """Issue 7, item 2: only sizes were compared."""
+    publish(3)
+    flip(publish(4), -1)
+    entered = []
+    with (
+        pytest.raises(warehouse.VersionDamaged, match="not what was published.*`loc db rollback 1 --database prod`"),
+        warehouse.write("prod", who="test"),
+    ):
+        entered.append(True)
+    assert not entered and not staging()
+    assert main(["db", "history"]) == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "current" in line)
+    assert "damaged" in line
+    assert main(["db", "list"]) == 1
+    warehouse.rollback("prod", 1)
+    with pytest.raises(warehouse.VersionDamaged, match="not what was published"):
+        warehouse.rollback("prod", 2)
+    assert publish(5).based_on == 1
+
+
+def test_the_way_out_leads_to_a_whole_version(data):
+    """Issue 7, item 2: a damaged one was offered, as its size was right."""
+    for version in [publish(3), publish(4)]:
+        flip(version, -1)
+    with pytest.raises(warehouse.VersionDamaged, match=r"`rm -r \S+/warehouse/prod && loc refresh`"):
+        publish(5)
+
+
+def test_a_block_that_cannot_be_read_is_named_where_there_is_no_checksum(data):
+    """Issue 7, item 2: each refresh ended in dbt's traceback."""
+    publish(3)
+    version = publish(300_000)
+    manifest = version.folder / "manifest.json"
+    manifest.chmod(0o644)
+    manifest.write_text(json.dumps({k: v for k, v in json.loads(manifest.read_text()).items() if k != "checksums"}))
+    flip(version, *range(20_000, version.bytes, 262_144))
+    with (
+        pytest.raises(warehouse.VersionDamaged, match="Version 2 of prod .*DuckDB says.*loc db rollback 1"),
+        warehouse.write("prod", who="test") as session,
+        session.connect() as con,
+    ):
+        con.execute("select sum(i) from t").fetchall()
+
+
 def test_a_lost_manifest_is_named(data):
     publish(3)
     publish(4)
@@ -553,6 +690,7 @@ def test_a_file_of_another_duckdb_release_is_named_as_such(data, tmp_path):
 def test_read_only_folder_can_be_read_and_refuses_to_be_written(data, tmp_path_factory):
     publish(3)
     home = store.folder("prod")
+    (home / "current").unlink()  # issue 7, item 1: a link that cannot be put right is no obstacle to readers either
     folders = [home, home / "versions"]
     uid = os.geteuid()
     parents = [p for p in (home, *home.parents) if p.owner() == Path.home().owner() and p != Path("/tmp")]
@@ -561,6 +699,7 @@ def test_read_only_folder_can_be_read_and_refuses_to_be_written(data, tmp_path_f
         for path in modes:
             path.chmod(0o555)
         (home / "writer.lock").chmod(0o444)
+        assert not (home / "current").exists()
         if uid == 0:
             os.seteuid(65534)  # root may write everywhere
         with pytest.raises(warehouse.WarehouseError, match=rf"{home}/writer.lock cannot be written.*LOC_DATA"):
@@ -570,6 +709,8 @@ def test_read_only_folder_can_be_read_and_refuses_to_be_written(data, tmp_path_f
         os.seteuid(uid)
         for path, mode in modes.items():
             path.chmod(mode)
+    (home / "writer.lock").chmod(0o600)
+    assert (publish(4).based_on, warehouse.rollback("prod").id) == (1, 1)
 
 
 @pytest.mark.parametrize(
@@ -609,7 +750,7 @@ def test_a_process_that_ends_while_the_holder_is_looked_for_is_no_error(tmp_path
     with held.open("w"), subprocess.Popen(["sleep", "60"], stdin=(other := held.open())) as holder:
         monkeypatch.setattr(os, "scandir", vanished)
         try:
-            assert lock._open_in(held) == [holder.pid] and gone
+            assert set(lock.open_in(held)) == {holder.pid, os.getpid()} and gone
         finally:
             holder.kill()
             other.close()

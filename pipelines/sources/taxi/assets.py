@@ -8,6 +8,14 @@ from pipelines.sources.taxi import load as taxi
 from proto_loc import warehouse
 from proto_loc.warehouse.lake import Load
 
+
+class Months(dg.Config):
+    """How months are loaded."""
+
+    replace: bool = False
+    """Whether a file may take away rows of another one that was loaded."""
+
+
 MONTHS = dg.MonthlyPartitionsDefinition(start_date="2009-01", fmt="%Y-%m", end_offset=1)
 """From the first month that TLC published to the current one."""
 
@@ -37,12 +45,20 @@ def _trips(colour: Colour) -> dg.AssetsDefinition:
         ),
         **writes("raw"),
     )
-    def trips(context: dg.AssetExecutionContext) -> None:
+    def trips(context: dg.AssetExecutionContext, config: Months) -> None:
         with said_plainly():
             outcomes = taxi.load_months(
-                colour, context.partition_keys, who=who(context), report=progress(context, "load")
+                colour,
+                context.partition_keys,
+                replace=config.replace,
+                who=who(context),
+                report=progress(context, "load"),
             )
         for outcome in outcomes:
+            if outcome.leaving:
+                context.log.warning(
+                    f"{outcome.input}: not loaded, {outcome.skipped}; or with the configuration replace"
+                )
             note = {"not loaded again": outcome.skipped} if outcome.skipped else {}
             context.add_asset_metadata(described(outcome.load) | note, partition_key=outcome.load.partition)
 

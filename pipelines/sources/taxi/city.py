@@ -8,6 +8,7 @@ import duckdb
 
 from pipelines.sources.taxi import rates, zones
 from pipelines.sources.taxi.schema import Colour
+from proto_loc.sql import open_duckdb
 
 PAIRS = 1 << 16  # equally likely pairs of zones
 MOMENTS = 1 << 12  # equally likely stretches of the month
@@ -19,13 +20,13 @@ def database(colour: Colour, process: int) -> duckdb.DuckDBPyConnection:
 
     A forked process must not use its parent's database, hence ``process``. Nothing is large enough to spill to disk.
     """
-    connection = duckdb.connect(
+    connection = open_duckdb(
         config={
             "memory_limit": "3GB",
             "temp_directory": "",
-            "preserve_insertion_order": True,
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
+            "preserve_insertion_order": "true",
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
         }
     )
     _pairs(connection, colour)

@@ -62,7 +62,7 @@ def inspect(path: Path) -> SourceFile:
     path = Path(path).absolute()
     format = _format(path)
     before = _stat(path)
-    sha256 = _sha256(path)
+    content = sha256(path)
     with reading(path, format) as reader:
         colour, columns, extra = _match(path, reader.names)
         rows, months = check(reader, path, colour, columns)
@@ -75,7 +75,7 @@ def inspect(path: Path) -> SourceFile:
         colour,
         month,
         rows,
-        sha256,
+        content,
         before.st_size,
         before.st_mtime_ns,
         columns,
@@ -92,7 +92,7 @@ def convert(source: SourceFile, target: Path, *, load_id: int, loaded_at: dateti
     Raises:
         LocError: the file has changed since :func:`inspect`, or not all of its rows arrived.
     """
-    if _sha256(source.path) != source.sha256:
+    if sha256(source.path) != source.sha256:
         raise _changed(source.path)
     with reading(source.path, source.format) as reader:
         fields = ", ".join(selected(column, reader, source.columns[column.name]) for column in COLUMNS[source.colour])
@@ -116,14 +116,36 @@ def month_in(name: str) -> str | None:
 # What and where the file is
 
 
-def _format(path: Path) -> str:
+def left_out(path: Path) -> str:
+    """Why a file of the landing folder is passed over, the reason for a sentence; empty for one to be loaded.
+
+    Systems, browsers and office programs put files of their own beside a person's, and these must not stop the others.
+    """
+    if path.is_dir():
+        return "it is a folder, and only files that lie in the landing folder itself are loaded"
+    if path.is_symlink() and not path.exists():
+        return f"it is a link to {shown(os.readlink(path))}, which does not exist"
+    if not path.is_file():
+        return "it is no file"
+    if path.name.startswith("~$") or _format_of(path) is None:
+        return f"its name is none of a file of trips: it ends in {', '.join(_FORMATS)}"
+    return ""
+
+
+def _format_of(path: Path) -> str | None:
+    """The format that a file's name says; None where it says none."""
     suffix = path.suffix.lower()
     packed = suffix == ".gz"
     format = _FORMATS.get(Path(path.stem).suffix.lower() if packed else suffix)
-    if format is None or (packed and format == "parquet"):
+    return None if packed and format == "parquet" else format
+
+
+def _format(path: Path) -> str:
+    format = _format_of(path)
+    if format is None:
         raise refused(
             path,
-            f"Its name ends in {suffix or 'no extension'!r}.",
+            f"Its name ends in {path.suffix.lower() or 'no extension'!r}.",
             f"Give it one of {', '.join(_FORMATS)}; the text formats may be packed (.csv.gz).",
         )
     return format
@@ -151,7 +173,12 @@ def _stat(path: Path) -> os.stat_result:
     return found
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """The hash of a file's content.
+
+    Raises:
+        LocError: it cannot be read.
+    """
     try:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

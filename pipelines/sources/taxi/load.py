@@ -1,12 +1,13 @@
 """Bring months of trips into the lake and the ``raw`` catalogue; a month of a colour is loaded as a whole."""
 
-import hashlib
+import shlex
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.sources.taxi import TABLES, landing, sample, zones
-from pipelines.sources.taxi.schema import Colour
+from pipelines.sources.taxi import TABLES, landing, reader, sample, zones
+from pipelines.sources.taxi.lakefile import identifier, literal, shown
+from pipelines.sources.taxi.schema import COLUMNS, Colour, pickup
 from proto_loc.errors import UsageError
 from proto_loc.settings import private_folder, settings
 from proto_loc.warehouse import lake
@@ -17,6 +18,10 @@ Report = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
 
 SEED = 2025
+
+
+class WouldReplace(UsageError):
+    """Files would take the place of others without having their rows; nothing was loaded."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,8 @@ class Outcome:
     """The load whose place it took."""
     skipped: str = ""
     """Why nothing was loaded: the reason for a sentence, empty if it was loaded."""
+    leaving: int = 0
+    """Rows of ``load`` that the file lacks, for which it was not loaded in its place."""
     ignored: tuple[str, ...] = ()
     """Columns of the file that no trip table has."""
     zones: int = 0
@@ -58,13 +65,17 @@ def load_sample(rows: int = sample.DEFAULT_ROWS, seed: int = SEED, *, who: str, 
     return outcomes
 
 
-def load_files(paths: Sequence[Path], *, who: str, report: Report) -> list[Outcome]:
+def load_files(paths: Sequence[Path], *, replace: bool = False, who: str, report: Report) -> list[Outcome]:
     """Load files of trip records: all of them, or none if one is refused.
 
     A file takes the place of what was loaded for its month and colour; a file that is loaded already is skipped. TLC's
     zone lookup is compared with the zones that ship.
 
+    Args:
+        replace: whether rows of another file may leave; see :func:`_leaving`.
+
     Raises:
+        WouldReplace: rows of another file would, and may not; nothing was written.
         LocError: a file is no file of trip records, two are of one month and colour, or a zone lookup differs from
             the seed; nothing was written.
         WarehouseError: see :func:`proto_loc.warehouse.lake.loading`.
@@ -78,22 +89,51 @@ def load_files(paths: Sequence[Path], *, who: str, report: Report) -> list[Outco
             files.append(landing.inspect(path))
     _refuse_rivals(files)
     with lake.loading(TABLES, who=who) as loading:
-        active = _active(loading)
-        for done, file in enumerate(files):
-            report(f"loading {file.name}", len(files) + done, 2 * len(files))
-            partition = _table(file.colour), file.month
-            outcome = _real(loading, active.get(partition), file)
-            active[partition] = outcome.load
-            outcomes.append(outcome)
-        report("loading", 2 * len(files), 2 * len(files))
+        outcomes += _load(loading, files, replace, report)
+        if kept := [outcome for outcome in outcomes if outcome.leaving]:
+            raise _would_replace(kept)
     return outcomes
 
 
-def load_months(colour: Colour, months: Sequence[str], *, seed: int = SEED, who: str, report: Report) -> list[Outcome]:
+def load_landing(*, who: str, report: Report) -> list[Outcome]:
+    """Load what is new in ``data/landing/``: all of it, or nothing if a file is refused.
+
+    Nobody may be there to ask, so what is left out does not stop the rest, and its outcome says why: what is no file of
+    trips, a file that would take rows of another one away, and two new files of one month.
+
+    Raises:
+        LocError, WarehouseError: see :func:`load_files`.
+    """
+    outcomes = [
+        Outcome(None, shown(path.name), skipped=reason) for path in _waiting() if (reason := landing.left_out(path))
+    ]
+    paths, files = pending(), []
+    for done, path in enumerate(paths):
+        report(f"checking {path.name}", done, 2 * len(paths))
+        files.append(landing.inspect(path))
+    rivals = _rivals(files)
+    for file in rivals:
+        reason = (
+            f"{rivals[file].name} is of the same month and colour, and a month is loaded as a whole: make it one file"
+        )
+        outcomes.append(Outcome(None, file.name, skipped=reason))
+    files = [file for file in files if file not in rivals]
+    if files:
+        with lake.loading(TABLES, who=who) as loading:
+            outcomes += _load(loading, files, False, report)
+    return outcomes
+
+
+def load_months(
+    colour: Colour, months: Sequence[str], *, seed: int = SEED, replace: bool = False, who: str, report: Report
+) -> list[Outcome]:
     """Load whole months (``YYYY-MM``) of one colour, each from where it can be had.
 
     That is a file in ``data/landing/`` whose name says that colour and month, else the synthetic sample with as many
     trips as a month of the default sample has; real records are kept.
+
+    Args:
+        replace: whether rows of another file may leave; where they may not, the outcome says so.
 
     Raises:
         LocError, WarehouseError: see :func:`load_files`.
@@ -107,7 +147,7 @@ def load_months(colour: Colour, months: Sequence[str], *, seed: int = SEED, who:
             report(f"{colour} {month}", done, len(months))
             file, there = files.get(month), active.get((_table(colour), month))
             if file:
-                outcomes.append(_real(loading, there, file))
+                outcomes.append(_real(loading, there, file, replace))
             else:
                 rows = usual.get(month, max(usual.values()))
                 outcomes.append(_synthetic(loading, there, colour, month, rows, seed))
@@ -115,14 +155,64 @@ def load_months(colour: Colour, months: Sequence[str], *, seed: int = SEED, who:
     return outcomes
 
 
-def _real(loading: Loading, there: Load | None, file: landing.SourceFile) -> Outcome:
-    """Load a file in the place of ``there``, unless that is a whole load of the same file."""
-    if there and there.input_sha256 == file.sha256 and lake.whole(there):
+def _load(loading: Loading, files: Sequence[landing.SourceFile], replace: bool, report: Report) -> list[Outcome]:
+    active, outcomes = _active(loading), []
+    for done, file in enumerate(files):
+        report(f"loading {file.name}", len(files) + done, 2 * len(files))
+        partition = _table(file.colour), file.month
+        outcome = _real(loading, active.get(partition), file, replace)
+        active[partition] = outcome.load
+        outcomes.append(outcome)
+    report("loading", 2 * len(files), 2 * len(files))
+    return outcomes
+
+
+def _real(loading: Loading, there: Load | None, file: landing.SourceFile, replace: bool) -> Outcome:
+    """Load a file in the place of ``there``, unless that is the same one, or has rows that this one lacks."""
+    if there and there.input_sha256 == file.sha256 and lake.intact(there):
         return Outcome(there, file.name, skipped="it is loaded already")
     load_id, path = loading.reserve("taxi", _table(file.colour), file.month)
     rows = landing.convert(file, path, load_id=load_id, loaded_at=loading.loaded_at)
+    if there and not replace and (leaving := _leaving(there, path, file)):
+        loading.give_back(path)
+        reason = (
+            f"it lacks {leaving:,} of the {there.rows:,} rows of {there.input}, whose place it would take "
+            f"(`loc load {shlex.quote(str(file.path))} --replace` does that)"
+        )
+        return Outcome(there, file.name, skipped=reason, leaving=leaving)
     load = _add(loading, load_id, path, file.colour, file.month, "file", rows, file.name, file.sha256)
     return Outcome(load, load.input, replaced=there, ignored=file.extra)
+
+
+def _leaving(there: Load, path: Path, file: landing.SourceFile) -> int:
+    """Rows of a load that would leave with it, since a new file at ``path`` of the lake has none to take their place.
+
+    A file of the same name is a newer edition: it may correct rows, but has trips of each day of the month that the
+    other has. One of another name has every row. The sample may always leave.
+    """
+    if there.origin == "synthetic" or not lake.intact(there):
+        return 0
+    old, new = (f"read_parquet({literal(lake.pattern(of))})" for of in (settings().lake / there.file, path))
+    with reader.scratch_folder() as scratch, reader.connect(scratch) as con:
+        if there.input == file.name:
+            day = f"{identifier(pickup(file.colour))}::DATE"
+            where = f"strftime({day}, '%Y-%m') = {literal(file.month)} AND {day} NOT IN (SELECT {day} FROM {new})"
+            return con.execute(f"SELECT count(*) FROM {old} WHERE {where}").fetchone()[0]
+        known = {name for name, *_ in con.execute(f"DESCRIBE SELECT * FROM {old}").fetchall()}
+        names = ", ".join(identifier(column.name) for column in COLUMNS[file.colour] if column.name in known)
+        return con.execute(
+            f"SELECT count(*) FROM (SELECT {names} FROM {old} EXCEPT ALL SELECT {names} FROM {new})"
+        ).fetchone()[0]
+
+
+def _would_replace(kept: Sequence[Outcome]) -> WouldReplace:
+    first, more = kept[0], f" (and {len(kept) - 1} more such files)" if len(kept) > 1 else ""
+    return WouldReplace(
+        f"{first.input} would take the place of {first.load.input}, without {first.leaving:,} of its "
+        f"{first.load.rows:,} rows{more}.",
+        f"A month of a colour is loaded as a whole, and this one was loaded on {first.load.loaded_at:%Y-%m-%d %H:%M}.",
+        "Put the whole month into one file, or say --replace to let those rows go; nothing was loaded.",
+    )
 
 
 def _synthetic(loading: Loading, there: Load | None, colour: Colour, month: str, rows: int, seed: int) -> Outcome:
@@ -136,7 +226,8 @@ def _synthetic(loading: Loading, there: Load | None, colour: Colour, month: str,
 
 
 def _landed(colour: Colour, months: Sequence[str]) -> list[landing.SourceFile]:
-    wanted = [p for p in _waiting() if colour in p.name.lower() and landing.month_in(p.name) in months]
+    named = [p for p in _waiting() if colour in p.name.lower() and landing.month_in(p.name) in months]
+    wanted = [p for p in named if not landing.left_out(p)]
     files = [file for path in wanted if (file := landing.inspect(path)).colour == colour and file.month in months]
     _refuse_rivals(files)
     return files
@@ -152,7 +243,9 @@ def pending() -> list[Path]:
     lost = {load.input_sha256 for load in loads if load.active and not lake.whole(load)}
     known = {load.input_sha256 for load in loads} - lost
     return [
-        path for path in _waiting() if not path.is_file() or (_sha256(path) not in known and not zones.is_lookup(path))
+        path
+        for path in _waiting()
+        if not landing.left_out(path) and landing.sha256(path) not in known and not zones.is_lookup(path)
     ]
 
 
@@ -160,11 +253,6 @@ def _waiting() -> list[Path]:
     """What lies in ``data/landing/``."""
     with explained("Looking into the landing folder", settings().landing):
         return sorted(p for p in private_folder(settings().landing).iterdir() if not p.name.startswith("."))
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _table(colour: Colour) -> str:
@@ -204,12 +292,22 @@ def _add(
 
 
 def _refuse_rivals(files: Iterable[landing.SourceFile]) -> None:
-    first: dict[tuple[Colour, str], landing.SourceFile] = {}
+    for rival, file in _rivals(files).items():
+        raise UsageError(
+            f"{shown(rival.path)} and {shown(file.path)} are both {file.colour} trips of {file.month}.",
+            "A month of a colour is loaded as a whole, so one would replace the other.",
+            "Name one of them, or move the other one away.",
+        )
+
+
+def _rivals(files: Iterable[landing.SourceFile]) -> dict[landing.SourceFile, landing.SourceFile]:
+    """Each file that shares its month and colour with one of other content, and that one."""
+    months: dict[tuple[Colour, str], list[landing.SourceFile]] = {}
     for file in files:
-        rival = first.setdefault((file.colour, file.month), file)
-        if rival is not file and rival.sha256 != file.sha256:
-            raise UsageError(
-                f"{rival.path} and {file.path} are both {file.colour} trips of {file.month}.",
-                "A month of a colour is loaded as a whole, so one would replace the other.",
-                "Name one of them, or move the other one away.",
-            )
+        months.setdefault((file.colour, file.month), []).append(file)
+    return {
+        file: next(other for other in same if other.sha256 != file.sha256)
+        for same in months.values()
+        if len({file.sha256 for file in same}) > 1
+        for file in same
+    }

@@ -6,6 +6,7 @@ import duckdb
 
 from proto_loc.errors import LocError
 from proto_loc.settings import ROOT
+from proto_loc.sql import open_duckdb
 from proto_loc.warehouse import lake
 
 SEED = ROOT / "dbt" / "seeds" / "taxi_zones.csv"
@@ -20,7 +21,7 @@ def is_lookup(path: Path) -> bool:
     if path.suffix.lower() not in (".parquet", ".csv") or not path.is_file():
         return False
     try:
-        with duckdb.connect() as con:
+        with open_duckdb() as con:
             return [name.strip().lower() for name in _relation(con, path).columns] == COLUMNS
     except duckdb.Error:
         return False  # whatever it is, the check of trip files says what is wrong with it
@@ -32,7 +33,7 @@ def compare(path: Path) -> int:
     Raises:
         LocError: it differs; the message names the first zone that does.
     """
-    with duckdb.connect() as con:
+    with open_duckdb() as con:
         known = ", ".join(f"{_KNOWN.format(column)} as {column}" for column in COLUMNS[1:])
         con.read_csv(str(SEED), header=True, all_varchar=True).create_view("seed")
         _relation(con, path).create_view("file")

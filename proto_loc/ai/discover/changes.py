@@ -19,7 +19,7 @@ class Segment:
 
     @property
     def change(self) -> Decimal:
-        return self.after - self.before
+        return difference(self.before, self.after)
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,12 @@ class Change:
 
     @property
     def change(self) -> Decimal:
-        return self.after - self.before
+        return difference(self.before, self.after)
+
+    @property
+    def moved(self) -> bool:
+        """Whether it, or one of its segments, is another than before."""
+        return bool(self.change) or any(each.change for each in self.segments)
 
     @property
     def relative(self) -> Decimal | None:
@@ -44,6 +49,17 @@ class Change:
 
 FIGURES = "marts.metric_figures"
 ADDITIVE = {"sum", "count"}
+NOISE = Decimal("1e-9")
+"""By so much of itself a figure in floating point may differ from one reckoning of the same rows to the next."""
+NOISY = 15
+"""From so many significant digits on a figure is one in floating point: counts and money have fewer."""
+
+
+def difference(before: Decimal, after: Decimal) -> Decimal:
+    """By how much a figure has changed; zero where the order in which rows were added up explains it."""
+    found = after - before
+    floating = max(len(each.as_tuple().digits) for each in (before, after)) >= NOISY
+    return Decimal(0) if floating and abs(found) <= NOISE * max(abs(before), abs(after)) else found
 
 
 def changes(reading: Reading, before: Reading | None, models: tuple[SemanticModel, ...]) -> list[Change]:
@@ -78,6 +94,14 @@ def driver(change: Change) -> Segment | None:
 
 def _figures(reading: Reading) -> dict[tuple[str, str, str | None], Decimal]:
     found = reading.rows(f"select metric, dimension, value, figure from {FIGURES}")
-    return {
-        (metric, dimension, value): Decimal(figure) for metric, dimension, value, figure in found if figure != "nan"
-    }
+    figures = {(metric, dimension, value): Decimal(figure) for metric, dimension, value, figure in found}
+    return {key: figure for key, figure in figures.items() if figure.is_finite()}
+
+
+def unmeasurable(reading: Reading, models: tuple[SemanticModel, ...]) -> list[tuple[Metric, str]]:
+    """Every metric whose whole figure is no finite number, with that figure: ``nan``, ``inf`` or ``-inf``."""
+    if not reading.has(FIGURES):
+        return []
+    whole = dict(reading.rows(f"select metric, figure from {FIGURES} where dimension = ''"))
+    metrics = [metric for model in models for metric in model.metrics if metric.name in whole]
+    return [(each, whole[each.name]) for each in metrics if not Decimal(whole[each.name]).is_finite()]

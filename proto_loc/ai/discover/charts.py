@@ -1,6 +1,7 @@
 """The pictures of a report, as PNG."""
 
 import io
+from collections.abc import Iterable
 
 import altair as alt
 
@@ -8,6 +9,8 @@ from proto_loc.ai.discover.changes import Change
 from proto_loc.ai.discover.finding import Mart
 
 WEEK = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+ROWS = alt.Axis(format="~s", tickCount=4, tickMinStep=1)
+"""Of an axis of counts: half a row would be written as 500 thousandths."""
 alt.data_transformers.disable_max_rows()
 
 
@@ -51,7 +54,7 @@ def distributions(mart: Mart) -> bytes | None:
                 .encode(
                     x=alt.X("from:Q", bin="binned", title=None, axis=alt.Axis(tickCount=5)),
                     x2="to:Q",
-                    y=alt.Y("rows:Q", title=None, axis=alt.Axis(format="~s", tickCount=4)),
+                    y=alt.Y("rows:Q", title=None, axis=ROWS),
                 )
                 .properties(width=180, height=110)
             )
@@ -69,7 +72,7 @@ def categories(mart: Mart) -> bytes | None:
                 .mark_bar()
                 .encode(
                     y=alt.Y("value:N", sort=None, title=None, axis=alt.Axis(labelLimit=120)),
-                    x=alt.X("rows:Q", title=None, axis=alt.Axis(format="~s", tickCount=4)),
+                    x=alt.X("rows:Q", title=None, axis=ROWS),
                 )
                 .properties(width=170, height=150)
             )
@@ -86,17 +89,23 @@ def drivers(changes: list[Change]) -> bytes | None:
             if each.change
         ]
         if data:
+            axis = alt.Axis(format=_ticks(each["change"] for each in data), tickCount=5)
             panels.append(
                 alt.Chart(alt.Data(values=data), title=f"{change.metric.label}, change by segment")
                 .mark_bar()
                 .encode(
                     y=alt.Y("segment:N", sort=None, title=None, axis=alt.Axis(labelLimit=200)),
-                    x=alt.X("change:Q", title=None, axis=alt.Axis(format="~s", tickCount=5)),
+                    x=alt.X("change:Q", title=None, axis=axis),
                     color=alt.condition("datum.change > 0", alt.value("#3b7dbd"), alt.value("#c2533c")),
                 )
                 .properties(width=230, height=150)
             )
     return _png(alt.concat(*panels, columns=2).resolve_scale(x="independent", y="independent")) if panels else None
+
+
+def _ticks(values: Iterable[float]) -> str:
+    """How d3 writes an axis's numbers: large ones as 1k or 1M, those near zero as they are and never in milli."""
+    return "~s" if max(map(abs, values)) >= 1000 else "~g"
 
 
 def _png(chart: alt.TopLevelMixin) -> bytes:

@@ -1,5 +1,6 @@
 """Each column of a mart: how it is distributed, what is missing, what lies far out, against the version before."""
 
+import math
 from dataclasses import dataclass, field
 
 from proto_loc.ai.discover.reading import Reading, quoted
@@ -70,7 +71,7 @@ def _summarized(reading: Reading) -> list[Column]:
     asked = []
     for name, type_ in names:
         of, quartiles = quoted(name), "null"
-        if _is_number(type_):
+        if is_number(type_):
             finite = f"filter (where isfinite({of}::double))"
             quartiles = f"approx_quantile({of}::double, [0.25, 0.5, 0.75]) {finite}"
         asked += [f"1 - count({of}) / nullif(count(*), 0)", f"approx_count_distinct({of})", quartiles]
@@ -82,7 +83,7 @@ def _summarized(reading: Reading) -> list[Column]:
         column = Column(name, type_, nulls or 0.0, distinct, low, high)
         if type_.startswith(("DATE", "TIMESTAMP")):
             column.kind = "time"
-        elif _is_number(type_) and not name.endswith("_id") and distinct > FEW:
+        elif is_number(type_) and not name.endswith("_id") and distinct > FEW:
             column.kind = "number"
             column.quartiles = tuple(quartiles) if quartiles else None
         elif distinct <= FEW and not name.endswith("_id"):
@@ -91,14 +92,15 @@ def _summarized(reading: Reading) -> list[Column]:
     return columns
 
 
-def _is_number(type_: str) -> bool:
+def is_number(type_: str) -> bool:
+    """Whether a type of DuckDB's is one of numbers."""
     return type_.partition("(")[0].removeprefix("U") in NUMBERS and not type_.endswith("]")
 
 
 def _far_out(column: Column, known: Column | None, reading: Reading, before: Reading | None) -> None:
     low, _, high = known.quartiles if known and known.quartiles else column.quartiles
     spread = high - low
-    if not spread:
+    if not spread or not math.isfinite(FAR * spread + abs(high) + abs(low)):  # further apart than doubles reach
         return
     column.fences = (low - FAR * spread, high + FAR * spread)
     beyond = f"{quoted(column.name)} not between {column.fences[0]!r} and {column.fences[1]!r}"
@@ -111,7 +113,7 @@ def _far_out(column: Column, known: Column | None, reading: Reading, before: Rea
 def _histogram(reading: Reading, column: str) -> list[tuple[float, float, int]]:
     name = f"{quoted(column)}::double"
     low, high = reading.rows(f"select {_bounds(column)} from sampled")[0][0] or (0, 0)
-    if high <= low:
+    if high <= low or not math.isfinite(high - low):
         return []
     width = (high - low) / BINS
     counts = dict(

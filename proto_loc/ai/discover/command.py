@@ -7,7 +7,7 @@ from pathlib import Path
 from proto_loc.ai import llm
 from proto_loc.ai.discover import narrative, report
 from proto_loc.ai.discover.finding import discover
-from proto_loc.errors import LocError
+from proto_loc.errors import LocError, plain
 from proto_loc.settings import private_folder, settings
 
 
@@ -42,7 +42,7 @@ def run(options: dict) -> int:
         print(json.dumps(about | {"seconds": round(found.seconds, 3)}, indent=2))
         return 0
     for finding in found.findings:
-        print(f"- {finding}")
+        print(plain(f"- {finding}"))
     if wrong:
         print(f"note: {len(wrong)} figures of the model do not check out; they are marked.", file=sys.stderr)
     print(f"report: {path}")

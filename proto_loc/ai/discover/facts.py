@@ -7,6 +7,8 @@ from datetime import date
 from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal
 from html import escape
 
+from proto_loc.ai.text import rounded
+
 FORMS = ("count", "number", "percent", "money", "date")
 
 
@@ -27,13 +29,23 @@ class Fact:
         """As a person reads it."""
         if self.form == "date":
             return f"{self.value:%Y-%m-%d}"
-        if self.form == "percent":
-            return f"{self.value * 100:.1f} %"
-        if self.form == "money":
-            return f"${self.value:,.2f}"
-        if self.form == "count":
-            return f"{self.value:,.0f}"
-        return f"{self.value:,.2f}" if abs(self.value) >= 1 else f"{self.value:.3g}"
+        if self.form == "number" and 0 < abs(self.value) < 1:
+            return f"{self.value:.3g}"
+        return figure(self.value, self.form)
+
+
+def figure(value: Decimal, form: str, *, decimals: int | None = None, sign: bool = False) -> str:
+    """A figure as a person reads it; none but zero is shown as zero.
+
+    Args:
+        form: one of :data:`FORMS`, other than a date.
+        decimals: at least so many, other than the form's own.
+        sign: whether a plus stands before what is above zero.
+    """
+    places = {"percent": 1, "count": 0}.get(form, 2) if decimals is None else decimals
+    shown = rounded(value * 100 if form == "percent" else value, places)
+    plus = "+" if sign and value > 0 else ""
+    return plus + {"percent": f"{shown} %", "money": f"${shown}"}.get(form, shown)
 
 
 @dataclass

@@ -86,6 +86,8 @@ def discover() -> Discovery:
         found = Discovery(
             version, before.version if before else None, origin, marts, changing.changes(reading, before, models)
         )
+        for metric, figure in changing.unmeasurable(reading, models):
+            found.findings.append(Finding((f"{metric.label} is {figure}: a value that it is made of is no number.",)))
     finally:
         reading.close()
         if before:

@@ -1,12 +1,12 @@
 """A discovery as one page of HTML that needs nothing else: no program, no network."""
 
 from base64 import b64encode
-from contextlib import suppress
 from html import escape
 
 from proto_loc.ai.discover import charts
-from proto_loc.ai.discover.columns import Column
-from proto_loc.ai.discover.facts import Piece, html
+from proto_loc.ai.discover.changes import difference
+from proto_loc.ai.discover.columns import Column, is_number
+from proto_loc.ai.discover.facts import Piece, figure, html
 from proto_loc.ai.discover.finding import Discovery, Mart, form_of
 
 STYLE = """
@@ -63,24 +63,30 @@ def _told(told: list[Piece] | None, note: str) -> str:
 def _changed(found: Discovery) -> list[str]:
     if not found.changes:
         return []
+    moved = [change for change in found.changes if change.moved]
+    if not moved:
+        return ["<h2>What the publish has changed</h2><p>No metric.</p>"]
     rows = []
-    for change in found.changes:
+    for change in moved:
         form = form_of(change.metric.format.kind)
-        relative = "" if change.relative is None else f"{change.relative * 100:+.1f} %"
-        moved = [each for each in change.segments if each.change][:3]
-        segments = "<br>".join(
-            f"{escape(each.dimension)} {escape(each.value)}: {_figure(each.change, form, sign=True)}" for each in moved
+        relative = "" if change.relative is None else figure(change.relative, "percent", sign=True)
+        segments = [each for each in change.segments if each.change][:3]
+        shown = "<br>".join(
+            f"{escape(each.dimension)} {escape(each.value)}: {_figure(each.change, form, sign=True)}"
+            for each in segments
         )
-        cells = [_figure(change.before, form), _figure(change.after, form), relative]
+        cells = [*_apart(change.before, change.after, form), relative]
         rows.append(
             f"<tr><td>{escape(change.metric.label)}</td>{''.join(f'<td class=n>{cell}</td>' for cell in cells)}"
-            f"<td>{segments}</td></tr>"
+            f"<td>{shown}</td></tr>"
         )
+    same = ", ".join(escape(change.metric.label) for change in found.changes if not change.moved)
     head = "<th>metric</th><th class=n>before</th><th class=n>now</th><th class=n>change</th><th>moved most</th>"
     return [
         "<h2>What the publish has changed</h2>",
-        _picture(charts.drivers(found.changes), "The segments that moved the metrics most"),
+        _picture(charts.drivers(moved), "The segments that moved the metrics most"),
         f"<div class=wide><table><tr>{head}</tr>{''.join(rows)}</table></div>",
+        *([f"<p class=quiet>Metrics that have not changed: {same}.</p>"] if same else []),
     ]
 
 
@@ -116,8 +122,9 @@ def _columns(columns: list[Column]) -> str:
     for column in columns:
         median = "" if column.quartiles is None else f"{column.quartiles[1]:,.4g}"
         far = "" if column.fences is None else _against(column.far, column.far_before)
-        cells = [_against(column.nulls, column.nulls_before), f"{column.distinct:,}", _short(column.low), median]
-        cells += [_short(column.high), far]
+        cells = [_against(column.nulls, column.nulls_before), f"{column.distinct:,}"]
+        number = is_number(column.type)
+        cells += [_short(column.low, number), median, _short(column.high, number), far]
         rows.append(
             f"<tr><td>{escape(column.name)}</td><td>{escape(column.type.lower())}</td>"
             f"{''.join(f'<td class=n>{cell}</td>' for cell in cells)}</tr>"
@@ -137,19 +144,28 @@ def _against(now: float, before: float | None) -> str:
     return text if before is None or round(before, 4) == round(now, 4) else f"{text} ({before:.2%})"
 
 
-def _short(text: str | None) -> str:
+def _short(text: str | None, number: bool) -> str:
     if text is None:
         return ""
-    with suppress(ValueError):
+    if number and text.lstrip("-").isdigit():
+        return f"{int(text):,}"  # each digit counts, as in a key
+    if number:
         return f"{float(text):,.6g}"
     return escape(text if len(text) <= 16 else text[:15] + "…")
 
 
 def _figure(value, form: str, *, sign: bool = False) -> str:
-    plus = "+" if sign and value > 0 else ""
-    if form == "percent":
-        return f"{plus}{value * 100:.2f} %"
-    return f"{plus}{value:,.0f}" if form == "count" else f"{plus}{value:,.2f}"
+    return figure(value, "number" if form == "money" else form, decimals=0 if form == "count" else 2, sign=sign)
+
+
+def _apart(before, after, form: str) -> list[str]:
+    """Two figures, with as many decimals as tell them apart, if they are apart."""
+    shown = [_figure(each, form) for each in (before, after)]
+    for decimals in range(3, 13 if difference(before, after) else 0):
+        if shown[0] != shown[1]:
+            break
+        shown = [figure(each, form if form == "percent" else "number", decimals=decimals) for each in (before, after)]
+    return shown
 
 
 def _picture(png: bytes | None, title: str) -> str:

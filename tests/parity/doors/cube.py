@@ -45,8 +45,8 @@ class Cube(Running):
         end = time.monotonic() + 60
         while True:
             answer = httpx.post(
-                f"{self.url}/cubejs-api/v1/load", json={"query": query}, headers={"authorization": cube.token()},
-                trust_env=False, timeout=60,
+                f"{self.url}/cubejs-api/v1/load", json={"query": query}, trust_env=False, timeout=60,
+                headers={"authorization": cube.token(cube.ALL_ROWS)},
             )  # fmt: skip
             assert answer.status_code == 200, answer.text
             if "data" in (found := answer.json()):

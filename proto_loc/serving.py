@@ -1,0 +1,53 @@
+"""How uvicorn serves a page of ours: with bounds for headers, connections, and the time of a request."""
+
+import asyncio
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from proto_loc.origins import MAX_BODY, MAX_HEAD, PATIENCE_BODY, PATIENCE_HEAD
+
+MAX_CONNECTIONS = 400
+"""Beyond them, the one is closed whose request has been awaited longest."""
+
+
+class Protocol(H11Protocol):
+    """uvicorn's connection, which ends where its request, or the rest of one, does not come in time."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        super().connection_made(transport)
+        self._awaited: type | None = None
+        self._end: asyncio.TimerHandle | None = None
+        self._watch()
+        if len(self.connections) > MAX_CONNECTIONS:
+            awaited = [each for each in self.connections if each._end]
+            min(awaited, key=lambda each: each._end.when()).transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop()
+        super().connection_lost(exc)
+
+    def _watch(self) -> None:
+        """Give the client the time that it has for what is awaited now."""
+        if (state := self.conn.their_state) is self._awaited:
+            return
+        self._stop()
+        self._awaited = state
+        if seconds := {h11.IDLE: PATIENCE_HEAD, h11.SEND_BODY: PATIENCE_BODY}.get(state):
+            self._end = self.loop.call_later(seconds, self.transport.abort)
+
+    def _stop(self) -> None:
+        if self._end:
+            self._end.cancel()
+            self._end = None
+
+
+OPTIONS = {
+    "http": Protocol, "h11_max_incomplete_event_size": MAX_HEAD, "ws_max_size": MAX_BODY, "log_level": "warning",
+    "access_log": False, "server_header": False,
+}  # fmt: skip
+"""How uvicorn serves a page of ours. It keeps no access log: the address of a log-in has the token in it."""

@@ -1,0 +1,115 @@
+"""The ledger ``raw.main.loads``: which files of the lake count, and whether they are as they were loaded."""
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+
+from proto_loc.settings import settings
+from proto_loc.warehouse import store
+from proto_loc.warehouse.errors import VersionDamaged
+
+TABLE = """
+create table if not exists main.loads (
+    load_id bigint,            -- rises with each load, never used twice, below 2^53
+    source varchar,            -- folder in the lake and schema of the view
+    table_name varchar,        -- the view
+    partition varchar,         -- what the load replaces as a whole, e.g. 2025-01
+    origin varchar,            -- synthetic | file
+    file varchar,              -- relative to the lake
+    rows bigint,
+    bytes bigint,
+    input varchar,             -- name of the file that was loaded
+    input_sha256 varchar,
+    loaded_at timestamp,       -- UTC
+    active boolean             -- false once another load has taken the partition's place, or it was retired
+);
+alter table main.loads add column if not exists sha256 varchar -- of the lake's file; null in older ledgers
+"""
+
+
+@dataclass(frozen=True)
+class Load:
+    """One row of ``raw.main.loads``."""
+
+    load_id: int
+    source: str
+    table_name: str
+    partition: str
+    origin: str
+    file: str
+    rows: int
+    bytes: int
+    input: str
+    input_sha256: str | None
+    loaded_at: datetime
+    active: bool = True
+    sha256: str | None = field(default=None, compare=False)
+    """Of the lake's file; None where it was loaded before checksums were kept, or is not added yet."""
+
+    @property
+    def path(self) -> Path:
+        """The file in the lake."""
+        return settings().lake / self.file
+
+
+def loads_of(version: store.Version, *, active: bool = True) -> list[Load]:
+    """The loads of a version of ``raw``, oldest first; with ``active=False`` the superseded ones too."""
+    with version.open() as con:
+        return loads_in(con, active=active)
+
+
+def loads_in(con: duckdb.DuckDBPyConnection, *, active: bool = True) -> list[Load]:
+    """The loads of an open ``raw``; none in the empty first version of set-up."""
+    if not con.execute("from duckdb_tables() where schema_name = 'main' and table_name = 'loads'").fetchone():
+        return []
+    where = "active" if active else "true"
+    return [Load(*row) for row in con.execute(f"from main.loads where {where} order by load_id").fetchall()]
+
+
+def size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def whole(load: Load) -> bool:
+    """Whether the load's file is in the lake, with as many bytes as were loaded."""
+    return size(load.path) == load.bytes
+
+
+def intact(load: Load) -> bool:
+    """Whether the load's file is, byte for byte, what was loaded; of one without a checksum, :func:`whole`."""
+    return whole(load) and (load.sha256 is None or store.checksum(load.path) == load.sha256)
+
+
+def check(loads: Iterable[Load]) -> None:
+    """Read the files of these loads in full, at 1 to 2 GB a second and core.
+
+    Raises:
+        VersionDamaged: one is not what was loaded; the message says how to mend it.
+    """
+    if lost := _without(intact, list(loads)):
+        raise damaged(lost)
+
+
+def damaged(lost: list[Load]) -> VersionDamaged:
+    """The error of loads whose files are lost or changed."""
+    first = lost[0]
+    files = [load.input for load in lost if load.origin != "synthetic"]
+    commands = [f"`loc load {' '.join(files)}` (with the paths of those files)"] if files else []
+    commands += ["`loc load sample`"] if len(files) < len(lost) else []
+    return VersionDamaged(
+        f"{len(lost)} of raw's loads cannot be read.",
+        f"{first.path} is not what was loaded: "
+        + ("it is no Parquet file any more." if intact(first) else "its checksum is another one than the ledger's.")
+        if whole(first)
+        else f"{first.path} has {size(first.path):,} bytes, and the catalogue says {first.bytes:,}.",
+        f"Load again what was lost: {', then '.join(commands)}.",
+    )
+
+
+def _without(condition: Callable[[Load], bool], loads: list[Load]) -> list[Load]:
+    with ThreadPoolExecutor(2) as pool:  # a hash leaves Python's lock
+        return [load for load, met in zip(loads, pool.map(condition, loads), strict=True) if not met]

@@ -1,0 +1,49 @@
+"""Read what is published in full, and compare it with what was written."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from proto_loc.warehouse import ledger, store
+from proto_loc.warehouse.errors import VersionDamaged
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What reading a version in full has shown."""
+
+    database: str
+    id: int
+    version: store.Version | None
+    """None where its manifest is damaged."""
+    damage: VersionDamaged | None = None
+    files: int = 0
+    """Files that were compared with their checksums."""
+    unknown: int = 0
+    """Files that were published before checksums were kept: only their sizes could be compared."""
+
+    @property
+    def state(self) -> str:
+        """``damaged``, ``whole``, or ``of unknown content`` if some files have no checksum."""
+        return "damaged" if self.damage else "of unknown content" if self.unknown else "whole"
+
+
+def verify(database: str, versions: Iterable[int]) -> Iterator[Verdict]:
+    """Verdicts on these versions, in their order: on the files of each, and of ``raw`` on its files in the lake too."""
+    intact: dict[ledger.Load, bool] = {}  # most versions share most of their files
+    for version_id in versions:
+        version = None
+        try:
+            version = store.load(database, version_id).check()
+            version.open().close()
+            loads = ledger.loads_of(version) if database == "raw" else []
+            intact |= {load: ledger.intact(load) for load in loads if load not in intact}
+            if lost := [load for load in loads if not intact[load]]:
+                raise ledger.damaged(lost)
+        except VersionDamaged as damage:
+            yield Verdict(database, version_id, version, damage)
+            continue
+        unknown = sum(load.sha256 is None for load in loads)
+        yield Verdict(
+            database, version_id, version, None,
+            len(version.checksums) + len(loads) - unknown, unknown + (not version.checksums),
+        )  # fmt: skip

@@ -1,0 +1,90 @@
+"""What our web servers take of a client: how large, how slowly, how many at once. Over real connections."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from proto_loc import serving, web
+from proto_loc.origins import MAX_BODY
+
+HALF = b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer mine\r\n"
+FULL = b"Content-Length: 5\r\n\r\n12345"
+
+
+async def count(request: Request) -> PlainTextResponse:
+    return PlainTextResponse(str(len(await request.body())))
+
+
+@pytest.fixture
+def port(monkeypatch) -> Iterator[int]:
+    """A server that counts the bytes of a body, with little patience and few connections."""
+    monkeypatch.setattr(serving, "PATIENCE_HEAD", 1.0)
+    monkeypatch.setattr(serving, "PATIENCE_BODY", 1.0)
+    monkeypatch.setattr(serving, "MAX_CONNECTIONS", 20)
+    listening = socket.create_server(("127.0.0.1", 0))
+    number = listening.getsockname()[1]
+    app = web.Guard(Starlette(routes=[Route("/", count, methods=["POST"])]), token="mine", port=number)
+    server = uvicorn.Server(uvicorn.Config(app, **serving.OPTIONS))
+    thread = threading.Thread(target=server.run, args=([listening],))
+    thread.start()
+    yield number
+    server.should_exit = True
+    thread.join()
+
+
+def send(port: int, body, token: str = "mine") -> httpx.Response:
+    headers = {"authorization": f"Bearer {token}"}
+    return httpx.post(f"http://127.0.0.1:{port}/", content=body, headers=headers, trust_env=False)
+
+
+def blocks(size: int) -> Iterator[bytes]:
+    for _ in range(size >> 16):
+        yield bytes(1 << 16)
+
+
+def opened(port: int, data: bytes) -> socket.socket:
+    made = socket.create_connection(("127.0.0.1", port), timeout=10)
+    made.sendall(data)
+    return made
+
+
+def test_a_body_has_a_bound_however_it_is_sent(port):
+    """Bodies of 250 MB filled the memory of a service."""
+    assert send(port, bytes(MAX_BODY)).text == send(port, blocks(MAX_BODY)).text == str(MAX_BODY)
+    for body in (bytes(MAX_BODY + 1), blocks(MAX_BODY + (1 << 16))):
+        answer = send(port, body)
+        assert answer.status_code == 413 and "16,384 KiB" in answer.text
+    assert send(port, blocks(MAX_BODY * 2), token="another").status_code == 401
+
+
+def test_headers_have_a_bound(port):
+    """The parser that uvicorn takes where it is installed has none."""
+    client = opened(port, HALF)
+    with pytest.raises(OSError):
+        for _ in range(500):
+            client.sendall(b"x: " + bytes(60_000).replace(b"\0", b"y") + b"\r\n")
+            time.sleep(0.001)
+
+
+@pytest.mark.parametrize("begun", [b"", HALF, HALF + b"Content-Length: 9\r\n\r\n1"], ids=["silent", "head", "body"])
+def test_a_slow_client_is_parted_with_and_a_quick_one_is_not(port, begun):
+    slow, quick = opened(port, begun), opened(port, HALF + FULL)
+    assert quick.recv(1000).endswith(b"5")
+    assert slow.recv(1000) == b""
+    quick.sendall(HALF + FULL)
+    assert quick.recv(1000).endswith(b"5"), "what stands between two requests is no slow one"
+
+
+def test_clients_that_wait_make_room(port):
+    slow = [opened(port, HALF) for _ in range(60)]
+    assert send(port, b"12").text == "2"
+    assert slow[0].recv(1000) == b""
