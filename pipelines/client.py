@@ -2,13 +2,17 @@
 
 import json
 import logging
+import os
 import re
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
+from uuid import uuid4
 
 import httpx
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from pipelines import instance
 from pipelines.dbt import project_hash
@@ -20,11 +24,15 @@ from proto_loc.errors import SOURCES, LocError, UsageError
 from proto_loc.secrets import secret
 from proto_loc.settings import settings
 from proto_loc.warehouse import lake
+from proto_loc.warehouse.errors import explained, no_space
 from proto_loc.web import WHOSE, proof
 
+T = TypeVar("T")
 log = logging.getLogger("proto_loc.dagster")
 POLL = 0.25
 """Seconds between two looks at a run."""
+PATIENCE = 60.0
+"""Seconds for which Dagster may be away: what has ended is started again, and a busy machine takes half of that."""
 STARTING = 15.0
 """Seconds for which the code server may be away, as it is while it starts."""
 ENDED = ("SUCCESS", "FAILURE", "CANCELED")
@@ -48,7 +56,13 @@ FOLLOW = f"""query($run: ID!, $cursor: String) {{ logsForRun(runId: $run, afterC
     ... on MaterializationEvent {{ assetKey {{ path }} metadataEntries {{ {ENTRIES} }} }}
     ... on ExecutionStepFailureEvent {{ failureMetadata {{ metadataEntries {{ {ENTRIES} }} }} }} }} }} }}
   runOrError(runId: $run) {{ ... on Run {{ status tags {{ key value }} }} }} }}"""
+LAUNCHED = """query($launch: String!) { runsOrError(filter: {tags: [{key: "launch", value: $launch}]}) {
+  ... on Runs { results { runId status } } } }"""
 END = """mutation($run: String!) { terminateRun(runId: $run, terminatePolicy: SAFE_TERMINATE) { __typename } }"""
+
+
+class Away(LocError):
+    """Dagster gave no answer; it may be starting again."""
 
 
 class Dagster:
@@ -58,22 +72,42 @@ class Dagster:
         self.http = http
 
     def ask(self, query: str, **variables) -> dict:
-        """The data of a GraphQL query.
+        """The data of a GraphQL query that may be sent twice: while Dagster is away, it is asked again.
 
         Raises:
-            LocError: it did not answer, or refused.
+            LocError: it did not answer within :data:`PATIENCE`, or refused.
         """
+        return self._patiently(lambda: self._send(query, variables))
+
+    @staticmethod
+    def _patiently(work: Callable[[], T]) -> T:
+        def say(state: RetryCallState) -> None:
+            if state.attempt_number == 1:
+                log.warning("Dagster does not answer: it is asked again for %g s", PATIENCE)
+
+        patient = Retrying(
+            retry=retry_if_exception_type(Away), stop=stop_after_delay(PATIENCE), wait=wait_fixed(1), before_sleep=say,
+            reraise=True,
+        )  # fmt: skip
+        return patient(work)
+
+    def _send(self, query: str, variables: dict) -> dict:
+        where = f"Dagster on {self.http.base_url}"
         try:
             response = self.http.post("/graphql", json={"query": query, "variables": variables})
-            answer = response.raise_for_status().json()
+            if response.status_code in (502, 503, 504):
+                response.raise_for_status()
+            answer = response.json() if "json" in response.headers.get("content-type", "") else {}
         except (httpx.HTTPError, ValueError) as error:
-            raise LocError(
-                f"Dagster on {self.http.base_url} does not answer.",
+            raise Away(
+                f"{where} does not answer.",
                 f"{type(error).__name__}: {error}.",
                 "It may have been ended: see `loc status`. With --direct, the command does without it.",
             ) from error
-        if "errors" in answer:
-            raise LocError("Dagster refused a query.", answer["errors"][0]["message"], "Run it with --direct.")
+        if "errors" in answer or not response.is_success:  # Dagster tells an error with the status 500
+            errors = answer.get("errors") or [{"message": f"{response.status_code} {response.reason_phrase}."}]
+            fix = "See ./loc logs dagster-web, or run it with --direct."
+            raise _full() or LocError(f"{where} refused a query.", errors[0]["message"], fix)
         return answer["data"]
 
     def ready(self) -> bool:
@@ -117,6 +151,8 @@ class Dagster:
                     failures.append(_fault(event["error"]))
                 elif event["__typename"] in LAST[1:]:
                     failures.append({"why": event["message"]})
+        except LocError as error:  # the run goes on without us
+            raise LocError(error.what, error.why, f"The run may go on: see {url}, or ./loc status.") from error
         except BaseException:
             self._end(run)
             raise
@@ -134,16 +170,38 @@ class Dagster:
         if request.rows is not None:
             load["rows"] = request.rows
         config = {"ops": {"raw__loads": {"config": load}, "dbt": {"config": {"force": request.force}}}}
+        launch = str(uuid4())  # by it, a run whose answer was lost is found again, and none is launched twice
         params = {
             "selector": {**SELECTOR, "pipelineName": "refresh"},
             "runConfigData": config,
-            "executionMetadata": {"tags": [{"key": "who", "value": who}]},
+            "executionMetadata": {"tags": [{"key": "who", "value": who}, {"key": "launch", "value": launch}]},
         }
-        answer = self.ask(LAUNCH, params=params)["launchRun"]
+        sent: list[Away] = []
+
+        def send() -> dict:
+            if sent and (run := self._launched(launch)):
+                return {"run": {"runId": run}}
+            if any(isinstance(away.__cause__, httpx.ReadTimeout) for away in sent):
+                raise sent[-1]  # it may be at it still
+            try:
+                return self._send(LAUNCH, {"params": params})["launchRun"]
+            except Away as away:
+                sent.append(away)
+                raise
+
+        answer = self._patiently(send)
         if "run" not in answer:
             why = answer.get("message") or "; ".join(error["message"] for error in answer.get("errors", []))
-            raise LocError("Dagster did not launch the job refresh.", why, "Run the command with --direct.")
+            raise _full() or LocError("Dagster did not launch the job refresh.", why, "Run the command with --direct.")
         return answer["run"]["runId"]
+
+    def _launched(self, launch: str) -> str | None:
+        """The run of a launch, if it is there."""
+        run = next(iter(self._send(LAUNCHED, {"launch": launch})["runsOrError"]["results"]), None)
+        if run and run["status"] == "NOT_STARTED":  # made, and the web server ended before it was queued
+            why = "Dagster ended while it launched it."
+            raise Away(f"Run {run['runId']} is not queued.", why, "Run the command again.")
+        return run["runId"] if run else None
 
     def _follow(self, run: str, tags: dict[str, str]) -> Iterator[dict]:
         """The run's events until it has ended; ``tags`` gets its tags and ``status``."""
@@ -168,7 +226,7 @@ class Dagster:
 
     def _end(self, run: str) -> None:
         """Ask the run to end, and give it a moment to do so."""
-        self.ask(END, run=run)
+        self._send(END, {"run": run})
         tags: dict[str, str] = {}
         give_up = time.monotonic() + 15
         for _ in self._follow(run, tags):
@@ -201,6 +259,18 @@ def find() -> Dagster | None:
     fault = _fault(dagster.location())
     log.warning("Dagster cannot load the project's code, so this runs without it: %s", fault.get("what", fault["why"]))
     return None
+
+
+def _full() -> LocError | None:
+    """The error to raise where Dagster cannot write any more, which it tells in many ways."""
+    disk = os.statvfs(settings().data)
+    if disk.f_bavail * disk.f_frsize >= 1 << 20 and (disk.f_favail or not disk.f_files):
+        return None
+    try:
+        with explained("What Dagster notes of its runs", instance.home()):
+            raise no_space(instance.home())
+    except LocError as full:
+        return full
 
 
 def _address() -> str:

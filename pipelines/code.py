@@ -7,10 +7,12 @@ and does not notice that its child was killed; all that it has beside is the rel
 import os
 import sys
 import threading
+from contextlib import suppress
 
 import psutil
 
-from pipelines import instance
+from pipelines import instance, trouble
+from proto_loc import services
 
 GRACE = 0.5
 """Seconds in which the answer to a reload gets out."""
@@ -32,13 +34,30 @@ def main() -> None:
         threading.Timer(GRACE, os.execv, [sys.executable, instance.command("code")]).start()
         return dagster_api_pb2.ReloadCodeReply()
 
-    DagsterApiServer.ReloadCode = reload
+    begin = DagsterApiServer.__init__
+
+    def load(self, *arguments, **options):
+        """What keeps the code from loading is known beside Dagster too: `loc status` says it."""
+        begin(self, *arguments, **options)
+        with suppress(OSError):  # where the disk is full, Dagster's own pages say it alone
+            services.trouble("dagster-code", _trouble(self._serializable_load_error))
+
+    DagsterApiServer.__init__, DagsterApiServer.ReloadCode = load, reload
     sys.argv[1:] = [
         *("api", "grpc", "--socket", str(instance.socket()), "--location-name", instance.LOCATION),
         *("--module-name", "pipelines.definitions", "--working-directory", os.environ["PYTHONPATH"]),
         *("--lazy-load-user-code", "--use-python-environment-entry-point", "--log-level", "warning"),
     ]
     dagster()
+
+
+def _trouble(error) -> str:
+    """The error of a load that failed, with its place in the project; empty for none."""
+    chain = []
+    while error:
+        chain.append((error.message, error.stack))
+        error = error.cause
+    return trouble.of_chain(chain) if chain else ""
 
 
 if __name__ == "__main__":

@@ -47,6 +47,7 @@ def main(name: str) -> int:
     service = services.find(name)
     marked = services.mark(name)
     end(lambda: left(marked))
+    services.trouble(name, "")
     for made in filter(None, (service.socket, service.ready)):  # of a killed one: a probe must not take it for ready
         (services.settings().run / made).unlink(missing_ok=True)
     wake, wake_in = os.pipe()
@@ -65,10 +66,12 @@ def main(name: str) -> int:
     start = time.monotonic()
     child = _start(command, env)
     code, asked = _until_it_ends(child, wake, over, marked)
+    number = 1 if time.monotonic() - start >= STEADY else before + 1
     code = code if code >= 0 else 128 - code
-    if service.stays and not asked:
-        _note_end(name, Ends(supervisor, 1 if time.monotonic() - start >= STEADY else before + 1, code))
     end(lambda: left(marked, os.getpid()), LAST_GRACE)
+    if service.stays and not asked:
+        with suppress(OSError):  # on a full disk the ends count for less
+            _note_end(name, Ends(supervisor, number, code))
     return code
 
 

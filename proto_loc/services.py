@@ -118,6 +118,16 @@ def mark(name: str = "") -> str:
     return f"{settings().run}:{name}"
 
 
+def trouble(name: str, text: str | None = None) -> str:
+    """What keeps a service that runs from its work, as it says itself by a ``text`` (empty: nothing does)."""
+    path = settings().run / f"{name}.trouble"
+    if text:
+        path.write_text(text)
+    elif text is not None:
+        path.unlink(missing_ok=True)
+    return path.read_text() if path.exists() else ""
+
+
 def start(name: str) -> tuple[list[str], dict[str, str]]:
     """The command of a service and its whole environment.
 

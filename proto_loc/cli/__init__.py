@@ -81,6 +81,15 @@ def _report(error: Exception) -> int:
     if isinstance(error, LocError):
         print(error.said(), file=sys.stderr)
         return error.exit_code
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        print(
+            plain(f"error: {error.filename} cannot be used: {error.strerror.lower()}."),
+            "why: It was renamed, removed or locked meanwhile, or its disk is full.",
+            "fix: Mend that, then run it again; ./loc --debug ... shows where it was needed.",
+            sep="\n",
+            file=sys.stderr,
+        )
+        return 1
     print(
         plain(f"error: {type(error).__name__}: {error}").rstrip(": "),
         "why: This is a defect of proto_loc, not of what you did.",

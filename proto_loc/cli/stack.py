@@ -110,13 +110,16 @@ def _table(states: list) -> None:
             state.name,
             state.verdict,
             state.status,
-            "" if state.status in ("Running", "Disabled", "Pending") else str(state.exit_code),
+            "" if state.status in ("Running", "Broken", "Disabled", "Pending") else str(state.exit_code),
             str(state.restarts),
             str(timedelta(seconds=int(state.age))) if state.pid else "",
             str(state.pid or ""),
             str(settings().port(service.port)) if service and service.port else "",
         )
     out.print(shown)
+    for state in states:
+        if state.why:
+            out.print(f"{state.name}: {state.why}", markup=False, soft_wrap=True)
 
 
 @app.command(rich_help_panel=PANEL)

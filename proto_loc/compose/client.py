@@ -38,6 +38,8 @@ class State:
     pid: int
     age: float
     """Seconds since its start, while it runs."""
+    why: str = ""
+    """What keeps it from its work though it runs, as it says itself; the status is Broken then, which is ours too."""
 
     @property
     def verdict(self) -> str:
@@ -46,7 +48,7 @@ class State:
             return "off"
         if self.once and self.status == "Completed" and self.exit_code == 0:
             return "done"
-        if self.status in ("Completed", "Skipped", "Error", "Crashing"):
+        if self.status in ("Completed", "Skipped", "Error", "Crashing", "Broken"):
             return "failed"
         # Without a probe, one that was started again has to show first that it is in no crash loop.
         well = self.health == "Ready" if self.probed else not self.restarts or self.age > STEADY
@@ -120,6 +122,8 @@ class Client:
             last = exec.ends(state.name)
             if last.number > exec.MANY:
                 return replace(state, status="Crashing", exit_code=last.code)
+        if state.verdict == "ready" and (why := services.trouble(state.name)):
+            return replace(state, status="Broken", why=why)
         return state
 
     def start(self, state: State) -> None:
@@ -129,7 +133,7 @@ class Client:
             LocError: the supervisor does not do so.
         """
         exec.forget_ends(state.name)
-        how = "restart" if state.status in ("Running", "Restarting", "Crashing", "Terminating") else "start"
+        how = "restart" if state.status in ("Running", "Restarting", "Crashing", "Broken", "Terminating") else "start"
         try:
             self.http.post(f"/process/{how}/{state.name}", timeout=60).raise_for_status()
         except httpx.HTTPError as error:

@@ -229,6 +229,9 @@ def _failure(states: list[State], more: str) -> LocError:
     order = {"failed": 0, "waiting": 1}
     first = min(states, key=lambda state: (order.get(state.verdict, 2), state.status == "Skipped"))
     ended = f"failed with exit code {first.exit_code}" if first.verdict == "failed" else f"was last seen {first.status}"
+    if first.why:
+        fix = f"Mend that, then ./loc restart {first.name}"
+        return LocError(f"{first.name} runs, but not as it is to; {more}.", first.why, fix)
     path, service = _log(first.name), services.SERVICES.get(first.name)
     port = settings().port(service.port) if service and service.port else 0
     if first.pid and port and (other := ports.taken_by(port)) and not ports.listens(first.pid, port):

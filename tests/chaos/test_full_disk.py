@@ -114,6 +114,14 @@ def gone_in_a_load(disk: Disk) -> None:
     load_sample(200_000, who="test", report=lambda *state: None)
 
 
+def gone_under_dagster(disk: Disk) -> None:
+    """Bug: Dagster, which cannot note anything then, was said to give no answer: 500."""
+    from pipelines import client
+
+    disk.fill()
+    raise client._full()
+
+
 def gone_in_dbt(disk: Disk) -> None:
     disk.fill(leave=store.current("prod").bytes + (1 << 20))
     dbt.publish(who="test", report=lambda *state: None)

@@ -10,9 +10,13 @@ import time
 from contextlib import suppress
 
 import duckdb
+import httpx
 import psutil
 import pytest
 from processes import Stack, until
+
+from pipelines import client
+from pipelines.request import Request
 
 pytestmark = pytest.mark.xdist_group("dagster")
 
@@ -351,6 +355,69 @@ def test_an_interrupt_of_the_command_ends_the_run_and_publishes_nothing(filled):
     assert filled.wait_for_run(run) == "CANCELED"
     assert filled.current("prod") == before
     assert filled.loc("refresh").returncode == 0
+
+
+def test_a_refresh_waits_for_a_dagster_that_is_started_again(filled):
+    """Bug: one dropped answer ended the command, though Dagster was back in seconds and the run went on."""
+    before = len(filled.runs())
+    command = [sys.executable, "-P", "-m", "proto_loc.cli", "refresh", "--force"]
+    with subprocess.Popen(
+        command, env=filled.environment, cwd=filled.home, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        run_process(filled)
+        filled.stop("web", signal.SIGKILL)
+        time.sleep(3)
+        filled.start("web")
+        out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert "Dagster does not answer: it is asked again" in err and f"version {filled.current('prod')} of prod" in out
+    assert len(filled.runs()) == before + 1
+
+
+def test_a_launch_whose_answer_is_lost_launches_nothing_twice(filled, monkeypatch):
+    for name, value in filled.environment.items():
+        monkeypatch.setenv(name, value)
+    lost = []
+
+    class Dropping(httpx.HTTPTransport):
+        """A line on which Dagster gets every request, and the answer to the first launch is lost."""
+
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            answer = super().handle_request(request)
+            if b"launchRun" in request.content and not lost:
+                lost.append(answer.read())
+                raise httpx.ReadError("dropped")
+            return answer
+
+    token = {"authorization": f"Bearer {filled.token}"}
+    http = httpx.Client(transport=Dropping(), base_url=filled.url, headers=token, trust_env=False, timeout=60)
+    run = client.Dagster(http)._launch(Request(), "a lost answer")
+    assert lost and filled.wait_for_run(run) == "SUCCESS"
+    assert [found["runId"] for found in filled.runs() if {"key": "who", "value": "a lost answer"} in found["tags"]] == [
+        run
+    ]
+
+
+def test_a_broken_code_location_is_told_with_the_users_file_and_line(filled):
+    """Bug: `loc status` said ready, and `loc refresh` ran elsewhere without a word."""
+    file, trouble = filled.clone / "pipelines/sources/taxi/assets.py", filled.home / "run/dagster-code.trouble"
+    good = file.read_text()
+    line = len(good.splitlines()) + 1
+    file.write_text(f"{good}{'nosuch'}\n")
+    said = f"pipelines/sources/taxi/assets.py, line {line}: NameError: name 'nosuch' is not defined"
+    try:
+        filled.stop("code")
+        filled.start("code")
+        assert trouble.read_text() == said
+        until("Dagster knows it", filled.location_error)
+        done = filled.loc("refresh")
+        assert done.returncode == 0 and "Dagster runs it" not in done.stderr
+        assert "".join(said.split()) in "".join(done.stderr.split()), done.stderr
+    finally:
+        file.write_text(good)
+    done = filled.loc("refresh")
+    assert done.returncode == 0 and "Dagster runs it" in done.stderr, done.stderr
+    assert not trouble.exists()
 
 
 @pytest.mark.parametrize("service", ["code", "web", "daemon"])

@@ -93,9 +93,10 @@ def test_a_crash_loop_ends_after_its_restarts_and_leaves_the_others_alone(stack)
 
 def test_a_service_that_ends_often_is_never_given_up(stack):
     """Bug: the sixth end in the life of a stack was final, were the others days ago."""
-    mended = stack.folder / "mended"
-    stack.add("web", f"echo start web >>{stack.events}; test -e {mended} || exit 7; rm {mended}; sleep 5; exit 8",
-              readiness_probe={"exec": {"command": "true"}, "initial_delay_seconds": 1, "period_seconds": 1},
+    mended, alive = stack.folder / "mended", stack.folder / "alive"
+    runs = f"rm {mended}; touch {alive}; sleep 5; exit 8"
+    stack.add("web", f"echo start web >>{stack.events}; test -e {mended} || exit 7; {runs}",
+              readiness_probe={"exec": {"command": f"test -e {alive}"}, "period_seconds": 1, "failure_threshold": 99},
               availability={"restart": "always", "backoff_seconds": 1})  # fmt: skip
     stack.service("other")
     stack.start()
@@ -106,6 +107,7 @@ def test_a_service_that_ends_often_is_never_given_up(stack):
     assert status.returncode == 1 and "Crashing" in status.stdout
     assert until(lambda: stack.said().count("start web") == 7), "it is tried again, though later"
     mended.touch()
+    assert until(lambda: stack.verdicts()["web"] == "ready"), stack.why()
     assert until(lambda: exec.ends("web").code == 8), stack.why()
     assert exec.ends("web").number == 1, "a steady run wipes out the ends before it"
     assert stack.states()["other"].restarts == 0

@@ -98,6 +98,18 @@ def test_up_names_what_failed_and_shows_the_end_of_its_log(stack):
     stack.loc("down")
 
 
+def test_what_a_service_says_of_its_trouble_is_shown_and_is_not_ready(stack):
+    """Bug: `loc status` said ready while Dagster's code location could not load the project."""
+    trouble = stack.folder / "run/web.trouble"
+    stack.service("web", f"echo 'models/x.sql, line 3: no such column' >{trouble}")
+    up = stack.loc("up", "-d")
+    assert until(trouble.exists)
+    up = stack.loc("up", "-d") if up.returncode == 0 else up
+    assert up.returncode == 1 and "why: models/x.sql, line 3: no such column" in up.stderr, up.stdout + up.stderr
+    status = stack.loc("status")
+    assert status.returncode == 1 and "web: models/x.sql, line 3: no such column" in status.stdout
+
+
 def test_up_says_so_when_setup_fails_and_everything_ends(stack):
     stack.add("setup", "echo out of luck; exit 3", availability={"restart": "exit_on_failure"})
     stack.service("web", after={"setup": "completed_successfully"})

@@ -203,3 +203,12 @@ def test_a_fault_in_a_source_names_its_file_and_line(failing, capsys):
         shown = capsys.readouterr().err
         assert shown.startswith(f"error: {loader}, {said[0]}") and said[1] in shown and "defect" not in shown
         assert "Traceback" not in shown
+
+
+def test_a_file_that_cannot_be_used_is_no_defect_of_ours(failing, capsys):
+    """Bug: a data folder that was renamed or removed meanwhile was "a defect of proto_loc"."""
+    failing(FileNotFoundError(2, "No such file or directory", "/gone/prod.duckdb"))
+    assert cli.main(["fail"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: /gone/prod.duckdb cannot be used: no such file or directory.\nwhy: ")
+    assert "defect" not in said
