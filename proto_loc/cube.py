@@ -3,7 +3,6 @@
 import calendar
 import difflib
 import json
-import math
 import os
 import re
 import time
@@ -495,13 +494,3 @@ def _exact(value: Value) -> Value:
         return value
     number = Decimal(value)  # also Infinity and NaN, which are no whole numbers
     return int(number) if number.is_finite() and number == number.to_integral_value() and "." not in value else number
-
-
-def as_json(value: Value) -> bool | int | float | str | None:
-    """A value as any reader of JSON keeps it: a number, or its digits where a double would change it or is none."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
-        return value
-    if isinstance(value, int):
-        return value if abs(value) <= 2**53 else str(value)
-    number = float(value)
-    return number if math.isfinite(number) and Decimal(repr(number)) == value else str(value)

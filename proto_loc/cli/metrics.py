@@ -152,10 +152,10 @@ def _shown(value, column) -> str:
 def _json(answer) -> None:
     from json import dumps
 
-    from proto_loc.cube import as_json
+    from proto_loc.ai.values import exact
 
     names = [column.short for column in answer.columns]
-    rows = [dict(zip(names, map(as_json, row.values()), strict=True)) for row in answer.rows]
+    rows = [dict(zip(names, map(exact, row.values()), strict=True)) for row in answer.rows]
     print(dumps(rows, indent=2, allow_nan=False))
 
 
