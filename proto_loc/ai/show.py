@@ -45,8 +45,8 @@ def _table(found: Answer) -> None:
 
     shown = Table()
     for at, name in enumerate(found.columns):
-        number = any(isinstance(row[at], (int, float, Decimal)) for row in found.rows)
-        shown.add_column(escape(clean(name)), justify="right" if number else "left", overflow="fold")
+        numeric = any(isinstance(row[at], (int, float, Decimal)) for row in found.rows)
+        shown.add_column(escape(clean(name)), justify="right" if numeric else "left", overflow="fold")
     for row in found.rows:
         cells = zip(row, found.columns, strict=True)
         shown.add_row(*(escape(_cell(value, found.formats.get(name, ""))) for value, name in cells))
