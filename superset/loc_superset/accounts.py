@@ -7,7 +7,6 @@ from pathlib import Path
 import yaml
 from superset import appbuilder, security_manager
 from superset.connectors.sqla.models import RowLevelSecurityFilter, SqlaTable
-from superset.exceptions import SupersetParseError
 from superset.extensions import db
 from superset.models.core import Database
 from superset.utils.core import RowLevelSecurityFilterType
@@ -82,7 +81,7 @@ def read_rules(path: Path) -> list[dict]:
         else:
             try:
                 rules.conditions(rule["clause"])
-            except (LocError, SupersetParseError) as error:
+            except LocError as error:
                 why = f"The clause of {rule['name']!r} is no condition in SQL: {error}"
         if why:
             raise LocError(f"{path} is not sound; nothing was provisioned of the bundle.", why, "Correct it.")

@@ -76,8 +76,7 @@ def _quoted(name: str) -> str:
 
 
 def _filtered(name: str, clauses: list[str]) -> str:
-    conditions = " AND ".join(f"({clause}\n)" for clause in clauses)  # a comment may end a clause
-    return f"SELECT * FROM {name} WHERE {conditions}"
+    return f"SELECT * FROM {name} WHERE {' AND '.join(f'({clause})' for clause in clauses)}"
 
 
 def _places(tree: object, wanted: dict[str, list[str]]) -> Iterator[dict]:
@@ -207,7 +206,8 @@ def conditions(clause: str) -> frozenset[str]:
     Raises:
         guard.Refused: DuckDB does not read it as a condition.
     """
-    return _parts(guard.tree(f"SELECT 1 WHERE ({clause}\n)")["node"].get("where_clause"))
+    guard.check(f"SELECT 1 WHERE {clause}")  # with its own parentheses in balance
+    return _parts(guard.tree(f"SELECT 1 WHERE ({clause})")["node"].get("where_clause"))
 
 
 def _parts(condition: dict | None) -> frozenset[str]:

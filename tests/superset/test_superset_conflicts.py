@@ -90,6 +90,7 @@ RULE = {"name": "a", "role": "Queens", "dataset": "mart_taxi_trips", "clause": "
         (json.dumps([RULE | {"name": "a" * 200}]), "longer than 80"),
         (json.dumps([RULE | {"clause": "pickup_borough = 'Queens"}]), "no condition in SQL"),
         (json.dumps([RULE | {"clause": "1 = 1 -- for all"}]), "no condition in SQL"),
+        (json.dumps([RULE | {"clause": "false) or (true"}]), "no condition in SQL"),
         (json.dumps([RULE | {"dataset": "nosuch"}]), "nosuch is in no file"),
     ],
 )
