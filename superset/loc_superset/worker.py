@@ -11,7 +11,6 @@ import selectors
 import socket
 import time
 from contextlib import suppress
-from functools import partial
 from http import HTTPStatus
 
 import h11
@@ -194,27 +193,37 @@ class Worker(ThreadWorker):
         self.waiting.pop(conn, None)
         self.waiting[conn] = None
         self._stop_waiting_for(conn)
-        self.poller.register(conn.raw, event, partial(callback, conn))
+        self.poller.register(conn.raw, event, lambda _raw: self._guarded(conn, callback))
+
+    def _guarded(self, conn: Connection, callback) -> None:
+        """Do something for a connection; what goes wrong there ends that one, and not the process."""
+        try:
+            callback(conn)
+        except OSError:
+            self._drop(conn)  # the client is gone
+        except Exception:
+            self.log.exception("A connection is closed.")
+            self._drop(conn)
 
     def _stop_waiting_for(self, conn: Connection) -> None:
         with suppress(KeyError, ValueError):
             self.poller.unregister(conn.raw)
 
     def _drop(self, conn: Connection) -> None:
+        if conn.raw.fileno() < 0:
+            return
         self.waiting.pop(conn, None)
         self._stop_waiting_for(conn)
         conn.sock.drop()
         conn.raw.close()
         self.nr_conns -= 1
 
-    def _readable(self, conn: Connection, _raw: object = None, data: bytes | None = None) -> None:
+    def _readable(self, conn: Connection, data: bytes | None = None) -> None:
         """Receive a part of a request."""
         try:
             data = data or conn.raw.recv(BLOCK)
         except BlockingIOError:
             return
-        except OSError:
-            data = b""
         if not data:
             self._drop(conn)
             return
@@ -258,11 +267,7 @@ class Worker(ThreadWorker):
             f"Cache-Control: no-store\r\nContent-Length: {len(text)}\r\nConnection: close\r\n\r\n"
         )
         conn.keep = False
-        try:
-            conn.sock.sendall(head.encode() + text)
-        except OSError:
-            self._drop(conn)
-            return
+        conn.sock.sendall(head.encode() + text)
         self._answered(conn)
 
     def _keepalive_after(self, conn: Connection, keepalive: bool) -> bool:
@@ -273,25 +278,18 @@ class Worker(ThreadWorker):
         conn.keep = not fs.cancelled() and fs.exception() is None and bool(fs.result())
         self.working.discard(conn)
         conn.parser, conn.request.body = None, bytearray()
-        self._answered(conn)
+        self._guarded(conn, self._answered)
 
     def _answered(self, conn: Connection) -> None:
-        try:
-            conn.sock.flush()
-        except OSError:
-            self._drop(conn)
-            return
+        """Send what the client takes of its answer, then wait for what is next."""
+        conn.sock.flush()
         if conn.sock.rest:
-            self._wait(conn, selectors.EVENT_WRITE, self._writable, PATIENCE_READING)
+            self._wait(conn, selectors.EVENT_WRITE, self._answered, PATIENCE_READING)
             self._make_room(conn)
         elif conn.keep:
             self._next_request(conn)
         else:
             self._linger(conn)
-
-    def _writable(self, conn: Connection, _raw: object) -> None:
-        """Send a part of an answer."""
-        self._answered(conn)
 
     def _next_request(self, conn: Connection) -> None:
         ahead, conn.request = conn.request.http.trailing_data[0], Request()
@@ -300,31 +298,25 @@ class Worker(ThreadWorker):
             self._readable(conn, data=ahead)
 
     def _linger(self, conn: Connection) -> None:
-        try:
-            conn.raw.shutdown(socket.SHUT_WR)
-        except OSError:
-            self._drop(conn)
-            return
+        conn.raw.shutdown(socket.SHUT_WR)
         self._wait(conn, selectors.EVENT_READ, self._discard, LINGERING)
 
-    def _discard(self, conn: Connection, _raw: object) -> None:
-        try:
-            if conn.raw.recv(BLOCK):
-                return
-        except BlockingIOError:
-            return
-        except OSError:
-            pass
-        self._drop(conn)
+    def _discard(self, conn: Connection) -> None:
+        with suppress(BlockingIOError):
+            if not conn.raw.recv(BLOCK):
+                self._drop(conn)
 
     def murder_keepalived(self, force: bool = False) -> None:
         """Part with the clients that are too slow."""
         now = time.monotonic()
         for conn in [each for each in self.waiting if force or each.deadline < now]:
             if conn.request.begun and not conn.request.whole and not conn.sock.rest and not force:
-                self._refuse(conn, Refused(HTTPStatus.REQUEST_TIMEOUT, "The request took too long to come."))
+                self._guarded(conn, self._refuse_late)
             else:
                 self._drop(conn)
+
+    def _refuse_late(self, conn: Connection) -> None:
+        self._refuse(conn, Refused(HTTPStatus.REQUEST_TIMEOUT, "The request took too long to come."))
 
     def _cap_keepalive(self, deadline: float) -> None:
         for conn in self.waiting:
