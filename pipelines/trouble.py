@@ -7,7 +7,7 @@ from pathlib import Path
 
 from proto_loc.settings import ROOT
 
-FRAME = re.compile(r'File "([^"]+)", line (\d+)')
+FRAME = re.compile(r'File "(.+?)", line (\d+)')
 OURS = re.compile(r"^(pipelines|proto_loc)\.[\w.]+: ")
 """How an error of the platform's own begins: it says itself where."""
 

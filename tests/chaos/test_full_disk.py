@@ -137,6 +137,7 @@ SCENARIOS: dict[str, Callable[[Disk], None]] = {
         gone_at_the_checkpoint,
         gone_at_the_manifest,
         gone_in_a_load,
+        gone_under_dagster,
         gone_in_dbt,
     )
 }
