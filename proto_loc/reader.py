@@ -53,10 +53,11 @@ class Reader:
 
     Args:
         memory: bytes that DuckDB may use in it; by default ``LOC_QUERY_MEMORY``.
+        schema: whose tables need no schema in front of their names, as SQL; a file may lack it.
     """
 
-    def __init__(self, memory: int | None = None) -> None:
-        self.memory = memory or size(settings().query_memory)
+    def __init__(self, memory: int | None = None, *, schema: str = "") -> None:
+        self.memory, self.schema = memory or size(settings().query_memory), schema
         self._child: subprocess.Popen | None = None
 
     def start(self) -> None:
@@ -67,7 +68,7 @@ class Reader:
         # Nothing of the environment but where libraries are: a key is no business of this process.
         kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
         self._child = subprocess.Popen(
-            [sys.executable, "-P", "-m", "proto_loc.reader", str(self.memory)],
+            [sys.executable, "-P", "-m", "proto_loc.reader", str(self.memory), self.schema],
             env=kept | {"PYTHONPATH": str(ROOT)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -184,7 +185,7 @@ def _too_long(timeout: float) -> guard.TooLong:
     )
 
 
-def _serve(memory: int) -> None:
+def _serve(memory: int, schema: str = "") -> None:
     """The child: statements in, answers out, until its input ends or nothing has come for long."""
     import resource
 
@@ -206,6 +207,8 @@ def _serve(memory: int) -> None:
                     if con is not None:
                         con.close()
                     con, opened = guard.connect(path, memory=f"{memory}B"), path
+                    with suppress(duckdb.CatalogException):
+                        con.execute(f"use {schema}" if schema else "")
                 found = guard.execute(con, sql, params, timeout=timeout, limit=limit)
                 last = _resident() > BESIDE
                 answer = pickle.dumps(("rows", (found.columns, found.types, found.rows, found.truncated), last))
@@ -241,6 +244,6 @@ def _resident() -> int:
 
 if __name__ == "__main__":
     try:
-        _serve(int(sys.argv[1]))
+        _serve(int(sys.argv[1]), sys.argv[2])
     except MemoryError:
         os._exit(1)
