@@ -263,6 +263,12 @@ def find() -> Dagster | None:
 
 def _full() -> LocError | None:
     """The error to raise where Dagster cannot write any more, which it tells in many ways."""
+    if not instance.home().exists():
+        return LocError(
+            f"{instance.home()} is gone.",
+            "It, or a folder that it is in, was renamed or deleted while Dagster runs.",
+            "Put it back; or `loc down`, then `loc up` for a new one.",
+        )
     disk = os.statvfs(settings().data)
     if disk.f_bavail * disk.f_frsize >= 1 << 20 and (disk.f_favail or not disk.f_files):
         return None

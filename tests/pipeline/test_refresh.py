@@ -277,6 +277,16 @@ def test_a_lost_raw_is_not_filled_with_the_sample_where_prod_holds_records(data)
     assert (warehouse.current("prod").id, lake.loads(active=False)) == (1, [])
 
 
+def test_a_data_folder_that_is_gone_under_dagster_is_named(data):
+    """Issue 7, item 21: Dagster answers 500 then, and the command was said to be a defect of proto_loc."""
+    from pipelines import client, instance
+
+    instance.prepare()
+    assert client._full() is None
+    data.rename(data.with_name("renamed"))
+    assert client._full().what == f"{data}/dagster is gone."
+
+
 def test_a_lost_lake_file_is_loaded_again_from_its_input(own, tlc):
     refresh()
     shutil.copy(tlc / YELLOW, settings().landing)
