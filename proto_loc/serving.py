@@ -33,7 +33,9 @@ class Protocol(H11Protocol):
 
     def _watch(self) -> None:
         """Give the client the time that it has for what is awaited now."""
-        if (state := self.conn.their_state) is self._awaited:
+        upgraded = self.transport.get_protocol() is not self  # to a WebSocket, which may be silent
+        state = None if upgraded else self.conn.their_state
+        if state is self._awaited:
             return
         self._stop()
         self._awaited = state

@@ -4,6 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import httpx
 import pytest
@@ -11,7 +12,9 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
+from websockets.sync.client import connect
 
 from proto_loc import serving, web
 from proto_loc.origins import MAX_BODY
@@ -24,6 +27,13 @@ async def count(request: Request) -> PlainTextResponse:
     return PlainTextResponse(str(len(await request.body())))
 
 
+async def echo(client: WebSocket) -> None:
+    await client.accept()
+    with suppress(WebSocketDisconnect):
+        while True:
+            await client.send_text(await client.receive_text())
+
+
 @pytest.fixture
 def port(monkeypatch) -> Iterator[int]:
     """A server that counts the bytes of a body, with little patience and few connections."""
@@ -32,7 +42,11 @@ def port(monkeypatch) -> Iterator[int]:
     monkeypatch.setattr(serving, "MAX_CONNECTIONS", 20)
     listening = socket.create_server(("127.0.0.1", 0))
     number = listening.getsockname()[1]
-    app = web.Guard(Starlette(routes=[Route("/", count, methods=["POST"])]), token="mine", port=number)
+    app = web.Guard(
+        Starlette(routes=[Route("/", count, methods=["POST"]), WebSocketRoute("/echo", echo)]),
+        token="mine",
+        port=number,
+    )
     server = uvicorn.Server(uvicorn.Config(app, **serving.OPTIONS))
     thread = threading.Thread(target=server.run, args=([listening],))
     thread.start()
@@ -88,3 +102,13 @@ def test_clients_that_wait_make_room(port):
     slow = [opened(port, HALF) for _ in range(60)]
     assert send(port, b"12").text == "2"
     assert slow[0].recv(1000) == b""
+
+
+def test_a_web_socket_may_be_silent(port):
+    """As Dagster's subscriptions are, for hours."""
+    token = {"authorization": "Bearer mine"}
+    with connect(f"ws://127.0.0.1:{port}/echo", additional_headers=token, proxy=None) as client:
+        for _ in range(2):
+            client.send("a")
+            assert client.recv(10) == "a"
+            time.sleep(1.3)
