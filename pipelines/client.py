@@ -19,7 +19,7 @@ from pipelines.dbt import project_hash
 from pipelines.refresh import Refreshed, Report, loads_of
 from pipelines.request import Request
 from pipelines.sources.taxi.load import Outcome, WouldReplace
-from proto_loc import warehouse
+from proto_loc import services, warehouse
 from proto_loc.errors import SOURCES, LocError, UsageError
 from proto_loc.secrets import secret
 from proto_loc.settings import settings
@@ -257,7 +257,8 @@ def find() -> Dagster | None:
     if dagster.ready():
         return dagster
     fault = _fault(dagster.location())
-    log.warning("Dagster cannot load the project's code, so this runs without it: %s", fault.get("what", fault["why"]))
+    why = services.trouble("dagster-code") or fault.get("what", fault["why"])
+    log.warning("Dagster cannot load the project's code, so this runs without it: %s", why)
     return None
 
 
