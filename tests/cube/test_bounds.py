@@ -277,11 +277,12 @@ def test_bodies_are_bounded_before_they_are_read(hungry):
     said = answer_of(connect(hungry, own, json_body, "Content-Length: 250000000", "", "{"))
     assert said.startswith("HTTP/1.1 413") and "longer than 1 MB" in said
     long = connect(hungry, own, json_body, "Transfer-Encoding: chunked", "")
-    for _ in range(640):
+    for _ in range(1920):
         long.sendall(b"20000\r\n" + b" " * 131072 + b"\r\n")
     long.sendall(b"0\r\n\r\n")
     assert answer_of(long).startswith("HTTP/1.1 413")
-    assert process.memory_info().rss - before < 60e6
+    grown = process.memory_info().rss - before
+    assert grown < 130e6, "half of one body, for Node frees what it has dropped by the tens of megabytes"
     assert hungry.trips() == 1000
 
 
