@@ -76,6 +76,7 @@ class Reader:
             cwd="/",
             bufsize=0,
         )
+        threading.Thread(target=self._child.wait, daemon=True).start()  # one that ended when idle is no zombie
         with suppress(AttributeError, OSError):  # Linux: answers in few pieces
             fcntl.fcntl(self._child.stdout, fcntl.F_SETPIPE_SZ, 1 << 20)
 
@@ -225,6 +226,7 @@ def _serve(memory: int, schema: str = "") -> None:
                 answer = pickle.dumps((kind, (error.what, error.why, error.fix), last))
             out.write(_HEAD.pack(len(answer)) + answer)
             out.flush()
+    os._exit(0)  # the thread that listens holds its input's lock, over which Python would abort at its end
 
 
 def _listen(statements: queue.SimpleQueue) -> None:

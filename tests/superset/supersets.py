@@ -100,10 +100,12 @@ class Superset:
 
     def workers(self) -> set[int]:
         """The pids of the processes that answer."""
-        children = psutil.Process(self.server.pid).children(recursive=True)
-        return {
-            child.pid for child in children if all("gunicorn" in " ".join(p.cmdline()) for p in (child, child.parent()))
-        }
+        found = set()
+        for child in psutil.Process(self.server.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):  # a reader that ended just now
+                if all("gunicorn" in " ".join(process.cmdline()) for process in (child, child.parent())):
+                    found.add(child.pid)
+        return found
 
     def memory(self) -> int:
         """Bytes that the server and its processes hold of their own."""

@@ -85,6 +85,17 @@ def test_a_process_that_ends_for_it_was_idle_is_no_fault(path):
     mine.close()
 
 
+def test_a_process_that_ended_is_no_zombie_until_the_next_statement(path):
+    """Each that ended when idle stayed one; a look at the server's processes failed on them."""
+    mine = reader.Reader()
+    mine.run(path, "select 1")
+    ended = psutil.Process(pid(mine))
+    ended.kill()
+    assert not psutil.wait_procs([ended], timeout=10)[1]
+    assert not ended.is_running()
+    mine.close()
+
+
 def test_a_statement_that_no_interrupt_cuts_is_ended(path, monkeypatch):
     monkeypatch.setattr(reader, "GRACE", 0.1)
     mine = reader.Reader()
@@ -114,9 +125,8 @@ def test_a_process_ends_with_the_one_that_asks(child, path):
     """Also while it works: nobody would read the answer."""
     mine = reader.Reader()
     mine.run(path, "select 1")
-    process = psutil.Process(pid(mine))
     mine._child.stdin.close()
-    assert process.wait(5) is not None
+    assert mine._child.wait(5) == 0
     mine._child.stdout.close()
 
 
