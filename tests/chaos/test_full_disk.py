@@ -116,8 +116,9 @@ def gone_in_a_load(disk: Disk) -> None:
 
 def gone_under_dagster(disk: Disk) -> None:
     """Bug: Dagster, which cannot note anything then, was said to give no answer: 500."""
-    from pipelines import client
+    from pipelines import client, instance
 
+    instance.home().mkdir()  # as Dagster has it there
     disk.fill()
     raise client._full()
 
