@@ -207,7 +207,7 @@ def cookie_name(lab: Lab) -> str:
 
 
 def test_who_is_logged_in_uploads_up_to_the_bound(lab):
-    file = ROOT / "notebooks/work/test-upload.bin"
+    file = ROOT / "notebooks" / "work" / "test-upload.bin"
     body = {"type": "file", "format": "base64", "content": base64.b64encode(b"x" * (12 << 20)).decode()}
     try:
         assert lab.call("PUT", f"/api/contents/work/{file.name}", body).status_code == 201
