@@ -1,6 +1,7 @@
 """``kill -9`` at random moments, of the writer, of the parent of a writing child, and of the child.
 
-``LOC_KILLS`` sets how many (default 80: 200 take six minutes) and ``LOC_SEED`` repeats the random moments of a failed run.
+``LOC_KILLS`` sets how many (default 80: 200 take six minutes) and ``LOC_SEED`` repeats the random moments of a
+failed run.
 """
 
 import json

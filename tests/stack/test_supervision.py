@@ -255,9 +255,11 @@ def test_what_a_killed_loc_exec_left_is_ended_by_the_next_start(stack):
     stack.start()
 
     def orphans() -> list[int]:
-        with suppress(psutil.NoSuchProcess):  # it ends while it is looked at
-            return [process.pid for process in stack.ours() if " ".join(process.cmdline()) == orphan]
-        return []
+        found = []
+        for process in stack.ours():
+            with suppress(psutil.NoSuchProcess):  # it ends while it is looked at; the others are there still
+                found += [process.pid] if " ".join(process.cmdline()) == orphan else []
+        return found
 
     assert until(orphans), stack.why()
     (first,) = orphans()
