@@ -59,6 +59,13 @@ def hungry(monsters):
         yield made
 
 
+@pytest.fixture(scope="module")
+def calm(monsters):
+    """Another one, on which nothing heavy was asked: what that holds of memory, and for how long, is not to be seen."""
+    with Server(monsters, **LITTLE) as made:
+        yield made
+
+
 def refused(answer) -> str:
     assert 400 <= answer.status_code < 500, answer.text
     return answer.json()["error"]
@@ -263,41 +270,41 @@ def answer_of(sock: socket.socket) -> str:
     return b"".join(parts).decode()
 
 
-def test_bodies_are_bounded_before_they_are_read(hungry):
+def test_bodies_are_bounded_before_they_are_read(calm):
     """Any program, and any page in a browser, could make the server hold what it sent."""
-    process = psutil.Process(hungry.process.pid)
+    process = psutil.Process(calm.process.pid)
     before = process.memory_info().rss
     json_body = "Content-Type: application/json"
     for _ in range(3):
-        said = answer_of(connect(hungry, json_body, "Content-Length: 250000000", "", "{"))
+        said = answer_of(connect(calm, json_body, "Content-Length: 250000000", "", "{"))
         assert said.startswith("HTTP/1.1 403") and "token is required" in said, "no byte of the body was waited for"
-    said = answer_of(connect(hungry, json_body, "Transfer-Encoding: chunked", "", "5", '{"a":'))
+    said = answer_of(connect(calm, json_body, "Transfer-Encoding: chunked", "", "5", '{"a":'))
     assert said.startswith("HTTP/1.1 403")
     own = f"Authorization: {token()}"
-    said = answer_of(connect(hungry, own, json_body, "Content-Length: 250000000", "", "{"))
+    said = answer_of(connect(calm, own, json_body, "Content-Length: 250000000", "", "{"))
     assert said.startswith("HTTP/1.1 413") and "longer than 1 MB" in said
-    long = connect(hungry, own, json_body, "Transfer-Encoding: chunked", "")
+    long = connect(calm, own, json_body, "Transfer-Encoding: chunked", "")
     for _ in range(1920):
         long.sendall(b"20000\r\n" + b" " * 131072 + b"\r\n")
     long.sendall(b"0\r\n\r\n")
     assert answer_of(long).startswith("HTTP/1.1 413")
     grown = process.memory_info().rss - before
     assert grown < 130e6, "half of one body, for Node frees what it has dropped by the tens of megabytes"
-    assert hungry.trips() == 1000
+    assert calm.trips() == 1000
 
 
-def test_headers_are_bounded(hungry):
-    assert answer_of(connect(hungry, f"X: {'x' * 20_000}", "")).startswith("HTTP/1.1 431")
+def test_headers_are_bounded(calm):
+    assert answer_of(connect(calm, f"X: {'x' * 20_000}", "")).startswith("HTTP/1.1 431")
 
 
-def test_slow_connections_are_ended_and_keep_nobody_waiting(hungry):
+def test_slow_connections_are_ended_and_keep_nobody_waiting(calm):
     """Each of them could stay for five minutes; a hundred did no more than wait."""
-    slow = [connect(hungry, "X: and so on") for _ in range(100)]
+    slow = [connect(calm, "X: and so on") for _ in range(100)]
     own = (f"Authorization: {token()}", "Content-Type: application/json")
-    slow += [connect(hungry, *own, "Content-Length: 9", "", "{") for _ in range(20)]
+    slow += [connect(calm, *own, "Content-Length: 9", "", "{") for _ in range(20)]
     start = time.monotonic()
     for path in ("/livez", "/readyz"):
-        assert hungry.http.get(path, timeout=5).status_code == 200
-    assert hungry.trips() == 1000
+        assert calm.http.get(path, timeout=5).status_code == 200
+    assert calm.trips() == 1000
     said = [answer_of(sock)[:12] for sock in slow]
     assert set(said) == {"HTTP/1.1 408"} and time.monotonic() - start < 28
