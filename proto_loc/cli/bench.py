@@ -289,7 +289,7 @@ def superset(
         ("provision, first", f"{done.provisions[0]:.1f} s", "15 s", "`loc superset provision` on nothing"),
         ("provision, again", f"{done.provisions[1]:.1f} s", "6 s", "the same where there is nothing to do"),
         ("boot", f"{done.boot:.1f} s", "6 s", "from the start of the server to its first answer"),
-        ("memory", size(done.memory), "650 MB", "proportional share of two workers and their parent, at the end"),
+        ("memory", size(done.memory), "650 MB", "proportional share of all its processes, at the end"),
         *(
             (f"{name} {part}", f"{bench.share(runs, percent):.2f} s", aim, f"{what}; {len(runs)} views")
             for name, runs, what in (
