@@ -46,7 +46,7 @@ class Figures:
     boot: float = 0
     """From the start of the server to its first answer."""
     memory: int = 0
-    """PSS of the two workers and their parent, in bytes, after the measurements."""
+    """PSS of the two workers, their parent and the readers of both, in bytes, after the measurements."""
     api: dict[str, list[float]] = field(default_factory=dict)
     """Per chart of the dashboard: the chart-data API without its cache."""
     bare: dict[str, list[float]] = field(default_factory=dict)
