@@ -137,6 +137,8 @@ def test_up_only_some(stack):
     rest = stack.loc("up")
     assert rest.returncode == 0, rest.stderr
     assert "starting what is off: third.\nthird: ready" in rest.stdout and "All is ready." in rest.stdout
+    # It is ready once its process runs, which may be before it has said anything.
+    assert until(lambda: len(stack.said()) == 3), stack.why()
     assert sorted(stack.said()) == ["start first", "start second", "start third"]
     stack.loc("down")
     unknown = stack.loc("up", "--only", "second,nosuch")
