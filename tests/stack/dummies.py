@@ -123,8 +123,12 @@ class Stack:
     def verdicts(self) -> dict[str, str]:
         return {name: state.verdict for name, state in self.states().items()}
 
-    def said(self) -> list[str]:
-        """The lines in ``events`` so far."""
+    def said(self, lines: int = 0) -> list[str]:
+        """The lines in ``events``, once there are so many: what runs is ready, and has its first line to write yet."""
+        until(lambda: not lines or len(self._events()) >= lines)
+        return self._events()
+
+    def _events(self) -> list[str]:
         return self.events.read_text().splitlines() if self.events.exists() else []
 
     def ours(self) -> list[psutil.Process]:
