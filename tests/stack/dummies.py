@@ -125,7 +125,7 @@ class Stack:
 
     def said(self, lines: int = 0) -> list[str]:
         """The lines in ``events``, once there are so many: what runs is ready, and has its first line to write yet."""
-        until(lambda: not lines or len(self._events()) >= lines)
+        until(lambda: len(self._events()) >= lines)
         return self._events()
 
     def _events(self) -> list[str]:
