@@ -1,4 +1,6 @@
-"""What `loc bench` measures: ratios against a floor that is taken in the same run, in a data folder of their own."""
+"""What `loc bench` measures: ratios against a floor that is taken in the same run, in a data folder
+of their own.
+"""
 
 import os
 import shutil
@@ -18,7 +20,8 @@ def scratch(keep: Path | None = None) -> Iterator[Path]:
     """A folder for the measurements, removed at the end unless it was chosen.
 
     Args:
-        keep: the folder to use and to keep; default one in ``TMPDIR``, else in the run folder, which is on a disk
+        keep: the folder to use and to keep; default one in ``TMPDIR``, else in the run folder,
+            which is on a disk
             where ``/tmp`` may be memory.
 
     Raises:
@@ -61,8 +64,8 @@ def environment(**variables: object) -> Iterator[None]:
 class Measured:
     """Wall time and memory of a block: ``seconds``, and ``peak`` in bytes.
 
-    The peak is the largest sum of the resident memory of this process and its descendants, sampled every 50 ms; pages
-    that two of them share count twice.
+    The peak is the largest sum of the resident memory of this process and its descendants, sampled
+    every 50 ms; pages that two of them share count twice.
     """
 
     seconds = 0.0

@@ -1,7 +1,7 @@
 """What JupyterLab and the parts with a language model cost beyond the model itself.
 
-The model is the tests' stand-in, which answers at once. What needs the packages of the environment ``notebooks`` is
-measured by this module run as a program there.
+The model is a stand-in, which answers at once. What needs the packages of the environment
+``notebooks`` is measured by this module run as a program there.
 """
 
 import json
@@ -15,17 +15,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks import Measured, environment
-from proto_loc import environments, warehouse
+from benchmarks.llm import standin
+from proto_loc import warehouse
 from proto_loc.errors import LocError
 from proto_loc.settings import ROOT, settings
+from proto_loc.setup import environments
 
 PYTHON = ROOT / ".venvs/notebooks/bin/python"
-SQL = "select pickup_borough, sum(total_amount) as revenue from marts.mart_taxi_trips group by all order by all"
+SQL = (
+    "select pickup_borough, sum(total_amount) as revenue from marts.mart_taxi_trips group by all"
+    " order by all"
+)
 COUNT = "execute_sql_query('select count(*) as n from marts.mart_taxi_trips').n[0]"
 PROGRAMS = {
     "a query": f"result = {{'type': 'number', 'value': int({COUNT})}}",
-    "a plot": "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.savefig('chart.png')\n"
-    "result = {'type': 'plot', 'value': 'chart.png'}",
+    "a plot": (
+        "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.savefig('chart.png')\n"
+        "result = {'type': 'plot', 'value': 'chart.png'}"
+    ),
 }
 """What a model may write, by what it does."""
 BARE = """
@@ -80,8 +87,6 @@ def measure(rows: int, folder: Path, *, prefix: str, repeat: int, report: Report
     Raises:
         LocError: a step failed.
     """
-    from tests.llm import standin
-
     done = Figures()
     environments.sync("notebooks")
     own = {"LOC_DATA": folder / "data", "LOC_RUN": folder / "run", "LOC_PORT_PREFIX": prefix}
@@ -93,20 +98,30 @@ def measure(rows: int, folder: Path, *, prefix: str, repeat: int, report: Report
         _run(ROOT / "loc", "load", "sample", "--rows", str(rows), "--direct")
         report("JupyterLab")
         for _ in range(repeat):
-            done.imports.append(_timed(PYTHON, "-c", "import jupyterlab.labapp, jupyter_server.serverapp"))
+            done.imports.append(
+                _timed(PYTHON, "-c", "import jupyterlab.labapp, jupyter_server.serverapp")
+            )
             with _jupyter(done):
                 pass
         report("`loc ask`, as a command")
-        done.cold = [_timed(ROOT / "loc", "ask", "What is the revenue by borough?") for _ in range(repeat)]
+        done.cold = [
+            _timed(ROOT / "loc", "ask", "What is the revenue by borough?") for _ in range(repeat)
+        ]
         report("the sandbox, and `ask` in one process")
-        inside = json.loads(_run(PYTHON, "-P", "-m", "benchmarks.ai", str(repeat), PYTHONPATH=str(ROOT)))
+        inside = json.loads(
+            _run(PYTHON, "-P", "-m", "benchmarks.ai", str(repeat), PYTHONPATH=str(ROOT))
+        )
         done.boxed, done.warm = inside["boxed"], inside["warm"]
         for name, code in PROGRAMS.items():
-            done.bare[name] = [_timed(PYTHON, "-P", "-c", BARE, code, PYTHONPATH=str(ROOT)) for _ in range(repeat)]
+            done.bare[name] = [
+                _timed(PYTHON, "-P", "-c", BARE, code, PYTHONPATH=str(ROOT)) for _ in range(repeat)
+            ]
         with warehouse.read("prod") as con:
             done.sql = [_seconds(lambda: con.execute(SQL).fetchall()) for _ in range(repeat)]
             report("`loc discover`")
-            done.summarize = sum(_seconds(con.sql(f"summarize marts.{name}").fetchall) for name in _marts(con))
+            done.summarize = sum(
+                _seconds(con.sql(f"summarize marts.{name}").fetchall) for name in _marts(con)
+            )
         with Measured() as measured, environment(LOC_LLM_MODEL=""):
             _run(ROOT / "loc", "discover", "--json")
         done.discover, done.peak = measured.seconds, measured.peak
@@ -114,7 +129,9 @@ def measure(rows: int, folder: Path, *, prefix: str, repeat: int, report: Report
 
 
 def _marts(con) -> list[str]:
-    names = con.execute("select table_name from information_schema.tables where table_schema = 'marts'").fetchall()
+    names = con.execute(
+        "select table_name from information_schema.tables where table_schema = 'marts'"
+    ).fetchall()
     return [name for (name,) in names if name.startswith("mart_")]
 
 
@@ -127,15 +144,21 @@ def _jupyter(done: Figures) -> Iterator[None]:
     from benchmarks.stack import _memory
 
     start = time.perf_counter()
-    process = subprocess.Popen([ROOT / "loc", "exec", "jupyter"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [ROOT / "loc", "exec", "jupyter"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         while True:
             try:
-                httpx.get(f"http://127.0.0.1:{settings().port('jupyter')}/api", trust_env=False).raise_for_status()
+                httpx.get(
+                    f"http://127.0.0.1:{settings().port('jupyter')}/api", trust_env=False
+                ).raise_for_status()
                 break
             except httpx.HTTPError:
                 if process.poll() is not None or time.perf_counter() - start > 90:
-                    raise LocError("JupyterLab does not start.", "", "See: loc exec jupyter") from None
+                    raise LocError(
+                        "JupyterLab does not start.", "", "See: loc exec jupyter"
+                    ) from None
                 time.sleep(0.05)
         done.jupyter.append(time.perf_counter() - start)
         time.sleep(3)
@@ -160,15 +183,21 @@ def _timed(*command: str | Path, **variables: str) -> float:
 def _run(*command: str | Path, **variables: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | variables)
     if done.returncode:
-        raise LocError(f"`{' '.join(map(str, command))}` failed.", (done.stderr or done.stdout).strip(), "Mend that.")
+        raise LocError(
+            f"`{' '.join(map(str, command))}` failed.",
+            (done.stderr or done.stdout).strip(),
+            "Mend that.",
+        )
     return done.stdout
 
 
 def _inside(repeat: int) -> dict:
     """In the environment ``notebooks``."""
-    from proto_loc.ai import ask, asking, sandbox
+    from proto_loc.ai import ask
+    from proto_loc.ai.asking import queries
+    from proto_loc.ai.chatting import sandbox
 
-    reader = asking.reader_of(warehouse.current("prod").path)
+    reader = queries.reader_of(warehouse.current("prod").path)
     boxed = {
         name: [_seconds(lambda: sandbox.run(code, reader)) for _ in range(repeat)]  # noqa: B023
         for name, code in PROGRAMS.items()

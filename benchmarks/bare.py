@@ -1,7 +1,7 @@
 """The floor of the pipeline's benchmark; run as a program: ``bare.py FILE RAW STATEMENTS``.
 
-One DuckDB connection on a new FILE, with the catalogue RAW attached read-only, runs the list of SQL statements in the
-JSON file STATEMENTS. It imports nothing else, so that its time is DuckDB's.
+One DuckDB connection on a new FILE, with the catalogue RAW attached read-only, runs the list of SQL
+statements in the JSON file STATEMENTS. It imports nothing else, so that its time is DuckDB's.
 """
 
 import json

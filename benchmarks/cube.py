@@ -21,11 +21,12 @@ import httpx
 import psutil
 
 from benchmarks import environment
-from proto_loc import guard, node, services, warehouse
+from proto_loc import services, warehouse
+from proto_loc.credentials import secret
 from proto_loc.errors import LocError
-from proto_loc.secrets import secret
 from proto_loc.settings import ROOT, settings
-from proto_loc.warehouse import store
+from proto_loc.setup import node
+from proto_loc.warehouse import guard, store
 
 RATIO, EXTRA, CACHED, STALE, START, MEMORY = 2, 0.015, 0.010, 5.0, 6.0, 350e6
 """The targets: twice the floor and 15 ms, 10 ms, 5 s, 6 s, 350 MB."""
@@ -44,7 +45,9 @@ cubes:
 
 @dataclass(frozen=True)
 class Shape:
-    """A query of Cube's and the SQL that a person would write for it; ``{at}`` makes each one new."""
+    """A query of Cube's and the SQL that a person would write for it; ``{at}`` makes each one
+    new.
+    """
 
     name: str
     query: Callable[[date, int], dict]
@@ -56,11 +59,17 @@ def _between(first: date, days: int, **more: str) -> dict:
     return {"timeDimensions": [{"dimension": "taxi_trips.pickup_at", "dateRange": days, **more}]}
 
 
-WITHIN = "where pickup_at >= timestamp '{first}' and pickup_at < timestamp '{first}' + interval 21 day"
+WITHIN = (
+    "where pickup_at >= timestamp '{first}' and pickup_at < timestamp '{first}' + interval 21 day"
+)
 SHAPES = [
     Shape(
         "20 days, whole",
-        lambda first, at: {"measures": ["taxi_trips.revenue"], **_between(first, 20), "limit": 1 + at},
+        lambda first, at: {
+            "measures": ["taxi_trips.revenue"],
+            **_between(first, 20),
+            "limit": 1 + at,
+        },
         f"select sum(total_amount) from marts.mart_taxi_trips {WITHIN} limit {{at}}",
     ),
     Shape(
@@ -127,7 +136,9 @@ class Crowd:
     asked: int = 0
     published: int = 0
     staleness: float = 0.0
-    """The longest time after a publish at which a request began that was answered from an older version, in seconds."""
+    """The longest time after a publish at which a request began that was answered from an older
+    version, in seconds.
+    """
     errors: Counter = field(default_factory=Counter)
 
 
@@ -138,7 +149,9 @@ class Cube:
     start: float
     """Seconds from the process's start to /readyz."""
     memory: dict[str, int]
-    """Proportional share in bytes: at the start, after the queries, before and after the publishes."""
+    """Proportional share in bytes: at the start, after the queries, before and after the
+    publishes.
+    """
     latencies: list[Latency]
     cached: list[float]
     crowd: Crowd
@@ -146,7 +159,14 @@ class Cube:
 
 
 def measure(
-    rows: int, folder: Path, *, repeat: int, seconds: float, clients: int, publishes: int, report: Report
+    rows: int,
+    folder: Path,
+    *,
+    repeat: int,
+    seconds: float,
+    clients: int,
+    publishes: int,
+    report: Report,
 ) -> Cube:
     """Build a sample, serve it, and measure.
 
@@ -194,14 +214,16 @@ def measure(
 
 
 def _load(rows: int) -> None:
-    from pipelines.refresh import load_and_refresh
-    from pipelines.sources.taxi import load as taxi
+    from pipelines.taxi import load as taxi
+    from proto_loc.refresh.job import load_and_refresh
 
     def quiet(*state: object) -> None:
         pass
 
     load_and_refresh(
-        lambda report: taxi.load_sample(rows, who="loc bench", report=report), who="loc bench", report=quiet
+        lambda report: taxi.load_sample(rows, who="loc bench", report=report),
+        who="loc bench",
+        report=quiet,
     )
 
 
@@ -213,7 +235,8 @@ def _publish() -> int:
 
 
 def _latency(server: "Server", shape: Shape, repeat: int) -> Latency:
-    """Cube's answer and the SQL's, in turn; each query is new to both, but for the first, which is not counted.
+    """Cube's answer and the SQL's, in turn; each query is new to both, but for the first, which is
+    not counted.
 
     Raises:
         LocError: they differ in their number of rows.
@@ -229,7 +252,9 @@ def _latency(server: "Server", shape: Shape, repeat: int) -> Latency:
             by_cube, by_sql = _timed(server.rows, query), _timed(_fetch, con, sql)
             if len(by_cube[1]) != len(by_sql[1]):
                 found = f"{len(by_cube[1])} and {len(by_sql[1])} rows"
-                raise LocError(f"{shape.name}: Cube and the SQL answer differently.", found, f"{query}: {sql}")
+                raise LocError(
+                    f"{shape.name}: Cube and the SQL answer differently.", found, f"{query}: {sql}"
+                )
             if at:
                 done.cube.append(by_cube[0])
                 done.floor.append(by_sql[0])
@@ -259,15 +284,24 @@ def _crowd(server: "Server", seconds: float, clients: int) -> Crowd:
                 began = time.monotonic()
                 shape = random.choice(SHAPES)
                 try:
-                    version = int(server.rows({"measures": ["bench_version.id"]}, client)[0]["bench_version.id"])
+                    version = int(
+                        server.rows({"measures": ["bench_version.id"]}, client)[0][
+                            "bench_version.id"
+                        ]
+                    )
                     server.rows(
-                        shape.query(date(2025, 1, 1) + timedelta(days=random.randrange(60)), next(numbers)), client
+                        shape.query(
+                            date(2025, 1, 1) + timedelta(days=random.randrange(60)), next(numbers)
+                        ),
+                        client,
                     )
                 except (LocError, httpx.HTTPError) as error:
                     with lock:
                         done.errors[str(error)[:300]] += 1
                     continue
-                missed = [at for later, at in list(published.items()) if later > version and at < began]
+                missed = [
+                    at for later, at in list(published.items()) if later > version and at < began
+                ]
                 with lock:
                     done.asked += 2
                     done.staleness = max([done.staleness, *(began - at for at in missed)])
@@ -297,12 +331,18 @@ class Server:
 
         head, body = (
             base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode()
-            for part in ({"alg": "HS256", "typ": "JWT"}, {"exp": int(time.time()) + 86400, "all_rows": True})
+            for part in (
+                {"alg": "HS256", "typ": "JWT"},
+                {"exp": int(time.time()) + 86400, "all_rows": True},
+            )
         )
         signed = hmac.digest(secret("cube").encode(), f"{head}.{body}".encode(), "sha256")
         token = f"{head}.{body}.{base64.urlsafe_b64encode(signed).rstrip(b'=').decode()}"
         return httpx.Client(
-            base_url=f"http://127.0.0.1:{self.port}", headers={"authorization": token}, trust_env=False, timeout=120
+            base_url=f"http://127.0.0.1:{self.port}",
+            headers={"authorization": token},
+            trust_env=False,
+            timeout=120,
         )
 
     def rows(self, query: dict, client: httpx.Client | None = None) -> list[dict]:
@@ -341,7 +381,11 @@ def _server(model: Path, **variables: str) -> Iterator[tuple[Server, float]]:
                 if httpx.get(f"http://127.0.0.1:{port}/readyz", trust_env=False).status_code == 200:
                     break
             if process.poll() is not None or time.perf_counter() - began > 60:
-                raise LocError("Cube did not start.", (settings().run / "cube-bench.log").read_text()[-2000:], "")
+                raise LocError(
+                    "Cube did not start.",
+                    (settings().run / "cube-bench.log").read_text()[-2000:],
+                    "",
+                )
             time.sleep(0.05)
         yield Server(process, port), time.perf_counter() - began
     finally:

@@ -1,8 +1,9 @@
 """A database that can tell whether it is whole, with the programs that write and read it.
 
-``events`` holds batches of random numbers, and ``batches`` one row for each batch with what must be there. They are
-written in separate transactions on purpose: whatever is published in the middle of a batch shows. The benchmarks and
-the kill test run this module as a program, since only a process of its own can be killed or compete for the lock.
+``events`` holds batches of random numbers, and ``batches`` one row for each batch with what must be
+there. They are written in separate transactions on purpose: whatever is published in the middle of
+a batch shows. The benchmarks and the kill test run this module as a program, since only a process
+of its own can be killed or compete for the lock.
 
     python -m benchmarks.ledger write  STOP ACKS ROWS [child]
     python -m benchmarks.ledger read   STOP REPORT PAUSE
@@ -52,15 +53,22 @@ def add(con: duckdb.DuckDBPyConnection, rows: int) -> int:
     batch = state(con)[0] + 1
     con.execute(f"insert into events select {batch}, hash(range, {batch}) from range({rows})")
     con.execute(
-        "insert into batches select batch, count(*), sum(number) from events where batch = ? group by batch", [batch]
+        "insert into batches select batch, count(*), sum(number) from events where batch = ? group"
+        " by batch",
+        [batch],
     )
     return batch
 
 
 def acknowledge(acks: Path, batch: int, version: int) -> None:
-    """Promise in ``acks``, durably, that ``batch`` is published; ``at`` is on the clock that all processes share."""
+    """Promise in ``acks``, durably, that ``batch`` is published; ``at`` is on the clock that
+    all processes share.
+    """
     fd = os.open(acks, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    os.write(fd, json.dumps({"batch": batch, "version": version, "at": time.monotonic()}).encode() + b"\n")
+    os.write(
+        fd,
+        json.dumps({"batch": batch, "version": version, "at": time.monotonic()}).encode() + b"\n",
+    )
     os.fsync(fd)
     os.close(fd)
 
@@ -72,11 +80,14 @@ def acknowledged(acks: Path) -> list[dict]:
 
 def program(*arguments: object, **options) -> subprocess.Popen:
     """Start this module as a program, in the environment's data folder."""
-    return subprocess.Popen([sys.executable, "-m", __spec__.name, *map(str, arguments)], cwd=ROOT, **options)
+    return subprocess.Popen(
+        [sys.executable, "-m", __spec__.name, *map(str, arguments)], cwd=ROOT, **options
+    )
 
 
 def wait_for_readers(reports: list[Path], timeout: float = 120) -> None:
-    """Return when each of the readers has read once, so that their start is no part of what follows.
+    """Return when each of the readers has read once, so that their start is no part of what
+    follows.
 
     Raises:
         LocError: one has not after ``timeout`` seconds.
@@ -84,7 +95,9 @@ def wait_for_readers(reports: list[Path], timeout: float = 120) -> None:
     end = time.monotonic() + timeout
     while not all(_ready(report).exists() for report in reports):
         if time.monotonic() > end:
-            raise LocError(f"Not all readers have started within {timeout:g} s.", "", "Try it with fewer.")
+            raise LocError(
+                f"Not all readers have started within {timeout:g} s.", "", "Try it with fewer."
+            )
         time.sleep(0.02)
 
 
@@ -97,7 +110,9 @@ def _write(stop: Path, acks: Path, rows: int, through_child: bool) -> None:
         with warehouse.write("prod", who=f"ledger {os.getpid()}") as session:
             if through_child:
                 command = [sys.executable, "-m", __spec__.name, "child", session.path, str(rows)]
-                batch = int(session.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout)
+                batch = int(
+                    session.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout
+                )
             else:
                 with session.connect() as con:
                     batch = add(con, rows)
@@ -105,7 +120,9 @@ def _write(stop: Path, acks: Path, rows: int, through_child: bool) -> None:
 
 
 def _child(path: str, rows: int) -> None:
-    """Write three batches with pauses, so that there is a while in which it can lose its parent or its life."""
+    """Write three batches with pauses, so that there is a while in which it can lose its parent
+    or its life.
+    """
     with duckdb.connect(path) as con:
         for _ in range(3):
             batch = add(con, rows)
@@ -121,7 +138,9 @@ def _read(stop: Path, report: Path, pause: float) -> None:
             with warehouse.read("prod") as con:
                 batch, whole = state(con)
         except (LocError, duckdb.Error, OSError) as error:
-            errors[f"{type(error).__name__}: {error}"] = errors.get(f"{type(error).__name__}: {error}", 0) + 1
+            errors[f"{type(error).__name__}: {error}"] = (
+                errors.get(f"{type(error).__name__}: {error}", 0) + 1
+            )
             continue
         if opens == 0:
             _ready(report).touch()

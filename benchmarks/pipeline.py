@@ -15,9 +15,9 @@ from statistics import median
 import duckdb
 
 from benchmarks import Measured, bare, environment
-from pipelines import dbt, sources
-from pipelines.sources.taxi.load import load_sample
-from proto_loc import warehouse
+from pipelines.taxi.load import load_sample
+from proto_loc import sources, warehouse
+from proto_loc.dbt import program, run
 from proto_loc.errors import LocError
 from proto_loc.settings import settings
 from proto_loc.warehouse import lake
@@ -52,7 +52,8 @@ class Pipeline:
 
 
 def measure(rows: int, folder: Path, *, repeat: int | None, report: Report) -> Pipeline:
-    """Load a sample of ``rows`` trips into a new data folder, build ``prod`` from it with and without dbt, publish it.
+    """Load a sample of ``rows`` trips into a new data folder, build ``prod`` from it with and
+    without dbt, publish it.
 
     Args:
         repeat: runs with and without dbt, in turn; default 3, and 1 beyond 10 million rows.
@@ -71,7 +72,7 @@ def measure(rows: int, folder: Path, *, repeat: int | None, report: Report) -> P
             with _session() as (session, raw):
                 if run == 0:
                     # A build finds the project parsed, but for what has changed since.
-                    dbt.execute(["parse"], session, _quiet)
+                    run.execute(["parse"], session, _quiet)
                     # The bare SQL is dbt's own, so dbt has to go first here; then they take turns.
                     statements = _statements(_by_dbt(session, built))
                     by_bare = _bare(session, raw, statements, floor)
@@ -84,7 +85,7 @@ def measure(rows: int, folder: Path, *, repeat: int | None, report: Report) -> P
                 _compare(session.path, by_bare)
         report(f"{rows:,} rows: build, audit, publish")
         with Measured() as publish:
-            version = dbt.publish(who="loc bench", report=_quiet)
+            version = publish.publish(who="loc bench", report=_quiet)
         lake_bytes = sum(path.stat().st_size for path in settings().lake.rglob("*.parquet"))
     return Pipeline(rows, load, publish, built, floor, lake_bytes, version.bytes, version.checks)
 
@@ -95,7 +96,9 @@ def _quiet(*state: object) -> None:
 
 @contextmanager
 def _session() -> Iterator[tuple[warehouse.Session, warehouse.Version]]:
-    """A session on a new file that is never published, in a folder where dbt finds the current ``raw``."""
+    """A session on a new file that is never published, in a folder where dbt finds the current
+    ``raw``.
+    """
     raw = lake.settle(sources.TABLES)
     with warehouse.write("prod", who="loc bench") as session:
         session.discard()
@@ -103,16 +106,20 @@ def _session() -> Iterator[tuple[warehouse.Session, warehouse.Version]]:
         yield session, raw
 
 
-def _by_dbt(session: warehouse.Session, runs: list[Measured]) -> dbt.Run:
+def _by_dbt(session: warehouse.Session, runs: list[Measured]) -> run.Run:
     os.sync()
     with Measured() as measured:
-        done = dbt.execute(ALONE, session, _quiet)
+        done = run.execute(ALONE, session, _quiet)
     runs.append(measured)
     return done
 
 
-def _bare(session: warehouse.Session, raw: warehouse.Version, statements: list[str], runs: list[Measured]) -> Path:
-    """Run the statements into a new file; returns its path. It is named like dbt's, as the SQL expects."""
+def _bare(
+    session: warehouse.Session, raw: warehouse.Version, statements: list[str], runs: list[Measured]
+) -> Path:
+    """Run the statements into a new file; returns its path. It is named like dbt's, as the SQL
+    expects.
+    """
     file = session.folder / "bare" / session.path.name
     file.parent.mkdir(exist_ok=True)
     listed = file.with_name("statements.json")
@@ -120,36 +127,48 @@ def _bare(session: warehouse.Session, raw: warehouse.Version, statements: list[s
     os.sync()
     with Measured() as measured:
         done = session.run(
-            [sys.executable, "-I", bare.__file__, file, raw.path, listed], stderr=subprocess.PIPE, text=True
+            [sys.executable, "-I", bare.__file__, file, raw.path, listed],
+            stderr=subprocess.PIPE,
+            text=True,
         )
     if done.returncode:
         raise LocError(
-            "The bare SQL failed.", done.stderr.strip()[-2000:], "Build with dbt, and see whether that works."
+            "The bare SQL failed.",
+            done.stderr.strip()[-2000:],
+            "Build with dbt, and see whether that works.",
         )
     runs.append(measured)
     return file
 
 
-def _statements(run: dbt.Run) -> list[str]:
+def _statements(run: run.Run) -> list[str]:
     """What dbt ran, in the order in which it ended, without its detours over temporary names."""
-    manifest = json.loads((dbt.target_path("prod") / "manifest.json").read_text())
+    manifest = json.loads((program.target_path("prod") / "manifest.json").read_text())
     nodes = [
         manifest["nodes"][unique_id]
         for unique_id in (r["unique_id"] for r in run.results)
         if unique_id in manifest["nodes"]
     ]
-    made = [f'create schema if not exists "{schema}"' for schema in sorted({node["schema"] for node in nodes})]
+    made = [
+        f'create schema if not exists "{schema}"'
+        for schema in sorted({node["schema"] for node in nodes})
+    ]
     for node in nodes:
         if node["resource_type"] == "seed":
             made.append(_seed(node))
         elif node["resource_type"] == "model":
-            path = dbt.target_path("prod") / "run" / node["package_name"] / node["original_file_path"]
+            path = (
+                program.target_path("prod")
+                / "run"
+                / node["package_name"]
+                / node["original_file_path"]
+            )
             made.append(re.sub(r"__dbt_tmp\b", "", path.read_text()))
     return made
 
 
 def _seed(node: dict) -> str:
-    path = dbt.PROJECT / node["original_file_path"]
+    path = program.PROJECT / node["original_file_path"]
     with path.open(newline="") as file:
         header = next(csv.reader(file))
     types = {name: node["config"]["column_types"].get(name, "varchar") for name in header}
@@ -165,7 +184,9 @@ def _compare(by_dbt: Path, by_bare: Path) -> None:
     """
     one, other = _contents(by_dbt), _contents(by_bare)
     if one != other:
-        names = sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
+        names = sorted(
+            name for name in one.keys() | other.keys() if one.get(name) != other.get(name)
+        )
         raise LocError(
             "dbt and its bare SQL did not make the same tables.",
             "; ".join(f"{name}: {one.get(name)} and {other.get(name)}" for name in names)[:2000],

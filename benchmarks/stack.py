@@ -1,4 +1,6 @@
-"""How long the services take to come up, what they cost while idle, and what a run of Dagster's adds to a refresh."""
+"""How long the services take to come up, what they cost while idle, and what a run of Dagster's
+adds to a refresh.
+"""
 
 import json
 import subprocess
@@ -27,7 +29,9 @@ class Stack:
     """Seconds, unless said otherwise."""
 
     first: float
-    """From an empty data folder, with everything installed, to published data and all services ready."""
+    """From an empty data folder, with everything installed, to published data and all services
+    ready.
+    """
     warm: float
     """The same where there is data."""
     imports: float
@@ -88,7 +92,11 @@ def _timed(*command: str | Path) -> float:
     start = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        raise LocError(f"`{' '.join(map(str, command))}` failed.", (done.stderr or done.stdout).strip(), "Mend that.")
+        raise LocError(
+            f"`{' '.join(map(str, command))}` failed.",
+            (done.stderr or done.stdout).strip(),
+            "Mend that.",
+        )
     return time.perf_counter() - start
 
 
@@ -105,12 +113,16 @@ def _idle(seconds: float) -> tuple[int, float]:
 
 def _services() -> list[psutil.Process]:
     """The services and their children, by the parent that each has: its ``loc exec``."""
-    states = json.loads(subprocess.run([ROOT / "loc", "status", "--json"], capture_output=True, text=True).stdout)
+    states = json.loads(
+        subprocess.run([ROOT / "loc", "status", "--json"], capture_output=True, text=True).stdout
+    )
     parents = [psutil.Process(state["pid"]) for state in states if state["pid"]]
     return [process for parent in parents for process in parent.children(recursive=True)]
 
 
 def _memory(process: psutil.Process) -> int:
-    """Its proportional share of memory where the system tells it (Linux), else what it alone has."""
+    """Its proportional share of memory where the system tells it (Linux), else what it alone
+    has.
+    """
     info = process.memory_full_info()
     return getattr(info, "pss", 0) or info.uss

@@ -1,4 +1,6 @@
-"""Superset's chart-data API against bare DuckDB, and its dashboards under viewers while the data is refreshed."""
+"""Superset's chart-data API against bare DuckDB, and its dashboards under viewers while the data is
+refreshed.
+"""
 
 import os
 import random
@@ -21,7 +23,7 @@ import yaml
 
 from benchmarks import environment
 from benchmarks.stack import _memory, _timed
-from proto_loc import secrets, warehouse
+from proto_loc import credentials, warehouse
 from proto_loc.errors import LocError
 from proto_loc.settings import ROOT, settings
 
@@ -29,7 +31,9 @@ DASHBOARD = "taxi_overview"
 VIEWERS = 10
 PERSONS = "bench-viewer-{}"
 PAUSE = 10
-"""Seconds between two looks of a viewer: the shortest interval at which Superset's pages refresh themselves."""
+"""Seconds between two looks of a viewer: the shortest interval at which Superset's pages refresh
+themselves.
+"""
 TARGET = 2.0
 """Seconds: the 95th percentile of what a viewer waits for a warm dashboard."""
 
@@ -46,7 +50,9 @@ class Figures:
     boot: float = 0
     """From the start of the server to its first answer."""
     memory: int = 0
-    """PSS of the two workers, their parent and the readers of both, in bytes, after the measurements."""
+    """PSS of the two workers, their parent and the readers of both, in bytes, after the
+    measurements.
+    """
     api: dict[str, list[float]] = field(default_factory=dict)
     """Per chart of the dashboard: the chart-data API without its cache."""
     bare: dict[str, list[float]] = field(default_factory=dict)
@@ -65,10 +71,14 @@ class Figures:
 
 def share(values: list[float], percent: int) -> float:
     """That percentile; the value itself if there is only one."""
-    return quantiles(values, n=100, method="inclusive")[percent - 1] if len(values) > 1 else values[0]
+    return (
+        quantiles(values, n=100, method="inclusive")[percent - 1] if len(values) > 1 else values[0]
+    )
 
 
-def measure(rows: int, folder: Path, *, prefix: str, seconds: float, repeat: int, report: Report) -> Figures:
+def measure(
+    rows: int, folder: Path, *, prefix: str, seconds: float, repeat: int, report: Report
+) -> Figures:
     """Provision and start a Superset on a data folder of its own, and end it.
 
     Args:
@@ -88,9 +98,11 @@ def measure(rows: int, folder: Path, *, prefix: str, seconds: float, repeat: int
         report("provisioning, twice")
         done.provisions = [_timed(ROOT / "loc", "superset", "provision") for _ in range(2)]
         with _served(done, folder) as server:
-            admin = Person("admin", secrets.secret("superset-admin"))
+            admin = Person("admin", credentials.secret("superset-admin"))
             charts = _charts(admin)
-            report(f"each of {len(charts)} charts without the cache, {repeat} times, and its SQL bare")
+            report(
+                f"each of {len(charts)} charts without the cache, {repeat} times, and its SQL bare"
+            )
             _one_by_one(done, admin, charts, repeat)
             report(f"{VIEWERS} viewers for {seconds:g} s, beside refreshes")
             people = [_add(admin, number) for number in range(VIEWERS)]
@@ -103,10 +115,15 @@ class Person(httpx.Client):
     """A browser's session: cookies, and the CSRF token in each request."""
 
     def __init__(self, name: str, password: str) -> None:
-        super().__init__(base_url=f"http://127.0.0.1:{settings().port('superset')}", timeout=120, trust_env=False)
+        super().__init__(
+            base_url=f"http://127.0.0.1:{settings().port('superset')}", timeout=120, trust_env=False
+        )
         page = self.get("/login/").text.replace("&#34;", '"')
         token = re.search(r'csrf_token"?[^>]*?(?:value=|: )"([^"]+)"', page)
-        self.post("/login/", data={"username": name, "password": password, "csrf_token": token[1] if token else ""})
+        self.post(
+            "/login/",
+            data={"username": name, "password": password, "csrf_token": token[1] if token else ""},
+        )
         self.headers["X-CSRFToken"] = self.get("/api/v1/security/csrf_token/").json()["result"]
 
 
@@ -119,12 +136,21 @@ def _served(done: Figures, folder: Path):
     try:
         while True:
             try:
-                if httpx.get(f"http://127.0.0.1:{settings().port('superset')}/health", trust_env=False).text == "OK":
+                if (
+                    httpx.get(
+                        f"http://127.0.0.1:{settings().port('superset')}/health", trust_env=False
+                    ).text
+                    == "OK"
+                ):
                     break
             except httpx.TransportError:
                 pass
             if process.poll() is not None or time.perf_counter() - start > 120:
-                raise LocError("Superset does not answer.", (folder / "superset.log").read_text()[-1000:], "Mend that.")
+                raise LocError(
+                    "Superset does not answer.",
+                    (folder / "superset.log").read_text()[-1000:],
+                    "Mend that.",
+                )
             time.sleep(0.02)
         done.boot = time.perf_counter() - start
         yield psutil.Process(process.pid)
@@ -134,7 +160,9 @@ def _served(done: Figures, folder: Path):
 
 
 def _charts(admin: Person) -> dict[str, dict]:
-    """What the dashboard's page asks the chart-data API for, by title: made from the parameters as the page does."""
+    """What the dashboard's page asks the chart-data API for, by title: made from the parameters
+    as the page does.
+    """
     number = {each["uuid"]: each for each in _all(admin, "chart")}
     found = {}
     for uuid, config in _placed().items():
@@ -151,10 +179,17 @@ def _charts(admin: Person) -> dict[str, dict]:
         }
         if isinstance(axis := params.get("x_axis"), str):
             grain = params.get("time_grain_sqla") if axis == "pickup_at" else None
-            base = {"columnType": "BASE_AXIS", "sqlExpression": axis, "label": axis, "expressionType": "SQL"}
+            base = {
+                "columnType": "BASE_AXIS",
+                "sqlExpression": axis,
+                "label": axis,
+                "expressionType": "SQL",
+            }
             columns = [base | ({"timeGrain": grain} if grain else {}), *columns]
         if params.get("timeseries_limit_metric"):
-            query["orderby"] = [[params["timeseries_limit_metric"], not params.get("order_desc", True)]]
+            query["orderby"] = [
+                [params["timeseries_limit_metric"], not params.get("order_desc", True)]
+            ]
         found[config["slice_name"]] = {
             "datasource": {"id": dataset, "type": "table"},
             "queries": [{**query, "columns": columns}],
@@ -166,7 +201,9 @@ def _charts(admin: Person) -> dict[str, dict]:
 
 def _placed() -> dict[str, dict]:
     bundle = ROOT / "superset/bundle"
-    configs = [yaml.safe_load(path.read_text()) for path in sorted((bundle / "charts").glob("*.yaml"))]
+    configs = [
+        yaml.safe_load(path.read_text()) for path in sorted((bundle / "charts").glob("*.yaml"))
+    ]
     position = yaml.safe_load((bundle / f"dashboards/{DASHBOARD}.yaml").read_text())["position"]
     uuids = {node["meta"]["uuid"] for key, node in position.items() if key.startswith("CHART-")}
     return {config["uuid"]: config for config in configs if config["uuid"] in uuids}
@@ -181,7 +218,9 @@ def _listed(params: dict, *keys: str) -> list:
 
 
 def _all(admin: Person, kind: str) -> list[dict]:
-    listed = admin.get(f"/api/v1/{kind}/?q=(page_size:100,columns:!(id,uuid,datasource_id,table_name,slice_name,name))")
+    listed = admin.get(
+        f"/api/v1/{kind}/?q=(page_size:100,columns:!(id,uuid,datasource_id,table_name,slice_name,name))"
+    )
     return listed.json()["result"]
 
 
@@ -189,12 +228,21 @@ def _add(admin: Person, number: int) -> Person:
     """A viewer with an account of their own, logged in."""
     name, password = PERSONS.format(number), os.urandom(16).hex()
     roles = {
-        each["name"]: each["id"] for each in admin.get("/api/v1/security/roles/?q=(page_size:100)").json()["result"]
+        each["name"]: each["id"]
+        for each in admin.get("/api/v1/security/roles/?q=(page_size:100)").json()["result"]
     }
-    made = admin.post("/api/v1/security/users/", json={
-        "username": name, "first_name": name, "last_name": "Bench", "email": f"{name}@localhost.invalid",
-        "password": password, "active": True, "roles": [roles["Viewer"]],
-    })  # fmt: skip
+    made = admin.post(
+        "/api/v1/security/users/",
+        json={
+            "username": name,
+            "first_name": name,
+            "last_name": "Bench",
+            "email": f"{name}@localhost.invalid",
+            "password": password,
+            "active": True,
+            "roles": [roles["Viewer"], roles["All rows"]],
+        },
+    )
     if not made.is_success:
         raise LocError("A viewer's account cannot be made.", made.text, "Mend that.")
     return Person(name, password)
@@ -208,7 +256,9 @@ def _one_by_one(done: Figures, admin: Person, charts: dict[str, dict], repeat: i
             answer = admin.post("/api/v1/chart/data", json={**body, "force": True})
             taken = time.perf_counter() - start
             if answer.status_code != 200:
-                raise LocError(f"The chart {title!r} is not answered.", answer.text[:500], "Mend that.")
+                raise LocError(
+                    f"The chart {title!r} is not answered.", answer.text[:500], "Mend that."
+                )
             statements[title] = answer.json()["result"][0]["query"]
             if run:  # the first one reads from the disk
                 done.api.setdefault(title, []).append(taken)
@@ -223,7 +273,9 @@ def _one_by_one(done: Figures, admin: Person, charts: dict[str, dict], repeat: i
 
 
 def _crowd(done: Figures, people: list[Person], charts: dict[str, dict], seconds: float) -> None:
-    """Viewers who open the dashboard again and again; each asks for six charts at a time, as a browser does."""
+    """Viewers who open the dashboard again and again; each asks for six charts at a time, as a
+    browser does.
+    """
     ended, lock, seen = threading.Event(), threading.Lock(), set()
     versions = [warehouse.current("prod").id]
 
@@ -240,7 +292,9 @@ def _crowd(done: Figures, people: list[Person], charts: dict[str, dict], seconds
                 answers = list(pool.map(lambda body: _ask(person, body), charts.values()))
                 taken = time.perf_counter() - start
                 with lock:
-                    kind = done.first if is_first else done.warm if last == published else done.others
+                    kind = (
+                        done.first if is_first else done.warm if last == published else done.others
+                    )
                     kind.append(taken)
                     for error, version in answers:
                         done.errors += [error] if error else []

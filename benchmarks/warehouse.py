@@ -49,7 +49,9 @@ class Crowd:
     lost: int
     """Batches that were acknowledged and are not there."""
     staleness: list[float]
-    """Seconds from a version's acknowledgement to the moment when a reader had read it, one a reader and version."""
+    """Seconds from a version's acknowledgement to the moment when a reader had read it, one a
+    reader and version.
+    """
 
     @property
     def sound(self) -> bool:
@@ -57,17 +59,24 @@ class Crowd:
 
     def stale(self, share: float) -> float:
         """That quantile of the staleness, in seconds."""
-        return sorted(self.staleness)[min(int(share * len(self.staleness)), len(self.staleness) - 1)]
+        return sorted(self.staleness)[
+            min(int(share * len(self.staleness)), len(self.staleness) - 1)
+        ]
 
 
 def publish(megabytes: int, folder: Path, *, repeat: int) -> Publish:
-    """Time write sessions that change one row, and plain copies of the same file; each goes first every other time."""
-    with environment(LOC_DATA=folder / "data", LOC_RUN=folder / "run", LOC_KEEP_VERSIONS=2, LOC_GRACE=0):
+    """Time write sessions that change one row, and plain copies of the same file; each goes
+    first every other time.
+    """
+    with environment(
+        LOC_DATA=folder / "data", LOC_RUN=folder / "run", LOC_KEEP_VERSIONS=2, LOC_GRACE=0
+    ):
         with warehouse.write("prod", who="loc bench") as session, session.connect() as con:
             con.execute("create table changed as select 0 as run")
             # Hashes do not compress, so that each row takes its 16 bytes.
             con.execute(
-                f"create table bulk as select hash(range) as a, hash(range, 1) as b from range({megabytes * 62_500})"
+                "create table bulk as select hash(range) as a, hash(range, 1) as b from"
+                f" range({megabytes * 62_500})"
             )
         done = Publish(store.current("prod").bytes, [], [])
         for run in range(repeat):
@@ -80,7 +89,9 @@ def publish(megabytes: int, folder: Path, *, repeat: int) -> Publish:
 
 
 def _session(run: int) -> float:
-    store.empty_trash("prod")  # the session before may still be freeing its blocks, as the copy's are freed untimed
+    store.empty_trash(
+        "prod"
+    )  # the session before may still be freeing its blocks, as the copy's are freed untimed
     os.sync()
     start = time.perf_counter()
     with warehouse.write("prod", who="loc bench") as session, session.connect() as con:
@@ -100,16 +111,22 @@ def _copy(source: Path, target: Path) -> float:
 
 
 def crowd(seconds: float, folder: Path, *, writers: int, readers: int, rows: int = 2000) -> Crowd:
-    """Let writers add batch after batch and readers open the newest version again and again, each a process.
+    """Let writers add batch after batch and readers open the newest version again and again, each a
+    process.
 
     Versions are pruned 5 seconds after they were superseded, so that reads meet pruning too.
     """
     stop, acks = folder / "stop", folder / "acks"
     reports = [folder / f"reader-{number}.json" for number in range(readers)]
-    with environment(LOC_DATA=folder / "data", LOC_RUN=folder / "run", LOC_KEEP_VERSIONS=3, LOC_GRACE=5):
+    with environment(
+        LOC_DATA=folder / "data", LOC_RUN=folder / "run", LOC_KEEP_VERSIONS=3, LOC_GRACE=5
+    ):
         ledger.create()
         logs = [(folder / f"writer-{number}.log").open("w+") for number in range(writers)]
-        writing = [ledger.program("write", stop, acks, rows, stdin=subprocess.PIPE, stderr=log) for log in logs]
+        writing = [
+            ledger.program("write", stop, acks, rows, stdin=subprocess.PIPE, stderr=log)
+            for log in logs
+        ]
         reading = [ledger.program("read", stop, report, 0) for report in reports]
         try:
             ledger.wait_for_readers(reports)

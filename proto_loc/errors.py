@@ -8,25 +8,30 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-SOURCES = Path(__file__).resolve().parent.parent / "pipelines" / "sources"
+SOURCES = Path(__file__).resolve().parent.parent / "pipelines"
 """The code of sources, which is the user's."""
 
 _OBEYED = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb]"
 )
-"""What a terminal obeys instead of showing it (escape sequences, directions of writing), or cannot be written."""
+"""What a terminal obeys instead of showing it (escape sequences, directions of writing), or cannot
+be written.
+"""
 
 
 def plain(text: object) -> str:
-    """Text that may come from a file, a name or another program, such that a terminal or a log line only shows it.
+    """Escape what a terminal or a log would obey, in text from a file, a name or a program.
 
-    Control characters but line ends and tabs are written as ``\\x1b``; what is such a text already stays as it is.
+    Control characters but line ends and tabs are written as ``\\x1b``; what is such a text already
+    stays as it is.
     """
-    return _OBEYED.sub(lambda found: found[0].encode("unicode_escape").decode(), str(text).replace("\r\n", "\n"))
+    return _OBEYED.sub(
+        lambda match: match[0].encode("unicode_escape").decode(), str(text).replace("\r\n", "\n")
+    )
 
 
 class PlainWriter:
-    """A stream to write text to that is exact in a file or pipe, and :func:`plain` on a terminal."""
+    """A stream for text: exact in a file or pipe, :func:`plain` on a terminal."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
@@ -39,7 +44,8 @@ class LocError(Exception):
     """A failure in three sentences: what failed, why, and the one thing to do next.
 
     The CLI prints it without a traceback (``--debug`` shows one) and exits with ``exit_code``.
-    Name the exact path, port, pid, row or column in the sentences; they are made :func:`plain` here.
+    Name the exact path, port, pid, row or column in the sentences; they are made :func:`plain`
+    here.
     """
 
     exit_code = 1
@@ -67,16 +73,22 @@ class UsageError(LocError):
 
 
 class SourceError(LocError):
-    """The code of a source raised what is no :class:`LocError`: a fault in what its owner wrote."""
+    """The code of a source raised an unexpected exception: its owner has to mend it."""
 
 
 def of_source(error: BaseException, folder: Path = SOURCES) -> SourceError | None:
-    """The failure of a person's own loader, with its file and line; None where no code of ``folder`` was at work."""
+    """Describe a failure of a user's own loader, with its file and line.
+
+    None where no code of ``folder`` was at work.
+    """
     seen: set[int] = set()
     cause: BaseException | None = error
     while cause is not None and id(cause) not in seen:
         seen.add(id(cause))
-        frames = [(frame.filename, frame.lineno, frame.line) for frame in traceback.extract_tb(cause.__traceback__)]
+        frames = [
+            (frame.filename, frame.lineno, frame.line)
+            for frame in traceback.extract_tb(cause.__traceback__)
+        ]
         if isinstance(cause, SyntaxError):
             frames.append((cause.filename or "", cause.lineno, cause.text or ""))
         for file, number, line in reversed(frames):
@@ -91,8 +103,8 @@ def of_source(error: BaseException, folder: Path = SOURCES) -> SourceError | Non
 
 
 @contextmanager
-def said_at_exit() -> Iterator[None]:
-    """Around what a program does: a failure is said on stderr, and the program ends with its exit code."""
+def exit_on_error() -> Iterator[None]:
+    """Print a failure of the block on stderr and end the program with its exit code."""
     try:
         yield
     except LocError as error:

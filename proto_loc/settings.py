@@ -1,12 +1,13 @@
-"""Where things are and how they are bounded: every setting is one ``LOC_*`` environment variable."""
+"""The settings of the platform, each of them one ``LOC_*`` environment variable."""
 
 import hashlib
 import os
 import re
 import tempfile
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,92 +19,7 @@ PORTS = {"dagster": 3000, "cube": 4000, "superset": 8088, "mcp": 8090, "jupyter"
 """Where each service listens on 127.0.0.1, before ``LOC_PORT_PREFIX``."""
 
 
-@dataclass(frozen=True)
-class Settings:
-    """The platform's settings, read once from the environment by :func:`settings`."""
-
-    data: Path
-    """Runtime data (``LOC_DATA``, default ``data/``): lake, warehouse, landing."""
-    run: Path
-    """Everything of this run (``LOC_RUN``, default ``.run/``): logs, secrets, dbt's target folder."""
-    lock_timeout: float
-    """Seconds that a writer waits for another one (``LOC_LOCK_TIMEOUT``, default 600)."""
-    keep_versions: int
-    """How many published versions of a database are kept (``LOC_KEEP_VERSIONS``, default 3)."""
-    grace: float
-    """Seconds for which a superseded version stays readable (``LOC_GRACE``, default 3600)."""
-    grace_bytes: int
-    """Bytes that versions in their grace time may take (``LOC_GRACE_BYTES``, default a billion)."""
-    bin_grace: float
-    """Seconds that a lake file which no version uses waits in the bin (``LOC_BIN_GRACE``, default a week)."""
-    query_memory: str
-    """Memory limit of a guarded reader (``LOC_QUERY_MEMORY``, default ``1GB``)."""
-    query_threads: int
-    """Threads of a guarded reader (``LOC_QUERY_THREADS``, default 2)."""
-    cube_native: str
-    """Cube's native addon (``LOC_CUBE_NATIVE``): ``auto``, ``required`` or ``off``."""
-    cube_native_timeout: float
-    """Seconds that set-up tries for it (``LOC_CUBE_NATIVE_TIMEOUT``, default 60)."""
-    cube_timeout: float
-    """Seconds after which a query of Cube's is cut (``LOC_CUBE_TIMEOUT``, default 30)."""
-    cube_rows: int
-    """Rows that a query of Cube's may ask for (``LOC_CUBE_ROWS``, default 50000)."""
-    cube_grace: float
-    """Seconds that Cube keeps a superseded version open (``LOC_CUBE_GRACE``, default 30)."""
-    cube_dev: bool
-    """Cube's playground, for its developer (``LOC_CUBE_DEV``, default off)."""
-    query_timeout: float
-    """Seconds for which a query of Superset may run (``LOC_QUERY_TIMEOUT``, default 30)."""
-    superset_metadata: str
-    """Where Superset keeps what people make in it (``LOC_SUPERSET_METADATA``, default SQLite): SQLAlchemy's address."""
-    superset_address: str
-    """Where a proxy serves Superset by HTTPS (``LOC_SUPERSET_ADDRESS``, default none): ``https://bi.example.org``."""
-    superset_history: int
-    """Days for which Superset's log and its history of queries are kept (``LOC_SUPERSET_HISTORY``, default 90)."""
-    port_prefix: str
-    """A digit before every port (``LOC_PORT_PREFIX``, default none): with 1, Dagster is on 13000."""
-
-    @property
-    def lake(self) -> Path:
-        return self.data / "lake"
-
-    @property
-    def warehouse(self) -> Path:
-        return self.data / "warehouse"
-
-    @property
-    def landing(self) -> Path:
-        return self.data / "landing"
-
-    def port(self, service: str) -> int:
-        """The port of a service of :data:`PORTS`."""
-        return int(f"{self.port_prefix}{PORTS[service]}")
-
-    def socket(self, name: str) -> Path:
-        """Where the Unix socket of that name is: in ``run``, by a path short and plain enough for one.
-
-        One longer than the 104 bytes of macOS (108 on Linux), or with a character that gRPC's addresses give a meaning
-        (``#``, ``%``, a space), is reached through a link to ``run`` in a private folder.
-
-        Raises:
-            UsageError: that folder belongs to another user.
-        """
-        path = self.run / name
-        if len(os.fsencode(path)) < 100 and re.fullmatch(r"[\w./+~@-]+", str(path), re.ASCII):
-            return path
-        base = Path(os.environ.get("XDG_RUNTIME_DIR") or f"{tempfile.gettempdir()}/loc-{os.getuid()}")
-        private_folder(base)
-        if base.stat().st_uid != os.getuid() or base.is_symlink():
-            raise UsageError(f"{base} is not yours.", "", "Set XDG_RUNTIME_DIR or LOC_RUN to a folder of your own.")
-        link = base / hashlib.sha256(os.fsencode(self.run)).hexdigest()[:12]
-        if not link.is_symlink():
-            private_folder(self.run)
-            with suppress(FileExistsError):  # another process may make it meanwhile
-                link.symlink_to(self.run)
-        return link / name
-
-
-def _number(name: str, default: float, kind: type, minimum: float):
+def _number(name: str, default: float, minimum: float, kind: type = float) -> float:
     text = os.environ.get(name, "")
     try:
         value = kind(text) if text else kind(default)
@@ -130,93 +46,280 @@ def _choice(name: str, default: str, *others: str) -> str:
     return value
 
 
-def _port_prefix() -> str:
-    prefix = os.environ.get("LOC_PORT_PREFIX", "")
+def _folder(name: str, default: str) -> Path:
+    return Path(os.environ.get(name) or ROOT / default).absolute()
+
+
+def _data(name: str = "LOC_DATA", default: str = "data") -> Path:
+    folder = _folder(name, default)
+    if "?" in str(folder):
+        raise UsageError(
+            f"Data cannot be kept in {folder}.",
+            "DuckDB takes what follows a question mark for parameters.",
+            "Set LOC_DATA to a folder without one in its path, or rename the folder.",
+        )
+    return folder
+
+
+def _port_prefix(name: str) -> str:
+    prefix = os.environ.get(name, "")
     if prefix not in ("", "1", "2", "3", "4", "5"):
         raise UsageError(
-            f"LOC_PORT_PREFIX={prefix!r} is not usable.",
-            f"It is put before each port, as in {PORTS['dagster']} and 1{PORTS['dagster']}, and ports end at 65535.",
+            f"{name}={prefix!r} is not usable.",
+            f"It is put before each port, as in {PORTS['dagster']} and 1{PORTS['dagster']}, and"
+            " ports end at 65535.",
             "Set it to a digit from 1 to 5, or unset it.",
         )
     return prefix
 
 
-def _metadata(data: Path) -> str:
-    text = os.environ.get("LOC_SUPERSET_METADATA") or f"sqlite:///{data}/superset/superset.db?timeout=30"
+def _metadata(name: str) -> str:
+    data = _data()
+    text = os.environ.get(name) or f"sqlite:///{data}/superset/superset.db?timeout=30"
     if not text.startswith((f"sqlite:///{data}/", "postgresql://", "postgresql+psycopg2://")):
         raise UsageError(
-            "LOC_SUPERSET_METADATA is not usable.",
+            f"{name} is not usable.",
             "It must be the SQLAlchemy address of a PostgreSQL database.",
-            "Set it to postgresql://USER@HOST/DATABASE?passfile=FILE, or unset it for SQLite in the data folder.",
+            "Set it to postgresql://USER@HOST/DATABASE?passfile=FILE, or unset it for SQLite in the"
+            " data folder.",
         )
     return text
 
 
-def _address() -> str:
-    text = os.environ.get("LOC_SUPERSET_ADDRESS", "").rstrip("/")
+def _address(name: str) -> str:
+    text = os.environ.get(name, "").rstrip("/")
     parts = urlsplit(text)
     if text and (parts.scheme != "https" or not parts.hostname or parts.path or parts.query):
         raise UsageError(
-            f"LOC_SUPERSET_ADDRESS={text!r} is not usable.",
+            f"{name}={text!r} is not usable.",
             "It must be https:// and a host, without a path.",
             "Set it so, for example to https://bi.example.org, or unset it.",
         )
     return text
 
 
+@dataclass(frozen=True)
+class Setting:
+    """One variable as the guide shows it; ``read`` takes its name and gives its value."""
+
+    default: str
+    meaning: str
+    read: Callable[[str], object] | None = None
+    """None where the module that needs the value reads it."""
+
+
+def _setting(meaning: str, default: str, read: Callable[[str], object]):
+    return field(metadata={"setting": Setting(default, meaning, read)})
+
+
+def _seconds(default: float, meaning: str, minimum: float = 0):
+    read = partial(_number, default=default, minimum=minimum)
+    return _setting(f"seconds {meaning}", f"{default:.0f}", read)
+
+
+def _count(default: int, meaning: str, minimum: int = 1):
+    read = partial(_number, default=default, minimum=minimum, kind=int)
+    return _setting(meaning, f"{default}", read)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The platform's settings: the field ``data`` is ``LOC_DATA``, and so are all."""
+
+    data: Path = _setting("runtime data: lake, warehouse, landing", "`data/` in the clone", _data)
+    run: Path = _setting(
+        "everything of this run: logs, secrets, dbt's target folder",
+        "`.run/` in the clone",
+        partial(_folder, default=".run"),
+    )
+    lock_timeout: float = _seconds(600, "that a writer waits for another one")
+    keep_versions: int = _count(3, "how many of the newest versions of a database are kept")
+    grace: float = _seconds(3600, "for which a superseded version stays readable")
+    grace_bytes: int = _count(
+        10**9,
+        "bytes that versions may take which only their grace time keeps; beyond, the oldest go that"
+        " no process has open",
+        minimum=0,
+    )
+    bin_grace: float = _seconds(
+        7 * 86400, "that a file of the lake which no version uses waits in `data/lake/.bin`"
+    )
+    query_memory: str = _setting(
+        "memory limit of a guarded reader, such as a query of Superset, and of Cube for each"
+        " version that it has open",
+        "`1GB`",
+        lambda name: os.environ.get(name) or "1GB",
+    )
+    query_threads: int = _count(2, "threads of a guarded reader, and of Cube")
+    query_timeout: float = _seconds(30, "for which a query of Superset may run", minimum=0.1)
+    superset_address: str = _setting(
+        "where a proxy serves Superset by HTTPS, such as `https://bi.example.org`; see"
+        " [Superset](superset.md)",
+        "none",
+        _address,
+    )
+    superset_history: int = _count(
+        90,
+        "days for which Superset's log and its history of queries are kept; older entries go when"
+        " it is provisioned",
+    )
+    superset_metadata: str = _setting(
+        "the SQLAlchemy address of a PostgreSQL database for what people make in Superset",
+        "SQLite in `LOC_DATA`",
+        _metadata,
+    )
+    cube_timeout: float = _seconds(30, "after which a query of Cube's is cut", minimum=0.1)
+    cube_rows: int = _count(
+        50_000, "rows that a query of Cube's may ask for; one that names no limit gets 10000"
+    )
+    cube_grace: float = _seconds(30, "that Cube keeps a superseded version open")
+    cube_native: str = _setting(
+        "Cube's native addon: `auto` (if it can be had), `required`, `off`; see [Cube](cube.md)",
+        "`auto`",
+        lambda name: _choice(name, "auto", "required", "off"),
+    )
+    cube_native_timeout: float = _seconds(60, "that set-up tries to have it", minimum=1)
+    cube_dev: bool = _setting(
+        "1: Cube's playground, which gives a token to any program of this machine; only for work on"
+        " the model",
+        "0",
+        lambda name: _choice(name, "0", "1") == "1",
+    )
+    port_prefix: str = _setting(
+        "a digit from 1 to 5 put before every port, so that two clones run side by side: with 1,"
+        " Dagster is on 13000. On Linux prefer 1 and 2: from 3 on, an outgoing connection of any"
+        " program may hold a port for a while",
+        "none",
+        _port_prefix,
+    )
+
+    @property
+    def lake(self) -> Path:
+        return self.data / "lake"
+
+    @property
+    def warehouse(self) -> Path:
+        return self.data / "warehouse"
+
+    @property
+    def landing(self) -> Path:
+        return self.data / "landing"
+
+    def port(self, service: str) -> int:
+        """The port of a service of :data:`PORTS`."""
+        return int(f"{self.port_prefix}{PORTS[service]}")
+
+    def socket(self, name: str) -> Path:
+        """The path of a Unix socket in ``run``, short and plain enough for one.
+
+        One longer than the 104 bytes of macOS (108 on Linux), or with a character that gRPC's
+        addresses give a meaning (``#``, ``%``, a space), is reached through a link to ``run`` in a
+        private folder.
+
+        Raises:
+            UsageError: that folder belongs to another user.
+        """
+        path = self.run / name
+        if len(os.fsencode(path)) < 100 and re.fullmatch(r"[\w./+~@-]+", str(path), re.ASCII):
+            return path
+        base = Path(
+            os.environ.get("XDG_RUNTIME_DIR") or f"{tempfile.gettempdir()}/loc-{os.getuid()}"
+        )
+        private_folder(base)
+        if base.stat().st_uid != os.getuid() or base.is_symlink():
+            raise UsageError(
+                f"{base} is not yours.",
+                "",
+                "Set XDG_RUNTIME_DIR or LOC_RUN to a folder of your own.",
+            )
+        link = base / hashlib.sha256(os.fsencode(self.run)).hexdigest()[:12]
+        if not link.is_symlink():
+            private_folder(self.run)
+            with suppress(FileExistsError):  # another process may make it meanwhile
+                link.symlink_to(self.run)
+        return link / name
+
+
+ELSEWHERE = {
+    "LOC_CUBE_MODEL": Setting("`cube/model`", "another folder of Cube's model"),
+    "LOC_LLM_MODEL": Setting(
+        "none",
+        "the language model of `loc ask` and PandasAI, as LiteLLM names it; see [questions](ai.md)",
+    ),
+    "LOC_LLM_URL": Setting(
+        "its provider's", "where to reach it: any server that speaks OpenAI's API"
+    ),
+    "LOC_LLM_TIMEOUT": Setting("60", "seconds that one answer of the model may take"),
+    "LOC_LLM_SEND_ROWS": Setting(
+        "1", "with 0, no value of the data is sent to the model: names and descriptions only"
+    ),
+    "LOC_COMPOSE": Setting(
+        "the first of them that is to be had",
+        "who runs the processes: `path` (process-compose from PATH), `release` (its pinned"
+        " release), `runner` (`proto_loc.compose`)",
+    ),
+    "LOC_COMPOSE_FILE": Setting("`process-compose.yaml`", "another file of processes"),
+    "LOC_LIBRARY_PATH": Setting(
+        "none",
+        "folders of shared libraries for the environments' Pythons and the services alone; the Nix"
+        " shell sets it, and an environment keeps it",
+    ),
+    "LOC_PYTHON": Setting(
+        "Python 3.11 of the machine, else uv's",
+        "the interpreter of the environments, as uv takes it: a version or a path",
+    ),
+    "LOC_UV": Setting(
+        "uv from PATH if it is of the golden series, else the golden one, fetched",
+        "the uv that installs environments, whatever its version; the Nix shell sets it",
+    ),
+}
+"""Settings that the launcher or a room of the platform reads by itself."""
+
+
 def settings() -> Settings:
-    """The settings as the environment gives them now.
+    """The settings as the environment has them at this moment.
 
     Raises:
-        UsageError: a variable holds what is no number or one out of range, or a path that DuckDB cannot open.
+        UsageError: a value is out of range, or a path that DuckDB cannot open.
     """
-    data = Path(os.environ.get("LOC_DATA") or ROOT / "data").absolute()
-    if "?" in str(data):
-        raise UsageError(
-            f"Data cannot be kept in {data}.",
-            "DuckDB takes what follows a question mark for parameters.",
-            "Set LOC_DATA to a folder without one in its path, or rename the folder.",
-        )
-    return Settings(
-        data=data,
-        run=Path(os.environ.get("LOC_RUN") or ROOT / ".run").absolute(),
-        lock_timeout=_number("LOC_LOCK_TIMEOUT", 600, float, 0),
-        keep_versions=_number("LOC_KEEP_VERSIONS", 3, int, 1),
-        grace=_number("LOC_GRACE", 3600, float, 0),
-        grace_bytes=_number("LOC_GRACE_BYTES", 10**9, int, 0),
-        bin_grace=_number("LOC_BIN_GRACE", 7 * 86400, float, 0),
-        query_memory=os.environ.get("LOC_QUERY_MEMORY") or "1GB",
-        query_threads=_number("LOC_QUERY_THREADS", 2, int, 1),
-        cube_native=_choice("LOC_CUBE_NATIVE", "auto", "required", "off"),
-        cube_native_timeout=_number("LOC_CUBE_NATIVE_TIMEOUT", 60, float, 1),
-        cube_timeout=_number("LOC_CUBE_TIMEOUT", 30, float, 0.1),
-        cube_rows=_number("LOC_CUBE_ROWS", 50_000, int, 1),
-        cube_grace=_number("LOC_CUBE_GRACE", 30, float, 0),
-        cube_dev=_choice("LOC_CUBE_DEV", "0", "1") == "1",
-        query_timeout=_number("LOC_QUERY_TIMEOUT", 30, float, 0.1),
-        superset_metadata=_metadata(data),
-        superset_address=_address(),
-        superset_history=_number("LOC_SUPERSET_HISTORY", 90, int, 1),
-        port_prefix=_port_prefix(),
-    )
+    return Settings(**{name: setting.read(_variable(name)) for name, setting in _declared()})
+
+
+def guide() -> str:
+    """The table of all settings, in Markdown."""
+    rows = {_variable(name): setting for name, setting in _declared()} | ELSEWHERE
+    lines = ["| variable | default | meaning |", "|---|---|---|"]
+    lines += [f"| `{name}` | {row.default} | {row.meaning} |" for name, row in rows.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _declared() -> list[tuple[str, Setting]]:
+    return [(item.name, item.metadata["setting"]) for item in fields(Settings)]
+
+
+def _variable(name: str) -> str:
+    return f"LOC_{name.upper()}"
 
 
 def origin(port: int) -> str:
-    """Where a browser reaches a port of this machine: in a codespace, through GitHub, which lets only its owner in."""
-    name, domain = os.environ.get("CODESPACE_NAME"), os.environ.get("GITHUB_CODESPACES_PORT_FORWARDING_DOMAIN")
+    """The address at which a browser reaches a port: in a codespace, through its forwarding."""
+    name, domain = (
+        os.environ.get("CODESPACE_NAME"),
+        os.environ.get("GITHUB_CODESPACES_PORT_FORWARDING_DOMAIN"),
+    )
     return f"https://{name}-{port}.{domain}" if name and domain else f"http://127.0.0.1:{port}"
 
 
 def spare_loopback(env: MutableMapping[str, str]) -> None:
-    """Have the proxies of an environment left out for this machine's own services."""
-    told = env.get("no_proxy") or env.get("NO_PROXY") or ""
-    if told != "*" and any(key.lower().endswith("_proxy") for key in env):
-        own = [host for host in ("127.0.0.1", "localhost", "::1") if host not in told.split(",")]
-        env["no_proxy"] = env["NO_PROXY"] = ",".join(filter(None, (told, *own)))
+    """Exempt this machine's own services from the proxies that an environment names."""
+    exempt = env.get("no_proxy") or env.get("NO_PROXY") or ""
+    if exempt != "*" and any(key.lower().endswith("_proxy") for key in env):
+        own = [host for host in ("127.0.0.1", "localhost", "::1") if host not in exempt.split(",")]
+        env["no_proxy"] = env["NO_PROXY"] = ",".join(filter(None, (exempt, *own)))
 
 
 def private_folder(path: Path) -> Path:
-    """Make ``path`` with every folder above that is missing, for this user only (0700); one that exists stays as it is.
+    """Make a folder and its parents for this user only (0700); existing ones stay as they are.
 
     Raises:
         OSError: it cannot be made.

@@ -1,4 +1,4 @@
-"""How DuckDB is opened: every connection of the platform reads and writes times in one zone, not in the machine's."""
+"""Connections to DuckDB in one time zone, and the quoting of names and texts in SQL."""
 
 import os
 import threading
@@ -7,14 +7,27 @@ from collections.abc import Mapping
 import duckdb
 
 TIME_ZONE = "UTC"
-"""What a TIMESTAMPTZ is shown, cast and cut into days in. A model that means another zone says so in its SQL:
-``at time zone 'Asia/Kathmandu'``."""
+"""What a TIMESTAMPTZ is shown, cast and cut into days in. A model that means another zone says so
+in its SQL: ``at time zone 'Asia/Kathmandu'``."""
 
 _opening = threading.Lock()
 
 
+def identifier(*names: str) -> str:
+    """A name as SQL writes it, whatever characters it has; several are joined by dots."""
+    return ".".join('"' + name.replace('"', '""') + '"' for name in names)
+
+
+def literal(value: object) -> str:
+    """The text of a value as an SQL string."""
+    return "'" + str(value).replace("'", "''") + "'"
+
+
 def open_duckdb(
-    path: str | os.PathLike = ":memory:", *, read_only: bool = False, config: Mapping[str, str] | None = None
+    path: str | os.PathLike = ":memory:",
+    *,
+    read_only: bool = False,
+    config: Mapping[str, str] | None = None,
 ) -> duckdb.DuckDBPyConnection:
     """A connection to DuckDB in :data:`TIME_ZONE`, which its cursors are in as well.
 
@@ -26,7 +39,9 @@ def open_duckdb(
     """
     options = dict(config or {})
     lock = options.pop("lock_configuration", "false") == "true"
-    with _opening:  # two that open one file share its configuration: one could lock it while the other sets the zone
+    # Two connections to one file share its configuration, and one could lock it while the other
+    # sets the zone.
+    with _opening:
         con = duckdb.connect(os.fspath(path), read_only=read_only, config=options)
         try:
             if not con.execute("SELECT current_setting('lock_configuration')").fetchone()[0]:

@@ -25,13 +25,64 @@ CANNOT_BE_HAD = (NO_TLC, NO_SUPERVISOR)
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     excused = ", ".join(CANNOT_BE_HAD)
-    parser.addoption("--no-skips", action="store_true", help=f"A test that is skipped has failed, unless: {excused}.")
+    parser.addoption(
+        "--no-skips",
+        action="store_true",
+        help=f"A test that is skipped has failed, unless: {excused}.",
+    )
+    parser.addoption("--all", action="store_true", help="Run what is slow by nature, too.")
+
+
+LONGEST = (
+    "superset",
+    "superset-provision",
+    "dagster",
+    "tests/stack/test_platform.py",
+    "notebooks",
+    "platform",
+    "tests/chaos/test_kill.py",
+    "tests/docs/test_docs.py",
+    "tests/chaos/test_full_disk.py",
+    "cube",
+    "parity",
+    "mcp",
+    "nix",
+    "discover",
+)
+"""Groups and files that take longest, by time. They start first, so that no process waits at the
+end of the run for one that works on alone.
+"""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is slow by nature, unless it is asked for, and begin with what takes long."""
+    if not config.getoption("all"):
+        slow = [item for item in items if item.get_closest_marker("slow")]
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if item not in slow]
+    ranks = {name: rank for rank, name in enumerate(LONGEST)}
+
+    def rank(item: pytest.Item) -> int:
+        group = item.get_closest_marker("xdist_group")
+        name = group.args[0] if group else item.nodeid.partition("::")[0]
+        return ranks.get(name, len(ranks))
+
+    items.sort(key=rank)
 
 
 def _judged(report, config: pytest.Config):
     known = any(reason in str(report.longrepr) for reason in CANNOT_BE_HAD)
-    if report.skipped and config.getoption("no_skips") and not known and not hasattr(report, "wasxfail"):
-        report.outcome, report.longrepr = "failed", f"skipped, and --no-skips is set: {report.longrepr[-1]}"
+    if (
+        report.skipped
+        and config.getoption("no_skips")
+        and not known
+        and not hasattr(report, "wasxfail")
+    ):
+        report.outcome, report.longrepr = (
+            "failed",
+            f"skipped, and --no-skips is set: {report.longrepr[-1]}",
+        )
     return report
 
 
@@ -49,8 +100,8 @@ def pytest_make_collect_report(collector: pytest.Collector):
 def _reserved() -> Iterator[str]:
     """A LOC_PORT_PREFIX whose ports are free and stay so, and that no other test has meanwhile.
 
-    There are five. Each of two processes has at most one for its session, one for its module and one for its test; so
-    whoever waits for the last kind gets it once the other's test has ended.
+    There are five. Each of two processes has at most one for its session, one for its module and
+    one for its test; so whoever waits for the last kind gets it once the other's test has ended.
     """
     end = time.monotonic() + 240
     with ExitStack() as held:
@@ -58,22 +109,27 @@ def _reserved() -> Iterator[str]:
 
 
 def _take(prefix: str, held: ExitStack, end: float) -> bool:
-    """Keep other tests, and outgoing connections, off the ports of a prefix, while services may still listen there.
+    """Keep other tests, and outgoing connections, off the ports of a prefix, while services may
+    still listen there.
 
-    From 3 on, they are among those that Linux gives to outgoing connections, and one that lasts keeps a service from
-    starting. Linux gives no connection a port that is bound, and lets a second socket listen on it if both may reuse
-    the address.
+    From 3 on, they are among those that Linux gives to outgoing connections, and one that lasts
+    keeps a service from starting. Linux gives no connection a port that is bound, and lets a second
+    socket listen on it if both may reuse the address.
     """
     with ExitStack() as taken:
         try:
-            lock = taken.enter_context(Path(tempfile.gettempdir(), f"loc-tests-{prefix}.lock").open("w"))
+            lock = taken.enter_context(
+                Path(tempfile.gettempdir(), f"loc-tests-{prefix}.lock").open("w")
+            )
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             for port in PORTS.values():
                 free = taken.enter_context(socket.socket())
                 free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 free.bind(("127.0.0.1", int(f"{prefix}{port}")))
         except OSError as error:
-            assert time.monotonic() < end, f"each LOC_PORT_PREFIX is taken, the last one by: {error}"
+            assert time.monotonic() < end, (
+                f"each LOC_PORT_PREFIX is taken, the last one by: {error}"
+            )
             time.sleep(0.05)
             return False
         held.enter_context(taken.pop_all())
@@ -123,7 +179,9 @@ def browser() -> Iterator:
     """Chromium (``LOC_CHROMIUM``, or the one of the machine), for tests in a real browser."""
     from playwright.sync_api import sync_playwright
 
-    path = os.environ.get("LOC_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    path = (
+        os.environ.get("LOC_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    )
     if not path:
         pytest.skip("no Chromium here: apt-get install chromium, or set LOC_CHROMIUM to its path")
     with sync_playwright() as playwright:
@@ -136,13 +194,19 @@ def browser() -> Iterator:
 
 @pytest.fixture
 def model() -> Iterator[Callable[..., tuple]]:
-    """Starts a stand-in for a language model that gives these answers; gives it, and the settings that lead to it."""
-    from llm import standin
+    """Starts a stand-in for a language model that gives these answers; gives it, and the
+    settings that lead to it.
+    """
+    from benchmarks.llm import standin
 
     with ExitStack() as running:
 
         def start(answers) -> tuple:
             found = running.enter_context(standin(answers))
-            return found, {"LOC_LLM_MODEL": "openai/standin", "LOC_LLM_URL": found.url, "NO_PROXY": "127.0.0.1"}
+            return found, {
+                "LOC_LLM_MODEL": "openai/standin",
+                "LOC_LLM_URL": found.url,
+                "NO_PROXY": "127.0.0.1",
+            }
 
         yield start

@@ -8,7 +8,7 @@ import httpx
 from running import Running
 from websockets.sync.client import connect
 
-from proto_loc import secrets
+from proto_loc import credentials
 
 
 class Lab(Running):
@@ -19,11 +19,13 @@ class Lab(Running):
 
     @property
     def token(self) -> str:
-        return secrets.secret("jupyter")
+        return credentials.secret("jupyter")
 
     def call(self, method: str, path: str, body: object = None, **headers: str) -> httpx.Response:
         known = {"authorization": f"token {self.token}"}
-        return httpx.request(method, self.url + path, json=body, headers=known | headers, trust_env=False, timeout=60)
+        return httpx.request(
+            method, self.url + path, json=body, headers=known | headers, trust_env=False, timeout=60
+        )
 
     def kernel(self) -> "Kernel":
         answer = self.call("POST", "/api/kernels", {"name": "python3"})
@@ -34,8 +36,8 @@ class Lab(Running):
 class Kernel:
     """A kernel of the server; ``kernel(code)`` runs a cell."""
 
-    def __init__(self, lab: Lab, id: str) -> None:
-        self.lab, self.id = lab, id
+    def __init__(self, lab: Lab, kernel_id: str) -> None:
+        self.lab, self.id = lab, kernel_id
 
     @property
     def address(self) -> str:
@@ -50,10 +52,24 @@ class Kernel:
             "username": "",
             "version": "5.3",
         }
-        asked = {"code": code, "silent": False, "store_history": False, "user_expressions": {}, "allow_stdin": False}
-        message = {"header": head, "parent_header": {}, "metadata": {}, "content": asked, "channel": "shell"}
+        asked = {
+            "code": code,
+            "silent": False,
+            "store_history": False,
+            "user_expressions": {},
+            "allow_stdin": False,
+        }
+        message = {
+            "header": head,
+            "parent_header": {},
+            "metadata": {},
+            "content": asked,
+            "channel": "shell",
+        }
         shown = []
-        with connect(self.address, additional_headers={"authorization": f"token {self.lab.token}"}) as socket:
+        with connect(
+            self.address, additional_headers={"authorization": f"token {self.lab.token}"}
+        ) as socket:
             socket.send(json.dumps(message | {"buffers": []}))
             while True:
                 got = json.loads(socket.recv(timeout=90))

@@ -1,4 +1,6 @@
-"""A service of the platform, started as its supervisor starts it, for tests that need no whole stack."""
+"""A service of the platform, started as its supervisor starts it, for tests that need no whole
+stack.
+"""
 
 import os
 import subprocess
@@ -14,14 +16,17 @@ from proto_loc.settings import ROOT, private_folder, settings
 
 PROBES = {
     name: process["readiness_probe"]
-    for name, process in yaml.safe_load((ROOT / "process-compose.yaml").read_text())["processes"].items()
+    for name, process in yaml.safe_load((ROOT / "process-compose.yaml").read_text())[
+        "processes"
+    ].items()
     if "readiness_probe" in process
 }
 """By service that stays up, how process-compose sees that it is ready."""
 
 
 class Running:
-    """One service by ``loc exec``, with the settings of the environment; a context manager, ready inside.
+    """One service by ``loc exec``, with the settings of the environment; a context manager, ready
+    inside.
 
     Args:
         name: of :data:`proto_loc.services.SERVICES`.
@@ -38,7 +43,10 @@ class Running:
         self.probe = self.url + PROBES[self.name]["http_get"]["path"]
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                [ROOT / "loc", "exec", self.name], env=os.environ | self.variables, stdout=log, stderr=log
+                [ROOT / "loc", "exec", self.name],
+                env=os.environ | self.variables,
+                stdout=log,
+                stderr=log,
             )
         try:
             end = time.monotonic() + 90

@@ -1,11 +1,54 @@
-"""Published samples for suites that need a platform with data."""
+"""Published samples for suites that need a platform with data, each made once in a run of tests."""
 
-from pipelines.refresh import load_and_refresh
-from pipelines.sources.taxi import load as taxi
+import fcntl
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from proto_loc.refresh.job import load_and_refresh
+
+ROWS = 20_000
 
 
 def publish_sample(rows: int) -> None:
-    """Load so many synthetic trips in this process, build, audit and publish, in the environment's data folder."""
+    """Load so many synthetic trips in this process, build, audit and publish, in the
+    environment's data folder.
+    """
+    from pipelines.taxi import load as taxi
+
     load_and_refresh(
-        lambda report: taxi.load_sample(rows, who="test", report=report), who="test", report=lambda *_: None
+        lambda report: taxi.load_sample(rows, who="test", report=report),
+        who="test",
+        report=lambda *_: None,
     )
+
+
+def copy_sample(home: Path, factory: pytest.TempPathFactory) -> Path:
+    """Copy a platform with a published sample of 20,000 trips, as ``home/data`` and ``home/run``.
+
+    The first process that wants it publishes it, and the others wait. The copy has moved, so its
+    raw catalogue is rebuilt on first use.
+
+    Returns:
+        The data folder.
+    """
+    base = factory.getbasetemp()
+    if published := os.environ.get("PLATFORM_OF_TESTS"):  # of other content: tests/platform
+        shutil.copytree(published, home, dirs_exist_ok=True, symlinks=True)
+        return home / "data"
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    sample = shared / "sample"
+    with (shared / "sample.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not sample.exists():
+            made = Path(tempfile.mkdtemp(dir=shared))
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("LOC_DATA", str(made / "data"))
+                patch.setenv("LOC_RUN", str(made / "run"))
+                publish_sample(ROWS)
+            made.rename(sample)
+    shutil.copytree(sample, home, dirs_exist_ok=True, symlinks=True)
+    return home / "data"

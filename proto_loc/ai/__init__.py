@@ -1,24 +1,31 @@
-"""Questions in plain words: ``ask`` (SQL or a metric, no generated code), ``chat`` (PandasAI, its code in a sandbox).
+"""Questions in plain words: ``ask`` (SQL or a metric, no generated code), ``chat`` (PandasAI, its
+code in a sandbox).
 
     from proto_loc.ai import ask, chat
-    ask("Which borough had the most revenue in January?")
+    ask("Which product had the most revenue?")
 
-The packages that this needs are in the environment ``notebooks``; whoever only imports the names of submodules pays for
-none of them.
+The packages that these need are in the environment ``notebooks``; they are imported when a name
+is first used. The rooms are called ``asking`` and ``chatting``, because a package ``ask`` would
+take the place of the function in ``from proto_loc.ai import ask``.
 """
 
 import importlib
 
-_WHERE = {"ask": "asking", "Answer": "asking", "chat": "chatting", "Chat": "chatting"}
+_MODULES = {
+    "ask": "asking.queries",
+    "Answer": "asking.queries",
+    "chat": "chatting.conversation",
+    "Chat": "chatting.conversation",
+}
 
 __all__ = ["Answer", "Chat", "ask", "chat"]
 
 
 def __getattr__(name: str):
-    if name not in _WHERE:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = getattr(importlib.import_module(f"{__name__}.{_WHERE[name]}"), name)
+    value = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
     from proto_loc.ai import llm
 
-    llm.warm()  # who takes one of these is about to ask: the first question need not wait for all of LiteLLM
-    return found
+    llm.warm()  # a question is likely next: LiteLLM is imported in the background meanwhile
+    return value

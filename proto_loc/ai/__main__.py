@@ -1,4 +1,6 @@
-"""What the command line starts in the environment ``notebooks``: ``python -m proto_loc.ai ask '{...}'``."""
+"""What the command line starts in the environment ``notebooks``: ``python -m proto_loc.ai ask
+'{...}'``.
+"""
 
 import gc
 import json
@@ -12,7 +14,9 @@ def main() -> int:
     """Run one command with its options as JSON; failures are said as `loc` says them."""
     options = json.loads(sys.argv[2])
     try:
-        return {"ask": _ask, "evaluate": _evaluate, "mcp": _mcp, "discover": _discover}[sys.argv[1]](options)
+        return {"ask": _ask, "evaluate": _evaluate, "mcp": _mcp, "discover": _discover}[
+            sys.argv[1]
+        ](options)
     except LocError as error:
         if options.get("debug"):
             raise
@@ -27,21 +31,25 @@ def main() -> int:
             raise
         what = plain(f"error: {type(error).__name__}: {error}")
         print(what, "why: This is a defect of proto_loc.", sep="\n", file=sys.stderr)
-        print("fix: Run it again with --debug (./loc --debug ask ...) and report the traceback.", file=sys.stderr)
+        print(
+            "fix: Run it again with --debug (./loc --debug ask ...) and report the traceback.",
+            file=sys.stderr,
+        )
         return 1
 
 
 def _ask(options: dict) -> int:
-    from proto_loc.ai import chart, show
-    from proto_loc.ai.asking import ask
+    from proto_loc.ai.asking import chart, printing
+    from proto_loc.ai.asking.queries import ask
+    from proto_loc.cube.client import ALL_ROWS
     from proto_loc.errors import UsageError
 
     gc.disable()  # for this process ends soon, and LiteLLM's modules are many to look through
     file = Path(options["chart"]) if options["chart"] else None
     if file and file.suffix.lower() not in (".png", ".html"):
         raise UsageError(f"{file} is no name for a chart.", "", "End it in .png or .html.")
-    answer = ask(options["question"])
-    show.answer(answer, options["format"])
+    answer = ask(options["question"], ALL_ROWS if options["claims"] is None else options["claims"])
+    printing.answer(answer, options["format"])
     if file:
         chart.save(answer, file)
         print(f"chart: {file}", file=sys.stderr)
@@ -55,17 +63,17 @@ def _discover(options: dict) -> int:
 
 
 def _mcp(options: dict) -> int:
-    from proto_loc.ai import mcp_server
+    from proto_loc.ai.mcp import server
 
-    mcp_server.serve(options["http"])
+    server.serve(options["http"], options["claims"])
     return 0
 
 
 def _evaluate(options: dict) -> int:
-    from proto_loc.ai import evaluating, show
+    from proto_loc.ai.asking import evaluation, printing
 
-    done = evaluating.evaluate(Path(options["file"]), report=show.progress)
-    show.evaluation(done, options["format"])
+    done = evaluation.evaluate(Path(options["file"]), report=printing.progress)
+    printing.evaluation(done, options["format"])
     return 0 if done.accuracy >= options["minimum"] else 1
 
 

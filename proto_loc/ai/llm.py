@@ -1,7 +1,8 @@
 """The language model: which one, what it may be sent, and one call to it through LiteLLM.
 
-``LOC_LLM_MODEL`` names it as LiteLLM does (``openai/gpt-4o``, ``anthropic/...``, ``ollama/...``); its key is in the
-provider's own variable. ``LOC_LLM_URL`` is the address of another server that speaks OpenAI's API.
+``LOC_LLM_MODEL`` names it as LiteLLM does (``openai/gpt-4o``, ``anthropic/...``, ``ollama/...``);
+its key is in the provider's own variable. ``LOC_LLM_URL`` is the address of another server that
+speaks OpenAI's API.
 """
 
 import gc
@@ -25,9 +26,9 @@ KEYS = {
 """Where the key of a provider is; LiteLLM knows more providers and says itself what they lack."""
 
 UNSET = (
-    "Set LOC_LLM_MODEL to a model as LiteLLM names it and its provider's key, as in "
-    "LOC_LLM_MODEL=anthropic/claude-sonnet-4-5 with ANTHROPIC_API_KEY, or LOC_LLM_MODEL=ollama/llama3.1 for a model on "
-    "this machine; docs/ai.md lists the providers."
+    "Set LOC_LLM_MODEL to a model as LiteLLM names it and its provider's key, as in"
+    " LOC_LLM_MODEL=anthropic/claude-sonnet-4-5 with ANTHROPIC_API_KEY, or"
+    " LOC_LLM_MODEL=ollama/llama3.1 for a model on this machine; docs/ai.md lists the providers."
 )
 
 
@@ -53,7 +54,10 @@ def model() -> Model:
         NoModel: none is set, or its key is missing.
         UsageError: a setting is unusable.
     """
-    name, url = os.environ.get("LOC_LLM_MODEL", "").strip(), os.environ.get("LOC_LLM_URL", "").strip()
+    name, url = (
+        os.environ.get("LOC_LLM_MODEL", "").strip(),
+        os.environ.get("LOC_LLM_URL", "").strip(),
+    )
     if not name:
         raise NoModel("No language model is set.", "", UNSET)
     provider, _, rest = name.partition("/")
@@ -64,10 +68,16 @@ def model() -> Model:
             f"Write it as openai/{name}, or with the provider that has it.",
         )
     if url and not url.startswith(("http://", "https://")):
-        raise UsageError(f"LOC_LLM_URL={url!r} is no address.", "", "Write it as http://host:port/v1 or https://....")
+        raise UsageError(
+            f"LOC_LLM_URL={url!r} is no address.",
+            "",
+            "Write it as http://host:port/v1 or https://....",
+        )
     key = KEYS.get(provider)
     if key and not os.environ.get(key) and not url:
-        raise NoModel(f"{name} needs a key.", f"{key} is not set.", f"Set {key} to your key of {provider}.")
+        raise NoModel(
+            f"{name} needs a key.", f"{key} is not set.", f"Set {key} to your key of {provider}."
+        )
     return Model(name, url, _timeout())
 
 
@@ -76,7 +86,11 @@ def _timeout() -> float:
     with suppress(ValueError):
         if 0 < float(text) < 3600:
             return float(text)
-    raise UsageError(f"LOC_LLM_TIMEOUT={text!r} is not usable.", "It is in seconds.", "Set it to 60, or unset it.")
+    raise UsageError(
+        f"LOC_LLM_TIMEOUT={text!r} is not usable.",
+        "It is in seconds.",
+        "Set it to 60, or unset it.",
+    )
 
 
 def sends_rows() -> bool:
@@ -87,7 +101,11 @@ def sends_rows() -> bool:
     """
     text = os.environ.get("LOC_LLM_SEND_ROWS", "") or "1"
     if text not in ("0", "1"):
-        raise UsageError(f"LOC_LLM_SEND_ROWS={text!r} is not usable.", "", "Set it to 1, or to 0 to send no values.")
+        raise UsageError(
+            f"LOC_LLM_SEND_ROWS={text!r} is not usable.",
+            "",
+            "Set it to 1, or to 0 to send no values.",
+        )
     return text == "1"
 
 
@@ -95,25 +113,29 @@ _announced: set[tuple[str, str]] = set()
 
 
 def announce(what: str) -> None:
-    """Say on stderr, once a process and once a terminal session, which values of the data go to the model.
+    """Say on stderr, once a process and once a terminal session, which values of the data go to the
+    model.
 
     Args:
         what: such values, as the object of a sentence.
     """
-    now, to = model(), f"{os.getsid(0)} {what}"
-    if (now.name, what) in _announced:
+    current, to = model(), f"{os.getsid(0)} {what}"
+    if (current.name, what) in _announced:
         return
-    _announced.add((now.name, what))
+    _announced.add((current.name, what))
     mark = settings().run / "llm-announced"
-    line = f"{now.name} {now.url} {to}\n"
+    line = f"{current.name} {current.url} {to}\n"
     with suppress(OSError):  # a mark that cannot be kept is a note too many
         known = mark.read_text().splitlines(keepends=True) if mark.exists() else []
         if line in known and sys.stdin and sys.stdin.isatty():
             return
         private_folder(mark.parent)
         mark.write_text("".join([*known[-50:], line]))
-    where = f"{now.name} at {now.url}" if now.url else now.name
-    print(f"note: {what} are sent to {where}; LOC_LLM_SEND_ROWS=0 sends names and descriptions only.", file=sys.stderr)
+    where = f"{current.name} at {current.url}" if current.url else current.name
+    print(
+        f"note: {what} are sent to {where}; LOC_LLM_SEND_ROWS=0 sends names and descriptions only.",
+        file=sys.stderr,
+    )
 
 
 _loading = threading.Lock()
@@ -124,8 +146,12 @@ def _litellm():
     with _loading:
         if "litellm" in sys.modules:
             return sys.modules["litellm"]
-        os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # else it asks the network for prices at import
-        os.environ["LITELLM_MODE"] = "PRODUCTION"  # else it reads any .env on the way up from the working folder
+        os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = (
+            "True"  # else it asks the network for prices at import
+        )
+        os.environ["LITELLM_MODE"] = (
+            "PRODUCTION"  # else it reads any .env on the way up from the working folder
+        )
         collects = gc.isenabled()
         gc.disable()  # 3,000 modules leave little to collect; a fifth of the time
         try:
@@ -155,14 +181,17 @@ def complete(messages: list[dict]) -> str:
     """The model's answer to a conversation of ``{"role": ..., "content": ...}``.
 
     Raises:
-        LocError: no model is set, it cannot be reached, refuses, or answers nothing; in plain sentences.
+        LocError: no model is set, it cannot be reached, refuses, or answers nothing; in plain
+            sentences.
     """
     asked = model()
     litellm = _litellm()
-    more = {"api_base": asked.url} if asked.url else {}
+    options = {"api_base": asked.url} if asked.url else {}
     key = KEYS.get(asked.name.partition("/")[0], "")
     if asked.url and not os.environ.get(key):
-        more["api_key"] = "none"  # a server of one's own seldom wants one, and the client insists on some
+        options["api_key"] = (
+            "none"  # a server of one's own seldom wants one, and the client insists on some
+        )
     try:
         answer = litellm.completion(
             model=asked.name,
@@ -171,7 +200,7 @@ def complete(messages: list[dict]) -> str:
             timeout=asked.timeout,
             num_retries=0,
             max_retries=0,
-            **more,
+            **options,
         )
         choice = answer.choices[0]
         text = choice.message.content
@@ -180,46 +209,77 @@ def complete(messages: list[dict]) -> str:
     if not text or not text.strip():
         refused = getattr(choice.message, "refusal", None) or choice.finish_reason
         raise LocError(
-            f"{asked.name} gave an empty answer.", f"It ended with: {refused}.", "Ask again, or differently."
+            f"{asked.name} gave an empty answer.",
+            f"It ended with: {refused}.",
+            "Ask again, or differently.",
         )
     return text
 
 
 def _explained(error: Exception, asked: Model, key: str, litellm) -> LocError:
     """What a failed call means to a person; the most specific kinds come first."""
-    name, where, said = asked.name, f" at {asked.url}" if asked.url else "", _first(error)
+    name, where, reason = asked.name, f" at {asked.url}" if asked.url else "", _first(error)
     kinds = litellm.exceptions
     if "socksio" in str(error):
         return LocError(
             f"{name}{where} cannot be asked through a SOCKS proxy.",
             f"{_socks()} names one, and the client of language models knows none.",
-            "Unset it for this command (a model on this machine needs no proxy), or set it to an HTTP proxy.",
+            "Unset it for this command (a model on this machine needs no proxy), or set it to an"
+            " HTTP proxy.",
         )
     if isinstance(error, (kinds.AuthenticationError, kinds.PermissionDeniedError)):
-        return LocError(f"{name}{where} does not take the key.", said, f"Check {key or 'the key of its provider'}.")
+        return LocError(
+            f"{name}{where} does not take the key.",
+            reason,
+            f"Check {key or 'the key of its provider'}.",
+        )
     if isinstance(error, kinds.RateLimitError):
-        return LocError(f"{name}{where} takes no more questions for now.", said, "Wait, or check your quota there.")
+        return LocError(
+            f"{name}{where} takes no more questions for now.",
+            reason,
+            "Wait, or check your quota there.",
+        )
     if isinstance(error, kinds.Timeout):
         return LocError(
-            f"{name}{where} did not answer within {asked.timeout:g} s.", "", "Try again, or raise LOC_LLM_TIMEOUT."
+            f"{name}{where} did not answer within {asked.timeout:g} s.",
+            "",
+            "Try again, or raise LOC_LLM_TIMEOUT.",
         )
     if isinstance(error, kinds.NotFoundError):
-        return LocError(f"{name}{where} does not exist.", said, "Check LOC_LLM_MODEL and LOC_LLM_URL.")
-    if isinstance(error, kinds.ContextWindowExceededError):
-        return LocError(f"The question is too long for {name}.", said, "Use a model that reads more.")
-    if isinstance(error, kinds.ContentPolicyViolationError):
-        return LocError(f"{name} refused the question.", said, "Ask it differently.")
-    # LiteLLM makes an internal error of a server that is not there.
-    if isinstance(error, (kinds.APIConnectionError, kinds.ServiceUnavailableError)) or "Connection error" in said:
         return LocError(
-            f"{name}{where} cannot be reached.", said, "Check the network and LOC_LLM_URL, and that it is up."
+            f"{name}{where} does not exist.", reason, "Check LOC_LLM_MODEL and LOC_LLM_URL."
         )
-    return LocError(f"{name}{where} failed.", said, "Check LOC_LLM_MODEL and LOC_LLM_URL, and see docs/ai.md.")
+    if isinstance(error, kinds.ContextWindowExceededError):
+        return LocError(
+            f"The question is too long for {name}.", reason, "Use a model that reads more."
+        )
+    if isinstance(error, kinds.ContentPolicyViolationError):
+        return LocError(f"{name} refused the question.", reason, "Ask it differently.")
+    # LiteLLM makes an internal error of a server that is not there.
+    if (
+        isinstance(error, (kinds.APIConnectionError, kinds.ServiceUnavailableError))
+        or "Connection error" in reason
+    ):
+        return LocError(
+            f"{name}{where} cannot be reached.",
+            reason,
+            "Check the network and LOC_LLM_URL, and that it is up.",
+        )
+    return LocError(
+        f"{name}{where} failed.", reason, "Check LOC_LLM_MODEL and LOC_LLM_URL, and see docs/ai.md."
+    )
 
 
 def _socks() -> str:
     """The variable that names a SOCKS proxy."""
-    return next((key for key, value in os.environ.items() if value.startswith("socks") and "proxy" in key.lower()), "")
+    return next(
+        (
+            key
+            for key, value in os.environ.items()
+            if value.startswith("socks") and "proxy" in key.lower()
+        ),
+        "",
+    )
 
 
 def _first(error: Exception) -> str:

@@ -9,7 +9,8 @@ MOST = 10_000
 
 
 def clean(text: object) -> str:
-    """Text without control characters, escape sequences and marks that change the direction of writing.
+    """Text without control characters, escape sequences and marks that change the direction of
+    writing.
 
     Raises:
         TypeError: it is no text.
@@ -17,7 +18,11 @@ def clean(text: object) -> str:
     if not isinstance(text, str):
         raise TypeError("it is no text")
     # Cut first: what is looked at one by one must not be as long as its writer likes.
-    kept = (char for char in text[:MOST] if char in "\n\t" or unicodedata.category(char) not in _CONTROLS)
+    kept = (
+        char
+        for char in text[:MOST]
+        if char in "\n\t" or unicodedata.category(char) not in _CONTROLS
+    )
     return "".join(kept)
 
 
@@ -25,7 +30,8 @@ _CONTROLS = ("Cc", "Cf", "Cs", "Co")
 
 
 def number(value: float | Decimal, places: int = 2, digits: int = 6) -> str:
-    """A number as a person reads it, with as many decimals as tell it from its neighbours and from zero.
+    """A number as a person reads it, with as many decimals as tell it from its neighbours and from
+    zero.
 
     Args:
         places: decimals that it has at least.
@@ -44,7 +50,9 @@ def number(value: float | Decimal, places: int = 2, digits: int = 6) -> str:
 
 
 def rounded(value: float | Decimal, places: int) -> str:
-    """A number with so many decimals, as its format says; where they would all be zeros, with two digits of its own."""
+    """A number with so many decimals, as its format says; where they would all be zeros, with
+    two digits of its own.
+    """
     if not math.isfinite(value):
         return str(float(value))
     shown = f"{value:,.{places}f}"

@@ -1,4 +1,5 @@
-"""Tables as data and nothing else: how rows travel between the reader, the sandbox and their parent, as JSON.
+"""Tables as data and nothing else: how rows travel between the reader, the sandbox and their
+parent, as JSON.
 
 Only the standard library is imported at first: the sandbox's child uses this file by itself.
 A table is ``{"columns": [name], "kinds": [kind], "rows": [[value]], "truncated": bool}``.
@@ -17,12 +18,12 @@ DOUBLE = 2**53
 
 def kind(values) -> str:
     """The kind of a column, by its values; text where they are mixed or of no kind of their own."""
-    found = {_kind(value) for value in values if value is not None}
-    if found <= {"integer", "decimal"} and "decimal" in found:
+    kinds = {_kind(value) for value in values if value is not None}
+    if kinds <= {"integer", "decimal"} and "decimal" in kinds:
         return "decimal"
-    if found <= {"integer", "float"} and "float" in found:
+    if kinds <= {"integer", "float"} and "float" in kinds:
         return "float"
-    return found.pop() if len(found) == 1 else "text"
+    return kinds.pop() if len(kinds) == 1 else "text"
 
 
 def _kind(value) -> str:
@@ -67,9 +68,12 @@ def _in(value, kind: str):
         if not isinstance(value, str):
             raise ValueError("a text column holds no text")
         return value
-    return {"float": float, "decimal": Decimal, "date": date.fromisoformat, "timestamp": datetime.fromisoformat}[kind](
-        value
-    )
+    return {
+        "float": float,
+        "decimal": Decimal,
+        "date": date.fromisoformat,
+        "timestamp": datetime.fromisoformat,
+    }[kind](value)
 
 
 def dump(columns, rows, truncated: bool = False) -> dict:
@@ -97,15 +101,23 @@ def load(table: dict) -> tuple[list[str], list[str], list[list], bool]:
             raise ValueError("it has not as many kinds as columns")
         read = [[_in(value, of) for value, of in zip(row, kinds, strict=True)] for row in rows]
         return list(columns), list(kinds), read, bool(table.get("truncated"))
-    except (KeyError, TypeError, AttributeError, ArithmeticError, OverflowError, RecursionError) as error:
+    except (
+        KeyError,
+        TypeError,
+        AttributeError,
+        ArithmeticError,
+        OverflowError,
+        RecursionError,
+    ) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from error
 
 
 def exact(value):
-    """A value as any reader of JSON keeps it: a number that a double would change, or that is none, as its digits.
+    """A value as any reader of JSON keeps it: a number that a double would change, or that is none,
+    as its digits.
 
-    JSON has no NaN and no infinity, and JavaScript, in which most programs of the Model Context Protocol are written,
-    reads every number as a double.
+    JSON has no NaN and no infinity, and JavaScript, in which most programs of the Model Context
+    Protocol are written, reads every number as a double.
     """
     if isinstance(value, bool) or value is None or isinstance(value, str):
         return value
@@ -122,7 +134,9 @@ def exact(value):
 
 
 def table(columns: list[str], rows: list[tuple]):
-    """A pandas DataFrame of values as they are; pandas alone makes doubles of whole numbers beside nulls."""
+    """A pandas DataFrame of values as they are; pandas alone makes doubles of whole numbers
+    beside nulls.
+    """
     import pandas as pd
 
     made = pd.DataFrame(rows, columns=range(len(columns)))
@@ -132,14 +146,19 @@ def table(columns: list[str], rows: list[tuple]):
     return made
 
 
-def _whole(column, given: list):
-    """The column, or, where a double would change one of its whole numbers, those numbers themselves."""
+def _whole(column, numbers: list):
+    """The column, or, where a double would change one of its whole numbers, those numbers
+    themselves.
+    """
     import pandas as pd
 
-    large = any(isinstance(value, int) and abs(value) > DOUBLE for value in given)
-    if not large or kind(given) != "integer":
+    large = any(isinstance(value, int) and abs(value) > DOUBLE for value in numbers)
+    if not large or kind(numbers) != "integer":
         return column
-    return pd.Series(given, dtype="Int64" if all(v is None or -(2**63) <= v < 2**63 for v in given) else "object")
+    return pd.Series(
+        numbers,
+        dtype="Int64" if all(v is None or -(2**63) <= v < 2**63 for v in numbers) else "object",
+    )
 
 
 def frame(columns: list[str], kinds: list[str], rows: list[list]):
@@ -156,7 +175,9 @@ def frame(columns: list[str], kinds: list[str], rows: list[list]):
         elif of == "integer":
             made[at] = _whole(made[at], [row[at] for row in rows])
         elif of in ("date", "timestamp"):
-            with suppress(ValueError, TypeError):  # those with and without a time zone in one column stay as they are
+            with suppress(
+                ValueError, TypeError
+            ):  # those with and without a time zone in one column stay as they are
                 made[at] = made[at].astype("datetime64[us]")
     made.columns = columns
     return made
@@ -169,9 +190,9 @@ def parse(text: bytes | str) -> dict:
         ValueError: it is none, or nested too deeply.
     """
     try:
-        found = json.loads(text)
+        value = json.loads(text)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
-    if not isinstance(found, dict):
+    if not isinstance(value, dict):
         raise ValueError("it is no object")
-    return found
+    return value

@@ -1,8 +1,9 @@
 """The command line: one module a command group, found automatically.
 
-A module of this package that defines ``app`` (a ``typer.Typer``) adds its commands: as a group where it also
-defines ``NAME`` (shown under the heading ``PANEL``), else at the top level. Every start imports every module, so
-a command imports what is heavy (duckdb, dagster, pytest) inside its function.
+A module of this package that defines ``app`` (a ``typer.Typer``) adds its commands: as a group
+where it also defines ``NAME`` (shown under the heading ``PANEL``), else at the top level. Every
+start imports every module, so a command imports what is heavy (duckdb, dagster, pytest) inside its
+function.
 """
 
 import importlib
@@ -42,22 +43,31 @@ cli = typer.Typer(
 )
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
-        print("proto_loc", tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"])
+def _version(requested: bool) -> None:
+    if requested:
+        print(
+            "proto_loc", tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+        )
         raise typer.Exit
 
 
 @cli.callback()
 def _root(
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a failure.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of a failure.")
+    ] = False,
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Show the version and exit."
+        ),
     ] = False,
 ) -> None:
-    """A local analytics platform: Dagster loads, dbt shapes, DuckDB holds, Superset, Cube and Jupyter read."""
+    """A local analytics platform: Dagster loads, dbt shapes, DuckDB holds, Superset, Cube and
+    Jupyter read.
+    """
     if (Path(os.environ.get("LOC_RUN") or ROOT / ".run") / "process-compose.sock").exists():
-        from proto_loc import ports
+        from proto_loc.services import ports
 
         with suppress(UsageError):  # the command says it
             ports.follow()
@@ -66,12 +76,12 @@ def _root(
 def command():
     """The whole command tree, as click knows it."""
     if not cli.registered_groups:
-        for found in pkgutil.iter_modules(__path__):
-            if not found.name.startswith("_"):
-                module = importlib.import_module(f"{__name__}.{found.name}")
+        for module_info in pkgutil.iter_modules(__path__):
+            if not module_info.name.startswith("_"):
+                module = importlib.import_module(f"{__name__}.{module_info.name}")
                 if hasattr(module, "app"):
-                    more = {"rich_help_panel": module.PANEL} if hasattr(module, "PANEL") else {}
-                    cli.add_typer(module.app, name=getattr(module, "NAME", None), **more)
+                    options = {"rich_help_panel": module.PANEL} if hasattr(module, "PANEL") else {}
+                    cli.add_typer(module.app, name=getattr(module, "NAME", None), **options)
     return typer.main.get_command(cli)
 
 
@@ -93,20 +103,25 @@ def _report(error: Exception) -> int:
     print(
         plain(f"error: {type(error).__name__}: {error}").rstrip(": "),
         "why: This is a defect of proto_loc, not of what you did.",
-        "fix: Run it again with --debug (./loc --debug ...) and report the traceback as an issue of this repository.",
+        "fix: Run it again with --debug (./loc --debug ...) and report the traceback as an issue of"
+        " this repository.",
         sep="\n",
         file=sys.stderr,
     )
     return 1
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command line and give its exit code. No exception leaves it; ``--debug`` shows the traceback."""
+def main(arguments: list[str] | None = None, *, tree=None, name: str = "loc") -> int:
+    """Run the command line and return its exit code; an exception becomes a message on stderr.
+
+    Args:
+        tree: another program's command tree, which it runs with the same care.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         dotenv.load()
         spare_loopback(os.environ)
-        command()(arguments, prog_name="loc")
+        (tree or command())(arguments, prog_name=name)
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)

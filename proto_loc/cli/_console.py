@@ -7,7 +7,14 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.logging import RichHandler
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
@@ -16,7 +23,7 @@ from proto_loc.errors import plain
 
 
 class Plain(Console):
-    """A console that shows a text and never obeys it: what comes from a file or another program may hold anything."""
+    """A console that shows text from a file or program and never obeys it."""
 
     def render_str(self, text: str, **options) -> Text:
         """Before the layout, so that columns stay aligned."""
@@ -28,7 +35,8 @@ class Plain(Console):
             yield segment if segment.control else Segment(plain(segment.text), segment.style)
 
 
-# Where the output is no terminal rich assumes 80 columns, which would fold tables that a log or a pipe has room for.
+# Where the output is no terminal rich assumes 80 columns, which would fold tables that a log or a
+# pipe has room for.
 out = Plain(width=None if Console().is_terminal else 140, highlight=False)
 err = Plain(stderr=True, highlight=False)
 
@@ -52,7 +60,10 @@ def table(title: str, *columns: str, numbers: tuple[str, ...] = ()) -> Table:
 
 @contextmanager
 def progress() -> Iterator[Callable[[str, str, int, int], None]]:
-    """A function to call with (step, what, done, total): bars on a terminal, else a line when a step ends."""
+    """A function to call with (step, what, done, total).
+
+    It draws bars on a terminal, else prints a line when a step ends.
+    """
     if not err.is_terminal:
         yield _plain
         return

@@ -9,16 +9,16 @@ from proto_loc.settings import ROOT
 
 
 def run(name: str, options: dict) -> NoReturn:
-    """Go on there, in place of this process: a command of ``python -m proto_loc.ai``, with its options.
+    """Replace this process by a command of ``python -m proto_loc.ai`` with its options.
 
     Raises:
         LocError: the environment cannot be installed.
     """
-    from proto_loc import environments
+    from proto_loc.setup import environments
 
     environments.sync("notebooks")
     python = ROOT / ".venvs/notebooks/bin/python"
     sys.stdout.flush()
     os.environ["PYTHONPATH"] = str(ROOT)
-    given = json.dumps(options | {"debug": "--debug" in sys.argv})
-    os.execv(python, [str(python), "-P", "-m", "proto_loc.ai", name, given])
+    arguments = json.dumps(options | {"debug": "--debug" in sys.argv})
+    os.execv(python, [str(python), "-P", "-m", "proto_loc.ai", name, arguments])

@@ -6,11 +6,14 @@ from typing import Annotated
 
 import typer
 
+from proto_loc.cli.metrics import Claims, parse_claims
+from proto_loc.errors import UsageError
 from proto_loc.settings import ROOT
 
 PANEL = "Metrics"
 app = typer.Typer()
-QUESTIONS = ROOT / "tests/ask/questions.yml"
+QUESTIONS = ROOT / "evaluations/questions.yml"
+"""The set that `--evaluate` asks by default."""
 
 
 class Format(StrEnum):
@@ -22,32 +25,58 @@ class Format(StrEnum):
 @app.command(rich_help_panel=PANEL)
 def ask(
     question: Annotated[
-        str, typer.Argument(help="The question, in quotes; with --evaluate a file of questions.", show_default=False)
+        str,
+        typer.Argument(
+            help="The question, in quotes; with --evaluate a file of questions.", show_default=False
+        ),
     ] = "",
     chart: Annotated[
-        Path | None, typer.Option(metavar="FILE.png|html", help="Draw the answer too, where a chart fits it.")
+        Path | None,
+        typer.Option(metavar="FILE.png|html", help="Draw the answer too, where a chart fits it."),
     ] = None,
     form: Annotated[Format, typer.Option("--format", "-f", help="How to print.")] = Format.table,
+    claims: Claims = "",
     evaluate: Annotated[
-        bool, typer.Option("--evaluate", help="Ask a set of questions instead, and say how many answers are right.")
+        bool,
+        typer.Option(
+            "--evaluate", help="Ask a set of questions instead, and say how many answers are right."
+        ),
     ] = False,
     minimum: Annotated[
         float,
-        typer.Option(help="With --evaluate: the share of right answers below which the exit code is 1.", min=0, max=1),
+        typer.Option(
+            help="With --evaluate: the share of right answers below which the exit code is 1.",
+            min=0,
+            max=1,
+        ),
     ] = 0,
 ) -> None:
     """Ask a language model for the query that answers a question; run it, and show both.
 
-    The model is LOC_LLM_MODEL; see docs/ai.md. Example: loc ask "Which borough had the most revenue?"
+    The model is LOC_LLM_MODEL; see docs/ai.md. Without a question, `loc ask` shows an example
+    made of your own metrics.
     """
-    from proto_loc.ai import llm
+    from proto_loc.ai import llm, prompts
     from proto_loc.cli._notebooks import run
-    from proto_loc.errors import UsageError
 
     if not question.strip() and not evaluate:
-        raise UsageError("There is no question.", "", 'Write it in quotes: loc ask "Which borough has most trips?"')
+        raise prompts.no_question()
+    if evaluate and claims:
+        raise UsageError(
+            "--evaluate and --claims contradict.",
+            "The answers of the set are those of all rows.",
+            "Leave out --claims.",
+        )
     llm.model()  # said before anything is installed
     options = {"format": form.value}
     if evaluate:
         run("evaluate", options | {"file": question or str(QUESTIONS), "minimum": minimum})
-    run("ask", options | {"question": question, "chart": str(chart.absolute()) if chart else ""})
+    run(
+        "ask",
+        options
+        | {
+            "claims": parse_claims(claims) if claims else None,
+            "question": question,
+            "chart": str(chart.absolute()) if chart else "",
+        },
+    )

@@ -9,16 +9,20 @@ import typer
 
 NAME = "db"
 PANEL = "Data"
-app = typer.Typer(help="Look at the published databases, compare their versions, go back.", no_args_is_help=True)
+app = typer.Typer(
+    help="Look at the published databases, compare their versions, go back.", no_args_is_help=True
+)
 
-Database = Annotated[str, typer.Option("--database", "-d", help="raw (the catalogue of what is loaded) or prod.")]
+Database = Annotated[
+    str, typer.Option("--database", "-d", help="raw (the catalogue of what is loaded) or prod.")
+]
 Id = Annotated[int, typer.Argument(help="Id of a version, as in `loc db history`.")]
 
 
 @app.command("list")
 def list_() -> None:
-    """List the databases: what is current, since when, how large. Each current version is read in full and compared
-    with its checksums, raw with its files in the lake."""
+    """List the databases: what is current, since when, how large. Each current version is read in
+    full and compared with its checksums, raw with its files in the lake."""
     from rich.filesize import decimal
 
     from proto_loc import warehouse
@@ -67,7 +71,16 @@ def list_() -> None:
         )
     dev = settings().warehouse / "dev.duckdb"
     if dev.exists():
-        shown.add_row("dev", "-", "your own file, never published", "", "", "", decimal(dev.stat().st_size), "")
+        shown.add_row(
+            "dev",
+            "-",
+            "your own file, never published",
+            "",
+            "",
+            "",
+            decimal(dev.stat().st_size),
+            "",
+        )
     out.print(shown)
     if failed:
         raise failed[0]
@@ -76,7 +89,9 @@ def list_() -> None:
 @app.command()
 def path(
     database: Annotated[str, typer.Argument(help="raw, prod or dev.")] = "prod",
-    version: Annotated[int | None, typer.Option(help="Another version than the current one.")] = None,
+    version: Annotated[
+        int | None, typer.Option(help="Another version than the current one.")
+    ] = None,
 ) -> None:
     """Print the path of a database's file, for any tool that reads DuckDB.
 
@@ -87,7 +102,9 @@ def path(
 
 @app.command()
 def history(database: Database = "prod") -> None:
-    """List the versions kept, newest first; each is read in full and compared with its checksums."""
+    """List the versions kept, newest first; each is read in full and compared with its
+    checksums.
+    """
     from rich.filesize import decimal
 
     from proto_loc import warehouse
@@ -129,22 +146,28 @@ def history(database: Database = "prod") -> None:
 
 @app.command()
 def verify(
-    every: Annotated[bool, typer.Option("--all", help="Every version kept, not only the current ones.")] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="Every version kept, not only the current ones.")
+    ] = False,
 ) -> None:
-    """Read what is published in full, with the files of the lake, and compare it with the checksums of when it was
-    written. The exit code is 1 if anything is damaged.
+    """Read what is published in full, with the files of the lake, and compare it with the checksums
+    of when it was written. The exit code is 1 if anything is damaged.
 
     Example: loc db verify --all
     """
     from proto_loc import warehouse
     from proto_loc.cli._console import out, table
 
-    shown = table("", "database", "version", "", "files compared", "without checksum", numbers=("version",))
+    shown = table(
+        "", "database", "version", "", "files compared", "without checksum", numbers=("version",)
+    )
     verdicts = []
     for database in warehouse.DATABASES:
         serving = warehouse.store.current_id(database)
         if serving is not None:
-            verdicts += warehouse.verify(database, reversed(warehouse.store.versions(database)) if every else [serving])
+            verdicts += warehouse.verify(
+                database, reversed(warehouse.store.versions(database)) if every else [serving]
+            )
     for verdict in verdicts:
         numbers = ("-", "-") if verdict.damage else (str(verdict.files), str(verdict.unknown))
         shown.add_row(verdict.database, str(verdict.id), verdict.state, *numbers)
@@ -165,14 +188,19 @@ def rollback(
     ] = None,
     database: Database = "prod",
 ) -> None:
-    """Serve an earlier version again; nothing is copied or lost, and a higher id takes you forward again."""
+    """Serve an earlier version again; nothing is copied or lost, and a higher id takes you
+    forward again.
+    """
     from proto_loc import warehouse
     from proto_loc.cli._console import out, show_log
 
     show_log()
     before = warehouse.store.current_id(database)
-    now = warehouse.rollback(database, version)
-    out.print(f"{database} now serves version {now.id}, published {now.published_at[:19]}, instead of {before}.")
+    current = warehouse.rollback(database, version)
+    out.print(
+        f"{database} now serves version {current.id}, published"
+        f" {current.published_at[:19]}, instead of {before}."
+    )
 
 
 @app.command()
@@ -191,8 +219,8 @@ def diff(before: Id, after: Id, database: Database = "prod") -> None:
         "columns",
         numbers=(f"rows {before}", f"rows {after}", "difference"),
     )
-    found = warehouse.diff(database, before, after)
-    for item in found:
+    changes = warehouse.diff(database, before, after)
+    for item in changes:
         if item.status == "same":
             continue
         counted = item.rows_before is not None and item.rows_after is not None
@@ -205,15 +233,19 @@ def diff(before: Id, after: Id, database: Database = "prod") -> None:
         )
     if shown.row_count:
         out.print(shown)
-    same = sum(item.status == "same" for item in found)
-    out.print(f"{same} of {len(found)} tables and views have the same columns and row counts.")
+    same = sum(item.status == "same" for item in changes)
+    out.print(f"{same} of {len(changes)} tables and views have the same columns and row counts.")
 
 
 @app.command()
 def shell(
     database: Annotated[str, typer.Argument(help="raw, prod or dev.")] = "prod",
-    version: Annotated[int | None, typer.Option(help="Another version than the current one.")] = None,
-    command: Annotated[str | None, typer.Option("--command", "-c", help="Run this SQL and end.")] = None,
+    version: Annotated[
+        int | None, typer.Option(help="Another version than the current one.")
+    ] = None,
+    command: Annotated[
+        str | None, typer.Option("--command", "-c", help="Run this SQL and end.")
+    ] = None,
 ) -> None:
     """Open DuckDB's shell on a database: read-only on raw and prod, writing on dev.
 
@@ -232,20 +264,26 @@ def shell(
 
 @app.command()
 def retire(
-    what: Annotated[str, typer.Argument(metavar="SOURCE[.TABLE]", help="A source, or a table of one, as in raw.")],
-    partition: Annotated[str | None, typer.Option(help="One partition only, such as 2025-02.")] = None,
+    what: Annotated[
+        str,
+        typer.Argument(metavar="SOURCE[.TABLE]", help="A source, or a table of one, as in raw."),
+    ],
+    partition: Annotated[
+        str | None, typer.Option(help="One partition only, such as 2025-02.")
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Take a source's loads out: the next refresh builds prod without them. It says which ones, and asks.
+    """Take a source's loads out: the next refresh builds prod without them. It says which ones, and
+    asks.
 
     Their files stay as long as a version of raw has them, and a rollback of raw brings them back.
 
     Examples: loc db retire taxi.green_trips --partition 2025-02, loc db retire old_shop
     """
-    from pipelines.sources import TABLES
     from proto_loc import warehouse
     from proto_loc.cli._console import out, show_log, table
     from proto_loc.errors import UsageError
+    from proto_loc.sources import TABLES
     from proto_loc.warehouse import lake
 
     show_log()
@@ -253,7 +291,13 @@ def retire(
     loads = lake.matching(source, name or None, partition)
     shown = table("To retire", "table", "partition", "origin", "file", "rows", numbers=("rows",))
     for load in loads:
-        shown.add_row(f"{load.source}.{load.table_name}", load.partition, load.origin, load.input, f"{load.rows:,}")
+        shown.add_row(
+            f"{load.source}.{load.table_name}",
+            load.partition,
+            load.origin,
+            load.input,
+            f"{load.rows:,}",
+        )
     out.print(shown)
     rows = sum(load.rows for load in loads)
     if not yes:
@@ -268,29 +312,40 @@ def retire(
     with lake.loading(TABLES, who="loc db retire") as loading:
         loading.retire(loads)
     out.print(
-        f"Retired {len(loads)} loads with {rows:,} rows: raw now serves version {loading.session.version.id}. "
-        f"Run `loc refresh` to build prod without them; while version {before} of raw is kept, "
-        f"`loc db rollback {before} --database raw` brings them back."
+        f"Retired {len(loads)} loads with {rows:,} rows: raw now serves version"
+        f" {loading.session.version.id}. Run `loc refresh` to build prod without them; while"
+        f" version {before} of raw is kept, `loc db rollback {before} --database raw` brings them"
+        " back."
     )
 
 
 @app.command()
 def prune(
     keep: Annotated[
-        int | None, typer.Option(help="How many of the newest versions stay; default LOC_KEEP_VERSIONS.", min=1)
+        int | None,
+        typer.Option(
+            help="How many of the newest versions stay; default LOC_KEEP_VERSIONS.", min=1
+        ),
     ] = None,
     grace: Annotated[
         float | None,
         typer.Option(
-            help="Seconds for which a superseded version or a file in the bin stays; default LOC_GRACE, LOC_BIN_GRACE.",
+            help=(
+                "Seconds for which a superseded version or a file in the bin stays; default"
+                " LOC_GRACE, LOC_BIN_GRACE."
+            ),
             min=0,
         ),
     ] = None,
     now: Annotated[
-        bool, typer.Option("--now", help="No grace time: remove what no process has open, and empty the bin.")
+        bool,
+        typer.Option(
+            "--now", help="No grace time: remove what no process has open, and empty the bin."
+        ),
     ] = False,
 ) -> None:
-    """Remove old versions of every database, and the lake's files that none of those left uses; say what stays and why.
+    """Remove old versions of every database, and the lake's files that none of those left uses; say
+    what stays and why.
 
     The current version and the newest always stay. The lake's files wait in a bin first.
     """
@@ -315,10 +370,15 @@ def prune(
         out.print(f"lake: {'moved to the bin' if wait else 'removed'} {len(gone)} files.")
     out.print(shown)
     if waiting := lake.waiting():
-        size = sum(file.stat().st_size for path in waiting for file in (path, *path.rglob("*")) if file.is_file())
+        size = sum(
+            file.stat().st_size
+            for path in waiting
+            for file in (path, *path.rglob("*"))
+            if file.is_file()
+        )
         out.print(
-            f"{len(waiting)} files and folders ({decimal(size)}) wait {wait:g} s for their removal, in "
-            f"{settings().lake / lake.BIN} and beside it; --now removes them."
+            f"{len(waiting)} files and folders ({decimal(size)}) wait {wait:g} s for their removal,"
+            f" in {settings().lake / lake.BIN} and beside it; --now removes them."
         )
 
 
@@ -333,4 +393,8 @@ def _path(database: str, version: int | None) -> Path:
 
     if database == "dev" and version is None:
         return settings().warehouse / "dev.duckdb"
-    return (warehouse.current(database) if version is None else warehouse.find(database, version)).verify().path
+    return (
+        (warehouse.current(database) if version is None else warehouse.find(database, version))
+        .verify()
+        .path
+    )

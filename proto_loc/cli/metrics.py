@@ -17,7 +17,11 @@ class Format(StrEnum):
 
 
 Claims = Annotated[
-    str, typer.Option(metavar="JSON", help='Whose rows are seen, by cube/access.yml: \'{"boroughs": ["Queens"]}\'.')
+    str,
+    typer.Option(
+        metavar="JSON",
+        help='Whose rows are seen, by the access rules: \'{"regions": ["north"]}\'.',
+    ),
 ]
 
 
@@ -29,71 +33,93 @@ def token(
 ) -> None:
     """Mint a token for Cube's REST and GraphQL APIs: the header `Authorization` of a request.
 
-    Example: curl -H "Authorization: $(./loc token --all-rows)" http://127.0.0.1:4000/cubejs-api/v1/meta
+    Example: curl -H "Authorization: $(./loc token --all-rows)"
+        http://127.0.0.1:4000/cubejs-api/v1/meta
     """
-    from proto_loc import cube
+    from proto_loc.cube import client
     from proto_loc.errors import UsageError
 
     if all_rows == bool(claims):
         raise UsageError(
-            "It is not said which rows the token sees." if not claims else "--all-rows and --claims contradict.",
+            (
+                "It is not said which rows the token sees."
+                if not claims
+                else "--all-rows and --claims contradict."
+            ),
             "",
-            f"Give either --all-rows, or --claims with: {', '.join(cube.rules()) or 'no claim, for there is no rule'}.",
+            "Give either --all-rows, or --claims with:"
+            f" {', '.join(client.rules()) or 'no claim, for there is no rule'}.",
         )
-    print(cube.token(cube.ALL_ROWS if all_rows else _claims(claims), seconds=hours * 3600))
+    print(client.token(client.ALL_ROWS if all_rows else parse_claims(claims), seconds=hours * 3600))
 
 
 @app.command(rich_help_panel=PANEL)
 def query(
-    metrics: Annotated[list[str], typer.Option("--metric", "-m", help="A metric; again for more.")] = (),
+    metrics: Annotated[
+        list[str], typer.Option("--metric", "-m", help="A metric; again for more.")
+    ] = (),
     dimensions: Annotated[
-        list[str], typer.Option("--dimension", "-d", help="Cut by it; a time with its grain, as in pickup_at:month.")
+        list[str],
+        typer.Option(
+            "--dimension", "-d", help="Cut by it; a time with its grain, as in pickup_at:month."
+        ),
     ] = (),
     since: Annotated[
         datetime | None, typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="First day.")
     ] = None,
     until: Annotated[
-        datetime | None, typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="Last day, included.")
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD", help="Last day, included."),
     ] = None,
     where: Annotated[
-        list[str], typer.Option("--where", "-w", metavar="DIM=VALUE", help="Only these rows; != for all but them.")
+        list[str],
+        typer.Option(
+            "--where", "-w", metavar="DIM=VALUE", help="Only these rows; != for all but them."
+        ),
     ] = (),
-    order: Annotated[str, typer.Option(metavar="[-]NAME", help="Order by it; with - the largest first.")] = "",
+    order: Annotated[
+        str, typer.Option(metavar="[-]NAME", help="Order by it; with - the largest first.")
+    ] = "",
     limit: Annotated[int, typer.Option(help="At most so many rows.", min=1, max=50_000)] = 1000,
-    form: Annotated[Format, typer.Option("--format", "-f", help="How to print; csv keeps every digit.")] = Format.table,
+    form: Annotated[
+        Format, typer.Option("--format", "-f", help="How to print; csv keeps every digit.")
+    ] = Format.table,
     claims: Claims = "",
-    list_: Annotated[bool, typer.Option("--list", help="Show every metric and dimension instead.")] = False,
+    list_: Annotated[
+        bool, typer.Option("--list", help="Show every metric and dimension instead.")
+    ] = False,
 ) -> None:
     """Ask Cube for metrics, as defined in dbt, of the data that is published now.
 
     Examples: loc query -m revenue -d pickup_borough --since 2025-01-01,
-    loc query -m trips -m tip_rate -d pickup_at:day -w pickup_borough=Queens -f csv, loc query --list
+    loc query -m trips -m tip_rate -d pickup_at:day -w pickup_borough=Queens -f csv, loc query
+    --list
     """
-    from proto_loc import cube
+    from proto_loc.cube import client
 
-    with cube.Cube(_claims(claims) if claims else cube.ALL_ROWS) as asked:
+    with client.Cube(parse_claims(claims) if claims else client.ALL_ROWS) as asked:
         meta = asked.meta()
         if list_:
             _list(meta)
             return
-        question = cube.Question(
+        question = client.Question(
             tuple(metrics),
             tuple(dimensions),
             f"{since:%Y-%m-%d}" if since else "",
             f"{until:%Y-%m-%d}" if until else "",
             tuple(where),
             order,
-            limit + (limit < cube.MAX_ROWS),  # one more tells whether there are more
+            limit + (limit < client.MAX_ROWS),  # one more tells whether there are more
         )
         answer = asked.load(question.query(meta), meta)
-    more = len(answer.rows) > limit
+    is_cut = len(answer.rows) > limit
     del answer.rows[limit:]
     _PRINT[form](answer)
-    if more:
+    if is_cut:
         typer.echo(f"note: These are the first {limit:,} rows; --limit gives more.", err=True)
 
 
-def _claims(text: str) -> dict:
+def parse_claims(text: str) -> dict:
     import json
 
     from proto_loc.errors import UsageError
@@ -107,7 +133,7 @@ def _claims(text: str) -> dict:
     return claims
 
 
-_CLAIMS = 'Write it as \'{"boroughs": ["Queens"]}\', in single quotes.'
+_CLAIMS = 'Write it as \'{"regions": ["north"]}\', in single quotes.'
 
 
 def _list(meta) -> None:
@@ -131,13 +157,18 @@ def _table(answer) -> None:
     shown = table("", *(column.title for column in answer.columns), numbers=numbers)
     for row in answer.rows:
         shown.add_row(
-            *(escape(_shown(value, column)) for value, column in zip(row.values(), answer.columns, strict=True))
+            *(
+                escape(_shown(value, column))
+                for value, column in zip(row.values(), answer.columns, strict=True)
+            )
         )
     out.print(shown)
 
 
 def _shown(value, column) -> str:
     """A value as a person reads it."""
+    from proto_loc.metrics.formats import money
+
     if value is None:
         return ""
     if isinstance(value, str):
@@ -146,7 +177,8 @@ def _shown(value, column) -> str:
     places = int(decimals) if decimals.isdigit() else 0 if isinstance(value, int) else 2
     if kind == "percent":
         return f"{value:.{places}%}"
-    return f"{'$' if kind == 'currency' else ''}{value:,.{places}f}"
+    shown = f"{value:,.{places}f}"
+    return money(shown, column.currency) if kind == "currency" else shown
 
 
 def _json(answer) -> None:

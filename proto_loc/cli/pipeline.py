@@ -9,7 +9,9 @@ import typer
 app = typer.Typer()
 
 PANEL = "Data"
-Force = Annotated[bool, typer.Option("--force", help="Build and publish even if nothing has changed.")]
+Force = Annotated[
+    bool, typer.Option("--force", help="Build and publish even if nothing has changed.")
+]
 Direct = Annotated[bool, typer.Option("--direct", help="Run it here, even if Dagster is up.")]
 
 
@@ -17,11 +19,12 @@ Direct = Annotated[bool, typer.Option("--direct", help="Run it here, even if Dag
 def refresh(force: Force = False, direct: Direct = False) -> None:
     """Load what is new, build and audit the models, publish prod.
 
-    New are the files in data/landing/ that were never loaded. On an empty platform with nothing in that folder, the
-    synthetic sample is loaded. If a file is refused or a test fails, nothing is published and prod stays as it was.
-    It is a run of Dagster's where Dagster is up, with the same result.
+    New are the files in data/landing/ that were never loaded. On an empty platform with nothing in
+    that folder, the synthetic sample is loaded. If a file is refused or a test fails, nothing is
+    published and prod stays as it was. It is a run of Dagster's where Dagster is up, with the same
+    result.
     """
-    from pipelines.request import Request
+    from proto_loc.refresh.request import Request
 
     _run(Request(force=force), "loc refresh", direct)
 
@@ -29,71 +32,109 @@ def refresh(force: Force = False, direct: Direct = False) -> None:
 @app.command(rich_help_panel=PANEL)
 def load(
     what: Annotated[
-        list[str], typer.Argument(metavar="sample | FILE...", help="The word sample, or files of trip records.")
+        list[str],
+        typer.Argument(
+            metavar="[SOURCE] sample | FILE...", help="A source, the word sample, or files."
+        ),
     ],
     rows: Annotated[
-        int | None, typer.Option(help="Trips in the sample, over three months: 1 to 100,000,000; default 300,000.")
+        int | None,
+        typer.Option(help="Rows in the sample; the source has a default."),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Seed of the sample, default 2025; the same seed gives the same trips.")
+        int | None,
+        typer.Option(help="Seed of the sample; the same seed gives the same rows."),
     ] = None,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Let a file take away rows of another one that it does not have.")
+        bool,
+        typer.Option(
+            "--replace", help="Let a file take away rows of another one that it does not have."
+        ),
     ] = False,
     direct: Direct = False,
 ) -> None:
-    """Load the synthetic sample, or files of trip records, then refresh.
+    """Load a source's sample, or files, then refresh.
 
-    Files are Parquet, CSV or JSON in TLC's shapes, yellow or green. The month is read from a name such as
-    yellow_tripdata_2025-02.parquet, else from the pick-ups. A month that is loaded takes the place of what was there
-    for its colour; the sample never takes the place of real records. Where rows of another file would leave, you are
-    asked, or must say --replace. All files are checked before any is loaded.
+    Sources are the folders of pipelines/. Without a source's name, the files go to the one source
+    that declares them. A partition that is loaded takes the place of what was there; a sample
+    never takes the place of real records. Where rows of another file would leave, you are asked,
+    or must say --replace. If a file is refused, none is loaded.
 
-    Examples: loc load sample --rows 1000000, loc load ~/Downloads/green_tripdata_2025-*.parquet
+    Examples: loc load sample --rows 1000000, loc load shop ~/Downloads/orders-*.csv
     """
-    from pipelines.request import Request
-    from pipelines.sources.taxi.load import WouldReplace
-    from pipelines.sources.taxi.sample import DEFAULT_ROWS
     from proto_loc.errors import UsageError
+    from proto_loc.refresh.request import Request
+    from proto_loc.sources import (
+        WouldReplace,
+        find_source,
+        find_sources,
+        landing_files,
+        source_with_sample,
+    )
 
+    name = ""
+    first = what[0]
+    if first in find_sources() or not (first == "sample" or Path(first).exists() or "." in first):
+        name, what = find_source(first).name, what[1:]
+        what = what or [str(path) for path in landing_files(name)]
+        if not what:
+            raise UsageError(
+                f"There is no file for {name}.",
+                f"data/landing/{name}/ is empty.",
+                f"Put files there, or name them: `loc load {name} FILES`.",
+            )
     if what == ["sample"]:
         if replace:
             raise UsageError(
-                "--replace is of files.", "The sample never takes the place of real records.", "Leave it out."
+                "--replace is of files.",
+                "The sample never takes the place of real records.",
+                "Leave it out.",
             )
-        of_sample = {name: value for name, value in (("rows", rows), ("seed", seed)) if value is not None}
-        _run(Request(**{"rows": DEFAULT_ROWS, **of_sample}), "loc load sample", direct)
+        of_sample = {
+            name: value for name, value in (("rows", rows), ("seed", seed)) if value is not None
+        }
+        source = source_with_sample(name)
+        request = Request(**{"rows": source.sample_rows or 0, "source": name, **of_sample})
+        _run(request, "loc load sample", direct)
         return
     if "sample" in what and not Path("sample").exists():
         raise UsageError(
-            "The sample and files cannot be loaded in one command.", "", "Run `loc load sample` by itself."
+            "The sample and files cannot be loaded in one command.",
+            "",
+            "Run `loc load sample` by itself.",
         )
     if rows is not None or seed is not None:
         raise UsageError(
-            "--rows and --seed are of the sample.", "Files are loaded whole.", "Leave them out, or load the sample."
+            "--rows and --seed are of the sample.",
+            "Files are loaded whole.",
+            "Leave them out, or load the sample.",
         )
     files = tuple(str(Path(name).absolute()) for name in what)
     try:
-        _run(Request(files=files, replace=replace), "loc load", direct)
+        _run(Request(files=files, replace=replace, source=name), "loc load", direct)
     except WouldReplace as error:
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise
         typer.echo(error.said(), err=True)
         if not typer.confirm("Replace it?", err=True):
             raise typer.Exit(error.exit_code) from None
-        _run(Request(files=files, replace=True), "loc load", direct)
+        _run(Request(files=files, replace=True, source=name), "loc load", direct)
 
 
 @app.command("first-load", rich_help_panel=PANEL)
 def first_load(
-    wait: Annotated[float, typer.Option(help="Seconds to wait for Dagster to come up, else it runs here.")] = 60,
+    wait: Annotated[
+        float, typer.Option(help="Seconds to wait for Dagster to come up, else it runs here.")
+    ] = 60,
 ) -> None:
-    """Fill an empty platform with the sample, or with what is in data/landing/; no work if prod holds data."""
+    """Fill an empty platform with the sample, or with what is in data/landing/; no work if prod
+    holds data.
+    """
     import time
 
-    from pipelines import client
-    from pipelines.request import Request
     from proto_loc import warehouse
+    from proto_loc.dagster import client
+    from proto_loc.refresh.request import Request
 
     if warehouse.store.current_id("prod") is not None and warehouse.current("prod").tables:
         typer.echo(f"Version {warehouse.current('prod').id} of prod holds data: nothing to do.")
@@ -112,32 +153,44 @@ def first_load(
 def dbt(context: typer.Context) -> None:
     """Run dbt with its own arguments, after --.
 
-    The target is dev, your own file, unless you say prod. There, build publishes if every test passes; commands that
-    only read run on a private copy.
+    The target is dev, your own file, unless you say prod. There, build publishes if every test
+    passes; commands that only read run on a private copy.
 
-    Examples: loc dbt -- build, loc dbt -- build --target prod, loc dbt -- show --select mart_data_quality
+    Examples: loc dbt -- build, loc dbt -- build --target prod, loc dbt -- show --select
+        mart_data_quality
     """
-    from pipelines import dbt as runner
+    from proto_loc.dbt import passthrough
 
     if context.args in ([], ["--help"], ["-h"]):
         typer.echo(context.get_help())
         return
-    raise typer.Exit(runner.passthrough([a for i, a in enumerate(context.args) if (i, a) != (0, "--")]))
+    raise typer.Exit(
+        passthrough.passthrough([a for i, a in enumerate(context.args) if (i, a) != (0, "--")])
+    )
 
 
 def _run(request, who: str, direct: bool) -> None:
-    from pipelines import client
-    from pipelines.refresh import load_and_refresh
     from proto_loc.cli import _console
+    from proto_loc.dagster import client
+    from proto_loc.refresh.job import load_and_refresh
+    from proto_loc.sources import find_sources
 
     _console.show_log()
+    if not find_sources():
+        typer.echo(
+            "There is no source yet: add a folder to pipelines/ (docs/data.md shows how), put files"
+            " into data/landing/, then run `loc refresh`."
+        )
+        return
     dagster = None if direct else client.find()
     with _console.progress() as report:
         if dagster:
             started = lambda url: _console.err.print(f"Dagster runs it: {url}", soft_wrap=True)  # noqa: E731
             done = dagster.refresh(request, who=who, report=report, started=started)
         else:
-            done = load_and_refresh(request.loading(who), who=who, report=report, force=request.force)
+            done = load_and_refresh(
+                request.loading(who), who=who, report=report, force=request.force
+            )
     _close(done)
 
 
@@ -148,24 +201,28 @@ def _close(done) -> None:
     for outcome in done.outcomes:
         if outcome.replaced and outcome.replaced.origin != "synthetic":
             before = outcome.replaced
-            note = f"takes the place of {before.input} ({before.rows:,} rows, loaded {before.loaded_at:%Y-%m-%d %H:%M})"
+            note = (
+                f"takes the place of {before.input} ({before.rows:,} rows, loaded"
+                f" {before.loaded_at:%Y-%m-%d %H:%M})"
+            )
             out.print(f"{outcome.input}: {note}.", markup=False)
         if outcome.skipped:
             out.print(f"{outcome.input}: not loaded, {outcome.skipped}.", markup=False)
         if outcome.ignored:
-            out.print(f"{outcome.input}: columns left out: {', '.join(outcome.ignored)}.", markup=False)
-        if outcome.zones:
             out.print(
-                f"{outcome.input}: {outcome.zones} zones, all of them as in dbt/seeds/taxi_zones.csv.", markup=False
+                f"{outcome.input}: columns left out: {', '.join(outcome.ignored)}.", markup=False
             )
+        if outcome.note:
+            out.print(f"{outcome.input}: {outcome.note}.", markup=False)
     by_load = done.prod.facts.get("outcomes", {})
     new = [outcome.load for outcome in done.outcomes if outcome.load and not outcome.skipped]
     loads = new or done.loads
     shown = table(
         "Loaded" if new else "In prod",
         "file",
-        "colour",
-        "month",
+        "source",
+        "table",
+        "partition",
         "origin",
         "rows",
         "accepted",
@@ -176,14 +233,23 @@ def _close(done) -> None:
     for load in loads:
         shown.add_row(
             _plain(load.input),
-            load.table_name.partition("_")[0],
+            load.source,
+            load.table_name,
             load.partition,
             load.origin,
             f"{load.rows:,}",
             *_verdicts([load] if load in judged else [], by_load),
         )
     shown.add_section()
-    shown.add_row("total", "", "", "", f"{sum(load.rows for load in loads):,}", *_verdicts(judged, by_load))
+    shown.add_row(
+        "total",
+        "",
+        "",
+        "",
+        "",
+        f"{sum(load.rows for load in loads):,}",
+        *_verdicts(judged, by_load),
+    )
     out.print(shown)
     reasons: dict[str, int] = {}
     for load in judged:
@@ -191,22 +257,29 @@ def _close(done) -> None:
             if outcome != "accepted":
                 reasons[outcome] = reasons.get(outcome, 0) + rows
     if reasons:
-        shown = table("Rejected, by first reason", "reason", "rows", "share", numbers=("rows", "share"))
+        shown = table(
+            "Rejected, by first reason", "reason", "rows", "share", numbers=("rows", "share")
+        )
         for reason, rows in sorted(reasons.items(), key=lambda item: -item[1]):
             shown.add_row(reason, f"{rows:,}", f"{rows / sum(load.rows for load in judged):.2%}")
         out.print(shown)
     if any(load.origin == "synthetic" for load in done.loads):
-        out.print("Months of origin synthetic are a generated sample, not records of real trips.")
+        out.print("Rows of origin synthetic are a generated sample, not real records.")
     checks = ", ".join(f"{count} {status}" for status, count in sorted(done.prod.checks.items()))
     if done.built:
         steps = ", ".join(f"{step} {seconds:.1f} s" for step, seconds in done.seconds.items())
         out.print(f"Published version {done.prod.id} of prod ({checks}): {steps}.")
     else:
-        out.print(f"Nothing has changed: version {done.prod.id} of prod stays ({checks}). --force builds it anyway.")
+        out.print(
+            f"Nothing has changed: version {done.prod.id} of prod stays ({checks}). --force builds"
+            " it anyway."
+        )
 
 
 def _verdicts(loads, by_load: dict[str, dict[str, int]]) -> tuple[str, str]:
-    """Rows accepted and rejected of loads whose rows were judged; dashes where none were, since unknown is not zero."""
+    """Rows accepted and rejected of loads whose rows were judged; dashes where none were, since
+    unknown is not zero.
+    """
     if not loads:
         return "-", "-"
     counts = [by_load[str(load.load_id)] for load in loads]

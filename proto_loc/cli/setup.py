@@ -1,40 +1,57 @@
 """``loc setup``: install the environments ahead of their first use."""
 
+import os
 from typing import Annotated
 
 import typer
 
-from proto_loc import environments, node
+from proto_loc.setup import environments, node
 
 app = typer.Typer()
 
 
 @app.command(rich_help_panel="Set-up", epilog="Example: ./loc setup superset")
 def setup(
-    wanted: Annotated[
+    parts: Annotated[
         list[str] | None,
-        typer.Argument(metavar="NAME", help="platform, superset, notebooks, cube; all if none is named."),
+        typer.Argument(
+            metavar="NAME", help="platform, superset, notebooks, cube; all if none is named."
+        ),
     ] = None,
 ) -> None:
     """Install the environments exactly as the locks say; no work where that is done already.
 
     For cube, the native addon is tried again if it could not be had before.
     """
-    wanted = wanted or [*environments.names(), "cube"]
-    if python := [name for name in wanted if name != "cube"]:
+    parts = parts or [*environments.names(), "cube"]
+    if python := [name for name in parts if name != "cube"]:
         environments.sync(*python)
-    if "cube" in wanted:
+    if "cube" in parts:
         node.ADDON_STAMP.unlink(missing_ok=True)
         node.install()
-    print("ready:", ", ".join("cube/node_modules" if name == "cube" else f".venvs/{name}" for name in wanted))
+    print(
+        "ready:",
+        ", ".join(
+            "proto_loc/cube/server/node_modules" if name == "cube" else f".venvs/{name}"
+            for name in parts
+        ),
+    )
 
 
 @app.command(rich_help_panel="Set-up")
 def prepare() -> None:
-    """Make ready what the services need: environments, secrets, an empty first version of raw and prod.
+    """Make ready what the services need: environments, secrets, an empty first version of raw and
+    prod.
 
     The process `setup` runs it at each start; where all is there, it takes a second.
     """
-    from proto_loc.prepare import prepare
+    from proto_loc import services
+    from proto_loc.setup.prepare import prepare
 
+    if services.MARK in os.environ:  # as the process `setup`, also of `process-compose up` by hand
+        from proto_loc.compose.client import Client
+        from proto_loc.services import ports
+
+        with Client() as client:
+            ports.check(state.name for state in client.processes() if state.verdict != "off")
     prepare()

@@ -1,4 +1,6 @@
-"""``loc up | down | status | logs | urls | exec``: the services, through whoever runs process-compose.yaml."""
+"""``loc up | down | status | logs | urls | exec``: the services, through whoever runs
+process-compose.yaml.
+"""
 
 import os
 import subprocess
@@ -21,21 +23,30 @@ def up(
     detach: Annotated[
         bool, typer.Option("--detach", "-d", help="Return once all is ready, and leave it running.")
     ] = False,
-    only: Annotated[str, typer.Option(metavar="NAME,...", help="Start these processes and what they depend on.")] = "",
-    timeout: Annotated[float, typer.Option(help="With -d: seconds to wait until all is ready.", min=1)] = 1800,
+    only: Annotated[
+        str, typer.Option(metavar="NAME,...", help="Start these processes and what they depend on.")
+    ] = "",
+    timeout: Annotated[
+        float, typer.Option(help="With -d: seconds to wait until all is ready.", min=1)
+    ] = 1800,
 ) -> None:
-    """Start the services, with data loaded where there is none yet, and print their links once all is ready.
+    """Start the services, with data loaded where there is none yet, and print their links once all
+    is ready.
 
     Of a stack that is up, what is off is started.
 
-    In the foreground the logs of all are shown, and Ctrl-C ends everything in order. A port that is taken is reported
-    before anything starts.
+    In the foreground the logs of all are shown, and Ctrl-C ends everything in order. A port that is
+    taken is reported before anything starts.
 
     Examples: loc up -d, loc up --only dagster-web, LOC_PORT_PREFIX=1 loc up
     """
     from proto_loc.compose import stack
 
-    stack.up(tuple(name.strip() for name in only.split(",") if name.strip()), detach=detach, timeout=timeout)
+    stack.up(
+        tuple(name.strip() for name in only.split(",") if name.strip()),
+        detach=detach,
+        timeout=timeout,
+    )
 
 
 @app.command(rich_help_panel=PANEL)
@@ -48,10 +59,15 @@ def down() -> None:
 
 @app.command(rich_help_panel=PANEL)
 def restart(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Processes, as in `loc status`.")],
-    timeout: Annotated[float, typer.Option(help="Seconds to wait until they are ready.", min=1)] = 300,
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME...", help="Processes, as in `loc status`.")
+    ],
+    timeout: Annotated[
+        float, typer.Option(help="Seconds to wait until they are ready.", min=1)
+    ] = 300,
 ) -> None:
-    """End services of the running stack and start them again, also those that are off; the others go on.
+    """End services of the running stack and start them again, also those that are off; the others
+    go on.
 
     Examples: loc restart cube, loc restart dagster-web dagster-daemon
     """
@@ -62,7 +78,9 @@ def restart(
 
 @app.command(rich_help_panel=PANEL)
 def status(json: AsJson = False) -> None:
-    """Show every process; the exit code is 0 if all are well, and 1 if one is not or nothing is up."""
+    """Show every process; the exit code is 0 if all are well, and 1 if one is not or nothing is
+    up.
+    """
     from proto_loc.compose.client import Client
 
     with Client() as client:
@@ -72,8 +90,13 @@ def status(json: AsJson = False) -> None:
         import dataclasses
         from json import dumps
 
-        more = {"cube": {"problem": problem}} if problem else {}
-        rows = [dataclasses.asdict(each) | {"verdict": each.verdict} | more.get(each.name, {}) for each in states]
+        problems = {"cube": {"problem": problem}} if problem else {}
+        rows = [
+            dataclasses.asdict(process)
+            | {"verdict": process.verdict}
+            | problems.get(process.name, {})
+            for process in states
+        ]
         print(dumps(rows, indent=2))
     elif states:
         _table(states)
@@ -81,16 +104,20 @@ def status(json: AsJson = False) -> None:
         print("Nothing is up. Start it with: ./loc up -d")
     if problem and not json:
         typer.echo(f"cube does not serve the model as it is: {problem}", err=True)
-    well = states and not problem and all(state.verdict in ("ready", "done", "off") for state in states)
+    well = (
+        states
+        and not problem
+        and all(state.verdict in ("ready", "done", "off") for state in states)
+    )
     raise typer.Exit(0 if well else 1)
 
 
 def _cube_problem(states: list) -> str:
     if not any(state.name == "cube" and state.pid for state in states):
         return ""
-    from proto_loc import cube
+    from proto_loc.cube import client
 
-    return cube.model_error()
+    return client.model_error()
 
 
 def _table(states: list) -> None:
@@ -110,7 +137,9 @@ def _table(states: list) -> None:
             state.name,
             state.verdict,
             state.status,
-            "" if state.status in ("Running", "Broken", "Disabled", "Pending") else str(state.exit_code),
+            ""
+            if state.status in ("Running", "Broken", "Disabled", "Pending")
+            else str(state.exit_code),
             str(state.restarts),
             str(timedelta(seconds=int(state.age))) if state.pid else "",
             str(state.pid or ""),
@@ -125,8 +154,12 @@ def _table(states: list) -> None:
 @app.command(rich_help_panel=PANEL)
 def logs(
     name: Annotated[str, typer.Argument(help="A process, as in `loc status`.")],
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as lines come, until Ctrl-C.")] = False,
-    lines: Annotated[int, typer.Option("--lines", "-n", help="How many of the last lines.", min=0)] = 100,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on as lines come, until Ctrl-C.")
+    ] = False,
+    lines: Annotated[
+        int, typer.Option("--lines", "-n", help="How many of the last lines.", min=0)
+    ] = 100,
 ) -> None:
     """Show the end of a process's log, also of one that has ended or of a stack that is down."""
     from proto_loc.compose import stack
@@ -146,7 +179,9 @@ def logs(
 
 @app.command(rich_help_panel=PANEL)
 def urls(json: AsJson = False) -> None:
-    """Print a link for everything that a browser can open. Each holds its secret: share none of them."""
+    """Print a link for everything that a browser can open. Each holds its secret: share none of
+    them.
+    """
     from proto_loc import services
 
     if json:
@@ -158,8 +193,11 @@ def urls(json: AsJson = False) -> None:
 
 
 @app.command("exec", rich_help_panel=PANEL)
-def exec_(name: Annotated[str, typer.Argument(help="A service of proto_loc/services.py.")]) -> None:
-    """Run one service here, as its supervisor does: with its environment, its libraries and its own secret.
+def exec_(
+    name: Annotated[str, typer.Argument(help="A service of proto_loc/services/__init__.py.")],
+) -> None:
+    """Run one service here, as its supervisor does: with its environment, its libraries and its own
+    secret.
 
     It ends with whoever started it, and so does all that it has started.
     """

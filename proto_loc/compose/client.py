@@ -1,4 +1,4 @@
-"""What ``loc`` asks of whoever runs the processes: process-compose's HTTP API on its Unix socket."""
+"""Client of the supervisor: process-compose's HTTP API on its Unix socket."""
 
 import time
 from contextlib import suppress
@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 
 import httpx
 
-from proto_loc import exec, ports, secrets, services
-from proto_loc.compose import model
+from proto_loc import credentials, services
 from proto_loc.errors import LocError
+from proto_loc.services import launch, ports
 from proto_loc.settings import settings
+from proto_loc.standins.process_compose import model
 
 SOCKET = "process-compose.sock"
 STEADY = 10.0
@@ -24,9 +25,11 @@ class State:
 
     name: str
     status: str
-    """Pending, Running, Restarting, Terminating, Completed, Skipped (a dependency failed), Error, or Disabled.
+    """Pending, Running, Restarting, Terminating, Completed, Skipped (a dependency failed), Error,
+    or Disabled.
 
-    Crashing is ours: it has ended more than :data:`proto_loc.exec.MANY` times in a row, and each further start waits.
+    Crashing is ours: it has ended more than :data:`proto_loc.services.launch.MANY` times in a row,
+    and each further start waits.
     """
     health: str
     """Ready, Not Ready, or - (not asked yet, or without a readiness probe)."""
@@ -39,11 +42,15 @@ class State:
     age: float
     """Seconds since its start, while it runs."""
     why: str = ""
-    """What keeps it from its work though it runs, as it says itself; the status is Broken then, which is ours too."""
+    """What keeps it from its work though it runs, as it says itself; the status is Broken then,
+    which is ours too.
+    """
 
     @property
     def verdict(self) -> str:
-        """``ready``, ``done`` (ended well, and was to end), ``failed``, ``waiting``, or ``off`` (not to be started)."""
+        """``ready``, ``done`` (ended well, and was to end), ``failed``, ``waiting``, or
+        ``off`` (not to be started).
+        """
         if self.status == "Disabled":
             return "off"
         if self.once and self.status == "Completed" and self.exit_code == 0:
@@ -61,7 +68,7 @@ class Client:
     def __init__(self) -> None:
         self.path = settings().socket(SOCKET)
         transport = httpx.HTTPTransport(uds=str(self.path))
-        token = {"X-PC-Token-Key": secrets.secret(TOKEN)}
+        token = {"X-PC-Token-Key": credentials.secret(TOKEN)}
         self.listening: set[tuple[str, int]] = set()
         self.http = httpx.Client(
             transport=transport, base_url="http://stack", headers=token, timeout=10, trust_env=False
@@ -83,20 +90,27 @@ class Client:
     def processes(self) -> list[State]:
         """Every process of the file, by name; empty if nothing is up.
 
-        A service is ready only if what listens on its port is the service, whoever answers the supervisor's probe.
+        A service is ready only if what listens on its port is the service, whoever answers the
+        supervisor's probe.
         """
         try:
-            found = self.http.get("/processes").raise_for_status().json()["data"]
+            answers = self.http.get("/processes").raise_for_status().json()["data"]
         except httpx.TransportError:
             return []
         except (httpx.HTTPStatusError, ValueError, KeyError) as error:
             raise LocError(
                 f"What listens on {self.path} does not answer as a stack of this clone.",
                 f"{error}",
-                f"If {secrets.path(TOKEN)} was changed meanwhile: end the supervisor by its pid, then ./loc up",
+                f"If {credentials.path(TOKEN)} was changed meanwhile: end the supervisor by its"
+                " pid, then ./loc up",
             ) from error
         project = model.load(model.file()).processes
-        keys = {"status": "status", "health": "is_ready", "probed": "has_ready_probe", "exit_code": "exit_code"}
+        keys = {
+            "status": "status",
+            "health": "is_ready",
+            "probed": "has_ready_probe",
+            "exit_code": "exit_code",
+        }
         states = (
             State(
                 **{ours: one[theirs] for ours, theirs in keys.items()},
@@ -106,21 +120,29 @@ class Client:
                 pid=one["pid"] if one["is_running"] else 0,
                 age=one["age"] / 1e9 if one["is_running"] else 0,
             )
-            for one in found
+            for one in answers
         )
         return sorted(map(self._looked_at, states), key=lambda state: state.name)
 
     def _looked_at(self, state: State) -> State:
-        """What the supervisor does not know of a process: whose its port is, and what its service notes of its ends."""
+        """What the supervisor does not know of a process: whose its port is, and what its
+        service notes of its ends.
+        """
         service, known = services.SERVICES.get(state.name), (state.name, state.pid)
-        if state.health == "Ready" and state.pid and service and service.port and known not in self.listening:
+        if (
+            state.health == "Ready"
+            and state.pid
+            and service
+            and service.port
+            and known not in self.listening
+        ):
             if ports.listens(state.pid, settings().port(service.port)):
                 self.listening.add(known)
             else:
                 state = replace(state, health="Not Ready")
         if state.health != "Ready" and state.status in ("Running", "Restarting") and not state.once:
-            last = exec.ends(state.name)
-            if last.number > exec.MANY:
+            last = launch.ends(state.name)
+            if last.number > launch.MANY:
                 return replace(state, status="Crashing", exit_code=last.code)
         if state.verdict == "ready" and (why := services.trouble(state.name)):
             return replace(state, status="Broken", why=why)
@@ -132,12 +154,18 @@ class Client:
         Raises:
             LocError: the supervisor does not do so.
         """
-        exec.forget_ends(state.name)
-        how = "restart" if state.status in ("Running", "Restarting", "Crashing", "Broken", "Terminating") else "start"
+        launch.forget_ends(state.name)
+        how = (
+            "restart"
+            if state.status in ("Running", "Restarting", "Crashing", "Broken", "Terminating")
+            else "start"
+        )
         try:
             self.http.post(f"/process/{how}/{state.name}", timeout=60).raise_for_status()
         except httpx.HTTPError as error:
-            raise LocError(f"{state.name} cannot be started.", f"{error}.", "See ./loc status") from error
+            raise LocError(
+                f"{state.name} cannot be started.", f"{error}.", "See ./loc status"
+            ) from error
 
     def stop(self, timeout: float = 60) -> bool:
         """End the stack in reverse order of dependencies; whether nothing answers any more."""

@@ -1,6 +1,5 @@
 """The stack of this clone: up, down, and what became of it."""
 
-import fcntl
 import os
 import shutil
 import subprocess
@@ -11,15 +10,19 @@ from contextlib import suppress
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-from proto_loc import exec, ports, services
-from proto_loc.compose import model, supervisor
+from proto_loc import files, services
+from proto_loc.compose import supervisor
 from proto_loc.compose.client import Client, State
 from proto_loc.errors import LocError
+from proto_loc.services import launch, ports
 from proto_loc.settings import ROOT, private_folder, settings
+from proto_loc.standins.process_compose import model
 
 POLL = 0.3
 STARTING = 30.0
-"""Seconds for which one waits for another one who starts the stack, or for a killed one's services to end."""
+"""Seconds for which one waits for another one who starts the stack, or for a killed one's services
+to end.
+"""
 
 
 def log(name: str) -> Path:
@@ -35,26 +38,34 @@ def log(name: str) -> Path:
 
 
 def up(names: tuple[str, ...], *, detach: bool, timeout: float) -> None:
-    """Start these processes and what they depend on, or all; without ``detach`` this process becomes the supervisor.
+    """Start these processes and what they depend on, or all; without ``detach`` this process
+    becomes the supervisor.
 
     Raises:
         LocError: a port is taken, or a process failed or was not ready in time; its log is named.
     """
     project = model.load(model.file())
-    wanted = project.selected(names)
+    to_start = project.selected(names)
     with Client() as client:
         lock = _alone(client)
         if lock is None:
-            off = [state for state in client.processes() if state.verdict in ("off", "failed") and state.name in wanted]
+            off = [
+                state
+                for state in client.processes()
+                if state.verdict in ("off", "failed") and state.name in to_start
+            ]
             if off:
-                _say(f"The stack of this clone is up; starting what is off: {', '.join(state.name for state in off)}.")
+                _say(
+                    "The stack of this clone is up; starting what is off:"
+                    f" {', '.join(state.name for state in off)}."
+                )
                 _start(client, project, off, timeout)
             else:
                 _say("The stack of this clone is up already. See ./loc status.")
             return
         shutil.rmtree(settings().run / "ends", ignore_errors=True)
-        exec.end(lambda: exec.left(services.mark()))
-        ports.check(wanted & services.SERVICES.keys())
+        launch.end(lambda: launch.left(services.mark()))
+        ports.check(to_start & services.SERVICES.keys())
         runs = supervisor.choose()
         _say(f"{runs.name} runs the processes ({runs.why}).")
         os.set_inheritable(lock, True)  # the supervisor holds it as long as it lives
@@ -85,9 +96,13 @@ def restart(names: tuple[str, ...], *, timeout: float) -> None:
 
 
 def _start(client: Client, project: model.Project, states: list[State], timeout: float) -> None:
-    """Start these in the order of their dependencies, and wait for them; those that run are ended first."""
+    """Start these in the order of their dependencies, and wait for them; those that run are
+    ended first.
+    """
     names = {state.name: state for state in states}
-    ports.check(name for name, state in names.items() if not state.pid and name in services.SERVICES)
+    ports.check(
+        name for name, state in names.items() if not state.pid and name in services.SERVICES
+    )
     before = {name: process.depends_on for name, process in project.processes.items()}
     for name in TopologicalSorter(before).static_order():
         if name in names:
@@ -109,60 +124,66 @@ def down() -> bool:
     with Client() as client:
         was_up = client.alive()
         if was_up and not client.stop():
-            raise LocError("The stack does not end.", f"{client.path} still answers.", "See ./loc status")
-    left = exec.left(services.mark())
-    exec.end(lambda: exec.left(services.mark()))
+            raise LocError(
+                "The stack does not end.", f"{client.path} still answers.", "See ./loc status"
+            )
+    remaining = launch.left(services.mark())
+    launch.end(lambda: launch.left(services.mark()))
     _wait_for_supervisor()
-    return was_up or bool(left)
+    return was_up or bool(remaining)
 
 
 def _wait_for_supervisor() -> None:
     """It answers no more, and holds its lock until it has ended."""
-    end = time.monotonic() + 10
     with suppress(FileNotFoundError), (settings().run / "up.lock").open() as lock:
-        while time.monotonic() < end:
-            with suppress(BlockingIOError):
-                return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            time.sleep(0.05)
+        files.lock_within(lock, 10)
 
 
 def _alone(client: Client) -> int | None:
     """The lock on being the one that starts the stack, or None if it is up.
 
-    It is held while a stack starts, by a supervisor as long as it lives, and by services that are ending after theirs
-    was killed.
+    It is held while a stack starts, by a supervisor as long as it lives, and by services that are
+    ending after theirs was killed.
     """
     path = private_folder(settings().run) / "up.lock"
     fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    end, told = time.monotonic() + STARTING, False
+    end, announced = time.monotonic() + STARTING, False
     while not client.alive():
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if files.try_lock(fd):
             if not client.alive():
                 return fd
-        except BlockingIOError:
+        else:
             if time.monotonic() > end:
-                why = f"{path} is held since {STARTING:g} s, by another `loc up` or by what a killed one left."
+                why = (
+                    f"{path} is held since {STARTING:g} s, by another `loc up` or by what a killed"
+                    " one left."
+                )
                 raise LocError("The stack cannot be started.", why, "./loc down") from None
-            if not told:
+            if not announced:
                 _say("Another `loc up` is at it, or a killed stack is ending: waiting for it.")
-            told = True
+            announced = True
             time.sleep(POLL)
     os.close(fd)
     return None
 
 
-def _detached(client: Client, project: model.Project, command: list[str], env: dict, lock: int, timeout: float) -> None:
+def _detached(
+    client: Client, project: model.Project, command: list[str], env: dict, lock: int, timeout: float
+) -> None:
     own, start = _log("supervisor"), time.time()
     null = subprocess.DEVNULL
     io = {"stdin": null, "stdout": null, "pass_fds": [lock]}
     with own.open("wb") as errors:
-        child = subprocess.Popen(command, env=env, cwd=ROOT, stderr=errors, start_new_session=True, **io)
+        child = subprocess.Popen(
+            command, env=env, cwd=ROOT, stderr=errors, start_new_session=True, **io
+        )
     states = _watch(client, timeout, lambda: child.poll() is None)
     unfinished = [state for state in states if state.verdict not in ("done", "off")]
     if child.poll() is None:
         if failed := {state.name for state in states if state.verdict == "failed"}:
-            ends = any(project.processes[name].availability.restart == "exit_on_failure" for name in failed)
+            ends = any(
+                project.processes[name].availability.restart == "exit_on_failure" for name in failed
+            )
             raise _failure(states, "everything ends" if ends else "the others run: ./loc status")
         if any(state.verdict == "waiting" for state in states) or not states:
             raise _failure(states, f"not ready after {timeout:g} s; it goes on, see ./loc status")
@@ -170,14 +191,25 @@ def _detached(client: Client, project: model.Project, command: list[str], env: d
     elif unfinished:
         raise _failure(unfinished, "everything has ended")
     elif child.returncode or not states:
-        # It was over before it could be asked: what wrote last is what failed, or it could not run at all.
-        logs = [path for path in map(_log, project.processes) if path.exists() and path.stat().st_mtime >= start]
+        # It was over before it could be asked: what wrote last is what failed, or it could not run
+        # at all.
+        logs = [
+            path
+            for path in map(_log, project.processes)
+            if path.exists() and path.stat().st_mtime >= start
+        ]
         last = max(logs, key=lambda path: path.stat().st_mtime, default=own)
-        raise LocError(f"The supervisor ended with status {child.returncode}.", _tail(last), f"Mend that: {last}")
+        raise LocError(
+            f"The supervisor ended with status {child.returncode}.",
+            _tail(last),
+            f"Mend that: {last}",
+        )
 
 
 def _beside(client: Client, timeout: float, lock: int) -> None:
-    """Tell the links when all is ready, from a process beside the supervisor that this one becomes."""
+    """Tell the links when all is ready, from a process beside the supervisor that this one
+    becomes.
+    """
     sys.stdout.flush()
     if child := os.fork():
         os.waitpid(child, 0)
@@ -187,7 +219,9 @@ def _beside(client: Client, timeout: float, lock: int) -> None:
     os.close(lock)
     try:
         starting = time.monotonic() + STARTING
-        states = _watch(client, timeout, lambda: client.alive() or time.monotonic() < starting, lambda _: None)
+        states = _watch(
+            client, timeout, lambda: client.alive() or time.monotonic() < starting, lambda _: None
+        )
         if client.alive() and any(state.verdict == "failed" for state in states):
             print(_failure(states, "the others run").said(), file=sys.stderr)
         elif client.alive() and states and all(state.verdict != "waiting" for state in states):
@@ -205,7 +239,9 @@ def _watch(
     say: Callable[[str], None] | None = None,
     only: Container[str] = (),
 ) -> list[State]:
-    """The last states seen, of all or some: when none waits any more, the time is over, or the supervisor has ended."""
+    """The last states seen, of all or some: when none waits any more, the time is over, or the
+    supervisor has ended.
+    """
     start = time.monotonic()
     known: dict[str, str] = {}
     states: list[State] = []
@@ -215,31 +251,50 @@ def _watch(
             if known.get(state.name) != state.verdict:
                 known[state.name] = state.verdict
                 if state.verdict not in ("waiting", "off"):
-                    (say or _say)(f"{state.name}: {state.verdict} after {time.monotonic() - start:.1f} s")
+                    (say or _say)(
+                        f"{state.name}: {state.verdict} after {time.monotonic() - start:.1f} s"
+                    )
         if states and all(state.verdict != "waiting" for state in states):
             break
         time.sleep(POLL)
     return states
 
 
-def _failure(states: list[State], more: str) -> LocError:
-    """Of the first of them that failed, else that waits: what it is, the end of its log, and where that is."""
+def _failure(states: list[State], note: str) -> LocError:
+    """Of the first of them that failed, else that waits: what it is, the end of its log, and
+    where that is.
+    """
     if not states:
-        return LocError(f"The supervisor does not answer; {more}.", _tail(_log("supervisor")), "./loc down")
+        return LocError(
+            f"The supervisor does not answer; {note}.", _tail(_log("supervisor")), "./loc down"
+        )
     order = {"failed": 0, "waiting": 1}
     first = min(states, key=lambda state: (order.get(state.verdict, 2), state.status == "Skipped"))
-    ended = f"failed with exit code {first.exit_code}" if first.verdict == "failed" else f"was last seen {first.status}"
+    ended = (
+        f"failed with exit code {first.exit_code}"
+        if first.verdict == "failed"
+        else f"was last seen {first.status}"
+    )
     if first.why:
         fix = f"Mend that, then ./loc restart {first.name}"
-        return LocError(f"{first.name} runs, but not as it is to; {more}.", first.why, fix)
+        return LocError(f"{first.name} runs, but not as it is to; {note}.", first.why, fix)
     path, service = _log(first.name), services.SERVICES.get(first.name)
     port = settings().port(service.port) if service and service.port else 0
-    if first.pid and port and (other := ports.taken_by(port)) and not ports.listens(first.pid, port):
+    if (
+        first.pid
+        and port
+        and (other := ports.taken_by(port))
+        and not ports.listens(first.pid, port)
+    ):
         why = f"It does not listen on its port {port}: there is {other}."
-        return LocError(f"{first.name} {ended}; {more}.", why, f"End that, then ./loc restart {first.name}")
+        return LocError(
+            f"{first.name} {ended}; {note}.", why, f"End that, then ./loc restart {first.name}"
+        )
     if first.status in ("Pending", "Skipped"):  # its log, if there is one, is of an earlier start
-        return LocError(f"{first.name} {ended}; {more}.", "It was not started.", "See ./loc status")
-    return LocError(f"{first.name} {ended}; {more}.", _tail(path), f"Mend that; the whole log: {path}")
+        return LocError(f"{first.name} {ended}; {note}.", "It was not started.", "See ./loc status")
+    return LocError(
+        f"{first.name} {ended}; {note}.", _tail(path), f"Mend that; the whole log: {path}"
+    )
 
 
 def _tail(path: Path) -> str:

@@ -1,4 +1,6 @@
-"""Who runs the processes: process-compose from PATH, else its pinned release, else ``proto_loc.compose``."""
+"""Who runs the processes: process-compose from PATH, else its pinned release, else
+``proto_loc.compose``.
+"""
 
 import hashlib
 import os
@@ -13,13 +15,13 @@ from pathlib import Path
 
 import httpx
 
-from proto_loc import secrets
-from proto_loc.compose import model
+from proto_loc import credentials
 from proto_loc.compose.client import SOCKET, TOKEN
-from proto_loc.environments import golden
 from proto_loc.errors import LocError, UsageError
 from proto_loc.services import MARK
 from proto_loc.settings import ROOT, private_folder, settings
+from proto_loc.setup.environments import golden
+from proto_loc.standins.process_compose import model
 
 RELEASES = "https://github.com/F1bonacc1/process-compose/releases/download"
 CHOICES = ("path", "release", "runner")
@@ -35,7 +37,9 @@ class Supervisor:
     why: str
 
     def command(self, file: Path, names: tuple[str, ...] = ()) -> list[str]:
-        """The command that runs ``file``, or these of its processes with what they depend on, in the foreground."""
+        """The command that runs ``file``, or these of its processes with what they depend
+        on, in the foreground.
+        """
         if self.program:
             return [str(self.program), "up", *names, "--config", str(file)]
         socket = str(settings().socket(SOCKET))
@@ -45,22 +49,26 @@ class Supervisor:
 def environment() -> dict[str, str]:
     """What a supervisor gets: our environment, and where its socket, its token and its own log are.
 
-    ``.pc_env`` says the same to a process-compose that is started by hand. ``.env`` is in our environment already, and
-    process-compose would let it win.
+    ``.pc_env`` says the same to a process-compose that is started by hand. ``.env`` is in our
+    environment already, and process-compose would let it win.
     """
     run = private_folder(settings().run)
     private_folder(run / "logs")
-    secrets.secret(TOKEN)
+    credentials.secret(TOKEN)
     env = {key: value for key, value in os.environ.items() if not key.startswith(("PC_", MARK))}
     return env | {
-        "LOC_RUN": str(run),  # absolute, with what follows: a supervisor runs in the repository's root
+        "LOC_RUN": str(
+            run
+        ),  # absolute, with what follows: a supervisor runs in the repository's root
         "LOC_DATA": str(settings().data),
         "LOC_COMPOSE_FILE": str(model.file()),
         "PC_SOCKET_PATH": str(settings().socket(SOCKET)),
-        "PC_API_TOKEN_PATH": str(secrets.path(TOKEN)),
+        "PC_API_TOKEN_PATH": str(credentials.path(TOKEN)),
         "PC_LOG_FILE": str(run / "logs/process-compose.log"),
         "PC_DISABLE_DOTENV": "1",
-        "PROC_COMP_CONFIG": str(run / "process-compose"),  # where it finds none, it prints a line of debugging
+        "PROC_COMP_CONFIG": str(
+            run / "process-compose"
+        ),  # where it finds none, it prints a line of debugging
         "PYTHONPATH": str(ROOT),
     }
 
@@ -72,37 +80,48 @@ def choose(releases: str = RELEASES) -> Supervisor:
         UsageError: LOC_COMPOSE is none of the choices.
         LocError: the one that it names cannot be had, or a download is not the pinned one.
     """
-    wanted = os.environ.get("LOC_COMPOSE") or ""
-    if wanted not in ("", *CHOICES):
-        raise UsageError(f"LOC_COMPOSE={wanted!r} is not usable.", "", f"Choose from: {', '.join(CHOICES)}.")
-    told = [f"LOC_COMPOSE={wanted}"] if wanted else []
+    asked = os.environ.get("LOC_COMPOSE") or ""
+    if asked not in ("", *CHOICES):
+        raise UsageError(
+            f"LOC_COMPOSE={asked!r} is not usable.", "", f"Choose from: {', '.join(CHOICES)}."
+        )
+    reasons = [f"LOC_COMPOSE={asked}"] if asked else []
     for choice, find in (("path", on_path), ("release", lambda: _release(releases))):
-        if wanted in ("", choice):
+        if asked in ("", choice):
             program, why = find()
-            told.append(why)
+            reasons.append(why)
             if program:
-                return Supervisor(f"process-compose {_version(program)}", program, "; ".join(told))
-            if wanted:
-                raise LocError(
-                    "process-compose cannot be had as LOC_COMPOSE asks.", f"{why}.", "Mend that, or unset LOC_COMPOSE."
+                return Supervisor(
+                    f"process-compose {_version(program)}", program, "; ".join(reasons)
                 )
-    return Supervisor("proto_loc.compose", None, "; ".join(told))
+            if asked:
+                raise LocError(
+                    "process-compose cannot be had as LOC_COMPOSE asks.",
+                    f"{why}.",
+                    "Mend that, or unset LOC_COMPOSE.",
+                )
+    return Supervisor("proto_loc.compose", None, "; ".join(reasons))
 
 
 def on_path() -> tuple[Path | None, str]:
     """The process-compose of PATH if it is new enough, and why it is that one or none."""
-    found, minimum = shutil.which("process-compose"), golden()["tools"]["process-compose"]["minimum"]
-    if not found:
+    program, minimum = (
+        shutil.which("process-compose"),
+        golden()["tools"]["process-compose"]["minimum"],
+    )
+    if not program:
         return None, "no process-compose on PATH"
-    version = _version(Path(found))
+    version = _version(Path(program))
     if number(version) < number(minimum):
-        return None, f"{found} is of version {version or 'unknown'}, older than {minimum}"
-    return Path(found), f"from PATH, {found}"
+        return None, f"{program} is of version {version or 'unknown'}, older than {minimum}"
+    return Path(program), f"from PATH, {program}"
 
 
 def _version(program: Path) -> str:
     try:
-        done = subprocess.run([program, "version", "--short"], capture_output=True, text=True, timeout=10)
+        done = subprocess.run(
+            [program, "version", "--short"], capture_output=True, text=True, timeout=10
+        )
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip().removeprefix("v")
@@ -126,16 +145,29 @@ def _release(releases: str) -> tuple[Path | None, str]:
     url = f"{releases}/v{version}/process-compose_{system}.tar.gz"
     try:
         fetch(url, pinned["sha256"][system], program)
-    except (httpx.HTTPError, httpx.InvalidURL, OSError, ImportError, ValueError) as error:  # the last: of a proxy
+    except (
+        httpx.HTTPError,
+        httpx.InvalidURL,
+        OSError,
+        ImportError,
+        ValueError,
+    ) as error:  # the last: of a proxy
         return (
             None,
-            f"release {version} cannot be fetched from {httpx.URL(url).host} ({str(error) or type(error).__name__})",
+            (
+                f"release {version} cannot be fetched from {httpx.URL(url).host}"
+                f" ({str(error) or type(error).__name__})"
+            ),
         )
-    return program, f"the pinned release, fetched from {httpx.URL(url).host} and checked by its SHA-256"
+    return (
+        program,
+        f"the pinned release, fetched from {httpx.URL(url).host} and checked by its SHA-256",
+    )
 
 
 def fetch(url: str, sha256: str, program: Path) -> None:
-    """Download a release, check it, and put its ``process-compose`` at ``program``; no other file of it is unpacked.
+    """Download a release, check it, and put its ``process-compose`` at ``program``; no other file
+    of it is unpacked.
 
     Raises:
         LocError: it is not what its checksum says, or has no such program; nothing was unpacked.
@@ -146,7 +178,10 @@ def fetch(url: str, sha256: str, program: Path) -> None:
     with tempfile.TemporaryDirectory(dir=program.parent, prefix="new.") as folder:
         archive, new = Path(folder, "archive"), Path(folder, "program")
         digest = hashlib.sha256()
-        with archive.open("wb") as file, httpx.stream("GET", url, timeout=timeout, follow_redirects=True) as answer:
+        with (
+            archive.open("wb") as file,
+            httpx.stream("GET", url, timeout=timeout, follow_redirects=True) as answer,
+        ):
             for chunk in answer.raise_for_status().iter_bytes():
                 digest.update(chunk)
                 file.write(chunk)
@@ -154,12 +189,19 @@ def fetch(url: str, sha256: str, program: Path) -> None:
             raise LocError(
                 f"{url} is not the release that golden.toml pins.",
                 f"Its SHA-256 is {digest.hexdigest()}, and golden.toml says {sha256}.",
-                "Find out who changed it. LOC_COMPOSE=runner ./loc up does without process-compose.",
+                "Find out who changed it. LOC_COMPOSE=runner ./loc up does without"
+                " process-compose.",
             )
         with tarfile.open(archive) as packed:
-            names = [member.name for member in packed if member.isreg() and member.name == "process-compose"]
+            names = [
+                member.name
+                for member in packed
+                if member.isreg() and member.name == "process-compose"
+            ]
             if not names:
-                raise LocError(f"{url} holds no program process-compose.", "", "LOC_COMPOSE=runner ./loc up")
+                raise LocError(
+                    f"{url} holds no program process-compose.", "", "LOC_COMPOSE=runner ./loc up"
+                )
             with packed.extractfile(names[0]) as source, new.open("wb") as target:
                 shutil.copyfileobj(source, target)
         new.chmod(0o755)

@@ -1,7 +1,8 @@
-"""``loc doctor``: what stands in the way on this machine or in this clone, and the way out of each.
+"""``loc doctor``: finds what stands in the way here, and names the way out of each.
 
-A check is a function of :data:`CHECKS` that gives findings; it changes nothing. To add one: write it in the module of
-its subject, add it there, and give it its test in ``tests/unit/test_doctor.py``.
+A check is a function of :data:`CHECKS` that gives findings; it changes nothing. To add one: write
+it in the module of its subject, add it there, and give it its test in
+``tests/unit/test_doctor.py``.
 """
 
 from collections.abc import Callable, Iterator

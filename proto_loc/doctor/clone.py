@@ -12,24 +12,29 @@ from pathlib import Path
 from proto_loc.compose import supervisor
 from proto_loc.compose.client import SOCKET
 from proto_loc.doctor.finding import Finding, ok, output
-from proto_loc.environments import golden, names
 from proto_loc.settings import ROOT, settings
+from proto_loc.setup.environments import golden, names
 
 EXECUTABLES = ("loc", ".ci/*", ".devcontainer/run")
-"""What has to be executable, as a shell's patterns; nix/template.nix, nix/programs.nix and docs/nix.md say them too."""
+"""What has to be executable, as a shell's patterns; nix/template.nix, nix/programs.nix and
+docs/nix.md say them too.
+"""
 SPACE_FAIL, SPACE_WARN = 1 * 2**30, 5 * 2**30
 """Bytes that are free: fewer than a first start writes, and fewer than a month of it needs."""
 
 
 def python() -> Iterator[Finding]:
-    wanted, found = golden()["tools"]["python"], platform.python_version()
-    if found.startswith(f"{wanted}."):
-        yield ok(f"Python {found}, {Path(sys.executable).resolve()}")
+    golden_version, version = golden()["tools"]["python"], platform.python_version()
+    if version.startswith(f"{golden_version}."):
+        yield ok(f"Python {version}, {Path(sys.executable).resolve()}")
     else:
         yield Finding(
-            "fail", f"The platform runs on Python {found}.", f"golden.toml asks for {wanted}.",
-            f"rm -r {ROOT}/.venvs/platform, then ./loc setup platform with Python {wanted} on PATH or in LOC_PYTHON",
-        )  # fmt: skip
+            "fail",
+            f"The platform runs on Python {version}.",
+            f"golden.toml asks for {golden_version}.",
+            f"rm -r {ROOT}/.venvs/platform, then ./loc setup platform with Python"
+            f" {golden_version} on PATH or in LOC_PYTHON",
+        )
     asked = os.environ.get("LOC_PYTHON") or ""
     if "/" in asked and not os.access(asked, os.X_OK):
         yield Finding(
@@ -41,8 +46,8 @@ def python() -> Iterator[Finding]:
 def uv() -> Iterator[Finding]:
     lock = ROOT / "locks/uv.txt"
     locked = re.search(r"^uv==(\S+)", lock.read_text(), re.MULTILINE) if lock.exists() else None
-    wanted = locked[1] if locked else golden()["tools"]["uv"]
-    asked, found = os.environ.get("LOC_UV") or "", shutil.which("uv")
+    golden_version = locked[1] if locked else golden()["tools"]["uv"]
+    asked, program = os.environ.get("LOC_UV") or "", shutil.which("uv")
     if asked and os.access(asked, os.X_OK):
         version = _version(asked)
         least = golden()["nixpkgs"]["uv-minimum"]
@@ -50,30 +55,37 @@ def uv() -> Iterator[Finding]:
             yield ok(f"uv {version}, {asked}")
         else:
             yield Finding(
-                "fail", f"LOC_UV={asked} is uv {version or 'of no version'}.", f"Set-up needs {least} or newer.",
+                "fail",
+                f"LOC_UV={asked} is uv {version or 'of no version'}.",
+                f"Set-up needs {least} or newer.",
                 "Unset LOC_UV: the golden uv is fetched.",
-            )  # fmt: skip
+            )
         return
     if asked:
         yield Finding(
-            "warn", f"LOC_UV={asked} is no program.", "Nothing executable is there; another uv is used.",
+            "warn",
+            f"LOC_UV={asked} is no program.",
+            "Nothing executable is there; another uv is used.",
             "Unset it, or enter the Nix shell anew.",
-        )  # fmt: skip
-    fetched = ROOT / f".tools/uv-{wanted}"
-    version = _version(found) if found else ""
-    if version.startswith(f"{wanted.rpartition('.')[0]}."):
-        yield ok(f"uv {version}, {found}")
+        )
+    fetched = ROOT / f".tools/uv-{golden_version}"
+    version = _version(program) if program else ""
+    if version.startswith(f"{golden_version.rpartition('.')[0]}."):
+        yield ok(f"uv {version}, {program}")
     elif os.access(fetched, os.X_OK):
-        if (version := _version(str(fetched))) == wanted:
-            yield ok(f"uv {wanted}, {fetched}")
+        if (version := _version(str(fetched))) == golden_version:
+            yield ok(f"uv {golden_version}, {fetched}")
         else:
             yield Finding(
-                "fail", f"{fetched} is uv {version or 'of no version'}.", f"locks/uv.txt says {wanted}.",
+                "fail",
+                f"{fetched} is uv {version or 'of no version'}.",
+                f"locks/uv.txt says {golden_version}.",
                 f"rm {fetched}; ./loc setup fetches it anew.",
-            )  # fmt: skip
+            )
     else:
         yield Finding(
-            "warn", f"There is no uv {wanted} here.", "It is neither on PATH nor fetched yet.",
+            "warn", f"There is no uv {golden_version} here.",
+            "It is neither on PATH nor fetched yet.",
             "./loc setup fetches it when there is something to install; that needs a registry.",
         )  # fmt: skip
 
@@ -88,7 +100,9 @@ def environments() -> Iterator[Finding]:
         if not folder.exists():
             yield ok(f".venvs/{name} is not installed; it is when it is first needed")
         elif why := _out_of_sync(name, folder):
-            yield Finding("warn", f".venvs/{name} is not what its lock says.", why, f"./loc setup {name}")
+            yield Finding(
+                "warn", f".venvs/{name} is not what its lock says.", why, f"./loc setup {name}"
+            )
         else:
             yield ok(f".venvs/{name} is what locks/{name}.txt says")
 
@@ -100,7 +114,9 @@ def _out_of_sync(name: str, folder: Path) -> str:
     except (OSError, ValueError):
         return f"{folder}/.stamp is missing: set-up was interrupted."
     locks = [f"locks/{lock}.txt" for lock in (name, "build", "uv")]
-    sums = subprocess.run(["cksum", *locks], cwd=ROOT, capture_output=True, text=True).stdout.split("\n")
+    sums = subprocess.run(["cksum", *locks], cwd=ROOT, capture_output=True, text=True).stdout.split(
+        "\n"
+    )
     if made != " ".join([*filter(None, sums), str(ROOT)]):
         return "A lock has changed since, or the clone was moved."
     if not os.access(folder / "bin/python", os.X_OK):
@@ -113,49 +129,59 @@ def _out_of_sync(name: str, folder: Path) -> str:
 
 def folders() -> Iterator[Finding]:
     for folder in (settings().data, settings().run, ROOT / ".venvs", ROOT / ".tools"):
-        there = _nearest(folder)
-        if os.access(there, os.W_OK | os.X_OK) and there.is_dir():
+        parent = _nearest(folder)
+        if os.access(parent, os.W_OK | os.X_OK) and parent.is_dir():
             yield ok(f"{folder} can be written")
         else:
             yield Finding(
-                "fail", f"{folder} cannot be written.", f"{there} is read-only, not yours, or no folder.",
+                "fail",
+                f"{folder} cannot be written.",
+                f"{parent} is read-only, not yours, or no folder.",
                 "Make it writable, or set LOC_DATA and LOC_RUN to folders of your own.",
-            )  # fmt: skip
+            )
 
 
 def space() -> Iterator[Finding]:
     store = {Path("/nix")} if shutil.which("nix") and Path("/nix").exists() else set()
     for folder in sorted({_nearest(settings().data), _nearest(ROOT)} | store):
         free = shutil.disk_usage(folder).free
-        said = f"{free / 2**30:.1f} GiB are free at {folder}"
+        text = f"{free / 2**30:.1f} GiB are free at {folder}"
         if free >= SPACE_WARN:
-            yield ok(said)
+            yield ok(text)
         else:
             yield Finding(
-                "fail" if free < SPACE_FAIL else "warn", f"{said}.", "Environments take 0.5 GB and more each, "
-                "and a build of prod writes a second copy of it before it takes the first one's place.",
+                "fail" if free < SPACE_FAIL else "warn",
+                f"{text}.",
+                "Environments take 0.5 GB and more each, and a build of prod writes a second copy"
+                " of it before it takes the first one's place.",
                 "Free some space (in /nix: nix-collect-garbage), or set LOC_DATA to a larger disk.",
-            )  # fmt: skip
+            )
 
 
 def ports() -> Iterator[Finding]:
-    from proto_loc import ports, services
+    from proto_loc import services
+    from proto_loc.services import ports
 
     ports.check(name for name, service in services.SERVICES.items() if service.port)
-    used = [str(settings().port(service.port)) for service in services.SERVICES.values() if service.port]
+    used = [
+        str(settings().port(service.port)) for service in services.SERVICES.values() if service.port
+    ]
     yield ok(f"Port {', '.join(used)} of 127.0.0.1: free, or this clone's")
 
 
 def process_compose() -> Iterator[Finding]:
     least = golden()["tools"]["process-compose"]["minimum"]
-    found, why = supervisor.on_path()
-    if found:
+    program, why = supervisor.on_path()
+    if program:
         yield ok(f"process-compose {why}")
     elif shutil.which("process-compose"):
         yield Finding(
-            "warn", "The process-compose on PATH is not used.", f"{why}.",
-            f"Install {least} or newer, or enter the Nix shell. Until then ./loc up takes another supervisor.",
-        )  # fmt: skip
+            "warn",
+            "The process-compose on PATH is not used.",
+            f"{why}.",
+            f"Install {least} or newer, or enter the Nix shell. Until then ./loc up takes another"
+            " supervisor.",
+        )
     else:
         yield ok(f"{why}: ./loc up takes its pinned release or proto_loc.compose")
 
@@ -167,22 +193,41 @@ def sockets() -> Iterator[Finding]:
         yield ok(f"The socket's path has {length} bytes")
     else:
         yield Finding(
-            "warn", f"{path} has {length} bytes.", "A Unix socket's path may have 104 on macOS and 108 on Linux. "
+            "warn",
+            f"{path} has {length} bytes.",
+            "A Unix socket's path may have 104 on macOS and 108 on Linux. "
             "`loc up` goes through a shorter link; `process-compose up` by hand cannot.",
             "Set LOC_RUN to a folder with a shorter path, or use `loc up`.",
-        )  # fmt: skip
-    if sys.platform == "linux" and (folder := os.environ.get("TMPDIR")) and not Path(folder).is_dir():
-        yield Finding("fail", f"TMPDIR={folder} is no folder.", "A Nix shell that has ended left it.", "unset TMPDIR")
+        )
+    if (
+        sys.platform == "linux"
+        and (folder := os.environ.get("TMPDIR"))
+        and not Path(folder).is_dir()
+    ):
+        yield Finding(
+            "fail",
+            f"TMPDIR={folder} is no folder.",
+            "A Nix shell that has ended left it.",
+            "unset TMPDIR",
+        )
 
 
 def launcher() -> Iterator[Finding]:
-    lost = [path for name in EXECUTABLES for path in sorted(ROOT.glob(name)) if not os.access(path, os.X_OK)]
+    lost = [
+        path
+        for name in EXECUTABLES
+        for path in sorted(ROOT.glob(name))
+        if not os.access(path, os.X_OK)
+    ]
     if lost:
         names = ", ".join(str(path.relative_to(ROOT)) for path in lost)
         yield Finding(
-            "fail", f"{names} of {ROOT} cannot be executed.", "`nix flake init` copies files without their mode.",
-            f"cd {ROOT} && chmod +x {' '.join(EXECUTABLES)} && git update-index --chmod=+x {' '.join(EXECUTABLES)}",
-        )  # fmt: skip
+            "fail",
+            f"{names} of {ROOT} cannot be executed.",
+            "`nix flake init` copies files without their mode.",
+            f"cd {ROOT} && chmod +x {' '.join(EXECUTABLES)} && git update-index --chmod=+x"
+            f" {' '.join(EXECUTABLES)}",
+        )
 
 
 def _nearest(folder: Path) -> Path:

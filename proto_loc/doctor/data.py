@@ -19,8 +19,11 @@ def warehouse() -> Iterator[Finding]:
             yield Finding("fail", verdict.damage.what, verdict.damage.why, verdict.damage.fix)
         elif verdict.unknown:
             yield ok(
-                f"Version {serving} of {database} can be read; {verdict.unknown} of its files were written before "
-                "checksums were kept, so that their content cannot be compared"
+                f"Version {serving} of {database} can be read; {verdict.unknown} of its files were"
+                " written before checksums were kept, so that their content cannot be compared"
             )
         else:
-            yield ok(f"Version {serving} of {database} is as it was published: {verdict.files} files were compared")
+            yield ok(
+                f"Version {serving} of {database} is as it was published: {verdict.files} files"
+                " were compared"
+            )

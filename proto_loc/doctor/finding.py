@@ -21,7 +21,7 @@ def ok(what: str) -> Finding:
 
 
 def run(command: list[str]) -> subprocess.CompletedProcess | None:
-    """A program that has ended; nothing if it cannot be run, or does not end."""
+    """Run a program to its end; None if it cannot be run, or does not end."""
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=20)
     except (OSError, subprocess.TimeoutExpired):
@@ -29,6 +29,6 @@ def run(command: list[str]) -> subprocess.CompletedProcess | None:
 
 
 def output(command: list[str]) -> str:
-    """What a program prints; nothing if it cannot be run."""
+    """The output of a program; empty if it cannot be run."""
     done = run(command)
     return done.stdout.strip() if done else ""

@@ -22,18 +22,22 @@ LOADER = Path("/lib64/ld-linux-x86-64.so.2")
 def libraries() -> Iterator[Finding]:
     if value := os.environ.get("LD_LIBRARY_PATH"):
         yield Finding(
-            "warn", f"LD_LIBRARY_PATH={value} is exported.", "Every program of this shell loads libraries from there, "
+            "warn",
+            f"LD_LIBRARY_PATH={value} is exported.",
+            "Every program of this shell loads libraries from there, "
             "and one that was built for others fails in strange ways.",
             "unset LD_LIBRARY_PATH; for the platform alone there is LOC_LIBRARY_PATH",
-        )  # fmt: skip
+        )
     else:
         yield ok("LD_LIBRARY_PATH is not exported")
     for folder in filter(None, os.environ.get("LOC_LIBRARY_PATH", "").split(":")):
         if not Path(folder).is_dir():
             yield Finding(
-                "fail", f"LOC_LIBRARY_PATH names {folder}.", "There is no such folder: Nix has collected it.",
+                "fail",
+                f"LOC_LIBRARY_PATH names {folder}.",
+                "There is no such folder: Nix has collected it.",
                 "Enter the Nix shell anew.",
-            )  # fmt: skip
+            )
 
 
 def loader() -> Iterator[Finding]:
@@ -43,10 +47,12 @@ def loader() -> Iterator[Finding]:
         yield ok(f"{LOADER} is there, so that programs from wheels run")
     else:
         yield Finding(
-            "warn", "Programs that come in wheels do not run on this NixOS.", f"They look for {LOADER}. All that the "
-            "platform itself needs is Python; `loc db shell` and the tests' linter are such programs.",
+            "warn",
+            "Programs that come in wheels do not run on this NixOS.",
+            f"They look for {LOADER}. All that the platform itself needs is Python; `loc db"
+            " shell` and the tests' linter are such programs.",
             "Set programs.nix-ld.enable = true in this machine's configuration.",
-        )  # fmt: skip
+        )
 
 
 def features() -> Iterator[Finding]:
@@ -61,12 +67,14 @@ def features() -> Iterator[Finding]:
         return
     # Without nix-command, neither answers; the second is how newer releases call the first.
     shown = output(["nix", "show-config"]) or output(["nix", "config", "show"])
-    told = re.search(r"^experimental-features = (.*)$", shown, re.MULTILINE)
-    if lacks := sorted({"nix-command", "flakes"} - set(told[1].split() if told else ())):
+    setting = re.search(r"^experimental-features = (.*)$", shown, re.MULTILINE)
+    if lacks := sorted({"nix-command", "flakes"} - set(setting[1].split() if setting else ())):
         yield Finding(
-            "warn", f"Nix has {' and '.join(lacks)} turned off.", "`nix develop` and `nix run` need both.",
+            "warn",
+            f"Nix has {' and '.join(lacks)} turned off.",
+            "`nix develop` and `nix run` need both.",
             "In ~/.config/nix/nix.conf: experimental-features = nix-command flakes",
-        )  # fmt: skip
+        )
     else:
         yield ok("Nix has nix-command and flakes turned on")
 
@@ -79,7 +87,7 @@ def store() -> Iterator[Finding]:
     if parent != state and os.access(parent, os.W_OK):  # to ask for it would make it
         yield ok(f"Nix has no {state} yet, and can make it")
         return
-    said = ""
+    reason = ""
     for name in ("ping", "info"):  # older releases call it so, and newer ones so
         done = run(["nix", "--extra-experimental-features", "nix-command", "store", name])
         if done and done.returncode == 0:
@@ -87,44 +95,58 @@ def store() -> Iterator[Finding]:
             return
         errors = [line for line in (done.stderr if done else "").splitlines() if "error:" in line]
         if errors and "is not a recognised command" not in errors[-1]:
-            said = errors[-1].partition("error:")[2].strip()
+            reason = errors[-1].partition("error:")[2].strip()
     yield Finding(
-        "fail", "Nix cannot use its store.", said or "It does not answer.",
-        "With a daemon: start it (systemctl start nix-daemon), and be in the group that may use it (on Debian, "
-        "nix-users). Without one, /nix has to be yours: sudo chown -R $(id -u) /nix",
-    )  # fmt: skip
+        "fail",
+        "Nix cannot use its store.",
+        reason or "It does not answer.",
+        "With a daemon: start it (systemctl start nix-daemon), and be in the group that may use it"
+        " (on Debian, nix-users). Without one, /nix has to be yours: sudo chown -R $(id -u) /nix",
+    )
 
 
 def tracked() -> Iterator[Finding]:
     git = shutil.which("git")
     if not git:
         yield Finding(
-            "warn", "git is not on PATH.", "Nix needs it for a git repository, and what is tracked cannot be seen.",
+            "warn",
+            "git is not on PATH.",
+            "Nix needs it for a git repository, and what is tracked cannot be seen.",
             "Install git.",
-        )  # fmt: skip
+        )
         return
     listed = run([git, "-C", str(ROOT), "ls-files", "--", *NEEDED])
     if not listed or listed.returncode:
         if (ROOT / ".git").exists():
             yield Finding(
-                "fail", f"git cannot read {ROOT}.", listed.stderr.strip() if listed else "It does not answer.",
-                f"If it belongs to another user and you trust it: git config --global --add safe.directory {ROOT}",
-            )  # fmt: skip
+                "fail",
+                f"git cannot read {ROOT}.",
+                listed.stderr.strip() if listed else "It does not answer.",
+                "If it belongs to another user and you trust it: git config --global --add"
+                f" safe.directory {ROOT}",
+            )
         else:
             yield Finding(
-                "warn", f"{ROOT} is no git repository.", "Nix then copies all of it, data and environments too.",
+                "warn",
+                f"{ROOT} is no git repository.",
+                "Nix then copies all of it, data and environments too.",
                 "git init && git add .",
-            )  # fmt: skip
+            )
         return
-    wanted = {*NEEDED[:-1], *(str(path.relative_to(ROOT)) for path in (ROOT / NEEDED[-1]).rglob("*.nix"))}
-    if untracked := sorted(wanted - set(listed.stdout.splitlines())):
+    files = {
+        *NEEDED[:-1],
+        *(str(path.relative_to(ROOT)) for path in (ROOT / NEEDED[-1]).rglob("*.nix")),
+    }
+    if untracked := sorted(files - set(listed.stdout.splitlines())):
         names = " ".join(untracked)
         missing = [name for name in untracked if not (ROOT / name).exists()]
         fix = f"git add {names} (with --force where it is ignored)"
         yield Finding(
-            "fail", f"Git does not track {', '.join(untracked)}.", "Nix reads only what is tracked or staged"
+            "fail",
+            f"Git does not track {', '.join(untracked)}.",
+            "Nix reads only what is tracked or staged"
             + (f", and {', '.join(missing)} is not there." if missing else "."),
             f"git checkout HEAD -- {' '.join(missing)}" if missing else fix,
-        )  # fmt: skip
+        )
     else:
         yield ok("Git tracks every file that the flake needs")

@@ -56,6 +56,17 @@ class Metric:
 
 
 @dataclass(frozen=True)
+class AccessRule:
+    """A rule of who sees which rows: a viewer's claim lists the values that they may see."""
+
+    claim: str
+    column: str
+    """Of the mart."""
+    dimension: str
+    """The dimension that is this column."""
+
+
+@dataclass(frozen=True)
 class SemanticModel:
     """A wide mart, with its dimensions and metrics."""
 
@@ -75,6 +86,8 @@ class SemanticModel:
     """The time dimension that a figure's month is of."""
     record_by: tuple[Dimension, ...]
     """By what a publish records the metrics, beside each whole figure and its months."""
+    access: tuple[AccessRule, ...] = ()
+    """Who sees which rows, by ``config.meta.access`` of the mart; without a rule, all of them."""
 
     def type_of(self, dimension: Dimension) -> MartColumn | None:
         """The column that a dimension is; None for an expression."""

@@ -4,4 +4,6 @@ from proto_loc.errors import LocError
 
 
 class MetricError(LocError):
-    """A definition is not supported, or contradicts another one; the message names it and its file."""
+    """A definition is not supported, or contradicts another one; the message names it and its
+    file.
+    """

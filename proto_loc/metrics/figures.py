@@ -1,54 +1,69 @@
 """The definitions as SQL: what a publish records of each metric.
 
-Each figure is kept as text, so that counts and money stay exact: ``1234.50`` of a DECIMAL, the shortest text that gives
-the same double of a ratio. Where there is none, such as the average of no trip, there is no row.
+Each figure is kept as text, so that counts and money stay exact: ``1234.50`` of a DECIMAL, the
+shortest text that gives the same double of a ratio. Where there is none, such as the average of no
+trip, there is no row.
 """
 
 from collections.abc import Iterable
 
 from proto_loc.metrics.definitions import SemanticModel
 from proto_loc.metrics.expressions import Expression, aggregates, render, written
+from proto_loc.sql import identifier, literal
 
 MONTH = "month"
 """The dimension under which a figure by month of the model's time dimension is recorded."""
 
 COLUMNS = "metric varchar, dimension varchar, value varchar, figure varchar"
-"""``dimension`` is empty for a whole figure; ``value`` is null where the dimension is, for a month its first day."""
+"""``dimension`` is empty for a whole figure; ``value`` is null where the dimension is, for a month
+its first day.
+"""
 
 ROLLED_UP = {"sum": "sum", "count": "sum", "min": "min", "max": "max"}
 """How parts of an aggregate are put together; those that are not here need the rows."""
 
 
 def query(model: SemanticModel) -> str:
-    """A query for all figures of a semantic model, as :data:`COLUMNS`: one pass over its mart, one row a figure.
+    """A query for all figures of a semantic model, as :data:`COLUMNS`: one pass over its mart, one
+    row a figure.
 
-    Where all aggregates roll up, the mart is first summed by day and dimensions, which is what takes the time.
+    Where all aggregates roll up, the mart is first summed by day and dimensions, which is what
+    takes the time.
     """
-    needed = list(dict.fromkeys(each for metric in model.metrics for each in aggregates(metric.expression)))
-    columns: dict[Expression, str] = {each: f"_a{i}" for i, each in enumerate(needed)}
-    keys = {MONTH: "_month"} | {each.name: f"_{each.name}" for each in model.record_by}
+    needed = list(
+        dict.fromkeys(item for metric in model.metrics for item in aggregates(metric.expression))
+    )
+    columns: dict[Expression, str] = {item: f"_a{i}" for i, item in enumerate(needed)}
+    keys = {MONTH: "_month"} | {item.name: f"_{item.name}" for item in model.record_by}
     by = [f"cast({written(model.time.of)} as date) as _day"]
-    by += [f"{written(each.of)} as {keys[each.name]}" for each in model.record_by]
-    sums = {name: render(each) for each, name in columns.items()}
-    if all(each.function in ROLLED_UP for each in needed):
+    by += [f"{written(item.of)} as {keys[item.name]}" for item in model.record_by]
+    sums = {name: render(item) for item, name in columns.items()}
+    if all(item.function in ROLLED_UP for item in needed):
         cells = f"select {_listed(by)}, {_named(sums)} from {_table(model)} group by all"
-        sums = {name: f"{ROLLED_UP[each.function]}({name})" for each, name in columns.items()}
+        sums = {name: f"{ROLLED_UP[item.function]}({name})" for item, name in columns.items()}
     else:
         cells = f"select {_listed(by)}, * from {_table(model)}"
-    dimension = " ".join(f"when grouping({key}) = 0 then {_text(name)}" for name, key in keys.items())
-    value = " ".join(f"when grouping({key}) = 0 then cast({key} as varchar)" for key in keys.values())
-    figures = [f"cast({render(metric.expression, columns.get)} as varchar)" for metric in model.metrics]
+    dimension = " ".join(
+        f"when grouping({key}) = 0 then {literal(name)}" for name, key in keys.items()
+    )
+    value = " ".join(
+        f"when grouping({key}) = 0 then cast({key} as varchar)" for key in keys.values()
+    )
+    figures = [
+        f"cast({render(metric.expression, columns.get)} as varchar)" for metric in model.metrics
+    ]
     return f"""
 with cells as ({cells}),
 dated as (select cast(date_trunc('month', _day) as date) as _month, * from cells),
 summed as (
-    select case {dimension} else '' end as _dimension, case {value} else '' end as _value, {_named(sums)}
+    select case {dimension} else '' end as _dimension, case {value} else '' end as _value,
+        {_named(sums)}
     from dated
     group by grouping sets ((), {_listed(f"({key})" for key in keys.values())})
 ),
 found as (
     select
-        unnest([{_listed(_text(metric.name) for metric in model.metrics)}]) as metric,
+        unnest([{_listed(literal(metric.name) for metric in model.metrics)}]) as metric,
         _dimension as dimension,
         _value as value,
         unnest([{_listed(figures)}]) as figure
@@ -66,9 +81,5 @@ def _named(parts: dict[str, str]) -> str:
     return _listed(f"{text} as {name}" for name, text in parts.items())
 
 
-def _text(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
 def _table(model: SemanticModel) -> str:
-    return ".".join('"' + name.replace('"', '""') + '"' for name in (model.schema, model.table))
+    return identifier(model.schema, model.table)

@@ -7,14 +7,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from proto_loc.metrics import cube, superset
+from proto_loc import files
+from proto_loc.cube import projection
 from proto_loc.metrics.definitions import SemanticModel
 from proto_loc.metrics.errors import MetricError
 from proto_loc.metrics.text import MARK
+from proto_loc.superset import datasets
 
 PROJECTIONS: list[tuple[str, str, Callable[[SemanticModel], str]]] = [
-    ("cube/model/generated", ".yml", cube.project),
-    ("superset/bundle/datasets", ".yaml", superset.project),
+    ("cube/model/generated", ".yml", projection.project),
+    ("superset/bundle/datasets", ".yaml", datasets.project),
 ]
 """Folder from the root of the clone, suffix, and what makes the text of a semantic model's file."""
 
@@ -22,23 +24,27 @@ PROJECTIONS: list[tuple[str, str, Callable[[SemanticModel], str]]] = [
 def wanted(models: list[SemanticModel]) -> dict[str, str]:
     """The text of each generated file, by its path from the root of the clone."""
     return {
-        f"{folder}/{model.name}{suffix}": project(model) for folder, suffix, project in PROJECTIONS for model in models
+        f"{folder}/{model.name}{suffix}": project(model)
+        for folder, suffix, project in PROJECTIONS
+        for model in models
     }
 
 
 def present(root: Path) -> dict[str, str]:
     """The generated files that are there; those written by hand beside them are not among them."""
-    found = {}
+    files = {}
     for folder, suffix, _ in PROJECTIONS:
         for path in sorted((root / folder).glob(f"*{suffix}")):
             text = path.read_text()
             if text.startswith(MARK):
-                found[f"{folder}/{path.name}"] = text
-    return found
+                files[f"{folder}/{path.name}"] = text
+    return files
 
 
 def drift(root: Path, models: list[SemanticModel]) -> str:
-    """How the files that are there differ from what they must be, as a unified diff; empty if they do not."""
+    """How the files that are there differ from what they must be, as a unified diff; empty if
+    they do not.
+    """
     before, after = present(root), wanted(models)
     return "".join(
         line
@@ -54,22 +60,28 @@ def drift(root: Path, models: list[SemanticModel]) -> str:
 
 @contextmanager
 def cube_model(root: Path, models: list[SemanticModel]) -> Iterator[Path]:
-    """A copy of Cube's model as it is once the files are written, those of a person beside the generated ones."""
+    """A copy of Cube's model as it is once the files are written, those of a person beside the
+    generated ones.
+    """
     home = "cube/model/"
     with tempfile.TemporaryDirectory(prefix="loc-cube-model-") as folder:
         copy = Path(folder, "model")
-        shutil.copytree(root / home, copy)
+        copy.mkdir()
+        if (root / home).exists():  # git keeps no empty folder
+            shutil.copytree(root / home, copy, dirs_exist_ok=True)
         for path in present(root):
             if path.startswith(home):
                 (copy / path.removeprefix(home)).unlink()
         for path, text in wanted(models).items():
             if path.startswith(home):
+                (copy / path.removeprefix(home)).parent.mkdir(parents=True, exist_ok=True)
                 (copy / path.removeprefix(home)).write_text(text)
         yield copy
 
 
 def write(root: Path, models: list[SemanticModel]) -> list[str]:
-    """Write the files, and remove those that no definition stands for any more; returns what became of which.
+    """Write the files, and remove those that no definition stands for any more; returns what became
+    of which.
 
     Raises:
         MetricError: a file of that name is there that was not generated; nothing is written.
@@ -86,9 +98,7 @@ def write(root: Path, models: list[SemanticModel]) -> list[str]:
     for path, text in after.items():
         if before.get(path) != text:
             (root / path).parent.mkdir(parents=True, exist_ok=True)
-            new = (root / path).with_suffix(".new")
-            new.write_text(text)
-            new.replace(root / path)
+            files.replace(root / path, text)
             done.append(f"{path}: {'changed' if path in before else 'made'}")
     for path in before.keys() - after.keys():
         (root / path).unlink()

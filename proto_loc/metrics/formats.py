@@ -2,10 +2,18 @@
 
 from dataclasses import dataclass
 
-KINDS = {"count": 0, "number": 2, "money": 2, "percent": 1, "miles": 2, "minutes": 1}
-"""What ``config.meta.format`` may say, and how many decimals it has where ``config.meta.decimals`` does not say."""
+KINDS = {"count": 0, "number": 2, "money": 2, "percent": 1}
+"""What ``config.meta.format`` may say, and how many decimals it has where ``config.meta.decimals``
+does not say.
+"""
 
-UNITS = {"miles": "mi", "minutes": "min"}
+CURRENCY = "USD"
+"""The currency of ``money`` where ``config.meta.currency`` does not say."""
+SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥"}
+"""Of currencies that have one of their own; another currency is shown by its code."""
+
+MAX_UNIT = 12
+"""Characters that a unit may have."""
 MAX_DECIMALS = 6  # Cube knows no more
 
 
@@ -17,11 +25,8 @@ class Format:
     decimals: int
     currency: str = ""
     """ISO 4217, of ``money``."""
-
-    @property
-    def unit(self) -> str:
-        """What stands behind the number; empty for counts, numbers, money and shares."""
-        return UNITS.get(self.kind, "")
+    unit: str = ""
+    """What stands behind a ``number``, such as km; empty for the other kinds."""
 
     @property
     def d3(self) -> str:
@@ -35,6 +40,11 @@ class Format:
         return f"{named}_{self.decimals}"
 
 
+def money(amount: str, currency: str = CURRENCY) -> str:
+    """An amount with its currency: ``$1.50``, ``€1.50``, ``CHF 1.50``."""
+    return SYMBOLS.get(currency, f"{currency} ") + amount
+
+
 def parse(meta: dict) -> Format:
     """The format in a metric's ``config.meta``.
 
@@ -46,12 +56,22 @@ def parse(meta: dict) -> Format:
         raise ValueError(f"Its format is {kind!r}, which is none of {', '.join(KINDS)}")
     decimals = meta.get("decimals", KINDS[kind])
     if type(decimals) is not int or not 0 <= decimals <= MAX_DECIMALS:
-        raise ValueError(f"Its decimals are {decimals!r}, which is no whole number from 0 to {MAX_DECIMALS}")
-    currency = meta.get("currency", "USD" if kind == "money" else "")
+        raise ValueError(
+            f"Its decimals are {decimals!r}, which is no whole number from 0 to {MAX_DECIMALS}"
+        )
+    currency = meta.get("currency", CURRENCY if kind == "money" else "")
     if kind == "money" and not (
-        isinstance(currency, str) and len(currency) == 3 and currency.isascii() and currency.isupper()
+        isinstance(currency, str)
+        and len(currency) == 3
+        and currency.isascii()
+        and currency.isupper()
     ):
         raise ValueError(f"Its currency is {currency!r}, which is no code such as USD")
     if kind != "money" and currency:
         raise ValueError(f"It has a currency, and its format is {kind}, not money")
-    return Format(kind, decimals, currency)
+    unit = meta.get("unit", "")
+    if not isinstance(unit, str) or len(unit) > MAX_UNIT or not unit.isprintable():
+        raise ValueError(f"Its unit is {unit!r}, which is no text of up to {MAX_UNIT} characters")
+    if unit and kind != "number":
+        raise ValueError(f"It has a unit, and its format is {kind}, not number")
+    return Format(kind, decimals, currency, unit)

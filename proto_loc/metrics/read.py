@@ -1,17 +1,39 @@
-"""Read the definitions from dbt's manifest, and refuse by name what not every door can serve alike."""
+"""Reads the definitions from dbt's manifest, and refuses what only some doors can serve."""
 
 import keyword
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 
 from proto_loc.metrics import formats
-from proto_loc.metrics.definitions import Dimension, MartColumn, Metric, SemanticModel
+from proto_loc.metrics.definitions import (
+    AccessRule,
+    Dimension,
+    MartColumn,
+    Metric,
+    SemanticModel,
+)
 from proto_loc.metrics.errors import MetricError
-from proto_loc.metrics.expressions import FUNCTIONS, Aggregate, Derived, Expression, Ratio, Sql, column, joined, sql
+from proto_loc.metrics.expressions import (
+    FUNCTIONS,
+    Aggregate,
+    Derived,
+    Expression,
+    Ratio,
+    Sql,
+    column,
+    joined,
+    sql,
+)
+from proto_loc.settings import ROOT
 
-FIX = "Define it in another way, or by hand in cube/model/; docs/metrics.md lists what is supported."
+FIX = (
+    "Define it in another way, or by hand in cube/model/; docs/metrics.md lists what is supported."
+)
 KINDS = ("simple", "ratio", "derived")
 COUNTS = ("count", "count_distinct")
+NO_CLAIMS = ("all_rows", "iat", "exp", "nbf", "iss", "aud", "sub", "jti")
+"""Names with a meaning of their own in a token."""
 
 _REFERENCE = re.compile(
     r"""\{\{\s*(?P<kind>Dimension|TimeDimension)\(\s*(?P<q>['"])(?P<path>[a-z0-9_]+)(?P=q)\s*"""
@@ -28,32 +50,48 @@ def read(manifest: dict) -> list[SemanticModel]:
     Raises:
         MetricError: a definition is not supported, or two contradict each other.
     """
-    found = [_Reader(content, manifest).model() for content in manifest["semantic_models"].values()]
+    models = [
+        _Reader(content, manifest).model() for content in manifest["semantic_models"].values()
+    ]
     tables: dict[str, str] = {}
-    for model in found:
+    for model in models:
         if model.node in tables:
             raise MetricError(
-                f"The semantic models {tables[model.node]} and {model.name} are on the one table {model.table}.",
+                f"The semantic models {tables[model.node]} and {model.name} are on the one table"
+                f" {model.table}.",
                 "Superset has one dataset a table, and Cube one cube a semantic model.",
                 f"Make them one, in {model.file}.",
             )
         tables[model.node] = model.name
-    defined = {metric.name for model in found for metric in model.metrics}
+    for node in manifest["nodes"].values():
+        if node["config"].get("meta", {}).get("access") and node["unique_id"] not in tables:
+            raise MetricError(
+                f"The model {node['name']} in {place(node, 'access')} has access rules that nothing"
+                " applies.",
+                "Rules are read from a mart that has a semantic model.",
+                "Give it one, or move its config.meta.access to the mart that people read.",
+            )
+    defined = {metric.name for model in models for metric in model.metrics}
     for content in manifest["metrics"].values():
         if content["type"] not in KINDS:
             raise _refused("metric", content, _kinds(content))
         if content["name"] not in defined:
-            measures = ", ".join(sorted(measure["name"] for measure in content["type_params"]["input_measures"]))
+            measures = ", ".join(
+                sorted(measure["name"] for measure in content["type_params"]["input_measures"])
+            )
             raise _refused(
                 "metric",
                 content,
-                f"Its measures ({measures or 'none'}) are not all of one semantic model, and there are no joins.",
+                f"Its measures ({measures or 'none'}) are not all of one semantic model, and there"
+                " are no joins.",
             )
-    return sorted(found, key=lambda model: model.name)
+    return sorted(models, key=lambda model: model.name)
 
 
 def _refused(what: str, content: dict, why: str, fix: str = FIX) -> MetricError:
-    return MetricError(f"The {what} {content['name']} in {_file(content)} is not supported.", why, fix)
+    return MetricError(
+        f"The {what} {content['name']} in {_file(content)} is not supported.", why, fix
+    )
 
 
 def _kinds(content: dict) -> str:
@@ -64,16 +102,33 @@ def _file(content: dict) -> str:
     return f"dbt/{content['original_file_path']}"
 
 
+def place(node: dict, key: str) -> str:
+    """File and line of a key in a model's declaration; the file alone where no line has it."""
+    file = f"dbt/{(node['patch_path'] or node['original_file_path']).rpartition('://')[2]}"
+    own = False
+    with suppress(OSError):  # one that was published may be gone
+        for number, line in enumerate((ROOT / file).read_text().splitlines(), 1):
+            name = line.strip().removeprefix("- name:").strip(" \"'")
+            own = own or name == node["name"]
+            if own and re.match(rf"[^#]*\b{key}\W*:", line):
+                return f"{file}:{number}"
+    return file
+
+
 class _Reader:
     """One semantic model being read."""
 
     def __init__(self, content: dict, manifest: dict) -> None:
         self.content = content
         # By name: the order of a manifest depends on what dbt has parsed before.
-        self.metrics = {m["name"]: m for m in sorted(manifest["metrics"].values(), key=lambda m: m["name"])}
+        self.metrics = {
+            m["name"]: m for m in sorted(manifest["metrics"].values(), key=lambda m: m["name"])
+        }
         (self.node,) = content["depends_on"]["nodes"]
         if not self.node.startswith("model."):
-            raise self._no(f"It is on {self.node}, which is no model.", "Make a mart of it, with a contract.")
+            raise self._no(
+                f"It is on {self.node}, which is no model.", "Make a mart of it, with a contract."
+            )
         self.mart = manifest["nodes"][self.node]
         self.measures = {measure["name"]: measure for measure in content["measures"]}
         self.columns = tuple(self._columns())
@@ -83,8 +138,11 @@ class _Reader:
         content = self.content
         for entity in content["entities"]:
             if entity["type"] == "foreign":
-                raise self._no(f"Its entity {entity['name']} is a foreign key, and there are no joins: a mart is wide.")
-        self.dimensions = {each["name"]: self._dimension(each) for each in content["dimensions"]}
+                raise self._no(
+                    f"Its entity {entity['name']} is a foreign key, and there are no joins: a mart"
+                    " is wide."
+                )
+        self.dimensions = {entry["name"]: self._dimension(entry) for entry in content["dimensions"]}
         for measure in self.measures.values():
             self._check_measure(measure)
         default = (content["defaults"] or {}).get("agg_time_dimension")
@@ -93,8 +151,12 @@ class _Reader:
         record_by = content["config"]["meta"].get("record_by", [])
         for name in record_by if isinstance(record_by, list) else [record_by]:
             if not isinstance(name, str) or name not in self.dimensions:
-                raise self._no(f"Its config.meta.record_by lists {name!r}, which is none of its dimensions.")
-        metrics = tuple(self._metric(each) for each in self.metrics.values() if self._is_own(each))
+                raise self._no(
+                    f"Its config.meta.record_by lists {name!r}, which is none of its dimensions."
+                )
+        metrics = tuple(
+            self._metric(entry) for entry in self.metrics.values() if self._is_own(entry)
+        )
         self._check_names(metrics)
         return SemanticModel(
             name=content["name"],
@@ -109,20 +171,50 @@ class _Reader:
             metrics=metrics,
             time=self.dimensions[default],
             record_by=tuple(self.dimensions[name] for name in record_by),
+            access=tuple(self._access()),
         )
 
     def _no(self, why: str, fix: str = FIX) -> MetricError:
         return _refused("semantic model", self.content, why, fix)
 
+    def _access(self) -> Iterator[AccessRule]:
+        """The rules of the mart's ``config.meta.access``, claim by claim."""
+        rules = self.mart["config"].get("meta", {}).get("access", {})
+        where = f"config.meta.access of {self.mart['name']} ({place(self.mart, 'access')})"
+        if not isinstance(rules, dict):
+            raise self._no(f"{where} is no mapping.", "Write it as {claim: column}.")
+        for claim, name in rules.items():
+            if not re.fullmatch(r"[a-z_]\w*", str(claim)) or claim in NO_CLAIMS:
+                raise self._no(f"{where} has the claim {claim!r}.", "Choose another name for it.")
+            kinds = {column.name: column.type for column in self.columns}
+            if kinds.get(name) != "VARCHAR":
+                raise self._no(
+                    f"{where} names {name!r} for the claim {claim}, which is no column of text.",
+                    "Choose from: "
+                    + ", ".join(name for name, kind in kinds.items() if kind == "VARCHAR")
+                    + ".",
+                )
+            dimension = next((d.name for d in self.dimensions.values() if d.column == name), None)
+            if dimension is None:
+                raise self._no(
+                    f"{where} names the column {name}, and no dimension is that column.",
+                    "Add the dimension to the semantic model: Cube limits rows by it.",
+                )
+            yield AccessRule(claim, name, dimension)
+
     def _columns(self) -> Iterator[MartColumn]:
         mart = f"{self.mart['name']} (dbt/{self.mart['original_file_path']})"
         if not self.mart["config"].get("contract", {}).get("enforced"):
             raise self._no(
-                f"Its model {mart} has no enforced contract, so the types of its columns are not known.",
-                "Give each column a data_type there, and the model `config: {contract: {enforced: true}}`.",
+                f"Its model {mart} has no enforced contract, so the types of its columns are not"
+                " known.",
+                "Give each column a data_type there, and the model `config: {contract: {enforced:"
+                " true}}`.",
             )
-        for each in self.mart["columns"].values():
-            yield MartColumn(each["name"], each["data_type"].upper(), _flat(each["description"]))
+        for declared in self.mart["columns"].values():
+            yield MartColumn(
+                declared["name"], declared["data_type"].upper(), _flat(declared["description"])
+            )
 
     def _dimension(self, content: dict) -> Dimension:
         name, expr = content["name"], content["expr"]
@@ -139,9 +231,14 @@ class _Reader:
         )
         columns = {each.name for each in self.columns}
         if made.column is not None and made.column not in columns:
-            raise self._no(f"Its dimension {name} is the column {made.column}, which {self.mart['name']} has not.")
+            raise self._no(
+                f"Its dimension {name} is the column {made.column}, which {self.mart['name']} has"
+                " not."
+            )
         if made.column != name and name in columns:
-            raise self._no(f"Its dimension {name} has the name of a column, and is not that column.")
+            raise self._no(
+                f"Its dimension {name} has the name of a column, and is not that column."
+            )
         return made
 
     def _check_measure(self, measure: dict) -> None:
@@ -150,22 +247,29 @@ class _Reader:
 
         if measure["agg"] not in FUNCTIONS:
             raise no(f"aggregates by {measure['agg']}; supported are {', '.join(FUNCTIONS)}")
-        kinds = {each.name: each for each in self.columns}
+        kinds = {column.name: column for column in self.columns}
         of = kinds.get(str(measure["expr"] or measure["name"]))
         if of and not of.is_number and measure["agg"] not in COUNTS:
             raise no(f"is of the column {of.name}, {of.type}: a figure is a number")
         if measure["non_additive_dimension"]:
             raise no("has a non_additive_dimension")
-        if measure["agg_time_dimension"] not in (None, (self.content["defaults"] or {}).get("agg_time_dimension")):
+        if measure["agg_time_dimension"] not in (
+            None,
+            (self.content["defaults"] or {}).get("agg_time_dimension"),
+        ):
             raise no("has an agg_time_dimension of its own")
 
     def _check_names(self, metrics: tuple[Metric, ...]) -> None:
-        for each in (*metrics, *self.dimensions.values()):
-            if keyword.iskeyword(each.name):
-                raise self._no(f"{each.name} is a word of Python, which Cube's references are written in.")
+        for item in (*metrics, *self.dimensions.values()):
+            if keyword.iskeyword(item.name):
+                raise self._no(
+                    f"{item.name} is a word of Python, which Cube's references are written in."
+                )
         for metric in metrics:
             if metric.name in self.dimensions:
-                raise self._no(f"{metric.name} is a metric and a dimension, and Cube has one of a name.")
+                raise self._no(
+                    f"{metric.name} is a metric and a dimension, and Cube has one of a name."
+                )
 
     def _is_own(self, content: dict) -> bool:
         needed = {measure["name"] for measure in content["type_params"]["input_measures"]}
@@ -192,46 +296,67 @@ class _Reader:
         if content["type"] == "simple":
             return self._aggregate(content, params["measure"], filters)
         if content["type"] == "ratio":
-            return Ratio(*(self._input(content, params[part], filters) for part in ("numerator", "denominator")))
+            return Ratio(
+                *(
+                    self._input(content, params[part], filters)
+                    for part in ("numerator", "denominator")
+                )
+            )
         if content["type"] == "derived":
             inputs = {
-                each["alias"] or each["name"]: (self._input(content, each, filters),) for each in params["metrics"]
+                entry["alias"] or entry["name"]: (self._input(content, entry, filters),)
+                for entry in params["metrics"]
             }
             return Derived(self._sql(sql, params["expr"], "its expr", content, inputs.get))
         raise _refused("metric", content, _kinds(content))
 
-    def _aggregate(self, metric: dict, given: dict, filters: tuple[Sql, ...]) -> Aggregate:
-        if given["join_to_timespine"] or given["fill_nulls_with"] is not None:
+    def _aggregate(self, metric: dict, measure_input: dict, filters: tuple[Sql, ...]) -> Aggregate:
+        if measure_input["join_to_timespine"] or measure_input["fill_nulls_with"] is not None:
             raise _refused("metric", metric, "It has join_to_timespine or fill_nulls_with.")
-        measure = self.measures[given["name"]]
-        of = self._sql(column, str(measure["expr"] or measure["name"]), f"the expr of its measure {measure['name']}")
-        filters = (*filters, *self._filters(given["filter"], metric))
+        measure = self.measures[measure_input["name"]]
+        of = self._sql(
+            column,
+            str(measure["expr"] or measure["name"]),
+            f"the expr of its measure {measure['name']}",
+        )
+        filters = (*filters, *self._filters(measure_input["filter"], metric))
         if filters and measure["agg"] in COUNTS:
             raise _refused(
                 "metric",
                 metric,
-                f"It counts under a filter ({measure['name']}): where nothing passes it, MetricFlow has no figure, and "
-                "SQL and Cube have 0.",
-                "Give it a measure with `agg: sum` and `expr: case when <condition> then 1 end`, and no filter.",
+                f"It counts under a filter ({measure['name']}): where nothing passes it, MetricFlow"
+                " has no figure, and SQL and Cube have 0.",
+                "Give it a measure with `agg: sum` and `expr: case when <condition> then 1 end`,"
+                " and no filter.",
             )
         return Aggregate(measure["name"], measure["agg"], of, tuple(dict.fromkeys(filters)))
 
-    def _input(self, metric: dict, given: dict, filters: tuple[Sql, ...]) -> Expression:
-        if given["offset_window"] or given["offset_to_grain"]:
-            raise _refused("metric", metric, f"Its input {given['name']} has an offset in time.")
-        return self._expression(self.metrics[given["name"]], (*filters, *self._filters(given["filter"], metric)))
+    def _input(self, metric: dict, measure_input: dict, filters: tuple[Sql, ...]) -> Expression:
+        if measure_input["offset_window"] or measure_input["offset_to_grain"]:
+            raise _refused(
+                "metric", metric, f"Its input {measure_input['name']} has an offset in time."
+            )
+        return self._expression(
+            self.metrics[measure_input["name"]],
+            (*filters, *self._filters(measure_input["filter"], metric)),
+        )
 
-    def _filters(self, given: dict | None, metric: dict) -> Iterator[Sql]:
-        for each in (given or {}).get("where_filters", []):
-            template = each["where_sql_template"]
+    def _filters(self, holder: dict | None, metric: dict) -> Iterator[Sql]:
+        for where_filter in (holder or {}).get("where_filters", []):
+            template = where_filter["where_sql_template"]
             parts, end = [], 0
             for match in _REFERENCE.finditer(template):
                 parts += [template[end : match.start()], self._reference(match, metric)]
                 end = match.end()
             parts.append(template[end:])
-            # Checked as a whole, with a stand-in for each dimension: a quote may open before one and close after it.
-            names = {f"dimension_{i}": part for i, part in enumerate(parts) if not isinstance(part, str)}
-            text = "".join(part if isinstance(part, str) else f"dimension_{i}" for i, part in enumerate(parts))
+            # Checked as a whole, with a stand-in for each dimension: a quote may open before one
+            # and close after it.
+            names = {
+                f"dimension_{i}": part for i, part in enumerate(parts) if not isinstance(part, str)
+            }
+            text = "".join(
+                part if isinstance(part, str) else f"dimension_{i}" for i, part in enumerate(parts)
+            )
             yield self._sql(sql, text, f"its filter {template!r}", metric, names.get)
 
     def _reference(self, match: re.Match, metric: dict) -> Sql:
@@ -245,9 +370,14 @@ class _Reader:
             name = self.content["defaults"]["agg_time_dimension"]
         else:
             entity, _, name = path.rpartition("__")
-            own = {each["name"] for each in self.content["entities"]} | {self.content["primary_entity"]}
+            own = {entry["name"] for entry in self.content["entities"]} | {
+                self.content["primary_entity"]
+            }
             if entity not in own or name not in self.dimensions:
-                raise no(f"the semantic model {self.content['name']} has no such dimension: there are no joins")
+                raise no(
+                    f"the semantic model {self.content['name']} has no such dimension: there are no"
+                    " joins"
+                )
         dimension = self.dimensions[name]
         if match["kind"] == "Dimension":
             if dimension.grain or grain:
@@ -262,7 +392,9 @@ class _Reader:
             return reader(text, *more)
         except ValueError as error:
             raise _refused(
-                "metric" if content else "semantic model", content or self.content, f"In {where}: {error}."
+                "metric" if content else "semantic model",
+                content or self.content,
+                f"In {where}: {error}.",
             ) from None
 
 

@@ -32,8 +32,11 @@ _ESCAPED = {"{": "\\x7B", "}": "\\x7D"}
 def dump(content: dict, source: str) -> str:
     """A YAML file that says where it comes from.
 
-    Two braces, which Cube takes for a Jinja template wherever they stand in a file, are written as escapes.
+    Two braces, which Cube takes for a Jinja template wherever they stand in a file, are written as
+    escapes.
     """
     body = yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10_000)
-    body = _TEMPLATE.sub(lambda found: "".join(_ESCAPED.get(each, each) for each in found[0]), body)
+    body = _TEMPLATE.sub(
+        lambda match: "".join(_ESCAPED.get(character, character) for character in match[0]), body
+    )
     return f"{MARK}{source}; do not edit. See docs/metrics.md.\n{body}"

@@ -1,7 +1,8 @@
 """The warehouse: DuckDB files that are written aside, audited and published whole.
 
-A database (``raw``, ``prod``) is a folder of immutable versions with a ``current`` link that is swapped atomically:
-readers open a whole version and are never locked out, writers work on a private copy and publish it or leave no trace.
+A database (``raw``, ``prod``) is a folder of immutable versions with a ``current`` link that is
+swapped atomically: readers open a whole version and are never locked out, writers work on a private
+copy and publish it or leave no trace.
 
     with warehouse.write("prod", who="nightly build") as session:
         with session.connect() as con:
@@ -11,7 +12,13 @@ readers open a whole version and are never locked out, writers work on a private
 """
 
 from proto_loc.warehouse.diff import diff
-from proto_loc.warehouse.errors import LockTimeout, NoData, PublishError, VersionDamaged, WarehouseError
+from proto_loc.warehouse.errors import (
+    LockTimeout,
+    NoData,
+    PublishError,
+    VersionDamaged,
+    WarehouseError,
+)
 from proto_loc.warehouse.scratch import scratch
 from proto_loc.warehouse.session import Session, ensure, kept, prune, read, rollback, tidy, write
 from proto_loc.warehouse.store import DATABASES, Version, current, find, history

@@ -7,7 +7,10 @@ from proto_loc.warehouse import store
 
 @dataclass(frozen=True)
 class TableDiff:
-    """One table or view that differs between two versions; ``rows_*`` is None where it is absent or not counted."""
+    """One table or view that differs between two versions.
+
+    ``rows_*`` is None where it is absent or not counted.
+    """
 
     name: str
     status: str
@@ -28,19 +31,25 @@ def diff(database: str, before: int, after: int) -> list[TableDiff]:
     old, new = store.find(database, before), store.find(database, after)
     old_columns, new_columns = _columns(old), _columns(new)
     return [
-        _compare(name, old_columns.get(name), new_columns.get(name), old.tables.get(name), new.tables.get(name))
+        _compare(
+            name,
+            old_columns.get(name),
+            new_columns.get(name),
+            old.tables.get(name),
+            new.tables.get(name),
+        )
         for name in sorted(old_columns.keys() | new_columns.keys())
     ]
 
 
 def _columns(version: store.Version) -> dict[str, dict[str, str]]:
     with version.open() as con:
-        found = con.execute(
+        rows = con.execute(
             "select schema_name || '.' || table_name, column_name, data_type from duckdb_columns() "
             "where not internal and database_name = current_database() order by column_index"
         ).fetchall()
     tables: dict[str, dict[str, str]] = {}
-    for table, column, kind in found:
+    for table, column, kind in rows:
         tables.setdefault(table, {})[column] = kind
     return tables
 
@@ -50,6 +59,8 @@ def _compare(name, before, after, rows_before, rows_after) -> TableDiff:
         return TableDiff(name, "removed" if after is None else "added", rows_before, rows_after, ())
     changes = [f"- {c} {t}" for c, t in before.items() if c not in after]
     changes += [f"+ {c} {t}" for c, t in after.items() if c not in before]
-    changes += [f"~ {c} {t} -> {after[c]}" for c, t in before.items() if c in after and after[c] != t]
+    changes += [
+        f"~ {c} {t} -> {after[c]}" for c, t in before.items() if c in after and after[c] != t
+    ]
     status = "schema" if changes else "rows" if rows_before != rows_after else "same"
     return TableDiff(name, status, rows_before, rows_after, tuple(changes))

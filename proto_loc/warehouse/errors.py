@@ -31,7 +31,7 @@ class VersionDamaged(WarehouseError):
 
 @contextmanager
 def explained(doing: str, where: Path):
-    """Turn the operating system's refusals inside the block into a :class:`WarehouseError` with a way out."""
+    """Turn the operating system's refusals in the block into a :class:`WarehouseError`."""
     try:
         yield
     except OSError as error:
@@ -39,14 +39,19 @@ def explained(doing: str, where: Path):
 
 
 def disk_is_full(error: object) -> bool:
-    """Whether an error, or another program's text, says that a disk or a quota is full: DuckDB gives no number."""
+    """Whether an error, or a program's text, says that a disk or a quota is full.
+
+    DuckDB gives no number.
+    """
     words = ("No space left on device", "Disk quota exceeded", "database or disk is full")
     return any(phrase in str(error) for phrase in words)
 
 
 def block_is_damaged(error: object) -> bool:
-    """Whether DuckDB's error, or another program's text, says that a block of a database's file cannot be read."""
-    return any(words in str(error) for words in ("Corrupt database file", "does not match stored checksum"))
+    """Whether an error, or a program's text, says that a database's block is unreadable."""
+    return any(
+        words in str(error) for words in ("Corrupt database file", "does not match stored checksum")
+    )
 
 
 def first_line(error: object) -> str:
@@ -69,9 +74,15 @@ def explain(doing: str, where: Path, error: OSError) -> WarehouseError:
     path = Path(error.filename2 or error.filename or where)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         files, room = _room(path)
-        lack, fix = f"no space left on the disk of {path} ({room / 1e6:,.0f} MB free)", "Free some space there"
+        lack, fix = (
+            f"no space left on the disk of {path} ({room / 1e6:,.0f} MB free)",
+            "Free some space there",
+        )
         if not files:
-            lack = f"the disk of {path} can hold no more files (no inode is free, {room / 1e6:,.0f} MB are)"
+            lack = (
+                f"the disk of {path} can hold no more files (no inode is free, {room / 1e6:,.0f} MB"
+                " are)"
+            )
             fix = "Remove files there"
         elif not path.is_relative_to(settings().run):
             fix = "Free some space (`loc db prune --now` removes old versions)"
@@ -89,11 +100,13 @@ def explain(doing: str, where: Path, error: OSError) -> WarehouseError:
             f"Give yourself write permission on {where}, or set LOC_DATA to a folder of your own.",
         )
     return WarehouseError(
-        f"{doing} failed: {error.strerror or error} ({path}).", "Nothing was published.", "Mend that, then try again."
+        f"{doing} failed: {error.strerror or error} ({path}).",
+        "Nothing was published.",
+        "Mend that, then try again.",
     )
 
 
 def _room(path: Path) -> tuple[bool, int]:
-    """Of the disk that a path is on, or would be: whether it can hold more files, and its free bytes."""
+    """Whether the disk of a path can hold another file, and its free bytes."""
     disk = os.statvfs(next(place for place in (path, *path.absolute().parents) if place.exists()))
     return not disk.f_files or disk.f_favail > 0, disk.f_bavail * disk.f_frsize

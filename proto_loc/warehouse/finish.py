@@ -1,7 +1,10 @@
-"""Make a session's file fit to publish; run as ``finish.py FILE [alone]``: prints ``{"schema.table": rows}`` as JSON.
+"""Make a session's file fit to publish.
 
-In a process of its own, because DuckDB's lock on a file is a POSIX record lock: it shows here a handle that is still
-open elsewhere, and it would be lost in the writer's process as soon as that process opened and closed the file.
+Run as ``finish.py FILE [alone]``: prints ``{"schema.table": rows}`` as JSON.
+
+In a process of its own, because DuckDB's lock on a file is a POSIX record lock: it shows here a
+handle that is still open elsewhere, and it would be lost in the writer's process as soon as that
+process opened and closed the file.
 """
 
 import json
@@ -9,6 +12,8 @@ import os
 import sys
 
 import duckdb
+
+from proto_loc.sql import identifier
 
 
 def finish(path: str, alone: bool) -> dict[str, int]:
@@ -18,7 +23,8 @@ def finish(path: str, alone: bool) -> dict[str, int]:
         alone: whether the file must need no other one: staging views that do are dropped.
 
     Raises:
-        duckdb.Error: another process has the file open; a view outside of ``staging`` needs what the file has not.
+        duckdb.Error: another process has the file open; a view outside of ``staging`` needs what
+            the file has not.
     """
     with duckdb.connect(path) as con:
         if alone:
@@ -28,7 +34,10 @@ def finish(path: str, alone: bool) -> dict[str, int]:
             "select schema_name || '.' || table_name, schema_name, table_name from duckdb_tables() "
             "where not internal and not temporary and database_name = current_database() order by 1"
         ).fetchall()
-        rows = {name: con.table(f'"{schema}"."{table}"').count("*").fetchone()[0] for name, schema, table in tables}
+        rows = {
+            name: con.table(f'"{schema}"."{table}"').count("*").fetchone()[0]
+            for name, schema, table in tables
+        }
     if os.path.exists(f"{path}.wal"):
         raise duckdb.IOException(f"{path}.wal is left after the checkpoint")
     return rows
@@ -44,21 +53,18 @@ def _stand_alone(con: duckdb.DuckDBPyConnection) -> None:
     for schema, view in broken:
         if schema != "staging":
             raise duckdb.BinderException(
-                f"the view {schema}.{view} reads what the published file does not hold: materialize it as a table"
+                f"the view {schema}.{view} reads what the published file does not hold: materialize"
+                " it as a table"
             )
-        con.execute(f"drop view if exists {_quoted(schema)}.{_quoted(view)}")
+        con.execute(f"drop view if exists {identifier(schema, view)}")
 
 
 def _binds(con: duckdb.DuckDBPyConnection, schema: str, view: str) -> bool:
     try:
-        con.execute(f"select * from {_quoted(schema)}.{_quoted(view)} limit 0")
+        con.execute(f"select * from {identifier(schema, view)} limit 0")
     except (duckdb.CatalogException, duckdb.BinderException, duckdb.PermissionException):
         return False
     return True
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 if __name__ == "__main__":

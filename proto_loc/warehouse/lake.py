@@ -1,7 +1,8 @@
 """The lake's immutable Parquet files, and ``raw``: the catalogue of those that count now.
 
-``raw`` holds a table ``main.loads`` (one row a load, those superseded too) and, for each table of a source, a view
-over exactly the files of its active loads. So a load copies nothing that is there already, and going back is a swap.
+``raw`` holds a table ``main.loads`` (one row a load, those superseded too) and, for each table of a
+source, a view over exactly the files of its active loads. So a load copies nothing that is there
+already, and going back is a swap.
 """
 
 import logging
@@ -20,6 +21,7 @@ import duckdb
 
 from proto_loc.errors import UsageError
 from proto_loc.settings import private_folder, settings
+from proto_loc.sql import literal
 from proto_loc.warehouse import ledger, store
 from proto_loc.warehouse.errors import VersionDamaged, WarehouseError, explained
 from proto_loc.warehouse.ledger import Load, intact, whole
@@ -55,8 +57,9 @@ class Loading:
     con: duckdb.DuckDBPyConnection
     loaded_at: datetime
     first_id: int
-    """The session's first load id. Ids of versions begin anew, where the newest or all of them were lost; a random part
-    keeps the ids of loads from doing so, since what was built is known by them."""
+    """The session's first load id. Ids of versions begin anew, where the newest or all of them were
+    lost; a random part keeps the ids of loads from doing so, since what was built is known by
+    them."""
     added: int = 0
     changed: bool = False
     """Whether another set of loads counts now."""
@@ -78,7 +81,9 @@ class Loading:
         path = settings().lake / source / f"{table}-{partition}-{load_id}.parquet"
         with explained("Writing to the lake", path.parent):
             private_folder(path.parent)
-            path.unlink(missing_ok=True)  # the left-over of a session that was killed before it published this id
+            path.unlink(
+                missing_ok=True
+            )  # the left-over of a session that was killed before it published this id
         return load_id, path
 
     def give_back(self, path: Path) -> None:
@@ -87,7 +92,9 @@ class Loading:
         self.added -= 1
 
     def add(self, load: Load) -> None:
-        """Make the load the active one of its partition; what was there stays in the ledger, inactive."""
+        """Make the load the active one of its partition; what was there stays in the
+        ledger, inactive.
+        """
         path = load.path
         with explained("Writing to the lake", path.parent):
             path.chmod(0o444)
@@ -95,25 +102,34 @@ class Loading:
             store.fsync(path.parent)
             load = replace(load, sha256=store.checksum(path))
         self.con.execute(
-            "update main.loads set active = false where source = ? and table_name = ? and partition = ?",
+            "update main.loads set active = false where source = ? and table_name = ? and"
+            " partition = ?",
             [load.source, load.table_name, load.partition],
         )
         self.changed = True
-        self.con.execute(f"insert into main.loads values ({', '.join('?' * 13)})", list(vars(load).values()))
+        self.con.execute(
+            f"insert into main.loads values ({', '.join('?' * 13)})", list(vars(load).values())
+        )
 
     def retire(self, loads: Iterable[Load]) -> None:
         """Let loads count no more; they stay in the ledger, inactive."""
         self.changed = True
         for load in loads:
-            self.con.execute("update main.loads set active = false where load_id = ?", [load.load_id])
+            self.con.execute(
+                "update main.loads set active = false where load_id = ?", [load.load_id]
+            )
 
 
 @contextmanager
-def loading(tables: Mapping[str, Mapping[str, str]], *, who: str, timeout: float | None = None) -> Iterator[Loading]:
-    """Open a write session of ``raw`` and publish its catalogue at the end, if a load was added or a view changed.
+def loading(
+    tables: Mapping[str, Mapping[str, str]], *, who: str, timeout: float | None = None
+) -> Iterator[Loading]:
+    """Open a write session of ``raw`` and publish its catalogue at the end, if a load was added or
+    a view changed.
 
     Args:
-        tables: ``source.table`` to its columns, name to DuckDB type; a view stands for each, with or without loads.
+        tables: ``source.table`` to its columns, name to DuckDB type; a view stands for each, with
+            or without loads.
         who: who writes, for the history.
 
     Raises:
@@ -124,8 +140,12 @@ def loading(tables: Mapping[str, Mapping[str, str]], *, who: str, timeout: float
         _sweep()
         with session.connect() as con:
             con.execute(ledger.TABLE)
-            first = (session.id * SESSIONS_OF_AN_ID + secrets.randbelow(SESSIONS_OF_AN_ID)) * LOADS_A_SESSION
-            current = Loading(session, con, datetime.now(UTC).replace(tzinfo=None, microsecond=0), first)
+            first = (
+                session.id * SESSIONS_OF_AN_ID + secrets.randbelow(SESSIONS_OF_AN_ID)
+            ) * LOADS_A_SESSION
+            current = Loading(
+                session, con, datetime.now(UTC).replace(tzinfo=None, microsecond=0), first
+            )
             try:
                 yield current
                 before = _views(con)
@@ -133,9 +153,13 @@ def loading(tables: Mapping[str, Mapping[str, str]], *, who: str, timeout: float
                 lost = _lost(con)
                 if lost and not current.changed:
                     raise ledger.damaged(lost)
-                for load in lost:  # they are loaded again one after the other, and until then nothing is built
+                for load in (
+                    lost
+                ):  # they are loaded again one after the other, and until then nothing is built
                     log.warning(
-                        "%s is lost from the lake: its rows are missing in raw until it is loaded again", load.input
+                        "%s is lost from the lake: its rows are missing in raw until it is loaded"
+                        " again",
+                        load.input,
                     )
                 _catalogue(con, tables, lost)
                 _drop_undeclared(con, tables)
@@ -157,8 +181,14 @@ def loading(tables: Mapping[str, Mapping[str, str]], *, who: str, timeout: float
 
 
 def loads(*, active: bool = True) -> list[Load]:
-    """The loads of the current version of ``raw``, oldest first; with ``active=False`` the superseded ones too."""
-    return ledger.loads_of(store.current("raw"), active=active) if store.current_id("raw") is not None else []
+    """The loads of the current version of ``raw``, oldest first; with ``active=False`` the
+    superseded ones too.
+    """
+    return (
+        ledger.loads_of(store.current("raw"), active=active)
+        if store.current_id("raw") is not None
+        else []
+    )
 
 
 def matching(source: str, table: str | None = None, partition: str | None = None) -> list[Load]:
@@ -171,7 +201,9 @@ def matching(source: str, table: str | None = None, partition: str | None = None
     chosen = [
         load
         for load in active
-        if load.source == source and table in (None, load.table_name) and partition in (None, load.partition)
+        if load.source == source
+        and table in (None, load.table_name)
+        and partition in (None, load.partition)
     ]
     if not chosen:
         name = f"{source}.{table}" if table else source
@@ -188,8 +220,8 @@ def matching(source: str, table: str | None = None, partition: str | None = None
 def settle(tables: Mapping[str, Mapping[str, str]]) -> store.Version:
     """The current version of ``raw``, with its views as they must be here and now.
 
-    A first, empty version is published where there is none; the catalogue is rebuilt where a source has new columns,
-    and where the clone has moved, since views name their files by absolute path.
+    A first, empty version is published where there is none; the catalogue is rebuilt where a source
+    has new columns, and where the clone has moved, since views name their files by absolute path.
 
     Raises:
         VersionDamaged: a lake file of an active load is missing or truncated.
@@ -212,7 +244,8 @@ def settle(tables: Mapping[str, Mapping[str, str]]) -> store.Version:
 
 
 def sweep(*, grace: float | None = None) -> list[Path]:
-    """Move the lake's files that no kept version of ``raw`` uses into the bin; returns their old paths.
+    """Move the lake's files that no kept version of ``raw`` uses into the bin; returns their old
+    paths.
 
     Args:
         grace: seconds that a file waits in the bin before it is removed, default ``LOC_BIN_GRACE``.
@@ -228,17 +261,25 @@ def sweep(*, grace: float | None = None) -> list[Path]:
 
 
 def waiting() -> list[Path]:
-    """What waits for its removal: files in the lake's bin, and what was set aside (``*.lost-*``); oldest first."""
+    """What waits for its removal: files in the lake's bin, and what was set aside
+    (``*.lost-*``); oldest first.
+    """
     lost = [*settings().data.glob("lake.lost-*"), *settings().warehouse.glob("*/current.lost-*")]
-    return sorted([*(settings().lake / BIN).glob("*/*"), *lost], key=lambda path: path.stat().st_mtime)
+    return sorted(
+        [*(settings().lake / BIN).glob("*/*"), *lost], key=lambda path: path.stat().st_mtime
+    )
 
 
 def _set_aside(timeout: float | None) -> None:
-    """Where ``raw`` was removed and the lake was not, keep its files from the sweep: no other copy may be left."""
+    """Where ``raw`` was removed and the lake was not, keep its files from the sweep: no other
+    copy may be left.
+    """
     home, lake = store.folder("raw"), settings().lake
     if store.current_id("raw") is not None or not _files():
         return
-    with writer_lock(home / "writer.lock", timeout=settings().lock_timeout if timeout is None else timeout):
+    with writer_lock(
+        home / "writer.lock", timeout=settings().lock_timeout if timeout is None else timeout
+    ):
         if store.heal("raw") is None and _files():
             with explained("Setting the old lake aside", lake):
                 aside = store.set_aside(lake)
@@ -261,7 +302,8 @@ def _sweep(grace: float | None = None) -> list[Path]:
             used |= {str(path.relative_to(lake)) for path in made}  # it may need any of them
     gone = [path for path in made if str(path.relative_to(lake)) not in used]
     with explained("Sweeping the lake", lake):
-        # Under the lock no load is at work, so a part of a file is the left-over of one that was killed.
+        # Under the lock no load is at work, so a part of a file is the left-over of one that was
+        # killed.
         for part in lake.glob("*/.*.part"):
             part.unlink()
         for path in gone if grace else ():
@@ -281,7 +323,9 @@ def _expire(waiting: list[Path], grace: float) -> None:
 
 
 def _restore(loads: list[Load]) -> None:
-    """Bring back what a load lacks and the bin, or a lake that was set aside, still holds; with the lock of ``raw``."""
+    """Bring back what a load lacks and the bin, or a lake that was set aside, still holds; with
+    the lock of ``raw``.
+    """
     for load in loads:
         for place in (settings().lake / BIN, *settings().data.glob("lake.lost-*")):
             if not whole(load) and ledger.size(place / load.file) == load.bytes:
@@ -295,17 +339,26 @@ def _move(path: Path, target: Path) -> None:
 
 
 def _files(first: int = 0, last: int | None = None) -> list[Path]:
-    """The lake's files of loads ``first`` to ``last``, by their names; other files there are not ours."""
+    """The lake's files of loads ``first`` to ``last``, by their names; other files there are
+    not ours.
+    """
     numbered = (
-        (path, re.search(r"-(\d+)\.parquet$", path.name)) for path in sorted(settings().lake.glob("*/*.parquet"))
+        (path, re.search(r"-(\d+)\.parquet$", path.name))
+        for path in sorted(settings().lake.glob("*/*.parquet"))
     )
-    return [path for path, found in numbered if found and first <= int(found[1]) <= (last or int(found[1]))]
+    return [
+        path
+        for path, found in numbered
+        if found and first <= int(found[1]) <= (last or int(found[1]))
+    ]
 
 
 def _views(con: duckdb.DuckDBPyConnection) -> list[tuple]:
-    # DuckDB quotes a type's name in a view that was just made, and not in one that was read from a file.
+    # DuckDB quotes a type's name in a view that was just made, and not in one that was read from a
+    # file.
     return con.execute(
-        "select schema_name, view_name, replace(sql, '\"', '') from duckdb_views() where not internal order by 1, 2"
+        "select schema_name, view_name, replace(sql, '\"', '') from duckdb_views() where not"
+        " internal order by 1, 2"
     ).fetchall()
 
 
@@ -317,7 +370,8 @@ def _stands(version: store.Version, tables: Mapping[str, Mapping[str, str]]) -> 
             "where not internal order by column_index"
         ).fetchall()
     return all(
-        [(c, t) for name, c, t in found if name == table] == list(columns.items()) for table, columns in tables.items()
+        [(c, t) for name, c, t in found if name == table] == list(columns.items())
+        for table, columns in tables.items()
     )
 
 
@@ -333,22 +387,31 @@ def _lost(con: duckdb.DuckDBPyConnection) -> list[Load]:
 def _are_parquet(con: duckdb.DuckDBPyConnection, loads: list[Load]) -> bool:
     try:
         if loads:
-            con.execute(f"select count(*) from parquet_file_metadata({_listed(load.path for load in loads)})")
+            con.execute(
+                "select count(*) from"
+                f" parquet_file_metadata({_listed(load.path for load in loads)})"
+            )
     except duckdb.Error:
         return False
     return True
 
 
-def _catalogue(con: duckdb.DuckDBPyConnection, tables: Mapping[str, Mapping[str, str]], lost: list[Load]) -> None:
+def _catalogue(
+    con: duckdb.DuckDBPyConnection, tables: Mapping[str, Mapping[str, str]], lost: list[Load]
+) -> None:
     active = [load for load in ledger.loads_in(con) if load not in lost]
     for name, columns in tables.items():
         source, table = name.split(".")
         files = [load.path for load in active if (load.source, load.table_name) == (source, table)]
         con.execute(f'create schema if not exists "{source}"')
-        con.execute(f'create or replace view "{source}"."{table}" as {_select(con, columns, files)}')
+        con.execute(
+            f'create or replace view "{source}"."{table}" as {_select(con, columns, files)}'
+        )
 
 
-def _drop_undeclared(con: duckdb.DuckDBPyConnection, tables: Mapping[str, Mapping[str, str]]) -> None:
+def _drop_undeclared(
+    con: duckdb.DuckDBPyConnection, tables: Mapping[str, Mapping[str, str]]
+) -> None:
     """Drop the views of tables that no source has any more, once no load of theirs counts."""
     loaded = {f"{load.source}.{load.table_name}" for load in ledger.loads_in(con)}
     for schema, view, _ in _views(con):
@@ -363,13 +426,16 @@ def _select(con: duckdb.DuckDBPyConnection, columns: Mapping[str, str], files: l
     if files:
         origin = f"from read_parquet({_listed(files)}, union_by_name = true)"
         there = {name for name, *_ in con.execute(f"describe select * {origin}").fetchall()}
-    names = (f'"{name}"' if name in there else f'null::{kind} as "{name}"' for name, kind in columns.items())
+    names = (
+        f'"{name}"' if name in there else f'null::{kind} as "{name}"'
+        for name, kind in columns.items()
+    )
     return f"select {', '.join(names)} {origin}"
 
 
 def _listed(files: Iterable[Path]) -> str:
     """The files as a list of SQL."""
-    return "[" + ", ".join("'" + pattern(path).replace("'", "''") + "'" for path in files) + "]"
+    return "[" + ", ".join(literal(pattern(path)) for path in files) + "]"
 
 
 def pattern(path: Path) -> str:

@@ -1,4 +1,6 @@
-"""The ledger ``raw.main.loads``: which files of the lake count, and whether they are as they were loaded."""
+"""The ledger ``raw.main.loads``: which files of the lake count, and whether they are as they were
+loaded.
+"""
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -25,9 +27,11 @@ create table if not exists main.loads (
     input varchar,             -- name of the file that was loaded
     input_sha256 varchar,
     loaded_at timestamp,       -- UTC
-    active boolean             -- false once another load has taken the partition's place, or it was retired
+    -- false once another load has taken the partition's place, or it was retired
+    active boolean
 );
-alter table main.loads add column if not exists sha256 varchar -- of the lake's file; null in older ledgers
+-- of the lake's file; null in older ledgers
+alter table main.loads add column if not exists sha256 varchar
 """
 
 
@@ -48,7 +52,9 @@ class Load:
     loaded_at: datetime
     active: bool = True
     sha256: str | None = field(default=None, compare=False)
-    """Of the lake's file; None where it was loaded before checksums were kept, or is not added yet."""
+    """Of the lake's file; None where it was loaded before checksums were kept, or is not added
+    yet.
+    """
 
     @property
     def path(self) -> Path:
@@ -57,17 +63,24 @@ class Load:
 
 
 def loads_of(version: store.Version, *, active: bool = True) -> list[Load]:
-    """The loads of a version of ``raw``, oldest first; with ``active=False`` the superseded ones too."""
+    """The loads of a version of ``raw``, oldest first; with ``active=False`` the superseded
+    ones too.
+    """
     with version.open() as con:
         return loads_in(con, active=active)
 
 
 def loads_in(con: duckdb.DuckDBPyConnection, *, active: bool = True) -> list[Load]:
     """The loads of an open ``raw``; none in the empty first version of set-up."""
-    if not con.execute("from duckdb_tables() where schema_name = 'main' and table_name = 'loads'").fetchone():
+    if not con.execute(
+        "from duckdb_tables() where schema_name = 'main' and table_name = 'loads'"
+    ).fetchone():
         return []
     where = "active" if active else "true"
-    return [Load(*row) for row in con.execute(f"from main.loads where {where} order by load_id").fetchall()]
+    return [
+        Load(*row)
+        for row in con.execute(f"from main.loads where {where} order by load_id").fetchall()
+    ]
 
 
 def size(path: Path) -> int:
@@ -80,7 +93,9 @@ def whole(load: Load) -> bool:
 
 
 def intact(load: Load) -> bool:
-    """Whether the load's file is, byte for byte, what was loaded; of one without a checksum, :func:`whole`."""
+    """Whether the load's file is, byte for byte, what was loaded; of one without a checksum,
+    :func:`whole`.
+    """
     return whole(load) and (load.sha256 is None or store.checksum(load.path) == load.sha256)
 
 
@@ -102,14 +117,25 @@ def damaged(lost: list[Load]) -> VersionDamaged:
     commands += ["`loc load sample`"] if len(files) < len(lost) else []
     return VersionDamaged(
         f"{len(lost)} of raw's loads cannot be read.",
-        f"{first.path} is not what was loaded: "
-        + ("it is no Parquet file any more." if intact(first) else "its checksum is another one than the ledger's.")
-        if whole(first)
-        else f"{first.path} has {size(first.path):,} bytes, and the catalogue says {first.bytes:,}.",
+        (
+            f"{first.path} is not what was loaded: "
+            + (
+                "it is no Parquet file any more."
+                if intact(first)
+                else "its checksum is another one than the ledger's."
+            )
+            if whole(first)
+            else (
+                f"{first.path} has {size(first.path):,} bytes, and the catalogue says"
+                f" {first.bytes:,}."
+            )
+        ),
         f"Load again what was lost: {', then '.join(commands)}.",
     )
 
 
 def _without(condition: Callable[[Load], bool], loads: list[Load]) -> list[Load]:
     with ThreadPoolExecutor(2) as pool:  # a hash leaves Python's lock
-        return [load for load, met in zip(loads, pool.map(condition, loads), strict=True) if not met]
+        return [
+            load for load, met in zip(loads, pool.map(condition, loads), strict=True) if not met
+        ]

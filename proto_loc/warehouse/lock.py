@@ -1,6 +1,5 @@
 """One writer a database, across processes and their children."""
 
-import fcntl
 import glob
 import json
 import logging
@@ -13,6 +12,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from proto_loc.files import try_lock
 from proto_loc.settings import private_folder
 from proto_loc.warehouse.errors import LockTimeout, WarehouseError, disk_is_full, explained
 
@@ -22,11 +22,13 @@ POLL = 0.05
 
 @contextmanager
 def writer_lock(path: Path, *, timeout: float) -> Iterator[int]:
-    """Hold the flock on ``path`` and yield its file descriptor, which a child inherits by ``pass_fds``.
+    """Hold the flock on ``path`` and yield its file descriptor, which a child inherits by
+    ``pass_fds``.
 
-    The kernel drops the lock when the last process that holds the descriptor ends, however it ends, so a dead
-    writer is no obstacle and a child that outlives its parent still is one. filelock is not used because its
-    release unlocks explicitly (LOCK_UN), and that would free the lock under a child that is still writing.
+    The kernel drops the lock when the last process that holds the descriptor ends, however it ends,
+    so a dead writer is no obstacle and a child that outlives its parent still is one. filelock is
+    not used because its release unlocks explicitly (LOCK_UN), and that would free the lock under a
+    child that is still writing.
 
     Raises:
         LockTimeout: another writer held it for ``timeout`` seconds; the message says who.
@@ -44,7 +46,10 @@ def writer_lock(path: Path, *, timeout: float) -> Iterator[int]:
 
 
 def lock_is_at(path: Path, fd: int) -> bool:
-    """Whether the lock that ``fd`` holds is still the one at ``path``: its folder may be renamed or deleted."""
+    """Whether the lock that ``fd`` holds is still the one at ``path``.
+
+    Its folder may have been renamed or deleted.
+    """
     try:
         return os.path.samestat(path.stat(), os.fstat(fd))
     except OSError:
@@ -52,7 +57,7 @@ def lock_is_at(path: Path, fd: int) -> bool:
 
 
 def holder(path: Path) -> str:
-    """Who holds the lock on ``path``, for a sentence: ``pid 123 (loc refresh), since 10:15:00 UTC``."""
+    """Who holds the lock on ``path``, such as ``pid 123 (loc refresh), since 10:15:00 UTC``."""
     try:
         owner = json.loads(path.read_text())
         pid, command, since = owner["pid"], owner["command"], owner["since"]
@@ -62,28 +67,29 @@ def holder(path: Path) -> str:
     if _alive(pid):
         return text
     children = [pid for pid in open_in(path) if pid != os.getpid()]
-    names = ", ".join(f"pid {child} ({_command(child)})" for child in children) or f"see `lsof {path}`"
+    names = (
+        ", ".join(f"pid {child} ({_command(child)})" for child in children) or f"see `lsof {path}`"
+    )
     return f"a child left by {text}, which has ended: {names}"
 
 
 def _wait(fd: int, path: Path, timeout: float) -> None:
     end = time.monotonic() + timeout
-    told = False
-    while True:
-        try:
-            return fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            database = path.parent.name
-            if time.monotonic() >= end:
-                raise LockTimeout(
-                    f"{database} is still being written after a wait of {timeout:g} s.",
-                    f"The writer is {holder(path)}.",
-                    "Wait for it or end it, then try again; LOC_LOCK_TIMEOUT sets the wait in seconds.",
-                ) from None
-            if not told:
-                log.warning("waiting up to %g s for the writer of %s: %s", timeout, database, holder(path))
-                told = True
-            time.sleep(POLL)
+    announced = False
+    while not try_lock(fd):
+        database = path.parent.name
+        if time.monotonic() >= end:
+            raise LockTimeout(
+                f"{database} is still being written after a wait of {timeout:g} s.",
+                f"The writer is {holder(path)}.",
+                "Wait for it or end it, then try again; LOC_LOCK_TIMEOUT sets the wait in seconds.",
+            )
+        if not announced:
+            log.warning(
+                "waiting up to %g s for the writer of %s: %s", timeout, database, holder(path)
+            )
+            announced = True
+        time.sleep(POLL)
 
 
 def _sign(fd: int, path: Path) -> None:
@@ -99,7 +105,9 @@ def _sign(fd: int, path: Path) -> None:
 
 
 def _whoami() -> bytes:
-    command = shlex.join(["loc", *sys.argv[1:]] if sys.argv[0].endswith(("loc", "cli/__main__.py")) else sys.argv)
+    command = shlex.join(
+        ["loc", *sys.argv[1:]] if sys.argv[0].endswith(("loc", "cli/__main__.py")) else sys.argv
+    )
     since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     return json.dumps({"pid": os.getpid(), "command": command[:200], "since": since}).encode()
 
@@ -131,12 +139,12 @@ def _command(pid: int) -> str:
 
 def open_in(path: Path) -> list[int]:
     """Processes of this user that have ``path`` open, this one too (Linux; empty elsewhere)."""
-    found = set()
+    pids = set()
     target = str(path.resolve())
     for link in glob.iglob("/proc/[0-9]*/fd/*"):  # pathlib's fails where a process ends meanwhile
         try:
             if os.readlink(link) == target:
-                found.add(int(link.split("/")[2]))
+                pids.add(int(link.split("/")[2]))
         except OSError:
             continue  # it ended meanwhile, or is another user's
-    return sorted(found)
+    return sorted(pids)

@@ -22,7 +22,9 @@ class Kept:
 
     id: int
     bytes: int
-    """Of all its files. Where the file system shares blocks between copies, less is free once it is gone."""
+    """Of all its files. Where the file system shares blocks between copies, less is free once
+    it is gone.
+    """
     why: str
     """For a table; empty if nothing keeps it."""
 
@@ -30,22 +32,23 @@ class Kept:
 def plan(database: str, *, keep: int, grace: float, most: int, now: bool = False) -> list[Kept]:
     """All versions of a database, oldest first, with what keeps each.
 
-    The newest id always stays, so that ids never come twice; so does a version whose time lies in the future (the clock
-    was set back).
+    The newest id always stays, so that ids never come twice; so does a version whose time lies in
+    the future (the clock was set back).
 
     Args:
         keep: how many of the newest stay in any case.
         grace: seconds for which the others stay once they are superseded.
-        most: bytes that those in their grace time may take; beyond, the oldest go that no process has open.
+        most: bytes that those in their grace time may take; beyond, the oldest go that no process
+            has open.
         now: none has a grace time, and all go that no process has open.
     """
     serving, versions = store.current_id(database), store.versions(database)
-    found, taken = [], 0
+    kept, taken = [], 0
     for position, version_id in enumerate(reversed(versions)):
         folder = store.folder(database) / "versions" / store.dirname(version_id)
         try:
             size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-            left = grace - (time.time() - folder.stat().st_mtime)
+            remaining = grace - (time.time() - folder.stat().st_mtime)
         except FileNotFoundError:
             continue  # another process prunes
         why = ""
@@ -53,14 +56,17 @@ def plan(database: str, *, keep: int, grace: float, most: int, now: bool = False
             why = "current"
         elif position < max(keep, 1):
             why = f"one of the newest {keep}"
-        elif now or left > 0:
+        elif now or remaining > 0:
             taken += size
             if not now and taken <= most:
-                why = f"superseded less than {grace:g} s ago: {left:.0f} s of its grace time are left"
+                why = (
+                    f"superseded less than {grace:g} s ago: {remaining:.0f} s of its grace time are"
+                    " left"
+                )
             elif readers := readers_of(folder / f"{database}.duckdb"):
                 why = f"open in {readers}"
-        found.append(Kept(version_id, size, why))
-    return found[::-1]
+        kept.append(Kept(version_id, size, why))
+    return kept[::-1]
 
 
 def readers_of(path: Path) -> str:
@@ -69,16 +75,25 @@ def readers_of(path: Path) -> str:
         return _listed(path)
     if pids := lock.open_in(path):
         return ", ".join(f"pid {pid}" for pid in pids)
-    # DuckDB locks what it reads; of another user's or container's process the lock is seen, and its files are not.
+    # DuckDB locks what it reads; of another user's or container's process the lock is seen, and its
+    # files are not.
     kind = "hhqqi4x"
     try:
         with path.open("rb") as file:
-            answer = fcntl.fcntl(file, fcntl.F_GETLK, struct.pack(kind, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
+            answer = fcntl.fcntl(
+                file, fcntl.F_GETLK, struct.pack(kind, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+            )
     except FileNotFoundError:
         return ""
     except OSError as error:
-        return f"a process that cannot be looked for ({os.strerror(error.errno or errno.EIO).lower()})"
-    return "" if struct.unpack(kind, answer)[0] == fcntl.F_UNLCK else "a process of another user or container"
+        return (
+            f"a process that cannot be looked for ({os.strerror(error.errno or errno.EIO).lower()})"
+        )
+    return (
+        ""
+        if struct.unpack(kind, answer)[0] == fcntl.F_UNLCK
+        else "a process of another user or container"
+    )
 
 
 def _listed(path: Path) -> str:
@@ -87,5 +102,8 @@ def _listed(path: Path) -> str:
         return "a process that cannot be looked for (lsof is not installed)"
     done = subprocess.run([program, "-t", "--", path], capture_output=True, text=True)
     if done.stderr.strip():
-        return f"a process that cannot be looked for (lsof says: {done.stderr.strip().splitlines()[0]})"
+        return (
+            "a process that cannot be looked for (lsof says:"
+            f" {done.stderr.strip().splitlines()[0]})"
+        )
     return ", ".join(f"pid {pid}" for pid in done.stdout.split())

@@ -1,4 +1,4 @@
-"""A database of one's own beside the published one, for who wants to keep a table or change one."""
+"""A user's own database beside the published one, to keep or change tables in."""
 
 import re
 
@@ -6,7 +6,7 @@ import duckdb
 
 from proto_loc.errors import UsageError
 from proto_loc.settings import ROOT, private_folder
-from proto_loc.sql import open_duckdb
+from proto_loc.sql import literal, open_duckdb
 from proto_loc.warehouse import store
 from proto_loc.warehouse.errors import WarehouseError
 
@@ -16,17 +16,23 @@ _TAKEN = ("main", "temp", "system", "information_schema", "pg_catalog")
 
 
 def scratch(name: str = "scratch") -> duckdb.DuckDBPyConnection:
-    """A connection to ``notebooks/work/NAME.duckdb``, made if missing, with the newest ``prod`` in it, read-only.
+    """Connect to ``notebooks/work/NAME.duckdb`` with the newest ``prod`` in it, read-only.
 
-    What is created lands in the own file. Published tables are found as ``marts.mart_taxi_trips``, in full
-    ``prod.marts.mart_taxi_trips``. A further call attaches what is newest then, for all connections of this process.
+    The file is made if it is missing.
+
+    What is created lands in the own file. Published tables are found as ``marts.mart_orders``,
+    in full ``prod.marts.mart_orders``. A further call attaches what is newest then, for all
+    connections of this process.
 
     Raises:
         UsageError: the name is no plain word, or one of a published database.
         WarehouseError: another process has the file open.
         NoData: nothing has been published yet.
     """
-    if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) or name.lower() in (*store.DATABASES, *_TAKEN):
+    if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) or name.lower() in (
+        *store.DATABASES,
+        *_TAKEN,
+    ):
         raise UsageError(
             f"{name!r} is no name for a scratch database.",
             "It must be a word, and none that DuckDB or the platform has taken.",
@@ -44,6 +50,6 @@ def scratch(name: str = "scratch") -> duckdb.DuckDBPyConnection:
             'Shut that kernel down, or use another one: warehouse.scratch("other").',
         ) from error
     con.execute("detach database if exists prod")
-    con.execute(f"attach '{str(version.path).replace(chr(39), chr(39) * 2)}' as prod (read_only)")
+    con.execute(f"attach {literal(version.path)} as prod (read_only)")
     con.execute(f"set search_path = '{name}.main,prod.marts,prod.staging'")
     return con

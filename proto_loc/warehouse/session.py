@@ -39,7 +39,7 @@ log = logging.getLogger("proto_loc.warehouse")
 
 @dataclass
 class Session:
-    """A write session: a private copy of the current version, and what its manifest will say."""
+    """A write session: a private copy of the current version, and its future manifest."""
 
     database: str
     id: int
@@ -49,11 +49,15 @@ class Session:
     who: str
     base: Version | None
     lock_fd: int
-    """Pass it to children (``pass_fds``), so that the lock lasts until the last of them has ended."""
+    """Pass it to children (``pass_fds``), so that the lock lasts until the last of them has
+    ended.
+    """
     checks: dict[str, int] = field(default_factory=dict)
     facts: dict = field(default_factory=dict)
     tables: dict[str, int] = field(default_factory=dict)
-    """Row counts that only the writer knows (of views over files); tables of the file are counted at the publish."""
+    """Row counts that only the writer knows (of views over files); tables of the file are
+    counted at the publish.
+    """
     version: Version | None = None
     """The version published; None until then, and after :meth:`discard`."""
     discarded: bool = False
@@ -65,14 +69,26 @@ class Session:
 
     @cached_property
     def published_at(self) -> str:
-        """When the version is published, UTC, ISO 8601: the moment at which this is first asked for."""
+        """The time of publication, UTC, ISO 8601: the moment of the first call."""
         return datetime.now(UTC).isoformat(timespec="milliseconds")
 
     @cached_property
     def git_revision(self) -> str | None:
-        """The commit that is checked out, with ``-dirty`` if a file that git knows has changed; None without git."""
+        """The commit that is checked out; None without git.
+
+        It ends in ``-dirty`` if a file that git knows has changed.
+        """
         try:
-            command = ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
+            command = [
+                "git",
+                "-C",
+                str(ROOT),
+                "describe",
+                "--always",
+                "--abbrev=40",
+                "--exclude=*",
+                "--dirty",
+            ]
             done = subprocess.run(command, capture_output=True, text=True)
         except OSError:
             return None
@@ -95,7 +111,9 @@ class Session:
 
 @contextmanager
 def write(database: str, *, who: str, timeout: float | None = None) -> Iterator[Session]:
-    """Open a write session; a clean end of the block publishes the next version, anything else leaves no trace.
+    """Open a write session; a clean end of the block publishes the next version.
+
+    Anything else leaves no trace.
 
     Args:
         database: ``raw`` or ``prod``.
@@ -110,7 +128,9 @@ def write(database: str, *, who: str, timeout: float | None = None) -> Iterator[
     """
     config = settings()
     home = store.folder(database)
-    with writer_lock(home / "writer.lock", timeout=config.lock_timeout if timeout is None else timeout) as fd:
+    with writer_lock(
+        home / "writer.lock", timeout=config.lock_timeout if timeout is None else timeout
+    ) as fd:
         session = _begin(database, who, fd)
         try:
             try:
@@ -121,7 +141,9 @@ def write(database: str, *, who: str, timeout: float | None = None) -> Iterator[
                 if not disk_is_full(error):
                     raise  # any other error in the block is the caller's own
                 with explained(f"Writing {database}", session.path):
-                    raise (error if isinstance(error, OSError) else no_space(session.path, config.run)) from None
+                    raise (
+                        error if isinstance(error, OSError) else no_space(session.path, config.run)
+                    ) from None
             if not session.discarded:
                 with explained(f"Publishing {database}", home):
                     session.version = _publish(session)
@@ -130,7 +152,8 @@ def write(database: str, *, who: str, timeout: float | None = None) -> Iterator[
                 raise
             raise WarehouseError(
                 f"{home} is not the folder any more that {who} began to write in.",
-                "It, or one that it is in, was renamed or deleted meanwhile. Nothing was published.",
+                "It, or one that it is in, was renamed or deleted meanwhile. Nothing was"
+                " published.",
                 f"Put it back, or see to what {config.data} is; then run it again.",
             ) from error
         finally:
@@ -139,15 +162,19 @@ def write(database: str, *, who: str, timeout: float | None = None) -> Iterator[
             try:
                 prune(database, held=fd)
             except WarehouseError as error:
-                log.warning("version %d is published, but older ones were not removed: %s", session.id, error)
+                log.warning(
+                    "version %d is published, but older ones were not removed: %s",
+                    session.id,
+                    error,
+                )
 
 
 def read(database: str, *, version: int | None = None) -> duckdb.DuckDBPyConnection:
     """A read-only connection to the current version, or to the one with the id ``version``.
 
-    It sees that version, whole, for as long as it is open; a new connection sees the newest. It is trusted with
-    files and extensions; where people or models write the SQL, open ``current(database).path`` with
-    :func:`proto_loc.guard.connect`.
+    It sees that version, whole, for as long as it is open; a new connection sees the newest. It is
+    trusted with files and extensions; where people or models write the SQL, open
+    ``current(database).path`` with :func:`proto_loc.warehouse.guard.connect`.
 
     Raises:
         NoData: nothing has been published yet.
@@ -157,15 +184,20 @@ def read(database: str, *, version: int | None = None) -> duckdb.DuckDBPyConnect
     for attempt in range(5):
         serving = store.current_id(database)
         try:
-            return (store.current(database) if version is None else store.find(database, version)).open()
+            return (
+                store.current(database) if version is None else store.find(database, version)
+            ).open()
         except (VersionDamaged, duckdb.IOException):
-            # Between the look-up and the open, a publish and a prune can pass by; then there is a newer current.
+            # Between the look-up and the open, a publish and a prune can pass by; then there is a
+            # newer current.
             if version is not None or attempt == 4 or store.current_id(database) == serving:
                 raise
     raise AssertionError("not reached")
 
 
-def rollback(database: str, version_id: int | None = None, *, timeout: float | None = None) -> Version:
+def rollback(
+    database: str, version_id: int | None = None, *, timeout: float | None = None
+) -> Version:
     """Serve an earlier version again: a swap of the link, which copies nothing and loses nothing.
 
     Args:
@@ -180,7 +212,11 @@ def rollback(database: str, version_id: int | None = None, *, timeout: float | N
     with writer_lock(lock, timeout=config.lock_timeout if timeout is None else timeout):
         serving = store.heal(database)
         if serving is None:
-            raise NoData(f"{database} holds no data yet.", "There is nothing to go back from.", "Run `loc refresh`.")
+            raise NoData(
+                f"{database} holds no data yet.",
+                "There is nothing to go back from.",
+                "Run `loc refresh`.",
+            )
         if version_id is None:
             version_id = store.before(database, serving)
             if version_id is None:
@@ -188,7 +224,8 @@ def rollback(database: str, version_id: int | None = None, *, timeout: float | N
                 raise WarehouseError(
                     f"{database} has no version that {serving} was made from.",
                     f"It was pruned, or {serving} is the first. Kept are: {kept}.",
-                    f"Name the one to serve: `loc db rollback ID --database {database}`; see `loc db history`.",
+                    f"Name the one to serve: `loc db rollback ID --database {database}`; see `loc"
+                    " db history`.",
                 )
         version = store.find(database, version_id).check()
         version.open().close()
@@ -200,7 +237,10 @@ def rollback(database: str, version_id: int | None = None, *, timeout: float | N
 
 
 def ensure(database: str) -> Version:
-    """The current version; an empty first one is published if there is none, so that readers can always open one."""
+    """The current version; where there is none, an empty first one is published.
+
+    So readers can always open one.
+    """
     if store.current_id(database) is None:
         with write(database, who="set-up") as session:
             if session.base:
@@ -226,12 +266,18 @@ def prune(
         LockTimeout, WarehouseError: see :func:`write`.
     """
     if held is None:
-        with writer_lock(store.folder(database) / "writer.lock", timeout=settings().lock_timeout) as fd:
+        with writer_lock(
+            store.folder(database) / "writer.lock", timeout=settings().lock_timeout
+        ) as fd:
             return prune(database, keep=keep, grace=grace, now=now, held=fd)
     store.heal(database)
     with explained(f"Pruning {database}", store.folder(database)):
         _clear(database)
-        gone = [version.id for version in kept(database, keep=keep, grace=grace, now=now) if not version.why]
+        gone = [
+            version.id
+            for version in kept(database, keep=keep, grace=grace, now=now)
+            if not version.why
+        ]
         for version_id in gone:
             store.remove(store.folder(database) / "versions" / store.dirname(version_id))
     return gone
@@ -257,13 +303,16 @@ def kept(
 
 
 def tidy() -> None:
-    """Remove what killed writers left, in every database that no writer is at work on.
+    """Remove what killed writers left, in every database that nobody is writing to.
 
     A refresh that has nothing to build opens no session, which would do it.
     """
     for database in store.DATABASES:
         if (store.folder(database) / "staging").is_dir():
-            with suppress(WarehouseError), writer_lock(store.folder(database) / "writer.lock", timeout=0):
+            with (
+                suppress(WarehouseError),
+                writer_lock(store.folder(database) / "writer.lock", timeout=0),
+            ):
                 _clear(database)
 
 
@@ -292,14 +341,21 @@ def _begin(database: str, who: str, lock_fd: int) -> Session:
             shutil.rmtree(own, ignore_errors=True)
             raise
     ids = store.versions(database)
-    return Session(database=database, id=ids[-1] + 1 if ids else 1, path=path, who=who, base=base, lock_fd=lock_fd)
+    return Session(
+        database=database,
+        id=ids[-1] + 1 if ids else 1,
+        path=path,
+        who=who,
+        base=base,
+        lock_fd=lock_fd,
+    )
 
 
 def _clear(database: str) -> None:
     """Remove what killed writers left; with the lock held, and no session open.
 
-    A child that did not inherit the lock may still write to a session's folder; it writes on into a file without a
-    name, which nobody will publish.
+    A child that did not inherit the lock may still write to a session's folder; it writes on into a
+    file without a name, which nobody will publish.
     """
     shutil.rmtree(store.folder(database) / "staging", ignore_errors=True)
     store.empty_trash(database)
@@ -321,7 +377,10 @@ def _publish(session: Session) -> Version:
         git_revision=session.git_revision,
         checks=session.checks,
         facts=session.facts,
-        checksums={str(path.relative_to(session.folder)): store.checksum(path) for path in sorted(_files(session))},
+        checksums={
+            str(path.relative_to(session.folder)): store.checksum(path)
+            for path in sorted(_files(session))
+        },
     )
     manifest = session.folder / "manifest.json"
     manifest.write_text(version.dump())
@@ -356,12 +415,20 @@ def _finish(session: Session) -> dict[str, int]:
     while True:
         done = session.run(command, capture_output=True, text=True)
         # A child that was told to end can take a moment to let go of the file.
-        if done.returncode == 0 or "Could not set lock" not in done.stderr or time.monotonic() > deadline:
+        if (
+            done.returncode == 0
+            or "Could not set lock" not in done.stderr
+            or time.monotonic() > deadline
+        ):
             break
         time.sleep(0.2)
     if done.returncode == 0:
         return json.loads(done.stdout)
-    reason = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"exit code {done.returncode}"
+    reason = (
+        done.stderr.strip().splitlines()[-1]
+        if done.stderr.strip()
+        else f"exit code {done.returncode}"
+    )
     if disk_is_full(done.stderr):
         raise no_space(session.path)
     if session.base and block_is_damaged(done.stderr):
@@ -369,7 +436,9 @@ def _finish(session: Session) -> dict[str, int]:
     raise PublishError(
         f"{session.database} was not published.",
         f"Its file could not be finished: {reason.removesuffix('.')}.",
-        "Close every connection to the session's file before the session ends."
-        if "Could not set lock" in done.stderr
-        else "Mend what it names, then try again.",
+        (
+            "Close every connection to the session's file before the session ends."
+            if "Could not set lock" in done.stderr
+            else "Mend what it names, then try again."
+        ),
     )

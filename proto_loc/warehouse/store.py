@@ -14,6 +14,7 @@ from pathlib import Path
 
 import duckdb
 
+from proto_loc import files
 from proto_loc.errors import UsageError
 from proto_loc.settings import settings
 from proto_loc.sql import open_duckdb
@@ -47,9 +48,13 @@ class Version:
     checks: dict[str, int] = field(default_factory=dict)
     """Outcomes of the audit: how many checks had which status."""
     facts: dict = field(default_factory=dict)
-    """What the writer wants to find again: raw version and load ids used, model fingerprints, ..."""
+    """What the writer wants to find again: raw version and load ids used, model fingerprints,
+    ...
+    """
     checksums: dict[str, str] = field(default_factory=dict)
-    """SHA-256 of each file, by its path in the version's folder; empty of what was published before they were kept."""
+    """SHA-256 of each file, by its path in the version's folder; empty of what was published
+    before they were kept.
+    """
 
     @property
     def folder(self) -> Path:
@@ -72,15 +77,19 @@ class Version:
             VersionDamaged: the file is missing, truncated, or of another DuckDB release.
         """
         try:
-            found = self.path.stat().st_size
+            size = self.path.stat().st_size
         except FileNotFoundError:
-            found = 0
-        if found != self.bytes:
-            raise self.damaged(f"{self.path} has {found:,} bytes, and its manifest says {self.bytes:,}.")
+            size = 0
+        if size != self.bytes:
+            raise self.damaged(
+                f"{self.path} has {size:,} bytes, and its manifest says {self.bytes:,}."
+            )
         return self
 
     def check(self) -> "Version":
-        """Itself, if all of its files are, byte for byte, what was published; without checksums, as :meth:`verify`.
+        """The version itself, if each of its files is, byte for byte, what was published.
+
+        Without checksums, as :meth:`verify`.
 
         Raises:
             VersionDamaged: a file is missing, or another one.
@@ -90,9 +99,13 @@ class Version:
             path = self.folder / name
             try:
                 if checksum(path) != recorded:
-                    raise self.damaged(f"{path} is not what was published: its checksum is not the manifest's.")
+                    raise self.damaged(
+                        f"{path} is not what was published: its checksum is not the manifest's."
+                    )
             except OSError as error:
-                raise self.damaged(f"{path} cannot be read: {(error.strerror or str(error)).lower()}.") from error
+                raise self.damaged(
+                    f"{path} cannot be read: {(error.strerror or str(error)).lower()}."
+                ) from error
         return self
 
     def open(self) -> duckdb.DuckDBPyConnection:
@@ -122,7 +135,10 @@ class Version:
 def _reason(error: Exception) -> str:
     first = str(error).strip().splitlines()[0].removesuffix(".")
     if "version number" in first:
-        return f"It was written by another DuckDB release than this one, {duckdb.__version__} ({first})."
+        return (
+            f"It was written by another DuckDB release than this one, {duckdb.__version__}"
+            f" ({first})."
+        )
     return f"DuckDB {duckdb.__version__} says: {first}."
 
 
@@ -157,8 +173,8 @@ def versions(database: str) -> list[int]:
 def current_id(database: str) -> int | None:
     """The id of the version that is served, or None before the first publish.
 
-    A ``current`` that is lost, or has become a folder or a file as in a copy that keeps no links, is put right at once;
-    where it cannot be written or a writer is at work, the answer is the same.
+    A ``current`` that is lost, or has become a folder or a file as in a copy that keeps no links,
+    is put right at once; where it cannot be written or a writer is at work, the answer is the same.
 
     Raises:
         VersionDamaged: it is lost, and no version is whole.
@@ -190,17 +206,24 @@ def heal(database: str) -> int | None:
         version_id = _recorded(database)
         if link.is_dir() and version_id and version_id not in versions(database):
             (link.parent / "versions").mkdir(exist_ok=True)
-            link.rename(link.parent / "versions" / dirname(version_id))  # no other copy of it is left
+            link.rename(
+                link.parent / "versions" / dirname(version_id)
+            )  # no other copy of it is left
         version_id = _last_served(database)
         if link.is_dir():
             set_aside(link)
         swap(database, version_id)
-    log.warning("%s did not lead to a version of %s: it leads to version %d again", link, database, version_id)
+    log.warning(
+        "%s did not lead to a version of %s: it leads to version %d again",
+        link,
+        database,
+        version_id,
+    )
     return version_id
 
 
 def set_aside(path: Path) -> Path:
-    """Give what may be the last copy of something another name, ``<name>.lost-...``, where it is; returns that."""
+    """Rename what may be a last copy to ``<name>.lost-...`` where it is; gives its path."""
     aside = path.with_name(f"{path.name}.lost-{uuid.uuid4().hex[:6]}")
     path.rename(aside)
     os.utime(aside)  # since when it waits
@@ -224,7 +247,7 @@ def _has_past(database: str) -> bool:
 
 
 def _last_served(database: str) -> int:
-    """The version that a lost ``current`` led to, as far as can be known: the one that is recorded, else the newest."""
+    """The version that a lost ``current`` led to: the recorded one, else the newest."""
     recorded, kept = _recorded(database), versions(database)
     for version_id in sorted(kept, key=lambda other: (other != recorded, -other)):
         if _is_whole(database, version_id):
@@ -232,14 +255,18 @@ def _last_served(database: str) -> int:
     raise VersionDamaged(
         f"{database} cannot be read.",
         f"{folder(database) / 'current'} leads to no version, and "
-        + (f"none of {', '.join(map(str, kept))} is whole." if kept else "there is none beside it."),
+        + (
+            f"none of {', '.join(map(str, kept))} is whole." if kept else "there is none beside it."
+        ),
         f"Bring {folder(database)} back from a copy; or remove it, and load again.",
     )
 
 
 def _recorded(database: str) -> int | None:
-    """What is left of the link: a copy that follows links makes it a folder, one that knows none a file with its text.
-    Where it is gone, the file ``served`` says it."""
+    """The version that is left of a lost link: in a folder, a file, or ``served``.
+
+    A copy that follows links makes a folder of it, one that knows no links a file with its text.
+    """
     home = folder(database)
     with suppress(*UNREADABLE, KeyError):
         return int(json.loads((home / "current" / "manifest.json").read_text())["id"])
@@ -262,29 +289,38 @@ def load(database: str, version_id: int) -> Version:
 
 
 def before(database: str, version_id: int) -> int | None:
-    """The version that this one was made from, which is what was served before it; None if it is not kept.
+    """The version that this one was made from, which was served before it; None if gone.
 
     Where the manifest that says so is damaged, the next lower one.
     """
     kept = versions(database)
     try:
-        found = load(database, version_id).based_on
+        parent = load(database, version_id).based_on
     except VersionDamaged:
-        found = next((other for other in reversed(kept) if other < version_id), None)
-    return found if found in kept else None
+        parent = next((other for other in reversed(kept) if other < version_id), None)
+    return parent if parent in kept else None
 
 
 def _way_out(database: str, damaged: int, based_on: int | None) -> str:
-    """What to do about a damaged version: serve a whole one, those made or served before it first."""
+    """What to do about a damaged version: serve a whole one.
+
+    Those made or served before it come first.
+    """
     serving = current_id(database)
     if damaged != serving and serving is not None:
-        return f"Version {serving} is served. Name another one; see `loc db history --database {database}`."
+        return (
+            f"Version {serving} is served. Name another one; see `loc db history --database"
+            f" {database}`."
+        )
     others = [other for other in versions(database) if other != damaged]
     for other in sorted(others, key=lambda other: (other != based_on, other > damaged, -other)):
         if _is_whole(database, other):
             return f"Run `loc db rollback {other} --database {database}` to serve version {other}."
     if database == "prod":
-        return f"Run `rm -r {folder(database)} && loc refresh` to build it anew from raw: no other version is whole."
+        return (
+            f"Run `rm -r {folder(database)} && loc refresh` to build it anew from raw: no other"
+            " version is whole."
+        )
     return f"Remove {folder(database)} and load again: no other version is whole."
 
 
@@ -292,7 +328,8 @@ def _is_whole(database: str, version_id: int) -> bool:
     try:
         version = _read(folder(database) / "versions" / dirname(version_id) / "manifest.json")
         return version.path.stat().st_size == version.bytes and all(
-            checksum(version.folder / name) == recorded for name, recorded in version.checksums.items()
+            checksum(version.folder / name) == recorded
+            for name, recorded in version.checksums.items()
         )
     except UNREADABLE:
         return False
@@ -319,12 +356,14 @@ def current(database: str) -> Version:
         NoData: nothing has been published yet.
         VersionDamaged: its manifest is gone.
     """
-    found = current_id(database)
-    if found is None:
+    version_id = current_id(database)
+    if version_id is None:
         raise NoData(
-            f"{database} holds no data yet.", f"Nothing has been published in {folder(database)}.", "Run `loc refresh`."
+            f"{database} holds no data yet.",
+            f"Nothing has been published in {folder(database)}.",
+            "Run `loc refresh`.",
         )
-    return load(database, found)
+    return load(database, version_id)
 
 
 def find(database: str, version_id: int) -> Version:
@@ -335,19 +374,21 @@ def find(database: str, version_id: int) -> Version:
     """
     if version_id not in versions(database):
         kept = ", ".join(map(str, versions(database))) or "none"
-        raise UsageError(f"{database} has no version {version_id}.", f"Kept are: {kept}.", "Name one of those.")
+        raise UsageError(
+            f"{database} has no version {version_id}.", f"Kept are: {kept}.", "Name one of those."
+        )
     return load(database, version_id)
 
 
 def history(database: str) -> list[Version]:
     """All versions kept whose manifest is whole, newest first."""
-    found = []
+    manifests = []
     for version_id in reversed(versions(database)):
         try:
-            found.append(load(database, version_id))
+            manifests.append(load(database, version_id))
         except VersionDamaged:
             continue  # `current` and `find` report it where it matters
-    return found
+    return manifests
 
 
 def swap(database: str, version_id: int) -> None:
@@ -362,18 +403,17 @@ def swap(database: str, version_id: int) -> None:
     _record(home, version_id)
     if before is not None and before != version_id:
         with suppress(OSError):  # a folder that someone removed; the swap is done
-            os.utime(home / "versions" / dirname(before))  # the grace time of what was superseded starts now
+            os.utime(
+                home / "versions" / dirname(before)
+            )  # the grace time of what was superseded starts now
 
 
 def _record(home: Path, version_id: int) -> None:
-    """Write in words what the link says, for where the link gets lost."""
-    new = home / ".served.new"
+    """Write the target of the link into a file, for copies that lose links."""
     try:
-        new.write_text(f"{dirname(version_id)}\n")
-        new.replace(home / "served")
+        files.replace(home / "served", f"{dirname(version_id)}\n")
     except OSError:  # a full disk: no record is better than an old one
         with suppress(OSError):
-            new.unlink(missing_ok=True)
             (home / "served").unlink(missing_ok=True)
 
 
@@ -381,11 +421,13 @@ _removals: list[threading.Thread] = []
 
 
 def remove(path: Path) -> None:
-    """Remove a version's folder so that no one meets it half gone: it is renamed out of the way first, where it is, so
-    that a full disk is no obstacle.
+    """Remove a version's folder in one step for readers.
 
-    To free the blocks of a large file takes a third of the time of copying it, so that happens in the background; a
-    process does not end before it is done. What a killed one leaves goes with :func:`empty_trash`.
+    It is renamed first, in its place, so that a full disk is no obstacle.
+
+    To free the blocks of a large file takes a third of the time of copying it, so that happens in
+    the background; a process does not end before it is done. What a killed one leaves goes with
+    :func:`empty_trash`.
     """
     gone = path.with_name(f".{path.name}-{uuid.uuid4().hex[:8]}.gone")
     os.rename(path, gone)
@@ -395,7 +437,7 @@ def remove(path: Path) -> None:
 
 
 def empty_trash(database: str) -> None:
-    """Wait until what was removed has freed its space, and remove what a killed process left."""
+    """Wait until removed files have freed their space, and remove a killed process's."""
     while _removals:
         _removals.pop().join()
     for gone in (folder(database) / "versions").glob(".*.gone"):
@@ -418,8 +460,9 @@ def checksum(path: Path) -> str:
 
 
 def copy(source: Path, target: Path) -> None:
-    """Copy a file: a reflink where the file system can, else bytes inside the kernel. What cannot fit is refused before
-    it fills the disk.
+    """Copy a file, by reflink where the file system can.
+
+    A copy that cannot fit is refused before it fills the disk.
 
     Raises:
         WarehouseError: the disk is full, or the folder cannot be written.
@@ -437,9 +480,12 @@ def _reflink(source: Path, target: Path) -> bool:
 
     with source.open("rb") as old, target.open("xb") as new:
         try:
-            fcntl.ioctl(new.fileno(), 0x40049409, old.fileno())  # FICLONE of Linux (XFS, Btrfs); others refuse it
+            fcntl.ioctl(
+                new.fileno(), 0x40049409, old.fileno()
+            )  # FICLONE of Linux (XFS, Btrfs); others refuse it
         except OSError:
-            # A file that was there before, even an empty one, makes ext4 write the whole copy to the disk at its close.
+            # A file that was there before, even an empty one, makes ext4 write the whole copy to
+            # the disk at its close.
             target.unlink()
             return False
         return True

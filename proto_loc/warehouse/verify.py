@@ -1,4 +1,4 @@
-"""Read what is published in full, and compare it with what was written."""
+"""Read published files in full, and compare them with their checksums."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -28,7 +28,10 @@ class Verdict:
 
 
 def verify(database: str, versions: Iterable[int]) -> Iterator[Verdict]:
-    """Verdicts on these versions, in their order: on the files of each, and of ``raw`` on its files in the lake too."""
+    """Verdicts on these versions, in their order.
+
+    Those of ``raw`` cover its files in the lake too.
+    """
     intact: dict[ledger.Load, bool] = {}  # most versions share most of their files
     for version_id in versions:
         version = None

@@ -7,8 +7,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from proto_loc.ai import sandbox
-from proto_loc.ai.reader import Reader
+from proto_loc.ai.chatting import sandbox
+from proto_loc.ai.sql_reader import SqlReader
 from proto_loc.settings import ROOT
 
 
@@ -25,15 +25,15 @@ def database(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("database") / "prod.duckdb"
     with duckdb.connect(str(path)) as con:
         con.execute(
-            "create table trips as select (i * 1.25)::decimal(10, 2) as fare, "
-            "['Queens', 'Bronx'][1 + i % 2] as borough, date '2025-01-01' + i::int as day from range(100) r(i)"
+            "create table trips as select (i * 1.25)::decimal(10, 2) as fare, ['Queens', 'Bronx'][1"
+            " + i % 2] as borough, date '2025-01-01' + i::int as day from range(100) r(i)"
         )
     return path
 
 
 @pytest.fixture
-def reader(database) -> Iterator[Reader]:
-    with Reader(database, timeout=20) as found:
+def reader(database) -> Iterator[SqlReader]:
+    with SqlReader(database, timeout=20) as found:
         yield found
 
 
@@ -51,11 +51,16 @@ def box(notebooks, reader) -> Callable[..., sandbox.Outcome]:
 
 @pytest.fixture
 def outside(notebooks, tmp_path) -> Callable[[str], str]:
-    """Runs a program without a sandbox, and gives what it put into result: the control of a test."""
+    """Runs a program without a sandbox, and gives what it put into result: the control of a
+    test.
+    """
 
     def run(code: str) -> str:
         done = subprocess.run(
-            [notebooks, "-c", f"{code}\nprint('got:', result['value'])"], capture_output=True, text=True, cwd=tmp_path
+            [notebooks, "-c", f"{code}\nprint('got:', result['value'])"],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
         )
         return done.stdout if done.returncode == 0 else f"failed: {done.stderr}"
 

@@ -1,6 +1,6 @@
 """What of the machine the box shows."""
 
-from proto_loc.ai import bubblewrap
+from proto_loc.ai.chatting import bubblewrap
 
 
 def test_a_link_to_python_shows_nothing_of_the_folder_that_it_stands_in(tmp_path):
@@ -8,7 +8,13 @@ def test_a_link_to_python_shows_nothing_of_the_folder_that_it_stands_in(tmp_path
     real = tmp_path / "opt/python/bin/python3.11"
     link = tmp_path / "home/.local/bin/python3.11"
     venv = tmp_path / "clone/.venvs/notebooks/bin/python"
-    for file in (real, link, venv, tmp_path / "home/.local/share/keyring", real.parent.parent / "lib/os.py"):
+    for file in (
+        real,
+        link,
+        venv,
+        tmp_path / "home/.local/share/keyring",
+        real.parent.parent / "lib/os.py",
+    ):
         file.parent.mkdir(parents=True, exist_ok=True)
     real.touch()
     link.symlink_to(real)

@@ -1,4 +1,6 @@
-"""PandasAI on the marts: what its model (a stand-in) is sent, where programs run, what a person gets."""
+"""PandasAI on the marts: what its model (a stand-in) is sent, where programs run, what a person
+gets.
+"""
 
 import json
 import os
@@ -7,9 +9,10 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from llm import Fault, standin
+from samples import copy_sample
 
-from proto_loc.ai import sandbox
+from benchmarks.llm import Fault, standin
+from proto_loc.ai.chatting import sandbox
 from proto_loc.settings import ROOT
 
 SCRIPT = """
@@ -29,7 +32,8 @@ print(json.dumps(os.listdir(".")))
 """
 
 TABLE = """```python
-df = execute_sql_query("select pickup_borough, count(*) as trips from mart_taxi_trips group by all order by 1")
+sql = "select pickup_borough, count(*) as trips from mart_taxi_trips group by all order by 1"
+df = execute_sql_query(sql)
 result = {"type": "dataframe", "value": df}
 ```"""
 PLOT = """```python
@@ -43,8 +47,12 @@ ZONE = 'zone = execute_sql_query("select max(pickup_zone) as z from mart_taxi_tr
 LEAKS = {
     "quoted by an exception": "raise KeyError(zone)",
     "the name of an exception": "raise type(zone, (Exception,), {})()",
-    "printed last before the program ends itself": "import os\nprint(zone, flush=True)\nos._exit(3)",
-    "printed last before the program crashes": "import ctypes\nprint(zone, flush=True)\nctypes.string_at(0)",
+    "printed last before the program ends itself": (
+        "import os\nprint(zone, flush=True)\nos._exit(3)"
+    ),
+    "printed last before the program crashes": (
+        "import ctypes\nprint(zone, flush=True)\nctypes.string_at(0)"
+    ),
     "a number that is none": "result = {'type': 'number', 'value': zone}",
     "a type that is none": "result = {'type': zone, 'value': 1}",
     "a result past the helper": (
@@ -67,12 +75,10 @@ result = {"type": "string", "value": os.popen("id").read()}
 
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory):
-    """Variables of a platform whose prod holds a sample of 2,000 trips; no service runs."""
+    """Variables of a platform whose prod holds a sample of 20,000 trips; no service runs."""
     home = tmp_path_factory.mktemp("platform")
     variables = {"LOC_DATA": str(home / "data"), "LOC_RUN": str(home / "run")}
-    subprocess.run(
-        [ROOT / "loc", "load", "sample", "--rows", "2000"], env=os.environ | variables, check=True, capture_output=True
-    )
+    copy_sample(home, tmp_path_factory)
     return variables
 
 
@@ -84,13 +90,22 @@ def last_zone(platform) -> str:
 
 @pytest.fixture
 def talk(notebooks, platform, tmp_path):
-    """Asks questions of one conversation; gives each reply, the files left in the working folder, and the stand-in."""
+    """Asks questions of one conversation; gives each reply, the files left in the working
+    folder, and the stand-in.
+    """
     if why := sandbox.unavailable():
         pytest.skip(why)
 
     def run(answers: list, *questions: str, **variables: str):
         with standin(answers) as server:
-            env = os.environ | platform | {"LOC_LLM_MODEL": "openai/standin", "LOC_LLM_URL": server.url}
+            env = (
+                os.environ
+                | platform
+                | {
+                    "LOC_LLM_MODEL": "openai/standin",
+                    "LOC_LLM_URL": server.url,
+                }
+            )
             env |= {"PYTHONPATH": str(ROOT), **variables}
             done = subprocess.run(
                 [notebooks, "-P", "-c", SCRIPT.format(questions=questions)],
@@ -104,7 +119,9 @@ def talk(notebooks, platform, tmp_path):
 
 
 def test_tables_and_pictures_come_back_and_nothing_is_left_behind(talk):
-    (table, plot), files, server, said = talk([TABLE, PLOT], "Trips by borough", "Plot trips by colour")
+    (table, plot), files, server, said = talk(
+        [TABLE, PLOT], "Trips by borough", "Plot trips by colour"
+    )
     assert table[0] == "dataframe" and sum(row["trips"] for row in table[1]) > 1500
     assert "data: version" in table[3]
     assert plot[0] == "plot" and plot[1] > 1000
@@ -134,7 +151,10 @@ def test_a_program_that_wants_more_than_the_box_is_told_what_was_refused(talk):
 
 @pytest.mark.parametrize(
     ("answers", "said"),
-    [([Fault(401)], "does not take the key"), (["I would rather not."] * 3, "wrote no program that can be run")],
+    [
+        ([Fault(401)], "does not take the key"),
+        (["I would rather not."] * 3, "wrote no program that can be run"),
+    ],
 )
 def test_a_model_that_gives_nothing_is_told_plainly(talk, answers, said):
     (reply,), _, _, _ = talk(answers, "Trips?")

@@ -6,29 +6,36 @@ from datetime import datetime
 
 import pytest
 
-from proto_loc.ai import picture, sandbox, values
+from proto_loc.ai import values
+from proto_loc.ai.chatting import picture, sandbox
 from proto_loc.errors import LocError
 
 
 def test_rows_come_in_with_types_and_a_table_goes_out(box):
     found = box(
-        "frame = execute_sql_query('select borough, sum(fare) as fares, min(day) as first from trips group by all')\n"
-        "assert str(frame.fares.dtype) == 'float64' and str(frame['first'].dtype).startswith('datetime64')\n"
-        "result = {'type': 'dataframe', 'value': frame.sort_values('borough')}"
+        "frame = execute_sql_query('select borough, sum(fare) as fares, min(day) as first from"
+        " trips group by all')\nassert str(frame.fares.dtype) == 'float64' and"
+        " str(frame['first'].dtype).startswith('datetime64')\nresult = {'type': 'dataframe',"
+        " 'value': frame.sort_values('borough')}"
     )
     columns, kinds, rows, truncated = found.value
     assert (found.type, columns, kinds, truncated) == (
         "dataframe", ["borough", "fares", "first"], ["text", "float", "timestamp"], False,
     )  # fmt: skip
     assert [row[:2] for row in rows] == [["Bronx", 3125.0], ["Queens", 3062.5]]
-    assert found.queries == ["select borough, sum(fare) as fares, min(day) as first from trips group by all"]
+    assert found.queries == [
+        "select borough, sum(fare) as fares, min(day) as first from trips group by all"
+    ]
 
 
 @pytest.mark.parametrize(
     ("code", "kind", "value"),
     [
         (
-            "result = {'type': 'number', 'value': execute_sql_query('select count(*) as n from trips').n[0]}",
+            (
+                "result = {'type': 'number', 'value': execute_sql_query('select count(*) as n from"
+                " trips').n[0]}"
+            ),
             "number",
             100,
         ),
@@ -41,7 +48,9 @@ def test_numbers_and_texts_come_out(box, code, kind, value):
     assert found.printed == ("seen\n" if kind == "string" else "")
 
 
-@pytest.mark.parametrize("how", ["plt.savefig('exports/charts/a.png'); value = 'exports/charts/a.png'", "value = ''"])
+@pytest.mark.parametrize(
+    "how", ["plt.savefig('exports/charts/a.png'); value = 'exports/charts/a.png'", "value = ''"]
+)
 def test_a_figure_comes_out_as_a_picture(box, how):
     found = box(f"plt.plot([1, 2]); {how}\nresult = {{'type': 'plot', 'value': value}}")
     assert found.type == "plot" and found.value.startswith(b"\x89PNG")
@@ -49,15 +58,17 @@ def test_a_figure_comes_out_as_a_picture(box, how):
 
 def test_dates_that_nanoseconds_do_not_reach_come_in_and_go_out(box):
     found = box(
-        "frame = execute_sql_query(\"select date '9999-12-31' as day, timestamp '0001-01-01 12:00' as at\")\n"
-        "assert (frame.day.dt.year[0], frame['at'].dt.hour[0]) == (9999, 12)\n"
-        "result = {'type': 'dataframe', 'value': frame}"
+        "frame = execute_sql_query(\"select date '9999-12-31' as day, timestamp '0001-01-01 12:00'"
+        " as at\")\nassert (frame.day.dt.year[0], frame['at'].dt.hour[0]) == (9999, 12)\nresult ="
+        " {'type': 'dataframe', 'value': frame}"
     )
     assert found.value[2] == [[datetime(9999, 12, 31), datetime(1, 1, 1, 12)]]
 
 
 def test_times_with_and_without_a_zone_in_one_column_stay_as_they_are(box):
-    """The parent makes a frame of a result in the same way: it failed, with a value in its words."""
+    """The parent makes a frame of a result in the same way: it failed, with a value in its
+    words.
+    """
     table = {
         "columns": ["at"],
         "kinds": ["timestamp"],
@@ -77,8 +88,8 @@ def test_a_failure_names_the_line(box):
 
 def test_a_refused_query_is_reported_even_if_the_program_hides_it(box):
     found = box(
-        "try:\n    execute_sql_query(\"select * from read_csv('/etc/passwd')\")\nexcept Exception:\n    pass\n"
-        "result = {'type': 'string', 'value': 'all is well'}"
+        "try:\n    execute_sql_query(\"select * from read_csv('/etc/passwd')\")\nexcept"
+        " Exception:\n    pass\nresult = {'type': 'string', 'value': 'all is well'}"
     )
     assert "read_csv is not allowed" in found.refused[0]
 
@@ -92,7 +103,9 @@ def test_more_rows_than_the_limit_are_cut_and_marked(box):
     assert found.value == "10 True"
 
 
-def test_without_bubblewrap_the_reason_is_said_and_nothing_runs(reader, notebooks, monkeypatch, tmp_path):
+def test_without_bubblewrap_the_reason_is_said_and_nothing_runs(
+    reader, notebooks, monkeypatch, tmp_path
+):
     monkeypatch.setenv("PATH", str(tmp_path))
     sandbox.unavailable.cache_clear()
     try:
@@ -102,9 +115,13 @@ def test_without_bubblewrap_the_reason_is_said_and_nothing_runs(reader, notebook
         sandbox.unavailable.cache_clear()
 
 
-def test_where_bubblewrap_may_not_run_its_own_words_are_said(reader, notebooks, monkeypatch, tmp_path):
+def test_where_bubblewrap_may_not_run_its_own_words_are_said(
+    reader, notebooks, monkeypatch, tmp_path
+):
     refusing = tmp_path / "bwrap"
-    refusing.write_text("#!/bin/sh\necho 'bwrap: setting up uid map: Permission denied' >&2\nexit 1\n")
+    refusing.write_text(
+        "#!/bin/sh\necho 'bwrap: setting up uid map: Permission denied' >&2\nexit 1\n"
+    )
     refusing.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     sandbox.unavailable.cache_clear()

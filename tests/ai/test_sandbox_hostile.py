@@ -1,4 +1,6 @@
-"""Hostile programs: each does outside of the sandbox what it fails to do inside, and the parent lives."""
+"""Hostile programs: each does outside of the sandbox what it fails to do inside, and the parent
+lives.
+"""
 
 import os
 import socket
@@ -9,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from proto_loc.ai.sandbox import SandboxError
+from proto_loc.ai.chatting.sandbox import SandboxError
 from proto_loc.errors import LocError
 from proto_loc.settings import ROOT
 
@@ -24,10 +26,15 @@ def attempt(work):
 
 @pytest.fixture
 def attempt(box, outside):
-    """Runs one expression inside and outside: what came of it, ``did: ...`` or ``contained: ...``, of both."""
+    """Runs one expression inside and outside: what came of it, ``did: ...`` or ``contained:
+    ...``, of both.
+    """
 
     def run(before: str, expression: str) -> tuple[str, str]:
-        code = f"{TRY}\n{before}\nresult = {{'type': 'string', 'value': attempt(lambda: {expression})}}"
+        code = (
+            f"{TRY}\n{before}\nresult = {{'type': 'string', 'value': attempt(lambda:"
+            f" {expression})}}"
+        )
         return box(code).value, outside(code)
 
     return run
@@ -36,7 +43,12 @@ def attempt(box, outside):
 @pytest.fixture
 def secret(tmp_path):
     """Files that belong to the user, each with its content."""
-    for name in ("run/secrets/cube", "data/warehouse/prod.duckdb", "home/.gitconfig", "home/.ssh/id_ed25519"):
+    for name in (
+        "run/secrets/cube",
+        "data/warehouse/prod.duckdb",
+        "home/.gitconfig",
+        "home/.ssh/id_ed25519",
+    ):
         file = tmp_path / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("the secret")
@@ -44,7 +56,8 @@ def secret(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["run/secrets/cube", "data/warehouse/prod.duckdb", "home/.gitconfig", "home/.ssh/id_ed25519"]
+    "name",
+    ["run/secrets/cube", "data/warehouse/prod.duckdb", "home/.gitconfig", "home/.ssh/id_ed25519"],
 )
 def test_files_of_the_user_cannot_be_read(attempt, secret, name):
     inside, control = attempt("", f"open({str(secret / name)!r}).read()")
@@ -52,7 +65,9 @@ def test_files_of_the_user_cannot_be_read(attempt, secret, name):
     assert inside == "contained: FileNotFoundError"
 
 
-@pytest.mark.parametrize("path", ["/etc/passwd", "/etc/shadow", "/etc/hostname", "/proc/self/root/etc/passwd"])
+@pytest.mark.parametrize(
+    "path", ["/etc/passwd", "/etc/shadow", "/etc/hostname", "/proc/self/root/etc/passwd"]
+)
 def test_files_of_the_system_cannot_be_read(attempt, path):
     inside, control = attempt("", f"len(open({path!r}).read())")
     assert inside.startswith("contained")
@@ -61,8 +76,13 @@ def test_files_of_the_system_cannot_be_read(attempt, path):
 
 def test_no_other_folder_of_the_clone_or_home_is_there(attempt):
     root = str(ROOT)
-    before = f"import os\nplaces = [{root!r}, os.path.expanduser('~root'), '/home', '/root', '/var', '/opt', '/srv']"
-    inside, control = attempt(before, "sorted(sum([os.listdir(p) for p in places if os.path.exists(p)], []))")
+    before = (
+        f"import os\nplaces = [{root!r}, os.path.expanduser('~root'), '/home', '/root', '/var',"
+        " '/opt', '/srv']"
+    )
+    inside, control = attempt(
+        before, "sorted(sum([os.listdir(p) for p in places if os.path.exists(p)], []))"
+    )
     assert "golden.toml" in control
     assert "golden.toml" not in inside and ".run" not in inside and ".git'" not in inside
 
@@ -135,7 +155,12 @@ def test_no_name_is_resolved(attempt):
 
 @pytest.mark.parametrize(
     "how",
-    ["os.fork()", "os.popen('echo 1').read()", "os.posix_spawn('/bin/true', ['true'], {})", "pty.fork()"],
+    [
+        "os.fork()",
+        "os.popen('echo 1').read()",
+        "os.posix_spawn('/bin/true', ['true'], {})",
+        "pty.fork()",
+    ],
 )
 def test_no_process_can_be_started(attempt, how):
     inside, control = attempt("import os, pty", f"(lambda pid: pid or os._exit(0))({how})")
@@ -146,16 +171,11 @@ def test_no_process_can_be_started(attempt, how):
 def test_a_fork_bomb_goes_nowhere_and_threads_end_at_their_limit(box):
     before = threading.active_count()
     found = box(
-        "import os, threading, time\n"
-        "forks, threads = 0, 0\n"
-        "for _ in range(1000):\n"
-        "    try:\n        os.fork(); forks += 1\n"
-        "    except OSError:\n        pass\n"
-        "try:\n"
-        "    for _ in range(100_000):\n"
-        "        threading.Thread(target=time.sleep, args=(60,), daemon=True).start(); threads += 1\n"
-        "except (RuntimeError, MemoryError):\n    pass\n"
-        "result = {'type': 'string', 'value': f'{forks} {threads}'}"
+        "import os, threading, time\nforks, threads = 0, 0\nfor _ in range(1000):\n    try:\n      "
+        "  os.fork(); forks += 1\n    except OSError:\n        pass\ntry:\n    for _ in"
+        " range(100_000):\n        threading.Thread(target=time.sleep, args=(60,),"
+        " daemon=True).start(); threads += 1\nexcept (RuntimeError, MemoryError):\n    pass\nresult"
+        " = {'type': 'string', 'value': f'{forks} {threads}'}"
     )
     forks, threads = map(int, found.value.split())
     assert forks == 0 and 0 < threads < 1000
@@ -163,7 +183,9 @@ def test_a_fork_bomb_goes_nowhere_and_threads_end_at_their_limit(box):
 
 
 @pytest.mark.parametrize(
-    "bomb", ["x = bytearray(8 << 30)", "x = []\nwhile True:\n    x.append(bytearray(64 << 20))"], ids=["one", "many"]
+    "bomb",
+    ["x = bytearray(8 << 30)", "x = []\nwhile True:\n    x.append(bytearray(64 << 20))"],
+    ids=["one", "many"],
 )
 def test_a_memory_bomb_is_ended(box, bomb):
     with pytest.raises(SandboxError, match="more memory than the 2048 MB"):
@@ -199,7 +221,9 @@ def test_the_disk_is_filled_to_the_limit_and_no_further(box, folder):
     ],
 )
 def test_empty_files_fill_no_memory_of_the_kernel(box, folder, make):
-    """411,610 empty files took 622 MB of the kernel's memory, and none of the 64 MB that the folder has."""
+    """411,610 empty files took 622 MB of the kernel's memory, and none of the 64 MB that the
+    folder has.
+    """
     found = box(
         f"import os\none = '{folder}/one'\nopen(one, 'w').close()\nmade = 0\n"
         "try:\n"
@@ -215,18 +239,25 @@ def test_empty_files_fill_no_memory_of_the_kernel(box, folder, make):
 
 
 def test_where_the_number_of_files_cannot_be_bounded_nothing_runs(box):
-    with pytest.raises(LocError, match="was not run. The number of files in a box cannot be bounded.*Invalid argument"):
+    with pytest.raises(
+        LocError,
+        match="was not run. The number of files in a box cannot be bounded.*Invalid argument",
+    ):
         box("result = {'type': 'number', 'value': 1}", files=-1)
 
 
-@pytest.mark.parametrize("folder", ["/", "/dev", "/dev/shm", "/usr/lib", "/proc", "/program", "/etc"])
+@pytest.mark.parametrize(
+    "folder", ["/", "/dev", "/dev/shm", "/usr/lib", "/proc", "/program", "/etc"]
+)
 def test_nothing_else_can_be_written(attempt, folder):
     inside, _ = attempt("", f"open({folder + '/x'!r}, 'wb').write(b'x')")
     assert inside.startswith("contained")
 
 
 def test_settings_of_the_kernel_cannot_be_changed(attempt):
-    """Where the user is root, the kernel took the program for root: core_pattern is a command that runs outside."""
+    """Where the user is root, the kernel took the program for root: core_pattern is a command
+    that runs outside.
+    """
     path = "/proc/sys/kernel/core_pattern"
     inside, control = attempt("import os", f"os.close(os.open({path!r}, os.O_WRONLY))")
     assert "did: " in control or os.geteuid() != 0 or not os.access(path, os.W_OK)
@@ -235,26 +266,30 @@ def test_settings_of_the_kernel_cannot_be_changed(attempt):
 
 def test_of_proc_nothing_can_be_opened_for_writing(box):
     found = box(
-        "import os\n"
-        "def opened(path):\n"
-        "    try:\n        os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))\n"
-        "    except OSError:\n        return False\n"
-        "    return '/fd/' not in path  # its own pipes\n"
-        "seen = [os.path.join(at, name) for at, _, names in os.walk('/proc') for name in names]\n"
-        "result = {'type': 'string', 'value': f'{len(seen) > 500} {[path for path in seen if opened(path)]}'}"
+        "import os\ndef opened(path):\n    try:\n        os.close(os.open(path, os.O_WRONLY |"
+        " os.O_NONBLOCK))\n    except OSError:\n        return False\n    return '/fd/' not in path"
+        "  # its own pipes\nseen = [os.path.join(at, name) for at, _, names in os.walk('/proc') for"
+        " name in names]\nresult = {'type': 'string', 'value': f'{len(seen) > 500} {[path for path"
+        " in seen if opened(path)]}'}"
     ).value
     assert found == "True []"
 
 
 def test_the_environment_cannot_be_changed(box, notebooks):
     target = notebooks.parent.parent / "lib" / "python3.11" / "site-packages" / "hostile.pth"
-    found = box(f"{TRY}result = {{'type': 'string', 'value': attempt(lambda: open({str(target)!r}, 'w'))}}")
+    found = box(
+        f"{TRY}result = {{'type': 'string', 'value': attempt(lambda: open({str(target)!r}, 'w'))}}"
+    )
     assert found.value.startswith("contained") and not target.exists()
 
 
 @pytest.mark.parametrize(
     "call",
-    ["os.memfd_create('x')", "fcntl.lockf(open('own', 'wb'), fcntl.LOCK_EX, 1, 5)", "1 / (libc.inotify_init1(0) + 1)"],
+    [
+        "os.memfd_create('x')",
+        "fcntl.lockf(open('own', 'wb'), fcntl.LOCK_EX, 1, 5)",
+        "1 / (libc.inotify_init1(0) + 1)",
+    ],
 )
 def test_memory_that_no_limit_counts_cannot_be_had(attempt, call):
     before = (
@@ -272,9 +307,9 @@ def test_memory_that_no_limit_counts_cannot_be_had(attempt, call):
 
 def test_no_signal_reaches_the_parent(box):
     found = box(
-        f"{TRY}import os, signal\n"
-        f"tries = [attempt(lambda: os.kill(pid, signal.SIGTERM)) for pid in ({os.getpid()}, {os.getppid()})]\n"
-        "result = {'type': 'string', 'value': ' '.join(tries)}"
+        f"{TRY}import os, signal\ntries = [attempt(lambda: os.kill(pid, signal.SIGTERM)) for pid in"
+        f" ({os.getpid()}, {os.getppid()})]\nresult = {{'type': 'string', 'value': '"
+        " '.join(tries)}"
     ).value
     assert found.count("contained") == 2
 
@@ -283,7 +318,10 @@ def test_to_kill_everything_ends_only_the_program(box):
     other = subprocess.Popen(["sleep", "60"])
     try:
         with pytest.raises(SandboxError):
-            box("import os, signal\nos.kill(-1, signal.SIGKILL)\nos.kill(os.getpid(), signal.SIGKILL)")
+            box(
+                "import os, signal\nos.kill(-1, signal.SIGKILL)\nos.kill(os.getpid(),"
+                " signal.SIGKILL)"
+            )
         assert other.poll() is None
     finally:
         other.kill()
@@ -303,13 +341,17 @@ def test_to_kill_everything_ends_only_the_program(box):
 )
 def test_calls_of_the_kernel_that_lead_out_are_refused(box, call):
     before = "import ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\n"
-    found = box(f"{before}value = {call}\nresult = {{'type': 'string', 'value': f'{{value}} {{ctypes.get_errno()}}'}}")
+    found = box(
+        f"{before}value = {call}\nresult = {{'type': 'string', 'value': f'{{value}}"
+        " {ctypes.get_errno()}'}"
+    )
     assert found.value == "-1 1"
 
 
 def test_memory_of_other_processes_cannot_be_read(attempt):
     before = (
-        "def look():\n    with open('/proc/1/mem', 'rb') as file:\n        file.seek(4096)\n        return file.read(1)"
+        "def look():\n    with open('/proc/1/mem', 'rb') as file:\n        file.seek(4096)\n       "
+        " return file.read(1)"
     )
     inside, _ = attempt(before, "look()")
     assert inside.startswith("contained")
@@ -333,12 +375,17 @@ def test_a_busy_loop_is_ended_by_its_processor_time(box):
 
 
 def test_limits_cannot_be_raised(attempt):
-    inside, _ = attempt("import resource", "resource.setrlimit(resource.RLIMIT_AS, (1 << 40, 1 << 40))")
+    inside, _ = attempt(
+        "import resource", "resource.setrlimit(resource.RLIMIT_AS, (1 << 40, 1 << 40))"
+    )
     assert inside == "contained: ValueError"
 
 
 # What a program sends to its parent itself, on descriptor 3, past the helper that it is given.
-RAW = "import json, os, struct\ndef raw(text):\n    os.write(3, struct.pack('>I', len(text)) + text)\n"
+RAW = (
+    "import json, os, struct\ndef raw(text):\n    os.write(3, struct.pack('>I', len(text)) +"
+    " text)\n"
+)
 
 
 @pytest.mark.parametrize(
@@ -353,7 +400,10 @@ RAW = "import json, os, struct\ndef raw(text):\n    os.write(3, struct.pack('>I'
         ("raw(b'{\"other\": 1}')", "what is no message"),
         ("os.write(3, b'\\x00\\x00\\x00\\x09{')\nos._exit(0)", "ended itself with code 0"),
         ("os._exit(3)", "ended itself with code 3"),
-        ('raw(b\'{"result": {"type": "number", "value": "\' + b\'9\' * 5000 + b\'x"}}\')', "none that can be read"),
+        (
+            'raw(b\'{"result": {"type": "number", "value": "\' + b\'9\' * 5000 + b\'x"}}\')',
+            "none that can be read",
+        ),
         ('raw(b\'{"result": {"type": "plot", "value": "/etc/passwd"}}\')', "none that can be read"),
         ('raw(b\'{"result": {"type": "pickle", "value": "x"}}\')', "none that can be read"),
         ("raw(b'{\"result\": 5}')", "none that can be read"),
@@ -396,7 +446,10 @@ def test_long_statements_are_not_kept_and_not_passed_on(box):
 )
 def test_a_table_beyond_its_limits_is_refused_before_it_is_read(box, table):
     with pytest.raises(SandboxError, match="over 10,000 rows or 1,000 columns"):
-        box(f"{RAW}raw(json.dumps({{'result': {{'type': 'dataframe', 'value': {table}}}}}).encode())")
+        box(
+            f"{RAW}raw(json.dumps({{'result': {{'type': 'dataframe', 'value':"
+            f" {table}}}}}).encode())"
+        )
 
 
 def test_objects_that_run_code_when_read_arrive_as_nothing(box, tmp_path):
@@ -413,12 +466,17 @@ def test_objects_that_run_code_when_read_arrive_as_nothing(box, tmp_path):
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../../../../etc/passwd", "link.png"])
 def test_paths_of_pictures_lead_nowhere(box, path):
-    code = f"import os\nos.symlink('/proc/self/environ', 'link.png')\nresult = {{'type': 'plot', 'value': {path!r}}}"
+    code = (
+        "import os\nos.symlink('/proc/self/environ', 'link.png')\nresult = {'type': 'plot',"
+        f" 'value': {path!r}}}"
+    )
     if path == "link.png":
         with pytest.raises(Exception, match="It is no PNG"):
             box(code)
     else:
-        assert box(code).value.startswith(b"\x89PNG")  # the empty figure: there is no such file inside
+        assert box(code).value.startswith(
+            b"\x89PNG"
+        )  # the empty figure: there is no such file inside
 
 
 def test_text_cannot_drive_a_terminal(box):
@@ -428,7 +486,9 @@ def test_text_cannot_drive_a_terminal(box):
     )
     assert found.value.startswith("a[31mb2J") and 9_000 < len(found.value) <= 10_000
     assert "\x1b" not in found.printed and "\x07" not in found.printed
-    table = box("result = {'type': 'dataframe', 'value': pd.DataFrame({'a\\x1b[2J': ['b\\x1b]0;t\\x07']})}").value
+    table = box(
+        "result = {'type': 'dataframe', 'value': pd.DataFrame({'a\\x1b[2J': ['b\\x1b]0;t\\x07']})}"
+    ).value
     assert table[0] == ["a[2J"] and table[2] == [["b]0;t"]]
 
 
@@ -452,7 +512,8 @@ def test_text_cannot_drive_a_terminal(box):
 )
 def test_sql_that_does_more_than_read_is_refused(box, reader, sql, why):
     code = (
-        f"try:\n    execute_sql_query({sql!r})\n    said = 'did'\nexcept Exception as error:\n    said = str(error)\n"
+        f"try:\n    execute_sql_query({sql!r})\n    said = 'did'\nexcept Exception as error:\n   "
+        " said = str(error)\n"
     )
     found = box(code + "result = {'type': 'string', 'value': said}")
     assert why in found.value and why in found.refused[0]
@@ -460,11 +521,13 @@ def test_sql_that_does_more_than_read_is_refused(box, reader, sql, why):
 
 
 def test_sql_that_ends_its_process_ends_only_the_reader(box, reader):
-    """A value that no limit of DuckDB's bounds: the reader may die of it, and another one takes its place."""
+    """A value that no limit of DuckDB's bounds: the reader may die of it, and another one takes
+    its place.
+    """
     sql = "select length(repeat(repeat('x', 1000000), 6000)) as n"
     code = (
-        f"try:\n    said = execute_sql_query({sql!r}).n[0]\nexcept Exception as error:\n    said = error\n"
-        "count = execute_sql_query('select count(*) as n from trips').n[0]\n"
+        f"try:\n    said = execute_sql_query({sql!r}).n[0]\nexcept Exception as error:\n    said ="
+        " error\ncount = execute_sql_query('select count(*) as n from trips').n[0]\n"
     )
     found = box(code + "result = {'type': 'string', 'value': f'{count} {said}'}")
     assert found.value.startswith("100 ") and found.refused

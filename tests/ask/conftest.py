@@ -6,17 +6,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from samples import copy_sample
 
 from proto_loc.settings import ROOT
 
 
 @pytest.fixture(scope="session")
 def platform(tmp_path_factory, session_port_prefix) -> Iterator[dict[str, str]]:
-    """Variables of a platform whose prod holds a sample of 3,000 trips; no service runs."""
+    """Variables of a platform whose prod holds a sample of 20,000 trips; no service runs."""
     home = tmp_path_factory.mktemp("platform")
-    variables = {"LOC_DATA": str(home / "data"), "LOC_RUN": str(home / "run"), "LOC_PORT_PREFIX": session_port_prefix}
-    env = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")} | variables
-    subprocess.run([ROOT / "loc", "load", "sample", "--rows", "3000"], env=env, check=True, capture_output=True)
+    variables = {
+        "LOC_DATA": str(home / "data"),
+        "LOC_RUN": str(home / "run"),
+        "LOC_PORT_PREFIX": session_port_prefix,
+    }
+    copy_sample(home, tmp_path_factory)
     yield variables
 
 
@@ -25,9 +29,17 @@ def loc(platform, tmp_path) -> Callable[..., subprocess.CompletedProcess]:
     """Runs `loc` on that platform, with these further variables."""
 
     def run(*arguments: str | Path, **variables: str) -> subprocess.CompletedProcess:
-        env = {name: value for name, value in os.environ.items() if not name.startswith(("LOC_LLM_", "OPENAI_"))}
+        env = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("LOC_LLM_", "OPENAI_"))
+        }
         return subprocess.run(
-            [ROOT / "loc", *arguments], env=env | platform | variables, capture_output=True, text=True, cwd=tmp_path
+            [ROOT / "loc", *arguments],
+            env=env | platform | variables,
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
         )
 
     return run

@@ -1,4 +1,6 @@
-"""`loc ask`: from a question, through a model's answer, to rows with their origin; the model is a stand-in."""
+"""`loc ask`: from a question, through a model's answer, to rows with their origin; the model is a
+stand-in.
+"""
 
 import csv
 import io
@@ -11,16 +13,21 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-from llm import Fault
 
-from proto_loc import environments, warehouse
-from proto_loc.ai import asking, context, show
-from proto_loc.cube import Member, NoSuchValue, Question
+from benchmarks.llm import Fault
+from proto_loc import warehouse
+from proto_loc.ai import context
+from proto_loc.ai.asking import printing, queries
+from proto_loc.cube.client import Member, NoSuchValue, Question
 from proto_loc.errors import LocError
 from proto_loc.metrics.read import read
 from proto_loc.settings import ROOT
+from proto_loc.setup import environments
 
-BY_BOROUGH = "select pickup_borough, sum(total_amount) as revenue from marts.mart_taxi_trips group by all order by 1"
+BY_BOROUGH = (
+    "select pickup_borough, sum(total_amount) as revenue from marts.mart_taxi_trips group by all"
+    " order by 1"
+)
 GOOD = json.dumps({"sql": BY_BOROUGH})
 
 
@@ -47,16 +54,24 @@ def test_rows_come_as_json_and_csv_alike(loc, model, here):
         wanted = con.sql(BY_BOROUGH).fetchall()
     _, settings = model([GOOD, GOOD])
     given = json.loads(loc("ask", "Revenue?", "-f", "json", **settings).stdout)
-    assert [(row["pickup_borough"], row["revenue"]) for row in given["rows"]] == [(b, float(r)) for b, r in wanted]
+    assert [(row["pickup_borough"], row["revenue"]) for row in given["rows"]] == [
+        (b, float(r)) for b, r in wanted
+    ]
     assert (given["sql"], given["version"]) == (BY_BOROUGH, here.id)
     rows = list(csv.reader(io.StringIO(loc("ask", "Revenue?", "-f", "csv", **settings).stdout)))
-    assert rows == [["pickup_borough", "revenue"], *[[borough, str(revenue)] for borough, revenue in wanted]]
+    assert rows == [
+        ["pickup_borough", "revenue"],
+        *[[borough, str(revenue)] for borough, revenue in wanted],
+    ]
 
 
 def test_figures_keep_their_digits_and_json_stays_json(loc, model, tmp_path):
-    """NaN made the JSON none, a DECIMAL lost its last digits, and of two columns of one name the first was gone."""
-    sql = """select 'nan'::double as a, '-inf'::double as i, 12345678901234567.89 as b, 0.00000000 as z, 1 as c, 2 as c,
-        9007199254740993 as d, 170141183460469231731687303715884105727::hugeint as h, 0.0034 as s, 40.7612345e0 as l"""
+    """NaN made the JSON none, a DECIMAL lost its last digits, and of two columns of one name
+    the first was gone.
+    """
+    sql = """select 'nan'::double as a, '-inf'::double as i, 12345678901234567.89 as b,
+        0.00000000 as z, 1 as c, 2 as c, 9007199254740993 as d,
+        170141183460469231731687303715884105727::hugeint as h, 0.0034 as s, 40.7612345e0 as l"""
     example = 'For example {"sql": "select 1 as example"}\n'
     _, settings = model([example + json.dumps({"sql": sql})] * 3)
 
@@ -67,9 +82,17 @@ def test_figures_keep_their_digits_and_json_stays_json(loc, model, tmp_path):
     (row,) = json.loads(done.stdout, parse_constant=no_constant)["rows"]
     assert "held several queries" in done.stderr
     assert row == {
-        "a": "nan", "i": "-inf", "b": "12345678901234567.89", "z": 0, "c": 1, "c_1": 2, "d": "9007199254740993",
-        "h": "170141183460469231731687303715884105727", "s": 0.0034, "l": 40.7612345,
-    }  # fmt: skip
+        "a": "nan",
+        "i": "-inf",
+        "b": "12345678901234567.89",
+        "z": 0,
+        "c": 1,
+        "c_1": 2,
+        "d": "9007199254740993",
+        "h": "170141183460469231731687303715884105727",
+        "s": 0.0034,
+        "l": 40.7612345,
+    }
     (row,) = csv.DictReader(io.StringIO(loc("ask", "All?", "-f", "csv", **settings).stdout))
     assert (row["a"], row["b"], row["z"], row["c"], row["c_1"]) == (
         "nan",
@@ -79,17 +102,25 @@ def test_figures_keep_their_digits_and_json_stays_json(loc, model, tmp_path):
         "2",
     )
     shown = loc("ask", "All?", **settings).stdout
-    for text in ("nan", "-inf", "12,345,678,901,234,567.89", "0.0034", "40.7612", "9,007,199,254,740,993"):
+    for text in (
+        "nan",
+        "-inf",
+        "12,345,678,901,234,567.89",
+        "0.0034",
+        "40.7612",
+        "9,007,199,254,740,993",
+    ):
         assert f" {text} " in shown, shown
 
 
 @pytest.mark.parametrize(
     ("value", "form", "text"),
     [
-        (0.0034, "", "0.0034"), (Decimal("0.0034"), "", "0.0034"), (40.7612345, "", "40.7612"), (2.5e-9, "", "2.5e-09"),
-        (0.1 + 0.2, "", "0.30"), (1234567.891, "", "1,234,567.89"), (-0.0, "", "0.00"), (18.0, "", "18.00"),
-        (Decimal("1.50"), "", "1.50"), (0.1234, "percent_1", "12.3%"), (0.0004, "percent_1", "0.04%"),
-        (0, "percent_1", "0.0%"), (0.0034, "currency_2", "$0.0034"), (1234.5, "currency_2", "$1,234.50"),
+        (0.0034, "", "0.0034"), (Decimal("0.0034"), "", "0.0034"), (40.7612345, "", "40.7612"),
+        (2.5e-9, "", "2.5e-09"), (0.1 + 0.2, "", "0.30"), (1234567.891, "", "1,234,567.89"),
+        (-0.0, "", "0.00"), (18.0, "", "18.00"), (Decimal("1.50"), "", "1.50"),
+        (0.1234, "percent_1", "12.3%"), (0.0004, "percent_1", "0.04%"), (0, "percent_1", "0.0%"),
+        (0.0034, "currency_2", "$0.0034"), (1234.5, "currency_2", "$1,234.50"),
         (float("nan"), "percent_1", "nan%"), (7, "number_0", "7"), (None, "currency_2", ""),
         (3.14159, "number_1", "3.1"),
     ],
@@ -97,44 +128,78 @@ def test_figures_keep_their_digits_and_json_stays_json(loc, model, tmp_path):
 )  # fmt: skip
 def test_no_figure_is_shown_as_zero_or_as_another(value, form, text):
     """0.0034 was shown as 0.00, and a metric's own format, ``percent_1``, was not known."""
-    assert show._cell(value, form) == text
+    assert printing._cell(value, form) == text
+
+
+def test_money_is_shown_in_the_currency_of_its_metric(monkeypatch, capsys):
+    """Every currency was shown as dollars."""
+    monkeypatch.setenv("COLUMNS", "140")
+    answer = queries.Answer("?", ["euros", "francs"], [(Decimal("1.5"), Decimal(2))], 1, "now")
+    answer.formats = {"euros": "currency_2", "francs": "currency_0"}
+    answer.currencies = {"euros": "EUR", "francs": "CHF"}
+    printing.answer(answer, "table")
+    shown = capsys.readouterr().out
+    assert "€1.50" in shown and "CHF 2" in shown and "$" not in shown
 
 
 @pytest.mark.parametrize(
     ("text", "query", "several"),
     [
         ('{"sql": "select 1 as example"}\n{"sql": "select 2"}', {"sql": "select 2"}, True),
-        ('As in {"metrics": ["m"]}, but {x} is {"sql": "select 2"} {"note": "ok"}', {"sql": "select 2"}, True),
+        (
+            'As in {"metrics": ["m"]}, but {x} is {"sql": "select 2"} {"note": "ok"}',
+            {"sql": "select 2"},
+            True,
+        ),
         ('```json\n{"sql": "select 2"}\n``` so {"sql": "select 2"}', {"sql": "select 2"}, False),
         ('{"sql": "select 2", "cannot": ""}', {"sql": "select 2"}, False),
-        ('{"sql": "", "cannot": null, "metrics": ["trips"], "where": []}', {"metrics": ["trips"]}, False),
+        (
+            '{"sql": "", "cannot": null, "metrics": ["trips"], "where": []}',
+            {"metrics": ["trips"]},
+            False,
+        ),
         ('{"cannot": "?"} {"sql": "select {\'a\': 1}"}', {"sql": "select {'a': 1}"}, True),
         ("{" * 200_000 + '{"sql": "select 2"}', {"sql": "select 2"}, False),
     ],
-    ids=("example", "among words", "fenced", "empty cannot", "empty keys", "cannot first", "braces"),
+    ids=(
+        "example",
+        "among words",
+        "fenced",
+        "empty cannot",
+        "empty keys",
+        "cannot first",
+        "braces",
+    ),
 )
 def test_the_last_query_of_an_answer_is_the_one_that_is_run(text, query, several):
-    """An example before the answer was run in its place, and an empty "cannot" was taken for a refusal."""
-    assert asking._parsed(text, "it") == (query, several)
+    """An example before the answer was run in its place, and an empty "cannot" was taken for a
+    refusal.
+    """
+    assert queries._parsed(text, "it") == (query, several)
 
 
 def test_whole_numbers_beside_nulls_stay_what_they_are_in_a_notebook():
-    """pandas made a double of 9007199254740993 where another row had none, and MCP's clients of any such number."""
+    """pandas made a double of 9007199254740993 where another row had none, and MCP's clients of
+    any such number.
+    """
     code = """
 from decimal import Decimal
 from proto_loc.ai import values
 large = 2**53 + 1
-made = values.table(["n", "n", "h", "few"], [(large, 1, 2**100, 1), (None, None, None, None)])
+made = values.table(["n", "n", "h", "few"], [(large, 1, 2**100, 1), (None,) * 4])
 assert made.iloc[0, 0] == large and made.iloc[0, 2] == 2**100, made
 assert values.frame(["n"], ["integer"], [[large], [None]]).iloc[0, 0] == large
 for value, sent in (
-    (large, str(large)), (-large, str(-large)), (2**53, 2**53), (Decimal("0.1"), 0.1), (True, True), (None, None),
-    (float("inf"), "inf"), (Decimal("-Infinity"), "-inf"), (Decimal("NaN"), "nan"), (Decimal(2**70), str(2**70)),
+    (large, str(large)), (-large, str(-large)), (2**53, 2**53), (Decimal("0.1"), 0.1),
+    (True, True), (None, None), (float("inf"), "inf"), (Decimal("-Infinity"), "-inf"),
+    (Decimal("NaN"), "nan"), (Decimal(2**70), str(2**70)),
 ):
     assert values.exact(value) == sent and type(values.exact(value)) is type(sent), value
 """
     environments.sync("notebooks")
-    done = subprocess.run([ROOT / ".venvs/notebooks/bin/python", "-c", code], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [ROOT / ".venvs/notebooks/bin/python", "-c", code], cwd=ROOT, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -177,21 +242,31 @@ def test_values_that_go_to_the_model_are_announced_and_can_be_kept_back(loc, mod
     server, settings = model([bad, GOOD])
     done = loc("ask", "Revenue?", LOC_LLM_SEND_ROWS="0", **settings)
     assert done.returncode == 0 and "LOC_LLM_SEND_ROWS" not in done.stderr
-    for value in ("Staten Island", "Helix", "Curb Mobility", "Could not convert string", "implausible"):
+    for value in (
+        "Staten Island",
+        "Helix",
+        "Curb Mobility",
+        "Could not convert string",
+        "implausible",
+    ):
         assert value not in server.received
     assert "Conversion Error" in server.received and "metric tip_rate" in server.received
 
 
-def test_the_values_of_a_version_are_looked_up_once_and_those_of_another_one_anew(here, monkeypatch, tmp_path):
+def test_the_values_of_a_version_are_looked_up_once_and_those_of_another_one_anew(
+    here, monkeypatch, tmp_path
+):
     monkeypatch.setenv("LOC_RUN", str(tmp_path))
-    reader, models = asking.reader_of(here.path), tuple(read(context.definitions(here)))
+    reader, models = queries.reader_of(here.path), tuple(read(context.definitions(here)))
     found = context._kept_values(reader, here, models)
     assert "Queens" in found["marts.mart_taxi_trips.pickup_borough"]
     monkeypatch.setattr(context, "_values", lambda *_: {"looked": ["again"]})
     assert context._kept_values(reader, here, models) == found
     (file,) = (tmp_path / "ai").iterdir()
     assert file.stat().st_mode & 0o077 == 0
-    assert context._kept_values(reader, replace(here, id=here.id + 1), models) == {"looked": ["again"]}
+    assert context._kept_values(reader, replace(here, id=here.id + 1), models) == {
+        "looked": ["again"]
+    }
     file.write_text("[]")
     assert context._kept_values(reader, here, models) == {"looked": ["again"]}
 
@@ -208,7 +283,9 @@ def test_a_chart_is_drawn_where_one_helps(loc, model, tmp_path):
 
 
 def test_nothing_in_an_answer_or_a_question_is_a_program_of_its_chart(loc, model, tmp_path):
-    """A value, a column's name or the question ended the page's script, and began one of its own."""
+    """A value, a column's name or the question ended the page's script, and began one of its
+    own.
+    """
     script = "</script><script>alert(1)</script>"
     sql = f"""select '{script}' as "name {script}", 1 as n union all select 'b', 2"""
     _, settings = model([json.dumps({"sql": sql})])
@@ -236,8 +313,16 @@ def test_without_a_model_one_sentence_says_how_to_set_it(loc):
         ({"LOC_LLM_MODEL": "openai/gpt"}, 1, "OPENAI_API_KEY is not set"),
         ({"LOC_LLM_MODEL": "gpt"}, 2, "names no provider"),
         ({"LOC_LLM_MODEL": "ollama/x", "LOC_LLM_URL": "localhost"}, 2, "is no address"),
-        ({"LOC_LLM_MODEL": "ollama/x", "LOC_LLM_TIMEOUT": "soon"}, 2, "LOC_LLM_TIMEOUT='soon' is not usable"),
-        ({"LOC_LLM_MODEL": "ollama/x", "LOC_LLM_SEND_ROWS": "no"}, 2, "LOC_LLM_SEND_ROWS='no' is not usable"),
+        (
+            {"LOC_LLM_MODEL": "ollama/x", "LOC_LLM_TIMEOUT": "soon"},
+            2,
+            "LOC_LLM_TIMEOUT='soon' is not usable",
+        ),
+        (
+            {"LOC_LLM_MODEL": "ollama/x", "LOC_LLM_SEND_ROWS": "no"},
+            2,
+            "LOC_LLM_SEND_ROWS='no' is not usable",
+        ),
     ],
 )
 def test_settings_that_are_no_use_are_named(loc, settings, code, said):
@@ -263,7 +348,12 @@ def test_settings_that_are_no_use_are_named(loc, settings, code, said):
 )
 def test_a_model_that_gives_nothing_is_told_plainly(loc, model, answers, said):
     _, settings = model(answers)
-    done = loc("ask", "Revenue?", LOC_LLM_TIMEOUT="1" if isinstance(answers[0], Fault) else "60", **settings)
+    done = loc(
+        "ask",
+        "Revenue?",
+        LOC_LLM_TIMEOUT="1" if isinstance(answers[0], Fault) else "60",
+        **settings,
+    )
     assert done.returncode == 1 and said in done.stderr, done.stderr
     assert "Traceback" not in done.stderr
 
@@ -276,7 +366,9 @@ def test_a_model_that_is_not_there_is_told_plainly(loc):
 def test_a_socks_proxy_that_the_client_cannot_use_is_named(loc):
     """Bug: "Make sure to install httpx[socks]" was all that a person read."""
     proxy = {"ALL_PROXY": "socks5://127.0.0.1:9"}
-    done = loc("ask", "Revenue?", LOC_LLM_MODEL="openai/x", LOC_LLM_URL="http://127.0.0.1:9/v1", **proxy)
+    done = loc(
+        "ask", "Revenue?", LOC_LLM_MODEL="openai/x", LOC_LLM_URL="http://127.0.0.1:9/v1", **proxy
+    )
     assert done.returncode == 1 and "cannot be asked through a SOCKS proxy" in done.stderr
     assert "why: ALL_PROXY names one" in done.stderr, done.stderr
 
@@ -285,7 +377,9 @@ def test_a_socks_proxy_that_the_client_cannot_use_is_named(loc):
 def test_near_values_go_to_a_model_only_where_rows_may(monkeypatch, sends, told):
     """A filter's value that no row has is refused with near ones, which are data."""
     monkeypatch.setenv("LOC_LLM_SEND_ROWS", sends)
-    said = asking._failure(NoSuchValue(Member("trips.place", "Place", "string"), "quens", ["Bronx", "Queens"]))
+    said = queries._failure(
+        NoSuchValue(Member("trips.place", "Place", "string"), "quens", ["Bronx", "Queens"])
+    )
     assert "No row has 'quens' as place." in said and ("Queens" in said) is told
 
 
@@ -297,9 +391,11 @@ def test_a_metric_query_while_cube_is_down_becomes_sql(loc, model):
 
 
 def test_metrics_as_sql_give_the_figures_that_the_publish_recorded(here):
-    about = context.published(asking.reader_of(here.path), here)
+    about = context.published(queries.reader_of(here.path), here)
     with here.open() as con:
-        recorded = con.sql("select metric, figure from marts.metric_figures where dimension = ''").fetchall()
+        recorded = con.sql(
+            "select metric, figure from marts.metric_figures where dimension = ''"
+        ).fetchall()
         assert len(recorded) > 10
         for metric, figure in recorded:
             found = con.sql(context.sql(Question((metric,)), about.models)).fetchone()[0]
@@ -319,13 +415,16 @@ def test_metrics_as_sql_give_the_figures_that_the_publish_recorded(here):
 )
 def test_a_metric_query_of_another_form_is_refused(found):
     with pytest.raises(LocError, match="is of no use"):
-        asking.as_question(found)
+        queries.as_question(found)
 
 
 def test_control_c_ends_a_question_without_a_traceback(platform, model):
     server, settings = model([Fault(seconds=20)])
     asked = subprocess.Popen(
-        [ROOT / "loc", "ask", "Revenue?"], env=os.environ | platform | settings, stderr=subprocess.PIPE, text=True
+        [ROOT / "loc", "ask", "Revenue?"],
+        env=os.environ | platform | settings,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     while not server.requests:
         assert asked.poll() is None, asked.stderr.read()

@@ -1,4 +1,6 @@
-"""The scorer of `loc ask --evaluate` and its wiring, with recorded answers: it says nothing of a model's accuracy."""
+"""The scorer of `loc ask --evaluate` and its wiring, with recorded answers: it says nothing of a
+model's accuracy.
+"""
 
 import json
 from datetime import date, datetime
@@ -7,7 +9,8 @@ from decimal import Decimal
 import pytest
 
 from proto_loc import warehouse
-from proto_loc.ai import asking, context, evaluating
+from proto_loc.ai import context
+from proto_loc.ai.asking import evaluation, queries
 from proto_loc.cli.ask import QUESTIONS
 from proto_loc.errors import UsageError
 
@@ -25,7 +28,7 @@ A = [("Queens", 10), ("Bronx", 20)]
     ],
 )
 def test_the_same_rows_are_right(found, ordered):
-    assert evaluating.difference(A, found, ordered) == ""
+    assert evaluation.difference(A, found, ordered) == ""
 
 
 @pytest.mark.parametrize(
@@ -42,15 +45,15 @@ def test_the_same_rows_are_right(found, ordered):
     ],
 )
 def test_other_rows_are_wrong(found, ordered, why):
-    assert why in evaluating.difference(A, found, ordered)
+    assert why in evaluation.difference(A, found, ordered)
 
 
 def test_a_day_and_its_midnight_are_the_same():
-    assert evaluating.difference([(date(2025, 1, 1),)], [(datetime(2025, 1, 1),)]) == ""
+    assert evaluation.difference([(date(2025, 1, 1),)], [(datetime(2025, 1, 1),)]) == ""
 
 
 def test_an_answer_without_rows_is_right_where_none_are_expected():
-    assert evaluating.difference([], []) == ""
+    assert evaluation.difference([], []) == ""
 
 
 @pytest.fixture
@@ -59,19 +62,23 @@ def recorded(platform, monkeypatch):
     for name, value in platform.items():
         monkeypatch.setenv(name, value)
     version = warehouse.current("prod")
-    models = context.published(asking.reader_of(version.path), version).models
+    models = context.published(queries.reader_of(version.path), version).models
     return {
         item.question: json.dumps(
-            {"sql": item.expected if item.kind == "sql" else context.sql(asking.as_question(item.expected), models)}
+            {
+                "sql": item.expected
+                if item.kind == "sql"
+                else context.sql(queries.as_question(item.expected), models)
+            }
         )
-        for item in evaluating.read(QUESTIONS)
+        for item in evaluation.read(QUESTIONS)
     }
 
 
 def test_the_questions_that_ship_are_many_and_of_both_kinds():
-    items = evaluating.read(QUESTIONS)
+    items = evaluation.read(QUESTIONS)
     assert len(items) >= 30 and len({item.question for item in items}) == len(items)
-    assert min([item.kind for item in items].count(kind) for kind in evaluating.KINDS) >= 10
+    assert min([item.kind for item in items].count(kind) for kind in evaluation.KINDS) >= 10
 
 
 def test_right_and_wrong_recorded_answers_are_told_apart(loc, model, recorded):
@@ -101,6 +108,13 @@ def test_below_the_minimum_the_exit_code_is_1_and_failures_are_listed(loc, model
     assert "wrong: How many?" in done.stdout and "openai/standin: 0 of 1 (0%)" in done.stdout
 
 
+def test_claims_which_an_evaluation_would_not_heed_are_refused(loc, model):
+    server, settings = model([])
+    done = loc("ask", "--evaluate", "--claims", '{"boroughs": ["Queens"]}', **settings)
+    assert done.returncode == 2 and "--evaluate and --claims contradict" in done.stderr
+    assert not server.requests
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -116,4 +130,4 @@ def test_a_file_that_is_no_set_of_questions_is_refused(tmp_path, text, said):
     file = tmp_path / "mine.yml"
     file.write_text(text)
     with pytest.raises(UsageError, match=said):
-        evaluating.read(file)
+        evaluation.read(file)

@@ -1,7 +1,8 @@
-"""A disk that is really full: a small tmpfs in a mount namespace of its own, and this file run as a program in it.
+"""A disk that is really full: a small tmpfs in a mount namespace of its own, and this file run as a
+program in it.
 
-Whenever the space ends, the message names the disk and the way out, what was published stays served, and once there is
-space again the next session succeeds and nothing is left over.
+Whenever the space ends, the message names the disk and the way out, what was published stays
+served, and once there is space again the next session succeeds and nothing is left over.
 """
 
 import os
@@ -14,14 +15,16 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import dbt
-from pipelines.sources.taxi.load import load_sample
+from pipelines.taxi.load import load_sample
 from proto_loc import warehouse
+from proto_loc.dbt import publish
 from proto_loc.settings import ROOT, settings
 from proto_loc.warehouse import lake, store
 
 SIZE = 64
-"""Megabytes of the disk; the published version takes a good third of it, so there is room for one copy."""
+"""Megabytes of the disk; the published version takes a good third of it, so there is room for one
+copy.
+"""
 PAGE = 4096
 
 
@@ -43,7 +46,9 @@ class Disk:
         self.filler.unlink(missing_ok=True)
 
 
-def numbers(session: warehouse.Session, rows: int, how: str = "create or replace table numbers as") -> None:
+def numbers(
+    session: warehouse.Session, rows: int, how: str = "create or replace table numbers as"
+) -> None:
     """Write random numbers: 16 bytes a row, and none of them compress."""
     with session.connect() as con:
         con.execute(f"{how} select hash(range) as a, hash(range, 1) as b from range({rows})")
@@ -116,7 +121,7 @@ def gone_in_a_load(disk: Disk) -> None:
 
 def gone_under_dagster(disk: Disk) -> None:
     """Bug: Dagster, which cannot note anything then, was said to give no answer: 500."""
-    from pipelines import client, instance
+    from proto_loc.dagster import client, instance
 
     instance.home().mkdir()  # as Dagster has it there
     disk.fill()
@@ -125,7 +130,7 @@ def gone_under_dagster(disk: Disk) -> None:
 
 def gone_in_dbt(disk: Disk) -> None:
     disk.fill(leave=store.current("prod").bytes + (1 << 20))
-    dbt.publish(who="test", report=lambda *state: None)
+    publish.publish(who="test", report=lambda *state: None)
 
 
 SCENARIOS: dict[str, Callable[[Disk], None]] = {
@@ -150,7 +155,9 @@ def namespace() -> list[str]:
     why = "unshare is not installed"
     for command in (["unshare", "-m"], ["unshare", "-rm"]):
         try:
-            done = subprocess.run([*command, "mount", "-t", "tmpfs", "tmpfs", "/mnt"], capture_output=True, text=True)
+            done = subprocess.run(
+                [*command, "mount", "-t", "tmpfs", "tmpfs", "/mnt"], capture_output=True, text=True
+            )
         except FileNotFoundError:
             break
         if done.returncode == 0:
@@ -160,7 +167,9 @@ def namespace() -> list[str]:
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_full_disk_is_named_and_harms_nothing(scenario: str, namespace: list[str], data: Path) -> None:
+def test_full_disk_is_named_and_harms_nothing(
+    scenario: str, namespace: list[str], data: Path
+) -> None:
     disk = data.parent / "disk"
     disk.mkdir()
     mount = f'mount -t tmpfs -o size={SIZE}m tmpfs "$1" && exec "$2" "$3" "$4" "$1"'
@@ -184,19 +193,25 @@ def test_full_disk_is_named_and_harms_nothing(scenario: str, namespace: list[str
 
 @pytest.fixture
 def ext4(namespace: list[str], tmp_path: Path) -> Path:
-    """An image of a small ext4: unlike tmpfs, it needs a block for a folder and for a file's first byte."""
+    """An image of a small ext4: unlike tmpfs, it needs a block for a folder and for a file's
+    first byte.
+    """
     image = tmp_path / "ext4"
     with image.open("wb") as file:
         file.truncate(SIZE << 20)
     try:
         subprocess.run(["mkfs.ext4", "-q", "-F", image], check=True, capture_output=True)
-        subprocess.run([*namespace, "mount", "-o", "loop", image, "/mnt"], check=True, capture_output=True)
+        subprocess.run(
+            [*namespace, "mount", "-o", "loop", image, "/mnt"], check=True, capture_output=True
+        )
     except (FileNotFoundError, subprocess.CalledProcessError) as error:
         pytest.skip(f"no ext4 can be made and mounted here: {error}")
     return image
 
 
-def test_prune_frees_a_disk_that_is_full_to_the_last_block(ext4: Path, namespace: list[str], data: Path) -> None:
+def test_prune_frees_a_disk_that_is_full_to_the_last_block(
+    ext4: Path, namespace: list[str], data: Path
+) -> None:
     """The way out that every message of a full disk names."""
     disk = data.parent / "disk"
     disk.mkdir()
@@ -205,12 +220,13 @@ set -e
 mount -o loop "$1" "$2"
 shift 2
 "$1" -c "
-from pipelines.sources.taxi.load import load_sample
+from pipelines.taxi.load import load_sample
 from proto_loc import warehouse
 for seed in (1, 2, 3):
     load_sample(3000, seed, who='test', report=lambda *state: None)
     with warehouse.write('prod', who='test') as session, session.connect() as con:
-        con.execute('create or replace table numbers as select hash(range, %d) as a from range(400_000)' % seed)
+        con.execute('create or replace table numbers as'
+                    ' select hash(range, %d) as a from range(400_000)' % seed)
 "
 cat /dev/zero >"$LOC_DATA/filler" 2>/dev/null || true
 "$1" -m proto_loc.cli db prune --grace 0 --keep 1
@@ -221,7 +237,12 @@ rm "$LOC_DATA/filler"
         [*namespace, "bash", "-c", script, "bash", ext4, disk, sys.executable],
         capture_output=True,
         text=True,
-        env=os.environ | {"LOC_DATA": str(disk), "LOC_RUN": str(data.parent / "run"), "PYTHONPATH": str(ROOT)},
+        env=os.environ
+        | {
+            "LOC_DATA": str(disk),
+            "LOC_RUN": str(data.parent / "run"),
+            "PYTHONPATH": str(ROOT),
+        },
     )
     assert done.returncode == 0, done.stderr
     assert "raw: removed 1, 2." in done.stdout and "prod: removed 1, 2." in done.stdout, done.stdout
@@ -235,7 +256,10 @@ def no_inode(folder: Path) -> None:
             (folder / f"filler-{number}").touch()
     with pytest.raises(warehouse.WarehouseError) as failed, warehouse.write("prod", who="test"):
         pass
-    assert f"the disk of {folder}/data" in failed.value.what and "can hold no more files" in failed.value.what
+    assert (
+        f"the disk of {folder}/data" in failed.value.what
+        and "can hold no more files" in failed.value.what
+    )
     assert "Remove files" in failed.value.fix
 
 
@@ -243,7 +267,7 @@ def full_run_folder(folder: Path) -> None:
     """Issue 7, item 21: the disk of LOC_DATA was named, which had room."""
     load_sample(600, who="test", report=lambda *state: None)
     with pytest.raises(warehouse.WarehouseError) as failed:
-        dbt.publish(who="test", report=lambda *state: None)
+        publish.publish(who="test", report=lambda *state: None)
     assert f"no space left on the disk of {settings().run}/" in failed.value.what, failed.value
     assert "set LOC_RUN to a folder on another disk" in failed.value.fix
 
@@ -253,13 +277,26 @@ def full_run_folder(folder: Path) -> None:
     [(no_inode, "size=64m,nr_inodes=400"), (full_run_folder, "size=2m")],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_the_message_names_the_disk_that_is_full_and_what_it_lacks(case, options, namespace, data) -> None:
+def test_the_message_names_the_disk_that_is_full_and_what_it_lacks(
+    case, options, namespace, data
+) -> None:
     disk = data.parent / "disk"
     disk.mkdir()
     mount = 'mount -t tmpfs -o "$5" tmpfs "$1" && exec "$2" "$3" "$4" "$1"'
     own = case is no_inode
     done = subprocess.run(
-        [*namespace, "sh", "-c", mount, "sh", disk, sys.executable, __file__, case.__name__, options],
+        [
+            *namespace,
+            "sh",
+            "-c",
+            mount,
+            "sh",
+            disk,
+            sys.executable,
+            __file__,
+            case.__name__,
+            options,
+        ],
         capture_output=True,
         text=True,
         cwd=ROOT,
@@ -293,7 +330,11 @@ def _run(scenario: str, folder: Path) -> None:
         numbers(session, 1000, "insert into numbers")
     assert _served() == (before[0] + 1, before[1] + 1000)
     load_sample(6000, who="test", report=lambda *state: None)
-    kept = {settings().lake / load.file for version in (True, False) for load in lake.loads(active=version)}
+    kept = {
+        settings().lake / load.file
+        for version in (True, False)
+        for load in lake.loads(active=version)
+    }
     left = {path for path in settings().lake.rglob("*") if path.is_file()}
     assert left <= kept, f"left over in the lake: {left - kept}"
     assert not any(settings().warehouse.glob("*/staging/*"))

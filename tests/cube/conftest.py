@@ -9,7 +9,9 @@ from servers import MODEL, Server, publish
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A data folder with a small published version, as the environment of the module; gives the model's folder."""
+    """A data folder with a small published version, as the environment of the module; gives the
+    model's folder.
+    """
     home = tmp_path_factory.mktemp("cube")
     model = home / "model"
     model.mkdir()

@@ -12,7 +12,7 @@ const assert = require('assert');
 const path = require('path');
 
 const [oracle, count, seed] = process.argv.slice(2);
-const cube = path.join(__dirname, '../../cube');
+const cube = path.join(__dirname, '../../proto_loc/cube/server');
 const inCube = require('module').createRequire(path.join(cube, 'server.js'));
 const { transformData } = require(path.join(oracle, 'dist/src/helpers/transformData.js'));
 const { getPivotQuery } = inCube('@cubejs-backend/api-gateway/dist/src/query');

@@ -11,9 +11,9 @@ const fs = require('fs');
 const os = require('os');
 const path = require('path');
 const test = require('node:test');
-const { VersionCache } = require('../../cube/lib/cache');
-const { VersionDriver } = require('../../cube/lib/driver');
-const { Versions } = require('../../cube/lib/versions');
+const { VersionCache } = require('../../proto_loc/cube/server/lib/cache');
+const { VersionDriver } = require('../../proto_loc/cube/server/lib/driver');
+const { Versions } = require('../../proto_loc/cube/server/lib/versions');
 
 const SETTINGS = { memory: '200MB', threads: 2, timeout: 10, rows: 5000 };
 const value = (letter) => letter.repeat(200); // with its key 203 bytes as JSON

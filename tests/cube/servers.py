@@ -10,13 +10,15 @@ from typing import Any
 
 import httpx
 
-from proto_loc import node, secrets, services, warehouse
+from proto_loc import credentials, services, warehouse
 from proto_loc.settings import ROOT, settings
+from proto_loc.setup import node
 
 MODEL = """\
 cubes:
   - name: trips
     sql_table: marts.trips
+    meta: { access: { boroughs: pickup_borough } }
     dimensions:
       - { name: id, sql: id, type: number, primary_key: true, public: true }
       - { name: pickup_at, sql: pickup_at, type: time }
@@ -31,13 +33,17 @@ cubes:
 
 
 def publish(rows: int = 1000) -> warehouse.Version:
-    """A version with so many trips: one a minute from 2025-01-01, in four boroughs, of 0.10 each."""
+    """A version with so many trips: one a minute from 2025-01-01, in four boroughs, of 0.10
+    each.
+    """
     with warehouse.write("prod", who="test") as session, session.connect() as con:
         con.execute(f"""
             create schema if not exists marts;
-            create or replace table marts.trips as select range as id, 0.10::decimal(12, 2) as amount,
+            create or replace table marts.trips as select range as id, 0.10::decimal(12, 2) as
+                amount,
                 timestamp '2025-01-01' + to_minutes(range) as pickup_at,
-                ['Queens', 'Bronx', 'Manhattan', 'Brooklyn'][range % 4 + 1] as pickup_borough from range({rows});
+                ['Queens', 'Bronx', 'Manhattan', 'Brooklyn'][range % 4 + 1] as pickup_borough from
+                    range({rows});
         """)
     return session.version
 
@@ -72,14 +78,23 @@ class Server:
         self.file = settings().run / f"cube-{self.port}.log"
         with self.file.open("w") as log:
             self.process = subprocess.Popen(
-                argv, cwd=ROOT, env=env | self.variables | {"CUBE_PORT": str(self.port)}, stdout=log, stderr=log
+                argv,
+                cwd=ROOT,
+                env=env | self.variables | {"CUBE_PORT": str(self.port)},
+                stdout=log,
+                stderr=log,
             )
-        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", trust_env=False, timeout=90)
+        self.http = httpx.Client(
+            base_url=f"http://127.0.0.1:{self.port}", trust_env=False, timeout=90
+        )
 
     def __exit__(self, *_: object) -> None:
         self.http.close()
         self.process.terminate()
-        assert self.process.wait(20) in (0, -9), self.log()  # -9: by its own hand, where a query could not be cut
+        assert self.process.wait(20) in (
+            0,
+            -9,
+        ), self.log()  # -9: by its own hand, where a query could not be cut
 
     def log(self) -> str:
         return self.file.read_text()
@@ -90,16 +105,27 @@ class Server:
         except httpx.TransportError:
             return None
 
-    def ask(self, query: object, *, headers: dict[str, str] | None = None, **claims: object) -> httpx.Response:
+    def ask(
+        self, query: object, *, headers: dict[str, str] | None = None, **claims: object
+    ) -> httpx.Response:
         """``/load``, as often as it says that the answer takes longer."""
         while True:
-            answer = self.post("/cubejs-api/v1/load", {"query": query, "queryType": "multi"}, headers=headers, **claims)
+            answer = self.post(
+                "/cubejs-api/v1/load",
+                {"query": query, "queryType": "multi"},
+                headers=headers,
+                **claims,
+            )
             if answer.json().get("error") != "Continue wait":
                 return answer
 
-    def post(self, path: str, body: object, *, headers: dict[str, str] | None = None, **claims: object):
+    def post(
+        self, path: str, body: object, *, headers: dict[str, str] | None = None, **claims: object
+    ):
         return self.http.post(
-            path, json=body, headers={"authorization": f"Bearer {token(**claims)}", **(headers or {})}
+            path,
+            json=body,
+            headers={"authorization": f"Bearer {token(**claims)}", **(headers or {})},
         )
 
     def rows(self, query: object, **claims: object) -> list[dict[str, Any]]:
@@ -137,8 +163,12 @@ def token(secret: str = "", header: dict | None = None, **claims: object) -> str
     if not claims.keys() - {"exp", "nbf"}:
         claims["all_rows"] = True
     header = header or {"alg": "HS256", "typ": "JWT"}
-    text = ".".join(part(json.dumps(each).encode()) for each in (header, {"exp": int(time.time()) + 300} | claims))
+    text = ".".join(
+        part(json.dumps(each).encode())
+        for each in (header, {"exp": int(time.time()) + 300} | claims)
+    )
     if header["alg"] == "none":
         return f"{text}."
-    key = (secret or secrets.secret("cube")).encode()
-    return f"{text}.{part(hmac.digest(key, text.encode(), header['alg'].replace('HS', 'sha').lower()))}"
+    key = (secret or credentials.secret("cube")).encode()
+    algorithm = header["alg"].replace("HS", "sha").lower()
+    return f"{text}.{part(hmac.digest(key, text.encode(), algorithm))}"

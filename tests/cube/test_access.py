@@ -1,4 +1,4 @@
-"""Who gets an answer: whoever brings a token of this clone, from a page or program of this machine."""
+"""Who gets an answer: a page or program of this machine that brings a token of this clone."""
 
 import socket
 import subprocess
@@ -17,7 +17,9 @@ PATHS = ["v1/load", "v1/meta", "v1/sql", "v1/dry-run", "graphql", "v1/subscribe"
 
 def raw(server, given: str | None, path: str = "v1/load", **headers: str) -> httpx.Response:
     headers |= {"authorization": given} if given else {}
-    return server.http.get(f"/cubejs-api/{path}", params={"query": '{"measures":["trips.trips"]}'}, headers=headers)
+    return server.http.get(
+        f"/cubejs-api/{path}", params={"query": '{"measures":["trips.trips"]}'}, headers=headers
+    )
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -55,7 +57,9 @@ def test_no_token_reaches_the_log(server):
     assert bad not in server.log() and bad.split(".")[2] not in server.log()
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:{port}", "127.0.0.1.evil.example", "[::1]:{port}", ""])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:{port}", "127.0.0.1.evil.example", "[::1]:{port}", ""]
+)
 def test_a_foreign_host_is_refused_though_the_token_is_right(server, host):
     answer = raw(server, token(), host=host.format(port=server.port))
     assert answer.status_code == 400
@@ -65,7 +69,9 @@ def test_a_request_with_two_hosts_is_refused(server):
     """Whichever of them a proxy or a cache goes by, none is foreign."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as sock:
         hosts = "Host: 127.0.0.1\r\nHost: evil.example\r\n"
-        sock.sendall(f"GET /cubejs-api/v1/meta HTTP/1.1\r\n{hosts}Authorization: {token()}\r\n\r\n".encode())
+        sock.sendall(
+            f"GET /cubejs-api/v1/meta HTTP/1.1\r\n{hosts}Authorization: {token()}\r\n\r\n".encode()
+        )
         assert sock.recv(100).startswith(b"HTTP/1.1 400 ")
 
 
@@ -88,24 +94,30 @@ def test_no_origin_is_allowed_by_cors_not_even_for_a_preflight(server):
 
 
 def test_it_listens_on_ipv4_loopback_and_nothing_else(server):
-    listening = {one.laddr for one in psutil.Process(server.process.pid).net_connections() if one.status == "LISTEN"}
+    listening = {
+        one.laddr
+        for one in psutil.Process(server.process.pid).net_connections()
+        if one.status == "LISTEN"
+    }
     assert listening == {("127.0.0.1", server.port)}
 
 
-@pytest.mark.parametrize("path", ["/", "/playground/context", "/cubejs-system/v1/context", "/playground/files"])
+@pytest.mark.parametrize(
+    "path", ["/", "/playground/context", "/cubejs-system/v1/context", "/playground/files"]
+)
 def test_there_is_no_playground(server, path):
     assert server.http.get(path).status_code in (403, 404)
 
 
 def test_the_secret_is_in_no_command_line_and_no_environment(server):
-    from proto_loc import secrets
+    from proto_loc import credentials
 
     process = psutil.Process(server.process.pid)
-    assert secrets.secret("cube") not in " ".join(process.cmdline()) + str(process.environ())
+    assert credentials.secret("cube") not in " ".join(process.cmdline()) + str(process.environ())
 
 
 def test_settings_of_cube_in_a_persons_environment_change_nothing(small, monkeypatch):
-    from proto_loc.cubeserver import environment
+    from proto_loc.cube.process import environment
 
     monkeypatch.setenv("CUBEJS_DEV_MODE", "true")
     monkeypatch.setenv("CUBEJS_API_SECRET", "known")
@@ -121,11 +133,13 @@ def test_probes_need_no_token_and_say_which_native_part_is_used(server):
 
 
 def test_one_without_its_secret_does_not_start(small):
-    from proto_loc.cubeserver import environment
-    from proto_loc.node import CUBE, program
+    from proto_loc.cube.process import environment
+    from proto_loc.setup.node import CUBE, program
 
     env = environment() | {"LOC_SECRET_FILE": "/nowhere"}
-    done = subprocess.run([program(), "server.js"], cwd=CUBE, env=env, capture_output=True, text=True)
+    done = subprocess.run(
+        [program(), "server.js"], cwd=CUBE, env=env, capture_output=True, text=True
+    )
     assert done.returncode == 1 and "/nowhere" in done.stderr and "    at " not in done.stderr
 
 
@@ -136,4 +150,9 @@ def test_the_developers_playground_is_there_only_when_asked_for_and_never_withou
         assert made.http.get("/playground/context").status_code == 200
         assert '"warning":"LOC_CUBE_DEV=1' in made.log()
         assert raw(made, None).status_code == 403, "a token is required all the same"
-        assert made.http.get("/playground/context", headers={"origin": "http://evil.example"}).status_code == 403
+        assert (
+            made.http.get(
+                "/playground/context", headers={"origin": "http://evil.example"}
+            ).status_code
+            == 403
+        )

@@ -1,4 +1,6 @@
-"""No query takes the server down or keeps others from their answers: it is cut or refused, and says so."""
+"""No query takes the server down or keeps others from their answers: it is cut or refused, and says
+so.
+"""
 
 import json
 import socket
@@ -74,20 +76,26 @@ def test_an_endless_join_is_cut_and_the_next_query_is_answered(hungry):
 def test_the_rows_of_one_come_up_to_the_limit_and_no_further(hungry):
     assert len(hungry.rows({"dimensions": ["long.id"], "ungrouped": True})) == 5000
     assert len(hungry.rows({"dimensions": ["long.id"], "ungrouped": True, "limit": 17})) == 17
-    assert "5000" in refused(hungry.ask({"dimensions": ["long.id"], "ungrouped": True, "limit": 10_000_000}))
+    assert "5000" in refused(
+        hungry.ask({"dimensions": ["long.id"], "ungrouped": True, "limit": 10_000_000})
+    )
     assert hungry.rows({"measures": ["long.n"]}) == [{"long.n": "10000000"}]
 
 
 def test_no_limit_is_not_without_a_limit(hungry):
     for limit in (None, 0, -1, "10000000", 1e9, "all"):
         answer = hungry.ask({"dimensions": ["long.id"], "ungrouped": True, "limit": limit})
-        assert answer.status_code == 400 and "from 1 to 5000 (LOC_CUBE_ROWS)" in answer.json()["error"], limit
+        assert (
+            answer.status_code == 400 and "from 1 to 5000 (LOC_CUBE_ROWS)" in answer.json()["error"]
+        ), limit
 
 
 def test_one_over_its_memory_fails_and_says_which_setting_it_is(hungry):
     assert "LOC_QUERY_MEMORY (now 200MB)" in refused(hungry.ask({"measures": ["large.words"]}))
     assert hungry.trips() == 1000
-    assert [path for path in store.folder("prod").rglob("*") if "tmp" in path.name] == [], "nothing is spilled"
+    assert [path for path in store.folder("prod").rglob("*") if "tmp" in path.name] == [], (
+        "nothing is spilled"
+    )
 
 
 def test_one_that_no_interrupt_reaches_keeps_nobody_waiting(monsters):
@@ -134,13 +142,17 @@ def test_heavy_queries_whose_askers_have_gone_end_too(monsters):
             with pytest.raises(httpx.TimeoutException):
                 filters = [{"member": "endless.x", "operator": "lt", "values": [str(10**6 + at)]}]
                 made.http.post(
-                    "/cubejs-api/v1/load", json={"query": {"measures": ["endless.n"], "filters": filters}}, timeout=0.2,
+                    "/cubejs-api/v1/load",
+                    json={"query": {"measures": ["endless.n"], "filters": filters}},
+                    timeout=0.2,
                     headers={"authorization": f"Bearer {token()}"},
-                )  # fmt: skip
+                )
         assert made.trips() == 1000
         process = psutil.Process(made.process.pid)
         end, quiet = time.monotonic() + 60, 0
-        while quiet < 4 and time.monotonic() < end:  # they run four at a time, with a moment between
+        while (
+            quiet < 4 and time.monotonic() < end
+        ):  # they run four at a time, with a moment between
             quiet = quiet + 1 if process.cpu_percent(1) < 50 else 0
         assert quiet == 4, "nothing runs on"
 
@@ -164,14 +176,23 @@ def test_what_is_no_query_is_refused_in_json_and_without_a_traceback(hungry, bod
     headers = {"authorization": token(), "content-type": "application/json"}
     answer = hungry.http.post("/cubejs-api/v1/load", content=body, headers=headers)
     assert 400 <= answer.status_code < 500, answer.text[:300]
-    assert answer.json()["error"] and "    at " not in answer.text and "node_modules" not in answer.text
+    assert (
+        answer.json()["error"]
+        and "    at " not in answer.text
+        and "node_modules" not in answer.text
+    )
     assert hungry.trips() == 1000
 
 
 def test_a_request_of_many_queries_is_refused(hungry):
     """Their results are in memory at once: twelve of 50,000 rows took the server down."""
-    one = {"measures": ["trips.trips"], "timeDimensions": [{"dimension": "trips.pickup_at", "granularity": "second"}]}
-    assert "A request may hold 4 queries" in refused(hungry.ask([one | {"offset": i} for i in range(5)]))
+    one = {
+        "measures": ["trips.trips"],
+        "timeDimensions": [{"dimension": "trips.pickup_at", "granularity": "second"}],
+    }
+    assert "A request may hold 4 queries" in refused(
+        hungry.ask([one | {"offset": i} for i in range(5)])
+    )
     assert hungry.ask([one | {"offset": i} for i in range(4)]).status_code == 200
     days = [["2025-01-01", f"2025-01-0{day}"] for day in range(1, 6)]
     compared = {
@@ -188,16 +209,23 @@ def test_a_request_of_many_queries_is_refused(hungry):
         "query { ...f } fragment f on Query { "
         + " ".join(f"a{i}: cube {{ trips {{ trips }} }}" for i in range(5))
         + " }",
-        "{ ... on Query { " + " ".join(f"a{i}: cube {{ trips {{ trips }} }}" for i in range(5)) + " } }",
+        "{ ... on Query { "
+        + " ".join(f"a{i}: cube {{ trips {{ trips }} }}" for i in range(5))
+        + " } }",
     ],
     ids=["fields", "fragment", "inline"],
 )
 def test_a_graphql_request_of_many_queries_is_refused(hungry, text):
-    assert "A request may hold 4 queries" in hungry.post("/cubejs-api/graphql", {"query": text}).text
+    assert (
+        "A request may hold 4 queries" in hungry.post("/cubejs-api/graphql", {"query": text}).text
+    )
     assert (
         "A request may hold 4 queries"
         in hungry.http.post(
-            "/cubejs-api/graphql", params={"query": text}, json={}, headers={"authorization": f"Bearer {token()}"}
+            "/cubejs-api/graphql",
+            params={"query": text},
+            json={},
+            headers={"authorization": f"Bearer {token()}"},
         ).text
     )
 
@@ -206,7 +234,9 @@ def test_fragments_in_fragments_are_counted_once_each(hungry):
     """Counted along each path, forty levels of two took the server's only thread for ever."""
     levels = " ".join(f"fragment a{i} on Query {{ ...a{i + 1} ...a{i + 1} }}" for i in range(40))
     text = f"{{ ...a0 }} {levels} fragment a40 on Query {{ __typename }}"
-    assert "A request may hold 4 queries" in hungry.post("/cubejs-api/graphql", {"query": text}).text
+    assert (
+        "A request may hold 4 queries" in hungry.post("/cubejs-api/graphql", {"query": text}).text
+    )
     assert hungry.trips() == 1000
 
 
@@ -217,26 +247,38 @@ def test_a_query_is_checked_as_cube_reads_it(hungry):
         deep = {"and": [deep]}
     query = {"query": json.dumps({"measures": ["trips.trips"], "filters": [deep]})}
     answer = hungry.http.request(
-        "GET", "/cubejs-api/v1/load", params=query, json={"query": {}}, headers={"authorization": f"Bearer {token()}"}
+        "GET",
+        "/cubejs-api/v1/load",
+        params=query,
+        json={"query": {}},
+        headers={"authorization": f"Bearer {token()}"},
     )
     assert answer.status_code == 400 and "nested" in answer.text
 
 
 def test_filters_and_their_values_are_bounded(hungry):
     many = [{"member": "trips.id", "operator": "set"}] * 1001
-    assert "may have 1000 filters" in hungry.ask({"measures": ["trips.trips"], "filters": many}).text
+    assert (
+        "may have 1000 filters" in hungry.ask({"measures": ["trips.trips"], "filters": many}).text
+    )
     values = [{"member": "trips.pickup_borough", "operator": "contains", "values": ["x"] * 10_001}]
-    assert "may have 10000 values" in hungry.ask({"measures": ["trips.trips"], "filters": values}).text
+    assert (
+        "may have 10000 values" in hungry.ask({"measures": ["trips.trips"], "filters": values}).text
+    )
 
 
 def test_a_result_of_many_values_is_refused(small):
     """With the settings as they are: eight wide results of 50,000 rows took the server down."""
     columns = "".join(f"      - {{ name: d{i}, sql: id + {i}, type: number }}\n" for i in range(20))
-    cube = "cubes:\n  - name: wide\n    sql: select range as id from range(100000)\n    dimensions:\n"
+    cube = (
+        "cubes:\n  - name: wide\n    sql: select range as id from range(100000)\n    dimensions:\n"
+    )
     (small / "wide.yml").write_text(cube + columns + "    measures: [{ name: n, type: count }]\n")
     query = {"dimensions": [f"wide.d{i}" for i in range(20)], "limit": 50_000}
     with Server(small) as made:
-        askers = [threading.Thread(target=lambda i=i: made.ask(query | {"offset": i})) for i in range(8)]
+        askers = [
+            threading.Thread(target=lambda i=i: made.ask(query | {"offset": i})) for i in range(8)
+        ]
         for asker in askers:
             asker.start()
         for asker in askers:
@@ -249,7 +291,9 @@ def test_a_result_of_many_values_is_refused(small):
 def connect(server, *lines: str) -> socket.socket:
     """A connection on which so much of a request has been sent."""
     sock = socket.create_connection(("127.0.0.1", server.port), timeout=30)
-    sock.sendall("\r\n".join(["POST /cubejs-api/v1/load HTTP/1.1", "Host: 127.0.0.1", *lines, ""]).encode())
+    sock.sendall(
+        "\r\n".join(["POST /cubejs-api/v1/load HTTP/1.1", "Host: 127.0.0.1", *lines, ""]).encode()
+    )
     return sock
 
 
@@ -272,7 +316,9 @@ def test_bodies_are_bounded_before_they_are_read(hungry):
     json_body = "Content-Type: application/json"
     for _ in range(3):
         said = answer_of(connect(hungry, json_body, "Content-Length: 250000000", "", "{"))
-        assert said.startswith("HTTP/1.1 403") and "token is required" in said, "no byte of the body was waited for"
+        assert said.startswith("HTTP/1.1 403") and "token is required" in said, (
+            "no byte of the body was waited for"
+        )
     said = answer_of(connect(hungry, json_body, "Transfer-Encoding: chunked", "", "5", '{"a":'))
     assert said.startswith("HTTP/1.1 403")
     own = f"Authorization: {token()}"
@@ -284,7 +330,9 @@ def test_bodies_are_bounded_before_they_are_read(hungry):
     long.sendall(b"0\r\n\r\n")
     assert answer_of(long).startswith("HTTP/1.1 413")
     grown = process.memory_info().rss - before
-    assert grown < 130e6, "half of one body, for Node frees what it has dropped by the tens of megabytes"
+    assert grown < 130e6, (
+        "half of one body, for Node frees what it has dropped by the tens of megabytes"
+    )
     assert hungry.trips() == 1000
 
 

@@ -1,4 +1,6 @@
-"""A date filter and a grain mean what they say, to the microsecond, and compare the column as it is."""
+"""A date filter and a grain mean what they say, to the microsecond, and compare the column as it
+is.
+"""
 
 import pytest
 from servers import Server
@@ -7,8 +9,14 @@ from proto_loc import warehouse
 
 pytestmark = pytest.mark.xdist_group("cube")
 
-EDGES = ["2025-01-31 23:59:59.999999", "2025-02-01 00:00:00", "2025-02-28 23:59:59.9995", "2025-03-01 00:00:00",
-         "2025-03-09 06:30:00", "2025-03-09 07:30:00"]  # fmt: skip
+EDGES = [
+    "2025-01-31 23:59:59.999999",
+    "2025-02-01 00:00:00",
+    "2025-02-28 23:59:59.9995",
+    "2025-03-01 00:00:00",
+    "2025-03-09 06:30:00",
+    "2025-03-09 07:30:00",
+]
 MODEL = """\
 cubes:
   - name: edges
@@ -30,12 +38,14 @@ def edges(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LOC_DATA", str(home / "data"))
         patch.setenv("LOC_RUN", str(home / "run"))
-        patch.setenv("TZ", "Asia/Kathmandu")  # neither who publishes nor Cube takes the machine's zone
+        patch.setenv(
+            "TZ", "Asia/Kathmandu"
+        )  # neither who publishes nor Cube takes the machine's zone
         with warehouse.write("prod", who="test") as session, session.connect() as con:
             con.execute("create schema marts")
             con.execute(
-                "create table marts.edges as select a::timestamp as at, a::timestamptz as zoned, a::date as day "
-                "from (select unnest(?::varchar[]) as a)",
+                "create table marts.edges as select a::timestamp as at, a::timestamptz as zoned,"
+                " a::date as day from (select unnest(?::varchar[]) as a)",
                 [EDGES],
             )
         with Server(model) as made:
@@ -43,7 +53,10 @@ def edges(tmp_path_factory):
 
 
 def count(server: Server, member: str, *days: str, **more: object) -> int:
-    query = {"measures": ["edges.n"], "timeDimensions": [{"dimension": f"edges.{member}", "dateRange": list(days)}]}
+    query = {
+        "measures": ["edges.n"],
+        "timeDimensions": [{"dimension": f"edges.{member}", "dateRange": list(days)}],
+    }
     return int(server.rows(query | more)[0]["edges.n"])
 
 
@@ -62,11 +75,19 @@ def test_a_date_is_compared_as_the_day_that_it_is(edges):
 @pytest.mark.parametrize("member", ["at", "zoned", "day"])
 @pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Tokyo"])
 def test_no_time_zone_of_a_query_moves_a_published_time(edges, member, zone):
-    """Published times are local times and dates; a client that sends its own zone once got other days and months."""
-    time = {"dimension": f"edges.{member}", "granularity": "hour", "dateRange": ["2025-03-09", "2025-03-09"]}
+    """Published times are local times and dates; a client that sends its own zone once got
+    other days and months.
+    """
+    time = {
+        "dimension": f"edges.{member}",
+        "granularity": "hour",
+        "dateRange": ["2025-03-09", "2025-03-09"],
+    }
     asked = {"measures": ["edges.n"], "timeDimensions": [time]}
     plain = edges.rows(asked)
-    assert edges.rows(asked | {"timezone": zone}) == plain and len(plain) == (1 if member == "day" else 2)
+    assert edges.rows(asked | {"timezone": zone}) == plain and len(plain) == (
+        1 if member == "day" else 2
+    )
     assert count(edges, member, "2025-02-01", "2025-02-28", timezone=zone) == 2
 
 

@@ -50,11 +50,19 @@ def test_an_answer_is_kept_for_its_version_alone(server):
 
 
 def test_both_queries_of_one_request_see_one_version_while_others_are_published(server):
-    """A request with two queries whose figures must agree, against a writer that changes them all the time."""
+    """A request with two queries whose figures must agree, against a writer that changes them
+    all the time.
+    """
     stop, seen, failures = threading.Event(), set(), []
     query = [
-        {"measures": ["trips.trips"], "timeDimensions": [{"dimension": "trips.pickup_at", "granularity": "year"}]},
-        {"measures": ["trips.revenue"], "timeDimensions": [{"dimension": "trips.pickup_at", "granularity": "year"}]},
+        {
+            "measures": ["trips.trips"],
+            "timeDimensions": [{"dimension": "trips.pickup_at", "granularity": "year"}],
+        },
+        {
+            "measures": ["trips.revenue"],
+            "timeDimensions": [{"dimension": "trips.pickup_at", "granularity": "year"}],
+        },
     ]
 
     def write() -> None:
@@ -74,7 +82,9 @@ def test_both_queries_of_one_request_see_one_version_while_others_are_published(
                 break
             trips, revenue = (result["data"][0] for result in answer.json()["results"])
             seen.add(trips["trips.trips"])
-            assert float(revenue["trips.revenue"]) == pytest.approx(float(trips["trips.trips"]) / 10)
+            assert float(revenue["trips.revenue"]) == pytest.approx(
+                float(trips["trips.trips"]) / 10
+            )
     finally:
         stop.set()
         writer.join()
@@ -109,7 +119,8 @@ def test_a_query_that_is_under_way_ends_on_its_version(server, small):
     (small / "slow.yml").write_text("""\
 cubes:
   - name: slow
-    sql: select count(*) as n from range(40000) a, range(40000) b where hash(a.range, b.range) % 7 = 1
+    sql: select count(*) as n from range(40000) a, range(40000) b where hash(a.range, b.range) % 7 =
+        1
     measures: [{ name: n, sql: n, type: max }]
 """)
     publish(1000)

@@ -1,4 +1,6 @@
-"""A wrong model is told with file and line, the last good one is served meanwhile, a mended one at once."""
+"""A wrong model is told with file and line, the last good one is served meanwhile, a mended one at
+once.
+"""
 
 from urllib.parse import unquote
 
@@ -11,19 +13,31 @@ TRIPS = {"measures": ["trips.trips"]}
 WRONG = {
     "yaml": ("cubes:\n  - name: a\n     sql_table: t\n", "more/wrong.yml:3: "),
     "type": (
-        "cubes:\n  - name: a\n    sql_table: t\n    measures:\n      - name: m\n        type: cont\n",
+        (
+            "cubes:\n  - name: a\n    sql_table: t\n    measures:\n      - name: m\n        type:"
+            " cont\n"
+        ),
         "more/wrong.yml:6: a cube: (measures.m.type = cont) must be one of",
     ),
     "key": ("cubes:\n  - name: a\n    sql_tabl: t\n", "more/wrong.yml:3: a cube: "),
     "missing": (
-        "cubes:\n  - name: a\n    sql_table: t\n    dimensions:\n      - name: x\n        type: string\n",
+        (
+            "cubes:\n  - name: a\n    sql_table: t\n    dimensions:\n      - name: x\n        type:"
+            " string\n"
+        ),
         "more/wrong.yml:5: a cube: ",
     ),
     "reference": (
-        "cubes:\n  - name: a\n    sql_table: t\n    measures:\n      - { name: m, type: number, sql: '{nowhere}' }\n",
+        (
+            "cubes:\n  - name: a\n    sql_table: t\n    measures:\n      - { name: m, type: number,"
+            " sql: '{nowhere}' }\n"
+        ),
         "more/wrong.yml:5: nowhere is not defined",
     ),
-    "name twice": ("cubes:\n  - { name: trips, sql_table: t }\n", "Found duplicate cube name 'trips'"),
+    "name twice": (
+        "cubes:\n  - { name: trips, sql_table: t }\n",
+        "Found duplicate cube name 'trips'",
+    ),
     "brace": (
         "cubes:\n  - name: a\n    sql: 'select {CUBE.x'\n",
         "more/wrong.yml:3: Failed to parse",
@@ -51,10 +65,16 @@ def test_each_mistake_is_told_with_its_place_while_the_last_good_model_is_served
             assert place in unquote(answer.headers["x-model-error"]), name
             ready = made.http.get("/readyz")
             assert (ready.status_code, ready.json()["status"]) == (200, "an old model"), name
-            assert place in ready.json()["model"]["error"] and ready.json()["model"]["serving"] == "the last good model"
+            assert (
+                place in ready.json()["model"]["error"]
+                and ready.json()["model"]["serving"] == "the last good model"
+            )
         for _, place in WRONG.values():
             assert place.replace('"', '\\"') in made.log()
-        wrong.write_text("cubes:\n  - { name: more, sql_table: marts.trips, measures: [{ name: n, type: count }] }\n")
+        wrong.write_text(
+            "cubes:\n  - { name: more, sql_table: marts.trips, measures: [{ name: n, type: count"
+            " }] }\n"
+        )
         assert made.rows({"measures": ["more.n"]}) == [{"more.n": "1000"}]
         assert "model" not in made.http.get("/readyz").json()
         assert "x-model-error" not in made.ask(TRIPS).headers

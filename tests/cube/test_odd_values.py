@@ -1,4 +1,4 @@
-"""Values that a filter or a figure once got wrong: LIKE's wildcards, integers above 2^53, Infinity."""
+"""Values that filters or figures got wrong: LIKE's wildcards, large integers, Infinity."""
 
 import json
 
@@ -27,7 +27,8 @@ cubes:
       - { name: wide, sql: wide, type: max }
 """
 ROWS = r"""
-    (1, 'transfer_only', 10, 9007199254740995, 1.5::double, 18446744073709551615::ubigint, 12345678901234567.89, 0.1),
+    (1, 'transfer_only', 10, 9007199254740995, 1.5::double, 18446744073709551615::ubigint,
+        12345678901234567.89, 0.1),
     (2, 'transferXonly', 20, 9007199254740996, 'infinity', 1, 0.5, 0.2),
     (3, '50% off', 40, null, 'nan', 2, null, 0.3),
     (4, '50 off', 80, 1, -0.0, 3, null, 0.4),
@@ -69,7 +70,9 @@ def figure(odd, measure: str, dimension: str, operator: str, *values: str) -> st
     ],
 )
 def test_wildcards_in_a_value_are_characters(odd, operator, value, amount):
-    """LIKE without an ESCAPE: `contains "transfer_only"` found nothing, `notContains` left nothing out."""
+    """LIKE without an ESCAPE: `contains "transfer_only"` found nothing, `notContains` left
+    nothing out.
+    """
     assert figure(odd, "amount", "txt", operator, value) == amount
 
 
@@ -114,15 +117,21 @@ def test_a_number_that_json_has_rounded_already_is_refused(odd):
 def test_graphql_gives_no_rounded_figure(odd):
     """Its Float is a double: what that cannot hold is refused, with the way to the exact figure."""
     answer = odd.post("/cubejs-api/graphql", {"query": "{ cube { odd { big odds } } }"}).json()
-    assert "ask by REST" in answer["errors"][0]["message"] and "9007199254740995" in answer["errors"][0]["message"]
+    assert (
+        "ask by REST" in answer["errors"][0]["message"]
+        and "9007199254740995" in answer["errors"][0]["message"]
+    )
     answer = odd.post("/cubejs-api/graphql", {"query": "{ cube { odd { amount } } }"}).json()
     assert answer["data"]["cube"] == [{"odd": {"amount": 630}}]
     where = "{ cube { odd(where: {big: {equals: 9007199254740995}}) { odds } } }"
-    assert odd.post("/cubejs-api/graphql", {"query": where}).json()["data"]["cube"] == [{"odd": {"odds": 1}}]
+    assert odd.post("/cubejs-api/graphql", {"query": where}).json()["data"]["cube"] == [
+        {"odd": {"odds": 1}}
+    ]
 
 
 @pytest.mark.parametrize(
-    ("form", "infinity", "nan"), [("table", "Infinity", "NaN"), ("json", '"inf"', '"nan"'), ("csv", "Infinity", "NaN")]
+    ("form", "infinity", "nan"),
+    [("table", "Infinity", "NaN"), ("json", '"inf"', '"nan"'), ("csv", "Infinity", "NaN")],
 )
 def test_infinity_in_a_measure_is_shown(odd, form, infinity, nan):
     """`loc query` ended in an OverflowError."""
@@ -136,4 +145,6 @@ def test_infinity_in_a_measure_is_shown(odd, form, infinity, nan):
 def test_json_keeps_every_digit(odd):
     """A DECIMAL was rounded to a double; a whole number above 2^53 is, by who reads JSON."""
     done = loc(odd, "query", "-m", "wide", "-m", "big_sum", "-f", "json")
-    assert json.loads(done.stdout) == [{"wide": "12345678901234567.89", "big_sum": "18014398509481997"}]
+    assert json.loads(done.stdout) == [
+        {"wide": "12345678901234567.89", "big_sum": "18014398509481997"}
+    ]

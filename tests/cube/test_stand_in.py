@@ -1,6 +1,8 @@
-"""The stand-in for Cube's native addon gives the answers that Cube gives, and refuses the rest with its reason.
+"""The stand-in for Cube's native addon gives the answers that Cube gives, and refuses the rest with
+its reason.
 
-With ``LOC_CUBE_NATIVE=required`` the addon itself must be there, and the stand-in is held against it as well.
+With ``LOC_CUBE_NATIVE=required`` the addon itself must be there, and the stand-in is held against
+it as well.
 """
 
 import base64
@@ -14,14 +16,17 @@ from pathlib import Path
 import pytest
 from servers import Server
 
-from proto_loc import node
 from proto_loc.settings import ROOT, settings
+from proto_loc.setup import node
 
 pytestmark = pytest.mark.xdist_group("cube")
 
-# The last one that shaped answers in JavaScript. No dependency of anything: it is what the stand-in is held against.
+# The last one that shaped answers in JavaScript. No dependency of anything: it is what the stand-in
+# is held against.
 ORACLE = "@cubejs-backend/api-gateway@1.1.9"
-INTEGRITY = "vMsNnUwQW2g2PbsHpmz2v84RWCrgP/df6lEjo/O5MqCPN0CNM+KkGWA0OdSowdzT3ttDF57TClEKXaWhu6aODA=="
+INTEGRITY = (
+    "vMsNnUwQW2g2PbsHpmz2v84RWCrgP/df6lEjo/O5MqCPN0CNM+KkGWA0OdSowdzT3ttDF57TClEKXaWhu6aODA=="
+)
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +53,9 @@ def test_generated_answers_are_those_of_cubes_own_javascript_and_of_the_addon_wh
     compared = json.loads(done.stdout)
     assert min(compared[name] for name in ("default", "compact", "columnar", "multi")) > 1000
     assert compared["refused"] > 50
-    assert compared["addon"] or settings().cube_native != "required", "the addon is required, and is not there"
+    assert compared["addon"] or settings().cube_native != "required", (
+        "the addon is required, and is not there"
+    )
 
 
 JINJA = "cubes: [{ name: a, sql_table: '{{ table }}' }]\n"
@@ -63,12 +70,17 @@ JINJA = "cubes: [{ name: a, sql_table: '{{ table }}' }]\n"
         ("globals.py", "table = 'x'\n", "globals.py: A model in Python is not available"),
     ],
 )
-def test_a_model_that_only_the_addon_can_read_is_refused_with_that_reason(tmp_path, data, file, text, why):
+def test_a_model_that_only_the_addon_can_read_is_refused_with_that_reason(
+    tmp_path, data, file, text, why
+):
     (tmp_path / file).write_text(text)
     with Server(tmp_path, LOC_CUBE_NATIVE="off") as made:
         ready = made.http.get("/readyz")
         assert ready.status_code == 503
-        assert why in ready.json()["model"]["error"] and "addon is not installed" in ready.json()["model"]["error"]
+        assert (
+            why in ready.json()["model"]["error"]
+            and "addon is not installed" in ready.json()["model"]["error"]
+        )
 
 
 def test_the_sql_api_is_refused_with_that_reason(small):

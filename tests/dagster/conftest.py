@@ -9,7 +9,9 @@ import pytest
 from processes import SERVICES, Stack, clone
 
 FOLDER = 'it\'s 100% "é" #1 $HOME a\\b; '
-"""A name that means something to SQL, YAML, a shell, a URI: clone, data and run folder of the suite are under it."""
+"""A name that means something to SQL, YAML, a shell, a URI: clone, data and run folder of the suite
+are under it.
+"""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

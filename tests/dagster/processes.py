@@ -15,7 +15,7 @@ import httpx
 
 from proto_loc.settings import ROOT
 
-SERVICES = ("code", "web", "daemon")
+SERVICES = ("code_server", "web", "daemon")
 
 
 def until(what: str, condition: Callable, seconds: float = 60):
@@ -53,7 +53,11 @@ class Stack:
 
     @property
     def environment(self) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("LOC_", "DAGSTER_"))}
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("LOC_", "DAGSTER_"))
+        }
         return kept | {
             "LOC_DATA": str(self.data),
             "LOC_RUN": str(self.home / "run"),
@@ -82,20 +86,26 @@ class Stack:
         for service in services:
             log = (self.home / f"{service}.log").open("a")
             self.processes[service] = subprocess.Popen(
-                [sys.executable, "-P", "-m", f"pipelines.{service}"],
+                [sys.executable, "-P", "-m", f"proto_loc.dagster.{service}"],
                 cwd=self.home,
                 env=self.environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
         ready = {
-            "code": lambda: (self.home / "run/dagster-code.sock").exists(),
+            "code_server": lambda: (self.home / "run/dagster-code.sock").exists(),
             "web": self.answers,
             "daemon": lambda: (self.home / "run/dagster-daemon.ready").exists(),
         }
         for service in services:
-            until(f"{service} is ready or has ended", lambda s=service: ready[s]() or self.processes[s].poll(), 90)
-            assert self.processes[service].poll() is None, (self.home / f"{service}.log").read_text()
+            until(
+                f"{service} is ready or has ended",
+                lambda s=service: ready[s]() or self.processes[s].poll(),
+                90,
+            )
+            assert self.processes[service].poll() is None, (
+                self.home / f"{service}.log"
+            ).read_text()
 
     def answers(self) -> bool:
         try:
@@ -122,9 +132,10 @@ class Stack:
 
     def runs(self) -> list[dict]:
         """Newest first."""
-        return self.ask("{ runsOrError { ... on Runs { results { runId status jobName tags { key value } } } } }")[
-            "runsOrError"
-        ]["results"]
+        return self.ask(
+            "{ runsOrError { ... on Runs { results { runId status jobName tags { key value } }"
+            " } } }"
+        )["runsOrError"]["results"]
 
     def wait_for_run(self, run: str, seconds: float = 90) -> str:
         """How the run has ended."""
@@ -137,11 +148,13 @@ class Stack:
     def materializations(self, *key: str, limit: int = 100) -> list[dict]:
         """Of an asset, newest first: ``partition``, ``runId``, and the metadata by label."""
         node = self.ask(
-            """query($key: AssetKeyInput!, $limit: Int!) { assetOrError(assetKey: $key) { ... on Asset {
+            """query($key: AssetKeyInput!, $limit: Int!) {
+              assetOrError(assetKey: $key) { ... on Asset {
               assetMaterializations(limit: $limit) { partition runId metadataEntries { label
                 ... on IntMetadataEntry { intRepr } ... on FloatMetadataEntry { floatValue }
                 ... on TextMetadataEntry { text }
-                ... on TableSchemaMetadataEntry { schema { columns { name type description } } } } } } } }""",
+                ... on TableSchemaMetadataEntry { schema { columns { name type description } } } } }
+                    } } }""",
             key={"path": list(key)},
             limit=limit,
         )["assetOrError"]
@@ -150,9 +163,15 @@ class Stack:
                 "partition": found["partition"],
                 "runId": found["runId"],
                 **{
-                    entry["label"]: int(entry["intRepr"])
-                    if "intRepr" in entry
-                    else next(entry[kind] for kind in ("floatValue", "text", "schema") if kind in entry)
+                    entry["label"]: (
+                        int(entry["intRepr"])
+                        if "intRepr" in entry
+                        else next(
+                            entry[kind]
+                            for kind in ("floatValue", "text", "schema")
+                            if kind in entry
+                        )
+                    )
                     for entry in found["metadataEntries"]
                 },
             }
@@ -163,21 +182,27 @@ class Stack:
         """The checks of an asset: name to the status of the last execution."""
         node = self.ask(
             """query($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode {
-              assetChecksOrError { ... on AssetChecks { checks { name executionForLatestMaterialization { status } }
+              assetChecksOrError { ... on AssetChecks { checks {
+                name executionForLatestMaterialization { status } }
               } } } } }""",
             key={"path": list(key)},
         )["assetNodeOrError"]["assetChecksOrError"]["checks"]
-        return {c["name"]: (c["executionForLatestMaterialization"] or {}).get("status") for c in node}
+        return {
+            c["name"]: (c["executionForLatestMaterialization"] or {}).get("status") for c in node
+        }
 
     def location_error(self) -> str | None:
         (entry,) = self.ask(
-            """{ workspaceOrError { ... on Workspace { locationEntries { locationOrLoadError { __typename
+            """{ workspaceOrError { ... on Workspace { locationEntries {
+              locationOrLoadError { __typename
               ... on PythonError { message errorChain { error { message } } } } } } } }"""
         )["workspaceOrError"]["locationEntries"]
         shown = entry["locationOrLoadError"] or {"message": "loading"}
         if "message" not in shown:
             return None
-        return "\n".join([shown["message"], *(link["error"]["message"] for link in shown.get("errorChain", []))])
+        return "\n".join(
+            [shown["message"], *(link["error"]["message"] for link in shown.get("errorChain", []))]
+        )
 
     def history(self) -> list[dict]:
         """The manifests of the versions of prod, newest first."""
@@ -191,6 +216,10 @@ class Stack:
 
 def clone(home: Path) -> None:
     for folder in ("pipelines", "proto_loc", "dbt"):
-        shutil.copytree(ROOT / folder, home / "clone" / folder, ignore=shutil.ignore_patterns("__pycache__", "target"))
+        shutil.copytree(
+            ROOT / folder,
+            home / "clone" / folder,
+            ignore=shutil.ignore_patterns("__pycache__", "node_modules", "target"),
+        )
     shutil.copytree(ROOT / "locks", home / "clone/locks")
     shutil.copy(ROOT / "golden.toml", home / "clone")

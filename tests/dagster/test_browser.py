@@ -1,4 +1,6 @@
-"""The UI in a real browser: log in by the link, see the graph, materialize a month by click, see green checks."""
+"""The UI in a real browser: log in by the link, see the graph, materialize a month by click, see
+green checks.
+"""
 
 from collections.abc import Iterator
 
@@ -44,7 +46,9 @@ def test_the_asset_graph_leads_from_the_months_to_the_marts(inside, filled):
     for group in ("raw", "seeds", "staging", "marts"):
         inside.wait_for_selector(f"text={group}", state="attached")
     shot(inside, "groups")
-    inside.goto(f"{filled.url}/assets/marts/mart_taxi_trips?view=lineage&lineageScope=upstream&lineageDepth=10")
+    inside.goto(
+        f"{filled.url}/assets/marts/mart_taxi_trips?view=lineage&lineageScope=upstream&lineageDepth=10"
+    )
     for name in ("yellow_trips", "stg_taxi_trips", "fct_taxi_trips"):
         inside.wait_for_selector(f"text={name}", state="attached")
     shot(inside, "graph")
@@ -63,9 +67,11 @@ def test_a_month_is_materialized_by_click(inside, filled):
     shot(inside, "chosen")
     box.get_by_role("button", name="Launch").last.click()
     until("the month is loaded", lambda: filled.current("raw") > before, 60)
-    newest = until("it is reported", lambda: [m for m in filled.materializations("taxi", "green_trips", limit=1)], 30)[
-        0
-    ]
+    newest = until(
+        "it is reported",
+        lambda: [m for m in filled.materializations("taxi", "green_trips", limit=1)],
+        30,
+    )[0]
     assert (newest["partition"], newest["origin"]) == ("2023-05", "synthetic")
     inside.goto(f"{filled.url}/assets/taxi/green_trips?view=events")
     inside.wait_for_selector("text=2023-05")
@@ -78,7 +84,11 @@ def test_the_checks_of_a_mart_are_green(inside, filled):
     names = filled.checks("marts", "fct_taxi_trips")
     for name in names:
         inside.wait_for_selector(f"text={name}", state="attached")
-    until("all are green", lambda: inside.get_by_text("Succeeded", exact=True).count() >= len(names), 60)
+    until(
+        "all are green",
+        lambda: inside.get_by_text("Succeeded", exact=True).count() >= len(names),
+        60,
+    )
     shot(inside, "checks")
     assert inside.get_by_text("Failed").count() == 0
 

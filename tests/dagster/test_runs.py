@@ -1,4 +1,6 @@
-"""The job ``refresh`` and its parts, as the command line and the UI start them: what is published is reported."""
+"""The job ``refresh`` and its parts, as the command line and the UI start them: what is published
+is reported.
+"""
 
 import os
 import re
@@ -15,8 +17,8 @@ import psutil
 import pytest
 from processes import Stack, until
 
-from pipelines import client
-from pipelines.request import Request
+from proto_loc.dagster import client
+from proto_loc.refresh.request import Request
 
 pytestmark = pytest.mark.xdist_group("dagster")
 
@@ -29,7 +31,8 @@ SENSOR = """mutation($selector: SensorSelector!, $cursor: String) {
 REPOSITORY = {"repositoryLocationName": "proto_loc", "repositoryName": "__repository__"}
 
 
-# Ids and times of loads differ, and a sum of doubles differs in its last digit with the order of the threads.
+# Ids and times of loads differ, and a sum of doubles differs in its last digit with the order of
+# the threads.
 KEPT_OUT = ("load_id", "loaded_at", "distance_miles")
 
 
@@ -37,7 +40,9 @@ def launch(stack: Stack, job: str, *keys: str, **more) -> str:
     selector = REPOSITORY | {"pipelineName": job}
     if keys:
         selector["assetSelection"] = [{"path": key.split("/")} for key in keys]
-    answer = stack.ask(LAUNCH, params={"selector": selector, "mode": "default", **more})["launchRun"]
+    answer = stack.ask(LAUNCH, params={"selector": selector, "mode": "default", **more})[
+        "launchRun"
+    ]
     assert "run" in answer, answer
     return answer["run"]["runId"]
 
@@ -55,7 +60,8 @@ def content(stack: Stack) -> list[tuple]:
     with duckdb.connect(stack.data / "warehouse/prod/current/prod.duckdb", read_only=True) as con:
         return [
             con.execute(
-                f"select count(*), bit_xor(hash(*columns(c -> c not in {KEPT_OUT}))) from marts.{table}"
+                f"select count(*), bit_xor(hash(*columns(c -> c not in {KEPT_OUT}))) from"
+                f" marts.{table}"
             ).fetchone()
             for table in ("fct_taxi_trips", "rejected_trips", "agg_daily_zone")
         ]
@@ -75,12 +81,14 @@ def test_first_load_fills_an_empty_platform_through_dagster_and_a_second_one_doe
 
 
 def test_materializations_come_with_the_published_version(filled):
-    (version, *_) = filled.history()
+    version, *_ = filled.history()
     found = filled.materializations("marts", "fct_taxi_trips")[0]
     assert found["prod version"] == version["id"] == filled.current("prod")
     assert found["raw version"] == version["facts"]["raw_version"]
     assert found["dagster/row_count"] == version["tables"]["marts.fct_taxi_trips"]
-    columns = {column["name"]: column["type"] for column in found["dagster/column_schema"]["columns"]}
+    columns = {
+        column["name"]: column["type"] for column in found["dagster/column_schema"]["columns"]
+    }
     assert columns["total_amount"] == "DECIMAL(10,2)"
     months = {m["partition"]: m for m in filled.materializations("taxi", "green_trips")}
     assert set(months) >= {"2025-01", "2025-02", "2025-03"}
@@ -91,14 +99,18 @@ def test_materializations_come_with_the_published_version(filled):
 def test_a_mart_shows_its_metrics(filled):
     """Counts as numbers, which Dagster plots, and money as text, which stays exact."""
     told = filled.materializations("marts", "mart_taxi_trips")[0]
-    (version, *_) = filled.history()
+    version, *_ = filled.history()
     figures = version["facts"]["metrics"]["marts.mart_taxi_trips"]
     assert {name: told[f"metric {name}"] for name in figures} == figures
-    assert type(figures["trips"]) is int and type(figures["revenue"]) is str and figures["tip_rate"] > 0
+    assert (
+        type(figures["trips"]) is int
+        and type(figures["revenue"]) is str
+        and figures["tip_rate"] > 0
+    )
 
 
 def test_every_check_has_passed(filled):
-    for key in ("marts/fct_taxi_trips", "staging/stg_taxi_trips_audited", "marts/agg_daily_zone"):
+    for key in ("marts/fct_taxi_trips", "staging/int_taxi_trips_audited", "marts/agg_daily_zone"):
         checks = filled.checks(*key.split("/"))
         assert checks and set(checks.values()) == {"SUCCEEDED"}, checks
 
@@ -109,7 +121,9 @@ def test_where_nothing_has_changed_nothing_is_published_and_nothing_is_reported(
     done = filled.loc("refresh")
     assert f"Nothing has changed: version {before[0]} of prod stays" in done.stdout
     assert (filled.current("prod"), filled.materializations("marts", "fct_taxi_trips")) == before
-    assert set(filled.checks("marts", "fct_taxi_trips").values()) == {"SUCCEEDED"}, "Bug: they were skipped"
+    assert set(filled.checks("marts", "fct_taxi_trips").values()) == {"SUCCEEDED"}, (
+        "Bug: they were skipped"
+    )
 
 
 def test_what_was_published_without_dagster_is_told_by_the_next_run(filled):
@@ -130,7 +144,10 @@ def test_checks_alone_are_made_again_and_publish_nothing(filled):
             "pipelineName": "__ASSET_JOB",
             "assetSelection": [],
             "assetCheckSelection": [
-                {"assetKey": {"path": ["marts", "fct_taxi_trips"]}, "name": "unique_fct_taxi_trips_trip_id"}
+                {
+                    "assetKey": {"path": ["marts", "fct_taxi_trips"]},
+                    "name": "unique_fct_taxi_trips_trip_id",
+                }
             ],
         }
     }
@@ -195,7 +212,10 @@ def test_a_failing_test_shows_as_a_failed_check_and_nothing_is_published_or_mate
     try:
         done = filled.loc("refresh")
         assert done.returncode == 1
-        assert re.search(r"1 of \d+ dbt nodes failed", done.stderr) and "assert_nothing_is_left" in done.stderr
+        assert (
+            re.search(r"1 of \d+ dbt nodes failed", done.stderr)
+            and "assert_nothing_is_left" in done.stderr
+        )
         assert "Nothing was published" in done.stderr and "/runs/" in done.stderr
         query = """query($key: AssetKeyInput!, $name: String!) {
           assetCheckExecutions(assetKey: $key, checkName: $name, limit: 1) { status evaluation {
@@ -203,9 +223,16 @@ def test_a_failing_test_shows_as_a_failed_check_and_nothing_is_published_or_mate
         found = filled.ask(query, key={"path": ["marts", "mart_data_quality"]}, name=test.stem)
         (execution,) = found["assetCheckExecutions"]
         assert execution["status"] == "FAILED"
-        (rows,) = [e["mdStr"] for e in execution["evaluation"]["metadataEntries"] if e["label"] == "first rows"]
+        (rows,) = [
+            e["mdStr"]
+            for e in execution["evaluation"]["metadataEntries"]
+            if e["label"] == "first rows"
+        ]
         assert rows.count("word: a\\x1b[31m, load_id: ") == 10, "Fault: it showed none"
-        assert (filled.current("prod"), filled.materializations("marts", "mart_data_quality")) == before
+        assert (
+            filled.current("prod"),
+            filled.materializations("marts", "mart_data_quality"),
+        ) == before
         assert filled.runs()[0]["status"] == "FAILURE"
     finally:
         test.unlink()
@@ -220,9 +247,16 @@ def test_a_broken_model_names_file_and_line_and_the_others_stay_up(filled):
     try:
         done = filled.loc("refresh")
         assert done.returncode == 1 and "Traceback" not in done.stderr
-        assert "dim_dates.sql" in done.stderr and f"line {len(model.read_text().splitlines())}" in done.stderr
+        assert (
+            "dim_dates.sql" in done.stderr
+            and f"line {len(model.read_text().splitlines())}" in done.stderr
+        )
         shown = filled.location_error()
-        assert "The dbt project does not parse" in shown and "dim_dates.sql" in shown and "line" in shown
+        assert (
+            "The dbt project does not parse" in shown
+            and "dim_dates.sql" in shown
+            and "line" in shown
+        )
         assert filled.answers() and all(p.poll() is None for p in filled.processes.values())
         assert filled.current("prod") == before
     finally:
@@ -233,14 +267,20 @@ def test_a_broken_model_names_file_and_line_and_the_others_stay_up(filled):
 
 
 def test_a_fault_in_a_source_names_its_file_and_line(filled):
-    """Fault: a loader that raised, or a module that could not be imported, was "its process was ended"."""
+    """Fault: a loader that raised, or a module that could not be imported, was "its process was
+    ended".
+    """
     for name, place, line in (
         ("load.py", "def load_landing(", '    {}["price"]'),
         ("assets.py", "MONTHS =", '{}["price"]'),
     ):
-        file = filled.clone / "pipelines/sources/taxi" / name
+        file = filled.clone / "pipelines/taxi" / name
         good = file.read_text()
-        start = good.index("    outcomes = [", good.index(place)) if name == "load.py" else good.index(place)
+        start = (
+            good.index("    outcomes = [", good.index(place))
+            if name == "load.py"
+            else good.index(place)
+        )
         file.write_text(f"{good[:start]}{line}\n{good[start:]}")
         number = good[:start].count("\n") + 1
         try:
@@ -267,12 +307,18 @@ def test_a_month_is_loaded_alone_and_real_records_are_kept(filled, tlc):
         part = filled.data / "green_2025-11-part.parquet"
         duckdb.read_parquet(str(tlc / name)).limit(100).write_parquet(str(part))
         done = filled.loc("load", str(part))
-        assert done.returncode == 2 and f"would take the place of {name}, without 46,812 of" in done.stderr
+        assert (
+            done.returncode == 2
+            and f"would take the place of {name}, without 46,812 of" in done.stderr
+        )
     finally:
         (filled.data / "landing" / name).unlink()
     month(filled, "green", "2025-11")
     again = filled.materializations("taxi", "green_trips")[0]
-    assert (again["load id"], again["not loaded again"]) == (newest["load id"], "real records are kept")
+    assert (again["load id"], again["not loaded again"]) == (
+        newest["load id"],
+        "real records are kept",
+    )
 
 
 def test_a_rollback_followed_by_refresh_ends_where_a_fresh_build_would(filled):
@@ -290,14 +336,18 @@ def test_a_rollback_followed_by_refresh_ends_where_a_fresh_build_would(filled):
     assert filled.current("prod") != newest and content(filled) != expected
     assert "Published" in filled.loc("refresh").stdout
     assert content(filled) == expected
-    assert filled.materializations("marts", "fct_taxi_trips")[0]["prod version"] == filled.current("prod")
+    assert filled.materializations("marts", "fct_taxi_trips")[0]["prod version"] == filled.current(
+        "prod"
+    )
 
 
 def test_the_sensor_sees_new_files_once_they_are_still(filled, tlc):
     selector = REPOSITORY | {"sensorName": "landing"}
 
     def tick(cursor: str | None) -> dict:
-        answer = filled.ask(SENSOR, selector=selector, cursor=cursor)["sensorDryRun"]["evaluationResult"]
+        answer = filled.ask(SENSOR, selector=selector, cursor=cursor)["sensorDryRun"][
+            "evaluationResult"
+        ]
         assert answer["error"] is None
         return answer
 
@@ -321,7 +371,7 @@ def run_process(stack: Stack) -> psutil.Process:
     """The process of the run that is at work."""
 
     def find() -> psutil.Process | None:
-        for process in psutil.Process(stack.processes["code"].pid).children(recursive=True):
+        for process in psutil.Process(stack.processes["code_server"].pid).children(recursive=True):
             with suppress(psutil.Error):
                 if "dbt.cli" in " ".join(process.cmdline()):
                     return process.parent()
@@ -358,11 +408,18 @@ def test_an_interrupt_of_the_command_ends_the_run_and_publishes_nothing(filled):
 
 
 def test_a_refresh_waits_for_a_dagster_that_is_started_again(filled):
-    """Bug: one dropped answer ended the command, though Dagster was back in seconds and the run went on."""
+    """Bug: one dropped answer ended the command, though Dagster was back in seconds and the run
+    went on.
+    """
     before = len(filled.runs())
     command = [sys.executable, "-P", "-m", "proto_loc.cli", "refresh", "--force"]
     with subprocess.Popen(
-        command, env=filled.environment, cwd=filled.home, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        env=filled.environment,
+        cwd=filled.home,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         run_process(filled)
         filled.stop("web", signal.SIGKILL)
@@ -370,8 +427,25 @@ def test_a_refresh_waits_for_a_dagster_that_is_started_again(filled):
         filled.start("web")
         out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
-    assert "Dagster does not answer: it is asked again" in err and f"version {filled.current('prod')} of prod" in out
+    assert (
+        "Dagster does not answer: it is asked again" in err
+        and f"version {filled.current('prod')} of prod" in out
+    )
     assert len(filled.runs()) == before + 1
+
+
+def test_a_client_is_told_the_progress_of_both_steps(filled, monkeypatch):
+    for name, value in filled.environment.items():
+        monkeypatch.setenv(name, value)
+    reports = []
+    token = {"authorization": f"Bearer {filled.token}"}
+    with httpx.Client(base_url=filled.url, headers=token, trust_env=False, timeout=60) as http:
+        client.Dagster(http).refresh(
+            Request(rows=250, force=True), who="test", report=lambda *state: reports.append(state)
+        )
+    assert ("load", "sample", 6, 6) in reports
+    built = [(done, total) for step, _, done, total in reports if step == "build"]
+    assert built == sorted(built) and built[-1][0] > 1
 
 
 def test_a_launch_whose_answer_is_lost_launches_nothing_twice(filled, monkeypatch):
@@ -380,7 +454,9 @@ def test_a_launch_whose_answer_is_lost_launches_nothing_twice(filled, monkeypatc
     lost = []
 
     class Dropping(httpx.HTTPTransport):
-        """A line on which Dagster gets every request, and the answer to the first launch is lost."""
+        """A line on which Dagster gets every request, and the answer to the first launch is
+        lost.
+        """
 
         def handle_request(self, request: httpx.Request) -> httpx.Response:
             answer = super().handle_request(request)
@@ -390,24 +466,31 @@ def test_a_launch_whose_answer_is_lost_launches_nothing_twice(filled, monkeypatc
             return answer
 
     token = {"authorization": f"Bearer {filled.token}"}
-    http = httpx.Client(transport=Dropping(), base_url=filled.url, headers=token, trust_env=False, timeout=60)
+    http = httpx.Client(
+        transport=Dropping(), base_url=filled.url, headers=token, trust_env=False, timeout=60
+    )
     run = client.Dagster(http)._launch(Request(), "a lost answer")
     assert lost and filled.wait_for_run(run) == "SUCCESS"
-    assert [found["runId"] for found in filled.runs() if {"key": "who", "value": "a lost answer"} in found["tags"]] == [
-        run
-    ]
+    assert [
+        found["runId"]
+        for found in filled.runs()
+        if {"key": "who", "value": "a lost answer"} in found["tags"]
+    ] == [run]
 
 
 def test_a_broken_code_location_is_told_with_the_users_file_and_line(filled):
     """Bug: `loc status` said ready, and `loc refresh` ran elsewhere without a word."""
-    file, trouble = filled.clone / "pipelines/sources/taxi/assets.py", filled.home / "run/dagster-code.trouble"
+    file, trouble = (
+        filled.clone / "pipelines/taxi/assets.py",
+        filled.home / "run/dagster-code.trouble",
+    )
     good = file.read_text()
     line = len(good.splitlines()) + 1
     file.write_text(f"{good}{'nosuch'}\n")
-    said = f"pipelines/sources/taxi/assets.py, line {line}: NameError: name 'nosuch' is not defined"
+    said = f"pipelines/taxi/assets.py, line {line}: NameError: name 'nosuch' is not defined"
     try:
-        filled.stop("code")
-        filled.start("code")
+        filled.stop("code_server")
+        filled.start("code_server")
         assert trouble.read_text() == said
         until("Dagster knows it", filled.location_error)
         done = filled.loc("refresh")
@@ -420,7 +503,7 @@ def test_a_broken_code_location_is_told_with_the_users_file_and_line(filled):
     assert not trouble.exists()
 
 
-@pytest.mark.parametrize("service", ["code", "web", "daemon"])
+@pytest.mark.parametrize("service", ["code_server", "web", "daemon"])
 def test_a_killed_process_heals_and_its_runs_end(filled, service):
     """A supervisor starts it anew; the run that was at work goes on, or is found to have ended."""
     run = launch(filled, "refresh", runConfigData={"ops": {"dbt": {"config": {"force": True}}}})

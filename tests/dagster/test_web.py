@@ -10,7 +10,7 @@ from foreign import FOREIGN
 from processes import Stack
 from websockets.exceptions import InvalidStatus
 
-from proto_loc.origins import MAX_BODY
+from proto_loc.web.origins import MAX_BODY
 
 pytestmark = pytest.mark.xdist_group("dagster")
 
@@ -25,7 +25,9 @@ def post(stack: Stack, **headers: str) -> httpx.Response:
     return httpx.post(f"{stack.url}/graphql", json=QUERY, headers=headers, trust_env=False)
 
 
-@pytest.mark.parametrize("path", ["/", "/graphql", "/dbt-docs/", "/server_info", "/logs/x", "/whatever"])
+@pytest.mark.parametrize(
+    "path", ["/", "/graphql", "/dbt-docs/", "/server_info", "/logs/x", "/whatever"]
+)
 def test_nothing_is_served_without_the_token(stack, path):
     answer = get(stack, path)
     assert answer.status_code == 401
@@ -36,7 +38,9 @@ def test_a_request_that_is_too_large_is_refused(stack):
     body = {"content": bytes(MAX_BODY + 1), "headers": {"authorization": f"Bearer {stack.token}"}}
     answer = httpx.post(f"{stack.url}/graphql", trust_env=False, **body)
     assert answer.status_code == 413 and "too large" in answer.text
-    with pytest.raises(httpx.HTTPError):  # httptools, which Dagster brings along, has no bound for headers
+    with pytest.raises(
+        httpx.HTTPError
+    ):  # httptools, which Dagster brings along, has no bound for headers
         httpx.get(stack.url, headers={"x": "y" * (1 << 20)}, trust_env=False).raise_for_status()
 
 
@@ -56,7 +60,15 @@ def test_graphql_without_the_right_token_is_401(stack, headers):
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "evil.example:3000", "127.0.0.1.evil.example", "localhost.evil.example", "[::1]:3000", ""]
+    "host",
+    [
+        "evil.example",
+        "evil.example:3000",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example",
+        "[::1]:3000",
+        "",
+    ],
 )
 def test_a_foreign_host_is_400_whatever_else_it_brings(stack, host):
     assert post(stack, host=host, authorization=f"Bearer {stack.token}").status_code == 400
@@ -89,8 +101,13 @@ def test_the_link_sets_a_cookie_of_this_port_and_leads_on_without_the_token(stac
 
 
 def test_the_link_keeps_page_and_query_and_leads_to_no_other_host(stack):
-    assert get(stack, f"/assets?token={stack.token}&view=list").headers["location"] == "/assets?view=list"
-    assert get(stack, f"//evil.example/?token={stack.token}").headers["location"] == "/evil.example/"
+    assert (
+        get(stack, f"/assets?token={stack.token}&view=list").headers["location"]
+        == "/assets?view=list"
+    )
+    assert (
+        get(stack, f"//evil.example/?token={stack.token}").headers["location"] == "/evil.example/"
+    )
 
 
 @pytest.mark.parametrize("path", ["/?token=nonsense", "/?token=", "/?token=%C3%A9"])
@@ -109,7 +126,9 @@ def subscribe(stack: Stack, **headers: str) -> dict:
 
     async def talk() -> dict:
         async with websockets.asyncio.client.connect(
-            f"{stack.url.replace('http', 'ws')}/graphql", additional_headers=headers, subprotocols=["graphql-ws"]
+            f"{stack.url.replace('http', 'ws')}/graphql",
+            additional_headers=headers,
+            subprotocols=["graphql-ws"],
         ) as socket:
             await socket.send(json.dumps({"type": "connection_init", "payload": {}}))
             return json.loads(await asyncio.wait_for(socket.recv(), 20))
@@ -119,7 +138,11 @@ def subscribe(stack: Stack, **headers: str) -> dict:
 
 @pytest.mark.parametrize(
     ("headers", "status"),
-    [({}, 403), ({"origin": "http://evil.example"}, 403), ({"authorization": "Bearer nonsense"}, 403)],
+    [
+        ({}, 403),
+        ({"origin": "http://evil.example"}, 403),
+        ({"authorization": "Bearer nonsense"}, 403),
+    ],
 )
 def test_subscriptions_are_guarded_as_requests_are(stack, headers, status):
     with pytest.raises(InvalidStatus) as refused:
@@ -144,8 +167,13 @@ def test_only_loopback_listens(stack):
     import psutil
 
     for process in stack.processes.values():
-        family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-        listening = [c.laddr.ip for p in family for c in p.net_connections("inet") if c.status == "LISTEN"]
+        family = [
+            psutil.Process(process.pid),
+            *psutil.Process(process.pid).children(recursive=True),
+        ]
+        listening = [
+            c.laddr.ip for p in family for c in p.net_connections("inet") if c.status == "LISTEN"
+        ]
         assert set(listening) <= {"127.0.0.1"}
 
 
@@ -153,5 +181,9 @@ def test_dbts_documentation_is_one_page_that_loads_nothing(filled):
     answer = get(filled, "/dbt-docs/", authorization=f"Bearer {filled.token}")
     assert answer.status_code == 200
     assert ".JSON INLINE DATA" not in answer.text
-    assert '"marts"' in answer.text and "DECIMAL(10,2)" in answer.text and "mart_taxi_trips" in answer.text
+    assert (
+        '"marts"' in answer.text
+        and "DECIMAL(10,2)" in answer.text
+        and "mart_taxi_trips" in answer.text
+    )
     assert "default-src 'self'" in answer.headers["content-security-policy"]

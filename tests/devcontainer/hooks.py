@@ -1,11 +1,19 @@
-"""What devcontainer.json says, and which of it is run, in the order of the Development Container Specification."""
+"""What devcontainer.json says, and which of it is run, in the order of the Development Container
+Specification.
+"""
 
 import json
 import re
 
 from proto_loc.settings import ROOT
 
-HOOKS = ("onCreateCommand", "updateContentCommand", "postCreateCommand", "postStartCommand", "postAttachCommand")
+HOOKS = (
+    "onCreateCommand",
+    "updateContentCommand",
+    "postCreateCommand",
+    "postStartCommand",
+    "postAttachCommand",
+)
 PREBUILT = HOOKS[:2]
 """The hooks of a prebuild: what they leave is in every codespace that is made from it."""
 

@@ -15,7 +15,9 @@ Size = Annotated[str, Field(pattern=r"^\d+([tgmk]b)?$")]
 
 
 class Part(BaseModel):
-    """A part of the schema (devcontainers/spec, schemas/devContainer.base.schema.json), as far as it is used here."""
+    """A part of the schema (devcontainers/spec, schemas/devContainer.base.schema.json), as far
+    as it is used here.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -23,7 +25,9 @@ class Part(BaseModel):
 class Port(Part):
     label: str | None = None
     protocol: Literal["http", "https"] | None = None
-    onAutoForward: Literal["notify", "openBrowser", "openBrowserOnce", "openPreview", "silent", "ignore"]
+    onAutoForward: Literal[
+        "notify", "openBrowser", "openBrowserOnce", "openPreview", "silent", "ignore"
+    ]
     requireLocalPort: bool = False
 
 
@@ -74,7 +78,9 @@ class Devcontainer(Part):
     postCreateCommand: str | list[str] | dict[str, str] | None = None
     postStartCommand: str | list[str] | dict[str, str] | None = None
     postAttachCommand: str | list[str] | dict[str, str] | None = None
-    waitFor: Literal["onCreateCommand", "updateContentCommand", "postCreateCommand", "postStartCommand"]
+    waitFor: Literal[
+        "onCreateCommand", "updateContentCommand", "postCreateCommand", "postStartCommand"
+    ]
     forwardPorts: list[Annotated[int, Field(ge=0, le=65535)]]
     portsAttributes: dict[Annotated[str, Field(pattern=r"^\d+$")], Port]
     otherPortsAttributes: Port
@@ -93,7 +99,11 @@ def test_it_is_what_the_specification_allows():
         {"waitFor": "postAttachCommand"},
         {"hostRequirements": {"cpus": 4, "memory": "16 GB", "storage": "32gb"}},
         {"portsAttributes": {"3000": {"onAutoForward": "open"}}},
-        {"customizations": CONFIG["customizations"] | {"vscode": {"extensions": 7, "settings": {}}}},
+        {
+            "customizations": (
+                CONFIG["customizations"] | {"vscode": {"extensions": 7, "settings": {}}}
+            )
+        },
         {"features": {}},
         {"secrets": {"A KEY": {"description": "", "documentationUrl": "https://a"}}},
     ],
@@ -105,8 +115,9 @@ def test_what_it_does_not_allow_is_found(wrong):
 
 
 def test_nix_works_for_a_user_whose_number_is_not_1000():
-    """On Linux the user of the container gets the number of the host's (the runner of GitHub has 1001). That changes
-    the owner of the home and not of /nix, which only a daemon can then write."""
+    """On Linux the user of the container gets the number of the host's (the runner of GitHub has
+    1001). That changes the owner of the home and not of /nix, which only a daemon can then
+    write."""
     assert CONFIG["features"]["ghcr.io/devcontainers/features/nix:1"]["multiUser"] is True
 
 
@@ -114,13 +125,18 @@ def test_what_is_promised_is_there():
     nix = CONFIG["features"]["ghcr.io/devcontainers/features/nix:1"]
     assert "experimental-features = nix-command flakes" in nix["extraNixConfig"].split(",")
     assert set(CONFIG["customizations"]["vscode"]["extensions"]) == {
-        "ms-python.python", "charliermarsh.ruff", "innoverio.vscode-dbt-power-user", "ms-toolsai.jupyter",
+        "ms-python.python",
+        "charliermarsh.ruff",
+        "innoverio.vscode-dbt-power-user",
+        "ms-toolsai.jupyter",
         "jnoortheen.nix-ide",
-    }  # fmt: skip
+    }
     assert set(CONFIG["secrets"]) == {"ANTHROPIC_API_KEY", "OPENAI_API_KEY"}
     assert CONFIG["hostRequirements"] == {"cpus": 4, "memory": "16gb", "storage": "32gb"}
     assert CONFIG["waitFor"] == "postStartCommand", "the links are printed when the stack is up"
-    assert all((ROOT / name).exists() for name in CONFIG["customizations"]["codespaces"]["openFiles"])
+    assert all(
+        (ROOT / name).exists() for name in CONFIG["customizations"]["codespaces"]["openFiles"]
+    )
 
 
 def test_every_port_of_a_service_is_forwarded_with_its_label_and_dagster_opens():
@@ -128,16 +144,24 @@ def test_every_port_of_a_service_is_forwarded_with_its_label_and_dagster_opens()
     assert set(CONFIG["forwardPorts"]) == {PORTS[name] for name in ports}
     labels = {name: CONFIG["portsAttributes"][str(PORTS[name])]["label"].lower() for name in ports}
     assert labels == {name: name for name in ports}
-    opened = [port for port, has in CONFIG["portsAttributes"].items() if has["onAutoForward"].startswith("openBrowser")]
+    opened = [
+        port
+        for port, has in CONFIG["portsAttributes"].items()
+        if has["onAutoForward"].startswith("openBrowser")
+    ]
     assert opened == [str(PORTS["dagster"])]
     assert CONFIG["otherPortsAttributes"]["onAutoForward"] == "ignore"
 
 
 def test_each_hook_is_one_command_of_ours_and_a_prebuild_only_installs():
     commands = {hook: CONFIG[hook] for hook in HOOKS if hook in CONFIG}
-    assert [text for text in commands.values() if not re.fullmatch(r"\.devcontainer/run [\w -]+", text)] == []
+    assert [
+        text for text in commands.values() if not re.fullmatch(r"\.devcontainer/run [\w -]+", text)
+    ] == []
     assert {commands[hook] for hook in PREBUILT} == {".devcontainer/run setup"}
-    assert commands["postStartCommand"].endswith(" up -d") and commands["postAttachCommand"].endswith(" urls")
+    assert commands["postStartCommand"].endswith(" up -d") and commands[
+        "postAttachCommand"
+    ].endswith(" urls")
 
 
 def test_the_interpreter_of_the_editor_is_the_environment():

@@ -1,7 +1,8 @@
-"""The hooks of devcontainer.json in their order, in a clean Debian, as a user who is not root, to a healthy stack.
+"""The hooks of devcontainer.json in their order, in a clean Debian, as a user who is not root, to a
+healthy stack.
 
-There is no Nix in that Debian: the hooks take the door of the registries, and say so. The door of the flake needs the
-binary cache of nixpkgs; the job *devcontainer* of ci.yml shows it.
+There is no Nix in that Debian: the hooks take the door of the registries, and say so. The door of
+the flake needs the binary cache of nixpkgs; the job *devcontainer* of ci.yml shows it.
 """
 
 import json
@@ -28,8 +29,9 @@ CLONE = f"{HOME}/proto_loc"
 UID = 1000
 SBIN = f"{os.environ['PATH']}:/usr/sbin:/sbin"
 
-# In a file system of its own, which is one file to delete: 140,000 of them take a minute and a half. The kernel ends
-# all that was started in the namespace with its first process, and undoes the mounts with the last.
+# In a file system of its own, which is one file to delete: 140,000 of them take a minute and a
+# half. The kernel ends all that was started in the namespace with its first process, and undoes the
+# mounts with the last.
 HOLD = """
 mount --make-rprivate /
 mount -o loop "$0/image" "$0/root"
@@ -43,22 +45,51 @@ class Machine:
 
     def __init__(self, folder: Path, first: int, prefix: str) -> None:
         self.first = first
-        self.processes = ("nsenter", "--target", str(first), "--pid")  # before a command that is to be one of its own
+        self.processes = (
+            "nsenter",
+            "--target",
+            str(first),
+            "--pid",
+        )  # before a command that is to be one of its own
         self.mounted = folder / "root"
         self.root = Path(f"/proc/{first}/root{self.mounted}")  # the same, as seen from outside
-        reach = {name: value for name, value in os.environ.items() if any(word in name.upper() for word in REACH)}
-        certificates = {name: str(CERTIFICATES) for name in reach if name.endswith(("SSL_CERT_FILE", "PIP_CERT"))}
-        self.env = reach | certificates | {
-            "HOME": f"/{HOME}", "USER": "vscode", "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "LOC_PORT_PREFIX": prefix,
-        }  # fmt: skip
+        reach = {
+            name: value
+            for name, value in os.environ.items()
+            if any(word in name.upper() for word in REACH)
+        }
+        certificates = {
+            name: str(CERTIFICATES)
+            for name in reach
+            if name.endswith(("SSL_CERT_FILE", "PIP_CERT"))
+        }
+        self.env = (
+            reach
+            | certificates
+            | {
+                "HOME": f"/{HOME}",
+                "USER": "vscode",
+                "PATH": "/usr/bin:/bin",
+                "LANG": "C.UTF-8",
+                "LOC_PORT_PREFIX": prefix,
+            }
+        )
 
     def within(self, *command: str | Path, **more) -> subprocess.CompletedProcess:
         """A command of this machine, as root, that sees the other one's file system."""
         return subprocess.run(["nsenter", "--target", str(self.first), "--mount", *command], **more)
 
     def run(self, command: str) -> subprocess.CompletedProcess:
-        """A shell command in the clone, as the user. What it leaves running goes on until the fixture ends it."""
-        inside = ["env", "-i", *(f"{name}={value}" for name, value in self.env.items()), "bash", "-c"]
+        """A shell command in the clone, as the user. What it leaves running goes on until
+        the fixture ends it.
+        """
+        inside = [
+            "env",
+            "-i",
+            *(f"{name}={value}" for name, value in self.env.items()),
+            "bash",
+            "-c",
+        ]
         return self.within(
             *self.processes, "chroot", f"--userspec={UID}:{UID}", self.mounted, *inside,
             f"cd /{CLONE} && {command}",
@@ -71,30 +102,64 @@ def machine(port_prefix) -> Iterator[Machine]:
     """A clean Debian with a clone in the home of its user."""
     if os.geteuid() != 0:
         pytest.skip("a clean root is made by root")
-    if missing := [name for name in ("mmdebstrap", "mkfs.ext4") if not shutil.which(name, path=SBIN)]:
+    if missing := [
+        name for name in ("mmdebstrap", "mkfs.ext4") if not shutil.which(name, path=SBIN)
+    ]:
         pytest.skip(f"{missing[0]} is not installed")
     with tempfile.TemporaryDirectory(prefix="loc-") as folder:
         Path(folder, "root").mkdir()
         subprocess.run(["truncate", "--size=10G", f"{folder}/image"], check=True)
-        subprocess.run(["mkfs.ext4", "-q", f"{folder}/image"], check=True, env=os.environ | {"PATH": SBIN})
-        hold = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "bash", "-euc", HOLD, folder]
+        subprocess.run(
+            ["mkfs.ext4", "-q", f"{folder}/image"], check=True, env=os.environ | {"PATH": SBIN}
+        )
+        hold = [
+            "unshare",
+            "--mount",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "bash",
+            "-euc",
+            HOLD,
+            folder,
+        ]
         with subprocess.Popen(hold, stdout=subprocess.PIPE, text=True) as held:
             try:
                 if held.stdout.readline() != "up\n":
                     pytest.skip("this machine lets root mount nothing")
-                yield debian(Machine(Path(folder), psutil.Process(held.pid).children()[0].pid, port_prefix))
+                yield debian(
+                    Machine(Path(folder), psutil.Process(held.pid).children()[0].pid, port_prefix)
+                )
             finally:
                 held.kill()  # and with it, all in the namespace
 
 
 def debian(machine: Machine) -> Machine:
     """Install Debian, make its user, and put the clone there as git would."""
-    install = ["mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", f"--include={PACKAGES}", "bookworm"]
+    install = [
+        "mmdebstrap",
+        "--quiet",
+        "--mode=root",
+        "--variant=minbase",
+        f"--include={PACKAGES}",
+        "bookworm",
+    ]
     made = machine.within(*install, machine.mounted, capture_output=True, text=True)
     assert made.returncode == 0, made.stderr
-    machine.within(*machine.processes, "mount", "-t", "proc", "proc", machine.mounted / "proc", check=True)
+    machine.within(
+        *machine.processes, "mount", "-t", "proc", "proc", machine.mounted / "proc", check=True
+    )
     machine.within("mount", "--rbind", "/dev", machine.mounted / "dev", check=True)
-    machine.within("chroot", machine.mounted, "useradd", "--create-home", "--uid", str(UID), "vscode", check=True)
+    machine.within(
+        "chroot",
+        machine.mounted,
+        "useradd",
+        "--create-home",
+        "--uid",
+        str(UID),
+        "vscode",
+        check=True,
+    )
     for name in ("/etc/resolv.conf", "/etc/hosts", CERTIFICATES):
         if Path(name).exists():
             shutil.copy(name, machine.root / str(name).lstrip("/"))
@@ -108,21 +173,31 @@ def debian(machine: Machine) -> Machine:
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.slow
 def test_the_hooks_lead_a_clean_debian_to_a_healthy_stack(machine: Machine):
     said = {}
     for hook in (name for name in HOOKS if name in config()):
         done = machine.run(config()[hook])
         assert done.returncode == 0, f"{hook}\n{done.stdout}\n{done.stderr}"
-        assert done.stdout.startswith("devcontainer: no Nix here: tools from this machine and the registries")
+        assert done.stdout.startswith(
+            "devcontainer: no Nix here: tools from this machine and the registries"
+        )
         said[hook] = done.stdout
         if hook in PREBUILT:
-            assert not (machine.root / CLONE / ".run/secrets").exists(), "each codespace of a prebuild would share them"
+            assert not (machine.root / CLONE / ".run/secrets").exists(), (
+                "each codespace of a prebuild would share them"
+            )
             assert not (machine.root / CLONE / "data").exists()
-    assert f"http://127.0.0.1:{machine.env['LOC_PORT_PREFIX']}{PORTS['dagster']}/?token=" in said["postAttachCommand"]
+    assert (
+        f"http://127.0.0.1:{machine.env['LOC_PORT_PREFIX']}{PORTS['dagster']}/?token="
+        in said["postAttachCommand"]
+    )
 
     states = json.loads(machine.run("./loc status --json").stdout)
     assert {state["verdict"] for state in states} == {"ready", "done"}, states
-    rows = machine.run("./loc db shell -c 'select count(*) > 100000 as filled from marts.fct_taxi_trips'").stdout
+    rows = machine.run(
+        "./loc db shell -c 'select count(*) > 100000 as filled from marts.fct_taxi_trips'"
+    ).stdout
     assert re.search(r"\btrue\b", rows), rows
     again = machine.run(config()["postStartCommand"])
     assert again.returncode == 0 and "is up already" in again.stdout, again.stdout + again.stderr

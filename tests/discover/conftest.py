@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from samples import publish_sample
 
-from proto_loc import environments
 from proto_loc.settings import ROOT
+from proto_loc.setup import environments
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +30,8 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture
 def loc(platform: Path) -> Callable[..., subprocess.CompletedProcess]:
     def run(*arguments: str | Path, **variables: str) -> subprocess.CompletedProcess:
-        return subprocess.run([ROOT / "loc", *arguments], env=os.environ | variables, capture_output=True, text=True)
+        return subprocess.run(
+            [ROOT / "loc", *arguments], env=os.environ | variables, capture_output=True, text=True
+        )
 
     return run

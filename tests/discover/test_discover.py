@@ -1,4 +1,6 @@
-"""``loc discover``: its figures are those of the data, its page needs nothing else, and its bounds hold."""
+"""``loc discover``: its figures are those of the data, its page needs nothing else, and its bounds
+hold.
+"""
 
 import json
 import re
@@ -39,7 +41,10 @@ def test_each_metric_is_compared_with_the_version_before_and_its_segments_add_up
     changes = {change.metric.name: change for change in found.changes}
     assert len(changes) >= 17
     sql = "select count(*), sum(total_amount), sum(tip_amount) from marts.fct_taxi_trips"
-    ((old_trips, old_revenue, _),), ((trips, revenue, _),) = figures(found.before, sql), figures(found.version, sql)
+    ((old_trips, old_revenue, _),), ((trips, revenue, _),) = (
+        figures(found.before, sql),
+        figures(found.version, sql),
+    )
     assert (changes["trips"].before, changes["trips"].after) == (old_trips, trips)
     assert changes["revenue"].change == revenue - old_revenue
     for name in ("trips", "revenue"):
@@ -51,12 +56,20 @@ def test_each_metric_is_compared_with_the_version_before_and_its_segments_add_up
 
 
 def test_a_finding_names_the_segment_that_drives_a_change(found):
-    said = next(str(finding) for finding in found.findings if str(finding).startswith("Revenue rose"))
-    by = figures(found.version, "select pickup_borough, sum(total_amount) from marts.mart_taxi_trips group by all")
-    old = dict(
-        figures(found.before, "select pickup_borough, sum(total_amount) from marts.mart_taxi_trips group by all")
+    said = next(
+        str(finding) for finding in found.findings if str(finding).startswith("Revenue rose")
     )
-    share = {name: (total - old.get(name, 0)) for name, total in by}
+    by = figures(
+        found.version,
+        "select pickup_borough, sum(total_amount) from marts.mart_taxi_trips group by all",
+    )
+    old = dict(
+        figures(
+            found.before,
+            "select pickup_borough, sum(total_amount) from marts.mart_taxi_trips group by all",
+        )
+    )
+    share = {name: total - old.get(name, 0) for name, total in by}
     top = max(share, key=share.get)
     percent = share[top] / sum(share.values()) * 100
     assert f"pickup borough {top} makes {percent:.1f} % of the change" in said
@@ -65,14 +78,19 @@ def test_a_finding_names_the_segment_that_drives_a_change(found):
 def test_columns_are_described_as_sql_describes_them(found):
     ((nulls, median, rows),) = figures(
         found.version,
-        "select 1 - count(passenger_count) / count(*), median(fare_amount), count(*) from marts.mart_taxi_trips",
+        "select 1 - count(passenger_count) / count(*), median(fare_amount), count(*) from"
+        " marts.mart_taxi_trips",
     )
     assert mart(found).rows == mart(found).described == rows
     assert column(found, "passenger_count").nulls == pytest.approx(nulls, abs=1e-4)
     assert column(found, "fare_amount").quartiles[1] == pytest.approx(float(median), rel=0.05)
-    counts = dict(figures(found.version, "select colour, count(*) from marts.mart_taxi_trips group by all"))
+    counts = dict(
+        figures(found.version, "select colour, count(*) from marts.mart_taxi_trips group by all")
+    )
     assert dict(column(found, "colour").top) == counts
-    assert sum(rows for _, _, rows in column(found, "fare_amount").bins) == pytest.approx(0.99 * rows, rel=0.02)
+    assert sum(rows for _, _, rows in column(found, "fare_amount").bins) == pytest.approx(
+        0.99 * rows, rel=0.02
+    )
 
 
 def test_the_week_and_what_goes_together_are_found(found):
@@ -87,7 +105,9 @@ def test_the_week_and_what_goes_together_are_found(found):
 
 @pytest.fixture
 def worse(platform, data):
-    """A copy with one more version: half of the passengers gone, a tenth of the fares a hundredfold, one day thrice."""
+    """A copy with one more version: half of the passengers gone, a tenth of the fares a
+    hundredfold, one day thrice.
+    """
     shutil.copytree(platform / "data", data, symlinks=True)
     before = warehouse.current("prod")
     with warehouse.write("prod", who="test") as session, session.connect() as con:
@@ -96,7 +116,8 @@ def worse(platform, data):
             update marts.fct_taxi_trips set fare_amount = fare_amount * 100 where trip_id % 10 = 1;
             insert into marts.fct_taxi_trips by name
             select f.* replace (f.trip_id + 10_000_000_000_000 * r.n as trip_id)
-            from marts.fct_taxi_trips as f, range(1, 3) as r(n) where f.pickup_at::date = date '2025-02-12'
+            from marts.fct_taxi_trips as f, range(1, 3) as r(n)
+            where f.pickup_at::date = date '2025-02-12'
         """)
     shutil.copytree(before.folder / "dbt", session.version.folder / "dbt")
     return session.version
@@ -106,7 +127,9 @@ def test_gaps_outliers_and_days_against_the_version_before_are_found(worse):
     found = discover()
     said = "\n".join(map(str, found.findings))
     assert re.search(
-        r"passenger_count is missing in \d\d\.\d % of the rows, after 1\d\.\d % in the version before", said
+        r"passenger_count is missing in \d\d\.\d % of the rows, after 1\d\.\d % in the version"
+        r" before",
+        said,
     )
     assert re.search(r"fare_amount lies far out in 1\d\.\d % of the rows", said)
     assert "2025-02-12 stands out" in said
@@ -120,20 +143,29 @@ def test_nothing_is_said_of_a_version_that_is_like_the_one_before(platform, data
         con.execute("create table marts.note as select 1 as value")
     shutil.copytree(before.folder / "dbt", session.version.folder / "dbt")
     said = [str(finding) for finding in discover().findings]
-    assert [line for line in said if "missing" in line or "far out" in line or "rose" in line or "fell" in line] == []
+    assert [
+        line
+        for line in said
+        if "missing" in line or "far out" in line or "rose" in line or "fell" in line
+    ] == []
 
 
 def test_noise_of_floating_point_is_no_change_and_no_number_is_said_to_be_none(loc, platform, data):
-    """The same rows, added up in another order, were "3.00 → 3.00", in femto; an infinite figure was a defect."""
+    """The same rows, added up in another order, were "3.00 → 3.00", in femto; an infinite
+    figure was a defect.
+    """
     shutil.copytree(platform / "data", data, symlinks=True)
     before = warehouse.current("prod")
     with warehouse.write("prod", who="test") as session, session.connect() as con:
         noisy = con.execute("""
-            update marts.metric_figures set figure = (figure::double * (1 + 4e-15))::varchar where length(figure) > 16;
-            update marts.metric_figures set figure = 'inf' where metric = 'trips' and dimension = '';
+            update marts.metric_figures set figure = (figure::double * (1 + 4e-15))::varchar
+            where length(figure) > 16;
+            update marts.metric_figures set figure = 'inf'
+            where metric = 'trips' and dimension = '';
             update marts.metric_figures set figure = (figure::decimal(18, 2) + 0.01)::varchar
             where metric = 'revenue' and dimension = '';
-            select distinct metric from marts.metric_figures where length(figure) > 16 and dimension = ''
+            select distinct metric from marts.metric_figures
+            where length(figure) > 16 and dimension = ''
         """).fetchall()
     assert noisy
     shutil.copytree(before.folder / "dbt", session.version.folder / "dbt")
@@ -141,7 +173,9 @@ def test_noise_of_floating_point_is_no_change_and_no_number_is_said_to_be_none(l
     assert done.returncode == 0, done.stderr
     assert "Trips is inf: a value that it is made of is no number." in done.stdout
     page = (data / "report.html").read_text()
-    changed = page[page.index("What the publish has changed") : page.index("Metrics that have not changed: ")]
+    changed = page[
+        page.index("What the publish has changed") : page.index("Metrics that have not changed: ")
+    ]
     assert [row.partition("</td>")[0] for row in changed.split("<tr><td>")[1:]] == ["Revenue"]
 
 
@@ -152,10 +186,14 @@ def test_columns_of_any_type_and_figures_that_are_no_numbers_are_described(platf
     with warehouse.write("prod", who="test") as session, session.connect() as con:
         con.execute("""
             create table marts.wider as
-            select loads.* exclude (n), to_seconds(i) as took, [i] as items, {'a': i} as pair, i::hugeint as number,
-                case i when 0 then 'nan'::double when 1 then 'inf'::double when 2 then '-inf'::double else i end as odd,
-                if(i < 50, 'nan'::double, i) as odder, if(i < 60, 'inf'::double, i) as oddest, i::utinyint as small
-            from (select *, row_number() over () as n from marts.mart_data_quality) as loads, range(120) r(i)
+            select loads.* exclude (n), to_seconds(i) as took, [i] as items,
+                {'a': i} as pair, i::hugeint as number,
+                case i when 0 then 'nan'::double when 1 then 'inf'::double
+                    when 2 then '-inf'::double else i end as odd,
+                if(i < 50, 'nan'::double, i) as odder, if(i < 60, 'inf'::double, i) as oddest,
+                i::utinyint as small
+            from (select *, row_number() over () as n from marts.mart_data_quality) as loads,
+                range(120) r(i)
             where n = 1;
             drop table marts.mart_data_quality;
             alter table marts.wider rename to mart_data_quality
@@ -163,7 +201,12 @@ def test_columns_of_any_type_and_figures_that_are_no_numbers_are_described(platf
     shutil.copytree(before.folder / "dbt", session.version.folder / "dbt")
     quality = mart(discover(), "data_quality").columns
     kinds = {each.name: each.kind for each in quality}
-    assert (kinds["took"], kinds["items"], kinds["number"], kinds["small"]) == ("other", "other", "number", "number")
+    assert (kinds["took"], kinds["items"], kinds["number"], kinds["small"]) == (
+        "other",
+        "other",
+        "number",
+        "number",
+    )
     odd = next(each for each in quality if each.name == "odd")
     assert sum(rows for _, _, rows in odd.bins) == pytest.approx(117, abs=2)
 
@@ -172,9 +215,15 @@ def test_a_large_mart_is_described_from_a_sample_which_is_the_same_each_time(pla
     monkeypatch.setattr(reading, "SAMPLE", 500)
     one, other = discover(), discover()
     assert 400 < mart(one).described < 600 < mart(one).rows
-    assert mart(one).described == mart(other).described == sum(rows for _, rows in column(one, "colour").top)
+    assert (
+        mart(one).described
+        == mart(other).described
+        == sum(rows for _, rows in column(one, "colour").top)
+    )
     assert column(one, "fare_amount").bins == column(other, "fare_amount").bins
-    assert sum(rows for _, rows in mart(one).seasons.days) == mart(one).rows, "days are counted over all rows"
+    assert sum(rows for _, rows in mart(one).seasons.days) == mart(one).rows, (
+        "days are counted over all rows"
+    )
 
 
 def test_what_takes_too_long_or_too_much_memory_is_refused_in_a_sentence(platform, monkeypatch):
@@ -197,12 +246,12 @@ def test_it_reads_only(platform):
     one.close()
 
 
-def test_the_page_needs_nothing_else_and_says_that_the_data_is_synthetic(loc, platform, tmp_path):
+def test_the_page_needs_nothing_else_and_names_the_origin_of_the_data(loc, platform, tmp_path):
     done = loc("discover", "--out", tmp_path / "report.html")
     assert done.returncode == 0, done.stderr
     assert f"report: {tmp_path / 'report.html'}" in done.stdout and "Revenue rose by" in done.stdout
     page = (tmp_path / "report.html").read_text()
-    assert "generated sample, not records of real trips" in page
+    assert "Origin of the data: synthetic." in page
     assert page.count('src="data:image/png;base64,') >= 5
     assert "<script" not in page and "default-src 'none'" in page
     assert set(re.findall(r'(?:src|href)="?([^">]{5})', page)) == {"data:"}
@@ -213,7 +262,12 @@ def test_json_is_for_programs_and_the_report_is_in_the_run_folder(loc, platform)
     done = loc("discover", "--json", "--no-narrative")
     said = json.loads(done.stdout)
     assert said["report"] == str(platform / "run/reports/discover-000002.html")
-    assert (said["version"], said["before"], said["told"], said["wrong_figures"]) == (2, 1, False, [])
+    assert (said["version"], said["before"], said["told"], said["wrong_figures"]) == (
+        2,
+        1,
+        False,
+        [],
+    )
     assert said["findings"]
 
 
@@ -224,7 +278,11 @@ def test_on_a_platform_whose_first_load_has_not_run_it_says_so(loc, tmp_path):
         patch.setenv("LOC_DATA", variables["LOC_DATA"])
         warehouse.ensure("prod")
     done = loc("discover", **variables)
-    assert done.returncode == 1 and "prod holds no data yet" in done.stderr and "loc first-load" in done.stderr
+    assert (
+        done.returncode == 1
+        and "prod holds no data yet" in done.stderr
+        and "loc first-load" in done.stderr
+    )
 
 
 def test_without_data_it_says_what_to_do(loc, tmp_path):
@@ -235,17 +293,23 @@ def test_without_data_it_says_what_to_do(loc, tmp_path):
 def told(messages: list[dict]) -> str:
     """A model that writes one figure right, one wrong, one from nowhere."""
     fact = re.search(r"^\[(f\d+)\] Revenue: (\$[\d,.]+)$", messages[-1]["content"], re.MULTILINE)
-    return f"Revenue is {fact[2]} [{fact[1]}]. <b>It was $1.00 [{fact[1]}]</b>, and 7 boroughs lead."
+    return (
+        f"Revenue is {fact[2]} [{fact[1]}]. <b>It was $1.00 [{fact[1]}]</b>, and 7 boroughs lead."
+    )
 
 
-def test_a_models_figures_are_checked_and_those_that_do_not_check_out_are_marked(loc, model, platform, tmp_path):
+def test_a_models_figures_are_checked_and_those_that_do_not_check_out_are_marked(
+    loc, model, platform, tmp_path
+):
     server, variables = model(told)
     done = loc("discover", "--out", tmp_path / "report.html", **variables)
     assert done.returncode == 0, done.stderr
     assert "2 figures of the model do not check out; they are marked." in done.stderr
     assert "are sent to openai/standin" in done.stderr, "that figures go to a model is announced"
     page = (tmp_path / "report.html").read_text()
-    ((revenue,),) = figures(warehouse.current("prod"), "select sum(total_amount) from marts.fct_taxi_trips")
+    ((revenue,),) = figures(
+        warehouse.current("prod"), "select sum(total_amount) from marts.fct_taxi_trips"
+    )
     assert f'<span class="checked" title="Revenue">${Decimal(revenue):,.2f}</span>' in page
     assert re.findall(r"<mark[^>]*>([^<]*)</mark>", page) == ["$1.00", "7"]
     assert "1 figures checked against the data, 2 marked" in page and "<b>It" not in page
@@ -256,7 +320,9 @@ def test_a_model_that_fails_costs_the_words_and_not_the_report(loc, model, tmp_p
     _, variables = model([])
     done = loc("discover", "--out", tmp_path / "report.html", **variables)
     assert done.returncode == 0, done.stderr
-    assert "Not told in a model's words: openai/standin" in unescape((tmp_path / "report.html").read_text())
+    assert "Not told in a model's words: openai/standin" in unescape(
+        (tmp_path / "report.html").read_text()
+    )
     assert "note: " in done.stderr
 
 

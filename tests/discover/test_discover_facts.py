@@ -1,4 +1,6 @@
-"""A figure in a text checks out if it is the fact that it refers to, as it is written; every other one is marked."""
+"""A figure in a text checks out if it is the fact that it refers to, as it is written; every other
+one is marked.
+"""
 
 from datetime import date
 from decimal import Decimal
@@ -24,9 +26,12 @@ def facts() -> Facts:
 @pytest.mark.parametrize(
     "text",
     [
-        "It rose by 12.3 % [f1].", "It rose by 12% [f1].", "by 12.35 percent [f1]", "by 12.345 % [f1]",
-        "$2,674,932.68 [f2]", "$2.7 million [f2]", "2.67M [f2]", "2674933 [f2]", "95,215 [f3] trips",
-        "95 thousand [f3]", "on 2025-01-20 [f4]", "tips fell by 3.1 % [f5]", "tips: -3.1 % [f5]", "\u22123 % [f5]",
+        "It rose by 12.3 % [f1].", "It rose by 12% [f1].", "by 12.35 percent [f1]",
+        "by 12.345 % [f1]",
+        "$2,674,932.68 [f2]", "$2.7 million [f2]", "2.67M [f2]", "2674933 [f2]",
+        "95,215 [f3] trips",
+        "95 thousand [f3]", "on 2025-01-20 [f4]", "tips fell by 3.1 % [f5]", "tips: -3.1 % [f5]",
+        "\u22123 % [f5]",
         "r is 0.9 [f6]", "(0.897 [f6])",
         "No figure at all, and column_2 is a name.",
     ],
@@ -71,7 +76,10 @@ def test_what_is_not_is_marked_with_the_reason(facts, text, why):
 def test_the_text_stays_as_it_is_without_its_references_and_is_no_markup(facts):
     text = "Trips <b>rose</b> to 95,215 [f3], by 40 % [f1]; see [f2] & more."
     pieces = check(text, facts)
-    assert "".join(piece.text for piece in pieces) == "Trips <b>rose</b> to 95,215, by 40 %; see & more."
+    assert (
+        "".join(piece.text for piece in pieces)
+        == "Trips <b>rose</b> to 95,215, by 40 %; see & more."
+    )
     page = html(pieces)
     assert "&lt;b&gt;rose" in page and "<b>" not in page
     assert '<span class="checked" title="trips">95,215</span>' in page
@@ -96,9 +104,27 @@ def test_the_order_of_adding_up_is_no_change_and_a_cent_is_one(before, after, ch
 @pytest.mark.parametrize(
     ("value", "form", "text"),
     [
-        ("0.0034", "money", "$0.0034"), ("0.000034", "percent", "0.0034 %"), ("0", "percent", "0.0 %"),
+        ("0.0034", "money", "$0.0034"), ("0.000034", "percent", "0.0034 %"),
+        ("0", "percent", "0.0 %"),
         ("0.4", "count", "0.4"), ("1234.5", "number", "1,234.50"), ("-0.001", "number", "-0.001"),
     ],
 )  # fmt: skip
 def test_no_figure_but_zero_is_shown_as_zero(value, form, text):
     assert figure(Decimal(value), form) == text
+
+
+@pytest.mark.parametrize(
+    ("currency", "text", "right"),
+    [
+        ("EUR", "€1,234.50 [f1]", True), ("EUR", "EUR 1,234.50 [f1]", True),
+        ("EUR", "$1,234.50 [f1]", False), ("CHF", "CHF 1,234.50 [f1]", True),
+        ("CHF", "€1,234.50 [f1]", False), ("USD", "$1.2 thousand [f1]", True),
+    ],
+)  # fmt: skip
+def test_money_is_of_the_currency_of_its_metric(currency, text, right):
+    """Every currency was shown as dollars, and dollars were right for each."""
+    facts = Facts()
+    facts.add("revenue", Decimal("1234.50"), "money", currency)
+    assert [not piece.wrong for piece in check(text, facts) if piece.fact] == [right]
+    shown = {"EUR": "€1,234.50", "CHF": "CHF 1,234.50", "USD": "$1,234.50"}
+    assert facts["f1"].shown == shown[currency]

@@ -4,14 +4,18 @@ import os
 import re
 import shlex
 import subprocess
+from dataclasses import fields
 from pathlib import Path
 
 import duckdb
 import pytest
+from samples import copy_sample
+from typer.main import get_command
 
-from proto_loc.cli import command
-from proto_loc.node import program
-from proto_loc.settings import ROOT
+import benchmarks.__main__
+from proto_loc.cli import _settings_page, command
+from proto_loc.settings import ROOT, Settings
+from proto_loc.setup.node import program
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -29,12 +33,16 @@ def blocks(page: Path) -> list[str]:
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_command_runs_in_the_order_of_the_page(page, data, port_prefix, monkeypatch):
-    """On an empty platform of its own; where a page does not fill it itself, a small sample is loaded first."""
+def test_every_command_runs_in_the_order_of_the_page(
+    page, data, port_prefix, monkeypatch, tmp_path_factory
+):
+    """On an empty platform of its own; where a page does not fill it itself, a sample is there."""
     monkeypatch.setenv("LOC_PORT_PREFIX", port_prefix)
-    commands = [line for line in blocks(page) if not any(line.startswith(skipped) for skipped in NOT_RUN)]
+    commands = [
+        line for line in blocks(page) if not any(line.startswith(skipped) for skipped in NOT_RUN)
+    ]
     if commands and commands[0] not in ("./loc refresh", "./loc up -d"):
-        subprocess.run([ROOT / "loc", "load", "sample", "--rows", "2000"], check=True, capture_output=True)
+        copy_sample(data.parent, tmp_path_factory)
     try:
         for line in commands:
             done = subprocess.run(["bash", "-c", line], cwd=ROOT, capture_output=True, text=True)
@@ -43,19 +51,36 @@ def test_every_command_runs_in_the_order_of_the_page(page, data, port_prefix, mo
         subprocess.run([ROOT / "loc", "down"], check=True, capture_output=True)
 
 
-def test_the_python_of_the_warehouse_page_runs(data):
-    subprocess.run([ROOT / "loc", "load", "sample", "--rows", "2000"], check=True, capture_output=True)
-    (code,) = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs/warehouse.md").read_text(), re.MULTILINE | re.DOTALL)
+def test_the_python_of_the_warehouse_page_runs(data, tmp_path_factory):
+    copy_sample(data.parent, tmp_path_factory)
+    (code,) = re.findall(
+        r"^```python\n(.*?)^```$",
+        (ROOT / "docs/warehouse.md").read_text(),
+        re.MULTILINE | re.DOTALL,
+    )
     exec(compile(code, "docs/warehouse.md", "exec"), {})
 
 
-def test_the_ways_of_other_tools_open_the_published_file_and_cannot_write_it(data):
-    """Bug: "any tool can open the file" was said without a word of read-only, which most tools have to be told."""
-    subprocess.run([ROOT / "loc", "load", "sample", "--rows", "2000"], check=True, capture_output=True)
-    file = subprocess.run([ROOT / "loc", "db", "path"], capture_output=True, text=True, check=True).stdout.strip()
-    told = dict(re.findall(r"^\| ([^|]+) \| .*?`([^`]+)`", (ROOT / "docs/warehouse.md").read_text(), re.MULTILINE))
+def test_the_ways_of_other_tools_open_the_published_file_and_cannot_write_it(
+    data, tmp_path_factory
+):
+    """Bug: "any tool can open the file" was said without a word of read-only, which most tools
+    have to be told.
+    """
+    copy_sample(data.parent, tmp_path_factory)
+    file = subprocess.run(
+        [ROOT / "loc", "db", "path"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    told = dict(
+        re.findall(
+            r"^\| ([^|]+) \| .*?`([^`]+)`", (ROOT / "docs/warehouse.md").read_text(), re.MULTILINE
+        )
+    )
     told = {tool: way.replace("FILE", file) for tool, way in told.items()}
-    count, write = "select count(*) > 0 from prod.marts.mart_taxi_trips", "create table prod.main.x as select 1"
+    count, write = (
+        "select count(*) > 0 from prod.marts.mart_taxi_trips",
+        "create table prod.main.x as select 1",
+    )
     with eval(told["Python"], {"duckdb": duckdb}) as python:
         assert python.sql(count).fetchall() == [(True,)]
         with pytest.raises(duckdb.Error, match="read-only"):
@@ -66,13 +91,23 @@ def test_the_ways_of_other_tools_open_the_published_file_and_cannot_write_it(dat
     line = told["DuckDB's command line"]
     shell = ["bash", "-c", f'{line} -csv -noheader -c "$1"', "-"]
     path = {"PATH": f"{ROOT}/.venvs/platform/bin:/usr/bin:/bin"}
-    assert subprocess.run([*shell, count], env=path, capture_output=True, text=True).stdout == "true\n"
-    assert "read-only" in subprocess.run([*shell, write], env=path, capture_output=True, text=True).stderr
+    assert (
+        subprocess.run([*shell, count], env=path, capture_output=True, text=True).stdout == "true\n"
+    )
+    assert (
+        "read-only"
+        in subprocess.run([*shell, write], env=path, capture_output=True, text=True).stderr
+    )
     node = f"""const {{ DuckDBInstance }} = require("@duckdb/node-api");
         {told["Node"]}.then((db) => db.connect()).then((c) => c.run(process.argv[1]))
           .catch((e) => console.log(e.message))"""
     for sql, said in ((count, ""), (write, "read-only")):
-        done = subprocess.run([program(), "-e", node, sql], cwd=ROOT / "cube", capture_output=True, text=True)
+        done = subprocess.run(
+            [program(), "-e", node, sql],
+            cwd=ROOT / "proto_loc/cube/server",
+            capture_output=True,
+            text=True,
+        )
         assert (said in done.stdout) and bool(done.stdout) == bool(said), done.stdout + done.stderr
 
 
@@ -82,15 +117,40 @@ def test_the_readme_is_short_and_names_both_commands():
     assert blocks(ROOT / "README.md")[:2] == ["./loc up -d", "./loc test"]
 
 
+def test_the_table_of_settings_is_made_from_their_declarations(tmp_path, monkeypatch):
+    assert _settings_page.agrees()
+    page = tmp_path / "settings.md"
+    page.write_text(_settings_page.PAGE.read_text().replace("| 600 |", "| 601 |"))
+    monkeypatch.setattr(_settings_page, "PAGE", page)
+    assert not _settings_page.agrees()
+    assert _settings_page.write() and not _settings_page.write()
+    assert "| 600 |" in page.read_text() and "LOC_TLC" in page.read_text()
+
+
 def test_every_setting_is_documented_and_every_documented_one_exists():
     documented = set(re.findall(r"`(LOC_[A-Z_]+)`", (ROOT / "docs/settings.md").read_text()))
     # What a session sets for dbt, and `loc exec` for its service, is no setting of a person.
-    internal = {"LOC_SESSION", "LOC_SECRET_FILE", "LOC_SECRET_FILE_ADMIN", "LOC_SERVICE"}
+    internal = {
+        "LOC_TESTS_PLATFORM",
+        "LOC_SESSION",
+        "LOC_SECRET_FILE",
+        "LOC_SECRET_FILE_ADMIN",
+        "LOC_SERVICE",
+    }
     files = [
         ROOT / "loc",
-        *(p for folder in ("proto_loc", "pipelines", "superset", "tests") for p in (ROOT / folder).rglob("*.py")),
+        *(
+            p
+            for folder in ("proto_loc", "pipelines", "superset", "tests")
+            for p in (ROOT / folder).rglob("*.py")
+        ),
     ]
-    used = {name for file in files for name in re.findall(r"""["'{]?\b(LOC_[A-Z_]+[A-Z])\b""", file.read_text())}
+    used = {
+        name
+        for file in files
+        for name in re.findall(r"""["'{]?\b(LOC_[A-Z_]+[A-Z])\b""", file.read_text())
+    }
+    used |= {f"LOC_{field.name.upper()}" for field in fields(Settings)}
     assert documented == used - internal
 
 
@@ -102,6 +162,7 @@ def test_every_command_is_documented():
         for name in root.commands
         for sub in getattr(root.commands[name], "commands", [""])
     ]
+    names += [f"bench {name}" for name in get_command(benchmarks.__main__.app).commands]
     assert [name for name in names if not re.search(rf"\bloc {name}\b", pages)] == []
 
 

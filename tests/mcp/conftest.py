@@ -10,10 +10,10 @@ from pathlib import Path
 import httpx
 import pytest
 from running import Running
-from samples import publish_sample
+from samples import copy_sample
 
-from proto_loc import environments, node
 from proto_loc.settings import ROOT, settings
+from proto_loc.setup import environments, node
 
 CLIENT = [ROOT / ".venvs/notebooks/bin/python", Path(__file__).parent / "sdk_client.py"]
 
@@ -28,7 +28,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory, module_port_prefix: str) 
         patch.setenv("LOC_DATA", str(home / "data"))
         patch.setenv("LOC_RUN", str(home / "run"))
         patch.setenv("LOC_PORT_PREFIX", module_port_prefix)
-        publish_sample(20_000)
+        copy_sample(home, tmp_path_factory)
         with Running("cube"):
             yield home
 
@@ -62,11 +62,17 @@ def http(platform: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def mcp(platform: Path) -> Callable:
-    """Call tools by the SDK's client over stdio, in one session; gives the tools and each result."""
+    """Call tools by the SDK's client over stdio, in one session; gives the tools and each
+    result.
+    """
 
     def call(*calls: tuple, where: tuple = ("stdio",), **variables: str) -> dict:
         done = subprocess.run(
-            [*CLIENT, *where], input=json.dumps(calls), env=os.environ | variables, capture_output=True, text=True
+            [*CLIENT, *where],
+            input=json.dumps(calls),
+            env=os.environ | variables,
+            capture_output=True,
+            text=True,
         )
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)

@@ -1,6 +1,8 @@
-"""Run by the environment ``notebooks``: the SDK's client against ``loc mcp``; calls in, results out, as JSON.
+"""Run by the environment ``notebooks``: the SDK's client against ``loc mcp``; calls in, results
+out, as JSON.
 
-``python sdk_client.py stdio`` starts the server itself; ``... URL TOKEN`` connects to one that is up.
+``python sdk_client.py stdio`` starts the server itself; ``... URL TOKEN`` connects to one that is
+up.
 """
 
 import asyncio
@@ -19,7 +21,11 @@ LOC = Path(__file__).resolve().parents[2] / "loc"
 async def main() -> None:
     calls = json.load(sys.stdin)
     if sys.argv[1] == "stdio":
-        async with Client(StdioServerParameters(command=str(LOC), args=["mcp"], env=dict(os.environ))) as client:
+        async with Client(
+            StdioServerParameters(
+                command=str(LOC), args=["mcp", *sys.argv[2:]], env=dict(os.environ)
+            )
+        ) as client:
             await talk(client, calls)
         return
     headers = {"authorization": f"Bearer {sys.argv[2]}"}
@@ -31,11 +37,19 @@ async def main() -> None:
 
 
 async def talk(client: Client, calls: list) -> None:
-    found: dict = {"tools": [tool.model_dump(mode="json") for tool in (await client.list_tools()).tools], "results": []}
+    found: dict = {
+        "instructions": client.instructions,
+        "tools": [tool.model_dump(mode="json") for tool in (await client.list_tools()).tools],
+        "results": [],
+    }
     for name, arguments in calls:
         result = await client.call_tool(name, arguments)
         found["results"].append(
-            {"error": result.is_error, "text": result.content[0].text, "data": result.structured_content}
+            {
+                "error": result.is_error,
+                "text": result.content[0].text,
+                "data": result.structured_content,
+            }
         )
     print(json.dumps(found))
 

@@ -1,4 +1,6 @@
-"""Fixtures of the Nix suite: the real Nix with a store of its own, a clone under git, a stand-in for nixpkgs."""
+"""Fixtures of the Nix suite: the real Nix with a store of its own, a clone under git, a stand-in
+for nixpkgs.
+"""
 
 import os
 import shutil
@@ -24,18 +26,33 @@ warn-dirty = false
 
 @pytest.fixture(scope="session")
 def nix(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.CompletedProcess]:
-    """Runs Nix, in a folder; fails the test where Nix fails, unless ``fails`` says that it has to."""
+    """Runs Nix, in a folder; fails the test where Nix fails, unless ``fails`` says that it has
+    to.
+    """
     if not shutil.which("nix"):
         pytest.skip("nix is not installed (apt-get install nix-bin)")
     home = tmp_path_factory.mktemp("nix").resolve()
-    own = {f"NIX_{name}_DIR": f"{home}/{name.lower()}" for name in ("STORE", "STATE", "LOG", "CONF")}
+    own = {
+        f"NIX_{name}_DIR": f"{home}/{name.lower()}" for name in ("STORE", "STATE", "LOG", "CONF")
+    }
     own |= {"NIX_CONFIG": CONFIG, "XDG_CACHE_HOME": f"{home}/cache"}
     own["UV_CACHE_DIR"] = os.environ.get("UV_CACHE_DIR") or str(Path.home() / ".cache/uv")
 
-    def run(*arguments: str, cwd: Path, fails: bool = False, **env: str) -> subprocess.CompletedProcess:
-        outside = {name: value for name, value in os.environ.items() if not name.startswith(("LOC_", "NIX_"))}
+    def run(
+        *arguments: str, cwd: Path, fails: bool = False, **env: str
+    ) -> subprocess.CompletedProcess:
+        outside = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("LOC_", "NIX_"))
+        }
         done = subprocess.run(
-            ["nix", *arguments], cwd=cwd, env=outside | own | env, capture_output=True, text=True, timeout=280
+            ["nix", *arguments],
+            cwd=cwd,
+            env=outside | own | env,
+            capture_output=True,
+            text=True,
+            timeout=280,
         )
         assert (done.returncode != 0) == fails, done.stdout + done.stderr
         return done
@@ -46,18 +63,30 @@ def nix(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.Co
 
 def commit(folder: Path) -> None:
     """Put all of a folder that git does not ignore under git."""
-    for arguments in (("init", "--quiet"), ("add", "--all"), ("commit", "--quiet", "--message", "start")):
-        subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@localhost", *arguments], cwd=folder, check=True)
+    for arguments in (
+        ("init", "--quiet"),
+        ("add", "--all"),
+        ("commit", "--quiet", "--message", "start"),
+    ):
+        subprocess.run(
+            ["git", "-c", "user.name=t", "-c", "user.email=t@localhost", *arguments],
+            cwd=folder,
+            check=True,
+        )
 
 
 @pytest.fixture(scope="session")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """This repository as it stands, what git ignores aside, in a repository of its own. No test changes it."""
+    """This repository as it stands, what git ignores aside, in a repository of its own. No test
+    changes it.
+    """
     folder = tmp_path_factory.mktemp("clone").resolve() / "proto_loc"
     subprocess.run(["git", "init", "--quiet", folder], check=True)
     git = ["git", f"--git-dir={folder}/.git", "-c", "user.name=t", "-c", "user.email=t@localhost"]
     subprocess.run([*git, f"--work-tree={ROOT}", "add", "--all"], check=True)
-    subprocess.run([*git, f"--work-tree={folder}", "commit", "--quiet", "--message", "start"], check=True)
+    subprocess.run(
+        [*git, f"--work-tree={folder}", "commit", "--quiet", "--message", "start"], check=True
+    )
     subprocess.run([*git, f"--work-tree={folder}", "reset", "--quiet", "--hard"], check=True)
     return folder
 
@@ -70,7 +99,9 @@ def own_clone(clone: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def offline(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Nix's arguments that hand in the stand-in for nixpkgs. The summary of the run lists what stood in for what."""
+    """Nix's arguments that hand in the stand-in for nixpkgs. The summary of the run lists what
+    stood in for what.
+    """
     for name, what in stub.absent().items():
         warnings.warn(f"{name} is not on this machine; in its place: {what}", stacklevel=1)
     return stub.nixpkgs(tmp_path_factory.mktemp("nixpkgs").resolve())

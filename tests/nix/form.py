@@ -1,7 +1,8 @@
-"""Stands in for nixfmt or deadnix where a machine has neither: ``form.py nixfmt|deadnix [OPTION...] FILE...``.
+"""Stands in for nixfmt or deadnix where a machine has neither: ``form.py nixfmt|deadnix [OPTION...]
+FILE...``.
 
-It knows much less than they do: as nixfmt blank space and the width of a line, as deadnix names that
-nothing uses. `nix flake check` with the real nixpkgs runs the real ones.
+It knows much less than they do: as nixfmt blank space and the width of a line, as deadnix names
+that nothing uses. `nix flake check` with the real nixpkgs runs the real ones.
 """
 
 import re
@@ -34,16 +35,27 @@ def form(text: str) -> list[str]:
 
 def dead(text: str) -> list[str]:
     """Arguments and `let` names that appear nowhere else."""
-    code = re.sub(r"''.*?(?<!')''(?!['$\\])", "text", re.sub(r"(?m)(^|\s)#.*$", "", text), flags=re.DOTALL)
+    code = re.sub(
+        r"''.*?(?<!')''(?!['$\\])", "text", re.sub(r"(?m)(^|\s)#.*$", "", text), flags=re.DOTALL
+    )
     code, names = re.sub(r'"[^"\n]*"', "text", code), []
-    for arguments in re.findall(rf"\{{([^{{}};=]*?)\}}\s*(?:@{NAME})?:", re.sub(r"\? *(\[ \]|\{ \}|text)", "", code)):
+    for arguments in re.findall(
+        rf"\{{([^{{}};=]*?)\}}\s*(?:@{NAME})?:", re.sub(r"\? *(\[ \]|\{ \}|text)", "", code)
+    ):
         names += [name.strip() for name in arguments.split(",") if re.fullmatch(NAME, name.strip())]
     names += re.findall(rf"(?<![\w$.'/-])({NAME}):\s", code)
     for block in re.findall(r"\blet\b(.*?)^\s*in\b", code, re.DOTALL | re.MULTILINE):
-        depth = min((len(line) - len(line.lstrip()) for line in block.splitlines() if line.strip()), default=0)
+        depth = min(
+            (len(line) - len(line.lstrip()) for line in block.splitlines() if line.strip()),
+            default=0,
+        )
         names += re.findall(rf"(?m)^ {{{depth}}}({NAME}) =", block)
     used = re.findall(NAME, re.sub(r"(?m)(^|\s)#.*$", "", text))
-    return [f"{name} is never used" for name in names if not name.startswith("_") and used.count(name) < 2]
+    return [
+        f"{name} is never used"
+        for name in names
+        if not name.startswith("_") and used.count(name) < 2
+    ]
 
 
 def main(program: str, *arguments: str) -> int:

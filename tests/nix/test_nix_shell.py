@@ -13,9 +13,20 @@ import pytest
 
 pytestmark = pytest.mark.xdist_group("nix")
 LEFT = (
-    "TMPDIR", "TMP", "TEMP", "TEMPDIR", "NIX_BUILD_TOP", "SOURCE_DATE_EPOCH", "PYTHONPATH", "PYTHONHASHSEED",
-    "PYTHONNOUSERSITE", "DETERMINISTIC_BUILD", "NODE_PATH", "NIX_SSL_CERT_FILE", "LD_LIBRARY_PATH",
-)  # fmt: skip
+    "TMPDIR",
+    "TMP",
+    "TEMP",
+    "TEMPDIR",
+    "NIX_BUILD_TOP",
+    "SOURCE_DATE_EPOCH",
+    "PYTHONPATH",
+    "PYTHONHASHSEED",
+    "PYTHONNOUSERSITE",
+    "DETERMINISTIC_BUILD",
+    "NODE_PATH",
+    "NIX_SSL_CERT_FILE",
+    "LD_LIBRARY_PATH",
+)
 
 
 def inside(nix, clone: Path, offline: list[str], script: str, **env: str) -> str:
@@ -24,8 +35,18 @@ def inside(nix, clone: Path, offline: list[str], script: str, **env: str) -> str
 
 
 def test_every_tool_comes_from_the_flake(nix, clone: Path, offline):
-    tools = ["python3.11", "uv", "node", "process-compose", "git", *["bwrap"] * (sys.platform == "linux"), "loc"]
-    found = inside(nix, clone, offline, f"for tool in {' '.join(tools)}; do command -v $tool; done").split()
+    tools = [
+        "python3.11",
+        "uv",
+        "node",
+        "process-compose",
+        "git",
+        *["bwrap"] * (sys.platform == "linux"),
+        "loc",
+    ]
+    found = inside(
+        nix, clone, offline, f"for tool in {' '.join(tools)}; do command -v $tool; done"
+    ).split()
     assert [Path(path).name for path in found] == tools
     assert all(path.startswith(nix.environment["NIX_STORE_DIR"]) for path in found), found
 
@@ -37,29 +58,48 @@ def test_environment(nix, clone: Path, offline):
     store = nix.environment["NIX_STORE_DIR"]
     assert found["LOC_PYTHON"].startswith(store) and found["LOC_PYTHON"].endswith("/bin/python3.11")
     assert found["LOC_UV"].startswith(store) and found["UV_PYTHON_DOWNLOADS"] == "never"
-    assert all(folder.startswith(store) for folder in found["LOC_LIBRARY_PATH"].split(":") if folder)
-    assert (found["LANG"], found["EDITOR"], found["HOME"]) == ("C.UTF-8", "mine", os.environ["HOME"])
+    assert all(
+        folder.startswith(store) for folder in found["LOC_LIBRARY_PATH"].split(":") if folder
+    )
+    assert (found["LANG"], found["EDITOR"], found["HOME"]) == (
+        "C.UTF-8",
+        "mine",
+        os.environ["HOME"],
+    )
 
 
 def test_certificates_of_the_user_stay(nix, clone: Path, offline):
     """``test_environment`` sees that those of stdenv, /no-cert-file.crt, are taken away."""
-    assert inside(nix, clone, offline, 'echo "$SSL_CERT_FILE"', SSL_CERT_FILE="/mine.crt") == "/mine.crt\n"
+    assert (
+        inside(nix, clone, offline, 'echo "$SSL_CERT_FILE"', SSL_CERT_FILE="/mine.crt")
+        == "/mine.crt\n"
+    )
 
 
 def test_entering_does_no_work_and_is_quick(nix, clone: Path, offline):
     inside(nix, clone, offline, "true")
-    before = {path: path.stat().st_mtime_ns for path in clone.rglob("*") if ".git" not in path.parts}
+    before = {
+        path: path.stat().st_mtime_ns for path in clone.rglob("*") if ".git" not in path.parts
+    }
     start = time.monotonic()
     inside(nix, clone, offline, "true")
     assert time.monotonic() - start < 4
-    assert {path: path.stat().st_mtime_ns for path in clone.rglob("*") if ".git" not in path.parts} == before
+    assert {
+        path: path.stat().st_mtime_ns for path in clone.rglob("*") if ".git" not in path.parts
+    } == before
 
 
 def test_process_compose_by_hand_gets_a_token_in_a_fresh_clone(nix, own_clone: Path, offline):
     """.pc_env names a file, and process-compose does not start where it is missing."""
     token = own_clone / "my run/secrets/process-compose"
     for command, there in (("version --short", False), ("--version", True), ("--version", True)):
-        inside(nix, own_clone, offline, f"process-compose {command} || true", LOC_RUN=f"{own_clone}/my run")
+        inside(
+            nix,
+            own_clone,
+            offline,
+            f"process-compose {command} || true",
+            LOC_RUN=f"{own_clone}/my run",
+        )
         assert token.exists() == there, command
     assert len(token.read_text()) == 64 and token.stat().st_mode & 0o777 == 0o600
     assert token.parent.stat().st_mode & 0o777 == 0o700
@@ -68,7 +108,10 @@ def test_process_compose_by_hand_gets_a_token_in_a_fresh_clone(nix, own_clone: P
 def test_run_outside_of_a_clone_is_explained(nix, clone: Path, offline, tmp_path: Path):
     for app in ("", "#test", "#loc"):
         said = nix("run", f"{clone}{app}", *offline, cwd=tmp_path, fails=True).stderr
-        assert f"error: {tmp_path.resolve()} is not in a clone of proto_loc." in said and "fix: " in said
+        assert (
+            f"error: {tmp_path.resolve()} is not in a clone of proto_loc." in said
+            and "fix: " in said
+        )
 
 
 @pytest.mark.parametrize(
@@ -81,17 +124,25 @@ def test_run_outside_of_a_clone_is_explained(nix, clone: Path, offline, tmp_path
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_run_starts_loc_of_the_clone_around(nix, own_clone: Path, offline, arguments: list[str], started: str):
+def test_run_starts_loc_of_the_clone_around(
+    nix, own_clone: Path, offline, arguments: list[str], started: str
+):
     (own_clone / "loc").write_text('#!/bin/sh\necho "$0: $*; $LOC_PYTHON; $PATH"\n')
-    said = nix("run", *arguments[:1], *offline, *arguments[1:], cwd=own_clone / "docs" / "..").stdout
+    said = nix(
+        "run", *arguments[:1], *offline, *arguments[1:], cwd=own_clone / "docs" / ".."
+    ).stdout
     loc, python, path = said.strip().split("; ")
     assert loc == f"{own_clone}/loc: {started}"
     assert python.startswith(nix.environment["NIX_STORE_DIR"])
-    assert {"process", "uv", "python311"} <= {Path(folder).parent.name.split("-")[1] for folder in path.split(":")[:6]}
+    assert {"process", "uv", "python311"} <= {
+        Path(folder).parent.name.split("-")[1] for folder in path.split(":")[:6]
+    }
 
 
 def test_the_hooks_of_the_devcontainer_go_through_the_flake(nix, own_clone: Path, offline):
-    """Where there is Nix. A hook cannot name our stand-in for nixpkgs: a program that is called nix does."""
+    """Where there is Nix. A hook cannot name our stand-in for nixpkgs: a program that is called
+    nix does.
+    """
     (own_clone / "loc").write_text('#!/bin/sh\necho "$*; $LOC_PYTHON"\n')
     programs = own_clone.parent / "bin"
     programs.mkdir()
@@ -102,11 +153,15 @@ def test_the_hooks_of_the_devcontainer_go_through_the_flake(nix, own_clone: Path
     )
     (programs / "nix").chmod(0o755)
     env = os.environ | nix.environment | {"PATH": f"{programs}:{os.environ['PATH']}"}
-    done = subprocess.run([own_clone / ".devcontainer/run", "up", "-d"], env=env, capture_output=True, text=True)
+    done = subprocess.run(
+        [own_clone / ".devcontainer/run", "up", "-d"], env=env, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     door, started = done.stdout.splitlines()
     assert door == "devcontainer: tools from the flake (nix develop), packages from locks/"
-    assert started.startswith(f"up -d; {nix.environment['NIX_STORE_DIR']}"), "with the Python of the flake"
+    assert started.startswith(f"up -d; {nix.environment['NIX_STORE_DIR']}"), (
+        "with the Python of the flake"
+    )
 
 
 def test_a_hook_does_not_hide_that_nix_fails(own_clone: Path):
@@ -116,15 +171,29 @@ def test_a_hook_does_not_hide_that_nix_fails(own_clone: Path):
     (programs / "nix").write_text("#!/bin/sh\necho 'error: no daemon' >&2\nexit 1\n")
     (programs / "nix").chmod(0o755)
     env = os.environ | {"PATH": f"{programs}:{os.environ['PATH']}"}
-    done = subprocess.run([own_clone / ".devcontainer/run", "status"], env=env, capture_output=True, text=True)
+    done = subprocess.run(
+        [own_clone / ".devcontainer/run", "status"], env=env, capture_output=True, text=True
+    )
     assert (done.returncode, done.stderr) == (1, "error: no daemon\n")
 
 
-def test_template_makes_a_fork_that_passes_its_own_check(nix, own_clone: Path, offline, tmp_path: Path):
+def test_template_makes_a_fork_that_passes_its_own_check(
+    nix, own_clone: Path, offline, tmp_path: Path
+):
     private = (
-        "data/private", ".env", ".run/secrets/token", ".venvs/platform/.stamp", ".tools/uv-1", "some.duckdb", "a.wal",
-        "node_modules/a/index.js", "dbt/__pycache__/a.pyc", ".pytest_cache/a", ".ruff_cache/a", "result/a",
-    )  # fmt: skip
+        "data/private",
+        ".env",
+        ".run/secrets/token",
+        ".venvs/platform/.stamp",
+        ".tools/uv-1",
+        "some.duckdb",
+        "a.wal",
+        "node_modules/a/index.js",
+        "dbt/__pycache__/a.pyc",
+        ".pytest_cache/a",
+        ".ruff_cache/a",
+        "result/a",
+    )
     for name in private:
         (own_clone / name).parent.mkdir(parents=True, exist_ok=True)
         (own_clone / name).touch()
@@ -133,7 +202,9 @@ def test_template_makes_a_fork_that_passes_its_own_check(nix, own_clone: Path, o
         shutil.rmtree(fork, ignore_errors=True)
         fork.mkdir()
         nix("flake", "init", "-t", flake, cwd=fork)  # without nixpkgs, so it needs no network
-        tracked = subprocess.run(["git", "ls-files"], cwd=own_clone, capture_output=True, text=True, check=True).stdout
+        tracked = subprocess.run(
+            ["git", "ls-files"], cwd=own_clone, capture_output=True, text=True, check=True
+        ).stdout
         made = {str(path.relative_to(fork)) for path in fork.rglob("*") if not path.is_dir()}
         assert made == set(tracked.splitlines()), "a fork is what git tracks, no more and no less"
     said = nix("run", "path:.#loc", *offline, cwd=fork, fails=True).stderr
@@ -143,9 +214,13 @@ def test_template_makes_a_fork_that_passes_its_own_check(nix, own_clone: Path, o
     modes = [["git", "ls-files", "-s"], ["git", "-C", str(fork), "ls-files", "-s"]]
     subprocess.run("git init --quiet && git add .", shell=True, cwd=fork, check=True)
     executable = [
-        {line.split("\t")[1] for line in subprocess.check_output(command, cwd=own_clone, text=True).splitlines()
-         if line.startswith("100755")} for command in modes
-    ]  # fmt: skip
+        {
+            line.split("\t")[1]
+            for line in subprocess.check_output(command, cwd=own_clone, text=True).splitlines()
+            if line.startswith("100755")
+        }
+        for command in modes
+    ]
     assert executable[0] == executable[1], "hooks and workflows of a fork can be executed"
     nix("flake", "check", ".", *offline, cwd=fork)
     lock = json.loads((fork / "flake.lock").read_text())

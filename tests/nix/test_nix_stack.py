@@ -1,7 +1,8 @@
-"""`nix develop -c process-compose up` in a fresh clone, to published data: the Nix door from end to end.
+"""`nix develop -c process-compose up` in a fresh clone, to published data: the Nix door from end to
+end.
 
-Where process-compose is absent, the stand-in for nixpkgs runs ``proto_loc.compose`` under its name (the summary
-of the test run says so). Packages come from the registry or uv's cache, as everywhere.
+Where process-compose is absent, the stand-in for nixpkgs runs ``proto_loc.compose`` under its name
+(the summary of the test run says so). Packages come from the registry or uv's cache, as everywhere.
 """
 
 import json
@@ -16,20 +17,29 @@ from pathlib import Path
 import pytest
 from running import PROBES
 
-from proto_loc.environments import uv
+from proto_loc.setup.environments import uv
 
 BOUND = 450.0
 """Seconds for installing, starting and loading on a busy machine."""
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_process_compose_up_in_the_shell_ends_with_published_data_and_nix_run_finds_it(
     nix, own_clone: Path, offline, port_prefix: str
 ):
     uv("--version")  # fetches the golden one, where the shell's is stood in for by it
     with tempfile.TemporaryDirectory(prefix="loc-") as home:
-        chosen = {"LOC_DATA": f"{home}/data", "LOC_RUN": f"{home}/run", "LOC_PORT_PREFIX": port_prefix}
-        outside = {name: value for name, value in os.environ.items() if not name.startswith(("LOC_", "PC_"))}
+        chosen = {
+            "LOC_DATA": f"{home}/data",
+            "LOC_RUN": f"{home}/run",
+            "LOC_PORT_PREFIX": port_prefix,
+        }
+        outside = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("LOC_", "PC_"))
+        }
         outside |= nix.environment | chosen
 
         def states() -> dict[str, str]:
@@ -42,37 +52,60 @@ def test_process_compose_up_in_the_shell_ends_with_published_data_and_nix_run_fi
         with Path(home, "up.log").open("w+") as log:
             up = subprocess.Popen(
                 ["nix", "develop", ".", *offline, "-c", "process-compose", "up"],
-                cwd=own_clone, env=outside, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-            )  # fmt: skip
+                cwd=own_clone,
+                env=outside,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
             try:
                 end = time.monotonic() + BOUND
                 wanted = dict.fromkeys(PROBES, "ready") | dict.fromkeys(
                     ("setup", "first-load", "superset-provision"), "done"
                 )
-                while (found := states()) != wanted and up.poll() is None and time.monotonic() < end:
+                while (
+                    (found := states()) != wanted and up.poll() is None and time.monotonic() < end
+                ):
                     assert "failed" not in found.values(), found
                     time.sleep(2)
                 log.seek(0)
                 assert found == wanted, log.read()[-5000:]
-                manifests = sorted(Path(home, "data/warehouse/prod/versions").glob("*/manifest.json"))
+                manifests = sorted(
+                    Path(home, "data/warehouse/prod/versions").glob("*/manifest.json")
+                )
                 last = json.loads(manifests[-1].read_text())
-                assert last["checks"]["pass"] > 0 and last["tables"]["marts.fct_taxi_trips"] > 200_000
+                assert (
+                    last["checks"]["pass"] > 0 and last["tables"]["marts.fct_taxi_trips"] > 200_000
+                )
 
                 venv = own_clone / ".venvs/platform"
                 _, python, libraries = (venv / ".stamp").read_text().splitlines()
-                assert python.startswith(nix.environment["NIX_STORE_DIR"]), "the Python of the shell"
-                assert libraries.split(":")[0].startswith(nix.environment["NIX_STORE_DIR"]), "and its libraries"
+                assert python.startswith(nix.environment["NIX_STORE_DIR"]), (
+                    "the Python of the shell"
+                )
+                assert libraries.split(":")[0].startswith(nix.environment["NIX_STORE_DIR"]), (
+                    "and its libraries"
+                )
                 seen = nix("run", ".#loc", *offline, "--", "status", cwd=own_clone, **chosen)
-                assert "setting up" not in seen.stderr, "the shell and `nix run` agree on what is installed"
+                assert "setting up" not in seen.stderr, (
+                    "the shell and `nix run` agree on what is installed"
+                )
                 nix("run", ".#loc", *offline, "--", "down", cwd=own_clone, **chosen)
                 assert up.wait(60) == 0
 
                 again = nix("run", ".", *offline, "--", "-d", cwd=own_clone, **chosen)
                 assert "http://127.0.0.1:" in again.stdout
-                assert len(list(Path(home, "data/warehouse/prod/versions").iterdir())) == len(manifests)
+                assert len(list(Path(home, "data/warehouse/prod/versions").iterdir())) == len(
+                    manifests
+                )
             finally:
-                subprocess.run([own_clone / "loc", "down"], env=outside, capture_output=True, timeout=120)
+                subprocess.run(
+                    [own_clone / "loc", "down"], env=outside, capture_output=True, timeout=120
+                )
                 if up.poll() is None:
                     os.killpg(up.pid, signal.SIGTERM)
                     up.wait(60)
-                shutil.rmtree(own_clone / ".venvs", ignore_errors=True)  # pytest keeps the folders of three runs
+                shutil.rmtree(
+                    own_clone / ".venvs", ignore_errors=True
+                )  # pytest keeps the folders of three runs

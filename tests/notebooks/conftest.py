@@ -7,26 +7,26 @@ from pathlib import Path
 import pytest
 from lab import Kernel, Lab
 from running import Running
-from samples import publish_sample
+from samples import copy_sample
 
-from proto_loc import environments, node
 from proto_loc.settings import ROOT
+from proto_loc.setup import environments, node
 
 
 @pytest.fixture(scope="session")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The data folder of a platform with a published sample of 50,000 trips. Only look at it: modules share it."""
+    """The data folder of a platform with a published sample of 20,000 trips. Only look at it:
+    modules share it.
+    """
     home = tmp_path_factory.mktemp("published")
     environments.sync("notebooks")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LOC_DATA", str(home / "data"))
-        patch.setenv("LOC_RUN", str(home / "run"))
-        publish_sample(50_000)
-    return home / "data"
+    return copy_sample(home, tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
-def platform(published: Path, module_port_prefix: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def platform(
+    published: Path, module_port_prefix: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
     """A folder for what services on it leave: ``run`` and ``home``."""
     home = tmp_path_factory.mktemp("platform")
     with pytest.MonkeyPatch.context() as patch:
@@ -55,9 +55,13 @@ def superset(platform: Path) -> Iterator[Running]:
 
 @pytest.fixture(scope="module")
 def lab(platform: Path) -> Iterator[Lab]:
-    """JupyterLab's server, with a home folder of its own, so that what it leaves there can be seen."""
+    """JupyterLab's server, with a home folder of its own, so that what it leaves there can be
+    seen.
+    """
     (platform / "home").mkdir()
-    with Lab(HOME=str(platform / "home"), XDG_CACHE_HOME="", XDG_CONFIG_HOME="", XDG_DATA_HOME="") as running:
+    with Lab(
+        HOME=str(platform / "home"), XDG_CACHE_HOME="", XDG_CONFIG_HOME="", XDG_DATA_HOME=""
+    ) as running:
         yield running
 
 

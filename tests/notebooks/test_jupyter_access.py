@@ -1,4 +1,6 @@
-"""Who gets into JupyterLab, over real HTTP and WebSockets: who has the token, from this machine's own pages."""
+"""Who gets into JupyterLab, over real HTTP and WebSockets: who has the token, from this machine's
+own pages.
+"""
 
 import base64
 import json
@@ -18,10 +20,24 @@ from proto_loc.settings import ROOT
 pytestmark = pytest.mark.xdist_group("notebooks")
 
 CALLS = (
-    "/api/status", "/api/me", "/api/contents", "/api/contents/start_here.ipynb", "/api/kernels", "/api/kernelspecs",
-    "/api/sessions", "/lab/api/settings", "/lab/api/workspaces", "/metrics",
-)  # fmt: skip
-PAGES = ("/", "/lab", "/lab/tree/start_here.ipynb", "/files/start_here.ipynb", "/nbconvert/html/start_here.ipynb")
+    "/api/status",
+    "/api/me",
+    "/api/contents",
+    "/api/contents/start_here.ipynb",
+    "/api/kernels",
+    "/api/kernelspecs",
+    "/api/sessions",
+    "/lab/api/settings",
+    "/lab/api/workspaces",
+    "/metrics",
+)
+PAGES = (
+    "/",
+    "/lab",
+    "/lab/tree/start_here.ipynb",
+    "/files/start_here.ipynb",
+    "/nbconvert/html/start_here.ipynb",
+)
 
 
 def anonymous(lab: Lab, path: str, method: str = "GET", **headers: str) -> httpx.Response:
@@ -50,23 +66,34 @@ def test_an_anonymous_page_leads_to_the_log_in(lab, path):
 
 @pytest.mark.parametrize(
     "headers",
-    [{"authorization": "token nonsense"}, {"authorization": "token x token"}, {"authorization": "Bearer nonsense"}],
+    [
+        {"authorization": "token nonsense"},
+        {"authorization": "token x token"},
+        {"authorization": "Bearer nonsense"},
+    ],
 )
 def test_a_wrong_token_gets_403(lab, headers):
     assert anonymous(lab, "/api/status", **headers).status_code == 403
     assert anonymous(lab, "/api/status?token=nonsense").status_code == 403
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:8888", "127.0.0.1.evil.example", "10.0.0.1:8888"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8888", "127.0.0.1.evil.example", "10.0.0.1:8888"]
+)
 def test_a_foreign_host_gets_403_even_with_the_token(lab, host):
     assert lab.call("GET", "/api/status", host=host).status_code == 403
     assert lab.call("GET", "/lab", host=host).status_code == 403
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:1", "https://localhost:1"])
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "null", "http://127.0.0.1:1", "https://localhost:1"]
+)
 def test_a_page_of_another_origin_is_refused_even_with_the_token(lab, origin):
     assert lab.call("GET", "/api/status", origin=origin).status_code == 404
-    assert lab.call("POST", "/api/kernels", {"name": "python3"}, origin=origin).status_code in (403, 404)
+    assert lab.call("POST", "/api/kernels", {"name": "python3"}, origin=origin).status_code in (
+        403,
+        404,
+    )
     assert lab.call("GET", "/api/kernels").json() == []
 
 
@@ -74,7 +101,9 @@ def test_the_link_logs_a_browser_in_with_a_cookie_of_this_site_alone(lab):
     with httpx.Client(base_url=lab.url, trust_env=False) as browser:
         page = browser.get(f"/lab/tree/start_here.ipynb?token={lab.token}")
         assert page.status_code == 200
-        (cookie,) = (text for text in page.headers.get_list("set-cookie") if text.startswith("username-"))
+        (cookie,) = (
+            text for text in page.headers.get_list("set-cookie") if text.startswith("username-")
+        )
         assert "httponly" in cookie.lower() and "samesite=strict" in cookie.lower()
         assert browser.get("/api/status").status_code == 200
         assert browser.post("/api/kernels", json={"name": "python3"}).status_code == 403, (
@@ -126,7 +155,9 @@ def test_the_token_is_in_no_command_environment_or_log(lab, kernel):
     family = lab.family()
     assert len(family) >= 3, "loc exec, the server, a kernel"
     for process in family:
-        assert lab.token not in read_proc(process.pid, "cmdline") + read_proc(process.pid, "environ")
+        assert lab.token not in read_proc(process.pid, "cmdline") + read_proc(
+            process.pid, "environ"
+        )
     assert lab.token not in lab.log.read_text()
 
 
@@ -145,7 +176,9 @@ for socket, _ in heard.poll(3000):
 
 
 def test_no_other_user_overhears_a_kernel(lab, kernel, platform):
-    """Kernels listened on TCP, where a subscriber of any user, without a key, read code and output."""
+    """Kernels listened on TCP, where a subscriber of any user, without a key, read code and
+    output.
+    """
     kernel("1")
     folder = Path(json.loads(kernel_file(platform))["ip"]).parent
     assert folder.is_dir() and any(folder.iterdir()) and folder.stat().st_mode & 0o077 == 0
@@ -168,7 +201,9 @@ def test_no_other_user_overhears_a_kernel(lab, kernel, platform):
 
 def kernel_file(platform) -> str:
     """The file that says how the newest kernel is reached."""
-    return max(platform.glob("run/jupyter/runtime/kernel-*.json"), key=lambda file: file.stat().st_mtime).read_text()
+    return max(
+        platform.glob("run/jupyter/runtime/kernel-*.json"), key=lambda file: file.stat().st_mtime
+    ).read_text()
 
 
 def server_memory(lab: Lab) -> int:
@@ -183,7 +218,9 @@ def pieces(megabytes: int):
         yield b"x" * (1 << 20)
 
 
-@pytest.mark.parametrize("kind", ["known length", "unknown length", "wrong token", "foreign cookie", "log-in"])
+@pytest.mark.parametrize(
+    "kind", ["known length", "unknown length", "wrong token", "foreign cookie", "log-in"]
+)
 def test_the_body_of_anyone_fills_no_memory(lab, kind):
     """Three of 250 MB, from any web page, took the server from 82 to 829 MB."""
     headers = {
@@ -194,7 +231,9 @@ def test_the_body_of_anyone_fills_no_memory(lab, kind):
     before = server_memory(lab)
     try:
         path = "/login" if kind == "log-in" else "/api/contents"
-        answer = httpx.post(lab.url + path, content=content, headers=headers.get(kind), trust_env=False, timeout=60)
+        answer = httpx.post(
+            lab.url + path, content=content, headers=headers.get(kind), trust_env=False, timeout=60
+        )
         assert answer.status_code == 400
     except httpx.TransportError:
         pass  # it did not wait for the rest
@@ -208,7 +247,11 @@ def cookie_name(lab: Lab) -> str:
 
 def test_who_is_logged_in_uploads_up_to_the_bound(lab):
     file = ROOT / "notebooks" / "work" / "test-upload.bin"
-    body = {"type": "file", "format": "base64", "content": base64.b64encode(b"x" * (12 << 20)).decode()}
+    body = {
+        "type": "file",
+        "format": "base64",
+        "content": base64.b64encode(b"x" * (12 << 20)).decode(),
+    }
     try:
         assert lab.call("PUT", f"/api/contents/work/{file.name}", body).status_code == 201
         assert file.stat().st_size == 12 << 20
@@ -216,14 +259,21 @@ def test_who_is_logged_in_uploads_up_to_the_bound(lab):
         with httpx.Client(base_url=lab.url, trust_env=False, timeout=60) as browser:
             browser.get(f"/lab?token={lab.token}")
             known = {"X-XSRFToken": browser.cookies["_xsrf"]}
-            assert browser.put(f"/api/contents/work/{file.name}", json=body, headers=known).status_code == 201
+            assert (
+                browser.put(f"/api/contents/work/{file.name}", json=body, headers=known).status_code
+                == 201
+            )
         assert file.stat().st_size == 12 << 20
     finally:
         file.unlink(missing_ok=True)
     try:
         known = {"authorization": f"token {lab.token}"}
         answer = httpx.put(
-            f"{lab.url}/api/contents/work/{file.name}", content=pieces(140), headers=known, trust_env=False, timeout=60
+            f"{lab.url}/api/contents/work/{file.name}",
+            content=pieces(140),
+            headers=known,
+            trust_env=False,
+            timeout=60,
         )
         assert answer.status_code == 400
     except httpx.TransportError:

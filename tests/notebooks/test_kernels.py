@@ -17,7 +17,10 @@ from proto_loc.settings import ROOT, settings
 
 pytestmark = pytest.mark.xdist_group("notebooks")
 
-COUNT = "con.sql('select count(*), max(version_id) from marts.fct_taxi_trips, marts.publication').fetchone()"
+COUNT = (
+    "con.sql('select count(*), max(version_id) from marts.fct_taxi_trips,"
+    " marts.publication').fetchone()"
+)
 
 
 @pytest.fixture
@@ -52,21 +55,30 @@ def test_one_line_reads_what_is_published(kernel):
     shown = kernel("from proto_loc import warehouse; con = warehouse.read('prod'); " + COUNT)
     with warehouse.read("prod") as con:
         assert shown == str(
-            con.sql("select count(*), max(version_id) from marts.fct_taxi_trips, marts.publication").fetchone()
+            con.sql(
+                "select count(*), max(version_id) from marts.fct_taxi_trips, marts.publication"
+            ).fetchone()
         )
 
 
 def test_sql_cells_read_it_too_without_a_word_of_set_up(kernel):
-    shown = kernel("%%sql\nselect colour, count(*) as trips from marts.mart_taxi_trips group by all order by colour")
+    shown = kernel(
+        "%%sql\nselect colour, count(*) as trips from marts.mart_taxi_trips group by all order by"
+        " colour"
+    )
     with warehouse.read("prod") as con:
-        for colour, trips in con.sql("select colour, count(*) from marts.mart_taxi_trips group by all").fetchall():
+        for colour, trips in con.sql(
+            "select colour, count(*) from marts.mart_taxi_trips group by all"
+        ).fetchall():
             assert colour in shown and str(trips) in shown
     assert "toml" not in shown, "no notice of another package"
 
 
 def test_sql_cells_work_once_there_is_data_though_the_first_came_too_early(kernel, tmp_path):
     """The first one's failure left %%sql without a connection for as long as the kernel lived."""
-    kernel(f"import os; before = os.environ['LOC_DATA']; os.environ['LOC_DATA'] = {str(tmp_path)!r}")
+    kernel(
+        f"import os; before = os.environ['LOC_DATA']; os.environ['LOC_DATA'] = {str(tmp_path)!r}"
+    )
     assert "prod holds no data yet" in kernel("%%sql\nselect 42 as answer")
     kernel("os.environ['LOC_DATA'] = before")
     assert "42" in kernel("%%sql\nselect 42 as answer")
@@ -76,12 +88,19 @@ LONG = "select count(*) from range(100000000000) a where a.range % 7 = 3 and has
 
 
 def test_stop_ends_a_query_and_the_next_cell_answers(kernel):
-    """After Stop, the threads of DuckDB went on, and each further cell waited for them, past any Stop."""
-    kernel(f"import duckdb; con = duckdb.connect(config={{'threads': 8}}); long = {LONG!r}\n%sql con")
+    """After Stop, the threads of DuckDB went on, and each further cell waited for them, past
+    any Stop.
+    """
+    kernel(
+        f"import duckdb; con = duckdb.connect(config={{'threads': 8}}); long = {LONG!r}\n%sql con"
+    )
     cells = [
-        "con.sql(long).fetchall()", "con.sql(long).df()", "con.execute(long).fetchall()", "%sql {{long}}",
+        "con.sql(long).fetchall()",
+        "con.sql(long).df()",
+        "con.execute(long).fetchall()",
+        "%sql {{long}}",
         "import asyncio; await asyncio.sleep(0); con.sql(long).fetchall()",
-    ]  # fmt: skip
+    ]
     for cell in cells:
         stop = threading.Timer(0.7, kernel.interrupt)
         stop.start()
@@ -114,8 +133,11 @@ def test_a_write_to_published_data_is_refused_with_the_way_to_do_it(kernel, name
     assert kernel(cell).splitlines() == [
         "error: Published data cannot be changed from here.",
         "why: Every version is immutable, for all who read it.",
-        "fix: Write to a database of your own, which has prod attached: con = warehouse.scratch(), and %sql con for "
-        "SQL cells. What belongs in prod for good is a model of dbt/.",
+        (
+            "fix: Write to a database of your own, which has prod attached: con ="
+            " warehouse.scratch(), and %sql con for SQL cells. What belongs in prod for good is a"
+            " model of dbt/."
+        ),
     ]
 
 
@@ -123,7 +145,9 @@ def test_a_scratch_database_is_ones_own_and_has_what_is_published(kernel, names)
     kernel(f"from proto_loc import warehouse; con = warehouse.scratch({names[0]!r})")
     kernel("con.execute('create table mine as from marts.dim_taxi_zones')")
     kernel(f"again = warehouse.scratch({names[0]!r})")
-    assert kernel("again.sql('select count(*) from mine, marts.publication').fetchone()") == "(265,)"
+    assert (
+        kernel("again.sql('select count(*) from mine, marts.publication').fetchone()") == "(265,)"
+    )
     kernel("%sql con")
     assert "265" in kernel("%sql select count(*) as n from mine")
     assert (ROOT / f"notebooks/work/{names[0]}.duckdb").exists()
@@ -132,15 +156,22 @@ def test_a_scratch_database_is_ones_own_and_has_what_is_published(kernel, names)
 def test_a_scratch_database_of_another_kernel_is_named_with_its_process(lab, kernel, names):
     other = lab.kernel()
     try:
-        pid = other(f"from proto_loc import warehouse; con = warehouse.scratch({names[0]!r}); import os; os.getpid()")
+        pid = other(
+            f"from proto_loc import warehouse; con = warehouse.scratch({names[0]!r}); import os;"
+            " os.getpid()"
+        )
         shown = kernel(f"from proto_loc import warehouse; warehouse.scratch({names[0]!r})")
     finally:
         other.end()
-    assert f"is open in another process, pid {pid}" in shown and 'warehouse.scratch("other")' in shown
+    assert (
+        f"is open in another process, pid {pid}" in shown and 'warehouse.scratch("other")' in shown
+    )
     assert "Traceback" not in shown
 
 
-@pytest.mark.parametrize("name", ["prod", "PROD", "a/b", "../up", "", "a b", "temp", "Main", "pg_catalog"])
+@pytest.mark.parametrize(
+    "name", ["prod", "PROD", "a/b", "../up", "", "a b", "temp", "Main", "pg_catalog"]
+)
 def test_a_name_that_is_none_is_refused(name, platform):
     with pytest.raises(UsageError, match="no name for a scratch database"):
         warehouse.scratch(name)
@@ -167,7 +198,7 @@ def test_an_idle_kernel_with_an_open_connection_disturbs_nobody_over_20_publishe
     assert kernel("warehouse.read('prod').table('marts.note').fetchone()") == "(19,)", (
         "a new connection sees the newest"
     )
-    assert "19" in kernel("%reload_ext proto_loc.notebook\n%sql from marts.note")
+    assert "19" in kernel("%reload_ext proto_loc.jupyter.kernel_extension\n%sql from marts.note")
     kernel("con.close()")
     kernel.end()
 
@@ -182,14 +213,20 @@ def test_kernels_end_with_the_service(own):
 
 
 def test_a_killed_server_leaves_no_token_to_the_next_ones_readers(own):
-    """Files of killed servers, with the token in them, and of their kernels, with a key, stayed for ever."""
+    """Files of killed servers, with the token in them, and of their kernels, with a key, stayed
+    for ever.
+    """
     own.kernel()("1")
     (server,) = (each for each in own.family() if "jupyter-lab" in " ".join(each.cmdline()[:3]))
     server.kill()
     own.process.wait(30)
     folder = settings().run / "jupyter"
-    left = [file for file in folder.rglob("*") if re.match("jpserver-|kernel-|.*-[1-5]$", file.name)]
-    assert len(left) >= 7, "the server's two files, the kernel's one, and five sockets, or less where it ended well"
+    left = [
+        file for file in folder.rglob("*") if re.match("jpserver-|kernel-|.*-[1-5]$", file.name)
+    ]
+    assert len(left) >= 7, (
+        "the server's two files, the kernel's one, and five sockets, or less where it ended well"
+    )
     with Lab() as lab:
         assert [file for file in left if file.exists()] == []
         assert lab.kernel()("6 * 7") == "42"
@@ -207,7 +244,9 @@ def server_pid(lab: Lab) -> int:
     return next(each.pid for each in lab.family() if "jupyter-lab" in " ".join(each.cmdline()[:3]))
 
 
-def test_kernels_work_in_a_folder_whose_path_is_longer_than_that_of_a_socket(tmp_path, monkeypatch, port_prefix):
+def test_kernels_work_in_a_folder_whose_path_is_longer_than_that_of_a_socket(
+    tmp_path, monkeypatch, port_prefix
+):
     """A Unix socket's path has 107 bytes at most, and a kernel's is in the run folder."""
     monkeypatch.setenv("LOC_PORT_PREFIX", port_prefix)
     monkeypatch.setenv("LOC_RUN", str(tmp_path / ("deep" * 30) / "run"))
@@ -224,9 +263,11 @@ def test_kernels_work_in_a_folder_whose_path_is_longer_than_that_of_a_socket(tmp
 def test_it_leaves_nothing_in_the_home_folder_and_nothing_that_git_sees(lab, kernel, platform):
     kernel("import matplotlib.pyplot as plt; plt.plot([1, 2])")
     kernel("%sql select 1")
-    kernel("%load_ext proto_loc.notebook")
+    kernel("%load_ext proto_loc.jupyter.kernel_extension")
     assert [str(path) for path in (platform / "home").rglob("*")] == []
-    assert (platform / "run").stat().st_mode & 0o077 == 0, "what is in there, a token too, is this user's"
+    assert (platform / "run").stat().st_mode & 0o077 == 0, (
+        "what is in there, a token too, is this user's"
+    )
 
 
 def test_what_git_tracks_is_saved_without_output_and_what_is_ones_own_with_it(lab):
@@ -238,7 +279,9 @@ def test_what_git_tracks_is_saved_without_output_and_what_is_ones_own_with_it(la
     for path, kept in (("test-saved.ipynb", False), ("work/test-saved.ipynb", True)):
         file = ROOT / "notebooks" / path
         try:
-            answer = lab.call("PUT", f"/api/contents/{path}", {"type": "notebook", "content": notebook})
+            answer = lab.call(
+                "PUT", f"/api/contents/{path}", {"type": "notebook", "content": notebook}
+            )
             assert answer.status_code == 201, answer.text
             (saved,) = json.loads(file.read_text())["cells"]
             assert bool(saved["outputs"]) is kept and (saved["execution_count"] == 7) is kept, path

@@ -1,4 +1,6 @@
-"""The notebooks that ship run top to bottom on the real services, and git holds none of their output."""
+"""The notebooks that ship run top to bottom on the real services, and git holds none of their
+output.
+"""
 
 import json
 import os
@@ -15,21 +17,39 @@ pytestmark = pytest.mark.xdist_group("notebooks")
 NOTEBOOKS = sorted(
     ROOT / path
     for path in subprocess.run(
-        ["git", "ls-files", "notebooks/*.ipynb"], cwd=ROOT, capture_output=True, text=True, check=True
+        ["git", "ls-files", "notebooks/*.ipynb"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout.split()
 )
 PYTHON = ROOT / ".venvs/notebooks/bin/python"
 
 
 def run(notebook: Path, folder: Path, **variables: str) -> tuple[subprocess.CompletedProcess, dict]:
-    """Run a notebook by nbmake in the environment of the service; and the notebook as it is then."""
+    """Run a notebook by nbmake in the environment of the service; and the notebook as it is
+    then.
+    """
     copy = folder / notebook.name
     copy.write_bytes(notebook.read_bytes())
     (folder / "pytest.ini").write_text("[pytest]\n")
-    command = ["-m", "pytest", "--nbmake", "--overwrite", "--nbmake-timeout=120", "-q", "-p", "no:cacheprovider", copy]
+    command = [
+        "-m",
+        "pytest",
+        "--nbmake",
+        "--overwrite",
+        "--nbmake-timeout=120",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        copy,
+    ]
     _, env = services.start("jupyter")
     env.pop("PYTEST_ADDOPTS", None)  # it is this run's, as --no-skips
-    done = subprocess.run([PYTHON, *command], cwd=folder, env=env | variables, capture_output=True, text=True)
+    done = subprocess.run(
+        [PYTHON, *command], cwd=folder, env=env | variables, capture_output=True, text=True
+    )
     return done, json.loads(copy.read_text())
 
 
@@ -50,7 +70,12 @@ def test_it_runs_top_to_bottom(notebook, platform, cube, superset, tmp_path):
     done, found = run(notebook, tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "1 passed" in done.stdout
-    kinds = {kind for cell in found["cells"] for out in cell.get("outputs", []) for kind in out.get("data", {})}
+    kinds = {
+        kind
+        for cell in found["cells"]
+        for out in cell.get("outputs", [])
+        for kind in out.get("data", {})
+    }
     assert not kinds & {"application/javascript"}, "nothing is a program that a page would load"
     for address in ("cdn.", "unpkg.", "jsdelivr"):
         assert address not in shown(found)
@@ -61,15 +86,36 @@ def test_it_runs_by_nbconvert_and_papermill_from_any_folder(platform, tmp_path):
     known = ("PATH", "LANG", "LOC_DATA", "LOC_RUN", "LOC_PORT_PREFIX")
     env = {name: os.environ[name] for name in known if name in os.environ} | {"HOME": str(tmp_path)}
     shipped, made = ROOT / "notebooks/explore_trips.ipynb", tmp_path / "made.ipynb"
-    command = [PYTHON.parent / "jupyter-nbconvert", "--to", "notebook", "--execute", "--output", made, shipped]
+    command = [
+        PYTHON.parent / "jupyter-nbconvert",
+        "--to",
+        "notebook",
+        "--execute",
+        "--output",
+        made,
+        shipped,
+    ]
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "image/png" in shown(json.loads(made.read_text()))
-    assert (platform / "run/jupyter/ipc-nbconvert").is_dir(), "its kernel was talked to by Unix sockets there"
+    assert (platform / "run/jupyter/ipc-nbconvert").is_dir(), (
+        "its kernel was talked to by Unix sockets there"
+    )
     assert list((platform / "run/jupyter/ipc-nbconvert").iterdir()) == []
-    own = {"cell_type": "code", "metadata": {}, "source": "%%sql\nselect 6 * 7 as answer", "outputs": [], "id": "a"}
+    own = {
+        "cell_type": "code",
+        "metadata": {},
+        "source": "%%sql\nselect 6 * 7 as answer",
+        "outputs": [],
+        "id": "a",
+    }
     about = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    notebook = {"nbformat": 4, "nbformat_minor": 5, "metadata": about, "cells": [own | {"execution_count": None}]}
+    notebook = {
+        "nbformat": 4,
+        "nbformat_minor": 5,
+        "metadata": about,
+        "cells": [own | {"execution_count": None}],
+    }
     (tmp_path / "own.ipynb").write_text(json.dumps(notebook))
     command = [PYTHON.parent / "papermill", "own.ipynb", "done.ipynb"]
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
@@ -80,18 +126,26 @@ def test_it_runs_by_nbconvert_and_papermill_from_any_folder(platform, tmp_path):
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_git_holds_no_output_of_it(notebook):
     found = json.loads(notebook.read_text())
-    assert [cell["id"] for cell in found["cells"] if cell.get("outputs") or cell.get("execution_count")] == []
+    assert [
+        cell["id"] for cell in found["cells"] if cell.get("outputs") or cell.get("execution_count")
+    ] == []
     assert found["metadata"]["kernelspec"]["name"] == "python3"
 
 
-def test_without_a_model_the_question_notebook_says_the_one_sentence_once_and_goes_on(platform, cube, tmp_path):
+def test_without_a_model_the_question_notebook_says_the_one_sentence_once_and_goes_on(
+    platform, cube, tmp_path
+):
     done, found = run(ROOT / "notebooks/ask_your_data.ipynb", tmp_path)
     assert done.returncode == 0, done.stdout
     assert shown(found).count("Set LOC_LLM_MODEL to a model") == 1
 
 
-def test_the_validation_fails_where_a_service_is_down_and_says_how_to_start_it(platform, port_prefix, tmp_path):
-    done, _ = run(ROOT / "notebooks/validate_the_platform.ipynb", tmp_path, LOC_PORT_PREFIX=port_prefix)
+def test_the_validation_fails_where_a_service_is_down_and_says_how_to_start_it(
+    platform, port_prefix, tmp_path
+):
+    done, _ = run(
+        ROOT / "notebooks/validate_the_platform.ipynb", tmp_path, LOC_PORT_PREFIX=port_prefix
+    )
     assert done.returncode == 1, done.stdout
     assert "does not answer" in done.stdout and "./loc up -d --only" in done.stdout
 
@@ -101,7 +155,9 @@ def test_the_validation_fails_where_a_figure_differs(platform, cube, superset, t
     changed = json.loads((ROOT / "notebooks/validate_the_platform.ipynb").read_text())
     for cell in changed["cells"]:
         if cell["id"] == "semantic-cell":
-            cell["source"] = "".join(cell["source"]).replace("sum(total_amount)", "sum(total_amount) + 1")
+            cell["source"] = "".join(cell["source"]).replace(
+                "sum(total_amount)", "sum(total_amount) + 1"
+            )
     copy = tmp_path / "changed" / "validate.ipynb"
     copy.parent.mkdir()
     copy.write_text(json.dumps(changed))

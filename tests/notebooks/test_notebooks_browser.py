@@ -1,4 +1,6 @@
-"""The notebooks in a real browser: opened by the link, run from the top, drawn without the internet."""
+"""The notebooks in a real browser: opened by the link, run from the top, drawn without the
+internet.
+"""
 
 import subprocess
 from collections.abc import Iterator
@@ -24,33 +26,54 @@ def page(browser) -> Iterator:
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
-def test_it_runs_from_the_top_in_the_browser_and_asks_the_internet_for_nothing(page, lab: Lab, cube, superset, name):
-    before = subprocess.run(["git", "diff", "--stat", "notebooks"], cwd=ROOT, capture_output=True, text=True).stdout
+def test_it_runs_from_the_top_in_the_browser_and_asks_the_internet_for_nothing(
+    page, lab: Lab, cube, superset, name
+):
+    before = subprocess.run(
+        ["git", "diff", "--stat", "notebooks"], cwd=ROOT, capture_output=True, text=True
+    ).stdout
     asked = []
     page.on("request", lambda request: asked.append(request.url))
     page.goto(f"{lab.url}/lab/tree/{name}.ipynb?token={lab.token}&reset")
     page.wait_for_selector(".jp-Notebook .jp-CodeCell")
-    # The indicator is idle also while there is no kernel yet, and what is run then asks which kernel to take.
+    # The indicator is idle also while there is no kernel yet, and what is run then asks which
+    # kernel to take.
     page.wait_for_selector(".jp-StatusBar-Widget >> text=/^Python 3 .* Idle$/")
     page.locator(".lm-MenuBar-item", has_text="Run").click()
     page.locator(".lm-Menu-item", has_text="Run All Cells").first.click()
     page.wait_for_function(
         """() => {
-            const prompts = [...document.querySelectorAll('.jp-Notebook .jp-CodeCell .jp-InputPrompt')];
-            return prompts.length >= 6 && prompts.every(each => /\\[\\d+\\]/.test(each.textContent));
+            const selector = '.jp-Notebook .jp-CodeCell .jp-InputPrompt';
+            const prompts = [...document.querySelectorAll(selector)];
+            const ran = prompt => /\\[\\d+\\]/.test(prompt.textContent);
+            return prompts.length >= 6 && prompts.every(ran);
         }""",
         timeout=120_000,
     )
     shot(page, f"notebook-{name}")
-    assert page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.stderr']").all_inner_texts() == []
+    assert (
+        page.locator(
+            ".jp-RenderedText[data-mime-type='application/vnd.jupyter.stderr']"
+        ).all_inner_texts()
+        == []
+    )
     assert page.locator("[data-mime-type='application/vnd.jupyter.error']").count() == 0
     if name == "explore_trips":
-        assert page.locator(".js-plotly-plot svg").count() > 0 and page.locator(".jp-RenderedImage").count() >= 5
+        assert (
+            page.locator(".js-plotly-plot svg").count() > 0
+            and page.locator(".jp-RenderedImage").count() >= 5
+        )
     page.keyboard.press("Control+s")
     page.wait_for_timeout(1500)
-    changed = subprocess.run(["git", "diff", "--stat", "notebooks"], cwd=ROOT, capture_output=True, text=True).stdout
+    changed = subprocess.run(
+        ["git", "diff", "--stat", "notebooks"], cwd=ROOT, capture_output=True, text=True
+    ).stdout
     assert changed == before, "to run and save a notebook is no change to git"
-    foreign = [url for url in asked if not url.startswith((lab.url, lab.url.replace("http", "ws"), "data:", "blob:"))]
+    foreign = [
+        url
+        for url in asked
+        if not url.startswith((lab.url, lab.url.replace("http", "ws"), "data:", "blob:"))
+    ]
     assert asked and foreign == []
 
 

@@ -1,4 +1,4 @@
-"""A published platform for the suite, which is one module: its services and variables end with it."""
+"""A published platform for the suite, which is one module: it ends with its services."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from doors import Door
 from metricflow_on_prod import MetricFlow
-from samples import publish_sample
+from samples import copy_sample
 
 from proto_loc import warehouse
 
@@ -20,8 +20,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory, module_port_prefix: str) 
         patch.setenv("LOC_DATA", str(home / "data"))
         patch.setenv("LOC_RUN", str(home / "run"))
         patch.setenv("LOC_PORT_PREFIX", module_port_prefix)
-        publish_sample(20_000)
-        yield home / "data"
+        yield copy_sample(home, tmp_path_factory)
 
 
 @pytest.fixture(scope="module")

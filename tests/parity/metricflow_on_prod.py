@@ -1,10 +1,14 @@
-"""MetricFlow in this process, on the published ``prod``: the oracle, which shares no code with any door."""
+"""MetricFlow in this process, on the published ``prod``: the oracle, which shares no code with any
+door.
+"""
 
 from duckdb import DuckDBPyConnection
 from metricflow.engine.metricflow_engine import MetricFlowEngine, MetricFlowQueryRequest
 from metricflow.protocols.sql_client import SqlEngine
 from metricflow.sql.render.duckdb_renderer import DuckDbSqlPlanRenderer
-from metricflow_semantics.model.dbt_manifest_parser import parse_manifest_from_dbt_generated_manifest
+from metricflow_semantics.model.dbt_manifest_parser import (
+    parse_manifest_from_dbt_generated_manifest,
+)
 from metricflow_semantics.model.semantic_manifest_lookup import SemanticManifestLookup
 from questions import Between, Equals, Filter, Question, key
 
@@ -47,7 +51,9 @@ class MetricFlow:
         request = MetricFlowQueryRequest.create(
             metric_names=[question.metric],
             group_by_names=by,
-            where_constraints=[self._where(question.model, question.filter)] if question.filter else None,
+            where_constraints=[self._where(question.model, question.condition)]
+            if question.condition
+            else None,
         )
         rows = self.client.con.execute(self.engine.explain(request).sql_statement.sql).fetchall()
         return {key(row[0]) if by else "": row[-1] for row in rows if row[-1] is not None}
@@ -55,11 +61,11 @@ class MetricFlow:
     def _path(self, question: Question) -> str:
         return f"{self.models[question.model].primary_entity}__{question.dimension}"
 
-    def _where(self, model: str, filter: Filter) -> str:
-        path = f"{self.models[model].primary_entity}__{filter.dimension}"
-        match filter:
+    def _where(self, model: str, condition: Filter) -> str:
+        path = f"{self.models[model].primary_entity}__{condition.dimension}"
+        match condition:
             case Equals():
-                return f"{{{{ Dimension('{path}') }}}} = '{filter.value}'"
+                return f"{{{{ Dimension('{path}') }}}} = '{condition.value}'"
             case Between():
-                day = f"{{{{ TimeDimension('{path}', '{filter.grain}') }}}}"
-                return f"{day} >= '{filter.first}' and {day} <= '{filter.last}'"
+                day = f"{{{{ TimeDimension('{path}', '{condition.grain}') }}}}"
+                return f"{day} >= '{condition.first}' and {day} <= '{condition.last}'"

@@ -1,10 +1,15 @@
-"""What every door is asked: each metric, whole and by three dimensions, plain and under two filters."""
+"""What every door is asked: each metric, whole and by three dimensions, plain and under two
+filters.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 
+import yaml
+
 from proto_loc.metrics.definitions import SemanticModel
+from proto_loc.settings import ROOT
 
 
 @dataclass(frozen=True)
@@ -30,43 +35,41 @@ Filter = Equals | Between
 
 @dataclass(frozen=True)
 class Question:
-    """One metric, by one dimension or whole, under one filter or none."""
+    """One metric, by one dimension or whole, under one condition or none."""
 
     model: str
     metric: str
     dimension: str | None = None
     grain: str | None = None
     """``month`` where the dimension is one of time."""
-    filter: Filter | None = None
+    condition: Filter | None = None
 
     def __str__(self) -> str:
         by = f" by {self.dimension}" if self.dimension else ""
-        under = f" where {self.filter.dimension}" if self.filter else ""
+        under = f" where {self.condition.dimension}" if self.condition else ""
         return f"{self.metric}{by}{under}"
 
 
-# The sample's months are January to March 2025.
 FILTERS: dict[str, tuple[Filter, Filter]] = {
-    "taxi_trips": (
-        Between("pickup_at", date(2025, 1, 20), date(2025, 2, 10)),
-        Equals("pickup_borough", "Queens"),
-    ),
-    "data_quality": (
-        Between("file_month", date(2025, 2, 1), date(2025, 3, 1), "month"),
-        Equals("colour", "yellow"),
-    ),
+    model: (Between(*filters["between"]), Equals(*filters["equals"]))
+    for path in (ROOT / "tests").glob("*/filters.yml")
+    for model, filters in yaml.safe_load(path.read_text()).items()
 }
-"""Two filters a semantic model."""
+"""Two filters a semantic model; those of a domain are with its tests."""
 
 
 def questions(models: list[SemanticModel]) -> Iterator[Question]:
     """All questions: by month, and by the two dimensions that a publish records."""
     for model in models:
-        dimensions = [(None, None), (model.time.name, "month"), *((each.name, None) for each in model.record_by)]
+        dimensions = [
+            (None, None),
+            (model.time.name, "month"),
+            *((each.name, None) for each in model.record_by),
+        ]
         for metric in model.metrics:
             for dimension, grain in dimensions:
-                for filter in (None, *FILTERS[model.name]):
-                    yield Question(model.name, metric.name, dimension, grain, filter)
+                for condition in (None, *FILTERS[model.name]):
+                    yield Question(model.name, metric.name, dimension, grain, condition)
 
 
 def key(value: object) -> str | None:

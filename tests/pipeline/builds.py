@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from pipelines.refresh import Refreshed, load_and_refresh
-from pipelines.sources.taxi import load as taxi
+from pipelines.taxi import load as taxi
+from proto_loc.refresh.job import Refreshed, load_and_refresh
 
 
 def quiet(*_: object) -> None:
@@ -12,12 +12,16 @@ def quiet(*_: object) -> None:
 
 def load_sample(rows: int, seed: int = taxi.SEED) -> Refreshed:
     return load_and_refresh(
-        lambda report: taxi.load_sample(rows, seed=seed, who="test", report=report), who="test", report=quiet
+        lambda report: taxi.load_sample(rows, seed=seed, who="test", report=report),
+        who="test",
+        report=quiet,
     )
 
 
 def load_files(*paths: Path) -> Refreshed:
-    return load_and_refresh(lambda report: taxi.load_files(paths, who="test", report=report), who="test", report=quiet)
+    return load_and_refresh(
+        lambda report: taxi.load_files(paths, who="test", report=report), who="test", report=quiet
+    )
 
 
 def refresh(**options) -> Refreshed:

@@ -1,4 +1,6 @@
-"""The dbt project as a person uses it: plain dbt on dev, `loc dbt` on prod, and what the project promises."""
+"""The dbt project as a person uses it: plain dbt on dev, `loc dbt` on prod, and what the project
+promises.
+"""
 
 import json
 import os
@@ -10,8 +12,8 @@ import duckdb
 import pytest
 import yaml
 
-from pipelines import dbt
 from proto_loc import warehouse
+from proto_loc.dbt import failures, fingerprints, parse, passthrough, program, publish
 from proto_loc.errors import UsageError
 from proto_loc.settings import ROOT
 from proto_loc.warehouse import store
@@ -19,7 +21,11 @@ from proto_loc.warehouse import store
 
 def run(*arguments: str, env: dict[str, str]) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [dbt.DBT, "--no-use-colors", *arguments], cwd=dbt.PROJECT, env=env, capture_output=True, text=True
+        [program.DBT, "--no-use-colors", *arguments],
+        cwd=program.PROJECT,
+        env=env,
+        capture_output=True,
+        text=True,
     )
 
 
@@ -33,7 +39,7 @@ def loc(*arguments: str) -> subprocess.CompletedProcess:
 
 
 def test_plain_dbt_build_works_on_dev(own, plain_dbt):
-    from pipelines import sources
+    from proto_loc import sources
     from proto_loc.warehouse import lake
 
     lake.settle(sources.TABLES)
@@ -41,7 +47,9 @@ def test_plain_dbt_build_works_on_dev(own, plain_dbt):
     assert done.returncode == 0, done.stdout
     assert "time spine" not in done.stdout, "Fault: each run began with dbt's warning about it"
     with duckdb.connect(str(own / "warehouse" / "dev.duckdb"), read_only=True) as con:
-        assert con.execute("select count(*) > 15000 from marts.fct_taxi_trips").fetchone() == (True,)
+        assert con.execute("select count(*) > 15000 from marts.fct_taxi_trips").fetchone() == (
+            True,
+        )
     assert store.versions("prod") == [1], "prod is untouched"
 
 
@@ -50,7 +58,9 @@ def test_loc_dbt_defers_to_prod_by_default(own):
     assert done.returncode == 0, done.stdout
     with duckdb.connect(str(own / "warehouse" / "dev.duckdb"), read_only=True) as con:
         assert con.sql("select table_name from duckdb_tables()").fetchall() == [("agg_daily_zone",)]
-        assert con.execute("select sum(trips) > 15000 from marts.agg_daily_zone").fetchone() == (True,)
+        assert con.execute("select sum(trips) > 15000 from marts.agg_daily_zone").fetchone() == (
+            True,
+        )
 
 
 def test_prod_outside_of_a_session_is_refused_with_the_way_to_do_it(platform, plain_dbt):
@@ -58,7 +68,7 @@ def test_prod_outside_of_a_session_is_refused_with_the_way_to_do_it(platform, pl
         done = run(command, "--target", "prod", env=plain_dbt)
         assert done.returncode != 0
         assert "Run `loc dbt -- build --target prod`" in done.stdout, (command, done.stdout)
-    assert not list(dbt.PROJECT.glob("*.duckdb*"))
+    assert not list(program.PROJECT.glob("*.duckdb*"))
     assert store.versions("prod") == [1]
 
 
@@ -68,23 +78,31 @@ def test_loc_dbt_build_on_prod_publishes_a_new_version(own):
     version = warehouse.current("prod")
     assert (version.id, version.who) == (2, "loc dbt -- build")
     assert (version.folder / "dbt" / "manifest.json").exists()
-    assert sorted(path.name for path in version.folder.iterdir()) == ["dbt", "manifest.json", "prod.duckdb"]
+    assert sorted(path.name for path in version.folder.iterdir()) == [
+        "dbt",
+        "manifest.json",
+        "prod.duckdb",
+    ]
 
 
 def test_a_selection_on_prod_is_audited_whole(own, project):
-    (project / "tests" / "assert_never.sql").write_text("select 1 as i from {{ ref('fct_taxi_trips') }} limit 3")
-    with pytest.raises(dbt.BuildFailed, match="assert_never"):
-        dbt.passthrough(["build", "--select", "dim_dates", "--target=prod"])
+    (project / "tests" / "assert_never.sql").write_text(
+        "select 1 as i from {{ ref('fct_taxi_trips') }} limit 3"
+    )
+    with pytest.raises(failures.BuildFailed, match="assert_never"):
+        passthrough.passthrough(["build", "--select", "dim_dates", "--target=prod"])
     assert store.versions("prod") == [1]
 
 
 def test_a_partial_build_does_not_pass_for_a_full_one(own, project):
     (project / "models/marts/dim_taxi_zones.sql").write_text(
-        (project / "models/marts/dim_taxi_zones.sql").read_text().replace("    zone,", "    upper(zone) as zone,")
+        (project / "models/marts/dim_taxi_zones.sql")
+        .read_text()
+        .replace("    zone,", "    upper(zone) as zone,")
     )
-    assert dbt.passthrough(["build", "--select", "dim_dates", "--target", "prod"]) == 0
+    assert passthrough.passthrough(["build", "--select", "dim_dates", "--target", "prod"]) == 0
     assert store.versions("prod") == [1, 2]
-    assert not dbt.is_current()
+    assert not publish.is_current()
 
 
 @pytest.mark.parametrize(
@@ -102,12 +120,16 @@ def test_a_partial_build_does_not_pass_for_a_full_one(own, project):
 )
 def test_options_that_would_publish_other_rows_are_refused_by_name(own, arguments):
     with pytest.raises(UsageError, match=f"takes no {arguments[0]}"):
-        dbt.passthrough(["build", *arguments, "--target", "prod"])
+        passthrough.passthrough(["build", *arguments, "--target", "prod"])
     assert store.versions("prod") == [1]
 
 
 def test_help_on_prod_shows_the_help_and_publishes_nothing(own):
-    for arguments in (["build", "--help", "--target", "prod"], ["--help", "prod"], ["build", "-tprod", "-h"]):
+    for arguments in (
+        ["build", "--help", "--target", "prod"],
+        ["--help", "prod"],
+        ["build", "-tprod", "-h"],
+    ):
         done = loc("dbt", "--", *arguments)
         assert done.returncode == 0 and "Usage: dbt" in done.stdout, done.stderr
     assert store.versions("prod") == [1]
@@ -120,29 +142,32 @@ def test_variables_of_dbt_do_not_change_what_is_published(own, monkeypatch):
     monkeypatch.setenv("DBT_EXCLUDE_RESOURCE_TYPES", "test unit_test")
     monkeypatch.setenv("DBT_INDIRECT_SELECTION", "empty")
     monkeypatch.setenv("DBT_TARGET", "prod")
-    assert dbt.passthrough(["build"]) == 0
+    assert passthrough.passthrough(["build"]) == 0
     version = warehouse.current("prod")
     assert (version.id, version.checks, version.tables) == (2, before.checks, before.tables)
-    assert dbt.is_current()
+    assert publish.is_current()
 
 
-@pytest.mark.parametrize("arguments", [["-sdim_dates"], ["--resource-type", "model"], ["--exclude", "test_type:unit"]])
+@pytest.mark.parametrize(
+    "arguments", [["-sdim_dates"], ["--resource-type", "model"], ["--exclude", "test_type:unit"]]
+)
 def test_each_test_is_counted_once_whatever_was_selected(own, arguments):
-    assert dbt.passthrough(["build", *arguments, "-t", "prod"]) == 0
+    assert passthrough.passthrough(["build", *arguments, "-t", "prod"]) == 0
     assert warehouse.current("prod").checks == {"pass": 24}
-    assert not dbt.is_current()
+    assert not publish.is_current()
 
 
 def test_a_part_is_not_built_from_other_loads_than_the_rest(own):
     from builds import quiet
 
-    from pipelines.sources.taxi.load import load_sample
+    from pipelines.taxi.load import load_sample
 
     load_sample(3_000, seed=5, who="test", report=quiet)
     with pytest.raises(
-        dbt.BuildFailed, match="A part of the models would be built from other loads.*`loc refresh` first"
+        failures.BuildFailed,
+        match="A part of the models would be built from other loads.*`loc refresh` first",
     ):
-        dbt.passthrough(["build", "--select", "dim_dates", "--target", "prod"])
+        passthrough.passthrough(["build", "--select", "dim_dates", "--target", "prod"])
     assert store.versions("prod") == [1]
 
 
@@ -150,12 +175,14 @@ def test_a_part_that_reads_a_staging_view_can_be_built_and_tested(own, project):
     """A published file holds no view over raw."""
     path = project / "models/staging/stg_taxi_trips.yml"
     path.write_text(
-        path.read_text().replace("      - name: month\n", "      - name: month\n        data_tests: [not_null]\n", 1)
+        path.read_text().replace(
+            "      - name: month\n", "      - name: month\n        data_tests: [not_null]\n", 1
+        )
     )
-    assert dbt.passthrough(["build", "--target", "prod"]) == 0
-    assert dbt.passthrough(["build", "--select", "fct_taxi_trips", "--target", "prod"]) == 0
+    assert passthrough.passthrough(["build", "--target", "prod"]) == 0
+    assert passthrough.passthrough(["build", "--select", "fct_taxi_trips", "--target", "prod"]) == 0
     assert warehouse.current("prod").checks == {"pass": 25}
-    assert dbt.passthrough(["test", "--select", "stg_taxi_trips", "--target", "prod"]) == 0
+    assert passthrough.passthrough(["test", "--select", "stg_taxi_trips", "--target", "prod"]) == 0
 
 
 def test_a_function_of_the_project_is_no_obstacle(own, project):
@@ -167,61 +194,70 @@ def test_a_function_of_the_project_is_no_obstacle(own, project):
     )
     model = project / "models/marts/dim_dates.sql"
     model.write_text(model.read_text() + "\n-- {{ function('twice') }}\n")
-    before = dbt.project_hash()
-    manifest = dbt.manifest()
+    before = fingerprints.project_hash()
+    manifest = parse.manifest()
     assert manifest["functions"]
-    marks = dbt.fingerprints(manifest)
+    marks = fingerprints.fingerprints(manifest)
     (project / "functions/twice.sql").write_text("x + x")
-    assert dbt.project_hash() != before
-    assert set(marks.items()).isdisjoint(dbt.fingerprints(dbt.manifest()).items())
+    assert fingerprints.project_hash() != before
+    assert set(marks.items()).isdisjoint(fingerprints.fingerprints(parse.manifest()).items())
 
 
 def test_global_options_before_the_command_are_not_taken_for_it(own):
-    assert dbt.passthrough(["--log-level-file", "debug", "--quiet", "build", "--target=prod"]) == 0
+    assert (
+        passthrough.passthrough(["--log-level-file", "debug", "--quiet", "build", "--target=prod"])
+        == 0
+    )
     assert store.versions("prod") == [1, 2]
     with pytest.raises(UsageError, match="`dbt run` does not write to prod"):
-        dbt.passthrough(["--log-level-file", "debug", "run", "--target=prod"])
+        passthrough.passthrough(["--log-level-file", "debug", "run", "--target=prod"])
 
 
 def test_a_build_that_leaves_a_test_out_is_not_published(own, monkeypatch):
-    execute = dbt.execute
+    execute = publish.execute
 
     def forgetful(*arguments, **options):
         run = execute(*arguments, **options)
         run.results = [
-            r for r in run.results if "assert_daily_zones_add_up" not in r["unique_id"] and "unit" not in r["unique_id"]
+            r
+            for r in run.results
+            if "assert_daily_zones_add_up" not in r["unique_id"] and "unit" not in r["unique_id"]
         ]
         return run
 
-    monkeypatch.setattr(dbt, "execute", forgetful)
-    with pytest.raises(dbt.BuildFailed, match="tests did not run"):
-        dbt.publish(who="test")
+    monkeypatch.setattr(publish, "execute", forgetful)
+    with pytest.raises(failures.BuildFailed, match="tests did not run"):
+        publish.publish(who="test")
     assert store.versions("prod") == [1]
 
 
 def test_a_selection_of_nothing_is_refused(own):
-    with pytest.raises(dbt.BuildFailed, match="built nothing"):
-        dbt.passthrough(["build", "--select", "no_such_model", "--target", "prod"])
+    with pytest.raises(failures.BuildFailed, match="built nothing"):
+        passthrough.passthrough(["build", "--select", "no_such_model", "--target", "prod"])
 
 
 def test_two_data_folders_of_one_run_folder_do_not_mix_their_results(data, monkeypatch):
-    first = dbt.target_path("prod")
+    first = program.target_path("prod")
     monkeypatch.setenv("LOC_DATA", str(data) + "-2")
-    assert dbt.target_path("prod") != first
+    assert program.target_path("prod") != first
 
 
 def test_commands_that_read_prod_run_on_a_copy(own):
     before = warehouse.current("prod").path.read_bytes()
     assert loc("dbt", "--", "test", "--target", "prod", "--select", "dim_dates").returncode == 0
-    shown = loc("dbt", "--", "show", "--target", "prod", "--select", "dim_dates", "--output", "json")
+    shown = loc(
+        "dbt", "--", "show", "--target", "prod", "--select", "dim_dates", "--output", "json"
+    )
     assert "date_day" in shown.stdout
     assert (store.versions("prod"), warehouse.current("prod").path.read_bytes()) == ([1], before)
 
 
-@pytest.mark.parametrize("command", sorted(dbt.UNAUDITED))
+@pytest.mark.parametrize("command", sorted(passthrough.UNAUDITED))
 def test_commands_that_would_write_prod_untested_are_refused(platform, command):
-    with pytest.raises(UsageError, match=f"`dbt {command}` does not write to prod.*only tested data is published"):
-        dbt.passthrough([command, "-t", "prod"])
+    with pytest.raises(
+        UsageError, match=f"`dbt {command}` does not write to prod.*only tested data is published"
+    ):
+        passthrough.passthrough([command, "-t", "prod"])
 
 
 def test_the_exit_code_of_dbt_is_the_commands_own(platform):
@@ -234,11 +270,19 @@ def test_everything_is_described_and_every_business_rule_has_a_unit_test(platfor
     own = [n for n in manifest["nodes"].values() if n["resource_type"] in ("model", "seed")]
     assert len(own) >= 14
     assert [n["name"] for n in own if not n["description"].strip()] == []
-    assert [n["name"] for n in own if n["resource_type"] == "model" and "One row a" not in n["description"]] == []
+    assert [
+        n["name"]
+        for n in own
+        if n["resource_type"] == "model" and "One row a" not in n["description"]
+    ] == []
     assert [c["name"] for n in own for c in n["columns"].values() if not c["description"]] == []
-    rules = yaml.safe_load((dbt.PROJECT / "models/staging/stg_taxi_trips_audited.yml").read_text())
+    rules = yaml.safe_load(
+        (program.PROJECT / "models/intermediate/int_taxi_trips_audited.yml").read_text()
+    )
     (model,), unit = rules["models"], rules["unit_tests"][0]
-    flags = {c["name"] for c in model["columns"] if c["name"].startswith(("is_", "has_"))} - {"is_rejected"}
+    flags = {c["name"] for c in model["columns"] if c["name"].startswith(("is_", "has_"))} - {
+        "is_rejected"
+    }
     hits = {flag for row in unit["expect"]["rows"] for flag, value in row.items() if value is True}
     assert flags == hits - {"is_rejected"}, "each rule is seen to reject"
     fact = manifest["nodes"]["model.proto_loc.fct_taxi_trips"]
@@ -246,9 +290,13 @@ def test_everything_is_described_and_every_business_rule_has_a_unit_test(platfor
     assert fact["columns"]["trip_id"]["data_type"] == "ubigint"
     assert len(manifest["exposures"]) == 2
     assert {
-        s["freshness"]["warn_after"]["count"] for s in manifest["sources"].values() if s["source_name"] == "taxi"
+        s["freshness"]["warn_after"]["count"]
+        for s in manifest["sources"].values()
+        if s["source_name"] == "taxi"
     } == {40}
-    assert not list(dbt.PROJECT.glob("packages.y*ml")) + list(dbt.PROJECT.glob("dependencies.yml"))
+    assert not list(program.PROJECT.glob("packages.y*ml")) + list(
+        program.PROJECT.glob("dependencies.yml")
+    )
 
 
 def test_freshness_of_sources_is_measured(own):
@@ -259,8 +307,15 @@ def test_freshness_of_sources_is_measured(own):
 
 def test_the_sql_is_linted():
     done = subprocess.run(
-        [Path(sys.executable).parent / "sqlfluff", "lint", "--disable-progress-bar", "models", "tests", "macros"],
-        cwd=dbt.PROJECT,
+        [
+            Path(sys.executable).parent / "sqlfluff",
+            "lint",
+            "--disable-progress-bar",
+            "models",
+            "tests",
+            "macros",
+        ],
+        cwd=program.PROJECT,
         capture_output=True,
         text=True,
     )

@@ -1,4 +1,6 @@
-"""What is published is what the dbt project says now, whatever it said when the tables in prod were built."""
+"""What is published is what the dbt project says now, whatever it said when the tables in prod were
+built.
+"""
 
 import os
 import shutil
@@ -8,13 +10,15 @@ from pathlib import Path
 import pytest
 from builds import quiet, refresh
 
-from pipelines import dbt
 from proto_loc import warehouse
+from proto_loc.dbt import passthrough, program, publish
 from proto_loc.errors import UsageError
 from proto_loc.settings import ROOT
 
-GROWS = "{{ config(materialized='incremental') }} select * from (%s) {%% if is_incremental() %%} \
-where %s not in (select %s from {{ this }}) {%% endif %%}"
+GROWS = (
+    "{{ config(materialized='incremental') }} select * from (%s) {%% if is_incremental() %%} where"
+    " %s not in (select %s from {{ this }}) {%% endif %%}"
+)
 """A model that keeps what it has, and adds the keys that it has not."""
 
 FILES = {
@@ -22,18 +26,27 @@ FILES = {
 name: toy
 profile: proto_loc
 on-run-start: "{{ require_session() }}"
-models: {+materialized: table, toy: {+schema: marts, staging: {+schema: staging, +materialized: view}}}
+models:
+  +materialized: table
+  toy: {+schema: marts, staging: {+schema: staging, +materialized: view}}
 seeds: {+schema: staging, toy: {codes: {+column_types: {code: varchar}}}}
 snapshots: {+schema: kept}
 vars: {added: 10}
 """,
     "models/days.sql": GROWS
-    % ("select day, sum(usd) as usd from {{ source('external', 'days') }} group by day", *["day"] * 2),
+    % (
+        "select day, sum(usd) as usd from {{ source('external', 'days') }} group by day",
+        *["day"] * 2,
+    ),
     "models/days.yml": """
-sources: [{name: external, schema: main, tables: [{name: days, config: {meta: {external_location: "@a.csv"}}}]}]
+sources:
+  - name: external
+    schema: main
+    tables: [{name: days, config: {meta: {external_location: "@a.csv"}}}]
 models: [{name: days, columns: [{name: day, data_tests: [unique]}]}]
 """,
-    "models/rated.sql": GROWS % ("select i, {{ pack.rate() }} as rate from {{ ref('of_pack') }}", *["i"] * 2),
+    "models/rated.sql": GROWS
+    % ("select i, {{ pack.rate() }} as rate from {{ ref('of_pack') }}", *["i"] * 2),
     "models/placed.sql": GROWS % ("select 1 as i, '{{ env_var('PLACE') }}' as place", *["i"] * 2),
     "models/own_sql.sql": GROWS % ("select 1 as i, {{ var('added') }} + 1 as j", *["i"] * 2),
     "models/coded.sql": GROWS % ("select code from {{ ref('stg_codes') }}", *["code"] * 2),
@@ -43,22 +56,26 @@ models: [{name: days, columns: [{name: day, data_tests: [unique]}]}]
     "models/moved.sql": "select 1 as i",
     "seeds/codes.csv": "code,name\n1,one\n",
     "seeds/deleted_seed.csv": "i\n1\n",
-    "snapshots/history.yml": "snapshots: [{name: history, relation: ref('codes'), config: {unique_key: name, "
+    "snapshots/history.yml": "snapshots: [{name: history, relation: ref('codes'), config:"
+    " {unique_key: name, "
     "strategy: check, check_cols: [name]}}]",
-    "snapshots/deleted.yml": "snapshots: [{name: deleted_history, relation: ref('codes'), config: {unique_key: name, "
+    "snapshots/deleted.yml": "snapshots: [{name: deleted_history, relation: ref('codes'),"
+    " config: {unique_key: name, "
     "strategy: check, check_cols: [name]}}]",
     "../pack/dbt_project.yml": "name: pack\n",
     "../pack/macros/rate.sql": "{% macro rate() %}1{% endmacro %}",
     "../pack/models/of_pack.sql": "select 7 as i",
-}  # fmt: skip
+}
 
 CHANGES = {
     "models/days.yml": FILES["models/days.yml"].replace("@a.csv", "@b.csv"),
     "models/renamed.sql": "{{ config(alias='its_new_name') }} select 1 as i",
     "models/moved.sql": "{{ config(schema='elsewhere') }} select 1 as i",
-    "dbt_project.yml": FILES["dbt_project.yml"]
-    .replace("code: varchar", "code: integer")
-    .replace("added: 10", "added: 20"),
+    "dbt_project.yml": (
+        FILES["dbt_project.yml"]
+        .replace("code: varchar", "code: integer")
+        .replace("added: 10", "added: 20")
+    ),
     "models/own_sql.sql": FILES["models/own_sql.sql"].replace("+ 1", "+ 2"),
     "seeds/codes.csv": "code,name,note\n1,one,first\n",
     "seeds/colours.csv": "colour\nred\n",
@@ -81,35 +98,49 @@ def query(sql: str) -> list[tuple]:
 
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A small project that was published once, with a package that is a link to a folder of its own."""
+    """A small project that was published once, with a package that is a link to a folder of its
+    own.
+    """
     home = tmp_path_factory.mktemp("toy")
     project = home / "dbt"
-    shutil.copytree(ROOT / "dbt/macros", project / "macros", ignore=shutil.ignore_patterns("loads.sql"))
+    shutil.copytree(
+        ROOT / "proto_loc/dbt/macros",
+        project / "macros",
+        ignore=shutil.ignore_patterns("loads.sql"),
+    )
     shutil.copy(ROOT / "dbt/profiles.yml", project)
-    write(project, {**FILES, "a.csv": "day,usd\n2025-02-01,1\n", "b.csv": "day,usd\n2025-02-01,7\n2025-02-02,8\n"})
+    write(
+        project,
+        {
+            **FILES,
+            "a.csv": "day,usd\n2025-02-01,1\n",
+            "b.csv": "day,usd\n2025-02-01,7\n2025-02-02,8\n",
+        },
+    )
     (project / "dbt_packages").mkdir()
     (project / "dbt_packages/pack").symlink_to("../../pack")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LOC_DATA", str(home / "data"))
         patch.setenv("LOC_RUN", str(home / "run"))
         patch.setenv("PLACE", "here")
-        patch.setattr(dbt, "PROJECT", project)
-        dbt.publish(who="test", report=quiet)
+        patch.setattr(program, "PROJECT", project)
+        publish.publish(who="test", report=quiet)
         yield project
 
 
 def test_a_changed_project_is_built_as_a_fresh_one_would_be(toy, caplog):
-    """Faults: rows of an old source, macro, seed type or variable stayed; so did deleted and renamed models, seeds and
-    snapshots; a seed of another shape and a new seed below a new view failed on ``--target prod``.
+    """Faults: rows of an old source, macro, seed type or variable stayed; so did deleted and
+    renamed models, seeds and snapshots; a seed of another shape and a new seed below a new view
+    failed on ``--target prod``.
     """
-    assert query("select sum(usd) from marts.days") == [(1,)] and dbt.is_current()
+    assert query("select sum(usd) from marts.days") == [(1,)] and publish.is_current()
     for name, text in CHANGES.items():
         write(toy, {name: text})
     os.environ["PLACE"] = "there"
-    assert not dbt.is_current()
+    assert not publish.is_current()
     for name in DELETED:
         (toy / name).unlink()
-    assert dbt.passthrough(["build", "--target", "prod"]) == 0
+    assert passthrough.passthrough(["build", "--target", "prod"]) == 0
     assert query("select sum(usd) from marts.days") == [(15,)]
     assert query("select i, rate from marts.rated") == [(7, 2)]
     assert query("select place from marts.placed") == [("there",)]
@@ -117,11 +148,26 @@ def test_a_changed_project_is_built_as_a_fresh_one_would_be(toy, caplog):
     assert query("select typeof(code), code from marts.coded") == [("INTEGER", 1)]
     assert query("from staging.codes") == [(1, "one", "first")]
     assert query("select name from kept.history") == [("one",)]
-    assert query("select schema_name || '.' || table_name from duckdb_tables() where not internal order by 1") == [
+    assert query(
+        "select schema_name || '.' || table_name from duckdb_tables() where not internal order by 1"
+    ) == [
         (name,)
         for name in (
-            *("elsewhere.moved", "kept.history", "main.of_pack", "marts.coded", "marts.days", "marts.its_new_name"),
-            *("marts.metric_figures", "marts.own_sql", "marts.placed", "marts.publication", "marts.rated"),
+            *(
+                "elsewhere.moved",
+                "kept.history",
+                "main.of_pack",
+                "marts.coded",
+                "marts.days",
+                "marts.its_new_name",
+            ),
+            *(
+                "marts.metric_figures",
+                "marts.own_sql",
+                "marts.placed",
+                "marts.publication",
+                "marts.rated",
+            ),
             *("staging.codes", "staging.colours"),
         )
     ]
@@ -129,16 +175,21 @@ def test_a_changed_project_is_built_as_a_fresh_one_would_be(toy, caplog):
         ("stg_codes",),
         ("stg_colours",),
     ]
-    word = "no longer in prod: kept.deleted_history, marts.deleted, marts.moved, marts.renamed, staging.deleted_seed"
+    word = (
+        "no longer in prod: kept.deleted_history, marts.deleted, marts.moved, marts.renamed,"
+        " staging.deleted_seed"
+    )
     assert word in caplog.text
 
 
 def test_a_part_that_was_built_on_an_old_table_is_made_anew_by_the_next_build(toy):
-    """The part is chosen by ``state:modified+``, which had nothing to compare with; its table was taken for current."""
+    """The part is chosen by ``state:modified+``, which had nothing to compare with; its table
+    was taken for current.
+    """
     write(toy, {"../pack/macros/rate.sql": "{% macro rate() %}3{% endmacro %}"})
     write(toy, {"../pack/models/of_pack.sql": "select 8 as i"})
     arguments = ["build", "-t", "prod", "--select", "state:modified+", "--exclude", "of_pack"]
-    assert dbt.passthrough(arguments) == 0
+    assert passthrough.passthrough(arguments) == 0
     assert query("from marts.rated") == [(7, 3)], "only what was selected is built, and in full"
     assert [node.split(".")[-1] for node in warehouse.current("prod").facts["rebuilt"]] == ["rated"]
     assert refresh().built
@@ -150,8 +201,8 @@ def test_a_retry_goes_on_with_the_last_run_on_dev(toy):
     model = toy / "models/moved.sql"
     good = model.read_text()
     model.write_text("select nothing from nowhere")
-    assert dbt.passthrough(["run", "--select", "moved"]) != 0
+    assert passthrough.passthrough(["run", "--select", "moved"]) != 0
     model.write_text(good)
-    assert dbt.passthrough(["retry"]) == 0
+    assert passthrough.passthrough(["retry"]) == 0
     with pytest.raises(UsageError, match="`dbt retry` has nothing to go on with on prod"):
-        dbt.passthrough(["retry", "--target", "prod"])
+        passthrough.passthrough(["retry", "--target", "prod"])

@@ -1,11 +1,11 @@
-"""What a publish records in the file itself: which version it is, and the figure of every metric."""
+"""What a publish records in its file: which version it is, and the figure of every metric."""
 
 import pytest
 from builds import quiet, refresh
 
-from pipelines import dbt
-from pipelines.sources.taxi import load as taxi
+from pipelines.taxi import load as taxi
 from proto_loc import warehouse
+from proto_loc.dbt import fingerprints, parse, publish
 from proto_loc.metrics.errors import MetricError
 from proto_loc.warehouse import store
 
@@ -23,9 +23,13 @@ def change(project, old: str, new: str) -> None:
 
 def test_the_file_says_which_version_it_is(platform):
     version = warehouse.current("prod")
-    (row,) = query("select * replace (published_at::varchar as published_at) from marts.publication")
+    (row,) = query(
+        "select * replace (published_at::varchar as published_at) from marts.publication"
+    )
     assert row[0] == version.id and row[2] == version.git_revision
-    assert row[1].ljust(23, "0") == version.published_at[:23].replace("T", " "), "in UTC, to the millisecond"
+    assert row[1].ljust(23, "0") == version.published_at[:23].replace("T", " "), (
+        "in UTC, to the millisecond"
+    )
     assert row[3:] == (version.checks["pass"], version.checks.get("warn", 0), "synthetic")
 
 
@@ -43,7 +47,9 @@ def test_every_metric_is_recorded_whole_by_month_and_by_two_dimensions(platform)
         "outcome",
     }
     assert {rows for (_, dimension), rows in recorded.items() if dimension == ""} == {1}
-    (whole,) = query("select count(*)::varchar, sum(total_amount)::varchar from marts.mart_taxi_trips")
+    (whole,) = query(
+        "select count(*)::varchar, sum(total_amount)::varchar from marts.mart_taxi_trips"
+    )
     figures = dict(query("select metric, figure from marts.metric_figures where dimension = ''"))
     assert (figures["trips"], figures["revenue"]) == whole
 
@@ -57,11 +63,13 @@ def test_the_manifest_has_counts_as_numbers_and_money_as_text(platform):
 
 
 def test_a_changed_metric_is_published_anew_and_no_table_is_rebuilt_for_it(own, project):
-    (before,) = query("select figure from marts.metric_figures where metric = 'revenue' and dimension = ''")
-    marks = dbt.fingerprints(dbt.manifest())
+    (before,) = query(
+        "select figure from marts.metric_figures where metric = 'revenue' and dimension = ''"
+    )
+    marks = fingerprints.fingerprints(parse.manifest())
     change(project, "expr: total_amount}", "expr: total_amount + 1}")
-    assert not dbt.is_current(), "the recorded figures are of another definition"
-    assert dbt.fingerprints(dbt.manifest()) == marks
+    assert not publish.is_current(), "the recorded figures are of another definition"
+    assert fingerprints.fingerprints(parse.manifest()) == marks
     done = refresh()
     assert done.built and done.prod.facts["rebuilt"] == []
     assert done.prod.facts["metrics"]["marts.mart_taxi_trips"]["revenue"] != before[0]
@@ -69,12 +77,14 @@ def test_a_changed_metric_is_published_anew_and_no_table_is_rebuilt_for_it(own, 
         "select figure::decimal(18, 2) - (select count(*) from marts.mart_taxi_trips) "
         f"= {before[0]} from marts.metric_figures where metric = 'revenue' and dimension = ''"
     ) == [(True,)]
-    assert dbt.is_current()
+    assert publish.is_current()
 
 
 def test_a_metric_that_cannot_be_computed_publishes_nothing(own, project):
     change(project, "expr: total_amount}", "expr: no_such_function(total_amount)}")
-    with pytest.raises(MetricError, match="mart_taxi_trips.metrics.yml cannot be computed.*no_such_function") as error:
+    with pytest.raises(
+        MetricError, match="mart_taxi_trips.metrics.yml cannot be computed.*no_such_function"
+    ) as error:
         refresh()
     assert "prod is as it was" in error.value.fix
     assert store.versions("prod") == [1]
@@ -83,23 +93,27 @@ def test_a_metric_that_cannot_be_computed_publishes_nothing(own, project):
 def test_a_figure_that_is_no_number_publishes_nothing(own, project):
     """Once a ValueError, which Dagster tried again and then called the end of its process."""
     change(
-        project, "name: passengers, agg: sum, expr: passenger_count", "name: passengers, agg: max, expr: vendor || ''"
+        project,
+        "name: passengers, agg: sum, expr: passenger_count",
+        "name: passengers, agg: max, expr: vendor || ''",
     )
-    with pytest.raises(MetricError, match=r"The metric passengers in .*mart_taxi_trips.metrics.yml is no number"):
+    with pytest.raises(
+        MetricError, match=r"The metric passengers in .*mart_taxi_trips.metrics.yml is no number"
+    ):
         refresh()
     assert store.versions("prod") == [1]
 
 
 def test_a_metric_that_is_not_supported_is_refused_before_the_build(own, project, monkeypatch):
     change(project, "name: tips, agg: sum", "name: tips, agg: median")
-    monkeypatch.setattr(dbt, "execute", lambda *_, **__: pytest.fail("dbt was run"))
+    monkeypatch.setattr(publish, "execute", lambda *_, **__: pytest.fail("dbt was run"))
     with pytest.raises(MetricError, match="measure tips aggregates by median"):
         refresh()
     assert store.versions("prod") == [1]
 
 
 def test_prod_of_no_load_says_so_and_has_no_figure_of_a_trip(data):
-    version = dbt.publish(who="test", report=quiet)
+    version = publish.publish(who="test", report=quiet)
     assert query("select origin, version_id from marts.publication") == [("none", version.id)]
     assert query("from marts.metric_figures") == []
     assert version.facts["metrics"] == {"marts.mart_taxi_trips": {}, "marts.mart_data_quality": {}}

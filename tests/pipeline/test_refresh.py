@@ -13,9 +13,9 @@ import duckdb
 import pytest
 from builds import load_files, load_sample, quiet, refresh
 
-from pipelines import dbt
-from pipelines.sources.taxi import load as taxi
+from pipelines.taxi import load as taxi
 from proto_loc import warehouse
+from proto_loc.dbt import failures, fingerprints, parse, publish
 from proto_loc.errors import LocError, UsageError
 from proto_loc.settings import ROOT, settings
 from proto_loc.warehouse import lake, store
@@ -37,18 +37,22 @@ def content(table: str) -> str:
     with warehouse.read("prod") as con:
         relation = con.table(f"marts.{table}")
         columns = ", ".join(
-            f"round({name}, 6)" if kind == "DOUBLE" else name  # a sum of doubles depends on the order of its rows
+            (
+                f"round({name}, 6)" if kind == "DOUBLE" else name
+            )  # a sum of doubles depends on the order of its rows
             for name, kind in zip(relation.columns, map(str, relation.types), strict=True)
             if name not in ("load_id", "loaded_at")
         )
         return con.execute(
-            f"select md5(string_agg(hash({columns})::varchar, ',' order by hash({columns}))) from marts.{table}"
+            f"select md5(string_agg(hash({columns})::varchar, ',' order by hash({columns}))) from"
+            f" marts.{table}"
         ).fetchone()[0]
 
 
 def state() -> dict[str, str]:
     return {
-        table: content(table) for table in ("fct_taxi_trips", "rejected_trips", "agg_daily_zone", "mart_data_quality")
+        table: content(table)
+        for table in ("fct_taxi_trips", "rejected_trips", "agg_daily_zone", "mart_data_quality")
     }
 
 
@@ -61,13 +65,21 @@ def test_an_empty_platform_is_filled_with_the_sample_and_a_second_refresh_change
     assert [(o.load.origin, o.skipped) for o in done.outcomes] == [("synthetic", "")] * 6
     assert sum(load.rows for load in done.loads) == 300_000
     assert totals(done.prod) == {load.load_id: load.rows for load in done.loads}
-    assert done.prod.tables["marts.fct_taxi_trips"] + done.prod.tables["marts.rejected_trips"] == 300_000
+    assert (
+        done.prod.tables["marts.fct_taxi_trips"] + done.prod.tables["marts.rejected_trips"]
+        == 300_000
+    )
     assert done.prod.checks.keys() <= {"pass", "warn"} and done.prod.checks["pass"] >= 20
     assert list(done.seconds) == ["load", "prepare", "build and audit", "publish"]
     assert min(done.seconds.values()) > 0
     assert query("select distinct origin from marts.mart_taxi_trips") == [("synthetic",)]
     again = refresh()
-    assert (again.built, again.outcomes, again.prod.id, store.versions("prod")) == (False, [], done.prod.id, [1])
+    assert (again.built, again.outcomes, again.prod.id, store.versions("prod")) == (
+        False,
+        [],
+        done.prod.id,
+        [1],
+    )
     assert refresh(force=True).prod.id == 2
 
 
@@ -75,11 +87,15 @@ def test_the_published_file_stands_alone_under_any_name(platform, tmp_path):
     shutil.copy(warehouse.current("prod").path, tmp_path / "a copy.duckdb")
     with duckdb.connect() as con:
         con.execute(f"attach '{tmp_path}/a copy.duckdb' as other (read_only)")
-        assert con.sql("select count(*) > 15000 from other.marts.mart_taxi_trips").fetchall() == [(True,)]
+        assert con.sql("select count(*) > 15000 from other.marts.mart_taxi_trips").fetchall() == [
+            (True,)
+        ]
         assert con.sql("select count(*) from other.staging.stg_taxi_zones").fetchall() == [(265,)]
     with duckdb.connect(str(tmp_path / "a copy.duckdb"), read_only=True) as con:
         con.execute("set enable_external_access = false")
-        views = con.sql("select view_name from duckdb_views() where not internal order by 1").fetchall()
+        views = con.sql(
+            "select view_name from duckdb_views() where not internal order by 1"
+        ).fetchall()
         assert views == [("mart_taxi_trips",), ("stg_taxi_zones",)]
         assert con.sql(
             "select count(*) > 15000, count(distinct pickup_borough) > 4 from marts.mart_taxi_trips"
@@ -88,8 +104,8 @@ def test_the_published_file_stands_alone_under_any_name(platform, tmp_path):
 
 def test_money_is_decimal_from_staging_on(platform):
     kinds = query(
-        "select table_name, column_name, data_type from duckdb_columns() where schema_name = 'marts' "
-        "and regexp_matches(column_name, '(amount|fee|tax|surcharge)$')"
+        "select table_name, column_name, data_type from duckdb_columns() where schema_name ="
+        " 'marts' and regexp_matches(column_name, '(amount|fee|tax|surcharge)$')"
     )
     assert len(kinds) > 20
     assert {kind for *_, kind in kinds} <= {"DECIMAL(10,2)", "DECIMAL(18,2)"}
@@ -98,9 +114,13 @@ def test_money_is_decimal_from_staging_on(platform):
 def test_the_manifest_tells_what_prod_was_built_from(platform):
     prod, raw = warehouse.current("prod"), warehouse.current("raw")
     assert prod.facts["raw_version"] == raw.id
-    assert prod.facts["load_ids"] == [load.load_id for load in lake.loads()] == raw.facts["load_ids"]
+    assert (
+        prod.facts["load_ids"] == [load.load_id for load in lake.loads()] == raw.facts["load_ids"]
+    )
     assert {"model.proto_loc.fct_taxi_trips", "seed.proto_loc.vendors"} <= set(prod.facts["models"])
-    assert prod.facts["models"] == dbt.fingerprints(dbt.manifest()), "all of it is of the project as it is"
+    assert prod.facts["models"] == fingerprints.fingerprints(parse.manifest()), (
+        "all of it is of the project as it is"
+    )
 
 
 @pytest.mark.parametrize("name", [GREEN, YELLOW, OLD])
@@ -116,9 +136,10 @@ def test_each_real_file_loads_with_every_row_accounted_for(data, tlc, name):
     rejected = query("select count(*), min(len(reasons)) from marts.rejected_trips")[0]
     assert accepted + rejected[0] == load.rows
     assert rejected[1] == 1, "a rejected row has a reason"
-    assert query("select sum(rows_loaded), sum(rows_accepted), sum(rows_rejected) from marts.mart_data_quality") == [
-        (load.rows, accepted, rejected[0])
-    ]
+    assert query(
+        "select sum(rows_loaded), sum(rows_accepted), sum(rows_rejected) from"
+        " marts.mart_data_quality"
+    ) == [(load.rows, accepted, rejected[0])]
 
 
 def test_the_four_real_files_load_by_one_command_with_every_row_accounted_for(data, tlc):
@@ -131,9 +152,16 @@ def test_the_four_real_files_load_by_one_command_with_every_row_accounted_for(da
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert done.returncode == 0, done.stderr
-    assert "taxi_zone_lookup.parquet: 265 zones, all of them as in dbt/seeds/taxi_zones.csv." in done.stdout
-    cells = [[cell.strip() for cell in line.strip("│").split("│")] for line in done.stdout.splitlines() if "│" in line]
-    table = {row[0]: [int(n.replace(",", "")) for n in row[4:]] for row in cells if len(row) == 7}
+    assert (
+        "taxi_zone_lookup.parquet: 265 zones, all of them as in dbt/seeds/taxi_zones.csv."
+        in done.stdout
+    )
+    cells = [
+        [cell.strip() for cell in line.strip("│").split("│")]
+        for line in done.stdout.splitlines()
+        if "│" in line
+    ]
+    table = {row[0]: [int(n.replace(",", "")) for n in row[5:]] for row in cells if len(row) == 8}
     assert set(table) == {GREEN, YELLOW, OLD, "total"}
     assert all(rows == accepted + rejected for rows, accepted, rejected in table.values())
     assert table["total"][0] == 46_912 + 5_000 + 10_000
@@ -144,11 +172,14 @@ def test_the_four_real_files_load_by_one_command_with_every_row_accounted_for(da
 def test_a_zone_lookup_that_differs_is_refused_naming_the_zone(data, tlc, tmp_path):
     file = tmp_path / "zones [new].csv"
     duckdb.sql(
-        f"select * replace (if(LocationID = 7, 'Nowhere', Zone) as Zone) from '{tlc}/taxi_zone_lookup.parquet' "
-        "union all select 266, 'Queens', 'New Zone', 'Boro Zone'"
+        "select * replace (if(LocationID = 7, 'Nowhere', Zone) as Zone) from"
+        f" '{tlc}/taxi_zone_lookup.parquet' union all select 266, 'Queens', 'New Zone', 'Boro Zone'"
     ).write_csv(str(file))
     with pytest.raises(
-        LocError, match=r"in 2 zones, first in zone 7.*Queens, Nowhere, Boro Zone.*Queens, Astoria, Boro Zone"
+        LocError,
+        match=(
+            r"in 2 zones, first in zone 7.*Queens, Nowhere, Boro Zone.*Queens, Astoria, Boro Zone"
+        ),
     ):
         load_files(tlc / YELLOW, file)
     assert lake.loads() == []
@@ -157,18 +188,27 @@ def test_a_zone_lookup_that_differs_is_refused_naming_the_zone(data, tlc, tmp_pa
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ("where LocationID <> 9", "in 1 zones, first in zone 9. The file has no such zone, the seed Queens"),
+        (
+            "where LocationID <> 9",
+            "in 1 zones, first in zone 9. The file has no such zone, the seed Queens",
+        ),
         ("union all from zones where LocationID = 9", "has 2 rows of zone 9"),
-        ("union all select 'x', 'Queens', 'New', 'Boro Zone'", "A LocationID in it is x, which is no whole number"),
+        (
+            "union all select 'x', 'Queens', 'New', 'Boro Zone'",
+            "A LocationID in it is x, which is no whole number",
+        ),
         ("union all select null, 'Queens', 'New', 'Boro Zone'", "A LocationID in it is missing"),
     ],
 )
-def test_a_zone_lookup_with_a_missing_doubled_or_odd_zone_is_refused(data, tlc, tmp_path, change, words):
+def test_a_zone_lookup_with_a_missing_doubled_or_odd_zone_is_refused(
+    data, tlc, tmp_path, change, words
+):
     file = tmp_path / "zones.csv"
     con = duckdb.connect()
-    con.sql(f"select * replace (LocationID::varchar as LocationID) from '{tlc}/taxi_zone_lookup.parquet'").create(
-        "zones"
-    )
+    con.sql(
+        "select * replace (LocationID::varchar as LocationID) from"
+        f" '{tlc}/taxi_zone_lookup.parquet'"
+    ).create("zones")
     con.sql(f"from zones {change}").write_csv(str(file))
     with pytest.raises(LocError, match=words):
         load_files(file)
@@ -182,7 +222,8 @@ def test_the_known_quirks_of_the_real_files_are_rejected_for_what_they_are(data,
             "(select colour, unnest(reasons) as reason from marts.rejected_trips) group by all"
         )
     )
-    # Figures of the data's own description: 142 and 272 negative fares, 92 negative totals, 3 drop-offs before pick-up.
+    # Figures of the data's own description: 142 and 272 negative fares, 92 negative totals, 3
+    # drop-offs before pick-up.
     assert reasons["green: negative fare"] == 142
     assert reasons["yellow: negative fare"] == 272
     assert reasons["yellow: negative total"] == 92
@@ -195,13 +236,18 @@ def test_the_known_quirks_of_the_real_files_are_rejected_for_what_they_are(data,
 
 
 def test_a_real_month_replaces_the_synthetic_one_and_stays(own, tlc):
-    before = query("select count(*) from marts.fct_taxi_trips where month = '2025-02-01' and colour = 'yellow'")
+    before = query(
+        "select count(*) from marts.fct_taxi_trips where month = '2025-02-01' and colour = 'yellow'"
+    )
     done = load_files(tlc / YELLOW)
     (outcome,) = done.outcomes
     assert outcome.replaced.origin == "synthetic"
-    assert before != query("select count(*) from marts.fct_taxi_trips where month = '2025-02-01' and colour = 'yellow'")
+    assert before != query(
+        "select count(*) from marts.fct_taxi_trips where month = '2025-02-01' and colour = 'yellow'"
+    )
     assert query(
-        "select distinct origin from marts.fct_taxi_trips where month = '2025-02-01' and colour = 'yellow'"
+        "select distinct origin from marts.fct_taxi_trips where month = '2025-02-01' and colour ="
+        " 'yellow'"
     ) == [("file",)]
     again = load_sample(30_000)
     assert [o.skipped for o in again.outcomes].count("real records are kept") == 1
@@ -209,7 +255,9 @@ def test_a_real_month_replaces_the_synthetic_one_and_stays(own, tlc):
     assert load_files(tlc / YELLOW).outcomes[0].skipped == "it is loaded already"
 
 
-def test_replacing_months_step_by_step_ends_where_a_fresh_build_would(own, tlc, monkeypatch, tmp_path):
+def test_replacing_months_step_by_step_ends_where_a_fresh_build_would(
+    own, tlc, monkeypatch, tmp_path
+):
     load_files(tlc / YELLOW, tlc / OLD)
     load_sample(25_000, seed=7)
     stepwise = state()
@@ -235,7 +283,9 @@ def test_rollback_followed_by_refresh_ends_where_a_fresh_build_would(own):
 
 
 def test_a_build_that_waited_for_the_lock_takes_what_was_loaded_meanwhile(own):
-    """Two refreshes at once: the one that came second to the lock must not publish an older raw than the first."""
+    """Two refreshes at once: the one that came second to the lock must not publish an older raw
+    than the first.
+    """
     settled = []
     settle = lake.settle
 
@@ -247,7 +297,7 @@ def test_a_build_that_waited_for_the_lock_takes_what_was_loaded_meanwhile(own):
         patch.setattr(lake, "settle", spy)
         with warehouse.write("prod", who="first") as session:
             session.discard()
-            second = pool.submit(dbt.publish, who="second", report=quiet)
+            second = pool.submit(publish.publish, who="second", report=quiet)
             time.sleep(1)
             assert not settled, "raw is looked at under the lock only"
             taxi.load_sample(5_000, seed=9, who="test", report=quiet)
@@ -271,15 +321,21 @@ def test_other_data_in_a_raw_that_was_made_anew_is_noticed(own):
 def test_a_lost_raw_is_not_filled_with_the_sample_where_prod_holds_records(data):
     """Issue 7, item 1: the synthetic sample was published over real months, with exit code 0."""
     with warehouse.write("prod", who="test") as session, session.connect() as con:
-        con.execute("create schema marts; create table marts.publication as select 'file' as origin")
-    with pytest.raises(LocError, match="raw holds no load, and prod was built from records.*`loc load FILES`"):
+        con.execute(
+            "create schema marts; create table marts.publication as select 'file' as origin"
+        )
+    with pytest.raises(
+        LocError, match="raw holds no load, and prod was built from records.*`loc load FILES`"
+    ):
         refresh()
     assert (warehouse.current("prod").id, lake.loads(active=False)) == (1, [])
 
 
 def test_a_data_folder_that_is_gone_under_dagster_is_named(data):
-    """Issue 7, item 21: Dagster answers 500 then, and the command was said to be a defect of proto_loc."""
-    from pipelines import client, instance
+    """Issue 7, item 21: Dagster answers 500 then, and the command was said to be a defect of
+    proto_loc.
+    """
+    from proto_loc.dagster import client, instance
 
     instance.prepare()
     assert client._full() is None
@@ -307,17 +363,26 @@ def test_a_lost_lake_file_is_loaded_again_from_its_input(own, tlc):
 
 
 def test_an_unreadable_block_of_prod_is_named_and_not_told_as_a_traceback_of_dbt(own):
-    """Issue 7, item 2, of a version from before checksums were kept: each refresh ended so, and none helped."""
+    """Issue 7, item 2, of a version from before checksums were kept: each refresh ended so, and
+    none helped.
+    """
     version = warehouse.current("prod")
     manifest = version.folder / "manifest.json"
     for path in (manifest, version.path):
         path.chmod(0o644)
-    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"checksums": {}, "checksum": None}))
+    manifest.write_text(
+        json.dumps(json.loads(manifest.read_text()) | {"checksums": {}, "checksum": None})
+    )
     content = bytearray(version.path.read_bytes())
-    for position in range(3 * 4096 + 2_000, len(content), 262_144):  # a byte of each block, behind the three headers
+    for position in range(
+        3 * 4096 + 2_000, len(content), 262_144
+    ):  # a byte of each block, behind the three headers
         content[position] ^= 1
     version.path.write_bytes(content)
-    way = f"Version {version.id} of prod cannot be read.*DuckDB.*`rm -r {store.folder('prod')} && loc refresh`"
+    way = (
+        f"Version {version.id} of prod cannot be read.*DuckDB.*`rm -r {store.folder('prod')} && loc"
+        " refresh`"
+    )
     with pytest.raises(warehouse.VersionDamaged, match=way):
         refresh(force=True)
 
@@ -326,23 +391,25 @@ def test_a_copied_platform_reads_its_own_lake(own):
     """`own` is a copy of another platform."""
     refresh()
     with warehouse.read("raw") as con:
-        (sql,) = con.execute("select sql from duckdb_views() where view_name = 'green_trips'").fetchone()
+        (sql,) = con.execute(
+            "select sql from duckdb_views() where view_name = 'green_trips'"
+        ).fetchone()
     assert str(settings().lake) in sql
 
 
 def test_what_is_told_of_a_refresh_is_of_the_version_that_it_published(own):
     """Another writer may have loaded and published between the publish and the telling."""
-    publish = dbt.publish
+    publish_really = publish.publish
 
     def overtaken(**options):
-        version = publish(**options)
+        version = publish_really(**options)
         taxi.load_sample(3_000, seed=4, who="another", report=quiet)
         with warehouse.write("prod", who="by hand"):
             pass
         return version
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dbt, "publish", overtaken)
+        patch.setattr(publish, "publish", overtaken)
         done = load_sample(2_000, seed=3)
     assert (done.prod.who, sum(load.rows for load in done.loads)) == ("test", 2_000)
     assert totals(done.prod) == {load.load_id: load.rows for load in done.loads}
@@ -353,7 +420,9 @@ def test_the_message_of_a_failed_audit_says_how_to_take_the_load_out(own, projec
         "select 1 from {{ ref('fct_taxi_trips') }} having count(*) > 19999"
     )
     before = store.current_id("raw")
-    with pytest.raises(dbt.BuildFailed, match=f"`loc db rollback {before} --database raw` takes it out"):
+    with pytest.raises(
+        failures.BuildFailed, match=f"`loc db rollback {before} --database raw` takes it out"
+    ):
         load_sample(40_000)
     warehouse.rollback("raw", before)
     assert refresh().prod.checks["pass"] == 25
@@ -364,7 +433,9 @@ def test_landing_files_are_loaded_once_and_a_later_load_stays(own, tlc):
     shutil.copy(tlc / YELLOW, settings().landing / "it's [mine] 2025-02.parquet")
     assert [path.name for path in taxi.pending()] == ["it's [mine] 2025-02.parquet"]
     done = refresh()
-    assert [(o.load.input, o.load.rows) for o in done.outcomes] == [("it's [mine] 2025-02.parquet", 5000)]
+    assert [(o.load.input, o.load.rows) for o in done.outcomes] == [
+        ("it's [mine] 2025-02.parquet", 5000)
+    ]
     assert (taxi.pending(), refresh().built) == ([], False)
 
 
@@ -374,18 +445,28 @@ def test_a_refused_file_among_good_ones_stops_all_of_them(own, tlc, tmp_path):
     before = (store.versions("raw"), store.versions("prod"), sorted(settings().lake.rglob("*")))
     with pytest.raises(LocError, match="yellow_tripdata_2025-03.csv"):
         load_files(tlc / YELLOW, bad)
-    assert before == (store.versions("raw"), store.versions("prod"), sorted(settings().lake.rglob("*")))
+    assert before == (
+        store.versions("raw"),
+        store.versions("prod"),
+        sorted(settings().lake.rglob("*")),
+    )
 
 
 def test_two_files_of_one_month_are_refused_naming_both(own, tlc, tmp_path):
     twin = tmp_path / "yellow_2025-02.parquet"
     duckdb.read_parquet(str(tlc / YELLOW)).limit(10).write_parquet(str(twin))
-    with pytest.raises(UsageError, match=f"{YELLOW} and .*yellow_2025-02.parquet are both yellow trips of 2025-02"):
+    with pytest.raises(
+        UsageError, match=f"{YELLOW} and .*yellow_2025-02.parquet are both yellow trips of 2025-02"
+    ):
         load_files(tlc / YELLOW, twin)
 
 
-@pytest.mark.parametrize("column", ["total_amount", "extra", "tolls_amount", "congestion_surcharge"])
-def test_an_amount_too_large_for_money_rejects_its_row_and_not_the_month(own, tlc, tmp_path, column):
+@pytest.mark.parametrize(
+    "column", ["total_amount", "extra", "tolls_amount", "congestion_surcharge"]
+)
+def test_an_amount_too_large_for_money_rejects_its_row_and_not_the_month(
+    own, tlc, tmp_path, column
+):
     odd = tmp_path / "yellow_tripdata_2025-02.parquet"
     duckdb.sql(
         f"select * exclude (i) replace (case when i = 5 then 1e12 else {column} end as {column}) "
@@ -393,16 +474,21 @@ def test_an_amount_too_large_for_money_rejects_its_row_and_not_the_month(own, tl
     ).write_parquet(str(odd))
     load_files(odd)
     assert query(
-        "select source_row, reasons from marts.rejected_trips where source_file = 'yellow_tripdata_2025-02.parquet' "
-        "and list_contains(reasons, 'missing value')"
+        "select source_row, reasons from marts.rejected_trips where source_file ="
+        " 'yellow_tripdata_2025-02.parquet' and list_contains(reasons, 'missing value')"
     ) == [(5, ["missing value"])]
 
 
 def test_a_failed_test_publishes_nothing_and_is_named(own, project):
-    sql = "select distinct trip_id, 'a\x1b[31m' || chr(10) || 'b' as word from {{ ref('fct_taxi_trips') }} limit 12"
+    sql = (
+        "select distinct trip_id, 'a\x1b[31m' || chr(10) || 'b' as word from {{"
+        " ref('fct_taxi_trips') }} limit 12"
+    )
     (project / "tests" / "assert_never.sql").write_text(sql)
     before = (store.versions("prod"), state())
-    with pytest.raises(dbt.BuildFailed, match=r"assert_never \(dbt/tests/assert_never.sql\): Got 12 result") as failed:
+    with pytest.raises(
+        failures.BuildFailed, match=r"assert_never \(dbt/tests/assert_never.sql\): Got 12 result"
+    ) as failed:
         refresh()
     assert "Nothing was published" in str(failed.value)
     assert "the first 10 of 12 rows:\n" in str(failed.value), "Fault: none was shown"
@@ -415,17 +501,27 @@ def test_a_broken_model_names_its_file_and_line_and_publishes_nothing(own, proje
     code = "import json\n\ndef model(dbt, session):\n    return json.loads('{')\n"
     (model.parent / "in_python.py").write_text(code)
     model.write_text(
-        model.read_text().replace("sum(trip", "sum(trips, trip").replace("count(*) as trips", "cuont(*) as trips")
+        model.read_text()
+        .replace("sum(trip", "sum(trips, trip")
+        .replace("count(*) as trips", "cuont(*) as trips")
     )
     with pytest.raises(
-        dbt.BuildFailed, match=r"agg_daily_zone \(dbt/models/marts/agg_daily_zone.sql\)[\s\S]*cuont[\s\S]*LINE \d+"
+        failures.BuildFailed,
+        match=r"agg_daily_zone \(dbt/models/marts/agg_daily_zone.sql\)[\s\S]*cuont[\s\S]*LINE \d+",
     ) as failed:
         refresh()
-    said = "in_python (dbt/models/marts/in_python.py): line 4: json.decoder.JSONDecodeError: Expecting property name"
-    assert said in str(failed.value) and "Traceback" not in str(failed.value), "Fault: a traceback of dbt's adapter"
+    said = (
+        "in_python (dbt/models/marts/in_python.py): line 4: json.decoder.JSONDecodeError: Expecting"
+        " property name"
+    )
+    assert said in str(failed.value) and "Traceback" not in str(failed.value), (
+        "Fault: a traceback of dbt's adapter"
+    )
     (model.parent / "in_python.py").unlink()
     model.write_text("select {{ ref('no_such_model') }}")
-    with pytest.raises(dbt.BuildFailed, match=r"does not parse[\s\S]*agg_daily_zone.sql[\s\S]*no_such_model"):
+    with pytest.raises(
+        failures.BuildFailed, match=r"does not parse[\s\S]*agg_daily_zone.sql[\s\S]*no_such_model"
+    ):
         refresh()
     assert store.versions("prod") == [1]
 
@@ -439,7 +535,7 @@ def test_a_change_of_model_sql_rebuilds_the_tables_below_it_in_full(own, project
 
 
 def test_a_file_saved_during_a_build_publishes_nothing(own, project, monkeypatch):
-    execute = dbt.execute
+    execute = publish.execute
 
     def saving(*arguments, **options):
         model = project / "models/marts/dim_dates.sql"
@@ -447,15 +543,17 @@ def test_a_file_saved_during_a_build_publishes_nothing(own, project, monkeypatch
         return execute(*arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(dbt, "execute", saving)
-        with pytest.raises(dbt.BuildFailed, match="was changed during the build"):
+        patch.setattr(publish, "execute", saving)
+        with pytest.raises(failures.BuildFailed, match="was changed during the build"):
             refresh(force=True)
     assert store.versions("prod") == [1]
     assert refresh().built
 
 
 def test_an_unchanged_model_is_not_rebuilt_in_any_of_many_builds(own, project):
-    (project / "models" / "marts" / "dim_dates.sql").write_text("select date '2025-01-01' as date_day")
+    (project / "models" / "marts" / "dim_dates.sql").write_text(
+        "select date '2025-01-01' as date_day"
+    )
     versions = [refresh().prod, *(load_sample(3_000, seed=seed).prod for seed in (3, 4, 5))]
     assert [version.facts["rebuilt"] for version in versions] == [[]] * 4
 
@@ -483,6 +581,7 @@ def test_a_file_where_the_landing_folder_should_be_is_named(data):
     data.mkdir()
     settings().landing.write_text("")
     with pytest.raises(
-        LocError, match=f"Looking into the landing folder failed: Not a directory.*{settings().landing}"
+        LocError,
+        match=f"Looking into the landing folder failed: Not a directory.*{settings().landing}",
     ):
         refresh()

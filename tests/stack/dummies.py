@@ -31,20 +31,24 @@ LOG = {
     "rotation": {"max_size_mb": 10, "max_backups": 3},
 }
 
-# `loc exec` for services that only the test knows, and with shorter waits than those of the platform.
+# `loc exec` for services that only the test knows, and with shorter waits than those of the
+# platform.
 WRAPPER = f"""
 import sys
 sys.path.insert(0, {str(ROOT)!r})
-from proto_loc import exec, services
-exec.GRACE = exec.LAST_GRACE = 1
-exec.STEADY, exec.PAUSE = 4, 3
+from proto_loc import services
+from proto_loc.services import launch
+launch.GRACE = launch.LAST_GRACE = 1
+launch.STEADY, launch.PAUSE = 4, 3
 services.SERVICES[sys.argv[1]] = services.Service(tuple(sys.argv[2:]), ready=sys.argv[1] + ".ready")
-sys.exit(exec.main(sys.argv[1]))
+sys.exit(launch.main(sys.argv[1]))
 """
 
 
 SUPERVISORS = ["runner", *(["process-compose"] if shutil.which("process-compose") else [])]
-"""Each test of the suite runs under each of them; those that need process-compose say where it is missing."""
+"""Each test of the suite runs under each of them; those that need process-compose say where it is
+missing.
+"""
 
 
 def until(true: Callable[[], object], seconds: float = TIME) -> bool:
@@ -58,7 +62,9 @@ def until(true: Callable[[], object], seconds: float = TIME) -> bool:
 
 
 class Stack:
-    """A project of the test's own in ``folder``. ``events`` is a file to which its processes append lines."""
+    """A project of the test's own in ``folder``. ``events`` is a file to which its processes
+    append lines.
+    """
 
     def __init__(self, folder: Path, choice: str) -> None:
         self.folder, self.choice = folder, choice
@@ -67,10 +73,21 @@ class Stack:
         self.started: list[subprocess.Popen] = []
         (folder / "wrapper.py").write_text(WRAPPER)
 
-    def add(self, name: str, shell: str, *, wrapped: bool = True, after: dict[str, str] | None = None, **keys) -> None:
+    def add(
+        self,
+        name: str,
+        shell: str,
+        *,
+        wrapped: bool = True,
+        after: dict[str, str] | None = None,
+        **keys,
+    ) -> None:
         """A process that runs this shell command, through `loc exec` unless it is not wrapped."""
         wrapper = f"exec {sys.executable} -I -S {self.folder}/wrapper.py {name} bash -c "
-        depends = {other: {"condition": f"process_{condition}"} for other, condition in (after or {}).items()}
+        depends = {
+            other: {"condition": f"process_{condition}"}
+            for other, condition in (after or {}).items()
+        }
         command = (wrapper + shlex.quote(shell)) if wrapped else shell
         self.processes[name] = {
             "command": command.replace("$", "$$"),
@@ -86,14 +103,26 @@ class Stack:
         """One that says in ``events`` when it starts and stops, and stops when it is told to."""
         say = f"echo {{}} {name} >>{self.events}"
         wait = "while :; do sleep 0.1; done"
-        self.add(name, f"trap '{say.format('stop')}; exit 0' TERM INT; {say.format('start')}; {before}\n{wait}", **keys)
+        self.add(
+            name,
+            f"trap '{say.format('stop')}; exit 0' TERM INT; {say.format('start')};"
+            f" {before}\n{wait}",
+            **keys,
+        )
 
     def write(self) -> None:
-        head = {"version": "0.5", "is_strict": True, "ordered_shutdown": True, "is_tui_disabled": True}
+        head = {
+            "version": "0.5",
+            "is_strict": True,
+            "ordered_shutdown": True,
+            "is_tui_disabled": True,
+        }
         self.file.write_text(yaml.safe_dump({**head, "processes": self.processes}, sort_keys=False))
 
     def start(self, *names: str) -> subprocess.Popen:
-        """Run the project by the supervisor itself, in a process group of its own as a terminal would."""
+        """Run the project by the supervisor itself, in a process group of its own as a
+        terminal would.
+        """
         self.write()
         runs = supervisor.choose()
         with (self.folder / "supervisor.out").open("ab") as out:
@@ -114,7 +143,9 @@ class Stack:
     def loc(self, *arguments: str) -> subprocess.CompletedProcess:
         """Run `loc`."""
         self.write()
-        return subprocess.run([ROOT / "loc", *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        return subprocess.run(
+            [ROOT / "loc", *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL
+        )
 
     def states(self) -> dict[str, State]:
         with Client() as client:
@@ -124,8 +155,11 @@ class Stack:
         return {name: state.verdict for name, state in self.states().items()}
 
     def said(self, lines: int = 0) -> list[str]:
-        """The lines in ``events``, once there are so many: what runs is ready, and has its first line to write yet."""
-        until(lambda: len(self._events()) >= lines)
+        """Wait for this many lines in ``events``, and give all of them.
+
+        A process is ready once it runs, which may be before it has written its first line.
+        """
+        until(lambda: not lines or len(self._events()) >= lines)
         return self._events()
 
     def _events(self) -> list[str]:
@@ -136,7 +170,9 @@ class Stack:
         found = []
         for process in psutil.process_iter():
             try:
-                mine = process.environ().get("CASE") == str(self.folder) and process.pid != os.getpid()
+                mine = (
+                    process.environ().get("CASE") == str(self.folder) and process.pid != os.getpid()
+                )
                 if mine and process.status() != psutil.STATUS_ZOMBIE:
                     found.append(process)
             except psutil.Error:
@@ -145,10 +181,16 @@ class Stack:
 
     def gone(self) -> bool:
         """Whether none of them is left within 20 s."""
-        return until(lambda: all(process.poll() is not None for process in self.started) and not self.ours())
+        return until(
+            lambda: all(process.poll() is not None for process in self.started) and not self.ours()
+        )
 
     def why(self) -> str:
         """For the message of a failed assertion: who is there, and what they said."""
         logs = [*self.folder.glob("run/logs/*.log"), self.folder / "supervisor.out"]
-        texts = [f"{log.name}: {log.read_text(errors='replace')[-2000:]}" for log in logs if log.exists()]
-        return "\n".join([json.dumps({p.pid: " ".join(p.cmdline()) for p in self.ours()}, indent=1), *texts])
+        texts = [
+            f"{log.name}: {log.read_text(errors='replace')[-2000:]}" for log in logs if log.exists()
+        ]
+        return "\n".join(
+            [json.dumps({p.pid: " ".join(p.cmdline()) for p in self.ours()}, indent=1), *texts]
+        )

@@ -1,4 +1,6 @@
-"""The platform itself, from nothing to published data and back to nothing, under each supervisor that is to be had."""
+"""The platform itself, from nothing to published data and back to nothing, under each supervisor
+that is to be had.
+"""
 
 import json
 import os
@@ -24,12 +26,19 @@ class Platform:
     def __init__(self, home: Path, prefix: str, supervisor: str) -> None:
         self.home, self.prefix = home, prefix
         chosen = {"LOC_DATA": f"{home}/data", "LOC_RUN": f"{home}/run", "LOC_PORT_PREFIX": prefix}
-        self.env = {name: value for name, value in os.environ.items() if not name.startswith("LOC_")}
+        self.env = {
+            name: value for name, value in os.environ.items() if not name.startswith("LOC_")
+        }
         self.env |= chosen | {"LOC_COMPOSE": supervisor}
 
     def loc(self, *arguments: str) -> subprocess.CompletedProcess:
         return subprocess.run(
-            [ROOT / "loc", *arguments], env=self.env, capture_output=True, text=True, timeout=280, cwd=self.home
+            [ROOT / "loc", *arguments],
+            env=self.env,
+            capture_output=True,
+            text=True,
+            timeout=280,
+            cwd=self.home,
         )
 
     def states(self) -> dict[str, dict]:
@@ -38,7 +47,7 @@ class Platform:
     def process(self, service: str) -> psutil.Process:
         """What ``loc exec`` has started."""
         parent = psutil.Process(self.states()[service]["pid"])
-        return next(p for p in parent.children() if "exec.py" not in " ".join(p.cmdline()))
+        return next(p for p in parent.children() if "launch.py" not in " ".join(p.cmdline()))
 
     def urls(self) -> dict[str, str]:
         return json.loads(self.loc("urls", "--json").stdout)
@@ -48,7 +57,9 @@ class Platform:
         found = []
         for process in psutil.process_iter():
             try:
-                if process.pid != os.getpid() and str(self.home) in " ".join(process.environ().values()):
+                if process.pid != os.getpid() and str(self.home) in " ".join(
+                    process.environ().values()
+                ):
                     found.append(f"{process.pid}: {' '.join(process.cmdline())}")
             except psutil.Error:
                 continue
@@ -62,7 +73,9 @@ class Platform:
 @pytest.fixture(params=SUPERVISORS)
 def platform(request: pytest.FixtureRequest, port_prefix: str) -> Iterator[Platform]:
     with tempfile.TemporaryDirectory(prefix="loc-") as home:
-        made = Platform(Path(home), port_prefix, {"process-compose": "path"}.get(request.param, request.param))
+        made = Platform(
+            Path(home), port_prefix, {"process-compose": "path"}.get(request.param, request.param)
+        )
         try:
             yield made
         finally:
@@ -90,22 +103,34 @@ def test_up_fills_an_empty_platform_each_process_heals_and_down_leaves_nothing(p
         **dict.fromkeys(("setup", "first-load", "superset-provision"), "done"),
     }
     empty, first = platform.history()
-    assert (empty["who"], first["who"], first["checks"]) == ("set-up", "loc first-load", {"pass": 24})
-    assert first["tables"]["marts.fct_taxi_trips"] + first["tables"]["marts.rejected_trips"] == 300_000
+    assert (empty["who"], first["who"], first["checks"]) == (
+        "set-up",
+        "loc first-load",
+        {"pass": 24},
+    )
+    assert (
+        first["tables"]["marts.fct_taxi_trips"] + first["tables"]["marts.rejected_trips"] == 300_000
+    )
     with httpx.Client(follow_redirects=True, trust_env=False, timeout=30) as browser:
         for title, url in platform.urls().items():
             page = browser.get(url)
             assert page.status_code == 200, title
-            assert "token" not in str(page.url) or title == "JupyterLab", "its page takes it out by itself"
+            assert "token" not in str(page.url) or title == "JupyterLab", (
+                "its page takes it out by itself"
+            )
             assert title.split()[0].lower() in page.text.lower(), title
 
     assert "is up already" in platform.loc("up", "-d").stdout
     for service in SERVICES:
-        assert healed(platform, service, lambda name=service: platform.process(name).kill()), service
+        assert healed(platform, service, lambda name=service: platform.process(name).kill()), (
+            service
+        )
         parent = psutil.Process(platform.states()[service]["pid"])
         assert healed(platform, service, parent.kill), f"loc exec {service}"
     done = platform.loc("refresh", "--force")
-    assert "Dagster runs it" in done.stderr and "Published version 3 of prod" in done.stdout, done.stderr
+    assert "Dagster runs it" in done.stderr and "Published version 3 of prod" in done.stdout, (
+        done.stderr
+    )
 
     assert platform.loc("down").stdout == "Everything has ended.\n"
     assert until(lambda: not platform.ours(), 20), platform.ours()

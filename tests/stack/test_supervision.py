@@ -15,8 +15,8 @@ import psutil
 import pytest
 from dummies import LOG, ROOT, until
 
-from proto_loc import exec
 from proto_loc.compose.client import Client
+from proto_loc.services import launch
 
 ENDS = {"Ctrl-C": signal.SIGINT, "SIGTERM": signal.SIGTERM, "SIGHUP": signal.SIGHUP}
 
@@ -33,17 +33,33 @@ def taken(port: int) -> bool:
 
 
 def server(stack, name: str, port: int, **keys) -> None:
-    """An HTTP server on that port, probed; it starts with delay, so that "ready" differs from "started"."""
-    python = f"sleep 0.5; exec {ROOT}/.venvs/platform/bin/python -m http.server {port} --bind 127.0.0.1"
-    probe = {"http_get": {"port": str(port)}, "period_seconds": 1, "timeout_seconds": 3, "failure_threshold": 20}
+    """An HTTP server on that port, probed; it starts with delay, so that "ready" differs from
+    "started".
+    """
+    python = (
+        f"sleep 0.5; exec {ROOT}/.venvs/platform/bin/python -m http.server {port} --bind 127.0.0.1"
+    )
+    probe = {
+        "http_get": {"port": str(port)},
+        "period_seconds": 1,
+        "timeout_seconds": 3,
+        "failure_threshold": 20,
+    }
     stack.add(name, f"echo start {name} >>{stack.events}; {python}", readiness_probe=probe, **keys)
 
 
 def test_starts_in_order_and_ends_in_reverse(stack):
     port = free_port()
-    stack.add("setup", f"sleep 0.5; echo done setup >>{stack.events}", availability={"restart": "exit_on_failure"})
+    stack.add(
+        "setup",
+        f"sleep 0.5; echo done setup >>{stack.events}",
+        availability={"restart": "exit_on_failure"},
+    )
     server(stack, "web", port, after={"setup": "completed_successfully"})
-    before = f"curl --silent --fail --output /dev/null http://127.0.0.1:{port}/ && echo reached web >>{stack.events}"
+    before = (
+        f"curl --silent --fail --output /dev/null http://127.0.0.1:{port}/ && echo reached web"
+        f" >>{stack.events}"
+    )
     stack.service("front", before, after={"web": "healthy"})
     stack.service("last", after={"front": "started"})
     started = stack.start()
@@ -66,7 +82,9 @@ def test_what_depends_on_a_failure_is_skipped_and_the_rest_runs(stack):
     stack.service("later", after={"after": "started"})
     stack.service("alone")
     stack.start()
-    assert until(lambda: "start alone" in stack.said() and stack.verdicts().get("after") == "failed"), stack.why()
+    assert until(
+        lambda: "start alone" in stack.said() and stack.verdicts().get("after") == "failed"
+    ), stack.why()
     states = stack.states()
     assert (states["broken"].exit_code, states["after"].status) == (3, "Skipped")
     assert "start after" not in stack.said()
@@ -82,8 +100,11 @@ def test_nothing_goes_on_when_setup_fails(stack):
 
 
 def test_a_crash_loop_ends_after_its_restarts_and_leaves_the_others_alone(stack):
-    stack.add("broken", f"echo start broken >>{stack.events}; exit 7",
-              availability={"restart": "on_failure", "backoff_seconds": 1, "max_restarts": 2})  # fmt: skip
+    stack.add(
+        "broken",
+        f"echo start broken >>{stack.events}; exit 7",
+        availability={"restart": "on_failure", "backoff_seconds": 1, "max_restarts": 2},
+    )
     stack.service("other")
     stack.start()
     assert until(lambda: stack.verdicts().get("broken") == "failed"), stack.why()
@@ -95,28 +116,38 @@ def test_a_service_that_ends_often_is_never_given_up(stack):
     """Bug: the sixth end in the life of a stack was final, were the others days ago."""
     mended, alive = stack.folder / "mended", stack.folder / "alive"
     runs = f"rm {mended}; touch {alive}; sleep 5; exit 8"
-    stack.add("web", f"echo start web >>{stack.events}; test -e {mended} || exit 7; {runs}",
-              readiness_probe={"exec": {"command": f"test -e {alive}"}, "period_seconds": 1, "failure_threshold": 99},
-              availability={"restart": "always", "backoff_seconds": 1})  # fmt: skip
+    stack.add(
+        "web",
+        f"echo start web >>{stack.events}; test -e {mended} || exit 7; {runs}",
+        readiness_probe={
+            "exec": {"command": f"test -e {alive}"},
+            "period_seconds": 1,
+            "failure_threshold": 99,
+        },
+        availability={"restart": "always", "backoff_seconds": 1},
+    )
     stack.service("other")
     stack.start()
     assert until(lambda: stack.verdicts().get("web") == "failed"), stack.why()
     state = stack.states()["web"]
-    assert (state.status, state.exit_code, exec.ends("web").number) == ("Crashing", 7, 6)
+    assert (state.status, state.exit_code, launch.ends("web").number) == ("Crashing", 7, 6)
     status = stack.loc("status")
     assert status.returncode == 1 and "Crashing" in status.stdout
     assert until(lambda: stack.said().count("start web") == 7), "it is tried again, though later"
     mended.touch()
     assert until(lambda: stack.verdicts()["web"] == "ready"), stack.why()
-    assert until(lambda: exec.ends("web").code == 8), stack.why()
-    assert exec.ends("web").number == 1, "a steady run wipes out the ends before it"
+    assert until(lambda: launch.ends("web").code == 8), stack.why()
+    assert launch.ends("web").number == 1, "a steady run wipes out the ends before it"
     assert stack.states()["other"].restarts == 0
 
 
 def test_a_service_that_ends_without_an_error_is_started_again(stack):
     """Bug: one that was sent SIGTERM ended with 0, stayed down, and `loc status` called it done."""
-    stack.add("web", f"echo start web >>{stack.events}; sleep 1",
-              availability={"restart": "always", "backoff_seconds": 1, "max_restarts": 2})  # fmt: skip
+    stack.add(
+        "web",
+        f"echo start web >>{stack.events}; sleep 1",
+        availability={"restart": "always", "backoff_seconds": 1, "max_restarts": 2},
+    )
     stack.service("other")
     stack.start()
     assert until(lambda: stack.said().count("start web") == 3), stack.why()
@@ -126,8 +157,11 @@ def test_a_service_that_ends_without_an_error_is_started_again(stack):
 
 def test_loc_up_is_not_content_with_a_crash_loop(stack):
     """Bug: a process without a probe counted as ready whenever it happened to run."""
-    stack.add("broken", "sleep 1; echo out of luck; exit 7",
-              availability={"restart": "on_failure", "backoff_seconds": 1, "max_restarts": 2})  # fmt: skip
+    stack.add(
+        "broken",
+        "sleep 1; echo out of luck; exit 7",
+        availability={"restart": "on_failure", "backoff_seconds": 1, "max_restarts": 2},
+    )
     flag = stack.folder / "flag"
     probe = {"exec": {"command": f"test -e {flag}"}, "period_seconds": 1, "failure_threshold": 60}
     stack.service("web", f"sleep 2.5; touch {flag}", readiness_probe=probe)
@@ -137,8 +171,11 @@ def test_loc_up_is_not_content_with_a_crash_loop(stack):
 
 
 def test_a_process_that_never_gets_ready_is_started_again(stack):
-    stack.service("web", readiness_probe={"exec": {"command": "false"}, "period_seconds": 1, "failure_threshold": 2},
-                  availability={"restart": "always", "backoff_seconds": 1, "max_restarts": 1})  # fmt: skip
+    stack.service(
+        "web",
+        readiness_probe={"exec": {"command": "false"}, "period_seconds": 1, "failure_threshold": 2},
+        availability={"restart": "always", "backoff_seconds": 1, "max_restarts": 1},
+    )
     stack.service("after", after={"web": "healthy"})
     assert stack.start().wait(20) == 0
     assert stack.said() == ["start web", "stop web"] * 2
@@ -149,7 +186,9 @@ def test_a_probe_by_command(stack):
     probe = {"exec": {"command": f"test -e {flag}"}, "period_seconds": 1, "failure_threshold": 60}
     stack.service("web", readiness_probe=probe)
     stack.start()
-    assert until(lambda: stack.states() and stack.states()["web"].health == "Not Ready"), stack.why()
+    assert until(lambda: stack.states() and stack.states()["web"].health == "Not Ready"), (
+        stack.why()
+    )
     assert stack.verdicts() == {"web": "waiting"}
     flag.touch()
     assert until(lambda: stack.verdicts() == {"web": "ready"}), stack.why()
@@ -157,8 +196,12 @@ def test_a_probe_by_command(stack):
 
 @pytest.mark.parametrize("wrapped", [True, False], ids=["loc exec", "bare"])
 def test_a_process_that_ignores_sigterm_is_killed(stack, wrapped):
-    stack.add("stubborn", f"trap '' TERM INT; echo start stubborn >>{stack.events}; while :; do sleep 0.1; done",
-              wrapped=wrapped, shutdown={"timeout_seconds": 5 if wrapped else 1})  # fmt: skip
+    stack.add(
+        "stubborn",
+        f"trap '' TERM INT; echo start stubborn >>{stack.events}; while :; do sleep 0.1; done",
+        wrapped=wrapped,
+        shutdown={"timeout_seconds": 5 if wrapped else 1},
+    )
     started = stack.start()
     assert until(lambda: "start stubborn" in stack.said()), stack.why()
     started.terminate()
@@ -167,14 +210,17 @@ def test_a_process_that_ignores_sigterm_is_killed(stack, wrapped):
 
 
 FAMILY = """
-(trap '' TERM; setsid sleep {0}0 & setsid --fork sleep {0}1; env -i setsid sleep {0}2 & nohup sleep {0}3 >/dev/null &)
+(trap '' TERM; setsid sleep {0}0 & setsid --fork sleep {0}1; env -i setsid sleep {0}2 &
+    nohup sleep {0}3 >/dev/null &)
 """
 
 
 def family(number: int) -> list[psutil.Process]:
     """The sleepers of FAMILY with that number, also the one without an environment."""
     wanted = [["sleep", f"{number}{member}"] for member in range(4)]
-    return [process for process in psutil.process_iter(["cmdline"]) if process.info["cmdline"] in wanted]
+    return [
+        process for process in psutil.process_iter(["cmdline"]) if process.info["cmdline"] in wanted
+    ]
 
 
 @pytest.mark.parametrize("how", ["stop", "ends by itself", "kill -9 of the supervisor"])
@@ -223,12 +269,16 @@ def test_kill_9_of_the_supervisor_leaves_no_process_and_no_port_and_the_next_sta
 
 
 def test_kill_9_of_the_supervisor_while_services_start_leaves_none(stack):
-    """Bug: a service whose supervisor was killed before `loc exec` had looked for it took init for it, and stayed."""
+    """Bug: a service whose supervisor was killed before `loc exec` had looked for it took init
+    for it, and stayed.
+    """
     for number in range(4):
         stack.add(f"service-{number}", "sleep 600")
     for after in (0, 0.02, 0.04, 0.08, 0.12):
         started = stack.start()
-        assert until(lambda pid=started.pid: len(stack.ours()) > 1 or not psutil.pid_exists(pid)), stack.why()
+        assert until(lambda pid=started.pid: len(stack.ours()) > 1 or not psutil.pid_exists(pid)), (
+            stack.why()
+        )
         time.sleep(after)
         started.kill()
         assert stack.gone(), f"{after} s after the first one: {stack.why()}"
@@ -243,13 +293,17 @@ def test_kill_9_of_loc_exec_ends_its_service_before_the_next_one_starts(stack):
     (child,) = wrapper.children()
     wrapper.kill()
     assert until(lambda: not child.is_running()), stack.why()
-    assert until(lambda: stack.said().count("start web") == 2 and stack.verdicts() == {"web": "ready"}), stack.why()
+    assert until(
+        lambda: stack.said().count("start web") == 2 and stack.verdicts() == {"web": "ready"}
+    ), stack.why()
     assert stack.states()["web"].restarts == 1
 
 
 @pytest.mark.parametrize("stack", ["runner"], indirect=True)
 def test_what_a_killed_loc_exec_left_is_ended_by_the_next_start(stack):
-    """The runner's alone: process-compose does not see an end while a grandchild holds the output open."""
+    """The runner's alone: process-compose does not see an end while a grandchild holds the
+    output open.
+    """
     orphan = f"sleep 9{free_port()}"
     stack.service("web", f"setsid {orphan} &")
     stack.start()
@@ -257,7 +311,9 @@ def test_what_a_killed_loc_exec_left_is_ended_by_the_next_start(stack):
     def orphans() -> list[int]:
         found = []
         for process in stack.ours():
-            with suppress(psutil.NoSuchProcess):  # it ends while it is looked at; the others are there still
+            with suppress(
+                psutil.NoSuchProcess
+            ):  # it ends while it is looked at; the others are there still
                 found += [process.pid] if " ".join(process.cmdline()) == orphan else []
         return found
 
@@ -272,23 +328,33 @@ def test_starts_a_part_with_what_it_depends_on(stack):
     for name, after in (("first", {}), ("second", {"first": "started"}), ("third", {})):
         stack.service(name, after=after)
     stack.start("second")
-    assert until(lambda: stack.verdicts() == {"first": "ready", "second": "ready", "third": "off"}), stack.why()
+    assert until(
+        lambda: stack.verdicts() == {"first": "ready", "second": "ready", "third": "off"}
+    ), stack.why()
     assert "start third" not in stack.said()
 
 
 def test_logs_are_there_at_once_whole_and_with_their_time(stack):
-    stack.add("talker", "echo to stdout; echo to stderr >&2; printf '%0200000d\\n' 1; echo $LOC_SERVICE; sleep 600")
+    stack.add(
+        "talker",
+        "echo to stdout; echo to stderr >&2; printf '%0200000d\\n' 1; echo $LOC_SERVICE; sleep 600",
+    )
     stack.start()
     log = stack.folder / "run/logs/talker.log"
     assert until(lambda: log.exists() and "talker\n" in log.read_text()), stack.why()
     lines = sorted(line.partition(" ")[2] for line in log.read_text().splitlines())
-    assert lines == sorted(["to stdout", "to stderr", "0" * 199_999 + "1", f"{stack.folder}/run:talker"])
+    assert lines == sorted(
+        ["to stdout", "to stderr", "0" * 199_999 + "1", f"{stack.folder}/run:talker"]
+    )
 
 
 def test_logs_are_rotated(stack):
     log = {**LOG, "rotation": {"max_size_mb": 1, "max_backups": 1}}
-    stack.add("talker", "yes 0123456789012345678901234567890123456789 | head -50000; echo over; sleep 600",
-              log_configuration=log)  # fmt: skip
+    stack.add(
+        "talker",
+        "yes 0123456789012345678901234567890123456789 | head -50000; echo over; sleep 600",
+        log_configuration=log,
+    )
     stack.start()
     folder = stack.folder / "run/logs"
 
@@ -313,7 +379,10 @@ def test_the_api_asks_for_the_token_and_its_socket_is_private(stack):
     with httpx.Client(transport=transport, base_url="http://stack") as stranger:
         for method, path in (("GET", "/live"), ("GET", "/processes"), ("POST", "/project/stop")):
             assert stranger.request(method, path).status_code == 401
-            assert stranger.request(method, path, headers={"X-PC-Token-Key": "x" * 43}).status_code == 401
+            assert (
+                stranger.request(method, path, headers={"X-PC-Token-Key": "x" * 43}).status_code
+                == 401
+            )
     assert stack.verdicts() == {"web": "ready"}
 
 

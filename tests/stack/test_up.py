@@ -13,8 +13,8 @@ from contextlib import closing
 import pytest
 from dummies import ROOT, until
 
-from proto_loc import node
 from proto_loc.settings import PORTS
+from proto_loc.setup import node
 
 NAMES = {"runner": "proto_loc.compose runs the processes", "process-compose": "process-compose 1."}
 
@@ -25,12 +25,22 @@ def test_up_status_logs_down(stack):
     up = stack.loc("up", "-d")
     assert up.returncode == 0, up.stderr + stack.why()
     assert up.stdout.startswith(NAMES[stack.choice])
-    assert "setup: done after" in up.stdout and "web: ready after" in up.stdout and "All is ready." in up.stdout
+    assert (
+        "setup: done after" in up.stdout
+        and "web: ready after" in up.stdout
+        and "All is ready." in up.stdout
+    )
     again = stack.loc("up")
-    assert (again.returncode, again.stdout) == (0, "The stack of this clone is up already. See ./loc status.\n")
+    assert (again.returncode, again.stdout) == (
+        0,
+        "The stack of this clone is up already. See ./loc status.\n",
+    )
     status = stack.loc("status", "--json")
     assert status.returncode == 0
-    assert {one["name"]: one["verdict"] for one in json.loads(status.stdout)} == {"setup": "done", "web": "ready"}
+    assert {one["name"]: one["verdict"] for one in json.loads(status.stdout)} == {
+        "setup": "done",
+        "web": "ready",
+    }
     table = stack.loc("status")
     assert table.returncode == 0 and "Running" in table.stdout
     log = stack.loc("logs", "setup")
@@ -51,11 +61,21 @@ def test_status_shows_a_cube_that_serves_an_old_model(stack, port_prefix, monkey
     node.install()
     model = tmp_path / "model/one.yml"
     model.parent.mkdir()
-    model.write_text("cubes:\n  - { name: one, sql: select 1, measures: [{ name: n, type: count }] }\n")
+    model.write_text(
+        "cubes:\n  - { name: one, sql: select 1, measures: [{ name: n, type: count }] }\n"
+    )
     monkeypatch.setenv("LOC_PORT_PREFIX", port_prefix)
     monkeypatch.setenv("LOC_CUBE_MODEL", str(model.parent))
-    probe = {"http_get": {"host": "127.0.0.1", "port": f"{port_prefix}4000", "path": "/readyz"}, "period_seconds": 1}
-    stack.add("cube", f"exec {ROOT}/loc exec cube", wrapped=False, readiness_probe=probe | {"failure_threshold": 60})
+    probe = {
+        "http_get": {"host": "127.0.0.1", "port": f"{port_prefix}4000", "path": "/readyz"},
+        "period_seconds": 1,
+    }
+    stack.add(
+        "cube",
+        f"exec {ROOT}/loc exec cube",
+        wrapped=False,
+        readiness_probe=probe | {"failure_threshold": 60},
+    )
     up = stack.loc("up", "-d")
     assert up.returncode == 0 and stack.loc("status").returncode == 0, up.stderr + stack.why()
     model.write_text(model.read_text().replace("count", "cont"))
@@ -69,7 +89,9 @@ def test_status_shows_a_cube_that_serves_an_old_model(stack, port_prefix, monkey
 def test_up_in_the_foreground_shows_the_logs_and_ctrl_c_ends_it(stack):
     stack.service("web", "echo hello from web")
     stack.write()
-    with subprocess.Popen([ROOT / "loc", "up"], stdout=subprocess.PIPE, text=True, process_group=0) as up:
+    with subprocess.Popen(
+        [ROOT / "loc", "up"], stdout=subprocess.PIPE, text=True, process_group=0
+    ) as up:
         stack.started.append(up)
         said = []
         for line in up.stdout:
@@ -105,7 +127,9 @@ def test_what_a_service_says_of_its_trouble_is_shown_and_is_not_ready(stack):
     up = stack.loc("up", "-d")
     assert until(trouble.exists)
     up = stack.loc("up", "-d") if up.returncode == 0 else up
-    assert up.returncode == 1 and "why: models/x.sql, line 3: no such column" in up.stderr, up.stdout + up.stderr
+    assert up.returncode == 1 and "why: models/x.sql, line 3: no such column" in up.stderr, (
+        up.stdout + up.stderr
+    )
     status = stack.loc("status")
     assert status.returncode == 1 and "web: models/x.sql, line 3: no such column" in status.stdout
 
@@ -136,7 +160,10 @@ def test_up_only_some(stack):
     assert stack.loc("status").returncode == 0
     rest = stack.loc("up")
     assert rest.returncode == 0, rest.stderr
-    assert "starting what is off: third.\nthird: ready" in rest.stdout and "All is ready." in rest.stdout
+    assert (
+        "starting what is off: third.\nthird: ready" in rest.stdout
+        and "All is ready." in rest.stdout
+    )
     assert sorted(stack.said(3)) == ["start first", "start second", "start third"]
     stack.loc("down")
     unknown = stack.loc("up", "--only", "second,nosuch")
@@ -169,32 +196,58 @@ def test_restart_ends_a_service_and_starts_it_again_alone(stack):
     before = stack.states()
     done = stack.loc("restart", "web")
     assert done.returncode == 0, done.stderr + stack.why()
-    assert [line for line in stack.said(4) if line.endswith("web")] == ["start web", "stop web", "start web"]
+    assert [line for line in stack.said(4) if line.endswith("web")] == [
+        "start web",
+        "stop web",
+        "start web",
+    ]
     after = stack.states()
     assert after["front"].pid == before["front"].pid and after["web"].pid != before["web"].pid
     assert set(stack.verdicts().values()) == {"ready"}
 
 
 def web(stack, port: int) -> None:
-    """A service that has a port, as the platform's file says it: asked by its supervisor over HTTP."""
+    """A service that has a port, as the platform's file says it: asked by its supervisor over
+    HTTP.
+    """
     python = f"exec {ROOT}/.venvs/platform/bin/python -m http.server {port} --bind 127.0.0.1"
-    probe = {"http_get": {"port": str(port), "path": "/"}, "period_seconds": 1, "failure_threshold": 60}
-    stack.add("dagster-web", python, readiness_probe=probe, availability={"restart": "always", "backoff_seconds": 1})
+    probe = {
+        "http_get": {"port": str(port), "path": "/"},
+        "period_seconds": 1,
+        "failure_threshold": 60,
+    }
+    stack.add(
+        "dagster-web",
+        python,
+        readiness_probe=probe,
+        availability={"restart": "always", "backoff_seconds": 1},
+    )
 
 
 def test_what_another_one_answers_makes_no_service_ready(stack, monkeypatch, port_prefix):
-    """Bug: `loc up -d` said "All is ready" while another stack's service answered the probe of one that could not
-    even start, its port being taken.
+    """Bug: `loc up -d` said "All is ready" while another stack's service answered the probe of one
+    that could not even start, its port being taken.
     """
     monkeypatch.setenv("LOC_PORT_PREFIX", port_prefix)
     port = int(f"{port_prefix}{PORTS['dagster']}")
     web(stack, port)
     stack.write()
     stack.folder.joinpath("index.html").touch()
-    server = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1", "-d", stack.folder]
+    server = [
+        sys.executable,
+        "-m",
+        "http.server",
+        str(port),
+        "--bind",
+        "127.0.0.1",
+        "-d",
+        stack.folder,
+    ]
     with subprocess.Popen(server, stderr=subprocess.DEVNULL, env={}) as other:
         stack.start()  # as an `up` that found the port free a moment ago
-        assert until(lambda: stack.states() and stack.states()["dagster-web"].restarts >= 2), stack.why()
+        assert until(lambda: stack.states() and stack.states()["dagster-web"].restarts >= 2), (
+            stack.why()
+        )
         for _ in range(20):
             assert stack.verdicts() == {"dagster-web": "waiting"}
         again = stack.loc("restart", "dagster-web", "--timeout", "2")
@@ -205,7 +258,9 @@ def test_what_another_one_answers_makes_no_service_ready(stack, monkeypatch, por
 
 
 def test_commands_take_the_ports_of_the_stack_that_runs(stack, monkeypatch, port_prefix):
-    """Bug: `loc status` and `loc urls` printed the ports of the shell's LOC_PORT_PREFIX, and clients asked there."""
+    """Bug: `loc status` and `loc urls` printed the ports of the shell's LOC_PORT_PREFIX, and
+    clients asked there.
+    """
     monkeypatch.setenv("LOC_PORT_PREFIX", port_prefix)
     web(stack, int(f"{port_prefix}{PORTS['dagster']}"))
     up = stack.loc("up", "-d")
@@ -218,14 +273,18 @@ def test_commands_take_the_ports_of_the_stack_that_runs(stack, monkeypatch, port
         assert link in stack.loc("urls").stdout
         assert "is up already" in stack.loc("up", "-d").stdout
     assert stack.loc("down").returncode == 0
-    assert f"http://127.0.0.1:{prefix}{PORTS['dagster']}/" in stack.loc("urls").stdout, "nothing is up"
+    assert f"http://127.0.0.1:{prefix}{PORTS['dagster']}/" in stack.loc("urls").stdout, (
+        "nothing is up"
+    )
 
 
 def test_of_two_at_once_one_starts_and_the_other_says_so(stack):
     stack.service("web", "sleep 1")
     stack.write()
     ups = [
-        subprocess.Popen([ROOT / "loc", "up", "-d"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [ROOT / "loc", "up", "-d"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
         for _ in range(2)
     ]
     said = [up.communicate(timeout=60) for up in ups]
@@ -262,7 +321,9 @@ def test_a_taken_port_is_reported_before_anything_starts(stack, monkeypatch, por
 
 @pytest.mark.parametrize("stack", ["process-compose"], indirect=True)
 def test_process_compose_accepts_the_platforms_file(stack):
-    done = subprocess.run(["process-compose", "up", "--dry-run"], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        ["process-compose", "up", "--dry-run"], cwd=ROOT, capture_output=True, text=True
+    )
     assert done.returncode == 0 and "Validated" in done.stdout, done.stderr
 
 
@@ -307,7 +368,9 @@ def test_process_compose_by_hand_is_the_same_stack(stack, monkeypatch):
     stack.write()
     for _ in range(2):  # the second time there is a token, which the first `loc` has made
         with (stack.folder / "supervisor.out").open("ab") as out:
-            by_hand = subprocess.Popen(["process-compose", "up"], cwd=stack.folder, stdout=out, stderr=out)
+            by_hand = subprocess.Popen(
+                ["process-compose", "up"], cwd=stack.folder, stdout=out, stderr=out
+            )
         stack.started.append(by_hand)
         assert until(lambda: stack.verdicts() == {"web": "ready"}), stack.why()
         assert stack.loc("up", "-d").stdout.startswith("The stack of this clone is up already.")

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from supersets import Person, Superset, copied
 
-from proto_loc import environments, warehouse
+from proto_loc import warehouse
 from proto_loc.settings import ROOT
+from proto_loc.setup import environments
 
 
 @pytest.fixture(scope="session")
@@ -27,15 +28,21 @@ def provisioned(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def superset(provisioned: Path, session_port_prefix: str) -> Iterator[Superset]:
-    """The server, up since before its sample was published. Tests share it, and leave it as it is."""
+    """The server, up since before its sample was published. Tests share it, and leave it as it
+    is.
+    """
     home = Path(tempfile.mkdtemp(prefix="loc-", dir="/tmp"))  # a socket's path may have 107 bytes
     copied(provisioned, home)
     served = Superset(home, session_port_prefix, {"LOC_QUERY_TIMEOUT": "5"})
     try:
         served.start()
         admin = served.log_in()
-        with ThreadPoolExecutor(8) as pool:  # the first ones come at the same time, to both processes
-            first = pool.map(lambda _: admin.sql("select count(*) from marts.mart_taxi_trips"), range(8))
+        with ThreadPoolExecutor(
+            8
+        ) as pool:  # the first ones come at the same time, to both processes
+            first = pool.map(
+                lambda _: admin.sql("select count(*) from marts.mart_taxi_trips"), range(8)
+            )
         served.before = (admin.chart("trips"), *first)
         served.loc("load", "sample", "--rows", "5000", "--direct")
         yield served
@@ -78,5 +85,5 @@ def folder(tmp_path: Path) -> Path:
     """A copy of the files that provisioning reads, to change."""
     copy = tmp_path / "superset"
     shutil.copytree(ROOT / "superset/bundle", copy / "bundle")
-    shutil.copy(ROOT / "superset/row_level_security.yaml", copy)
+    shutil.copy(ROOT / "superset/roles.yaml", copy)
     return copy

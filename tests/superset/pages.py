@@ -4,7 +4,7 @@ import re
 from contextlib import contextmanager
 
 import yaml
-from playwright.sync_api import TimeoutError
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 from screenshots import shot
 from supersets import Superset
 
@@ -12,13 +12,17 @@ from proto_loc.settings import ROOT
 
 HOLDER = ".dashboard-component-chart-holder"
 TALL = 2600
-"""Pixels: as tall as the dashboards, since what is below the fold is not drawn before a person scrolls there."""
+"""Pixels: as tall as the dashboards, since what is below the fold is not drawn before a person
+scrolls there.
+"""
 
 
 class Pages:
     """One browser window, logged in; it keeps what went wrong in it."""
 
-    def __init__(self, browser, superset: Superset, name: str = "admin", password: str | None = None) -> None:
+    def __init__(
+        self, browser, superset: Superset, name: str = "admin", password: str | None = None
+    ) -> None:
         self.superset = superset
         self.context = browser.new_context(viewport={"width": 1440, "height": TALL}, locale="en-US")
         self.page = self.context.new_page()
@@ -27,7 +31,10 @@ class Pages:
         self.page.on("console", self._said)
         self.page.on("pageerror", lambda error: self.faults.append(f"page: {error}"))
         self.page.on("requestfailed", self._failed)
-        self.page.on("response", lambda got: got.status >= 400 and self.faults.append(f"{got.status} {got.url}"))
+        self.page.on(
+            "response",
+            lambda got: got.status >= 400 and self.faults.append(f"{got.status} {got.url}"),
+        )
         self.page.on("request", self._foreign)
         self.page.goto(f"{superset.url}/login/")
         self.page.fill("#username", name)
@@ -35,12 +42,13 @@ class Pages:
         self.page.click("button[type=submit]")
         try:
             self.page.wait_for_url("**/welcome/**")
-        except TimeoutError as error:
+        except PlaywrightTimeout as error:
             error.add_note(f"{self.page.url}: {self.faults}\n{self.page.inner_text('body')}")
             raise
 
     def _said(self, said) -> None:
-        # SQL Lab's table of results names an option of AG Grid whose module Superset 6.1 does not bring; it has no use.
+        # SQL Lab's table of results names an option of AG Grid whose module Superset 6.1 does not
+        # bring; it has no use.
         if said.type == "error" and "AG Grid" not in said.text and "ag-grid" not in said.text:
             self.faults.append(f"console: {said.text}")
 
@@ -64,7 +72,8 @@ class Pages:
         self.page.wait_for_function(
             f"""() => [...document.querySelectorAll('{HOLDER}')].every(holder =>
                 !holder.querySelector('[data-test=loading-indicator], .loading')
-                && holder.querySelector('canvas, svg.trend-line, table, .header-line, [role=alert], .ant-empty'))"""
+                && holder.querySelector('canvas, svg.trend-line, table, .header-line, '
+                    + '[role=alert], .ant-empty'))"""
         )
 
     def chart(self, title: str):
@@ -103,4 +112,6 @@ def titles(name: str) -> set[str]:
         content = yaml.safe_load(path.read_text())
         charts[content["uuid"]] = content["slice_name"]
     position = yaml.safe_load((bundle / f"dashboards/{name}.yaml").read_text())["position"]
-    return {charts[node["meta"]["uuid"]] for key, node in position.items() if key.startswith("CHART-")}
+    return {
+        charts[node["meta"]["uuid"]] for key, node in position.items() if key.startswith("CHART-")
+    }

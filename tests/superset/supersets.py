@@ -19,7 +19,9 @@ from proto_loc.settings import ROOT
 
 @dataclass
 class Superset:
-    """A data folder with Superset's metadata in it, and the server that a test has started there."""
+    """A data folder with Superset's metadata in it, and the server that a test has started
+    there.
+    """
 
     home: Path
     prefix: str
@@ -40,13 +42,22 @@ class Superset:
     @property
     def environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("LOC_")}
-        mine = {"LOC_DATA": str(self.home / "data"), "LOC_RUN": str(self.home / "run"), "LOC_PORT_PREFIX": self.prefix}
+        mine = {
+            "LOC_DATA": str(self.home / "data"),
+            "LOC_RUN": str(self.home / "run"),
+            "LOC_PORT_PREFIX": self.prefix,
+        }
         return kept | mine | self.more
 
     def loc(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
         """Run a command of ours to its end."""
         done = subprocess.run(
-            [ROOT / "loc", *arguments], cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=280
+            [ROOT / "loc", *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=280,
         )
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done
@@ -54,8 +65,9 @@ class Superset:
     def run(self, module: str, *arguments: str) -> subprocess.CompletedProcess:
         """Run a module of ours in Superset's environment, as `loc superset` does."""
         code = (
-            "import os, sys; from proto_loc import services; command, env = services.start('superset-provision');"
-            "os.execvpe(command[0], [*command[:-1], *sys.argv[1:]], env)"
+            "import os, sys; from proto_loc import services; command, env ="
+            " services.start('superset-provision');os.execvpe(command[0], [*command[:-1],"
+            " *sys.argv[1:]], env)"
         )
         return subprocess.run(
             [ROOT / ".venvs/platform/bin/python", "-c", code, module, *arguments],
@@ -63,9 +75,11 @@ class Superset:
         )  # fmt: skip
 
     def provision(self, *arguments: str, folder: Path | None = None, check: bool = True) -> str:
-        """Provision, with another folder of files than the repository's if one is given; what it said."""
+        """Provision, with another folder of files than the repository's if one is given;
+        what it said.
+        """
         if folder:
-            done = self.run("loc_superset.provision", "--folder", str(folder), *arguments)
+            done = self.run("proto_loc.superset.provision", "--folder", str(folder), *arguments)
             assert not check or done.returncode == 0, done.stdout + done.stderr
         else:
             done = self.loc("superset", "provision", *arguments, check=check)
@@ -75,7 +89,11 @@ class Superset:
         """Start the server, and wait until it answers."""
         log = (self.home / "superset.log").open("a")
         self.server = subprocess.Popen(
-            [ROOT / "loc", "exec", "superset"], cwd=ROOT, env=self.environment, stdout=log, stderr=subprocess.STDOUT
+            [ROOT / "loc", "exec", "superset"],
+            cwd=ROOT,
+            env=self.environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
         )
         end = time.monotonic() + 90
         while not self._answers():
@@ -103,7 +121,9 @@ class Superset:
         found = set()
         for child in psutil.Process(self.server.pid).children(recursive=True):
             with suppress(psutil.NoSuchProcess):  # a reader that ended just now
-                if all("gunicorn" in " ".join(process.cmdline()) for process in (child, child.parent())):
+                if all(
+                    "gunicorn" in " ".join(process.cmdline()) for process in (child, child.parent())
+                ):
                     found.add(child.pid)
         return found
 
@@ -135,10 +155,19 @@ class Superset:
         """A person with these roles, logged in; their password is ``password-of-NAME``."""
         admin = self.log_in()
         ids = {role["name"]: role["id"] for role in admin.items("security/roles")}
-        admin.call("POST", "security/users/", {
-            "username": name, "first_name": name, "last_name": "Test", "email": f"{name}@localhost.invalid",
-            "password": f"password-of-{name}", "active": True, "roles": [ids[role] for role in roles],
-        })  # fmt: skip
+        admin.call(
+            "POST",
+            "security/users/",
+            {
+                "username": name,
+                "first_name": name,
+                "last_name": "Test",
+                "email": f"{name}@localhost.invalid",
+                "password": f"password-of-{name}",
+                "active": True,
+                "roles": [ids[role] for role in roles],
+            },
+        )
         return self.log_in(name, f"password-of-{name}")
 
 
@@ -158,10 +187,14 @@ class Person(httpx.Client):
     def refresh_token(self) -> None:
         self.headers["X-CSRFToken"] = self.get("/api/v1/security/csrf_token/").json()["result"]
 
-    def call(self, method: str, path: str, body: dict | None = None, *, status: int | None = None) -> dict:
+    def call(
+        self, method: str, path: str, body: dict | None = None, *, status: int | None = None
+    ) -> dict:
         """The API's answer; its status is 2xx, or the one that is given."""
         answer = self.request(method, f"/api/v1/{path}", json=body)
-        assert answer.status_code == status if status else answer.is_success, f"{answer.status_code} {answer.text}"
+        assert answer.status_code == status if status else answer.is_success, (
+            f"{answer.status_code} {answer.text}"
+        )
         return answer.json()
 
     def items(self, kind: str) -> list[dict]:
@@ -196,10 +229,15 @@ class Person(httpx.Client):
     def chart(self, *metrics: str, by: tuple[str, ...] = (), **query) -> httpx.Response:
         """Data of the dataset taxi_trips, as a chart asks for it."""
         dataset = self.item("dataset", table_name="mart_taxi_trips")["id"]
-        return self.post("/api/v1/chart/data", json={
-            "datasource": {"id": dataset, "type": "table"}, "result_format": "json", "result_type": "full",
-            "queries": [{"metrics": list(metrics), "columns": list(by), **query}],
-        })  # fmt: skip
+        return self.post(
+            "/api/v1/chart/data",
+            json={
+                "datasource": {"id": dataset, "type": "table"},
+                "result_format": "json",
+                "result_type": "full",
+                "queries": [{"metrics": list(metrics), "columns": list(by), **query}],
+            },
+        )
 
     def figures(self, *metrics: str, by: tuple[str, ...] = (), **query) -> list[dict]:
         answer = self.chart(*metrics, by=by, **query)
@@ -219,11 +257,23 @@ def dashboard(person: Person, title: str, chart: int) -> int:
         "DASHBOARD_VERSION_KEY": "v2",
         "ROOT_ID": {"type": "ROOT", "id": "ROOT_ID", "children": ["GRID_ID"]},
         "GRID_ID": {"type": "GRID", "id": "GRID_ID", "children": ["ROW-a"], "parents": ["ROOT_ID"]},
-        "ROW-a": {"type": "ROW", "id": "ROW-a", "children": ["CHART-a"], "parents": ["ROOT_ID", "GRID_ID"],
-                  "meta": {"background": "BACKGROUND_TRANSPARENT"}},
-        "CHART-a": {"type": "CHART", "id": "CHART-a", "children": [], "parents": ["ROOT_ID", "GRID_ID", "ROW-a"],
-                    "meta": {"chartId": chart, "width": 4, "height": 50}},
-    }  # fmt: skip
-    made = person.call("POST", "dashboard/", {"dashboard_title": title, "position_json": json.dumps(position)})["id"]
+        "ROW-a": {
+            "type": "ROW",
+            "id": "ROW-a",
+            "children": ["CHART-a"],
+            "parents": ["ROOT_ID", "GRID_ID"],
+            "meta": {"background": "BACKGROUND_TRANSPARENT"},
+        },
+        "CHART-a": {
+            "type": "CHART",
+            "id": "CHART-a",
+            "children": [],
+            "parents": ["ROOT_ID", "GRID_ID", "ROW-a"],
+            "meta": {"chartId": chart, "width": 4, "height": 50},
+        },
+    }
+    made = person.call(
+        "POST", "dashboard/", {"dashboard_title": title, "position_json": json.dumps(position)}
+    )["id"]
     person.call("PUT", f"chart/{chart}", {"dashboards": [made]})
     return made

@@ -12,7 +12,10 @@ from supersets import Superset
 
 pytestmark = [pytest.mark.xdist_group("superset"), pytest.mark.timeout(240)]
 
-DASHBOARDS = {"taxi-overview": "taxi_overview", "data-quality-and-freshness": "data_quality_and_freshness"}
+DASHBOARDS = {
+    "taxi-overview": "taxi_overview",
+    "data-quality-and-freshness": "data_quality_and_freshness",
+}
 
 
 @pytest.fixture
@@ -51,7 +54,9 @@ def test_a_dashboard_says_that_the_sample_is_synthetic(pages, slug):
 
 @pytest.mark.parametrize("width", [1280, 1600])
 def test_no_text_of_a_chart_is_cut_off(pages, width):
-    """Titles and column headings. In a narrow window, the last columns of two tables were out of sight."""
+    """Titles and column headings. In a narrow window, the last columns of two tables were out
+    of sight.
+    """
     pages.page.set_viewport_size({"width": width, "height": TALL})
     for slug in DASHBOARDS:
         pages.open(slug)
@@ -59,7 +64,8 @@ def test_no_text_of_a_chart_is_cut_off(pages, width):
         cut = pages.page.evaluate(
             f"""() => [...document.querySelectorAll('{HOLDER} .header-title, {HOLDER} th')]
                 .filter(each => each.scrollWidth > each.clientWidth + 1
-                    || each.getBoundingClientRect().right > each.closest('{HOLDER}').getBoundingClientRect().right)
+                    || each.getBoundingClientRect().right >
+                        each.closest('{HOLDER}').getBoundingClientRect().right)
                 .map(each => each.innerText)"""
         )
         assert cut == [], slug
@@ -87,7 +93,11 @@ def test_a_click_in_a_chart_filters_the_others(pages, admin):
     everything = pages.count("Trips")
     zone = pages.chart("Top pick-up zones").locator("tbody tr td").first
     name = zone.inner_text()
-    (wanted,) = [row["trips"] for row in admin.figures("trips", by=("pickup_zone",)) if row["pickup_zone"] == name]
+    (wanted,) = [
+        row["trips"]
+        for row in admin.figures("trips", by=("pickup_zone",))
+        if row["pickup_zone"] == name
+    ]
     with pages.answered():
         zone.click()
     pages.shot("cross-filtered")
@@ -95,7 +105,9 @@ def test_a_click_in_a_chart_filters_the_others(pages, admin):
 
 
 def test_the_heat_map_begins_with_monday(pages):
-    """Its vertical axis is drawn from below, by dates of which the first is a Monday, the last ones first."""
+    """Its vertical axis is drawn from below, by dates of which the first is a Monday, the last
+    ones first.
+    """
     weekdays = lambda got: "chart/data" in got.url and "Weekday" in (got.request.post_data or "")  # noqa: E731
     with pages.page.expect_response(weekdays) as got:
         pages.open("taxi-overview")
@@ -107,7 +119,9 @@ def test_the_heat_map_begins_with_monday(pages):
 
 
 def test_an_analyst_runs_a_query_and_makes_a_chart_of_it(browser, superset):
-    """The row numbers were blank, for the policy forbids what the grid did; "Create chart" was answered by 403."""
+    """The row numbers were blank, for the policy forbids what the grid did; "Create chart" was
+    answered by 403.
+    """
     superset.add_person("anna", "Analyst")
     pages = Pages(browser, superset, "anna", "password-of-anna")
     pages.page.goto(f"{superset.url}/sqllab/")
@@ -117,12 +131,16 @@ def test_an_analyst_runs_a_query_and_makes_a_chart_of_it(browser, superset):
     editor.wait_for(state="attached")
     editor.press("ControlOrMeta+a")
     pages.page.keyboard.insert_text(
-        "select pickup_borough, 9007199254740995 as big from marts.mart_taxi_trips group by all order by 2 desc"
+        "select pickup_borough, 9007199254740995 as big from marts.mart_taxi_trips group by all"
+        " order by 2 desc"
     )
     with pages.page.expect_response("**/api/v1/sqllab/execute/"):
         pages.page.get_by_role("button", name=re.compile(r"\bRun$")).first.click()
     pages.page.get_by_text("Manhattan").first.wait_for()
-    assert pages.page.locator(".ag-row [col-id*=index], .ag-row .ag-cell").first.inner_text().strip() == "1"
+    assert (
+        pages.page.locator(".ag-row [col-id*=index], .ag-row .ag-cell").first.inner_text().strip()
+        == "1"
+    )
     pages.shot("sqllab")
     pages.page.locator("[data-test=explore-results-button]").click()
     pages.page.wait_for_url("**/explore/**datasource_type=query")
@@ -159,7 +177,7 @@ def test_a_publish_shows_after_a_reload_and_the_note_goes_with_the_sample(browse
 
 
 def test_a_viewer_sees_the_dashboards(browser, superset):
-    superset.add_person("vera", "Viewer")
+    superset.add_person("vera", "Viewer", "All rows")
     pages = Pages(browser, superset, "vera", "password-of-vera")
     for slug in DASHBOARDS:
         pages.open(slug)

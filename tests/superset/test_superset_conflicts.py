@@ -1,4 +1,6 @@
-"""Provisioning, where people made or deleted something that the bundle means too, and where its rules are not sound."""
+"""Provisioning, where people made or deleted something that the bundle means too, and where its
+rules are not sound.
+"""
 
 import json
 import shutil
@@ -16,7 +18,11 @@ def copy(folder: Path, name: str, new: str, **changes: str) -> None:
     path = folder / "bundle" / new
     shutil.copy(folder / "bundle" / name, path)
     lines = [f"{key}: {value}" for key, value in {"uuid": uuid.uuid4(), **changes}.items()]
-    keep = [line for line in path.read_text().splitlines() if line.partition(":")[0] not in {"uuid", *changes}]
+    keep = [
+        line
+        for line in path.read_text().splitlines()
+        if line.partition(":")[0] not in {"uuid", *changes}
+    ]
     path.write_text("\n".join([*keep, *lines]) + "\n")
 
 
@@ -27,9 +33,11 @@ def copy(folder: Path, name: str, new: str, **changes: str) -> None:
         ("datasets/publication.yaml", {"table_name": "rejected_trips"}),
     ],
 )
-def test_what_a_person_made_is_not_taken_over_by_a_file_of_the_same_name(superset, own, folder, file, changes):
-    """Superset's import made the dashboard with the same slug, or the dataset on the same table, into the bundle's; and
-    with the file it went."""
+def test_what_a_person_made_is_not_taken_over_by_a_file_of_the_same_name(
+    superset, own, folder, file, changes
+):
+    """Superset's import made the dashboard with the same slug, or the dataset on the same table,
+    into the bundle's; and with the file it went."""
     shutil.rmtree(own.home / "data/warehouse")
     shutil.copytree(superset.home / "data/warehouse", own.home / "data/warehouse", symlinks=True)
     admin = own.start().log_in()
@@ -40,15 +48,25 @@ def test_what_a_person_made_is_not_taken_over_by_a_file_of_the_same_name(superse
     made = dashboard(admin, "Mine", chart)
     admin.call("PUT", f"dashboard/{made}", {"slug": "team"})
     database = admin.item("database", database_name="prod")["id"]
-    dataset = admin.call("POST", "dataset/", {"database": database, "schema": "marts", "table_name": "rejected_trips"})
+    dataset = admin.call(
+        "POST",
+        "dataset/",
+        {"database": database, "schema": "marts", "table_name": "rejected_trips"},
+    )
     seen = lambda: [  # noqa: E731
         admin.call("GET", f"dashboard/{made}")["result"]["position_json"],
-        sorted(each["column_name"] for each in admin.call("GET", f"dataset/{dataset['id']}")["result"]["columns"]),
+        sorted(
+            each["column_name"]
+            for each in admin.call("GET", f"dataset/{dataset['id']}")["result"]["columns"]
+        ),
     ]
     before = seen()
     copy(folder, file, f"{file.partition('/')[0]}/another.yaml", **changes)
     said = own.provision(folder=folder, check=False)
-    assert "another.yaml cannot be imported; nothing of the bundle was." in said and "Traceback" not in said
+    assert (
+        "another.yaml cannot be imported; nothing of the bundle was." in said
+        and "Traceback" not in said
+    )
     assert next(iter(changes.values())) in said
     assert seen() == before
     (folder / "bundle" / file.partition("/")[0] / "another.yaml").unlink()
@@ -57,7 +75,9 @@ def test_what_a_person_made_is_not_taken_over_by_a_file_of_the_same_name(superse
 
 
 def test_a_dataset_that_was_deleted_comes_back_for_charts_and_filters(own, folder):
-    """It has another id then: the dashboards' filters pointed to the old one, and its charts counted as changed."""
+    """It has another id then: the dashboards' filters pointed to the old one, and its charts
+    counted as changed.
+    """
     admin = own.start().log_in()
     database = admin.item("database", database_name="prod")["id"]
     admin.call("DELETE", f"dataset/{admin.item('dataset', table_name='mart_data_quality')['id']}")
@@ -65,7 +85,9 @@ def test_a_dataset_that_was_deleted_comes_back_for_charts_and_filters(own, folde
     admin.call("POST", "dataset/", mine)
     assert "was changed" not in own.provision()
     dataset = admin.item("dataset", table_name="mart_data_quality")["id"]
-    about = json.loads(admin.call("GET", "dashboard/data-quality-and-freshness")["result"]["json_metadata"])
+    about = json.loads(
+        admin.call("GET", "dashboard/data-quality-and-freshness")["result"]["json_metadata"]
+    )
     targets = [each["targets"][0] for each in about["native_filter_configuration"]]
     assert [target["datasetId"] for target in targets if target] == [dataset, dataset]
     charts = admin.call("GET", "dashboard/data-quality-and-freshness/charts")["result"]
@@ -73,29 +95,27 @@ def test_a_dataset_that_was_deleted_comes_back_for_charts_and_filters(own, folde
     assert "imported" not in own.provision()
 
 
-RULE = {"name": "a", "role": "Queens", "dataset": "mart_taxi_trips", "clause": "1 = 1"}
-
-
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "why"),
     [
         (None, "cannot be read"),
-        ("- name: [", "line 1"),
-        ("name: x", "must be a list of rules"),
-        ("- abc", "must be a list of rules"),
-        (json.dumps([{key: RULE[key] for key in ("name", "role", "dataset")}]), "no text as its clause"),
-        (json.dumps([RULE | {"clause": 1}]), "no text as its clause"),
-        (json.dumps([RULE | {"claus": "x"}]), "'claus'"),
-        (json.dumps([RULE, RULE]), "Two rules are called 'a'"),
-        (json.dumps([RULE | {"name": "a" * 200}]), "longer than 80"),
-        (json.dumps([RULE | {"clause": "pickup_borough = 'Queens"}]), "no condition in SQL"),
-        (json.dumps([RULE | {"clause": "1 = 1 -- for all"}]), "no condition in SQL"),
-        (json.dumps([RULE | {"clause": "false) or (true"}]), "no condition in SQL"),
-        (json.dumps([RULE | {"dataset": "nosuch"}]), "nosuch is in no file"),
+        ("Queens: [", "line 1"),
+        ("- abc", "must map each role"),
+        ("Viewer: {boroughs: [Queens]}", "'Viewer' is no name"),
+        ("All rows: {boroughs: [Queens]}", "'All rows' is no name"),
+        ("1: {boroughs: [Queens]}", "1 is no name"),
+        ("Queens: boroughs", "has no claims"),
+        ("Queens: {}", "has no claims"),
+        ("Queens: {borough: [Queens]}", "rules read: boroughs"),
+        ("Queens: {boroughs: Queens}", "is no list of names"),
+        ("Queens: {boroughs: []}", "is no list of names"),
+        ("Queens: {boroughs: [1]}", "is no list of names"),
+        (f"{'Q' * 80}: {{boroughs: [Queens]}}", "longer than 80"),
     ],
 )
-def test_rules_that_are_not_sound_are_named(unserved, folder, text, said):
-    path = folder / "row_level_security.yaml"
+def test_roles_that_are_not_sound_are_named(unserved, folder, text, why):
+    path = folder / "roles.yaml"
     path.write_text(text) if text is not None else path.unlink()
     answer = unserved.provision(folder=folder, check=False)
-    assert "error: " in answer and "fix: " in answer and said in answer and "Traceback" not in answer, answer
+    assert "error: " in answer and "fix: " in answer and why in answer, answer
+    assert "Traceback" not in answer, answer

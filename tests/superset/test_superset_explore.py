@@ -1,4 +1,5 @@
-"""What Explore adds to a chart that it saves is in ``proto_loc/bundle/explore.json``, so that an export leaves it out.
+"""What Explore adds to a chart that it saves is in ``proto_loc/superset/bundle/explore.json``, so
+that an export leaves it out.
 
 After an upgrade of Superset, the failure of this test shows what to write there.
 """
@@ -10,7 +11,7 @@ import pytest
 from pages import Pages
 from playwright.sync_api import Request
 
-from proto_loc.bundle import forms
+from proto_loc.superset.bundle import forms
 
 pytestmark = [pytest.mark.xdist_group("superset"), pytest.mark.timeout(240)]
 
@@ -19,9 +20,12 @@ OF_THE_DATASET = {"adhoc_filters", "metrics", "groupby", "time_grain_sqla", "gra
 
 
 def asks_for(chart: int) -> Callable[[Request], bool]:
-    """Whether a request asks for this chart's data; the page before may still ask for its own while the next opens."""
+    """Whether a request asks for this chart's data; the page before may still ask for its own
+    while the next opens.
+    """
     return lambda asked: (
-        "/api/v1/chart/data" in asked.url and asked.post_data_json["form_data"].get("slice_id") == chart
+        "/api/v1/chart/data" in asked.url
+        and asked.post_data_json["form_data"].get("slice_id") == chart
     )
 
 
@@ -51,7 +55,11 @@ def test_what_explore_adds_is_what_is_recorded(browser, superset):
     assert len(found) >= 7
     recorded = {viz_type: forms.explore_defaults(viz_type) for viz_type in found}
     missing = {
-        viz_type: {key: value for key, value in params.items() if recorded[viz_type].get(key, "absent") != value}
+        viz_type: {
+            key: value
+            for key, value in params.items()
+            if recorded[viz_type].get(key, "absent") != value
+        }
         for viz_type, params in found.items()
     }
     assert {viz_type: params for viz_type, params in missing.items() if params} == {}

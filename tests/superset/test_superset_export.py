@@ -10,7 +10,7 @@ import pytest
 import yaml
 from supersets import Superset, copied
 
-from proto_loc.bundle import check
+from proto_loc.superset.bundle import check
 
 pytestmark = [pytest.mark.xdist_group("superset"), pytest.mark.timeout(240)]
 
@@ -24,11 +24,14 @@ def served(own: Superset, folder: Path) -> Iterator[Superset]:
 
 
 def export(superset: Superset, folder: Path, *arguments: str) -> subprocess.CompletedProcess:
-    return superset.run("loc_superset.export", "--folder", str(folder), *arguments)
+    return superset.run("proto_loc.superset.export", "--folder", str(folder), *arguments)
 
 
 def texts(folder: Path) -> dict[str, str]:
-    return {str(path.relative_to(folder)): path.read_text() for path in sorted((folder / "bundle").rglob("*.yaml"))}
+    return {
+        str(path.relative_to(folder)): path.read_text()
+        for path in sorted((folder / "bundle").rglob("*.yaml"))
+    }
 
 
 def changes(before: dict[str, str], folder: Path) -> dict[str, list[str]]:
@@ -36,7 +39,11 @@ def changes(before: dict[str, str], folder: Path) -> dict[str, list[str]]:
     after, found = texts(folder), {}
     for name in sorted(before.keys() | after.keys()):
         old, new = before.get(name, "").splitlines(), after.get(name, "").splitlines()
-        lines = [line for line in difflib.unified_diff(old, new, lineterm="", n=0) if line[:3] not in ("---", "+++")]
+        lines = [
+            line
+            for line in difflib.unified_diff(old, new, lineterm="", n=0)
+            if line[:3] not in ("---", "+++")
+        ]
         if lines := [line for line in lines if not line.startswith("@@")]:
             found[name.removeprefix("bundle/")] = lines
     return found
@@ -46,7 +53,14 @@ def change_chart(person, title: str, **params) -> int:
     """Save a chart with these parameters, and what Explore adds, as its page does."""
     chart = person.item("chart", slice_name=title)["id"]
     held = json.loads(person.call("GET", f"chart/{chart}")["result"]["params"])
-    form = {**held, "slice_id": chart, "datasource": "1__table", "extra_form_data": {}, "dashboards": [1], **params}
+    form = {
+        **held,
+        "slice_id": chart,
+        "datasource": "1__table",
+        "extra_form_data": {},
+        "dashboards": [1],
+        **params,
+    }
     person.call("PUT", f"chart/{chart}", {"params": json.dumps(form), "query_context": "{}"})
     return chart
 
@@ -71,7 +85,8 @@ def test_a_dashboard_that_people_looked_at_is_not_changed(served, folder):
     }
     held["global_chart_configuration"]["chartsInScope"] = charts
     held["chart_configuration"] = {
-        str(chart): {"id": chart, "crossFilters": {"scope": "global", "chartsInScope": charts}} for chart in charts
+        str(chart): {"id": chart, "crossFilters": {"scope": "global", "chartsInScope": charts}}
+        for chart in charts
     }
     for each in held["native_filter_configuration"]:
         each |= {"chartsInScope": charts, "tabsInScope": []}
@@ -91,9 +106,15 @@ def test_what_was_changed_is_all_that_differs_and_provisioning_it_gives_the_same
     position["CHART-trips"]["meta"]["width"] = 1
     position["CHART-trips"]["meta"]["sliceNameOverride"] = "All trips"
     about["native_filter_configuration"][1]["name"] = "Taxi"
-    admin.call("PUT", f"dashboard/{dashboard}", {
-        "position_json": json.dumps(position), "json_metadata": json.dumps(about), "css": ".x {color: red}",
-    })  # fmt: skip
+    admin.call(
+        "PUT",
+        f"dashboard/{dashboard}",
+        {
+            "position_json": json.dumps(position),
+            "json_metadata": json.dumps(about),
+            "css": ".x {color: red}",
+        },
+    )
     done = export(served, folder)
     assert done.returncode == 0, done.stderr
     assert changes(before, folder) == {
@@ -108,7 +129,9 @@ def test_what_was_changed_is_all_that_differs_and_provisioning_it_gives_the_same
         ],
     }
     assert check.faults(folder / "bundle") == []
-    assert "was changed in Superset" not in served.provision(folder=folder), "what was exported counts as the file's"
+    assert "was changed in Superset" not in served.provision(folder=folder), (
+        "what was exported counts as the file's"
+    )
     exported = texts(folder)
     again = Superset(copied(provisioned, tmp_path / "again"), port_prefix)
     assert "were imported" in again.provision(folder=folder)
@@ -119,9 +142,15 @@ def test_what_was_changed_is_all_that_differs_and_provisioning_it_gives_the_same
 def test_values_come_back_as_they_are(served, folder):
     """Texts such as `Off` were written without quotes, and read as false."""
     values = {
-        "subtitle": "Off", "y_axis_title": "1:30", "legend": ["yes", "on", "~", "2024-01-01", "012", "# x", "a: b"],
-        "colours": {"No": "#fff", "null": 1}, "low": 1e-07, "high": -2e20, "third": 0.5, "text": "# A\n\nb: *c*\n",
-    }  # fmt: skip
+        "subtitle": "Off",
+        "y_axis_title": "1:30",
+        "legend": ["yes", "on", "~", "2024-01-01", "012", "# x", "a: b"],
+        "colours": {"No": "#fff", "null": 1},
+        "low": 1e-07,
+        "high": -2e20,
+        "third": 0.5,
+        "text": "# A\n\nb: *c*\n",
+    }
     change_chart(served.log_in(), "Trips", **values)
     assert export(served, folder).returncode == 0
     held = yaml.safe_load((folder / "bundle/charts/trips.yaml").read_text())["params"]
@@ -132,22 +161,32 @@ def test_values_come_back_as_they_are(served, folder):
 def test_comments_and_the_order_of_a_file_stay(served, folder):
     path = folder / "bundle/charts/trips.yaml"
     path.write_text(
-        "# The first figure.\n" + path.read_text().replace("metric: trips", "metric: trips  # accepted ones")
+        "# The first figure.\n"
+        + path.read_text().replace("metric: trips", "metric: trips  # accepted ones")
     )
     served.provision(folder=folder)
     before = texts(folder)
     change_chart(served.log_in(), "Trips", subtitle="in all")
     assert export(served, folder).returncode == 0
-    assert changes(before, folder) == {"charts/trips.yaml": ["-  subtitle: accepted trips", "+  subtitle: in all"]}
+    assert changes(before, folder) == {
+        "charts/trips.yaml": ["-  subtitle: accepted trips", "+  subtitle: in all"]
+    }
 
 
 def new_chart(admin, title: str, dataset: str, dashboards: tuple[int, ...]) -> int:
     number = admin.item("dataset", table_name=dataset)["id"]
-    return admin.call("POST", "chart/", {
-        "slice_name": title, "viz_type": "big_number_total", "datasource_id": number, "datasource_type": "table",
-        "params": json.dumps({"viz_type": "big_number_total", "metric": "passengers"}),
-        "dashboards": list(dashboards),
-    })["id"]  # fmt: skip
+    return admin.call(
+        "POST",
+        "chart/",
+        {
+            "slice_name": title,
+            "viz_type": "big_number_total",
+            "datasource_id": number,
+            "datasource_type": "table",
+            "params": json.dumps({"viz_type": "big_number_total", "metric": "passengers"}),
+            "dashboards": list(dashboards),
+        },
+    )["id"]
 
 
 def test_a_chart_that_was_put_on_a_dashboard_comes_with_it(served, folder):
@@ -158,7 +197,11 @@ def test_a_chart_that_was_put_on_a_dashboard_comes_with_it(served, folder):
     found = changes(before, folder)
     assert found.keys() == {"charts/passengers_in_all.yaml", "dashboards/taxi_overview.yaml"}
     made = yaml.safe_load((folder / "bundle/charts/passengers_in_all.yaml").read_text())
-    assert made["params"] == {"metric": "passengers"} and list(made)[:3] == ["slice_name", "viz_type", "params"]
+    assert made["params"] == {"metric": "passengers"} and list(made)[:3] == [
+        "slice_name",
+        "viz_type",
+        "params",
+    ]
     assert all(line.startswith("+") for line in found["dashboards/taxi_overview.yaml"])
     assert check.faults(folder / "bundle") == []
     assert "The files say what Superset holds." in export(served, folder).stdout
@@ -169,12 +212,20 @@ def test_a_chart_on_a_dataset_that_the_bundle_lacks_is_named_and_nothing_written
     before, admin = texts(folder), served.log_in()
     database = admin.item("database", database_name="prod")["id"]
     sql = "select 1 as passengers"
-    admin.call("POST", "dataset/", {"database": database, "table_name": "mine", "sql": sql, "schema": "marts"})
+    admin.call(
+        "POST",
+        "dataset/",
+        {"database": database, "table_name": "mine", "sql": sql, "schema": "marts"},
+    )
     change_chart(admin, "Trips", subtitle="in all")
-    new_chart(admin, "Mine", "mine", (admin.item("dashboard", dashboard_title="Taxi overview")["id"],))
+    new_chart(
+        admin, "Mine", "mine", (admin.item("dashboard", dashboard_title="Taxi overview")["id"],)
+    )
     done = export(served, folder)
     assert done.returncode == 1
-    assert "'Mine'" in done.stderr and "'marts.mine'" in done.stderr and "Traceback" not in done.stderr
+    assert (
+        "'Mine'" in done.stderr and "'marts.mine'" in done.stderr and "Traceback" not in done.stderr
+    )
     assert changes(before, folder) == {}
 
 
@@ -210,13 +261,20 @@ def test_a_file_that_changed_since_is_not_lost(served, folder):
     path = folder / "bundle/charts/trips.yaml"
     path.write_text(path.read_text().replace("accepted trips", "by file"))
     before = texts(folder)
-    assert "charts/trips.yaml: changed since it was provisioned, it stays" in export(served, folder).stdout
+    assert (
+        "charts/trips.yaml: changed since it was provisioned, it stays"
+        in export(served, folder).stdout
+    )
     change_chart(served.log_in(), "Trips", subtitle="by page")
     done = export(served, folder)
-    assert done.returncode == 1 and "charts/trips.yaml" in done.stderr and "--overwrite" in done.stderr
+    assert (
+        done.returncode == 1 and "charts/trips.yaml" in done.stderr and "--overwrite" in done.stderr
+    )
     assert changes(before, folder) == {}
     assert export(served, folder, "--overwrite").returncode == 0
-    assert changes(before, folder) == {"charts/trips.yaml": ["-  subtitle: by file", "+  subtitle: by page"]}
+    assert changes(before, folder) == {
+        "charts/trips.yaml": ["-  subtitle: by file", "+  subtitle: by page"]
+    }
 
 
 def test_what_was_deleted_in_superset_leaves_the_files(served, folder):

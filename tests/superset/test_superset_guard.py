@@ -1,4 +1,6 @@
-"""Whoever writes SQL in Superset, it reads the published data and does nothing else, and sees the newest version."""
+"""Whoever writes SQL in Superset, it reads the published data and does nothing else, and sees the
+newest version.
+"""
 
 import re
 import threading
@@ -68,8 +70,8 @@ HOSTILE = [
     "select reservoir_quantile(x, 0.5, -1) from range(3) t(x)",
 ]
 REFUSED = (
-    "not allowed|is no table|does not allow|Only one statement|does not parse|PIVOT needs|Error parsing|does not exist"
-    "|must be a small number|cannot be analysed"
+    "not allowed|is no table|does not allow|Only one statement|does not parse|PIVOT needs|Error"
+    " parsing|does not exist|must be a small number|cannot be analysed"
 )
 
 
@@ -83,19 +85,55 @@ def test_what_does_more_than_read_is_refused_with_a_message(superset, admin, sta
 
 WORKING = [
     ("select count(*) as n from marts.mart_taxi_trips", 1),
-    ("select colour, count(*) n from marts.mart_taxi_trips group by 1 qualify row_number() over (order by n) = 1", 1),
-    ("pivot (select colour, payment_type from marts.mart_taxi_trips) on payment_type in ('Cash', 'Credit card') "
-     "using count(*)", 2),
+    (
+        "select colour, count(*) n from marts.mart_taxi_trips group by 1 qualify row_number()"
+        " over (order by n) = 1",
+        1,
+    ),
+    (
+        "pivot (select colour, payment_type from marts.mart_taxi_trips) on payment_type in"
+        " ('Cash', 'Credit card') "
+        "using count(*)",
+        2,
+    ),
     ("select * from marts.mart_taxi_trips using sample 5 rows", 5),
     ("select * from marts.mart_taxi_trips using sample 7 rows order by trip_id limit 3", 3),
-    ("select * from (from marts.mart_taxi_trips using sample reservoir(10 rows) repeatable (42)) limit 4", None),
-    ("with a as (select 1 as x), b as (select x + 1 as x from a) select * from a union all select * from b", 2),
-    ("with recursive r(n) as (select 1 union all select n + 1 from r where n < 5) select * from r", 5),
-    ("select list_transform([1, 2], lambda x: x + 1) as l, {'a': 1}.a as s, [x for x in [1, 2] if x > 1] as c", 1),
-    ("select list_filter(list(pickup_borough), lambda b: b = 'Queens') as q from marts.mart_taxi_trips", 1),
+    (
+        "select * from (from marts.mart_taxi_trips using sample reservoir(10 rows) repeatable"
+        " (42)) limit 4",
+        None,
+    ),
+    (
+        "with a as (select 1 as x), b as (select x + 1 as x from a) select * from a union all"
+        " select * from b",
+        2,
+    ),
+    (
+        "with recursive r(n) as (select 1 union all select n + 1 from r where n < 5) select *"
+        " from r",
+        5,
+    ),
+    (
+        "select list_transform([1, 2], lambda x: x + 1) as l, {'a': 1}.a as s, [x for x in [1,"
+        " 2] if x > 1] as c",
+        1,
+    ),
+    (
+        "select list_filter(list(pickup_borough), lambda b: b = 'Queens') as q from"
+        " marts.mart_taxi_trips",
+        1,
+    ),
     ("select unnest([1, 2, 3]) as x, unnest({'a': 1, 'b': 2})", 3),
-    ("select colour, sum(total_amount) over (partition by colour order by trip_id) from marts.mart_taxi_trips", 1000),
-    ("select date_trunc('month', pickup_at) as m, median(total_amount) from marts.mart_taxi_trips group by all", 3),
+    (
+        "select colour, sum(total_amount) over (partition by colour order by trip_id) from"
+        " marts.mart_taxi_trips",
+        1000,
+    ),
+    (
+        "select date_trunc('month', pickup_at) as m, median(total_amount) from"
+        " marts.mart_taxi_trips group by all",
+        3,
+    ),
     ("describe marts.mart_taxi_trips", None),
     ("summarize marts.mart_taxi_trips", None),
     ("show all tables", None),
@@ -106,7 +144,7 @@ WORKING = [
     ("select * from range(3)", 3),
     ("select '[1]'::json ->> 0 as one", 1),
     ("-- a comment\nselect 1 as one; ", 1),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("statement", "rows"), WORKING, ids=lambda value: str(value)[:40])
@@ -120,38 +158,65 @@ def test_superset_s_own_sql_works(admin):
     grains = {"PT1S": 1, "PT1H": 1, "P1D": 1, "P1W": 1, "P1M": 3, "P3M": 1, "P1Y": 1}
     for grain, least in grains.items():
         found = admin.figures(
-            "trips", by=({"timeGrain": grain, "columnType": "BASE_AXIS", "sqlExpression": "pickup_at",
-                          "label": "pickup_at", "expressionType": "SQL"},),
-        )  # fmt: skip
+            "trips",
+            by=(
+                {
+                    "timeGrain": grain,
+                    "columnType": "BASE_AXIS",
+                    "sqlExpression": "pickup_at",
+                    "label": "pickup_at",
+                    "expressionType": "SQL",
+                },
+            ),
+        )
         assert len(found) >= least and sum(row["trips"] for row in found) > 0, grain
     dataset = admin.item("dataset", table_name="mart_taxi_trips")["id"]
     values = admin.call("GET", f"datasource/table/{dataset}/column/colour/values/")["result"]
     assert sorted(values) == ["green", "yellow"]
     samples = admin.post(
-        f"/datasource/samples?datasource_type=table&datasource_id={dataset}&per_page=10&page=1", json={}
+        f"/datasource/samples?datasource_type=table&datasource_id={dataset}&per_page=10&page=1",
+        json={},
     )
     assert samples.status_code == 200 and len(samples.json()["result"]["data"]) == 10
-    found = admin.figures("trips", by=("colour",), filters=[{"col": "colour", "op": "IN", "val": ["green"]}])
+    found = admin.figures(
+        "trips", by=("colour",), filters=[{"col": "colour", "op": "IN", "val": ["green"]}]
+    )
     assert [row["colour"] for row in found] == ["green"]
     found = admin.figures("trips", time_range="2025-01-01 : 2025-02-01", granularity="pickup_at")
-    (january,) = admin.rows("select count(*) n from marts.mart_taxi_trips where month(pickup_at) = 1")
+    (january,) = admin.rows(
+        "select count(*) n from marts.mart_taxi_trips where month(pickup_at) = 1"
+    )
     assert found[0]["trips"] == january["n"]
     database = admin.item("database", database_name="prod")["id"]
     assert set(admin.call("GET", f"database/{database}/schemas/")["result"]) == {"marts", "staging"}
     tables = admin.call("GET", f"database/{database}/tables/?q=(schema_name:marts)")["result"]
     assert "mart_taxi_trips" in {table["value"] for table in tables}
-    columns = admin.call("GET", f"database/{database}/table_metadata/?name=mart_taxi_trips&schema=marts")["columns"]
+    columns = admin.call(
+        "GET", f"database/{database}/table_metadata/?name=mart_taxi_trips&schema=marts"
+    )["columns"]
     kinds = {column["name"]: column["type"] for column in columns}
-    assert (kinds["pickup_at"], kinds["trip_id"]) == ("TIMESTAMP", "UBIGINT") and kinds["total_amount"][:7] == "DECIMAL"
+    assert (kinds["pickup_at"], kinds["trip_id"]) == ("TIMESTAMP", "UBIGINT") and kinds[
+        "total_amount"
+    ][:7] == "DECIMAL"
 
 
 def test_a_dataset_that_a_person_adds_knows_numbers_and_times(admin):
     database = admin.item("database", database_name="prod")["id"]
-    made = admin.call("POST", "dataset/", {"database": database, "schema": "marts", "table_name": "agg_daily_zone"})
+    made = admin.call(
+        "POST",
+        "dataset/",
+        {"database": database, "schema": "marts", "table_name": "agg_daily_zone"},
+    )
     try:
         columns = admin.call("GET", f"dataset/{made['id']}")["result"]["columns"]
-        kinds = {column["column_name"]: (column["is_dttm"], column["type_generic"]) for column in columns}
-        assert kinds["pickup_date"] == (True, 2) and kinds["trips"] == (False, 0) and kinds["colour"] == (False, 1)
+        kinds = {
+            column["column_name"]: (column["is_dttm"], column["type_generic"]) for column in columns
+        }
+        assert (
+            kinds["pickup_date"] == (True, 2)
+            and kinds["trips"] == (False, 0)
+            and kinds["colour"] == (False, 1)
+        )
     finally:
         admin.call("DELETE", f"dataset/{made['id']}")
 
@@ -172,7 +237,9 @@ GREEDY = [
 
 @pytest.mark.parametrize("expression", GREEDY)
 def test_one_greedy_statement_takes_not_the_machine_s_memory(superset, admin, expression):
-    """It took 17.8 GB with LOC_QUERY_MEMORY at 1 GB: DuckDB bounds no single value. Charts go the same way."""
+    """It took 17.8 GB with LOC_QUERY_MEMORY at 1 GB: DuckDB bounds no single value. Charts go
+    the same way.
+    """
     before, peak, over = superset.workers(), [0], threading.Event()
 
     def watch() -> None:
@@ -182,7 +249,9 @@ def test_one_greedy_statement_takes_not_the_machine_s_memory(superset, admin, ex
     watching = threading.Thread(target=watch)
     watching.start()
     assert re.search("memory|was stopped", admin.refusal(f"select {expression}"))
-    answer = admin.chart({"expressionType": "SQL", "sqlExpression": f"max({expression})", "label": "x"})
+    answer = admin.chart(
+        {"expressionType": "SQL", "sqlExpression": f"max({expression})", "label": "x"}
+    )
     over.set()
     watching.join()
     assert answer.status_code == 400 and re.search("memory|was stopped", answer.text)
@@ -196,7 +265,9 @@ def test_twenty_heavy_queries_stop_neither_pages_nor_light_queries(superset):
     people = [superset.log_in() for _ in range(3)]
     answers: list[str] = []
     work = [
-        threading.Thread(target=lambda n=n: answers.append(people[0].refusal(heavy.format(1000 + n))))
+        threading.Thread(
+            target=lambda n=n: answers.append(people[0].refusal(heavy.format(1000 + n)))
+        )
         for n in range(20)
     ]
     for thread in work:
@@ -209,7 +280,9 @@ def test_twenty_heavy_queries_stop_neither_pages_nor_light_queries(superset):
     waited = time.monotonic() - started
     for thread in work:
         thread.join()
-    assert len(answers) == 20 and all("The query was stopped" in said or "busy" in said for said in answers), answers
+    assert len(answers) == 20 and all(
+        "The query was stopped" in said or "busy" in said for said in answers
+    ), answers
     assert waited < 10  # and the heavy ones take that long together
 
 
@@ -267,18 +340,27 @@ def test_no_second_database_can_be_added(admin, address):
 
 def test_the_database_cannot_be_pointed_elsewhere_or_given_other_bounds(admin):
     database = admin.item("database", database_name="prod")["id"]
-    answer = admin.request("PUT", f"/api/v1/database/{database}", json={"sqlalchemy_uri": "duckdb:////etc/hostname"})
+    answer = admin.request(
+        "PUT", f"/api/v1/database/{database}", json={"sqlalchemy_uri": "duckdb:////etc/hostname"}
+    )
     assert 400 <= answer.status_code < 500, answer.text
-    extra = '{"engine_params": {"connect_args": {"config": {"enable_external_access": true, "threads": 32}}}}'
+    extra = (
+        '{"engine_params": {"connect_args": {"config": {"enable_external_access": true, "threads":'
+        " 32}}}}"
+    )
     admin.request("PUT", f"/api/v1/database/{database}", json={"extra": extra, "allow_dml": True})
     assert "not allowed" in admin.refusal("select * from read_csv('/etc/passwd')")
     assert "not allowed" in admin.refusal("create table t as select 1")
-    (threads,) = admin.rows("select current_setting('threads') as n, current_setting('enable_external_access') as e")
+    (threads,) = admin.rows(
+        "select current_setting('threads') as n, current_setting('enable_external_access') as e"
+    )
     assert threads == {"n": 2, "e": False}
 
 
 def test_before_the_first_publish_there_is_no_data_yet_and_then_there_is(superset, admin):
-    """The first queries come at the same time: some found Celery's task half made, and failed for that."""
+    """The first queries come at the same time: some found Celery's task half made, and failed
+    for that.
+    """
     for answer in superset.before:
         assert 400 <= answer.status_code < 500
         assert "There is no data yet." in answer.text and "Traceback" not in answer.text
@@ -286,7 +368,9 @@ def test_before_the_first_publish_there_is_no_data_yet_and_then_there_is(superse
 
 
 @pytest.mark.usefixtures("inside")
-def test_a_publish_and_a_rollback_show_at_once_and_cached_figures_are_of_what_is_served(superset, admin):
+def test_a_publish_and_a_rollback_show_at_once_and_cached_figures_are_of_what_is_served(
+    superset, admin
+):
     before = admin.figures("trips")[0]["trips"]
     assert admin.chart("trips").json()["result"][0]["is_cached"]
     with warehouse.write("prod", who="test") as session, session.connect() as con:
@@ -301,7 +385,9 @@ def test_a_publish_and_a_rollback_show_at_once_and_cached_figures_are_of_what_is
 
 @pytest.mark.usefixtures("inside")
 def test_readers_during_publishes_see_no_error_and_nothing_stale(superset, admin):
-    """A request that starts after a publish sees that version or a newer one, over both workers and the cache."""
+    """A request that starts after a publish sees that version or a newer one, over both workers
+    and the cache.
+    """
     with warehouse.write("prod", who="test") as session, session.connect() as con:
         con.execute("create or replace table marts.edition as select 0 as n")
     published, seen, faults, over = [0], [], [], threading.Event()

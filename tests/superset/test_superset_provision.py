@@ -1,4 +1,6 @@
-"""Provisioning brings Superset to what the files say, again and again, and leaves alone what people make and change."""
+"""Provisioning brings Superset to what the files say, again and again, and leaves alone what people
+make and change.
+"""
 
 import io
 import shutil
@@ -33,18 +35,34 @@ def add_chart(folder: Path, name: str) -> dict:
     trips = next(path for path in sorted((folder / "bundle/charts").glob("*.yaml")))
     file = folder / "bundle/charts" / f"{name}.yaml"
     shutil.copy(trips, file)
-    return edit(file, slice_name=name, uuid=f"00000000-0000-4000-8000-{abs(hash(name)) % 10**12:012d}")
+    return edit(
+        file, slice_name=name, uuid=f"00000000-0000-4000-8000-{abs(hash(name)) % 10**12:012d}"
+    )
 
 
 def held(superset: Superset) -> dict[str, list]:
     """All rows that provisioning may write."""
     tables = (
-        "dbs", "tables", "table_columns", "sql_metrics", "slices", "dashboards", "dashboard_slices", "ab_user",
+        "dbs",
+        "tables",
+        "table_columns",
+        "sql_metrics",
+        "slices",
+        "dashboards",
+        "dashboard_slices",
+        "ab_user",
         "ab_role",
-        "ab_permission_view_role", "row_level_security_filters", "rls_filter_tables", "rls_filter_roles", "loc_notes",
-    )  # fmt: skip
+        "ab_permission_view_role",
+        "row_level_security_filters",
+        "rls_filter_tables",
+        "rls_filter_roles",
+        "loc_notes",
+    )
     with closing(sqlite3.connect(superset.database)) as con:
-        return {table: con.execute(f"select * from {table} order by 1, 2").fetchall() for table in tables}
+        return {
+            table: con.execute(f"select * from {table} order by 1, 2").fetchall()
+            for table in tables
+        }
 
 
 def test_to_provision_again_changes_nothing(unserved):
@@ -73,13 +91,28 @@ def test_what_a_person_makes_survives_restarts_a_new_provision_and_a_publish(own
     monkeypatch.setenv("LOC_RUN", str(own.home / "run"))
     admin = own.start().log_in()
     database = admin.item("database", database_name="prod")["id"]
-    dataset = admin.call("POST", "dataset/", {
-        "database": database, "schema": "marts", "table_name": "mine", "sql": "select 1 as x", "template_params": None,
-    })["id"]  # fmt: skip
-    chart = admin.call("POST", "chart/", {
-        "slice_name": "My chart", "viz_type": "table", "datasource_id": dataset, "datasource_type": "table",
-        "params": '{"viz_type": "table", "all_columns": ["x"]}',
-    })["id"]  # fmt: skip
+    dataset = admin.call(
+        "POST",
+        "dataset/",
+        {
+            "database": database,
+            "schema": "marts",
+            "table_name": "mine",
+            "sql": "select 1 as x",
+            "template_params": None,
+        },
+    )["id"]
+    chart = admin.call(
+        "POST",
+        "chart/",
+        {
+            "slice_name": "My chart",
+            "viz_type": "table",
+            "datasource_id": dataset,
+            "datasource_type": "table",
+            "params": '{"viz_type": "table", "all_columns": ["x"]}',
+        },
+    )["id"]
     made = dashboard(admin, "My dashboard", chart)
     managed = admin.items("chart")[-1]["id"]
     admin.call("POST", "saved_query/", {"label": "My query", "sql": "select 1", "db_id": database})
@@ -93,22 +126,35 @@ def test_what_a_person_makes_survives_restarts_a_new_provision_and_a_publish(own
         }
         answers = [
             person.call("GET", path)["result"]
-            for path in (f"dashboard/{made}", f"dashboard/{made}/charts", f"chart/{chart}", f"dataset/{dataset}")
+            for path in (
+                f"dashboard/{made}",
+                f"dashboard/{made}/charts",
+                f"chart/{chart}",
+                f"dataset/{dataset}",
+            )
         ]
         return [
-            {key: value for key, value in answer.items() if key not in changing} if isinstance(answer, dict) else answer
+            (
+                {key: value for key, value in answer.items() if key not in changing}
+                if isinstance(answer, dict)
+                else answer
+            )
             for answer in answers
         ]
 
     before = seen(admin)
     for number in range(3):
         own.stop()
-        assert "SIGABRT" not in own.log()  # a worker that was forked with threads of DuckDB would abort at its end
+        assert (
+            "SIGABRT" not in own.log()
+        )  # a worker that was forked with threads of DuckDB would abort at its end
         if number == 1:
             own.provision()
         own.start()
     with warehouse.write("prod", who="test") as session, session.connect() as con:
-        con.execute("create schema if not exists marts; create table marts.answer as select 42 as value")
+        con.execute(
+            "create schema if not exists marts; create table marts.answer as select 42 as value"
+        )
     admin = own.log_in()
     assert seen(admin) == before
     assert admin.rows("select * from marts.answer") == [{"value": 42}]
@@ -139,11 +185,15 @@ def test_what_leaves_the_bundle_goes_unless_a_person_changed_it_or_uses_it(own, 
         (folder / f"bundle/charts/{name}.yaml").unlink()
     said = own.provision(folder=folder)
     assert "The chart 'Gone' left the bundle, and is removed." in said
-    assert "The chart 'Changed by me' left the bundle, and stays: it was changed in Superset." in said
+    assert (
+        "The chart 'Changed by me' left the bundle, and stays: it was changed in Superset." in said
+    )
     assert "The chart 'Used' left the bundle, and stays: it is used in Superset." in said
     names = {item["slice_name"] for item in admin.items("chart")}
     assert {"Changed by me", "Used"} <= names and "Gone" not in names
-    assert [chart["slice_name"] for chart in admin.call("GET", f"dashboard/{made}/charts")["result"]] == ["Used"]
+    assert [
+        chart["slice_name"] for chart in admin.call("GET", f"dashboard/{made}/charts")["result"]
+    ] == ["Used"]
     assert "left the bundle" not in own.provision(folder=folder)
 
 
@@ -153,7 +203,10 @@ def test_what_a_person_changed_in_the_bundle_stays_and_is_named_until_it_is_drop
     admin.call("PUT", f"dashboard/{item['id']}", {"dashboard_title": "My overview"})
     edit(folder / "bundle/dashboards/taxi_overview.yaml", dashboard_title="Their overview")
     said = own.provision(folder=folder)
-    assert "The dashboard 'My overview' was changed in Superset since it came from the bundle: it stays so." in said
+    assert (
+        "The dashboard 'My overview' was changed in Superset since it came from the bundle: it"
+        " stays so." in said
+    )
     assert admin.item("dashboard", slug="taxi-overview")["dashboard_title"] == "My overview"
     assert "1 of the" in own.provision("--overwrite", folder=folder)
     assert admin.item("dashboard", slug="taxi-overview")["dashboard_title"] == "Their overview"
@@ -161,13 +214,21 @@ def test_what_a_person_changed_in_the_bundle_stays_and_is_named_until_it_is_drop
 
 
 def test_to_look_at_an_object_or_import_it_again_is_no_change(own):
-    """Pages write a chart's query and a dashboard's colours by themselves. After an import of what Superset had
-    exported, "was changed in Superset" was said of each chart and dashboard."""
+    """Pages write a chart's query and a dashboard's colours by themselves. After an import of what
+    Superset had exported, "was changed in Superset" was said of each chart and dashboard."""
     admin = own.start().log_in()
     chart = admin.items("chart")[0]["id"]
-    admin.call("PUT", f"chart/{chart}", {"query_context": '{"queries": []}', "query_context_generation": True})
+    admin.call(
+        "PUT",
+        f"chart/{chart}",
+        {"query_context": '{"queries": []}', "query_context_generation": True},
+    )
     item = admin.item("dashboard", slug="taxi-overview")["id"]
-    admin.call("PUT", f"dashboard/{item}/colors?mark_updated=false", {"map_label_colors": {"Cash": "#ff0000"}})
+    admin.call(
+        "PUT",
+        f"dashboard/{item}/colors?mark_updated=false",
+        {"map_label_colors": {"Cash": "#ff0000"}},
+    )
     assert "was changed" not in own.provision()
     exported = admin.get("/api/v1/assets/export/").content
     answer = admin.post("/api/v1/assets/import/", files={"bundle": ("all.zip", resorted(exported))})
@@ -190,7 +251,9 @@ def resorted(exported: bytes) -> bytes:
 def test_what_a_person_deletes_of_the_bundle_comes_back_whole(own):
     admin = own.start().log_in()
     before = admin.call("GET", "dashboard/taxi-overview/charts")["result"]
-    (chart,) = (item["id"] for item in before if item["slice_name"] == "Trips")  # which is on no other dashboard
+    (chart,) = (
+        item["id"] for item in before if item["slice_name"] == "Trips"
+    )  # which is on no other dashboard
     admin.call("DELETE", f"chart/{chart}")
     said = own.provision()
     assert "2 of the" in said  # the chart, and the dashboard that names it by its id
@@ -203,13 +266,27 @@ def test_what_a_person_deletes_of_the_bundle_comes_back_whole(own):
 @pytest.mark.parametrize(
     ("file", "change", "said"),
     [
-        ("charts/trips.yaml", {"dataset_uuid": "00000000-0000-4000-8000-000000000001"}, "refers to a dataset"),
+        (
+            "charts/trips.yaml",
+            {"dataset_uuid": "00000000-0000-4000-8000-000000000001"},
+            "refers to a dataset",
+        ),
         ("charts/trips.yaml", {"viz_type": None}, "charts/trips.yaml"),
-        ("datasets/taxi_trips.yaml", {"database_uuid": "00000000-0000-4000-8000-000000000001"}, "refers to a database"),
+        (
+            "datasets/taxi_trips.yaml",
+            {"database_uuid": "00000000-0000-4000-8000-000000000001"},
+            "refers to a database",
+        ),
         ("metadata.yaml", {"type": "Chart"}, "metadata.yaml"),
         ("charts/trips.yaml", "slice_name: [", "charts/trips.yaml"),
     ],
-    ids=["no such dataset", "no kind of chart", "no such database", "another kind of bundle", "no YAML"],
+    ids=[
+        "no such dataset",
+        "no kind of chart",
+        "no such database",
+        "another kind of bundle",
+        "no YAML",
+    ],
 )
 def test_a_bundle_that_is_not_sound_is_refused_whole(unserved, folder, file, change, said):
     target = folder / "bundle" / file
@@ -220,7 +297,9 @@ def test_a_bundle_that_is_not_sound_is_refused_whole(unserved, folder, file, cha
     edit(folder / "bundle/dashboards/taxi_overview.yaml", dashboard_title="Never")
     before = held(unserved)
     answer = unserved.provision(folder=folder, check=False)
-    assert "error: " in answer and "fix: " in answer and said in answer and "Traceback" not in answer, answer
+    assert (
+        "error: " in answer and "fix: " in answer and said in answer and "Traceback" not in answer
+    ), answer
     assert held(unserved) == before
 
 
@@ -228,18 +307,27 @@ def test_roles_and_rules_are_brought_back_and_a_person_s_own_role_stays(own, fol
     admin = own.start().log_in()
     role = admin.item("security/roles", name="Viewer")["id"]
     before = admin.call("GET", f"security/roles/{role}/permissions/")["result"]
-    admin.call("POST", f"security/roles/{role}/permissions", {"permission_view_menu_ids": [before[0]["id"]]})
+    admin.call(
+        "POST",
+        f"security/roles/{role}/permissions",
+        {"permission_view_menu_ids": [before[0]["id"]]},
+    )
     admin.call("POST", "security/roles/", {"name": "Mine"})
-    rule = admin.items("rowlevelsecurity")[0]
-    admin.call("PUT", f"rowlevelsecurity/{rule['id']}", {"clause": "1 = 1"})
+    clauses = {rule["name"]: rule["clause"] for rule in admin.items("rowlevelsecurity")}
+    assert clauses == {
+        "mart_taxi_trips: nothing without boroughs": "1 = 0",
+        "mart_taxi_trips: boroughs of Queens": "\"pickup_borough\" IN ('Queens')",
+    }
+    for rule in admin.items("rowlevelsecurity"):
+        admin.call("PUT", f"rowlevelsecurity/{rule['id']}", {"clause": "1 = 1"})
     own.provision()
     after = admin.call("GET", f"security/roles/{role}/permissions/")["result"]
     assert {item["id"] for item in after} == {item["id"] for item in before}
     assert "Mine" in {item["name"] for item in admin.items("security/roles")}
-    assert admin.items("rowlevelsecurity")[0]["clause"] == "pickup_borough = 'Queens'"
-    (folder / "row_level_security.yaml").write_text("[]\n")
+    assert {r["name"]: r["clause"] for r in admin.items("rowlevelsecurity")} == clauses
+    (folder / "roles.yaml").write_text("{}\n")
     own.provision(folder=folder)
-    assert admin.items("rowlevelsecurity") == []
+    assert [rule["clause"] for rule in admin.items("rowlevelsecurity")] == ["1 = 0"]
 
 
 def test_a_new_password_file_is_a_new_password_and_a_person_s_own_one_stays(own):
@@ -257,7 +345,11 @@ def test_a_new_password_file_is_a_new_password_and_a_person_s_own_one_stays(own)
 def test_the_key_is_rotated(own):
     admin = own.start().log_in()
     database = admin.item("database", database_name="prod")["id"]
-    admin.call("PUT", f"database/{database}", {"masked_encrypted_extra": '{"connect_args": {"kept": "secret-text"}}'})
+    admin.call(
+        "PUT",
+        f"database/{database}",
+        {"masked_encrypted_extra": '{"connect_args": {"kept": "secret-text"}}'},
+    )
     own.stop()
     stored = "select encrypted_extra from dbs"
     with closing(sqlite3.connect(own.database)) as con:
@@ -266,7 +358,10 @@ def test_the_key_is_rotated(own):
     old = key.read_text()
     key.unlink()
     said = own.provision(check=False)
-    assert "error: Superset's metadata holds secrets of another key." in said and "Traceback" not in said
+    assert (
+        "error: Superset's metadata holds secrets of another key." in said
+        and "Traceback" not in said
+    )
     Path(f"{key}.previous").write_text(old)
     Path(f"{key}.previous").chmod(0o600)
     assert "encrypted with the new key" in own.provision()
@@ -284,7 +379,13 @@ def test_two_that_provision_at_once_do_not_disturb_each_other(unserved):
     unserved.database.unlink()
     command = [ROOT / "loc", "superset", "provision"]
     started = [
-        subprocess.Popen(command, env=unserved.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        subprocess.Popen(
+            command,
+            env=unserved.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
         for _ in range(2)
     ]
     said = [process.communicate(timeout=200)[0] for process in started]
@@ -295,22 +396,40 @@ def test_two_that_provision_at_once_do_not_disturb_each_other(unserved):
 def test_behind_a_proxy_cookies_are_for_https_alone_and_its_name_is_answered(own):
     own.more["LOC_SUPERSET_ADDRESS"] = "https://bi.example.org"
     own.start()
-    headers = {"host": "bi.example.org", "x-forwarded-proto": "https", "origin": "https://bi.example.org"}
+    headers = {
+        "host": "bi.example.org",
+        "x-forwarded-proto": "https",
+        "origin": "https://bi.example.org",
+    }
     with httpx.Client(base_url=own.url, trust_env=False, headers=headers) as browser:
         answer = browser.get("/login/")
         assert answer.status_code == 200
-        (cookie,) = [value for value in answer.headers.get_list("set-cookie") if value.startswith("loc_superset_")]
+        (cookie,) = [
+            value
+            for value in answer.headers.get_list("set-cookie")
+            if value.startswith("loc_superset_")
+        ]
         assert "Secure" in cookie and "HttpOnly" in cookie
         assert "max-age" in answer.headers["strict-transport-security"]
         assert browser.get("/health", headers={"host": "other.example.org"}).status_code == 400
-        assert browser.get("/health", headers={"origin": "https://other.example.org"}).status_code == 403
+        assert (
+            browser.get("/health", headers={"origin": "https://other.example.org"}).status_code
+            == 403
+        )
 
 
 def test_the_folder_superset_does_not_hide_apache_superset():
     code = "import superset; print(superset.__file__)"
-    for python, found in ((ROOT / ".venvs/superset/bin/python", "site-packages"), (sys.executable, "None")):
+    for python, found in (
+        (ROOT / ".venvs/superset/bin/python", "site-packages"),
+        (sys.executable, "None"),
+    ):
         done = subprocess.run(
-            [python, "-c", code], cwd=ROOT, capture_output=True, text=True, env={"PYTHONPATH": str(ROOT)}
+            [python, "-c", code],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            env={"PYTHONPATH": str(ROOT)},
         )
         assert found in done.stdout, done.stderr
 
@@ -320,5 +439,9 @@ def test_it_is_up_where_nothing_was_ever_published(own):
     shutil.rmtree(own.home / "data/warehouse")
     admin = own.start().log_in()
     for answer in (admin.chart("trips"), admin.sql("select 1")):
-        assert 400 <= answer.status_code < 500 and "no data yet" in answer.text and "Traceback" not in answer.text
+        assert (
+            400 <= answer.status_code < 500
+            and "no data yet" in answer.text
+            and "Traceback" not in answer.text
+        )
     assert admin.get("/superset/dashboard/taxi-overview/").status_code == 200

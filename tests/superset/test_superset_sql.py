@@ -1,4 +1,6 @@
-"""The SQL that a person writes in Superset runs as it is written, and its values arrive as they are."""
+"""The SQL that a person writes in Superset runs as it is written, and its values arrive as they
+are.
+"""
 
 import csv
 import io
@@ -17,7 +19,10 @@ WRITTEN = [
     ("4!", 24),
     ("length(decode('\\xFF'::blob, 'replace'))", 1),
     ("reduce([1, 2, 3], lambda a, b: a + b)", 6),
-    ("'a\\b' || ' :c \\:d %e %% \\\\' || {'k': 1}.k || [1, 2, 3][1:2]::text", "a\\b :c \\:d %e %% \\\\1[1, 2]"),
+    (
+        "'a\\b' || ' :c \\:d %e %% \\\\' || {'k': 1}.k || [1, 2, 3][1:2]::text",
+        "a\\b :c \\:d %e %% \\\\1[1, 2]",
+    ),
     ("(1 /* one */ + -- two\n 1)", 2),
 ]
 """Expressions, and what DuckDB makes of them."""
@@ -25,9 +30,13 @@ WINDOW = "sum(x) over (order by x groups between 1 preceding and current row)"
 
 
 def test_sql_lab_and_charts_say_what_duckdb_says_to_the_text_as_written(admin):
-    """Superset generated the statement anew from a parse tree, and ran that; 12 of 758 expressions differed."""
+    """Superset generated the statement anew from a parse tree, and ran that; 12 of 758
+    expressions differed.
+    """
     right = {f"c{number}": value for number, (_, value) in enumerate(WRITTEN)}
-    listed = ", ".join(f"{expression} as c{number}" for number, (expression, _) in enumerate(WRITTEN))
+    listed = ", ".join(
+        f"{expression} as c{number}" for number, (expression, _) in enumerate(WRITTEN)
+    )
     assert admin.rows(f"select {listed} -- a comment") == [right]
     columns = [
         {"expressionType": "SQL", "sqlExpression": expression, "label": f"c{number}"}
@@ -38,11 +47,11 @@ def test_sql_lab_and_charts_say_what_duckdb_says_to_the_text_as_written(admin):
     assert admin.figures(*metrics) == [right]
     where = " or ".join(f"({expression}) is null" for expression, _ in WRITTEN)
     assert admin.figures("trips", extras={"where": where}) == [{"trips": 0}]
-    with dataset(admin, f"select {listed} -- the end") as read:
+    with VirtualDataset(admin, f"select {listed} -- the end") as read:
         assert read(*right) == [right]
     window = f"select {WINDOW} as s from range(3) t(x)"
     assert sorted(row["s"] for row in admin.rows(window)) == [0, 1, 3]
-    with dataset(admin, window) as read:
+    with VirtualDataset(admin, window) as read:
         assert sorted(row["s"] for row in read("s")) == [0, 1, 3]
 
 
@@ -51,11 +60,20 @@ def test_sql_lab_and_charts_say_what_duckdb_says_to_the_text_as_written(admin):
     [
         ("select 1 as x", "select 1 as x\nLIMIT 11"),
         ("select 1 as x limit 3 -- few", "select 1 as x limit 3 -- few"),
-        ("select 1 as x limit 90 -- many", "SELECT * FROM (\nselect 1 as x limit 90 -- many\n) LIMIT 11"),
+        (
+            "select 1 as x limit 90 -- many",
+            "SELECT * FROM (\nselect 1 as x limit 90 -- many\n) LIMIT 11",
+        ),
         ("from range(9) limit 50%", "SELECT * FROM (\nfrom range(9) limit 50%\n) LIMIT 11"),
-        ("describe marts.mart_taxi_trips", "SELECT * FROM (\ndescribe marts.mart_taxi_trips\n) LIMIT 11"),
+        (
+            "describe marts.mart_taxi_trips",
+            "SELECT * FROM (\ndescribe marts.mart_taxi_trips\n) LIMIT 11",
+        ),
         ("explain select 1", "explain select 1"),
-        (f"select {WINDOW} as x from range(3) t(x);", f"select {WINDOW} as x from range(3) t(x)\nLIMIT 11"),
+        (
+            f"select {WINDOW} as x from range(3) t(x);",
+            f"select {WINDOW} as x from range(3) t(x)\nLIMIT 11",
+        ),
     ],
 )
 def test_a_limit_is_put_around_what_was_written(admin, statement, ran):
@@ -66,11 +84,15 @@ def test_a_limit_is_put_around_what_was_written(admin, statement, ran):
 def test_the_page_s_format_button_changes_no_meaning(admin):
     """It is the same rewrite; where DuckDB reads another statement in it, the text stays."""
     ask = lambda text: admin.call("POST", "sqllab/format_sql/", {"sql": text})["result"]  # noqa: E731
-    assert ask("select epoch(interval '1 day 06:30:00')") == "select epoch(interval '1 day 06:30:00')"
+    assert (
+        ask("select epoch(interval '1 day 06:30:00')") == "select epoch(interval '1 day 06:30:00')"
+    )
     assert ask("select 1 as x, 2 as y") == "SELECT\n  1 AS x,\n  2 AS y"
 
 
-@pytest.mark.parametrize("expression", ["1) from range(3", "1 from marts.mart_taxi_trips", "(from marts.dim_dates)"])
+@pytest.mark.parametrize(
+    "expression", ["1) from range(3", "1 from marts.mart_taxi_trips", "(from marts.dim_dates)"]
+)
 def test_an_expression_of_a_chart_stays_one(admin, expression):
     answer = admin.chart({"expressionType": "SQL", "sqlExpression": expression, "label": "v"})
     assert 400 <= answer.status_code < 500, answer.text
@@ -95,7 +117,9 @@ def odd(superset):
             con.execute(ODD)
     admin = superset.log_in()
     database = admin.item("database", database_name="prod")["id"]
-    made = admin.call("POST", "dataset/", {"database": database, "schema": "marts", "table_name": "odd"})["id"]
+    made = admin.call(
+        "POST", "dataset/", {"database": database, "schema": "marts", "table_name": "odd"}
+    )["id"]
     yield made
     admin.call("DELETE", f"dataset/{made}")
 
@@ -106,16 +130,20 @@ def asked(person, number: int, **query) -> list[dict]:
 
 def body(number: int, form: str = "json", **query) -> dict:
     query = {"metrics": [], "columns": ["id"], "orderby": [["id", True]]} | query
-    return {"datasource": {"id": number, "type": "table"}, "queries": [query], "result_type": "full",
-            "result_format": form}  # fmt: skip
+    return {
+        "datasource": {"id": number, "type": "table"},
+        "queries": [query],
+        "result_type": "full",
+        "result_format": form,
+    }
 
 
 @pytest.mark.parametrize(
     ("operator", "value", "ids"),
     [
         ("==", "a\\b", [4]), ("IN", ["a\\b", "it's"], [4, 5]), ("!=", "a\\b", [1, 2, 3, 5]),
-        ("LIKE", "a\\%", [4]), ("ILIKE", "A\\B", [4]), ("LIKE", "50% off", [3]), ("LIKE", "transfer_only", [1, 2]),
-        ("==", "50% off", [3]), ("==", "transfer_only", [1]),
+        ("LIKE", "a\\%", [4]), ("ILIKE", "A\\B", [4]), ("LIKE", "50% off", [3]),
+        ("LIKE", "transfer_only", [1, 2]), ("==", "50% off", [3]), ("==", "transfer_only", [1]),
     ],
 )  # fmt: skip
 def test_a_filter_takes_backslashes_as_they_are(admin, odd, operator, value, ids):
@@ -125,26 +153,44 @@ def test_a_filter_takes_backslashes_as_they_are(admin, odd, operator, value, ids
 
 
 def test_integers_above_2_to_53_stay_as_they_are(admin, odd):
-    """Beside nulls they became doubles, 9007199254740995 the neighbour ...996.0; samples of a UBIGINT failed."""
+    """Beside nulls they became doubles, 9007199254740995 the neighbour ...996.0; samples of a
+    UBIGINT failed.
+    """
     big, most, huge = 9007199254740995, 2**64 - 1, 2**127 - 1
     metrics = [{"expressionType": "SQL", "sqlExpression": f"max({name})", "label": f"m_{name}"}
                for name in ("big", "ubig", "huge")]  # fmt: skip
     found = asked(admin, odd, columns=["id", "big", "ubig", "huge"], metrics=metrics)
-    assert [row["big"] for row in found] == [row["m_big"] for row in found] == [big, big + 1, None, 1, 2]
+    assert (
+        [row["big"] for row in found]
+        == [row["m_big"] for row in found]
+        == [big, big + 1, None, 1, 2]
+    )
     assert [str(row["ubig"]) for row in found] == [str(most), "1", "2", "None", "3"]
     assert [str(row["m_huge"]) for row in found] == ["1", str(huge), "None", "4", "5"]
-    text = admin.post("/api/v1/chart/data", json=body(odd, "csv", columns=["id", "big", "ubig"], metrics=metrics)).text
+    text = admin.post(
+        "/api/v1/chart/data", json=body(odd, "csv", columns=["id", "big", "ubig"], metrics=metrics)
+    ).text
     rows = list(csv.DictReader(io.StringIO(text)))
-    assert [row["big"] for row in rows] == [row["m_big"] for row in rows] == [str(big), str(big + 1), "", "1", "2"]
+    assert (
+        [row["big"] for row in rows]
+        == [row["m_big"] for row in rows]
+        == [str(big), str(big + 1), "", "1", "2"]
+    )
     assert rows[0]["ubig"] == str(most)
-    samples = admin.post(f"/datasource/samples?datasource_type=table&datasource_id={odd}&per_page=10&page=1", json={})
+    samples = admin.post(
+        f"/datasource/samples?datasource_type=table&datasource_id={odd}&per_page=10&page=1", json={}
+    )
     assert str(samples.json()["result"]["data"][0]["ubig"]) == str(most)
     lab = admin.rows("select big, ubig, huge from marts.odd order by id")
-    assert (str(lab[0]["big"]), str(lab[0]["ubig"]), str(lab[1]["huge"])) == (str(big), str(most), str(huge))
+    assert (str(lab[0]["big"]), str(lab[0]["ubig"]), str(lab[1]["huge"])) == (
+        str(big),
+        str(most),
+        str(huge),
+    )
     assert lab[2]["big"] is None and lab[3]["big"] in (1, "1")
 
 
-class dataset:
+class VirtualDataset:
     """A virtual dataset, while a test reads it."""
 
     def __init__(self, person, statement: str) -> None:
@@ -152,7 +198,12 @@ class dataset:
 
     def __enter__(self):
         database = self.person.item("database", database_name="prod")["id"]
-        given = {"database": database, "schema": "marts", "table_name": "written", "sql": self.statement}
+        given = {
+            "database": database,
+            "schema": "marts",
+            "table_name": "written",
+            "sql": self.statement,
+        }
         self.number = self.person.call("POST", "dataset/", given)["id"]
         return lambda *columns: asked(self.person, self.number, columns=list(columns), orderby=[])
 

@@ -25,7 +25,9 @@ def test_what_superset_writes_down_is_kept_for_so_many_days(own):
     admin.rows("select 1 as old")
     admin.rows("select 1 as new")
     admin.call(
-        "POST", "saved_query/", {"label": "Kept", "sql": "select 1 as old", "db_id": admin.items("database")[0]["id"]}
+        "POST",
+        "saved_query/",
+        {"label": "Kept", "sql": "select 1 as old", "db_id": admin.items("database")[0]["id"]},
     )
     with closing(sqlite3.connect(own.database)) as con, con:
         con.execute("update query set changed_on = '2020-01-01 00:00:00' where sql like '%old'")

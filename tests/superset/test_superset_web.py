@@ -16,14 +16,32 @@ from proto_loc.settings import ROOT
 pytestmark = [pytest.mark.xdist_group("superset"), pytest.mark.timeout(300)]
 
 PAGES = [
-    "/superset/welcome/", "/superset/dashboard/taxi-overview/", "/explore/", "/sqllab/", "/dashboard/list/",
-    "/chart/list/", "/users/list/", "/tablemodelview/list/", "/databaseview/list/",
-]  # fmt: skip
+    "/superset/welcome/",
+    "/superset/dashboard/taxi-overview/",
+    "/explore/",
+    "/sqllab/",
+    "/dashboard/list/",
+    "/chart/list/",
+    "/users/list/",
+    "/tablemodelview/list/",
+    "/databaseview/list/",
+]
 CALLS = [
-    "/api/v1/dashboard/", "/api/v1/chart/", "/api/v1/dataset/", "/api/v1/database/", "/api/v1/query/", "/api/v1/me/",
-    "/api/v1/security/users/", "/api/v1/security/roles/", "/api/v1/security/csrf_token/", "/api/v1/log/",
-    "/api/v1/rowlevelsecurity/", "/api/v1/assets/export/", "/api/v1/sqllab/", "/api/v1/theme/",
-]  # fmt: skip
+    "/api/v1/dashboard/",
+    "/api/v1/chart/",
+    "/api/v1/dataset/",
+    "/api/v1/database/",
+    "/api/v1/query/",
+    "/api/v1/me/",
+    "/api/v1/security/users/",
+    "/api/v1/security/roles/",
+    "/api/v1/security/csrf_token/",
+    "/api/v1/log/",
+    "/api/v1/rowlevelsecurity/",
+    "/api/v1/assets/export/",
+    "/api/v1/sqllab/",
+    "/api/v1/theme/",
+]
 
 
 @pytest.fixture
@@ -36,7 +54,9 @@ def anyone(superset):
 @pytest.mark.parametrize("path", PAGES)
 def test_a_page_leads_who_has_not_logged_in_to_the_log_in(anyone, path):
     answer = anyone.get(path)
-    assert (answer.status_code in (302, 308) and "/login" in answer.headers["location"]) or answer.status_code == 404
+    assert (
+        answer.status_code in (302, 308) and "/login" in answer.headers["location"]
+    ) or answer.status_code == 404
 
 
 @pytest.mark.parametrize("path", CALLS)
@@ -46,7 +66,11 @@ def test_the_api_answers_no_one_who_has_not_logged_in(anyone, path):
 
 def test_sql_and_chart_data_need_a_login(anyone):
     body = {"database_id": 1, "sql": "select 1", "client_id": "abc", "queryLimit": 1}
-    assert anyone.post("/api/v1/sqllab/execute/", json=body).status_code in (400, 401, 403)  # 400: no CSRF token
+    assert anyone.post("/api/v1/sqllab/execute/", json=body).status_code in (
+        400,
+        401,
+        403,
+    )  # 400: no CSRF token
     body = {"datasource": {"id": 1, "type": "table"}, "queries": [{"metrics": ["trips"]}]}
     assert anyone.post("/api/v1/chart/data", json=body).status_code in (401, 403)
 
@@ -68,7 +92,11 @@ def test_a_wrong_password_is_not_let_in_and_a_right_one_is(superset):
 def test_the_cookie_is_kept_from_scripts_and_other_sites(superset):
     person = Person(superset.url)
     answer = person.submit("admin", superset.password())
-    (cookie,) = [value for value in answer.headers.get_list("set-cookie") if value.startswith("loc_superset_")]
+    (cookie,) = [
+        value
+        for value in answer.headers.get_list("set-cookie")
+        if value.startswith("loc_superset_")
+    ]
     assert "HttpOnly" in cookie and "SameSite=Lax" in cookie and "Secure" not in cookie
     assert cookie.startswith(f"loc_superset_{superset.url.rpartition(':')[2]}=")
 
@@ -76,9 +104,14 @@ def test_the_cookie_is_kept_from_scripts_and_other_sites(superset):
 def test_nothing_may_be_loaded_from_elsewhere(admin):
     for path in ("/login/", "/superset/welcome/", "/superset/dashboard/taxi-overview/", "/sqllab/"):
         answer = admin.get(path, follow_redirects=True)
-        policy = dict(part.strip().split(" ", 1) for part in answer.headers["content-security-policy"].split(";"))
+        policy = dict(
+            part.strip().split(" ", 1)
+            for part in answer.headers["content-security-policy"].split(";")
+        )
         assert policy["default-src"] == "'self'" and policy["object-src"] == "'none'"
-        assert "http" not in answer.headers["content-security-policy"] and "unsafe-eval" not in str(policy)
+        assert "http" not in answer.headers["content-security-policy"] and "unsafe-eval" not in str(
+            policy
+        )
         assert re.fullmatch(r"'self' 'strict-dynamic' 'nonce-[\w-]+'", policy["script-src"])
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["x-frame-options"] == "SAMEORIGIN"
@@ -88,8 +121,14 @@ def test_nothing_may_be_loaded_from_elsewhere(admin):
 
 
 def test_pages_of_failures_load_nothing_from_elsewhere(admin):
-    """They fetch a font from Google, and a content security policy does not keep a browser from connecting ahead."""
-    for path, status in (("/nosuch", 404), ("/superset/dashboard/nosuch/", 404), ("/lang/nosuch", 500)):
+    """They fetch a font from Google, and a content security policy does not keep a browser from
+    connecting ahead.
+    """
+    for path, status in (
+        ("/nosuch", 404),
+        ("/superset/dashboard/nosuch/", 404),
+        ("/lang/nosuch", 500),
+    ):
         answer = admin.get(path, follow_redirects=True)
         assert answer.status_code == status and "Superset</title>" in answer.text
         assert re.findall(r"(?:src|href)=[\"']?(?:https?:)?//", answer.text) == [], path
@@ -105,7 +144,9 @@ def test_the_csrf_token_is_asked_for(admin):
     assert admin.sql("select 1").status_code == 200
 
 
-@pytest.mark.parametrize("host", ["example.org", "127.0.0.1.example.org", "0.0.0.0", "localhost.example.org:8088", ""])
+@pytest.mark.parametrize(
+    "host", ["example.org", "127.0.0.1.example.org", "0.0.0.0", "localhost.example.org:8088", ""]
+)
 def test_other_hosts_are_refused(anyone, host):
     assert anyone.get("/health", headers={"host": host}).status_code == 400
 
@@ -124,10 +165,19 @@ def test_pages_of_other_sites_are_refused(superset, admin):
 
 
 def test_attempts_to_log_in_are_limited_over_both_workers_by_form_and_api(superset, admin):
-    admin.call("POST", "security/users/", {
-        "username": "guessed", "first_name": "a", "last_name": "b", "active": True, "email": "g@localhost.invalid",
-        "password": "the right one", "roles": [admin.item("security/roles", name="Viewer")["id"]],
-    })  # fmt: skip
+    admin.call(
+        "POST",
+        "security/users/",
+        {
+            "username": "guessed",
+            "first_name": "a",
+            "last_name": "b",
+            "active": True,
+            "email": "g@localhost.invalid",
+            "password": "the right one",
+            "roles": [admin.item("security/roles", name="Viewer")["id"]],
+        },
+    )
     statuses = []
     for number in range(16):
         with Person(superset.url) as person:
@@ -139,7 +189,11 @@ def test_attempts_to_log_in_are_limited_over_both_workers_by_form_and_api(supers
     assert statuses[:10] == [401, 302] * 5 and set(statuses[10:]) == {429}
     with Person(superset.url) as person:
         answer = person.submit("guessed", "the right one")
-        assert answer.status_code == 429 and "Wait a minute" in answer.text and answer.headers["retry-after"] == "60"
+        assert (
+            answer.status_code == 429
+            and "Wait a minute" in answer.text
+            and answer.headers["retry-after"] == "60"
+        )
     superset.log_in()  # another account's attempts do not count
 
 
@@ -159,8 +213,8 @@ def program(superset) -> httpx.Client:
 
 
 def test_log_ins_by_the_api_that_succeed_do_not_add_up(superset):
-    """The tenth in a row was refused, and so was the person's own log-in in a browser. An e-mail address names the
-    account as well."""
+    """The tenth in a row was refused, and so was the person's own log-in in a browser. An e-mail
+    address names the account as well."""
     for _ in range(11):
         program(superset).close()
     email = superset.log_in().item("security/users", username="admin")["email"]
@@ -169,10 +223,17 @@ def test_log_ins_by_the_api_that_succeed_do_not_add_up(superset):
 
 
 def test_a_program_with_a_token_may_change_and_ask(superset):
-    """The answer that brings the CSRF token had its cookie taken out: each POST was 400, "session token is missing"."""
+    """The answer that brings the CSRF token had its cookie taken out: each POST was 400,
+    "session token is missing".
+    """
     client = program(superset)
     client.headers["X-CSRFToken"] = client.get("/api/v1/security/csrf_token/").json()["result"]
-    body = {"database_id": 1, "sql": "select 41 + 1 as answer", "client_id": "program", "queryLimit": 10}
+    body = {
+        "database_id": 1,
+        "sql": "select 41 + 1 as answer",
+        "client_id": "program",
+        "queryLimit": 10,
+    }
     answer = client.post("/api/v1/sqllab/execute/", json=body)
     assert answer.status_code == 200 and answer.json()["data"] == [{"answer": 42}], answer.text
     made = client.post("/api/v1/dashboard/", json={"dashboard_title": "By a program"})
@@ -188,19 +249,29 @@ def test_each_chart_of_the_bundle_answers_the_api(superset, admin):
         assert answer.status_code == 200, f"{chart['slice_name']}: {answer.text}"
         assert answer.json()["result"][0]["rowcount"] > 0, chart["slice_name"]
     figures = admin.item("chart", slice_name="Trips")["id"]
-    (code,) = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs/superset.md").read_text(), re.MULTILINE | re.DOTALL)
-    code = code.replace("http://127.0.0.1:8088", superset.url).replace("chart/1/", f"chart/{figures}/")
+    (code,) = re.findall(
+        r"^```python\n(.*?)^```$", (ROOT / "docs/superset.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    code = code.replace("http://127.0.0.1:8088", superset.url).replace(
+        "chart/1/", f"chart/{figures}/"
+    )
     scope = {"password": superset.password()}
     exec(compile(code, "docs/superset.md", "exec"), scope)
     lines = scope["figures"].split()
-    assert lines[0].lstrip("\ufeff") == "Trips" and int(lines[1]) == admin.figures("trips")[0]["trips"]
+    assert (
+        lines[0].lstrip("\ufeff") == "Trips" and int(lines[1]) == admin.figures("trips")[0]["trips"]
+    )
 
 
 def test_no_late_answer_takes_the_place_of_a_new_log_in(superset):
-    """What the log-in page reports of itself, answered after the log-in, logged the person out again."""
+    """What the log-in page reports of itself, answered after the log-in, logged the person out
+    again.
+    """
     person = Person(superset.url)
     person.get("/login/")
-    with httpx.Client(base_url=superset.url, trust_env=False, timeout=60, cookies=dict(person.cookies)) as before:
+    with httpx.Client(
+        base_url=superset.url, trust_env=False, timeout=60, cookies=dict(person.cookies)
+    ) as before:
         person.submit("admin", superset.password())
         assert person.get("/api/v1/me/").status_code == 200
         for method, path in (
@@ -210,14 +281,21 @@ def test_no_late_answer_takes_the_place_of_a_new_log_in(superset):
         ):
             answer = before.request(method, path)
             assert answer.status_code in (302, 401) and "set-cookie" not in answer.headers, path
-    assert person.get("/logout/").headers.get_list("set-cookie"), "to log out is to change the cookie"
+    assert person.get("/logout/").headers.get_list("set-cookie"), (
+        "to log out is to change the cookie"
+    )
     assert person.get("/api/v1/me/").status_code == 401
 
 
 def test_a_new_password_ends_sessions_and_tokens(superset):
     person = superset.add_person("changing", "Viewer")
     other = superset.log_in("changing", "password-of-changing")
-    body = {"username": "changing", "password": "password-of-changing", "provider": "db", "refresh": True}
+    body = {
+        "username": "changing",
+        "password": "password-of-changing",
+        "provider": "db",
+        "refresh": True,
+    }
     with httpx.Client(base_url=superset.url, trust_env=False, timeout=60) as program:
         tokens = program.post("/api/v1/security/login", json=body).json()
         program.cookies.clear()
@@ -238,13 +316,20 @@ def test_a_new_password_ends_sessions_and_tokens(superset):
 def test_a_person_who_is_deactivated_is_out_at_once(superset, admin):
     person = superset.add_person("leaving", "Viewer")
     assert person.get("/api/v1/me/").status_code == 200
-    admin.call("PUT", f"security/users/{admin.item('security/users', username='leaving')['id']}", {"active": False})
+    admin.call(
+        "PUT",
+        f"security/users/{admin.item('security/users', username='leaving')['id']}",
+        {"active": False},
+    )
     assert person.get("/api/v1/me/").status_code == 401
 
 
 def test_a_failure_shows_no_stack_trace(admin):
     for answer in (
-        admin.post("/api/v1/chart/data", json={"datasource": {"id": 99999, "type": "table"}, "queries": [{}]}),
+        admin.post(
+            "/api/v1/chart/data",
+            json={"datasource": {"id": 99999, "type": "table"}, "queries": [{}]},
+        ),
         admin.get("/superset/dashboard/nosuch/"),
         admin.get("/api/v1/dashboard/99999"),
         admin.post("/api/v1/sqllab/execute/", json={"nonsense": 1}),
@@ -254,7 +339,10 @@ def test_a_failure_shows_no_stack_trace(admin):
 
 def slow(superset, count: int, data: str) -> list[socket.socket]:
     """Connections that have sent so much, and wait."""
-    made = [socket.create_connection(("127.0.0.1", int(superset.url.rpartition(":")[2])), 30) for _ in range(count)]
+    made = [
+        socket.create_connection(("127.0.0.1", int(superset.url.rpartition(":")[2])), 30)
+        for _ in range(count)
+    ]
     for each in made:
         each.sendall(data.replace("\n", "\r\n").encode())
     return made
@@ -276,14 +364,18 @@ def test_slow_clients_hold_up_nobody(superset, admin):
         *slow(superset, 20, ""),
         *slow(superset, 20, f"{head}Content-Length: 1000\n\nabc"),
         *slow(superset, 20, f"{head}Transfer-Encoding: chunked\n\n5\nabc"),
-        *slow(superset, 20, f"GET {script} HTTP/1.1\nHost: 127.0.0.1\n\n"),  # and read nothing of it
+        *slow(
+            superset, 20, f"GET {script} HTTP/1.1\nHost: 127.0.0.1\n\n"
+        ),  # and read nothing of it
     ]
     began = time.monotonic()
     for _ in range(20):
         assert httpx.get(f"{superset.url}/health", trust_env=False, timeout=30).text == "OK"
     assert admin.chart("trips").status_code == 200
     assert time.monotonic() - began < 9, "as quick as without them"
-    for _ in range(400):  # more than both processes hold, which part with those that have waited longest
+    for _ in range(
+        400
+    ):  # more than both processes hold, which part with those that have waited longest
         held += slow(superset, 2, head)
     assert admin.chart("trips").status_code == 200
     for each in held:
@@ -315,7 +407,10 @@ def test_a_script_arrives_whole_at_who_reads_slowly(superset, admin):
     while more := client.recv(200_000):
         received += more
         time.sleep(0.01)
-    assert received.partition(b"\r\n\r\n")[2] == admin.get(path, headers={"accept-encoding": "identity"}).content
+    assert (
+        received.partition(b"\r\n\r\n")[2]
+        == admin.get(path, headers={"accept-encoding": "identity"}).content
+    )
 
 
 def test_large_bodies_are_refused_before_anything_reads_them(superset, admin):
@@ -325,7 +420,11 @@ def test_large_bodies_are_refused_before_anything_reads_them(superset, admin):
         return sum(psutil.Process(pid).memory_info().rss for pid in superset.workers()) >> 20
 
     def of_anyone(size: int, **headers: str) -> httpx.Response:
-        body = (bytes(1 << 16) for _ in range(size >> 16)) if headers.pop("chunked", "") else bytes(size)
+        body = (
+            (bytes(1 << 16) for _ in range(size >> 16))
+            if headers.pop("chunked", "")
+            else bytes(size)
+        )
         kind = {"content-type": "application/json", **headers}
         path = f"{superset.url}/api/v1/security/login"
         return httpx.post(path, content=body, headers=kind, trust_env=False, timeout=60)
@@ -333,18 +432,25 @@ def test_large_bodies_are_refused_before_anything_reads_them(superset, admin):
     before = memory()
     for answer in (of_anyone(50 << 20), of_anyone(50 << 20, chunked="yes")):
         assert answer.status_code == 413 and "16,384 KiB" in answer.text
-    for answer in (of_anyone(1 << 20), of_anyone(1 << 20, chunked="yes"), of_anyone(1 << 20, authorization="Bearer x")):
+    for answer in (
+        of_anyone(1 << 20),
+        of_anyone(1 << 20, chunked="yes"),
+        of_anyone(1 << 20, authorization="Bearer x"),
+    ):
         assert answer.status_code == 413 and "Log in" in answer.text
     assert memory() - before < 60
-    assert admin.post("/api/v1/chart/data", json={"x": "y" * (1 << 20)}).status_code == 400, "read, and no query"
+    assert admin.post("/api/v1/chart/data", json={"x": "y" * (1 << 20)}).status_code == 400, (
+        "read, and no query"
+    )
     assert admin.post("/api/v1/chart/data", json={"x": "y" * (17 << 20)}).status_code == 413
     headers = {"x": "y" * (1 << 17)}
     assert httpx.get(f"{superset.url}/health", headers=headers, trust_env=False).status_code == 431
 
 
 def test_requests_at_the_same_time_do_not_lock_up_the_server(superset):
-    """duckdb-engine asked DuckDB's default connection for the reserved words, in each request: threads that did so at
-    the same time waited for each other for ever, and gunicorn killed the process after two minutes."""
+    """duckdb-engine asked DuckDB's default connection for the reserved words, in each request:
+    threads that did so at the same time waited for each other for ever, and gunicorn killed the
+    process after two minutes."""
     admin = superset.log_in()
     before = superset.workers()
     with ThreadPoolExecutor(16) as pool:
@@ -356,21 +462,34 @@ def test_requests_at_the_same_time_do_not_lock_up_the_server(superset):
 def test_of_the_same_requests_at_the_same_time_one_works_and_the_others_have_its_answer(superset):
     """As after a publish, when each viewer's page asks for the same charts."""
     admin = superset.log_in()
-    new = {"filters": [{"col": "trip_id", "op": ">", "val": time.time_ns()}]}  # nobody has asked for this before
+    new = {
+        "filters": [{"col": "trip_id", "op": ">", "val": time.time_ns()}]
+    }  # nobody has asked for this before
     with ThreadPoolExecutor(12) as pool:
-        answers = list(pool.map(lambda _: admin.chart("trips", **new).json()["result"][0], range(12)))
-    assert [answer["cached_dttm"] is None for answer in answers].count(True) == 1, "one was computed"
+        answers = list(
+            pool.map(lambda _: admin.chart("trips", **new).json()["result"][0], range(12))
+        )
+    assert [answer["cached_dttm"] is None for answer in answers].count(True) == 1, (
+        "one was computed"
+    )
     assert len({answer["data"][0]["trips"] for answer in answers}) == 1
 
 
 def test_a_request_does_not_wait_for_itself(own):
-    """One that asks for the same twice, where the first failed, held the lock of that, and waited for the time-out."""
+    """One that asks for the same twice, where the first failed, held the lock of that, and
+    waited for the time-out.
+    """
     own.more["LOC_QUERY_TIMEOUT"] = "3600"
     admin = own.start().log_in()
     dataset = admin.item("dataset", table_name="mart_taxi_trips")["id"]
     query = {"metrics": ["trips"], "columns": []}
-    answer = admin.post("/api/v1/chart/data", json={
-        "datasource": {"id": dataset, "type": "table"}, "result_format": "json", "result_type": "full",
-        "queries": [query, query],
-    })  # fmt: skip
+    answer = admin.post(
+        "/api/v1/chart/data",
+        json={
+            "datasource": {"id": dataset, "type": "table"},
+            "result_format": "json",
+            "result_type": "full",
+            "queries": [query, query],
+        },
+    )
     assert answer.status_code == 400 and "no data yet" in answer.text

@@ -8,11 +8,17 @@ from proto_loc.settings import ROOT
 
 
 def borrowing_clone(folder: Path, *names: str) -> None:
-    """Copy these files and folders there, and lend it this clone's tools and the environment of the tests."""
+    """Copy these files and folders there, and lend it this clone's tools and the environment of
+    the tests.
+    """
     for name in names:
         (folder / name).parent.mkdir(exist_ok=True)
         if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(
+                ROOT / name,
+                folder / name,
+                ignore=shutil.ignore_patterns("__pycache__", "node_modules"),
+            )
         else:
             shutil.copy(ROOT / name, folder / name)
     if (ROOT / ".tools").exists():

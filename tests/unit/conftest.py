@@ -2,8 +2,8 @@
 
 import pytest
 
-from proto_loc.environments import uv
 from proto_loc.errors import LocError
+from proto_loc.setup.environments import uv
 
 
 @pytest.fixture(scope="session")

@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipelines import dbt
-from proto_loc.bundle import check, forms
-from proto_loc.bundle.read import read
+from proto_loc.dbt import parse
 from proto_loc.metrics import read as definitions
 from proto_loc.settings import ROOT
+from proto_loc.superset.bundle import check, forms
+from proto_loc.superset.bundle.read import read
 
 TABLES = {
     f"{model.schema}.{model.table}": {column.name for column in model.columns}
-    for model in definitions.read(dbt.manifest())
+    for model in definitions.read(parse.manifest())
 }
 
 
@@ -34,7 +34,9 @@ def broken(bundle: Path, name: str, old: str, new: str) -> list[str]:
 
 
 def line(bundle: Path, name: str, words: str) -> int:
-    return next(n for n, text in enumerate((bundle / name).read_text().splitlines(), 1) if words in text)
+    return next(
+        n for n, text in enumerate((bundle / name).read_text().splitlines(), 1) if words in text
+    )
 
 
 OVERVIEW, QUALITY = "dashboards/taxi_overview.yaml", "dashboards/data_quality_and_freshness.yaml"
@@ -43,11 +45,26 @@ OVERVIEW, QUALITY = "dashboards/taxi_overview.yaml", "dashboards/data_quality_an
 @pytest.mark.parametrize(
     ("name", "old", "new", "said"),
     [
-        ("charts/trips_by_weekday_and_hour.yaml", "(pickup_weekday - 1)", "(weekday - 1)", "has no column 'weekday'"),
+        (
+            "charts/trips_by_weekday_and_hour.yaml",
+            "(pickup_weekday - 1)",
+            "(weekday - 1)",
+            "has no column 'weekday'",
+        ),
         ("charts/origin_of_the_data.yaml", "max(month)", "max(months)", "has no column 'months'"),
         ("charts/origin_of_the_data.yaml", "max(month)", "max(month", "cannot be asked for"),
-        ("charts/origin_of_the_data.yaml", "max(month)", "getenv('HOME')", "getenv is not allowed here"),
-        ("datasets/taxi_trips.yaml", "expression: count(trip_id)", "expression: count(id)", "has no column 'id'"),
+        (
+            "charts/origin_of_the_data.yaml",
+            "max(month)",
+            "getenv('HOME')",
+            "getenv is not allowed here",
+        ),
+        (
+            "datasets/taxi_trips.yaml",
+            "expression: count(trip_id)",
+            "expression: count(id)",
+            "has no column 'id'",
+        ),
     ],
 )
 def test_sql_in_a_file_is_held_to_the_mart(bundle, name, old, new, said):
@@ -94,38 +111,141 @@ def test_the_bundle_is_sound(bundle):
 MAP = "charts/pickups_by_zone.yaml"
 BREAKS = [
     # file, what is replaced, by what, where the fault is, and its words
-    ("charts/trips.yaml", "metric: trips", "metric: tripps", "metric:", "mart_taxi_trips has no metric 'tripps'"),
-    ("charts/top_zones.yaml", "- pickup_zone\n", "- zone\n", "- zone", "mart_taxi_trips has no column 'zone'"),
-    ("charts/trips.yaml", "subject: pickup_at", "subject: at", "subject:", "mart_taxi_trips has no column 'at'"),
+    (
+        "charts/trips.yaml",
+        "metric: trips",
+        "metric: tripps",
+        "metric:",
+        "mart_taxi_trips has no metric 'tripps'",
+    ),
+    (
+        "charts/top_zones.yaml",
+        "- pickup_zone\n",
+        "- zone\n",
+        "- zone",
+        "mart_taxi_trips has no column 'zone'",
+    ),
+    (
+        "charts/trips.yaml",
+        "subject: pickup_at",
+        "subject: at",
+        "subject:",
+        "mart_taxi_trips has no column 'at'",
+    ),
     (MAP, "column_name: pickup_latitude", "column_name: lat", "column_name: lat", "column 'lat'"),
     (MAP, "size: trips", "size: trip", "size:", "no metric 'trip'"),
-    ("charts/about_the_data.yaml", "- column: note", "- column: notes", "- column: notes", "no column or metric"),
+    (
+        "charts/about_the_data.yaml",
+        "- column: note",
+        "- column: notes",
+        "- column: notes",
+        "no column or metric",
+    ),
     ("charts/trips_per_day.yaml", "x_axis: pickup_at", "x_axis: day", "x_axis:", "no column 'day'"),
-    ("charts/trips.yaml", "dataset_uuid: 4", "dataset_uuid: 5", "dataset_uuid:", "no file has a dataset with this"),
+    (
+        "charts/trips.yaml",
+        "dataset_uuid: 4",
+        "dataset_uuid: 5",
+        "dataset_uuid:",
+        "no file has a dataset with this",
+    ),
     ("charts/trips.yaml", "uuid: d7e", "uuid: d7f", None, "no dashboard shows this chart"),
     ("charts/trips.yaml", "viz_type:", "viz_type: [", None, "no YAML"),
-    ("charts/trips.yaml", "version: 1.0.0", "version: 1.0.0\nversion: 1.0.0", None, "'version' is there twice"),
-    ("datasets/publication.yaml", "database_uuid: e", "database_uuid: f", "database_uuid:", "no file has a database"),
-    ("datasets/taxi_trips.yaml", "column_name: colour", "column_name: color", "column_name: color",
-     "marts.mart_taxi_trips has no column 'color'"),
-    ("datasets/publication.yaml", "metric_name: tests_warned", "metric_name: tests_passed", None, "is there twice"),
+    (
+        "charts/trips.yaml",
+        "version: 1.0.0",
+        "version: 1.0.0\nversion: 1.0.0",
+        None,
+        "'version' is there twice",
+    ),
+    (
+        "datasets/publication.yaml",
+        "database_uuid: e",
+        "database_uuid: f",
+        "database_uuid:",
+        "no file has a database",
+    ),
+    (
+        "datasets/taxi_trips.yaml",
+        "column_name: colour",
+        "column_name: color",
+        "column_name: color",
+        "marts.mart_taxi_trips has no column 'color'",
+    ),
+    (
+        "datasets/publication.yaml",
+        "metric_name: tests_warned",
+        "metric_name: tests_passed",
+        None,
+        "is there twice",
+    ),
     (OVERVIEW, "uuid: d7e", "uuid: d7f", "uuid: d7f", "no file has a chart with this uuid"),
-    (OVERVIEW, "width: 12", "width: 13", "ROW-about:", "what is in ROW-about is 13 columns wide, and there are 12"),
+    (
+        OVERVIEW,
+        "width: 12",
+        "width: 13",
+        "ROW-about:",
+        "what is in ROW-about is 13 columns wide, and there are 12",
+    ),
     (OVERVIEW, "height: 16", "tall: 16", "CHART-about_the_data:", "has no height"),
     (OVERVIEW, "- CHART-trips\n", "- CHART-trip\n", None, "holds CHART-trip, which is not there"),
-    (OVERVIEW, "- CHART-trips\n", "", "CHART-trips:", "CHART-trips is in no row, so it is not shown"),
-    (OVERVIEW, "- CHART-trips\n", "- CHART-trips\n      - CHART-top_zones\n", None, "is in ROW-figures and in ROW-z"),
-    (OVERVIEW, "name: pickup_borough", "name: borough", None, "is on 'borough', which mart_taxi_trips lacks"),
+    (
+        OVERVIEW,
+        "- CHART-trips\n",
+        "",
+        "CHART-trips:",
+        "CHART-trips is in no row, so it is not shown",
+    ),
+    (
+        OVERVIEW,
+        "- CHART-trips\n",
+        "- CHART-trips\n      - CHART-top_zones\n",
+        None,
+        "is in ROW-figures and in ROW-z",
+    ),
+    (
+        OVERVIEW,
+        "name: pickup_borough",
+        "name: borough",
+        None,
+        "is on 'borough', which mart_taxi_trips lacks",
+    ),
     (OVERVIEW, "datasetUuid: 471", "datasetUuid: 472", None, "on a dataset that no file has"),
-    (OVERVIEW, "filterType: filter_time", "filterType: filter_select", None, "'Date' points nowhere"),
-    (OVERVIEW, "id: NATIVE_FILTER-colour", "id: NATIVE_FILTER-date", None, "another filter has the id"),
+    (
+        OVERVIEW,
+        "filterType: filter_time",
+        "filterType: filter_select",
+        None,
+        "'Date' points nowhere",
+    ),
+    (
+        OVERVIEW,
+        "id: NATIVE_FILTER-colour",
+        "id: NATIVE_FILTER-date",
+        None,
+        "another filter has the id",
+    ),
     (OVERVIEW, "- ROOT_ID", "- TAB-gone", None, "is for TAB-gone, which is not in the layout"),
-    (OVERVIEW, "excluded:\n", "excluded:\n          - d7e35508-1bca-5092-9e4b-000000000000\n", None, "is not placed"),
-    (QUALITY, "slug: data-quality-and-freshness", "slug: taxi-overview", None, "the slug 'taxi-overview' is also"),
-]  # fmt: skip
+    (
+        OVERVIEW,
+        "excluded:\n",
+        "excluded:\n          - d7e35508-1bca-5092-9e4b-000000000000\n",
+        None,
+        "is not placed",
+    ),
+    (
+        QUALITY,
+        "slug: data-quality-and-freshness",
+        "slug: taxi-overview",
+        None,
+        "the slug 'taxi-overview' is also",
+    ),
+]
 
 
-@pytest.mark.parametrize(("name", "old", "new", "at", "words"), BREAKS, ids=[each[4] for each in BREAKS])
+@pytest.mark.parametrize(
+    ("name", "old", "new", "at", "words"), BREAKS, ids=[each[4] for each in BREAKS]
+)
 def test_a_fault_is_found_by_file_and_line(bundle, name, old, new, at, words):
     found = [fault for fault in broken(bundle, name, old, new) if words in fault]
     assert found, check.faults(bundle, TABLES)
@@ -136,7 +256,10 @@ def test_a_fault_is_found_by_file_and_line(bundle, name, old, new, at, words):
 def test_two_files_with_one_uuid_are_named(bundle):
     shutil.copy(bundle / "charts/trips.yaml", bundle / "charts/again.yaml")
     found = check.faults(bundle, TABLES)
-    assert any(each.startswith("charts/trips.yaml:") and "is also that of charts/again.yaml" in each for each in found)
+    assert any(
+        each.startswith("charts/trips.yaml:") and "is also that of charts/again.yaml" in each
+        for each in found
+    )
 
 
 def test_the_same_chart_twice_on_a_dashboard_is_a_fault(bundle):
@@ -152,7 +275,9 @@ def test_the_same_chart_twice_on_a_dashboard_is_a_fault(bundle):
 def test_the_files_are_in_the_short_form(bundle):
     files = read(bundle)
     for document in files.of("dashboards"):
-        assert document.content == forms.plain(forms.short_dashboard(document.content), forms.DASHBOARD), document.name
+        assert document.content == forms.plain(
+            forms.short_dashboard(document.content), forms.DASHBOARD
+        ), document.name
     for document in files.of("charts"):
         short = forms.short_chart(document.content, document.content["params"])
         assert document.content == forms.plain(short, forms.CHART), document.name
@@ -160,7 +285,15 @@ def test_the_files_are_in_the_short_form(bundle):
 
 def test_no_id_of_one_superset_is_in_the_bundle(bundle):
     texts = "".join(path.read_text() for path in bundle.rglob("*.yaml"))
-    for word in ("chartId", "datasetId", "slice_id", "datasource:", "chartsInScope", "map_label_colors", "parents:"):
+    for word in (
+        "chartId",
+        "datasetId",
+        "slice_id",
+        "datasource:",
+        "chartsInScope",
+        "map_label_colors",
+        "parents:",
+    ):
         assert word not in texts
 
 
@@ -178,7 +311,9 @@ def test_the_full_form_has_what_supersets_pages_need(bundle):
 
 
 def test_both_dashboards_say_where_the_data_comes_from(bundle):
-    """The note is the chart about the published version, first and as wide as the page, and no filter reaches it."""
+    """The note is the chart about the published version, first and as wide as the page, and no
+    filter reaches it.
+    """
     chart = yaml.safe_load((bundle / "charts/about_the_data.yaml").read_text())
     assert chart["params"]["groupby"][0] == "note"
     for name in (OVERVIEW, QUALITY):
@@ -199,8 +334,13 @@ def test_dbts_exposures_are_the_dashboards_and_what_they_show(bundle):
     models = {path.stem for path in (ROOT / "dbt/models/marts").glob("*.sql")}
     wanted = []
     for document in files.of("dashboards"):
-        shown = {node["meta"]["uuid"] for node in forms.charts(forms.full_dashboard(document.content)["position"])}
-        tables = {datasets[charts[uuid].content["dataset_uuid"]].content["table_name"] for uuid in shown}
+        shown = {
+            node["meta"]["uuid"]
+            for node in forms.charts(forms.full_dashboard(document.content)["position"])
+        }
+        tables = {
+            datasets[charts[uuid].content["dataset_uuid"]].content["table_name"] for uuid in shown
+        }
         wanted.append({
             "name": document.name.partition("/")[2].removesuffix(".yaml"),
             "label": document.content["dashboard_title"],
@@ -209,7 +349,9 @@ def test_dbts_exposures_are_the_dashboards_and_what_they_show(bundle):
             "depends_on": sorted(f"ref('{table}')" for table in tables & models),
         })  # fmt: skip
     told = [{key: each.get(key) for key in wanted[0]} for each in exposures]
-    assert sorted(told, key=lambda each: each["name"]) == sorted(wanted, key=lambda each: each["name"])
+    assert sorted(told, key=lambda each: each["name"]) == sorted(
+        wanted, key=lambda each: each["name"]
+    )
 
 
 def test_a_chart_whose_query_nothing_makes_is_named(bundle):
@@ -224,16 +366,29 @@ def test_a_chart_whose_query_nothing_makes_is_named(bundle):
 
 
 def test_a_query_that_a_browser_saved_is_kept_where_nothing_makes_it():
-    saved = {"datasource": {"id": 7}, "form_data": {"slice_id": 3, "metric": "a"}, "queries": [{"metrics": ["a"]}]}
-    chart = {"viz_type": "mixed_timeseries", "params": {"metric": "a"}, "query_context": json.dumps(saved)}
+    saved = {
+        "datasource": {"id": 7},
+        "form_data": {"slice_id": 3, "metric": "a"},
+        "queries": [{"metrics": ["a"]}],
+    }
+    chart = {
+        "viz_type": "mixed_timeseries",
+        "params": {"metric": "a"},
+        "query_context": json.dumps(saved),
+    }
     kept = json.loads(forms.short_chart(chart)["query_context"])
     assert kept == {"form_data": {"metric": "a"}, "queries": [{"metrics": ["a"]}]}
     assert "query_context" not in forms.short_chart({**chart, "viz_type": "table"})
 
 
 def test_no_trend_of_the_bundle_has_partial_periods(bundle):
-    """Months are loaded whole. Weeks are not: the first and the last one were drawn as a fall of revenue."""
+    """Months are loaded whole. Weeks are not: the first and the last one were drawn as a fall
+    of revenue.
+    """
     grains = {
-        document.name: document.content["params"].get("time_grain_sqla") for document in read(bundle).of("charts")
+        document.name: document.content["params"].get("time_grain_sqla")
+        for document in read(bundle).of("charts")
     }
-    assert {name: grain for name, grain in grains.items() if grain not in (None, "PT1H", "P1D", "P1M")} == {}
+    assert {
+        name: grain for name, grain in grains.items() if grain not in (None, "PT1H", "P1D", "P1M")
+    } == {}

@@ -9,13 +9,25 @@ from datetime import datetime
 import pytest
 import typer
 
-from pipelines import refresh
+import benchmarks.__main__
 from proto_loc import cli, errors, warehouse
 from proto_loc.cli import pipeline
 from proto_loc.errors import LocError, UsageError
+from proto_loc.refresh import job
 from proto_loc.warehouse import lake
 
-HEAVY = ("dagster", "dbt", "duckdb", "pandas", "psutil", "pytest", "sqlalchemy", "starlette", "httpx", "yaml")
+HEAVY = (
+    "dagster",
+    "dbt",
+    "duckdb",
+    "pandas",
+    "psutil",
+    "pytest",
+    "sqlalchemy",
+    "starlette",
+    "httpx",
+    "yaml",
+)
 
 
 def walk(command, path=()):
@@ -24,20 +36,25 @@ def walk(command, path=()):
         yield from walk(child, (*path, name))
 
 
-COMMANDS = dict(walk(cli.command()))
+COMMANDS = dict(walk(cli.command())) | dict(
+    walk(typer.main.get_command(benchmarks.__main__.app), ("bench",))
+)
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=lambda path: " ".join(path) or "loc")
-def test_everything_has_help(path, capsys):
+def test_everything_has_help(path, capfd):
     command = COMMANDS[path]
     assert command.help, "the command has no help"
     assert [p.name for p in command.params if not getattr(p, "help", "") and p.name != "help"] == []
     assert cli.main([*path, "--help"]) == 0
-    assert "Usage: loc" in capsys.readouterr().out
+    assert "Usage: loc" in capfd.readouterr().out
 
 
 def test_help_imports_nothing_heavy():
-    code = f"import sys; from proto_loc.cli import main; main(['--help']); print(set({HEAVY}) & set(sys.modules))"
+    code = (
+        f"import sys; from proto_loc.cli import main; main(['--help']); print(set({HEAVY}) &"
+        " set(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "set()"
 
@@ -62,7 +79,11 @@ def failing(monkeypatch):
 @pytest.mark.parametrize(
     ("error", "code", "said"),
     [
-        (LocError("It broke.", "Rust.", "Mend it."), 1, "error: It broke.\nwhy: Rust.\nfix: Mend it.\n"),
+        (
+            LocError("It broke.", "Rust.", "Mend it."),
+            1,
+            "error: It broke.\nwhy: Rust.\nfix: Mend it.\n",
+        ),
         (UsageError("Wrong.", "", "Do it right."), 2, "error: Wrong.\nfix: Do it right.\n"),
         (KeyboardInterrupt(), 130, ""),
         (typer.Exit(3), 3, ""),
@@ -84,7 +105,9 @@ def test_defect_is_one_line_unless_debug(failing, capsys):
     assert "Traceback" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [["nosuch"], ["--nosuch"], ["test", "nosuch"], ["setup", "nosuch"]])
+@pytest.mark.parametrize(
+    "arguments", [["nosuch"], ["--nosuch"], ["test", "nosuch"], ["setup", "nosuch"]]
+)
 def test_wrong_usage(arguments, capsys):
     assert cli.main(arguments) == 2
     said = capsys.readouterr().err
@@ -117,16 +140,33 @@ def test_options_of_the_sample_are_refused_with_files(data, tmp_path, capsys):
 
 
 def test_a_load_without_verdicts_counts_neither_as_accepted_nor_as_rejected(data, capsys):
-    """Fault: the closing table said 0 accepted and 0 rejected of it, and its rows made the rejected share smaller."""
+    """Fault: the closing table said 0 accepted and 0 rejected of it, and its rows made the
+    rejected share smaller.
+    """
     loads = [
-        lake.Load(n, "shop", name, "2025-02", "file", name, rows, 1, f"{name}.csv", None, datetime(2025, 3, 1))
+        lake.Load(
+            n,
+            "shop",
+            name,
+            "2025-02",
+            "file",
+            name,
+            rows,
+            1,
+            f"{name}.csv",
+            None,
+            datetime(2025, 3, 1),
+        )
         for n, name, rows in ((1, "orders", 100), (2, "stores", 900))
     ]
     with warehouse.write("prod", who="test") as session:
         session.facts = {"outcomes": {"1": {"accepted": 90, "no price": 10}}}
-    pipeline._close(refresh.Refreshed(session.version, True, loads=loads))
-    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in capsys.readouterr().out.splitlines()]
-    numbers = {row[0]: row[4:] for row in rows if len(row) == 7}
+    pipeline._close(job.Refreshed(session.version, True, loads=loads))
+    rows = [
+        [cell.strip() for cell in line.split("│")[1:-1]]
+        for line in capsys.readouterr().out.splitlines()
+    ]
+    numbers = {row[0]: row[5:] for row in rows if len(row) == 8}
     assert numbers == {
         "orders.csv": ["100", "90", "10"],
         "stores.csv": ["900", "-", "-"],
@@ -140,7 +180,8 @@ SHOWN = r"a\x1b]0;mine\x07\x1b[2J\x9b31m\rb\u202ec\udcff"
 
 
 def test_no_text_reaches_a_terminal_or_the_log_as_what_it_obeys(failing, capsys, tmp_path):
-    """Fault: bytes of files, names and messages of other programs were printed raw, and can clear what was said.
+    """Fault: bytes of files, names and messages of other programs were printed raw, and can clear
+    what was said.
 
     Whatever prints them: an error, a defect, a table, the log, a bar's description."""
     for error in (LocError(HOSTILE, HOSTILE, HOSTILE), ValueError(HOSTILE)):
@@ -165,7 +206,9 @@ with _console.progress() as report:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.count(SHOWN) == 3 and done.stderr.count(r"\x1b[2J\x9b31m") == 2
     assert (done.stdout + done.stderr).replace("\n", "").isprintable()
-    assert [len(line) for line in done.stdout.splitlines() if "│" in line] == [len(SHOWN) + 4], "columns are aligned"
+    assert [len(line) for line in done.stdout.splitlines() if "│" in line] == [len(SHOWN) + 4], (
+        "columns are aligned"
+    )
 
 
 def test_a_log_and_csv_are_plain_on_a_terminal_and_exact_in_a_pipe(data):
@@ -188,20 +231,29 @@ def test_a_log_and_csv_are_plain_on_a_terminal_and_exact_in_a_pipe(data):
 
 def test_a_fault_in_a_source_names_its_file_and_line(failing, capsys):
     """Fault: an exception in a person's own loader was "a defect of proto_loc"."""
-    loader = errors.SOURCES / "shop" / "load.py"  # as a name in a traceback: nothing is written there
+    loader = (
+        errors.SOURCES / "shop" / "load.py"
+    )  # as a name in a traceback: nothing is written there
     for text, said in (
         ("\n\nraise KeyError('price')", ("line 3: KeyError: 'price'", "")),
         ("\n{}[1]\n", ("line 2: KeyError: 1", "")),
         ("x = 1\ndef (", ("line 2: SyntaxError", "at `def (`")),
         ("import duckdb\nduckdb.sql('selec 1')", ("line 2: ParserException", "")),
-        ("import nosuchmodule", ("line 1: ModuleNotFoundError: No module named 'nosuchmodule'", "")),
+        (
+            "import nosuchmodule",
+            ("line 1: ModuleNotFoundError: No module named 'nosuchmodule'", ""),
+        ),
     ):
         with pytest.raises(Exception) as caught:
             exec(compile(text, str(loader), "exec"), {})
         failing(caught.value)
         assert cli.main(["fail"]) == 1
         shown = capsys.readouterr().err
-        assert shown.startswith(f"error: {loader}, {said[0]}") and said[1] in shown and "defect" not in shown
+        assert (
+            shown.startswith(f"error: {loader}, {said[0]}")
+            and said[1] in shown
+            and "defect" not in shown
+        )
         assert "Traceback" not in shown
 
 
@@ -210,5 +262,7 @@ def test_a_file_that_cannot_be_used_is_no_defect_of_ours(failing, capsys):
     failing(FileNotFoundError(2, "No such file or directory", "/gone/prod.duckdb"))
     assert cli.main(["fail"]) == 1
     said = capsys.readouterr().err
-    assert said.startswith("error: /gone/prod.duckdb cannot be used: no such file or directory.\nwhy: ")
+    assert said.startswith(
+        "error: /gone/prod.duckdb cannot be used: no such file or directory.\nwhy: "
+    )
     assert "defect" not in said

@@ -1,4 +1,6 @@
-"""In a codespace, a browser comes through GitHub's forwarding: the links lead there, and the pages answer to it."""
+"""In a codespace, a browser comes through GitHub's forwarding: the links lead there, and the pages
+answer to it.
+"""
 
 import anyio
 import httpx
@@ -6,7 +8,7 @@ import pytest
 from starlette.responses import PlainTextResponse
 
 from proto_loc import services
-from proto_loc.web import Guard
+from proto_loc.web.gate import Guard
 
 OWN = "https://fluffy-goggles-x1-23000.app.github.dev"
 OTHERS = ("https://other-23000.app.github.dev", "https://fluffy-goggles-x1-23001.app.github.dev")
@@ -26,7 +28,10 @@ def answers(base: str, *requests: tuple[str, str, dict[str, str]]) -> list[httpx
     async def ask() -> list[httpx.Response]:
         app = httpx.ASGITransport(Guard(PlainTextResponse("in"), token="right", port=23000))
         async with httpx.AsyncClient(transport=app, base_url=base, follow_redirects=True) as client:
-            return [await client.request(method, path, headers=headers) for method, path, headers in requests]
+            return [
+                await client.request(method, path, headers=headers)
+                for method, path, headers in requests
+            ]
 
     return anyio.run(ask)
 
@@ -39,7 +44,9 @@ def test_links_lead_to_the_forwarded_port(codespace):
 
 
 def test_the_link_logs_in_at_the_forwarded_address_and_its_pages_may_call(codespace):
-    first, call = answers(OWN, LINK, ("POST", "/", {"origin": OWN, "sec-fetch-site": "same-origin"}))
+    first, call = answers(
+        OWN, LINK, ("POST", "/", {"origin": OWN, "sec-fetch-site": "same-origin"})
+    )
     assert (first.status_code, first.text, call.status_code) == (200, "in", 200)
     said = first.history[0].headers["set-cookie"].lower()
     assert "secure" in said and "samesite=lax" in said

@@ -1,4 +1,6 @@
-"""process-compose.yaml says for each process what its service needs, and what the runner does not know is refused."""
+"""process-compose.yaml says for each process what its service needs, and what the runner does not
+know is refused.
+"""
 
 import re
 import subprocess
@@ -8,11 +10,12 @@ import pytest
 import yaml
 from dotenv import dotenv_values
 
-from proto_loc import secrets, services
-from proto_loc.compose import model, supervisor
+from proto_loc import credentials, services
+from proto_loc.compose import supervisor
 from proto_loc.errors import UsageError
-from proto_loc.exec import GRACE, LAST_GRACE
+from proto_loc.services.launch import GRACE, LAST_GRACE
 from proto_loc.settings import PORTS, ROOT, settings
+from proto_loc.standins.process_compose import model
 
 FILE = ROOT / "process-compose.yaml"
 
@@ -41,9 +44,13 @@ def test_a_probe_asks_where_the_service_listens(project):
             assert probe.exec.command == f'test -S "${{LOC_RUN:-.run}}/{service.socket}"'
 
 
-@pytest.mark.parametrize("folder", ["it's", 'a "b"', "back\\slash", "#1: 100% - {é}", "&x *y", "a  b", "$HOME"])
+@pytest.mark.parametrize(
+    "folder", ["it's", 'a "b"', "back\\slash", "#1: 100% - {é}", "&x *y", "a  b", "$HOME"]
+)
 def test_the_run_folder_may_have_any_name(tmp_path, folder):
-    """Bug: an apostrophe in the name of the clone's folder made the project's own file "no YAML"."""
+    """Bug: an apostrophe in the name of the clone's folder made the project's own file "no
+    YAML".
+    """
     run = tmp_path / folder
     run.mkdir()
     project = model.load(FILE, {"LOC_RUN": str(run)})
@@ -66,26 +73,63 @@ def test_process_compose_by_hand_gets_what_loc_up_gives_it(monkeypatch):
     monkeypatch.setenv("LOC_RUN", str(ROOT / ".run"))
     by_hand = dotenv_values(ROOT / ".pc_env")
     given = supervisor.environment()
-    assert {name: str(ROOT / path) for name, path in by_hand.items()} == {name: given[name] for name in by_hand}
+    assert {name: str(ROOT / path) for name, path in by_hand.items()} == {
+        name: given[name] for name in by_hand
+    }
 
 
 def test_the_runner_and_process_compose_are_of_one_version():
-    """The runner's ways are those of the release that golden.toml pins: on a change, read what is new there."""
-    pinned = tomllib.loads((ROOT / "golden.toml").read_text())["tools"]["process-compose"]["version"]
-    assert f"process-compose {'.'.join(pinned.split('.')[:2])}" in (ROOT / "proto_loc/compose/runner.py").read_text()
+    """The runner's ways are those of the release that golden.toml pins: on a change, read what
+    is new there.
+    """
+    pinned = tomllib.loads((ROOT / "golden.toml").read_text())["tools"]["process-compose"][
+        "version"
+    ]
+    assert (
+        f"process-compose {'.'.join(pinned.split('.')[:2])}"
+        in (ROOT / "proto_loc/standins/process_compose/runner.py").read_text()
+    )
 
 
 @pytest.mark.parametrize(
     ("place", "value", "said"),
     [
         (("is_tui_enabled",), True, "is_tui_enabled. proto_loc.compose does not know this key"),
-        (("processes", "setup", "replicas"), 2, "processes.setup.replicas. proto_loc.compose does not know this key"),
-        (("processes", "setup", "availability", "restart"), "sometimes", "setup.availability.restart"),
-        (("processes", "dagster-web", "readiness_probe", "http_get", "port"), "http", "readiness_probe.http_get.port"),
-        (("processes", "dagster-web", "readiness_probe", "exec"), {"command": "true"}, "either http_get or exec"),
-        (("processes", "setup", "depends_on"), {"nosuch": {"condition": "process_started"}}, "depends on nosuch"),
-        (("processes", "setup", "depends_on"), {"first-load": {"condition": "process_started"}}, "wait for each other"),
-        (("processes", "first-load", "depends_on"), {"setup": {"condition": "process_healthy"}}, "no readiness_probe"),
+        (
+            ("processes", "setup", "replicas"),
+            2,
+            "processes.setup.replicas. proto_loc.compose does not know this key",
+        ),
+        (
+            ("processes", "setup", "availability", "restart"),
+            "sometimes",
+            "setup.availability.restart",
+        ),
+        (
+            ("processes", "dagster-web", "readiness_probe", "http_get", "port"),
+            "http",
+            "readiness_probe.http_get.port",
+        ),
+        (
+            ("processes", "dagster-web", "readiness_probe", "exec"),
+            {"command": "true"},
+            "either http_get or exec",
+        ),
+        (
+            ("processes", "setup", "depends_on"),
+            {"nosuch": {"condition": "process_started"}},
+            "depends on nosuch",
+        ),
+        (
+            ("processes", "setup", "depends_on"),
+            {"first-load": {"condition": "process_started"}},
+            "wait for each other",
+        ),
+        (
+            ("processes", "first-load", "depends_on"),
+            {"setup": {"condition": "process_healthy"}},
+            "no readiness_probe",
+        ),
     ],
     ids=lambda value: ".".join(value) if isinstance(value, tuple) else None,
 )
@@ -122,32 +166,37 @@ def test_variables_are_put_in_as_process_compose_does(tmp_path):
     assert found == "echo a a + default $HOME $HOME"
 
 
-def test_a_service_gets_its_own_secret_alone_and_nothing_that_changes_what_it_runs(tmp_path, monkeypatch):
+def test_a_service_gets_its_own_secret_alone_and_nothing_that_changes_what_it_runs(
+    tmp_path, monkeypatch
+):
     monkeypatch.setenv("LOC_RUN", str(tmp_path / "run"))
     for name in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PC_API_TOKEN_PATH", "LOC_SECRET_FILE"):
         monkeypatch.setenv(name, "from outside")
     monkeypatch.setenv("LOC_LIBRARY_PATH", "/libraries")
     command, web = services.start("dagster-web")
     assert "from outside" not in web.values()
-    assert web["LOC_SECRET_FILE"] == str(secrets.path("dagster"))
+    assert web["LOC_SECRET_FILE"] == str(credentials.path("dagster"))
     assert web["PATH"].startswith(str(ROOT / ".venvs/platform/bin"))
     assert web["LD_LIBRARY_PATH"] == "/libraries"
-    assert not [text for text in (*command, *web.values()) if secrets.secret("dagster") in text]
+    assert not [text for text in (*command, *web.values()) if credentials.secret("dagster") in text]
     assert "LOC_SECRET_FILE" not in services.start("dagster-daemon")[1]
 
 
 def test_links_work_as_they_are(tmp_path, monkeypatch):
     monkeypatch.setenv("LOC_RUN", str(tmp_path / "run"))
     monkeypatch.setenv("LOC_PORT_PREFIX", "2")
-    token, jupyter = secrets.secret("dagster"), secrets.secret("jupyter")
+    token, jupyter = credentials.secret("dagster"), credentials.secret("jupyter")
     assert services.urls() == {
         "Dagster": f"http://127.0.0.1:23000/?token={token}",
         "dbt docs": f"http://127.0.0.1:23000/dbt-docs/?token={token}",
         "Superset": "http://127.0.0.1:28088/",
         "JupyterLab": f"http://127.0.0.1:28888/lab/tree/start_here.ipynb?token={jupyter}",
     }
-    password = secrets.secret("superset-admin")
-    assert services.lines()[-1] == f"Superset   http://127.0.0.1:28088/  (log in as admin, password {password})"
+    password = credentials.secret("superset-admin")
+    assert (
+        services.lines()[-1]
+        == f"Superset   http://127.0.0.1:28088/  (log in as admin, password {password})"
+    )
 
 
 def test_what_provisions_superset_gets_two_secrets_and_superset_one(tmp_path, monkeypatch):
@@ -155,6 +204,8 @@ def test_what_provisions_superset_gets_two_secrets_and_superset_one(tmp_path, mo
     monkeypatch.setenv("LOC_SECRET_FILE_ADMIN", "from outside")
     _, provision = services.start("superset-provision")
     _, web = services.start("superset")
-    assert provision["LOC_SECRET_FILE"] == web["LOC_SECRET_FILE"] == str(secrets.path("superset"))
-    assert provision["LOC_SECRET_FILE_ADMIN"] == str(secrets.path("superset-admin"))
+    assert (
+        provision["LOC_SECRET_FILE"] == web["LOC_SECRET_FILE"] == str(credentials.path("superset"))
+    )
+    assert provision["LOC_SECRET_FILE_ADMIN"] == str(credentials.path("superset-admin"))
     assert "LOC_SECRET_FILE_ADMIN" not in web

@@ -8,9 +8,10 @@ import httpx
 import jwt
 import pytest
 
-from proto_loc import cube, secrets
+from proto_loc import credentials
 from proto_loc.cli.metrics import _shown
-from proto_loc.cube import Member, Meta, Question
+from proto_loc.cube import client
+from proto_loc.cube.client import Member, Meta, Question
 from proto_loc.errors import LocError, UsageError
 
 
@@ -31,7 +32,9 @@ META = Meta(
 
 
 def test_short_names_become_members_of_the_metrics_cube():
-    asked = Question(("revenue", "rides"), ("origin", "pickup_at:month"), order="-revenue", limit=5).query(META)
+    asked = Question(
+        ("revenue", "rides"), ("origin", "pickup_at:month"), order="-revenue", limit=5
+    ).query(META)
     assert asked == {
         "measures": ["trips.revenue", "trips.rides"],
         "dimensions": ["trips.origin"],
@@ -45,11 +48,18 @@ def test_short_names_become_members_of_the_metrics_cube():
 
 def test_conditions_on_one_dimension_are_alternatives_and_days_are_included():
     asked = Question(
-        ("revenue",), since="2025-01-02", until="2025-01-31", where=("borough=Queens", "borough=Bronx", "hour!=3")
+        ("revenue",),
+        since="2025-01-02",
+        until="2025-01-31",
+        where=("borough=Queens", "borough=Bronx", "hour!=3"),
     ).query(META)
     assert asked["filters"] == [
         {"member": "trips.pickup_at", "operator": "afterOrOnDate", "values": ["2025-01-02"]},
-        {"member": "trips.pickup_at", "operator": "beforeOrOnDate", "values": ["2025-01-31T23:59:59.999999"]},
+        {
+            "member": "trips.pickup_at",
+            "operator": "beforeOrOnDate",
+            "values": ["2025-01-31T23:59:59.999999"],
+        },
         {"member": "trips.borough", "operator": "equals", "values": ["Queens", "Bronx"]},
         {"member": "trips.hour", "operator": "notEquals", "values": ["3"]},
     ]
@@ -60,17 +70,35 @@ def test_conditions_on_one_dimension_are_alternatives_and_days_are_included():
     [
         (Question(()), "No metric is asked for. Choose from: revenue, rides, rejected."),
         (Question(("revenu",)), "There is no metric 'revenu'. Choose from: revenue."),
-        (Question(("revenue", "rejected")), "These metrics are of several cubes. trips.revenue, quality.rejected."),
+        (
+            Question(("revenue", "rejected")),
+            "These metrics are of several cubes. trips.revenue, quality.rejected.",
+        ),
         (Question(("revenue",), ("zone",)), "There is no dimension 'zone' of trips."),
-        (Question(("rejected",), ("borough",)), "There is no dimension 'borough' of quality. Choose from: origin."),
+        (
+            Question(("rejected",), ("borough",)),
+            "There is no dimension 'borough' of quality. Choose from: origin.",
+        ),
         (Question(("revenue",), ("borough:day",)), "borough is no time."),
-        (Question(("revenue",), ("pickup_at:fortnight",)), "'fortnight' is no grain. Choose from: second,"),
+        (
+            Question(("revenue",), ("pickup_at:fortnight",)),
+            "'fortnight' is no grain. Choose from: second,",
+        ),
         (Question(("revenue",), where=("borough",)), "'borough' is no condition."),
-        (Question(("revenue",), order="-hour"), "'hour' is not in the answer. Order by one of: revenue;"),
+        (
+            Question(("revenue",), order="-hour"),
+            "'hour' is not in the answer. Order by one of: revenue;",
+        ),
         (Question(("rejected",), since="2025-01-01"), "quality has no time dimension."),
         (Question(("revenue", "revenue")), "revenue is asked for twice."),
-        (Question(("revenue",), ("pickup_at:day", "pickup_at:month")), "pickup_at is asked for by two grains."),
-        (Question(("revenue",), since="2025-02-01", until="2025-01-01"), "The first day, 2025-02-01, is after"),
+        (
+            Question(("revenue",), ("pickup_at:day", "pickup_at:month")),
+            "pickup_at is asked for by two grains.",
+        ),
+        (
+            Question(("revenue",), since="2025-02-01", until="2025-01-01"),
+            "The first day, 2025-02-01, is after",
+        ),
     ],
 )
 def test_a_wrong_question_is_refused_by_name(question, said):
@@ -81,27 +109,40 @@ def test_a_wrong_question_is_refused_by_name(question, said):
 
 def test_a_name_that_several_cubes_have_asks_which():
     two = Meta(members(("a.rows", "number"), ("b.rows", "number")), {})
-    with pytest.raises(UsageError, match=r"rows is the metric of several cubes. Say which: a.rows, b.rows."):
+    with pytest.raises(
+        UsageError, match=r"rows is the metric of several cubes. Say which: a.rows, b.rows."
+    ):
         Question(("rows",)).query(two)
     assert Question(("b.rows",)).query(two)["measures"] == ["b.rows"]
 
 
 @pytest.mark.parametrize(
     ("claims", "said"),
-    [({"iss": 5}, "The claim iss is not yours to set."), ({"boroughs": [float("nan")]}, "cannot be written as")],
+    [
+        ({"iss": 5}, "The claim iss is not yours to set."),
+        ({"boroughs": [float("nan")]}, "cannot be written as"),
+    ],
 )
 def test_claims_that_make_no_token_are_refused(data, claims, said):
     with pytest.raises(UsageError, match=said):
-        cube.token(claims)
+        client.token(claims)
 
 
 def test_a_token_ends_however_long_it_is_asked_for(data):
-    claims = jwt.decode(cube.token(cube.ALL_ROWS, seconds=1e300), secrets.secret("cube"), algorithms=["HS256"])
-    assert claims["exp"] - claims["iat"] == cube.LONGEST
+    claims = jwt.decode(
+        client.token(client.ALL_ROWS, seconds=1e300),
+        credentials.secret("cube"),
+        algorithms=["HS256"],
+    )
+    assert claims["exp"] - claims["iat"] == client.LONGEST
 
 
 def test_a_token_is_signed_with_the_secret_and_ends(data):
-    claims = jwt.decode(cube.token({"boroughs": ["Queens"]}, seconds=60), secrets.secret("cube"), algorithms=["HS256"])
+    claims = jwt.decode(
+        client.token({"boroughs": ["Queens"]}, seconds=60),
+        credentials.secret("cube"),
+        algorithms=["HS256"],
+    )
     assert claims["boroughs"] == ["Queens"]
     assert 0 < claims["exp"] - time.time() <= 60
 
@@ -110,28 +151,36 @@ def test_a_token_is_signed_with_the_secret_and_ends(data):
     ("status", "body", "said"),
     [
         (403, {"error": "Invalid token"}, "does not take this platform's token. Invalid token."),
-        (403, {"error": "This token is limited by boroughs"}, "answer the query. This token is limited by boroughs"),
-        (400, {"error": "Error: 'x' not found"}, "Cube did not answer the query. 'x' not found See: ./loc logs cube"),
+        (
+            403,
+            {"error": "This token is limited by boroughs"},
+            "answer the query. This token is limited by boroughs",
+        ),
+        (
+            400,
+            {"error": "Error: 'x' not found"},
+            "Cube did not answer the query. 'x' not found See: ./loc logs cube",
+        ),
         (502, "<html>", "Cube did not answer the query. <html>"),
     ],
 )
 def test_what_cube_refuses_is_said_plainly(data, status, body, said):
     text = body if isinstance(body, str) else json.dumps(body)
-    with cube.Cube() as asked, pytest.raises(LocError) as refused:
+    with client.Cube() as asked, pytest.raises(LocError) as refused:
         asked._answer(httpx.Response(status, text=text))
     assert said in str(refused.value)
 
 
 def test_without_cube_the_command_to_start_it_is_named(data, port_prefix, monkeypatch):
     monkeypatch.setenv("LOC_PORT_PREFIX", port_prefix)
-    with cube.Cube() as asked, pytest.raises(LocError, match=r"loc up -d --only cube"):
+    with client.Cube() as asked, pytest.raises(LocError, match=r"loc up -d --only cube"):
         asked.meta()
 
 
 def test_digits_are_read_exactly():
-    assert cube._exact("12345678901234567.89") == Decimal("12345678901234567.89")
-    assert cube._exact("42") == 42 and isinstance(cube._exact("42"), int)
-    assert cube._exact(None) is None
+    assert client._exact("12345678901234567.89") == Decimal("12345678901234567.89")
+    assert client._exact("42") == 42 and isinstance(client._exact("42"), int)
+    assert client._exact(None) is None
 
 
 @pytest.mark.parametrize(
@@ -150,3 +199,10 @@ def test_digits_are_read_exactly():
 )
 def test_a_table_shows_the_metrics_own_format(value, kind, form, shown):
     assert _shown(value, Member("a.b", "b", kind, format=form)) == shown
+
+
+@pytest.mark.parametrize(("currency", "shown"), [("EUR", "€1.50"), ("CHF", "CHF 1.50")])
+def test_a_table_shows_money_in_the_metrics_own_currency(currency, shown):
+    """Every currency was shown as dollars."""
+    member = Member("a.b", "b", "number", format="currency_2", currency=currency)
+    assert _shown(Decimal("1.5"), member) == shown

@@ -16,9 +16,9 @@ from clones import borrowing_clone
 
 from proto_loc import doctor
 from proto_loc.cli import main
-from proto_loc.environments import golden
 from proto_loc.errors import LocError
 from proto_loc.settings import PORTS, ROOT
+from proto_loc.setup.environments import golden
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +60,9 @@ def on_path(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_this_clone_is_well_and_every_check_says_something(data):
     findings = list(doctor.look())
-    assert [finding for name, finding in findings if finding.status == "fail" and name != "ports"] == []
+    assert [
+        finding for name, finding in findings if finding.status == "fail" and name != "ports"
+    ] == []
     silent = set(doctor.CHECKS) - {name for name, _ in findings}
     assert silent <= {"loader", "launcher", "store"}, "they speak of what is wrong alone"
 
@@ -88,7 +90,9 @@ def test_uv_on_path(root, tmp_path, monkeypatch, version: str, ok: bool):
 
 
 @pytest.mark.parametrize("version, status", [("0.13.9", "ok"), ("0.13.8", "fail")])
-def test_a_fetched_uv_that_is_another_than_its_name_says(root, monkeypatch, version: str, status: str):
+def test_a_fetched_uv_that_is_another_than_its_name_says(
+    root, monkeypatch, version: str, status: str
+):
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
     (root / "locks").mkdir()
     (root / "locks/uv.txt").write_text("uv==0.13.9 \\\n")
@@ -96,7 +100,9 @@ def test_a_fetched_uv_that_is_another_than_its_name_says(root, monkeypatch, vers
     assert [finding.status for finding in found("uv")] == [status]
 
 
-@pytest.mark.parametrize("version, status", [("0.11.25", "ok"), ("0.8.22", "fail"), ("nonsense", "fail")])
+@pytest.mark.parametrize(
+    "version, status", [("0.11.25", "ok"), ("0.8.22", "fail"), ("nonsense", "fail")]
+)
 def test_uv_of_the_nix_shell(tmp_path, monkeypatch, version: str, status: str):
     monkeypatch.setenv("LOC_UV", str(program(tmp_path / "uv", f"echo 'uv {version} (x)'")))
     assert [finding.status for finding in found("uv")] == [status]
@@ -114,9 +120,14 @@ def environment(root: Path) -> Path:
     folder = root / ".venvs/platform"
     program(folder / "bin/python", "")
     sums = subprocess.run(
-        ["cksum", "locks/platform.txt", "locks/build.txt", "locks/uv.txt"], cwd=root, capture_output=True, text=True
+        ["cksum", "locks/platform.txt", "locks/build.txt", "locks/uv.txt"],
+        cwd=root,
+        capture_output=True,
+        text=True,
     )
-    (folder / ".stamp").write_text(f"{sums.stdout.strip()} {root}\n/a/python\n/lent\n".replace("txt\n", "txt ", 2))
+    (folder / ".stamp").write_text(
+        f"{sums.stdout.strip()} {root}\n/a/python\n/lent\n".replace("txt\n", "txt ", 2)
+    )
     return folder
 
 
@@ -132,10 +143,19 @@ def test_the_stamp_of_the_launcher_is_read():
     "change, why",
     [
         (lambda folder, _: (folder / ".stamp").unlink(), "interrupted"),
-        (lambda folder, _: (folder / "../../locks/platform.txt").write_text("x"), "A lock has changed"),
+        (
+            lambda folder, _: (folder / "../../locks/platform.txt").write_text("x"),
+            "A lock has changed",
+        ),
         (lambda folder, _: (folder / "bin/python").unlink(), "/a/python, is gone"),
-        (lambda _, monkeypatch: monkeypatch.setenv("LOC_PYTHON", "/b/python"), "now LOC_PYTHON=/b/python"),
-        (lambda _, monkeypatch: monkeypatch.setenv("LOC_LIBRARY_PATH", "/else"), "now LOC_LIBRARY_PATH=/else"),
+        (
+            lambda _, monkeypatch: monkeypatch.setenv("LOC_PYTHON", "/b/python"),
+            "now LOC_PYTHON=/b/python",
+        ),
+        (
+            lambda _, monkeypatch: monkeypatch.setenv("LOC_LIBRARY_PATH", "/else"),
+            "now LOC_LIBRARY_PATH=/else",
+        ),
     ],
     ids=["stamp", "lock", "interpreter", "other python", "other libraries"],
 )
@@ -218,14 +238,21 @@ def test_script_without_its_mode(root, name: str):
 
 
 def test_everything_executable_is_named_wherever_a_fork_is_told_to_make_it_so():
-    """`nix flake init` copies files without their mode. A hook or a workflow that cannot be executed is dead."""
-    listed = subprocess.run(["git", "ls-files", "-s"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    """`nix flake init` copies files without their mode. A hook or a workflow that cannot be
+    executed is dead.
+    """
+    listed = subprocess.run(
+        ["git", "ls-files", "-s"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     executable = {line.split("\t")[1] for line in listed.splitlines() if line.startswith("100755")}
     patterns = doctor.clone.EXECUTABLES
-    assert {str(path.relative_to(ROOT)) for name in patterns for path in ROOT.glob(name)} == executable
+    assert {
+        str(path.relative_to(ROOT)) for name in patterns for path in ROOT.glob(name)
+    } == executable
     for page, times in (("nix/template.nix", 1), ("nix/programs.nix", 1), ("docs/nix.md", 1)):
-        assert (ROOT / page).read_text().count(f"chmod +x {' '.join(patterns)}\n") + (ROOT / page).read_text().count(
-            f'chmod +x {" ".join(patterns)}"') == times, page  # fmt: skip
+        assert (ROOT / page).read_text().count(f"chmod +x {' '.join(patterns)}\n") + (
+            ROOT / page
+        ).read_text().count(f'chmod +x {" ".join(patterns)}"') == times, page
     assert f"--chmod=+x {' '.join(patterns)}\n" in (ROOT / "nix/template.nix").read_text()
 
 
@@ -256,8 +283,15 @@ def test_nix_that_this_shell_has_not_found(root, tmp_path, monkeypatch):
     "script, why",
     [
         ("exit 0", ""),
-        ("""[ "$4" = info ] || { echo "error: 'ping' is not a recognised command" >&2; exit 1; }""", ""),
-        ("echo 'error: cannot connect to socket: refused' >&2; exit 1", "cannot connect to socket: refused"),
+        (
+            """[ "$4" = info ] ||
+            { echo "error: 'ping' is not a recognised command" >&2; exit 1; }""",
+            "",
+        ),
+        (
+            "echo 'error: cannot connect to socket: refused' >&2; exit 1",
+            "cannot connect to socket: refused",
+        ),
         ("exit 1", "It does not answer."),
     ],
     ids=["old", "new", "no daemon", "silent"],
@@ -271,7 +305,10 @@ def test_store_of_nix(tmp_path, monkeypatch, script: str, why: str):
         assert [finding.status for finding in found("store")] == ["ok"]
 
 
-@pytest.mark.skipif(not shutil.which("nix") or os.geteuid() != 0, reason="the real Nix, as another user than its owner")
+@pytest.mark.skipif(
+    not shutil.which("nix") or os.geteuid() != 0,
+    reason="the real Nix, as another user than its owner",
+)
 @pytest.mark.parametrize("user, status", [(0, "ok"), (65534, "fail")])
 def test_store_that_belongs_to_another_user(monkeypatch, user: int, status: str):
     """The real Nix. Where a user has no daemon and no /nix of his own, it can do nothing."""
@@ -289,9 +326,13 @@ def test_store_that_belongs_to_another_user(monkeypatch, user: int, status: str)
 def test_the_space_of_nix_is_looked_at(data, tmp_path, monkeypatch):
     on_path(program(tmp_path / "bin/nix", ""), monkeypatch)
     exists = Path.exists
-    monkeypatch.setattr(Path, "exists", lambda path, **more: str(path) == "/nix" or exists(path, **more))
+    monkeypatch.setattr(
+        Path, "exists", lambda path, **more: str(path) == "/nix" or exists(path, **more)
+    )
     usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(2**40, 0, 0 if str(path) == "/nix" else 2**40))
+    monkeypatch.setattr(
+        shutil, "disk_usage", lambda path: usage(2**40, 0, 0 if str(path) == "/nix" else 2**40)
+    )
     assert only("space").what == "0.0 GiB are free at /nix."
 
 
@@ -309,7 +350,9 @@ def repository(root: Path) -> Path:
 @pytest.mark.parametrize("name", ["flake.lock", "golden.toml", "nix/shell.nix", "nix/new.nix"])
 def test_file_that_the_flake_needs_and_git_does_not_track(repository, name: str, ignored: bool):
     assert [finding.status for finding in found("tracked")] == ["ok"]
-    subprocess.run(["git", "rm", "--quiet", "--cached", "--ignore-unmatch", name], cwd=repository, check=True)
+    subprocess.run(
+        ["git", "rm", "--quiet", "--cached", "--ignore-unmatch", name], cwd=repository, check=True
+    )
     (repository / name).touch()
     (repository / "note.txt").touch()
     if ignored:
@@ -346,7 +389,9 @@ def test_what_a_check_stumbles_over_is_a_finding(monkeypatch):
         yield
 
     monkeypatch.setattr(doctor, "CHECKS", {"broken": broken})
-    assert list(doctor.look()) == [("broken", doctor.Finding("fail", "It broke.", "So.", "Mend it."))]
+    assert list(doctor.look()) == [
+        ("broken", doctor.Finding("fail", "It broke.", "So.", "Mend it."))
+    ]
 
 
 @pytest.mark.parametrize("status, code", [("ok", 0), ("warn", 0), ("fail", 1)])
@@ -364,10 +409,13 @@ def test_command(monkeypatch, capsys, status: str, code: int):
 
 def doctor_of(clone: Path, **env: str) -> dict[tuple[str, str], str]:
     """What ``./loc doctor`` says in a clone: the reasons, by check and status."""
-    done = subprocess.run([clone / "loc", "doctor", "--json"], env=os.environ | env, capture_output=True, text=True)
+    done = subprocess.run(
+        [clone / "loc", "doctor", "--json"], env=os.environ | env, capture_output=True, text=True
+    )
     assert (done.returncode in (0, 1), done.stderr) == (True, ""), done.stderr
     return {
-        (finding["check"], finding["status"]): finding["what"] + finding["why"] for finding in json.loads(done.stdout)
+        (finding["check"], finding["status"]): finding["what"] + finding["why"]
+        for finding in json.loads(done.stdout)
     }
 
 
@@ -375,23 +423,49 @@ def doctor_of(clone: Path, **env: str) -> dict[tuple[str, str], str]:
     "env, check, said",
     [
         ({"LOC_PYTHON": "/nix/store/gone/bin/python3.11"}, ("python", "fail"), "is no program"),
-        ({"LOC_PYTHON": "/nix/store/gone/bin/python3.11"}, ("environments", "warn"), "now LOC_PYTHON="),
-        ({"LOC_LIBRARY_PATH": "/nix/store/gone/lib"}, ("libraries", "fail"), "Nix has collected it"),
-        ({"LOC_LIBRARY_PATH": "/nix/store/gone/lib"}, ("environments", "warn"), "now LOC_LIBRARY_PATH="),
+        (
+            {"LOC_PYTHON": "/nix/store/gone/bin/python3.11"},
+            ("environments", "warn"),
+            "now LOC_PYTHON=",
+        ),
+        (
+            {"LOC_LIBRARY_PATH": "/nix/store/gone/lib"},
+            ("libraries", "fail"),
+            "Nix has collected it",
+        ),
+        (
+            {"LOC_LIBRARY_PATH": "/nix/store/gone/lib"},
+            ("environments", "warn"),
+            "now LOC_LIBRARY_PATH=",
+        ),
         ({}, ("environments", "warn"), "set-up was interrupted"),
     ],
 )
 def test_the_command_sees_what_set_up_would_stumble_over_and_changes_nothing(
     tmp_path, data, env: dict, check: tuple[str, str], said: str
 ):
-    """``./loc doctor`` once set up anew first: it failed on the fault, or mended it and said that all was well."""
-    borrowing_clone(tmp_path, "proto_loc", "loc", "pyproject.toml", "golden.toml", "locks", "process-compose.yaml")
+    """``./loc doctor`` once set up anew first: it failed on the fault, or mended it and said
+    that all was well.
+    """
+    borrowing_clone(
+        tmp_path,
+        "proto_loc",
+        "loc",
+        "pyproject.toml",
+        "golden.toml",
+        "locks",
+        "process-compose.yaml",
+    )
     stamp = tmp_path / ".venvs/platform/.stamp"
     if env:
         sums = subprocess.check_output(
-            ["cksum", "locks/platform.txt", "locks/build.txt", "locks/uv.txt"], cwd=tmp_path, text=True
+            ["cksum", "locks/platform.txt", "locks/build.txt", "locks/uv.txt"],
+            cwd=tmp_path,
+            text=True,
         )
-        stamp.write_text(f"{sums.strip()} {tmp_path}\n/a/python\n/lent\n".replace("txt\n", "txt ", 2))
+        stamp.write_text(
+            f"{sums.strip()} {tmp_path}\n/a/python\n/lent\n".replace("txt\n", "txt ", 2)
+        )
     before = stamp.read_text() if env else None
     assert said in doctor_of(tmp_path, **env)[check]
     assert (stamp.read_text() if stamp.exists() else None) == before

@@ -27,12 +27,21 @@ def test_none_is_fine(file):
 
 
 def test_the_environment_wins(file):
-    file.write_text("# ports\nGIVEN=by the file\n\nLOC_PORT_PREFIX=1\nexport QUOTED='a b' # why\nEMPTY=\n")
+    file.write_text(
+        "# ports\nGIVEN=by the file\n\nLOC_PORT_PREFIX=1\nexport QUOTED='a b' # why\nEMPTY=\n"
+    )
     dotenv.load(file)
-    assert environ() == {"GIVEN": "by the environment", "LOC_PORT_PREFIX": "1", "QUOTED": "a b", "EMPTY": ""}
+    assert environ() == {
+        "GIVEN": "by the environment",
+        "LOC_PORT_PREFIX": "1",
+        "QUOTED": "a b",
+        "EMPTY": "",
+    }
 
 
-@pytest.mark.parametrize("line", ["LOC_PORT_PREFIX", "LOC_PORT_PREFIX: 1", "A='never closed", "=1", "two words=1"])
+@pytest.mark.parametrize(
+    "line", ["LOC_PORT_PREFIX", "LOC_PORT_PREFIX: 1", "A='never closed", "=1", "two words=1"]
+)
 def test_a_bad_line_is_named_and_nothing_is_set(file, line):
     file.write_text(f"GOOD=1\n# a comment\n{line}\n")
     with pytest.raises(UsageError) as refused:
@@ -50,7 +59,7 @@ def test_a_command_and_a_service_refuse_it_too(tmp_path, command):
     (tmp_path / ".venvs").mkdir()
     (tmp_path / ".venvs/platform").symlink_to(ROOT / ".venvs/platform")
     python, package = tmp_path / ".venvs/platform/bin/python", tmp_path / "proto_loc"
-    start = ["-I", "-S", package / "exec.py", command[-1]]
+    start = ["-I", "-S", package / "services/launch.py", command[-1]]
     line = [python, *(start if command[0] == "exec" else ["-P", "-m", "proto_loc.cli", *command])]
     env = os.environ | {"PYTHONPATH": str(tmp_path)}
     done = subprocess.run(line, cwd=tmp_path, env=env, capture_output=True, text=True)

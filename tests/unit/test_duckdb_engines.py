@@ -1,4 +1,6 @@
-"""One file of the golden DuckDB is read by every DuckDB engine in the locks: a bump that one cannot read is refused."""
+"""One file of the golden DuckDB is read by every DuckDB engine in the locks: a bump that one cannot
+read is refused.
+"""
 
 import json
 import re
@@ -10,22 +12,28 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from proto_loc import node
-from proto_loc.cli.lock import entries
-from proto_loc.environments import golden, uv
 from proto_loc.settings import ROOT
+from proto_loc.setup import node
+from proto_loc.setup.environments import golden, uv
+from proto_loc.setup.locks import entries
 
 MAKE = """
 create type colour as enum ('yellow', 'green');
-create table trips as select range as id, (range / 7)::decimal(12, 2) as amount, timestamptz '2025-01-01 00:00:00+00'
-    + to_minutes(range) as at, case when range % 3 = 0 then 'green' else 'yellow' end::colour as colour,
-    [range, range + 1] as zones, {'a': range} as more, repeat('x', (range % 50)::int) as text from range(50000);
+create table trips as select range as id, (range / 7)::decimal(12, 2) as amount,
+    timestamptz '2025-01-01 00:00:00+00' + to_minutes(range) as at,
+    case when range % 3 = 0 then 'green' else 'yellow' end::colour as colour,
+    [range, range + 1] as zones, {'a': range} as more, repeat('x', (range % 50)::int) as text
+    from range(50000);
 create view green as select * from trips where colour = 'green';
-create macro total() as table select count(*) as n, sum(amount)::varchar as amount, max(zones[2]) as zone,
+create macro total() as table
+    select count(*) as n, sum(amount)::varchar as amount, max(zones[2]) as zone,
     sum(more.a)::varchar as more, sum(length(text))::varchar as text from green;
 """
 READ = "select * from total()"
-PYTHON = f"import duckdb, sys; print(*duckdb.connect(sys.argv[1], read_only=True).execute({READ!r}).fetchone())"
+PYTHON = (
+    "import duckdb, sys; print(*duckdb.connect(sys.argv[1],"
+    f" read_only=True).execute({READ!r}).fetchone())"
+)
 
 
 def python(version: str) -> Callable[[Path], list[str]]:
@@ -34,8 +42,20 @@ def python(version: str) -> Callable[[Path], list[str]]:
     def read(path: Path) -> list[str]:
         if version == duckdb.__version__:
             return subprocess.check_output([sys.executable, "-c", PYTHON, path], text=True).split()
-        return uv("run", "--quiet", "--no-project", "--isolated", "--python", golden()["tools"]["python"], "--with",
-                  f"duckdb=={version}", "python", "-c", PYTHON, path).split()  # fmt: skip
+        return uv(
+            "run",
+            "--quiet",
+            "--no-project",
+            "--isolated",
+            "--python",
+            golden()["tools"]["python"],
+            "--with",
+            f"duckdb=={version}",
+            "python",
+            "-c",
+            PYTHON,
+            path,
+        ).split()
 
     return read
 
@@ -50,7 +70,8 @@ def cli(path: Path) -> list[str]:
 NODE = """
 const duckdb = require('@duckdb/node-api');
 (async () => {
-  const instance = await duckdb.DuckDBInstance.create(process.argv[1], { access_mode: 'READ_ONLY' });
+  const options = { access_mode: 'READ_ONLY' };
+  const instance = await duckdb.DuckDBInstance.create(process.argv[1], options);
   const rows = await (await instance.connect()).runAndReadAll(process.argv[2]);
   console.log(rows.getRows()[0].map(String).join(' '));
 })();
@@ -58,15 +79,21 @@ const duckdb = require('@duckdb/node-api');
 
 
 def in_node(path: Path) -> list[str]:
-    """The driver that Cube embeds, of cube/package-lock.json."""
+    """The driver that Cube embeds, of proto_loc/cube/server/package-lock.json."""
     node.install()
-    return subprocess.check_output([node.program(), "-e", NODE, path, READ], text=True, cwd=node.CUBE).split()
+    return subprocess.check_output(
+        [node.program(), "-e", NODE, path, READ], text=True, cwd=node.CUBE
+    ).split()
 
 
 def versions(package: str) -> dict[str, str]:
     """The version of a package in each lock that has it."""
     texts = {path.stem: entries(path.read_text()) for path in (ROOT / "locks").glob("*.txt")}
-    return {lock: re.match(r"[^=]*==(\S+)", text[package])[1] for lock, text in texts.items() if package in text}
+    return {
+        lock: re.match(r"[^=]*==(\S+)", text[package])[1]
+        for lock, text in texts.items()
+        if package in text
+    }
 
 
 ENGINES: dict[str, Callable[[Path], list[str]]] = {

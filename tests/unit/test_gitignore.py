@@ -8,24 +8,45 @@ import pytest
 from proto_loc.settings import ROOT
 
 RUNTIME = (
-    "data/warehouse/dev.duckdb", ".run/secrets/token", ".venvs/platform/bin/python", ".tools/uv-1", ".env",
-    "x.duckdb", "x.duckdb.wal", "x.wal", "dbt/target/manifest.json", "dbt/logs/dbt.log", "dbt/.user.yml",
-    "cube/node_modules/a/b.js", "proto_loc/__pycache__/a.pyc", ".pytest_cache/a", ".ruff_cache/a",
-    "notebooks/.ipynb_checkpoints/a", "logs/dbt.log",
-)  # fmt: skip
+    "data/warehouse/dev.duckdb",
+    ".run/secrets/token",
+    ".venvs/platform/bin/python",
+    ".tools/uv-1",
+    ".env",
+    "x.duckdb",
+    "x.duckdb.wal",
+    "x.wal",
+    "dbt/target/manifest.json",
+    "dbt/logs/dbt.log",
+    "dbt/.user.yml",
+    "proto_loc/cube/server/node_modules/a/b.js",
+    "proto_loc/__pycache__/a.pyc",
+    ".pytest_cache/a",
+    ".ruff_cache/a",
+    "notebooks/.ipynb_checkpoints/a",
+    "logs/dbt.log",
+)
 OURS = (
-    ".env.example", "pipelines/sources/taxi/load.py", "dbt/seeds/zones.csv", "locks/platform.txt", ".ci/run",
+    ".env.example",
+    "pipelines/taxi/load.py",
+    "dbt/seeds/zones.csv",
+    "locks/platform.txt",
+    ".ci/run",
     "docs/versions.md",
-)  # fmt: skip
+)
 
 
 @pytest.fixture(scope="module")
 def ignored(tmp_path_factory):
-    """Asks git about one path, in a repository of its own: a release without .git has this file too."""
+    """Asks git about one path, in a repository of its own: a release without .git has this file
+    too.
+    """
     repo = tmp_path_factory.mktemp("repo")
     subprocess.run(["git", "init", "--quiet", repo], check=True)
     shutil.copy(ROOT / ".gitignore", repo)
-    return lambda path: subprocess.run(["git", "check-ignore", "--quiet", path], cwd=repo).returncode == 0
+    return lambda path: (
+        subprocess.run(["git", "check-ignore", "--quiet", path], cwd=repo).returncode == 0
+    )
 
 
 @pytest.mark.parametrize("path", RUNTIME)

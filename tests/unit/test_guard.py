@@ -10,12 +10,13 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from proto_loc import guard
 from proto_loc.errors import LocError
+from proto_loc.warehouse import guard
 
 REPO = Path(__file__).resolve().parents[2]
 
-# OUT stands for a folder outside the database's, with the files that must be neither read nor written.
+# OUT stands for a folder outside the database's, with the files that must be neither read nor
+# written.
 HOSTILE = [
     # other statements
     "COPY marts.trips TO 'OUT/pwn.csv'",
@@ -108,10 +109,16 @@ HOSTILE = [
     "FROM which_secret('s3://a', 's3')",
     "SELECT (SELECT content FROM read_text('OUT/secret.csv'))",
     "WITH c AS (FROM read_text('OUT/secret.csv')) SELECT * FROM c",
-    "WITH RECURSIVE c AS (SELECT 1 UNION ALL SELECT 1 FROM read_csv('OUT/secret.csv')) SELECT * FROM c",
+    (
+        "WITH RECURSIVE c AS (SELECT 1 UNION ALL SELECT 1 FROM read_csv('OUT/secret.csv')) SELECT *"
+        " FROM c"
+    ),
     "SELECT 1 UNION ALL SELECT size FROM read_blob('OUT/secret.csv')",
     "SELECT * FROM marts.trips t, LATERAL (FROM read_text(t.zone))",
-    "SELECT sum(fare) FILTER (WHERE zone IN (SELECT content FROM read_text('OUT/secret.csv'))) FROM marts.trips",
+    (
+        "SELECT sum(fare) FILTER (WHERE zone IN (SELECT content FROM read_text('OUT/secret.csv')))"
+        " FROM marts.trips"
+    ),
     "FROM marts.trips LIMIT (SELECT count(*) FROM read_csv('OUT/secret.csv'))",
     "PIVOT (FROM read_csv('OUT/secret.csv')) ON a IN (1)",
     "UNPIVOT (FROM read_csv('OUT/secret.csv')) ON a",
@@ -161,7 +168,10 @@ HOSTILE = [
     "SELECT json_structure(repeat('[', 200000) || repeat(']', 200000))",
     "SELECT json_transform('[]', repeat('[', 200000))",
     "SELECT from_json('1', repeat('[', 200000))",
-    "SELECT json_contains(repeat('[', 200000) || repeat(']', 200000), repeat('[', 200000) || repeat(']', 200000))",
+    (
+        "SELECT json_contains(repeat('[', 200000) || repeat(']', 200000), repeat('[', 200000) ||"
+        " repeat(']', 200000))"
+    ),
     "SELECT json_merge_patch(repeat('{\"a\":', 200000), repeat('{\"a\":', 200000))",
     "SELECT json_serialize_plan('FROM read_csv(''OUT/secret.csv'')')",
     "SELECT json_serialize_sql('SELECT 1')",
@@ -203,16 +213,37 @@ BENIGN = [
     ("TABLE marts.zones", None),
     ("SELECT 1 UNION SELECT 1 EXCEPT SELECT 2", [(1,)]),
     ("WITH c AS (SELECT 1 x), d AS MATERIALIZED (FROM c) SELECT x FROM d", [(1,)]),
-    ("WITH RECURSIVE c AS (SELECT 1 x UNION ALL SELECT x + 1 FROM c WHERE x < 5) SELECT max(x) FROM c", [(5,)]),
+    (
+        (
+            "WITH RECURSIVE c AS (SELECT 1 x UNION ALL SELECT x + 1 FROM c WHERE x < 5) SELECT"
+            " max(x) FROM c"
+        ),
+        [(5,)],
+    ),
     ("PIVOT marts.trips ON zone IN ('A', 'B') USING sum(fare)", None),
-    ("FROM (PIVOT (SELECT zone, fare FROM marts.trips) ON zone IN ('A', 'B') USING sum(fare))", [(6, 15)]),
-    ("SELECT * FROM (SELECT zone, fare FROM marts.trips) PIVOT (sum(fare) FOR zone IN ('A', 'B'))", [(6, 15)]),
+    (
+        "FROM (PIVOT (SELECT zone, fare FROM marts.trips) ON zone IN ('A', 'B') USING sum(fare))",
+        [(6, 15)],
+    ),
+    (
+        (
+            "SELECT * FROM (SELECT zone, fare FROM marts.trips) PIVOT (sum(fare) FOR zone IN ('A',"
+            " 'B'))"
+        ),
+        [(6, 15)],
+    ),
     ("UNPIVOT (SELECT 1 a, 2 b) ON a, b INTO NAME n VALUE v", [("a", 1), ("b", 2)]),
     (
-        "SELECT id FROM marts.trips QUALIFY row_number() OVER (PARTITION BY zone ORDER BY fare DESC) = 1 ORDER BY id",
+        (
+            "SELECT id FROM marts.trips QUALIFY row_number() OVER (PARTITION BY zone ORDER BY fare"
+            " DESC) = 1 ORDER BY id"
+        ),
         [(3,), (6,)],
     ),
-    ("SELECT id, lag(fare, 2, 0) OVER (ORDER BY id) FROM marts.trips ORDER BY id LIMIT 1", [(1, 0)]),
+    (
+        "SELECT id, lag(fare, 2, 0) OVER (ORDER BY id) FROM marts.trips ORDER BY id LIMIT 1",
+        [(1, 0)],
+    ),
     ("SELECT lead(fare) OVER w FROM marts.trips WINDOW w AS (ORDER BY id) LIMIT 1", [(2,)]),
     ("SELECT list_transform([1, 2], lambda x: x + 1)", [([2, 3],)]),
     ("SELECT [x * 2 FOR x IN [1, 2] IF x > 1]", [([4],)]),
@@ -222,19 +253,36 @@ BENIGN = [
     ("SELECT DISTINCT zone.lower().concat('!') FROM marts.trips WHERE id < 3", [("a!",)]),
     ("SELECT count(*) FROM marts.trips USING SAMPLE 100 PERCENT (bernoulli)", [(6,)]),
     ("SELECT count(*) FROM marts.trips TABLESAMPLE reservoir(3 ROWS)", [(3,)]),
-    ("SELECT count(*) FROM marts.trips a ASOF JOIN marts.trips b ON a.zone = b.zone AND a.pickup >= b.pickup", [(6,)]),
+    (
+        (
+            "SELECT count(*) FROM marts.trips a ASOF JOIN marts.trips b ON a.zone = b.zone AND"
+            " a.pickup >= b.pickup"
+        ),
+        [(6,)],
+    ),
     ("SELECT * FROM (VALUES (1)) a POSITIONAL JOIN (VALUES (2)) b", [(1, 2)]),
     ("SELECT count(*) FROM marts.trips SEMI JOIN marts.zones USING (zone)", [(6,)]),
     (
-        "SELECT z.zone, s.f FROM marts.zones z, "
-        "LATERAL (SELECT sum(fare) f FROM marts.trips t WHERE t.zone = z.zone) s ORDER BY 1",
+        (
+            "SELECT z.zone, s.f FROM marts.zones z, "
+            "LATERAL (SELECT sum(fare) f FROM marts.trips t WHERE t.zone = z.zone) s ORDER BY 1"
+        ),
         [("A", 6), ("B", 15)],
     ),
-    ("SELECT zone, sum(fare) FROM marts.trips GROUP BY ROLLUP (zone) ORDER BY zone NULLS LAST", None),
+    (
+        "SELECT zone, sum(fare) FROM marts.trips GROUP BY ROLLUP (zone) ORDER BY zone NULLS LAST",
+        None,
+    ),
     ("SELECT sum(fare) FILTER (zone = 'A') FROM marts.trips", [(6,)]),
     ("SELECT COLUMNS('fa.*') FROM marts.trips LIMIT 1", None),
-    ("SELECT * EXCLUDE (pickup) REPLACE (fare * 2 AS fare) FROM marts.trips ORDER BY id LIMIT 1", [(1, "A", 2)]),
-    ("SELECT date_trunc('month', pickup) m, count(*) FROM marts.trips GROUP BY ALL ORDER BY ALL", None),
+    (
+        "SELECT * EXCLUDE (pickup) REPLACE (fare * 2 AS fare) FROM marts.trips ORDER BY id LIMIT 1",
+        [(1, "A", 2)],
+    ),
+    (
+        "SELECT date_trunc('month', pickup) m, count(*) FROM marts.trips GROUP BY ALL ORDER BY ALL",
+        None,
+    ),
     ("SELECT '{\"a\": [1]}'::JSON ->> '$.a[0]'", [("1",)]),
     ("SELECT key FROM json_each('{\"a\": 1}')", [("a",)]),
     ("SELECT count(*) FROM range(10)", [(10,)]),
@@ -267,9 +315,21 @@ BENIGN = [
     ("EXPLAIN (SELECT 1)", None),
     ("EXPLAIN FROM marts.trips", None),
     ("EXPLAIN SUMMARIZE marts.trips", None),
-    ("SELECT table_name FROM duckdb_tables() WHERE NOT internal ORDER BY 1", [("trips",), ("zones",)]),
-    ("SELECT column_name FROM duckdb_columns() WHERE table_name = 'zones'", [("zone",), ("borough",)]),
-    ("SELECT database_name, schema_name FROM duckdb_schemas() WHERE schema_name NOT LIKE 'pg\\_%' ESCAPE '\\'", None),
+    (
+        "SELECT table_name FROM duckdb_tables() WHERE NOT internal ORDER BY 1",
+        [("trips",), ("zones",)],
+    ),
+    (
+        "SELECT column_name FROM duckdb_columns() WHERE table_name = 'zones'",
+        [("zone",), ("borough",)],
+    ),
+    (
+        (
+            "SELECT database_name, schema_name FROM duckdb_schemas() WHERE schema_name NOT LIKE"
+            " 'pg\\_%' ESCAPE '\\'"
+        ),
+        None,
+    ),
     ("SELECT view_name FROM duckdb_views() WHERE NOT internal", [("busy",)]),
     ("SELECT * FROM duckdb_databases()", None),
     ("SELECT count(*) > 500 FROM duckdb_functions()", [(True,)]),
@@ -280,7 +340,13 @@ BENIGN = [
         "SELECT table_name FROM information_schema.tables WHERE table_schema = 'marts' ORDER BY 1",
         [("busy",), ("trips",), ("zones",)],
     ),
-    ("SELECT relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace", None),
+    (
+        (
+            "SELECT relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid ="
+            " c.relnamespace"
+        ),
+        None,
+    ),
     ("SELECT version()", [(f"v{duckdb.__version__}",)]),
     ("FROM pragma_version()", None),
     ("SELECT current_schema()", [("main",)]),
@@ -289,7 +355,10 @@ BENIGN = [
     # long, but in bounds
     ("SELECT " + "+".join(["1"] * 250), [(250,)]),
     ("SELECT 1 IN (" + ",".join(map(str, range(5000))) + ")", [(True,)]),
-    ("SELECT count(*) FROM marts.trips WHERE " + " OR ".join(f"id = {i}" for i in range(1000)), [(6,)]),
+    (
+        "SELECT count(*) FROM marts.trips WHERE " + " OR ".join(f"id = {i}" for i in range(1000)),
+        [(6,)],
+    ),
     ("SELECT " + "(" * 200 + "1" + ")" * 200, [(1,)]),
     ("SELECT 1" + " UNION ALL SELECT 1" * 100, [(1,)] * 101),
 ]
@@ -331,7 +400,10 @@ def outside(tmp_path: Path) -> Path:
 
 
 def names(sqls):
-    return [" ".join(sql.encode("ascii", "replace").decode().replace("\0", "").split())[:60] for sql in sqls]
+    return [
+        " ".join(sql.encode("ascii", "replace").decode().replace("\0", "").split())[:60]
+        for sql in sqls
+    ]
 
 
 def python(code: str, *args: str) -> subprocess.CompletedProcess:
@@ -374,7 +446,7 @@ def test_a_process_survives_all_hostile_statements(file: Path, outside: Path) ->
         """
 import sys
 from test_guard import HOSTILE
-from proto_loc import guard
+from proto_loc.warehouse import guard
 con, refused = guard.connect(sys.argv[1]), 0
 for sql in HOSTILE:
     try:
@@ -398,10 +470,11 @@ def test_without_the_guard_logging_to_a_file_aborts_the_process(file: Path, tmp_
     done = python(
         """
 import sys
-from proto_loc import guard
+from proto_loc.warehouse import guard
 con = guard.connect(sys.argv[1])
 try:
-    con.execute(f"CALL enable_logging(storage = 'file', storage_config = {{'path': '{sys.argv[2]}/log'}})")
+    log = f"storage = 'file', storage_config = {{'path': '{sys.argv[2]}/log'}}"
+    con.execute(f"CALL enable_logging({log})")
 except Exception: pass
 print(con.execute("select 42").fetchall())
 """,
@@ -474,7 +547,9 @@ def test_python_variables_are_no_tables(con) -> None:
         guard.run(con, "SELECT * FROM secret")
 
 
-def test_bounds_come_from_the_settings_and_from_arguments(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bounds_come_from_the_settings_and_from_arguments(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("LOC_QUERY_MEMORY", "300MiB")
     monkeypatch.setenv("LOC_QUERY_THREADS", "3")
     ask = "SELECT current_setting('memory_limit'), current_setting('threads')"
@@ -495,22 +570,31 @@ def test_what_cannot_be_opened_is_named(tmp_path: Path) -> None:
 
 
 def test_a_symbolic_link_pins_the_version(tmp_path: Path) -> None:
-    """DuckDB shares an open database by its path: through the link it would go on serving the old version."""
+    """DuckDB shares an open database by its path: through the link it would go on serving the
+    old version.
+    """
     link = tmp_path / "current.duckdb"
     for number in (1, 2):
-        duckdb.connect(str(tmp_path / f"{number}.duckdb")).execute(f"CREATE TABLE t AS SELECT {number} v").close()
+        duckdb.connect(str(tmp_path / f"{number}.duckdb")).execute(
+            f"CREATE TABLE t AS SELECT {number} v"
+        ).close()
     link.symlink_to("1.duckdb")
     with guard.connect(link) as old:
         link.unlink()
         link.symlink_to("2.duckdb")
         with guard.connect(link) as new:
-            assert (old.execute("FROM t").fetchall(), new.execute("FROM t").fetchall()) == ([(1,)], [(2,)])
+            assert (old.execute("FROM t").fetchall(), new.execute("FROM t").fetchall()) == (
+                [(1,)],
+                [(2,)],
+            )
 
 
 def test_parse_errors_show_where() -> None:
     with pytest.raises(guard.Refused) as refusal:
         guard.check("SELECT 1 FROM\n  WHERE")
-    assert 'at or near "WHERE"' in str(refusal.value) and "LINE 2:   WHERE\n          ^" in str(refusal.value)
+    assert 'at or near "WHERE"' in str(refusal.value) and "LINE 2:   WHERE\n          ^" in str(
+        refusal.value
+    )
 
 
 @pytest.mark.parametrize(
@@ -547,7 +631,11 @@ def test_parameters_are_values(con) -> None:
 
 def test_rows_are_limited(con) -> None:
     result = guard.run(con, "SELECT range AS a, 1 AS b FROM range(1000000000000)", limit=3)
-    assert (result.columns, result.rows, result.truncated) == (("a", "b"), [(0, 1), (1, 1), (2, 1)], True)
+    assert (result.columns, result.rows, result.truncated) == (
+        ("a", "b"),
+        [(0, 1), (1, 1), (2, 1)],
+        True,
+    )
     assert not guard.run(con, "FROM range(3)", limit=3).truncated
 
 
@@ -621,7 +709,8 @@ def test_every_table_function_is_allowed_by_name_or_refused(con) -> None:
     listed = {
         name
         for (name,) in con.execute(
-            "SELECT DISTINCT function_name FROM duckdb_functions() WHERE function_type IN ('table', 'table_macro')"
+            "SELECT DISTINCT function_name FROM duckdb_functions() WHERE function_type IN ('table',"
+            " 'table_macro')"
         ).fetchall()
     }
     passed = set()

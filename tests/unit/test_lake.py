@@ -17,7 +17,9 @@ from proto_loc.warehouse import lake, ledger, store
 TABLES = {"shop.orders": {"id": "INTEGER", "item": "VARCHAR"}, "shop.returns": {"id": "INTEGER"}}
 
 
-def load(*values: int, partition: str = "2025-01", table: str = "orders", tables=TABLES) -> lake.Load:
+def load(
+    *values: int, partition: str = "2025-01", table: str = "orders", tables=TABLES
+) -> lake.Load:
     with lake.loading(tables, who="test") as loading:
         load_id, path = loading.reserve("shop", table, partition)
         rows = ", ".join(f"({value}, 'x')" for value in values)
@@ -159,7 +161,9 @@ def test_a_truncated_lake_file_is_named(data):
     path = settings().lake / made.file
     path.chmod(0o644)
     os.truncate(path, 10)
-    with pytest.raises(warehouse.VersionDamaged, match=rf"{path} has 10 bytes.*`loc load 2025-01.csv`"):
+    with pytest.raises(
+        warehouse.VersionDamaged, match=rf"{path} has 10 bytes.*`loc load 2025-01.csv`"
+    ):
         lake.settle(TABLES)
     load(7)
     assert (lake.settle(TABLES).id, orders()) == (2, [7])
@@ -179,7 +183,9 @@ def test_several_lost_lake_files_are_mended_one_after_the_other(data, caplog):
     lost = [load(i, partition=f"2025-0{i}") for i in (1, 2, 3)]
     for made in lost[:2]:
         (settings().lake / made.file).unlink()
-    with pytest.raises(warehouse.VersionDamaged, match="2 of raw's loads.*`loc load 2025-01.csv 2025-02.csv`"):
+    with pytest.raises(
+        warehouse.VersionDamaged, match="2 of raw's loads.*`loc load 2025-01.csv 2025-02.csv`"
+    ):
         lake.settle(TABLES)
     load(1, partition="2025-01")
     assert "2025-02.csv is lost from the lake" in caplog.text
@@ -196,7 +202,9 @@ def test_settle_checks_the_version_that_it_returns(data, monkeypatch):
     current = store.current
     versions = iter([current("raw")])
     load(1)
-    monkeypatch.setattr(store, "current", lambda database: next(versions, None) or current(database))
+    monkeypatch.setattr(
+        store, "current", lambda database: next(versions, None) or current(database)
+    )
     with pytest.raises(warehouse.VersionDamaged):
         lake.settle(TABLES)
 
@@ -210,7 +218,9 @@ def test_an_empty_raw_that_set_up_made_holds_no_loads_and_can_be_loaded_into(dat
 
 
 def test_load_ids_never_come_again(data):
-    """Neither where raw was made anew, nor where its newest version was lost: by them prod knows what it is made of."""
+    """Neither where raw was made anew, nor where its newest version was lost: by them prod
+    knows what it is made of.
+    """
     first = load(1)
     second = load(2, partition="2025-02")
     shutil.rmtree(warehouse.current("raw").folder)
@@ -268,9 +278,12 @@ def _nowhere(link: Path) -> None:
     link.symlink_to("elsewhere")
 
 
-@pytest.mark.parametrize("lose", [_gone, _folder, _text, _garbage, _nowhere], ids=lambda lose: lose.__name__[1:])
+@pytest.mark.parametrize(
+    "lose", [_gone, _folder, _text, _garbage, _nowhere], ids=lambda lose: lose.__name__[1:]
+)
 def test_a_lost_link_of_raw_loses_no_record(data, caplog, lose):
-    """Issue 7, item 1: `loc refresh` read "nothing published", and later loads had every lake file swept away.
+    """Issue 7, item 1: `loc refresh` read "nothing published", and later loads had every lake file
+    swept away.
 
     The link leads again to what was served, and not to what one went back from.
     """
@@ -307,7 +320,10 @@ def test_a_lost_link_beside_no_whole_version_is_refused_and_nothing_is_swept(dat
         lambda: warehouse.rollback("raw"),
         lambda: lake.settle(TABLES),
     ):
-        with pytest.raises(warehouse.VersionDamaged, match=rf"{home}/current leads to no version.*none of 1 is whole"):
+        with pytest.raises(
+            warehouse.VersionDamaged,
+            match=rf"{home}/current leads to no version.*none of 1 is whole",
+        ):
             use()
     assert (settings().lake / made.file).exists() and not list(settings().data.glob("lake.lost-*"))
 
@@ -394,20 +410,27 @@ def without_checksums() -> None:
         path.chmod(0o644)
     with duckdb.connect(str(version.path)) as con:
         con.execute("alter table main.loads drop column sha256")
-    manifest = json.loads((version.folder / "manifest.json").read_text()) | {"bytes": version.path.stat().st_size}
+    manifest = json.loads((version.folder / "manifest.json").read_text()) | {
+        "bytes": version.path.stat().st_size
+    }
     del manifest["checksums"], manifest["checksum"]
     (version.folder / "manifest.json").write_text(json.dumps(manifest))
 
 
 def test_a_flipped_bit_in_a_lake_file_is_found_before_anything_is_built_of_it(data, capsys):
-    """Issue 7, item 2: 144 of 200 flips gave wrong values, and every test was green: only sizes were compared."""
+    """Issue 7, item 2: 144 of 200 flips gave wrong values, and every test was green: only sizes
+    were compared.
+    """
     first = load(*range(1000))
     second = load(1, partition="2025-02")
     assert main(["db", "verify", "--all"]) == 0
     flip(first.path, 40)
     assert lake.whole(first)
     loads = lake.loads()
-    with pytest.raises(warehouse.VersionDamaged, match=rf"{first.path} is not what was loaded.*`loc load 2025-01.csv`"):
+    with pytest.raises(
+        warehouse.VersionDamaged,
+        match=rf"{first.path} is not what was loaded.*`loc load 2025-01.csv`",
+    ):
         ledger.check(loads)
     assert [lake.intact(made) for made in loads] == [False, True] and second in loads
     load(3, partition="2025-03")
@@ -417,7 +440,9 @@ def test_a_flipped_bit_in_a_lake_file_is_found_before_anything_is_built_of_it(da
     assert main(["db", "verify"]) == 1
     said = capsys.readouterr()
     assert "damaged" in said.out and f"{first.path.name}" in said.err.replace("\n", "")
-    (finding,) = (found for name, found in doctor.look() if name == "warehouse" and found.status != "ok")
+    (finding,) = (
+        found for name, found in doctor.look() if name == "warehouse" and found.status != "ok"
+    )
     assert (finding.status, "is not what was loaded" in finding.why) == ("fail", True)
     load(*range(1000))
     ledger.check(lake.loads())
@@ -432,7 +457,9 @@ def test_a_ledger_without_checksums_goes_on_and_says_that_nothing_is_known(data,
     assert main(["db", "verify"]) == 0
     said = capsys.readouterr().out
     assert "of unknown content" in said and "compared by size alone" in said
-    assert any("cannot be compared" in found.what for name, found in doctor.look() if name == "warehouse")
+    assert any(
+        "cannot be compared" in found.what for name, found in doctor.look() if name == "warehouse"
+    )
     load(2, partition="2025-02")
     assert [made.sha256 is None for made in lake.loads()] == [True, False]
 
@@ -442,7 +469,10 @@ def test_a_lake_file_that_is_no_parquet_any_more_is_named_and_stops_no_other_loa
     made = load(1)
     without_checksums()
     flip(made.path, made.bytes - 2)
-    with pytest.raises(warehouse.VersionDamaged, match=rf"{made.path} is not what was loaded: it is no Parquet file"):
+    with pytest.raises(
+        warehouse.VersionDamaged,
+        match=rf"{made.path} is not what was loaded: it is no Parquet file",
+    ):
         lake.settle(TABLES)
     load(2, partition="2025-02")
     load(1)
@@ -459,19 +489,28 @@ def test_loads_can_be_retired_and_come_back_by_a_rollback(data, capsys):
     old = {**TABLES, "old.things": {"id": "INTEGER"}}
     load(7, table="returns", tables=old)
     assert main(["db", "retire", "shop.orders", "--partition", "2024-12"]) == 2
-    assert "shop.orders 2025-01, shop.orders 2025-02, shop.returns 2025-01" in capsys.readouterr().err.replace(
-        "\n", " "
+    assert (
+        "shop.orders 2025-01, shop.orders 2025-02, shop.returns 2025-01"
+        in capsys.readouterr().err.replace("\n", " ")
     )
     assert main(["db", "retire", "shop.orders", "--partition", "2025-02"]) == 2
     said = capsys.readouterr()
-    assert "2025-02.csv" in said.out and "1 loads with 1 rows were not retired" in said.err and len(lake.loads()) == 3
+    assert (
+        "2025-02.csv" in said.out
+        and "1 loads with 1 rows were not retired" in said.err
+        and len(lake.loads()) == 3
+    )
     assert main(["db", "retire", "shop", "--yes"]) == 0
-    assert "`loc db rollback 3 --database raw` brings them back" in capsys.readouterr().out.replace("\n", " ")
+    assert "`loc db rollback 3 --database raw` brings them back" in capsys.readouterr().out.replace(
+        "\n", " "
+    )
     assert (lake.loads(), len(lake.loads(active=False)), lake.sweep()) == ([], 3, [])
     with warehouse.read("raw") as con:
         views = {f"{schema}.{view}" for schema, view in con.sql(
             "select schema_name, view_name from duckdb_views() where not internal"
         ).fetchall()}  # fmt: skip
-    assert not views & {"shop.orders", "shop.returns", "old.things"}, "of sources that the project has not"
+    assert not views & {"shop.orders", "shop.returns", "old.things"}, (
+        "of sources that the project has not"
+    )
     warehouse.rollback("raw", 3)
     assert orders() == [1, 1]

@@ -1,4 +1,6 @@
-"""The locks: they agree with golden.toml, any drift is named, and they hold nothing of one machine or registry."""
+"""The locks: they agree with golden.toml, any drift is named, and they hold nothing of one machine
+or registry.
+"""
 
 import re
 import subprocess
@@ -6,9 +8,9 @@ import subprocess
 import pytest
 from clones import borrowing_clone
 
-from proto_loc.cli.lock import differences, entries, requirements
-from proto_loc.environments import golden
 from proto_loc.settings import ROOT
+from proto_loc.setup.environments import golden
+from proto_loc.setup.locks import differences, entries, requirements
 
 TEXTS = {name: (ROOT / f"locks/{name}.txt").read_text() for name in requirements()}
 
@@ -23,7 +25,9 @@ def test_lock_agrees(lock, registry):
 
 
 def test_changed_golden_version(registry):
-    wanted = ["pytz==2025.2" if line.startswith("pytz==") else line for line in requirements()["platform"]]
+    wanted = [
+        "pytz==2025.2" if line.startswith("pytz==") else line for line in requirements()["platform"]
+    ]
     assert differences("platform", wanted, TEXTS["platform"]) == ["pytz"]
 
 
@@ -33,7 +37,9 @@ def test_removed_hash(registry):
 
 
 def test_forged_hash(registry):
-    forged = re.sub(r"(\nidna==.*\n.*sha256:)\w{64}", rf"\g<1>{'0' * 64}", TEXTS["platform"], count=1)
+    forged = re.sub(
+        r"(\nidna==.*\n.*sha256:)\w{64}", rf"\g<1>{'0' * 64}", TEXTS["platform"], count=1
+    )
     assert forged != TEXTS["platform"]
     assert differences("platform", requirements()["platform"], forged) == ["idna"]
 
@@ -45,7 +51,9 @@ def test_hand_edited_pin(registry):
 
 
 def test_check_names_environment_and_package(tmp_path, registry):
-    """``./loc lock --check`` in a clone with two locks missing, one of them what the launcher installs from."""
+    """``./loc lock --check`` in a clone with two locks missing, one of them what the launcher
+    installs from.
+    """
     borrowing_clone(tmp_path, "proto_loc", "locks", "loc", "golden.toml", "pyproject.toml")
     (tmp_path / "locks/uv.txt").unlink()
     (tmp_path / "locks/platform.txt").unlink()
@@ -53,7 +61,10 @@ def test_check_names_environment_and_package(tmp_path, registry):
     build.write_text(re.sub(r"    --hash.*\n", "", build.read_text(), count=1))
     done = subprocess.run([tmp_path / "loc", "lock", "--check"], capture_output=True, text=True)
     assert done.returncode == 1
-    assert "locks/uv.txt: missing; locks/build.txt: setuptools; locks/platform.txt: missing" in done.stderr
+    assert (
+        "locks/uv.txt: missing; locks/build.txt: setuptools; locks/platform.txt: missing"
+        in done.stderr
+    )
     assert done.stderr.endswith("fix: Run ./loc lock and commit its result.\n")
 
 
@@ -65,7 +76,9 @@ def test_no_addresses(lock):
 @pytest.mark.parametrize("lock", TEXTS)
 def test_every_package_is_hashed(lock):
     assert entries(TEXTS[lock])
-    assert [name for name, text in entries(TEXTS[lock]).items() if "--hash=sha256:" not in text] == []
+    assert [
+        name for name, text in entries(TEXTS[lock]).items() if "--hash=sha256:" not in text
+    ] == []
 
 
 @pytest.mark.parametrize("lock", TEXTS)

@@ -13,23 +13,25 @@ import duckdb
 import pytest
 import yaml
 
-from pipelines import dbt, publication
-from proto_loc import cubeserver, node
 from proto_loc.ai import context
-from proto_loc.cube import Question
-from proto_loc.metrics import cube, figures, files, formats, superset
+from proto_loc.cube import process, projection
+from proto_loc.cube.client import Question
+from proto_loc.dbt import parse, publication
+from proto_loc.metrics import figures, files, formats
 from proto_loc.metrics.definitions import SemanticModel
 from proto_loc.metrics.errors import MetricError
 from proto_loc.metrics.expressions import sql, written
 from proto_loc.metrics.read import read
 from proto_loc.settings import ROOT
+from proto_loc.setup import node
+from proto_loc.superset import datasets
 
 METRICS = "dbt/models/marts/mart_taxi_trips.metrics.yml"
 
 
 @pytest.fixture(scope="session")
 def parsed() -> dict:
-    return dbt.manifest()
+    return parse.manifest()
 
 
 @pytest.fixture
@@ -60,7 +62,9 @@ def filtered(manifest: dict, template: str) -> None:
 
 @pytest.mark.parametrize("figure", ["inf", "-inf", "nan"])
 def test_an_infinite_figure_is_text_in_a_manifest(parsed, figure):
-    """As a double it was `Infinity` there, which is no JSON: Cube could not read the published version."""
+    """As a double it was `Infinity` there, which is no JSON: Cube could not read the published
+    version.
+    """
     found = model(parsed)
     (rate,) = (each for each in found.metrics if each.name == "tip_rate")
     assert json.dumps(publication._number(found, rate, figure), allow_nan=False) == f'"{figure}"'
@@ -72,10 +76,19 @@ def test_what_is_generated_is_what_dbt_defines(parsed):
 
 def test_every_metric_has_label_description_and_a_format_of_its_own(parsed):
     names = {each.name for found in read(parsed) for each in found.metrics}
-    assert names >= {"trips", "revenue", "average_fare", "average_distance", "average_duration", "tip_rate"}
+    assert names >= {
+        "trips",
+        "revenue",
+        "average_fare",
+        "average_distance",
+        "average_duration",
+        "tip_rate",
+    }
     assert names >= {"revenue_per_mile", "passengers", "rejected_share"}
     for content in parsed["metrics"].values():
-        assert content["label"] and content["description"] and "format" in content["config"]["meta"], content["name"]
+        assert (
+            content["label"] and content["description"] and "format" in content["config"]["meta"]
+        ), content["name"]
     for found in read(parsed):
         assert all(each.label and each.description for each in found.dimensions)
 
@@ -83,24 +96,32 @@ def test_every_metric_has_label_description_and_a_format_of_its_own(parsed):
 def test_labels_descriptions_and_formats_carry_through(manifest):
     metric(manifest, "revenue")["label"] = "Takings"
     metric(manifest, "revenue")["description"] = "What came in."
-    metric(manifest, "revenue")["config"]["meta"] = {"format": "money", "decimals": 0, "currency": "EUR"}
+    metric(manifest, "revenue")["config"]["meta"] = {
+        "format": "money",
+        "decimals": 0,
+        "currency": "EUR",
+    }
     found = model(manifest)
     (measure,) = (each for each in cubes(found)["measures"] if each["name"] == "revenue")
     assert (measure["title"], measure["description"]) == ("Takings", "What came in.")
     assert (measure["format"], measure["currency"]) == ("currency_0", "EUR")
     assert measure["meta"] == {"format": {"kind": "money", "decimals": 0}}
     (shown,) = (each for each in dataset(found)["metrics"] if each["metric_name"] == "revenue")
-    assert (shown["verbose_name"], shown["description"], shown["d3format"]) == ("Takings", "What came in.", ",.0f")
+    assert (shown["verbose_name"], shown["description"], shown["d3format"]) == (
+        "Takings",
+        "What came in.",
+        ",.0f",
+    )
     assert shown["currency"] == {"symbol": "EUR", "symbolPosition": "prefix"}
 
 
 def cubes(found: SemanticModel) -> dict:
-    (made,) = yaml.safe_load(cube.project(found))["cubes"]
+    (made,) = yaml.safe_load(projection.project(found))["cubes"]
     return made
 
 
 def dataset(found: SemanticModel) -> dict:
-    return yaml.safe_load(superset.project(found))
+    return yaml.safe_load(datasets.project(found))
 
 
 @pytest.mark.parametrize(
@@ -111,8 +132,8 @@ def dataset(found: SemanticModel) -> dict:
         ({"format": "number", "decimals": 4}, ",.4f", "number_4"),
         ({"format": "money"}, ",.2f", "currency_2"),
         ({"format": "percent"}, ",.1%", "percent_1"),
-        ({"format": "miles"}, ",.2f", "number_2"),
-        ({"format": "minutes"}, ",.1f", "number_1"),
+        ({"unit": "mi"}, ",.2f", "number_2"),
+        ({"unit": "min", "decimals": 1}, ",.1f", "number_1"),
     ],
     ids=str,
 )
@@ -129,7 +150,9 @@ def test_display_formats_in_the_words_of_each_door(meta, d3, named):
         ({"format": "money", "decimals": 7}, "Its decimals are 7"),
         ({"format": "money", "decimals": True}, "Its decimals are True"),
         ({"format": "money", "currency": "Dollar"}, "Its currency is 'Dollar'"),
-        ({"format": "miles", "currency": "USD"}, "It has a currency, and its format is miles"),
+        ({"currency": "USD"}, "It has a currency, and its format is number"),
+        ({"format": "money", "unit": "mi"}, "It has a unit, and its format is money"),
+        ({"unit": 3}, "Its unit is 3"),
     ],
     ids=str,
 )
@@ -146,9 +169,16 @@ REFUSED = {
         "metric tip_rate",
         "of type cumulative; supported are simple",
     ),
-    "another kind": (lambda m: metric(m).update(type="conversion"), "metric tip_rate", "of type conversion"),
+    "another kind": (
+        lambda m: metric(m).update(type="conversion"),
+        "metric tip_rate",
+        "of type conversion",
+    ),
     "a kind without measures": (
-        lambda m: (metric(m).update(type="conversion"), metric(m)["type_params"].update(input_measures=[])),
+        lambda m: (
+            metric(m).update(type="conversion"),
+            metric(m)["type_params"].update(input_measures=[]),
+        ),
         "metric tip_rate",
         "of type conversion",
     ),
@@ -158,7 +188,9 @@ REFUSED = {
         "It is on seed.proto_loc.vendors, which is no model",
     ),
     "an offset": (
-        lambda m: metric(m)["type_params"]["numerator"].update(offset_window={"count": 1, "granularity": "month"}),
+        lambda m: metric(m)["type_params"]["numerator"].update(
+            offset_window={"count": 1, "granularity": "month"}
+        ),
         "metric tip_rate",
         "input tips has an offset in time",
     ),
@@ -193,7 +225,9 @@ REFUSED = {
         "measure tips has an agg_time_dimension of its own",
     ),
     "a join": (
-        lambda m: semantic(m)["entities"].append({"name": "zone", "type": "foreign", "expr": "pickup_zone_id"}),
+        lambda m: semantic(m)["entities"].append(
+            {"name": "zone", "type": "foreign", "expr": "pickup_zone_id"}
+        ),
         "semantic model taxi_trips",
         "entity zone is a foreign key, and there are no joins",
     ),
@@ -218,7 +252,9 @@ REFUSED = {
         "dimension pickup_hour has the name of a column, and is not that column",
     ),
     "no contract": (
-        lambda m: m["nodes"]["model.proto_loc.mart_taxi_trips"]["config"].update(contract={"enforced": False}),
+        lambda m: m["nodes"]["model.proto_loc.mart_taxi_trips"]["config"].update(
+            contract={"enforced": False}
+        ),
         "semantic model taxi_trips",
         "mart_taxi_trips (dbt/models/marts/mart_taxi_trips.sql) has no enforced contract",
     ),
@@ -247,9 +283,21 @@ REFUSED = {
         "semantic model taxi_trips",
         "lambda is a word of Python",
     ),
-    "a jinja expression": (lambda m: filtered(m, "vendor = '{{ var(\"v\") }}'"), "metric tip_rate", "it holds '{'"),
-    "a jinja statement": (lambda m: filtered(m, "{% if true %} true {% endif %}"), "metric tip_rate", "it holds '{'"),
-    "a filter by an entity": (lambda m: filtered(m, "{{ Entity('trip') }} = 1"), "metric tip_rate", "it holds '{'"),
+    "a jinja expression": (
+        lambda m: filtered(m, "vendor = '{{ var(\"v\") }}'"),
+        "metric tip_rate",
+        "it holds '{'",
+    ),
+    "a jinja statement": (
+        lambda m: filtered(m, "{% if true %} true {% endif %}"),
+        "metric tip_rate",
+        "it holds '{'",
+    ),
+    "a filter by an entity": (
+        lambda m: filtered(m, "{{ Entity('trip') }} = 1"),
+        "metric tip_rate",
+        "it holds '{'",
+    ),
     "a filter over a join": (
         lambda m: filtered(m, "{{ Dimension('zone__borough') }} = 'Queens'"),
         "metric tip_rate",
@@ -270,8 +318,16 @@ REFUSED = {
         "semantic model",
         "'--', which could end",
     ),
-    "a second statement": (lambda m: measure(m, "tips").update(expr="1; drop table t"), "semantic model", "';'"),
-    "an open quote": (lambda m: measure(m, "tips").update(expr="tip_amount || 'x"), "semantic model", "is not closed"),
+    "a second statement": (
+        lambda m: measure(m, "tips").update(expr="1; drop table t"),
+        "semantic model",
+        "';'",
+    ),
+    "an open quote": (
+        lambda m: measure(m, "tips").update(expr="tip_amount || 'x"),
+        "semantic model",
+        "is not closed",
+    ),
     "an open parenthesis": (
         lambda m: measure(m, "tips").update(expr="abs(tip_amount"),
         "semantic model",
@@ -287,8 +343,16 @@ REFUSED = {
         "semantic model",
         "it holds '{', which a template could be made of",
     ),
-    "a backslash": (lambda m: measure(m, "tips").update(expr="'\\x7b'"), "semantic model", r"it holds '\\'"),
-    "an empty expression": (lambda m: measure(m, "tips").update(expr=" "), "semantic model", "it is empty"),
+    "a backslash": (
+        lambda m: measure(m, "tips").update(expr="'\\x7b'"),
+        "semantic model",
+        r"it holds '\\'",
+    ),
+    "an empty expression": (
+        lambda m: measure(m, "tips").update(expr=" "),
+        "semantic model",
+        "it is empty",
+    ),
 }
 
 
@@ -303,10 +367,42 @@ def test_what_is_not_supported_is_refused_by_name_and_file(manifest, case):
     assert error.value.fix
 
 
+MART = "dbt/models/marts/mart_taxi_trips.yml"
+NO_RULES = {
+    "a list": (["pickup_borough"], "is no mapping", "{claim: column}"),
+    "a claim that no name can be": ({"a-b": "pickup_borough"}, "has the claim 'a-b'", "another"),
+    "a claim with a meaning of its own": ({"sub": "pickup_borough"}, "claim 'sub'", "another"),
+    "a number": ({"trips": "trip_id"}, "no column of text", "pickup_borough"),
+    "a column that is not there": ({"boroughs": "borough"}, "no column of text", "pickup_borough"),
+    "no dimension": ({"checks": "total_check"}, "no dimension is that column", "Add the dimension"),
+}
+
+
+@pytest.mark.parametrize("case", NO_RULES)
+def test_an_access_rule_that_no_door_can_apply_is_refused_where_it_is_written(manifest, case):
+    rules, why, fix = NO_RULES[case]
+    manifest["nodes"]["model.proto_loc.mart_taxi_trips"]["config"]["meta"]["access"] = rules
+    with pytest.raises(MetricError) as error:
+        read(manifest)
+    assert why in error.value.why and fix in error.value.fix
+    (line,) = re.findall(rf"\({MART}:(\d+)\)", error.value.why)
+    assert "access: {" in (ROOT / MART).read_text().splitlines()[int(line) - 1]
+
+
+def test_an_access_rule_of_a_model_that_has_no_metrics_is_refused_where_it_is_written(manifest):
+    node = manifest["nodes"]["model.proto_loc.fct_taxi_trips"]
+    node["config"]["meta"]["access"] = {"boroughs": "pickup_borough"}
+    with pytest.raises(MetricError, match="that nothing applies") as error:
+        read(manifest)
+    assert f"dbt/{node['patch_path'].partition('://')[2]}" in error.value.what
+
+
 def test_two_semantic_models_on_one_mart_are_refused(manifest):
     other = copy.deepcopy(semantic(manifest)) | {"name": "trips_again"}
     manifest["semantic_models"]["semantic_model.proto_loc.trips_again"] = other
-    with pytest.raises(MetricError, match="taxi_trips and trips_again are on the one table mart_taxi_trips"):
+    with pytest.raises(
+        MetricError, match="taxi_trips and trips_again are on the one table mart_taxi_trips"
+    ):
         read(manifest)
 
 
@@ -324,12 +420,14 @@ def test_hostile_labels_and_descriptions_stay_text(manifest, text):
     semantic(manifest)["dimensions"][1].update(label=text, description=text)
     found = model(manifest)
     flat = " ".join(text.split())
-    for made in (cube.project(found), superset.project(found)):
+    for made in (projection.project(found), datasets.project(found)):
         assert not re.search(r"{%|%}|{{|}}", made), "Cube would run the file through Jinja"
         assert made.startswith(files.MARK) and made.endswith("\n")
     (measure,) = (each for each in cubes(found)["measures"] if each["name"] == "tip_rate")
     for shown in (measure["title"], measure["description"]):
-        assert not re.search(r"(?<!\\)(\\\\)*[{}]", shown), "Cube would run what stands in the braces"
+        assert not re.search(r"(?<!\\)(\\\\)*[{}]", shown), (
+            "Cube would run what stands in the braces"
+        )
         assert re.sub(r"\\(.)", r"\1", shown) == flat
     (shown,) = (each for each in dataset(found)["metrics"] if each["metric_name"] == "tip_rate")
     assert (shown["verbose_name"], shown["description"]) == (flat, flat)
@@ -340,7 +438,9 @@ def test_a_hostile_value_in_a_filter_stays_a_value(manifest):
     found = model(manifest)
     (shown,) = (each for each in dataset(found)["metrics"] if each["metric_name"] == "tip_rate")
     with duckdb.connect() as con:
-        con.execute("create table t (tip_amount integer, fare_amount integer, payment_type varchar)")
+        con.execute(
+            "create table t (tip_amount integer, fare_amount integer, payment_type varchar)"
+        )
         con.execute("insert into t values (1, 2, 'O''Brien -- ) or (1=1; \"'), (100, 1, 'Cash')")
         assert con.execute(f"select {shown['expression']} from t").fetchone() == (0.5,)
 
@@ -352,27 +452,52 @@ def test_names_in_an_expression_are_told_from_texts_functions_and_parts():
 
 
 def test_filters_of_a_metric_and_its_inputs_apply_to_what_they_are_made_of(manifest):
-    """As in dbt: a filter goes down to every measure, and what no metric is by itself is a hidden measure of Cube's."""
+    """As in dbt: a filter goes down to every measure, and what no metric is by itself is a
+    hidden measure of Cube's.
+    """
     metric(manifest)["type_params"]["numerator"]["filter"] = {
-        "where_filters": [{"where_sql_template": "{{ TimeDimension('metric_time', 'day') }} > '2025-01-01' or false"}]
+        "where_filters": [
+            {
+                "where_sql_template": (
+                    "{{ TimeDimension('metric_time', 'day') }} > '2025-01-01' or false"
+                )
+            }
+        ]
     }
     found = model(manifest)
     (shown,) = (each for each in dataset(found)["metrics"] if each["metric_name"] == "tip_rate")
     over, under = shown["expression"].split(" / ")
-    both = "(payment_type = 'Credit card') and (date_trunc('day', pickup_at) > '2025-01-01' or false)"
+    both = (
+        "(payment_type = 'Credit card') and (date_trunc('day', pickup_at) > '2025-01-01' or false)"
+    )
     assert over == f"cast(sum(tip_amount) filter (where {both}) as double)"
-    assert under == "cast(nullif(sum(fare_amount) filter (where payment_type = 'Credit card'), 0) as double)"
-    hidden = {each["name"]: each for each in cubes(found)["measures"] if each.get("public") is False}
+    assert (
+        under
+        == "cast(nullif(sum(fare_amount) filter (where payment_type = 'Credit card'), 0) as double)"
+    )
+    hidden = {
+        each["name"]: each for each in cubes(found)["measures"] if each.get("public") is False
+    }
     assert hidden.keys() == {"tip_rate__tips", "tip_rate__fares"}
     assert hidden["tip_rate__tips"]["filters"] == [
-        {"sql": both.replace("payment_type", "{CUBE}.payment_type").replace("pickup_at", "{CUBE}.pickup_at")}
+        {
+            "sql": (
+                both.replace("payment_type", "{CUBE}.payment_type").replace(
+                    "pickup_at", "{CUBE}.pickup_at"
+                )
+            )
+        }
     ]
 
 
 def test_a_dimension_that_is_an_expression_is_a_calculated_column(manifest):
     semantic(manifest)["dimensions"].append(
         semantic(manifest)["dimensions"][1]
-        | {"name": "is_airport", "label": "Airport", "expr": "pickup_zone in ('JFK Airport', 'LaGuardia Airport')"}
+        | {
+            "name": "is_airport",
+            "label": "Airport",
+            "expr": "pickup_zone in ('JFK Airport', 'LaGuardia Airport')",
+        }
     )
     found = model(manifest)
     (column,) = (each for each in dataset(found)["columns"] if each["column_name"] == "is_airport")
@@ -381,9 +506,13 @@ def test_a_dimension_that_is_an_expression_is_a_calculated_column(manifest):
     assert (dimension["sql"], dimension["type"]) == (column["expression"], "string")
 
 
-@pytest.mark.parametrize(("where", "rows"), [("payment_type!=Cash", 3), ("pickup_hour=1", 1), ("pickup_at=2025-01", 2)])
+@pytest.mark.parametrize(
+    ("where", "rows"), [("payment_type!=Cash", 3), ("pickup_hour=1", 1), ("pickup_at=2025-01", 2)]
+)
 def test_a_condition_as_sql(parsed, where, rows):
-    """`!=` left out the rows that have no value, which Cube counts; `=1` did not match a DECIMAL 1.0."""
+    """`!=` left out the rows that have no value, which Cube counts; `=1` did not match a
+    DECIMAL 1.0.
+    """
     with duckdb.connect() as con:
         con.execute(
             "create schema marts; create table marts.mart_taxi_trips as from (values "
@@ -391,7 +520,9 @@ def test_a_condition_as_sql(parsed, where, rows):
             "(3, '2025-02-01', 'Card', null), (4, null, 'Card', null)) "
             "as t(trip_id, pickup_at, payment_type, pickup_hour)"
         )
-        assert con.execute(context.sql(Question(("trips",), where=(where,)), (model(parsed),))).fetchone() == (rows,)
+        assert con.execute(
+            context.sql(Question(("trips",), where=(where,)), (model(parsed),))
+        ).fetchone() == (rows,)
 
 
 @pytest.mark.parametrize("function", ["sum", "average"])
@@ -400,31 +531,47 @@ def test_figures_are_the_same_whether_they_roll_up_or_not(manifest, function):
     measure(manifest, "seconds").update(agg=function)
     with duckdb.connect() as con:
         con.execute(
-            "create schema marts; create table marts.mart_taxi_trips as select i as trip_id, "
-            "timestamp '2025-01-30' + interval (i) day as pickup_at, 'Cash' as payment_type, "
-            "[null, 'Queens', ''][i % 3 + 1] as pickup_borough, 1 as passenger_count, "
-            "1.10::decimal(10, 2) as total_amount, 2.20::decimal(10, 2) as fare_amount, "
-            "0.30::decimal(10, 2) as tip_amount, 0.5 as distance_miles, i::bigint as duration_seconds "
-            "from range(5) as r(i)"
+            "create schema marts; create table marts.mart_taxi_trips as select i as trip_id,"
+            " timestamp '2025-01-30' + interval (i) day as pickup_at, 'Cash' as payment_type,"
+            " [null, 'Queens', ''][i % 3 + 1] as pickup_borough, 1 as passenger_count,"
+            " 1.10::decimal(10, 2) as total_amount, 2.20::decimal(10, 2) as fare_amount,"
+            " 0.30::decimal(10, 2) as tip_amount, 0.5 as distance_miles, i::bigint as"
+            " duration_seconds from range(5) as r(i)"
         )
         found = {row[:3]: row[3] for row in con.execute(figures.query(model(manifest))).fetchall()}
     assert found["trips", "", ""] == "5" and found["revenue", "", ""] == "5.50"
     assert found["trip_seconds", "", ""] == {"sum": "10", "average": "2.0"}[function]
-    assert (found["trips", "month", "2025-01-01"], found["trips", "month", "2025-02-01"]) == ("2", "3")
+    assert (found["trips", "month", "2025-01-01"], found["trips", "month", "2025-02-01"]) == (
+        "2",
+        "3",
+    )
     by = {
         value: figure
         for (name, dimension, value), figure in found.items()
         if (name, dimension) == ("revenue", "pickup_borough")
     }
     assert by == {None: "2.20", "Queens": "2.20", "": "1.10"}
-    assert not [each for each in found if each[0] == "tip_rate"], "no card was used: there is no such figure"
+    assert not [each for each in found if each[0] == "tip_rate"], (
+        "no card was used: there is no such figure"
+    )
 
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
     """A fresh clone, without data."""
-    for name in ("proto_loc", "pipelines", "dbt", "locks", "cube/model/generated", "superset/bundle"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "target", "logs"))
+    for name in (
+        "proto_loc",
+        "pipelines",
+        "dbt",
+        "locks",
+        "cube/model/generated",
+        "superset/bundle",
+    ):
+        shutil.copytree(
+            ROOT / name,
+            tmp_path / name,
+            ignore=shutil.ignore_patterns("__pycache__", "node_modules", "target", "logs"),
+        )
     return tmp_path
 
 
@@ -451,7 +598,9 @@ def test_a_file_written_by_hand_is_not_overwritten(parsed, tmp_path):
     by_hand = tmp_path / "cube/model/generated/taxi_trips.yml"
     by_hand.parent.mkdir(parents=True)
     by_hand.write_text("cubes: []\n")
-    with pytest.raises(MetricError, match=r"cube/model/generated/taxi_trips.yml was written by hand"):
+    with pytest.raises(
+        MetricError, match=r"cube/model/generated/taxi_trips.yml was written by hand"
+    ):
         files.write(tmp_path, read(parsed))
     assert by_hand.read_text() == "cubes: []\n" and len(list(tmp_path.rglob("*.y*ml"))) == 1
 
@@ -483,9 +632,14 @@ def test_a_changed_definition_reaches_cube_and_the_dataset(clone):
     (made,) = yaml.safe_load((clone / "cube/model/generated/taxi_trips.yml").read_text())["cubes"]
     (revenue,) = (each for each in made["measures"] if each["name"] == "revenue")
     assert (revenue["title"], revenue["sql"]) == ("Takings", "total_amount - tip_amount")
-    shown = yaml.safe_load((clone / "superset/bundle/datasets/taxi_trips.yaml").read_text())["metrics"]
+    shown = yaml.safe_load((clone / "superset/bundle/datasets/taxi_trips.yaml").read_text())[
+        "metrics"
+    ]
     (revenue,) = (each for each in shown if each["metric_name"] == "revenue")
-    assert (revenue["verbose_name"], revenue["expression"]) == ("Takings", "sum(total_amount - tip_amount)")
+    assert (revenue["verbose_name"], revenue["expression"]) == (
+        "Takings",
+        "sum(total_amount - tip_amount)",
+    )
     assert by_hand.exists() and not orphan.exists()
     assert generate(clone).stdout == "nothing has changed\n"
     assert generate(clone, "--check").returncode == 0
@@ -496,7 +650,8 @@ def test_a_kind_that_dbt_has_and_no_door_can_serve_is_refused_and_nothing_is_wri
     definition = clone / METRICS
     definition.write_text(
         definition.read_text()
-        + "\n  - name: trips_so_far\n    label: Trips so far\n    type: cumulative\n    type_params: {measure: trips}\n"
+        + "\n  - name: trips_so_far\n    label: Trips so far\n    type: cumulative\n   "
+        " type_params: {measure: trips}\n"
     )
     generated = clone / "cube/model/generated/taxi_trips.yml"
     before = generated.read_text()
@@ -511,24 +666,32 @@ def test_a_kind_that_dbt_has_and_no_door_can_serve_is_refused_and_nothing_is_wri
 def with_cube(clone) -> Path:
     """A clone in which Cube is set up."""
     node.install()
-    for name in ("cube/lib", "cube/node_modules", "cube/package-lock.json", ".tools"):
-        (clone / name).symlink_to(ROOT / name)
-    for name in ("cube/check.js", "golden.toml"):
+    for name in (
+        "proto_loc/cube/server/lib",
+        "proto_loc/cube/server/node_modules",
+        "proto_loc/cube/server/package-lock.json",
+        ".tools",
+    ):
+        if not (clone / name).exists():
+            (clone / name).symlink_to(ROOT / name)
+    for name in ("proto_loc/cube/server/check.js", "golden.toml"):
         shutil.copy(ROOT / name, clone / name)
     return clone
 
 
 def test_a_definition_without_a_description_is_one_that_cube_takes(manifest):
-    """Cube refused the whole model for one empty description, while `--check` agreed with what was written."""
+    """Cube refused the whole model for one empty description, while `--check` agreed with what
+    was written.
+    """
     node.install()
     for each in semantic(manifest)["dimensions"]:
         each["description"] = None
     metric(manifest, "revenue")["description"] = ""
     with files.cube_model(ROOT, read(manifest)) as folder:
-        assert cubeserver.faults(folder) == []
+        assert process.faults(folder) == []
         generated = folder / "generated/taxi_trips.yml"
         generated.write_text(generated.read_text().replace("type: sum", "type: summ", 1))
-        (fault, *_) = cubeserver.faults(folder)
+        fault, *_ = process.faults(folder)
         assert fault.startswith("generated/taxi_trips.yml:") and "must be one of" in fault
 
 
@@ -536,7 +699,8 @@ def test_what_cubes_compiler_refuses_is_not_written(with_cube):
     """`loc generate` wrote it, and Cube went on with its last good model."""
     by_hand = with_cube / "cube/model/own.yml"
     by_hand.write_text(
-        "cubes:\n  - name: own\n    extends: taxi_trips\n    measures:\n      - { name: m, type: cont }\n"
+        "cubes:\n  - name: own\n    extends: taxi_trips\n    measures:\n      - { name: m, type:"
+        " cont }\n"
     )
     generated = with_cube / "cube/model/generated/taxi_trips.yml"
     before = generated.read_text()

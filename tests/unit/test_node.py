@@ -11,11 +11,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from proto_loc import node
-from proto_loc.cli.lock import npm_texts
-from proto_loc.environments import golden
 from proto_loc.errors import LocError
 from proto_loc.settings import ROOT
+from proto_loc.setup import node
+from proto_loc.setup.environments import golden
+from proto_loc.setup.locks import npm_texts
 
 PACKAGE, LOCK = npm_texts()
 PACKAGES = json.loads(LOCK)["packages"]
@@ -43,7 +43,9 @@ def test_a_changed_golden_version_is_named(npm_registry, monkeypatch):
 @pytest.mark.parametrize(
     "edit",
     [
-        lambda text: re.sub(r'"integrity": "sha512-.{10}', '"integrity": "sha512-AAAAAAAAAA', text, count=1),
+        lambda text: re.sub(
+            r'"integrity": "sha512-.{10}', '"integrity": "sha512-AAAAAAAAAA', text, count=1
+        ),
         lambda text: text.replace('"version": "4.22.2"', '"version": "4.22.1"'),
         lambda text: text.replace('      "dev"', ' "dev"') + "\n",
     ],
@@ -110,14 +112,16 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     modules = cube / "node_modules"
     native = modules / "@cubejs-backend/native"
     for name, value in {
-        "CUBE": cube, "MODULES": modules, "STAMP": modules / ".loc-stamp", "ADDON_STAMP": modules / ".loc-addon",
-        "NATIVE": native, "ADDON": native / "index.node",
+        "CUBE": cube, "MODULES": modules, "STAMP": modules / ".loc-stamp",
+        "ADDON_STAMP": modules / ".loc-addon", "NATIVE": native, "ADDON": native / "index.node",
     }.items():  # fmt: skip
         monkeypatch.setattr(node, name, value)
     return cube
 
 
-def test_an_interrupted_installation_is_made_anew_and_a_whole_one_is_left_alone(own, npm_registry, monkeypatch):
+def test_an_interrupted_installation_is_made_anew_and_a_whole_one_is_left_alone(
+    own, npm_registry, monkeypatch
+):
     monkeypatch.setenv("LOC_CUBE_NATIVE", "off")
     half = own / "node_modules/@duckdb/node-api"
     half.mkdir(parents=True)
@@ -127,14 +131,19 @@ def test_an_interrupted_installation_is_made_anew_and_a_whole_one_is_left_alone(
     installed = node.STAMP.stat().st_mtime_ns, half.stat().st_mtime_ns
     start = time.monotonic()
     node.install()
-    assert (node.STAMP.stat().st_mtime_ns, half.stat().st_mtime_ns) == installed and time.monotonic() - start < 30
+    assert (
+        node.STAMP.stat().st_mtime_ns,
+        half.stat().st_mtime_ns,
+    ) == installed and time.monotonic() - start < 30
 
 
 def test_what_npm_says_is_told_where_it_fails(own, monkeypatch):
     monkeypatch.setenv("npm_config_registry", "http://127.0.0.1:9")
     monkeypatch.setenv("npm_config_cache", str(own / "cache"))
     monkeypatch.setenv("npm_config_fetch_retries", "0")
-    with pytest.raises(LocError, match="Cannot install cube/package-lock.json") as failed:
+    with pytest.raises(
+        LocError, match="Cannot install proto_loc/cube/server/package-lock.json"
+    ) as failed:
         node.install()
     assert "ECONNREFUSED" in failed.value.why
     assert not node.STAMP.exists()
@@ -193,7 +202,9 @@ def test_where_it_is_off_it_is_not_tried(installer, monkeypatch):
 
 def test_one_that_is_installed_is_said(installer, capfd):
     """Any addon that loads will do: Cube's own driver brings one."""
-    known = next((ROOT / "cube/node_modules/@duckdb").glob("node-bindings-*/*.node"))
+    known = next(
+        (ROOT / "proto_loc/cube/server/node_modules/@duckdb").glob("node-bindings-*/*.node")
+    )
     tried = installer(f"require('fs').symlinkSync({json.dumps(str(known))}, 'index.node')")
     node.install()
     node.install()
@@ -206,14 +217,20 @@ def test_half_an_addon_does_not_count_as_installed(installer, capfd, text):
     tried = installer(f"require('fs').writeFileSync('index.node', {json.dumps(text)})")
     node.install()
     said = capfd.readouterr().err
-    assert "no native addon, the stand-in is used: Node cannot load" in said and "is installed" not in said
+    assert (
+        "no native addon, the stand-in is used: Node cannot load" in said
+        and "is installed" not in said
+    )
     assert not node.ADDON.exists()
     node.install()
     assert tried() == 1
 
 
 def test_what_a_script_that_is_given_up_has_started_ends_too(installer, monkeypatch, tmp_path):
-    child = "require('fs').writeFileSync(process.argv[1], String(process.pid)); setInterval(() => {}, 1000)"
+    child = (
+        "require('fs').writeFileSync(process.argv[1], String(process.pid)); setInterval(() => {},"
+        " 1000)"
+    )
     arguments = json.dumps(["-e", child, str(tmp_path / "pid")])
     installer(f"require('child_process').spawn(process.execPath, {arguments})")
     monkeypatch.setenv("LOC_CUBE_NATIVE_TIMEOUT", "2")

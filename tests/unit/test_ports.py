@@ -8,8 +8,9 @@ from contextlib import closing
 
 import pytest
 
-from proto_loc import ports, services
+from proto_loc import services
 from proto_loc.errors import LocError
+from proto_loc.services import ports
 
 LISTEN = """
 import socket, time
@@ -21,13 +22,19 @@ time.sleep(60)
 
 @pytest.fixture
 def listen(tmp_path, monkeypatch):
-    """Makes a process with this mark that has the port of Dagster; none of the ports with a prefix is taken."""
+    """Makes a process with this mark that has the port of Dagster; none of the ports with a
+    prefix is taken.
+    """
     monkeypatch.setenv("LOC_RUN", str(tmp_path / "run"))
     started = []
 
     def start(mark: str) -> subprocess.Popen:
         env = os.environ | {services.MARK: mark}
-        started.append(subprocess.Popen([sys.executable, "-c", LISTEN], env=env, stdout=subprocess.PIPE, text=True))
+        started.append(
+            subprocess.Popen(
+                [sys.executable, "-c", LISTEN], env=env, stdout=subprocess.PIPE, text=True
+            )
+        )
         port = int(started[0].stdout.readline())
         monkeypatch.setitem(ports.PORTS, "dagster", port)
         return started[0]
@@ -49,14 +56,17 @@ def test_a_taken_port_is_named_with_pid_command_and_the_way_out(listen):
     said = refusal()
     port = ports.PORTS["dagster"]
     assert said.what == f"Port {port} of 127.0.0.1 is taken; nothing was started."
-    assert said.why.startswith(f"dagster-web listens on {port}, and there is pid {process.pid} ({sys.executable} -c ")
+    assert said.why.startswith(
+        f"dagster-web listens on {port}, and there is pid {process.pid} ({sys.executable} -c "
+    )
     assert said.fix.startswith("End it")
 
 
 def test_another_clones_service_is_called_so(listen):
     process = listen("/elsewhere/.run:jupyter")
     assert refusal().why.endswith(
-        f"there is jupyter of another clone, pid {process.pid}, whose run folder is /elsewhere/.run."
+        f"there is jupyter of another clone, pid {process.pid}, whose run folder is"
+        " /elsewhere/.run."
     )
 
 
@@ -85,7 +95,8 @@ def test_a_listener_on_every_address_counts(address):
 
 
 @pytest.mark.parametrize(
-    ("taken", "way"), [("", "=1 ./loc up"), ("1", "=2 ./loc up"), ("124", "=3 ./loc up"), ("12345", "End it.")]
+    ("taken", "way"),
+    [("", "=1 ./loc up"), ("1", "=2 ./loc up"), ("124", "=3 ./loc up"), ("12345", "End it.")],
 )
 def test_the_way_out_is_a_prefix_whose_ports_are_all_free(monkeypatch, taken, way):
     monkeypatch.delenv("LOC_PORT_PREFIX", raising=False)

@@ -10,7 +10,9 @@ from proto_loc.settings import PORTS
 pytest_plugins = ["pytester"]
 
 
-def test_no_skips_fails_what_is_skipped_but_for_absent_tlc_files(pytester: pytest.Pytester, pytestconfig, monkeypatch):
+def test_no_skips_fails_what_is_skipped_but_for_absent_tlc_files(
+    pytester: pytest.Pytester, pytestconfig, monkeypatch
+):
     monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
     shutil.copy(pytestconfig.rootpath / "tests" / "conftest.py", pytester.path)
     pytester.makepyfile(
@@ -24,8 +26,30 @@ def test_no_skips_fails_what_is_skipped_but_for_absent_tlc_files(pytester: pytes
     strict = pytester.runpytest_subprocess("-p", "no:cacheprovider", "--no-skips")
     strict.assert_outcomes(failed=1, skipped=1, xfailed=1)
     pytester.makepyfile(test_module="import pytest\npytest.importorskip('no_such_module')\n")
-    pytester.runpytest_subprocess("-p", "no:cacheprovider", "--no-skips", "test_module.py").assert_outcomes(errors=1)
+    pytester.runpytest_subprocess(
+        "-p", "no:cacheprovider", "--no-skips", "test_module.py"
+    ).assert_outcomes(errors=1)
     strict.stdout.fnmatch_lines(["*skipped, and --no-skips is set: Skipped: no browser*"])
+
+
+def test_what_is_slow_runs_with_all_alone_and_the_longest_starts_first(
+    pytester: pytest.Pytester, pytestconfig, monkeypatch
+):
+    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
+    shutil.copy(pytestconfig.rootpath / "tests" / "conftest.py", pytester.path)
+    pytester.makeini("[pytest]\nmarkers = [slow, xdist_group]")
+    pytester.makepyfile(
+        "import pytest\n"
+        "@pytest.mark.slow\n"
+        "def test_a(): pass\n"
+        "def test_b(): pass\n"
+        "@pytest.mark.xdist_group('superset')\n"
+        "def test_c(): pass\n"
+    )
+    plain = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-v")
+    plain.assert_outcomes(passed=2, deselected=1)
+    plain.stdout.fnmatch_lines(["*::test_c*", "*::test_b*"])
+    pytester.runpytest_subprocess("-p", "no:cacheprovider", "--all").assert_outcomes(passed=3)
 
 
 def test_a_group_of_tests_shares_one_process(pytester: pytest.Pytester, monkeypatch):
@@ -37,7 +61,9 @@ def test_a_group_of_tests_shares_one_process(pytester: pytest.Pytester, monkeypa
         "@pytest.mark.parametrize('number', range(12))\n"
         "def test_it(number): print('in', os.environ['PYTEST_XDIST_WORKER'])\n"
     )
-    found = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-n", "2", "--dist", "loadgroup", "-rP")
+    found = pytester.runpytest_subprocess(
+        "-p", "no:cacheprovider", "-n", "2", "--dist", "loadgroup", "-rP"
+    )
     found.assert_outcomes(passed=12)
     assert len({line for line in found.outlines if line.startswith("in gw")}) == 1
 

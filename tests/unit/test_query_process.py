@@ -1,4 +1,6 @@
-"""A query in a process of its own: what it takes too much of ends that query, and the next one is answered."""
+"""A query in a process of its own: what it takes too much of ends that query, and the next one is
+answered.
+"""
 
 import os
 import pickle
@@ -14,10 +16,12 @@ import duckdb
 import psutil
 import pytest
 
-from proto_loc import guard, reader
 from proto_loc.errors import LocError
+from proto_loc.warehouse import guard, query_process
 
-LINUX = pytest.mark.skipif(sys.platform != "linux", reason="macOS does not keep the system's bound of memory")
+LINUX = pytest.mark.skipif(
+    sys.platform != "linux", reason="macOS does not keep the system's bound of memory"
+)
 
 
 @pytest.fixture(scope="module")
@@ -30,38 +34,53 @@ def path(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def child():
-    made = reader.Reader()
+    made = query_process.Reader()
     yield made
     made.close()
 
 
-def pid(child: reader.Reader) -> int:
+def pid(child: query_process.Reader) -> int:
     child.start()
     return child._child.pid
 
 
 def test_values_arrive_as_duckdb_gives_them(child, path):
     values = [
-        "?::decimal(9, 2)", "date '2025-01-02'", "timestamp '2025-01-02 03:04:05'", "interval 1 day", "'a\\x00'::blob",
-        "uuid '00000000-0000-0000-0000-000000000001'", "{'a': [1.5, null]}", "170141183460469231731687303715884105727",
+        "?::decimal(9, 2)",
+        "date '2025-01-02'",
+        "timestamp '2025-01-02 03:04:05'",
+        "interval 1 day",
+        "'a\\x00'::blob",
+        "uuid '00000000-0000-0000-0000-000000000001'",
+        "{'a': [1.5, null]}",
+        "170141183460469231731687303715884105727",
         "timestamptz '2025-01-01 00:00:00Z'",
-    ]  # fmt: skip
+    ]
     found = child.run(path, f"select {', '.join(values)}", ["1.20"]).rows
     assert found[0][:6] == (
-        Decimal("1.20"), date(2025, 1, 2), datetime(2025, 1, 2, 3, 4, 5), timedelta(days=1), b"a\0", UUID(int=1)
-    )  # fmt: skip
-    assert found[0][6:8] == ({"a": [1.5, None]}, 2**127 - 1) and found[0][8] == datetime(2025, 1, 1, tzinfo=UTC)
+        Decimal("1.20"),
+        date(2025, 1, 2),
+        datetime(2025, 1, 2, 3, 4, 5),
+        timedelta(days=1),
+        b"a\0",
+        UUID(int=1),
+    )
+    assert found[0][6:8] == ({"a": [1.5, None]}, 2**127 - 1) and found[0][8] == datetime(
+        2025, 1, 1, tzinfo=UTC
+    )
     cut = child.run(path, "from t", limit=3)
     assert (len(cut.rows), cut.truncated, cut.types) == (3, True, ("BIGINT",))
 
 
 @LINUX
-@pytest.mark.parametrize("greedy", ["list_aggregate(range(3000000000), 'sum')", "length(repeat('x', 4000000000))"])
+@pytest.mark.parametrize(
+    "greedy", ["list_aggregate(range(3000000000), 'sum')", "length(repeat('x', 4000000000))"]
+)
 def test_a_single_value_is_bounded_by_the_system(child, path, greedy):
     """DuckDB's own limit does not count it: a list of 3 billion numbers took 17.8 GB."""
-    with pytest.raises(reader.Ended, match="memory"):
+    with pytest.raises(query_process.Ended, match="memory"):
         child.run(path, f"select {greedy}")
-    assert psutil.Process(pid(child)).memory_info().rss < child.memory + reader.BESIDE
+    assert psutil.Process(pid(child)).memory_info().rss < child.memory + query_process.BESIDE
     assert child.run(path, "select count(*) from t").rows == [(10,)]
 
 
@@ -72,10 +91,14 @@ def test_the_next_statement_is_answered_where_the_process_was_killed(child, path
 
 
 def test_a_process_that_ends_for_it_was_idle_is_no_fault(path):
-    mine = reader.Reader()
-    code = "from proto_loc import reader; reader.IDLE = 0.5; reader._serve(10**9)"
+    mine = query_process.Reader()
+    code = "from proto_loc.warehouse import query_process as p; p.IDLE = 0.5; p._serve(10**9)"
     mine._child = psutil.Popen(
-        [sys.executable, "-c", code], stdin=-1, stdout=-1, bufsize=0, cwd=Path(reader.__file__).parents[1]
+        [sys.executable, "-c", code],
+        stdin=-1,
+        stdout=-1,
+        bufsize=0,
+        cwd=Path(query_process.__file__).parents[1],
     )
     assert mine.run(path, "select 1").rows == [(1,)]
     os.kill(pid(mine), signal.SIGSTOP)  # it finds the time over before it finds the next statement
@@ -87,7 +110,7 @@ def test_a_process_that_ends_for_it_was_idle_is_no_fault(path):
 
 def test_a_process_that_ended_is_no_zombie_until_the_next_statement(path):
     """Each that ended when idle stayed one; a look at the server's processes failed on them."""
-    mine = reader.Reader()
+    mine = query_process.Reader()
     mine.run(path, "select 1")
     ended = psutil.Process(pid(mine))
     ended.kill()
@@ -97,8 +120,8 @@ def test_a_process_that_ended_is_no_zombie_until_the_next_statement(path):
 
 
 def test_a_statement_that_no_interrupt_cuts_is_ended(path, monkeypatch):
-    monkeypatch.setattr(reader, "GRACE", 0.1)
-    mine = reader.Reader()
+    monkeypatch.setattr(query_process, "GRACE", 0.1)
+    mine = query_process.Reader()
     mine.run(path, "select 1")
     os.kill(pid(mine), signal.SIGSTOP)
     stopped = pid(mine)
@@ -123,7 +146,7 @@ def test_what_is_refused_and_what_fails_says_why_and_the_process_stays(child, pa
 
 def test_a_process_ends_with_the_one_that_asks(child, path):
     """Also while it works: nobody would read the answer."""
-    mine = reader.Reader()
+    mine = query_process.Reader()
     mine.run(path, "select 1")
     mine._child.stdin.close()
     assert mine._child.wait(5) == 0
@@ -133,11 +156,12 @@ def test_a_process_ends_with_the_one_that_asks(child, path):
 def test_an_answer_is_values_and_no_code(path):
     """The process that gives it ran a stranger's SQL."""
     with pytest.raises(pickle.UnpicklingError, match="is no value"):
-        reader._Values(__import__("io").BytesIO(pickle.dumps(os.system))).load()
+        query_process._Values(__import__("io").BytesIO(pickle.dumps(os.system))).load()
 
 
 @pytest.mark.parametrize(
-    ("written", "bytes_"), [("1GB", 10**9), ("512MiB", 512 << 20), ("100 kb", 100_000), ("7", 7), ("80%", 1 << 30)]
+    ("written", "bytes_"),
+    [("1GB", 10**9), ("512MiB", 512 << 20), ("100 kb", 100_000), ("7", 7), ("80%", 1 << 30)],
 )
 def test_sizes_are_read_as_duckdb_reads_them(written, bytes_):
-    assert reader.size(written) == bytes_
+    assert query_process.size(written) == bytes_

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from proto_loc import secrets
+from proto_loc import credentials
 from proto_loc.errors import LocError, UsageError
 from proto_loc.settings import settings
 
@@ -15,40 +15,42 @@ def run(tmp_path, monkeypatch):
 
 
 def test_a_secret_is_made_once_and_only_for_this_user():
-    first = secrets.secret("jupyter")
+    first = credentials.secret("jupyter")
     assert len(first) == 43
-    assert secrets.secret("jupyter") == first != secrets.secret("dagster")
-    file = secrets.path("jupyter")
+    assert credentials.secret("jupyter") == first != credentials.secret("dagster")
+    file = credentials.path("jupyter")
     assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
     assert sorted(p.name for p in file.parent.iterdir()) == ["dagster", "jupyter"]
 
 
 def test_processes_that_start_at_once_get_the_same_secret():
     with ThreadPoolExecutor(16) as pool:
-        assert len(set(pool.map(secrets.secret, ["dagster"] * 64))) == 1
+        assert len(set(pool.map(credentials.secret, ["dagster"] * 64))) == 1
 
 
 def test_a_secret_of_ones_own_is_kept():
-    secrets.secret("jupyter")
-    secrets.path("jupyter").write_text("my own\n")
-    assert secrets.secret("jupyter") == "my own"
+    credentials.secret("jupyter")
+    credentials.path("jupyter").write_text("my own\n")
+    assert credentials.secret("jupyter") == "my own"
 
 
 def test_a_file_that_is_no_text_is_refused_by_name():
-    secrets.secret("jupyter")
-    secrets.path("jupyter").write_bytes(b"\xff\xfe")
+    credentials.secret("jupyter")
+    credentials.path("jupyter").write_bytes(b"\xff\xfe")
     with pytest.raises(LocError, match="is no text"):
-        secrets.secret("jupyter")
+        credentials.secret("jupyter")
 
 
-@pytest.mark.parametrize(("text", "mode", "words"), [("", 0o600, "is empty"), ("x", 0o644, "Others can read")])
+@pytest.mark.parametrize(
+    ("text", "mode", "words"), [("", 0o600, "is empty"), ("x", 0o644, "Others can read")]
+)
 def test_an_empty_or_open_file_is_refused_by_name_and_kept(text, mode, words):
-    secrets.secret("jupyter")
-    file = secrets.path("jupyter")
+    credentials.secret("jupyter")
+    file = credentials.path("jupyter")
     file.write_text(text)
     file.chmod(mode)
     with pytest.raises(LocError, match=words) as refused:
-        secrets.secret("jupyter")
+        credentials.secret("jupyter")
     assert str(file) in str(vars(refused.value))
     assert file.read_text() == text
 

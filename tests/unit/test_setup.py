@@ -1,4 +1,6 @@
-"""The launcher: what ``./loc`` does in a fresh clone, in a broken one, and in a strange environment."""
+"""The launcher: what ``./loc`` does in a fresh clone, in a broken one, and in a strange
+environment.
+"""
 
 import http.server
 import os
@@ -15,49 +17,110 @@ from pathlib import Path
 import psutil
 import pytest
 
-from proto_loc.cli.lock import entries, sealed
-from proto_loc.environments import golden
 from proto_loc.settings import ROOT
+from proto_loc.setup.environments import golden
+from proto_loc.setup.locks import entries, sealed
 
 SMALL = (
-    "annotated-doc", "annotated-types", "click", "markdown-it-py", "mdurl", "pydantic", "pydantic-core", "pygments",
-    "rich", "shellingham", "typer", "typing-extensions", "typing-inspection",
-)  # fmt: skip
+    "annotated-doc",
+    "annotated-types",
+    "click",
+    "markdown-it-py",
+    "mdurl",
+    "pydantic",
+    "pydantic-core",
+    "pygments",
+    "rich",
+    "shellingham",
+    "typer",
+    "typing-extensions",
+    "typing-inspection",
+)
 FILES = (
-    "loc", "golden.toml", "pyproject.toml", "locks/uv.txt", "locks/build.txt", "proto_loc/__init__.py",
-    "proto_loc/dotenv.py", "proto_loc/errors.py", "proto_loc/settings.py", "proto_loc/environments.py",
-    "proto_loc/node.py", "proto_loc/cli/__init__.py", "proto_loc/cli/__main__.py", "proto_loc/cli/setup.py",
-)  # fmt: skip
+    "loc",
+    "golden.toml",
+    "pyproject.toml",
+    "locks/uv.txt",
+    "locks/build.txt",
+    "proto_loc/__init__.py",
+    "proto_loc/dotenv.py",
+    "proto_loc/errors.py",
+    "proto_loc/files.py",
+    "proto_loc/settings.py",
+    "proto_loc/setup/environments.py",
+    "proto_loc/setup/node.py",
+    "proto_loc/cli/__init__.py",
+    "proto_loc/cli/__main__.py",
+    "proto_loc/cli/setup.py",
+)
 TOOLS = (
-    "bash", "sh", "cat", "cksum", "dirname", "env", "flock", "git", "head", "mkdir", "mktemp", "mv", "perl", "readlink",
-    "rm", "sed", "seq", "sleep", "touch", "uname",
-)  # fmt: skip
+    "bash",
+    "sh",
+    "cat",
+    "cksum",
+    "dirname",
+    "env",
+    "flock",
+    "git",
+    "head",
+    "mkdir",
+    "mktemp",
+    "mv",
+    "perl",
+    "readlink",
+    "rm",
+    "sed",
+    "seq",
+    "sleep",
+    "touch",
+    "uname",
+)
 STRANGE = {
-    "PYTHONHOME": "/nonexistent", "VIRTUAL_ENV": "/nonexistent", "CONDA_PREFIX": "/nonexistent", "CDPATH": "/",
-    "UV_PYTHON": "3.9", "UV_SYSTEM_PYTHON": "1", "UV_NO_BINARY": "1", "UV_TARGET": "/nonexistent",
-    "UV_PROJECT": "/nonexistent", "UV_EXCLUDE_NEWER": "2001-01-01", "PIP_TARGET": "/nonexistent", "PIP_USER": "1",
-    "PIP_REQUIRE_VIRTUALENV": "1", "PIP_NO_BINARY": ":all:",
-}  # fmt: skip
+    "PYTHONHOME": "/nonexistent",
+    "VIRTUAL_ENV": "/nonexistent",
+    "CONDA_PREFIX": "/nonexistent",
+    "CDPATH": "/",
+    "UV_PYTHON": "3.9",
+    "UV_SYSTEM_PYTHON": "1",
+    "UV_NO_BINARY": "1",
+    "UV_TARGET": "/nonexistent",
+    "UV_PROJECT": "/nonexistent",
+    "UV_EXCLUDE_NEWER": "2001-01-01",
+    "PIP_TARGET": "/nonexistent",
+    "PIP_USER": "1",
+    "PIP_REQUIRE_VIRTUALENV": "1",
+    "PIP_NO_BINARY": ":all:",
+}
 UV = f".tools/uv-{golden()['tools']['uv']}"
-PATH = os.pathsep.join(folder for folder in os.environ["PATH"].split(os.pathsep) if not Path(folder, "uv").exists())
+PATH = os.pathsep.join(
+    folder for folder in os.environ["PATH"].split(os.pathsep) if not Path(folder, "uv").exists()
+)
 KEPT = ("HOME", "LANG", "TMPDIR", "UV_CACHE_DIR")
 REACH = ("INDEX", "CERT", "PROXY", "KEYRING", "TRUSTED", "FIND_LINKS")
 pytestmark = pytest.mark.usefixtures("registry")
 
 
 def environment(**more: str) -> dict[str, str]:
-    """A plain environment without uv on PATH, which still reaches the registry as this machine does."""
-    kept = [name for name in os.environ if name in KEPT or any(word in name.upper() for word in REACH)]
+    """A plain environment without uv on PATH, which still reaches the registry as this machine
+    does.
+    """
+    kept = [
+        name for name in os.environ if name in KEPT or any(word in name.upper() for word in REACH)
+    ]
     return {name: os.environ[name] for name in kept} | {"PATH": PATH} | more
 
 
 def loc(clone: Path, *arguments: str, **more) -> subprocess.CompletedProcess:
     more.setdefault("env", environment())
-    return subprocess.run([clone / "loc", *arguments], capture_output=True, text=True, timeout=240, **more)
+    return subprocess.run(
+        [clone / "loc", *arguments], capture_output=True, text=True, timeout=240, **more
+    )
 
 
 def copy(folder: Path) -> Path:
-    """A clone in which ``platform`` holds only what the command line's root needs, so that set-up takes seconds."""
+    """A clone in which ``platform`` holds only what the command line's root needs, so that
+    set-up takes seconds.
+    """
     for name in FILES:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
@@ -90,23 +153,27 @@ def slow_uv(clone: Path):
     """Lets uv stop before it installs, until ``go`` exists beside it."""
     real, go = clone / ".tools/real-uv", clone / ".tools/go"
     (clone / UV).rename(real)
-    (clone / UV).write_text(
-        f"""#!/bin/sh
+    (clone / UV).write_text(f"""#!/bin/sh
 case "$*" in *locks/platform.txt*)
   touch "{go}.reached"
   for i in $(seq 600); do [ -e "{go}" ] && break; sleep 0.1; done ;;
 esac
 exec "{real}" "$@"
-"""
-    )
+""")
     (clone / UV).chmod(0o755)
     return go
 
 
 def start(clone: Path, **more) -> subprocess.Popen:
     more.setdefault("env", environment())
-    return subprocess.Popen([clone / "loc", "--version"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                            start_new_session=True, **more)  # fmt: skip
+    return subprocess.Popen(
+        [clone / "loc", "--version"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        **more,
+    )
 
 
 def wait_for(path: Path) -> None:
@@ -144,7 +211,9 @@ def test_a_changed_lock_is_installed(clone: Path):
 
 
 def test_notebooks_are_installed_with_bytecode(clone: Path):
-    """A first `loc ask` compiled LiteLLM's thousands of modules, and where nothing may be written, each one did."""
+    """A first `loc ask` compiled LiteLLM's thousands of modules, and where nothing may be
+    written, each one did.
+    """
     shutil.copy(clone / "locks/platform.txt", clone / "locks/notebooks.txt")
     done = loc(clone, "--sync", "notebooks", env=environment(PYTHONDONTWRITEBYTECODE="1"))
     assert done.returncode == 0, done.stderr
@@ -156,21 +225,28 @@ def test_symlink_and_foreign_folder(fetched: Path, tmp_path: Path):
     (tmp_path / "bin/second").symlink_to(fetched / "loc")
     (tmp_path / "bin/first").symlink_to("second")
     (tmp_path / "typer.py").write_text("raise SystemExit('the folder of the user was imported')")
-    done = subprocess.run(["bin/first", "--version"], cwd=tmp_path, env=environment(), capture_output=True, text=True)
+    done = subprocess.run(
+        ["bin/first", "--version"], cwd=tmp_path, env=environment(), capture_output=True, text=True
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("way", ["only venv", "old uv", "uv of the series"])
 def test_ways_to_uv(fetched: Path, tmp_path: Path, way: str):
-    """Where there is no pip, or another uv, or one of the golden series, the golden series is what is used."""
+    """Where there is no pip, or another uv, or one of the golden series, the golden series is
+    what is used.
+    """
     clone, tools = copy(tmp_path / "a clone"), Path(tools_without(tmp_path / "bin", "python3"))
     real = Path(sys.base_prefix, "bin/python3.11")
     if way == "only venv":
         scripts = {"python3": f'[ "$2" != pip ] || exit 1\nexec "{real}" "$@"'}
     else:
         told = "0.4.1" if way == "old uv" else UV.partition("-")[2] + "+local"
-        scripts = {"uv": f'[ "$1" != --version ] || {{ echo "uv {told}"; exit; }}\nexec "{fetched / UV}" "$@"',
-                   "python3.11": f'[ "$2" != pip ] && [ "$2" != venv ] || exit 1\nexec "{real}" "$@"'}  # fmt: skip
+        scripts = {
+            "uv": f'[ "$1" != --version ] || {{ echo "uv {told}"; exit; }}\n'
+            f'exec "{fetched / UV}" "$@"',
+            "python3.11": f'[ "$2" != pip ] && [ "$2" != venv ] || exit 1\nexec "{real}" "$@"',
+        }
     for name, script in scripts.items():
         (tools / name).write_text(f"#!/bin/sh\n{script}\n")
         (tools / name).chmod(0o755)
@@ -180,8 +256,14 @@ def test_ways_to_uv(fetched: Path, tmp_path: Path, way: str):
 
 
 def imported(clone: Path, name: str, folder: Path) -> Path:
-    """Where an environment finds proto_loc, from another folder and with nothing in the environment that says so."""
-    command = [clone / ".venvs" / name / "bin/python", "-c", "import proto_loc; print(proto_loc.__file__)"]
+    """Where an environment finds proto_loc, from another folder and with nothing in the
+    environment that says so.
+    """
+    command = [
+        clone / ".venvs" / name / "bin/python",
+        "-c",
+        "import proto_loc; print(proto_loc.__file__)",
+    ]
     done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return Path(done.stdout.strip())
@@ -195,7 +277,9 @@ def test_moved_clone_sets_up_again(clone: Path, tmp_path: Path):
     assert imported(moved, "platform", tmp_path) == moved / "proto_loc/__init__.py"
 
 
-def test_an_environment_knows_its_clone_also_one_that_was_set_up_before(clone: Path, tmp_path: Path):
+def test_an_environment_knows_its_clone_also_one_that_was_set_up_before(
+    clone: Path, tmp_path: Path
+):
     """`import proto_loc` worked from the clone's root alone: not in VS Code, nor in nbconvert."""
     shutil.copy(clone / "locks/platform.txt", clone / "locks/notebooks.txt")
     shutil.copytree(ROOT / "proto_loc/jupyter/environment", clone / "proto_loc/jupyter/environment")
@@ -261,20 +345,33 @@ def test_two_starts_at_once(clone: Path, slow_uv: Path, tmp_path: Path, hidden: 
     _, first_said = first.communicate(timeout=120)
     _, second_said = second.communicate(timeout=120)
     assert (first.returncode, second.returncode) == (0, 0), first_said + second_said
-    assert "setting up" in first_said and "waiting" in second_said and "loc: setting up" not in second_said
+    assert (
+        "setting up" in first_said
+        and "waiting" in second_said
+        and "loc: setting up" not in second_said
+    )
 
 
 def test_no_python_311_is_explained(clone: Path, tmp_path: Path):
-    env = environment(PATH=tools_without(tmp_path / "bin", "python3"), UV_PYTHON_INSTALL_DIR=str(tmp_path / "no"),
-                      UV_PYTHON_INSTALL_MIRROR="http://127.0.0.1:9", UV_HTTP_RETRIES="0")  # fmt: skip
+    env = environment(
+        PATH=tools_without(tmp_path / "bin", "python3"),
+        UV_PYTHON_INSTALL_DIR=str(tmp_path / "no"),
+        UV_PYTHON_INSTALL_MIRROR="http://127.0.0.1:9",
+        UV_HTTP_RETRIES="0",
+    )
     done = loc(clone, "--version", env=env)
     assert done.returncode == 1
-    assert "no Python 3.11 here" in done.stderr and "from GitHub (python-build-standalone). uv said:\n" in done.stderr
+    assert (
+        "no Python 3.11 here" in done.stderr
+        and "from GitHub (python-build-standalone). uv said:\n" in done.stderr
+    )
     assert "fix: Install Python 3.11, or set UV_PYTHON_INSTALL_MIRROR" in done.stderr
 
 
 @pytest.mark.parametrize("asked", ["gone", "no Python"])
-def test_a_wrong_loc_python_leaves_the_environment_as_it_was(clone: Path, tmp_path: Path, asked: str):
+def test_a_wrong_loc_python_leaves_the_environment_as_it_was(
+    clone: Path, tmp_path: Path, asked: str
+):
     loc(clone, "--version")
     stamp = (clone / ".venvs/platform/.stamp").read_bytes()
     python = tmp_path / "python3.11"
@@ -283,7 +380,10 @@ def test_a_wrong_loc_python_leaves_the_environment_as_it_was(clone: Path, tmp_pa
         python.chmod(0o755)
     done = loc(clone, "--version", env=environment(LOC_PYTHON=str(python)))
     assert done.returncode == 1
-    assert "fix: Unset LOC_PYTHON, set it to a Python 3.11, or enter the Nix shell anew." in done.stderr
+    assert (
+        "fix: Unset LOC_PYTHON, set it to a Python 3.11, or enter the Nix shell anew."
+        in done.stderr
+    )
     assert (clone / ".venvs/platform/.stamp").read_bytes() == stamp
     done = loc(clone, "--version", env=environment(UV_OFFLINE="1"))
     assert (done.returncode, done.stderr) == (0, ""), "no registry is needed"
@@ -311,28 +411,40 @@ def test_an_environment_is_not_replaced_under_a_process_that_runs_on_it(clone: P
         launcher.write_text(launcher.read_text().replace("/proc/self/cmdline", "/nonexistent"))
     stamp = clone / ".venvs/platform/.stamp"
     before = stamp.stat().st_mtime_ns
-    with subprocess.Popen([clone / ".venvs/platform/bin/python", "-c", "input()"], stdin=subprocess.PIPE) as service:
+    with subprocess.Popen(
+        [clone / ".venvs/platform/bin/python", "-c", "input()"], stdin=subprocess.PIPE
+    ) as service:
         done = loc(clone, "--version", env=environment(LOC_LIBRARY_PATH="/else"))
         service.communicate(b"\n")
     assert (done.returncode, stamp.stat().st_mtime_ns) == (0, before)
-    assert f"loc: process {service.pid} runs on .venvs/platform, which stays as it is" in done.stderr
+    assert (
+        f"loc: process {service.pid} runs on .venvs/platform, which stays as it is" in done.stderr
+    )
     assert "setting up" in loc(clone, "--version", env=environment(LOC_LIBRARY_PATH="/else")).stderr
 
 
 def test_fetches_of_uv_at_once_are_one(tmp_path: Path):
     clone = copy(tmp_path / "a clone")
     command = [clone / "loc", "--uv", "--version"]
-    started = [subprocess.Popen(command, env=environment(), stdout=-1, stderr=-1, text=True) for _ in range(4)]
+    started = [
+        subprocess.Popen(command, env=environment(), stdout=-1, stderr=-1, text=True)
+        for _ in range(4)
+    ]
     ended = [(*process.communicate(timeout=120), process.returncode) for process in started]
     assert [(out, code) for out, _, code in ended] == [(ended[0][0], 0)] * 4, ended
     assert "".join(said for _, said, _ in ended).count("fetching uv") == 1
 
 
 def test_uv_is_the_one_of_its_lock_where_golden_toml_is_ahead(clone: Path):
-    """``loc lock`` has yet to lock the new one: the old one is no other under the new one's name."""
+    """``loc lock`` has yet to lock the new one: the old one is no other under the new one's
+    name.
+    """
     path = clone / "golden.toml"
     path.write_text(re.sub(r'^uv = ".*?"', 'uv = "0.99.9"', path.read_text(), flags=re.MULTILINE))
-    assert loc(clone, "--uv", "--version").stdout.split()[:2] == ["uv", UV.removeprefix(".tools/uv-")]
+    assert loc(clone, "--uv", "--version").stdout.split()[:2] == [
+        "uv",
+        UV.removeprefix(".tools/uv-"),
+    ]
     assert not (clone / ".tools/uv-0.99.9").exists()
 
 
@@ -352,7 +464,9 @@ def test_a_mac_with_an_intel_processor_is_told_what_it_cannot_have(
 @pytest.mark.parametrize("lock", ["uv", "platform", "build"])
 def test_wrong_hash_is_refused(clone: Path, tmp_path: Path, lock: str):
     path = clone / f"locks/{lock}.txt"
-    path.write_text(re.sub(r"--hash=sha256:[0-9a-f]+", "--hash=sha256:" + "0" * 64, path.read_text()))
+    path.write_text(
+        re.sub(r"--hash=sha256:[0-9a-f]+", "--hash=sha256:" + "0" * 64, path.read_text())
+    )
     if lock == "uv":
         (clone / UV).unlink()
     done = loc(clone, "--version", env=environment(UV_CACHE_DIR=str(tmp_path / "cache")))
@@ -383,7 +497,9 @@ def mirror():
 @pytest.mark.parametrize("how", ["UV_DEFAULT_INDEX", "PIP_INDEX_URL", "pip.conf", "uv.toml"])
 def test_mirror_is_asked(clone: Path, tmp_path: Path, mirror, how: str):
     url, asked = mirror
-    env = {name: value for name, value in environment().items() if not name.startswith(("UV_", "PIP_"))}
+    env = {
+        name: value for name, value in environment().items() if not name.startswith(("UV_", "PIP_"))
+    }
     env |= {"UV_CACHE_DIR": str(tmp_path / "cache"), "XDG_CONFIG_HOME": str(tmp_path / "config")}
     if how == "pip.conf":
         (tmp_path / how).write_text(f"[global]\nindex-url = {url}\n")
@@ -414,7 +530,11 @@ def test_read_only_clone_is_explained(fetched: Path):
         done = loc(clone, "--version", env=environment(HOME="/nonexistent"), **user)
         for path in (Path(folder), clone):
             path.chmod(0o755)
-    assert done.returncode == 1 and f"Cannot write to {clone}/.venvs" in done.stderr and "fix: " in done.stderr
+    assert (
+        done.returncode == 1
+        and f"Cannot write to {clone}/.venvs" in done.stderr
+        and "fix: " in done.stderr
+    )
 
 
 @pytest.mark.skipif(not shutil.which("bwrap"), reason="bubblewrap is not installed")
@@ -433,7 +553,10 @@ def test_libraries_of_nix_are_lent_to_python_alone(clone: Path, tmp_path: Path):
     assert done.returncode == 0, done.stderr
 
     python = clone / ".venvs/platform/bin/python"
-    told = "import duckdb, os; print(duckdb.sql('select 42').fetchone()[0], os.environ.get('LD_LIBRARY_PATH'))"
+    told = (
+        "import duckdb, os; print(duckdb.sql('select 42').fetchone()[0],"
+        " os.environ.get('LD_LIBRARY_PATH'))"
+    )
     box = ["bwrap", "--dev-bind", "/", "/", *hidden, python, "-I", "-c", told]
     inside = subprocess.run(box, capture_output=True, text=True, env=environment())
     assert (inside.stdout, inside.stderr) == ("42 None\n", "")
@@ -446,8 +569,10 @@ def test_libraries_of_nix_are_lent_to_python_alone(clone: Path, tmp_path: Path):
 def test_uv_that_the_nix_shell_names_installs(clone: Path, tmp_path: Path):
     """Whatever its series; `loc lock` takes the golden one all the same."""
     uv = tmp_path / "uv"
-    uv.write_text(f'#!/bin/sh\n[ "$1" != --version ] || {{ echo "uv 0.9.1"; exit; }}\necho "$1" >>{uv}.log\n'
-                  f'exec "{(clone / UV).rename(tmp_path / "real")}" "$@"\n')  # fmt: skip
+    uv.write_text(
+        f'#!/bin/sh\n[ "$1" != --version ] || {{ echo "uv 0.9.1"; exit; }}\necho "$1" >>{uv}.log\n'
+        f'exec "{(clone / UV).rename(tmp_path / "real")}" "$@"\n'
+    )
     uv.chmod(0o755)
     done = loc(clone, "--version", env=environment(LOC_UV=str(uv)))
     assert done.returncode == 0 and "venv" in Path(f"{uv}.log").read_text(), done.stderr

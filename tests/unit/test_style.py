@@ -1,23 +1,90 @@
-"""The Python of the repository is linted and formatted."""
+"""The style of the repository: linted, formatted, named plainly, and imported from above only."""
 
+import ast
+import builtins
+import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from proto_loc.settings import ROOT
 
-RUFF = Path(sys.executable).parent / "ruff"
+PROGRAMS = Path(sys.executable).parent
+PRODUCT = [
+    path
+    for folder in ("proto_loc", "pipelines", "benchmarks")
+    for path in sorted((ROOT / folder).rglob("*.py"))
+    if "node_modules" not in path.parts
+]
+VAGUE = [
+    *("about", "each", "found", "given", "held", "left"),
+    *("more", "now", "said", "there", "told", "wanted"),
+]
+CEILING = 0.01
+"""Share of bindings that may bear a vague name."""
+BINARIES: set[str] = set()
+"""Files of git that hold no text, each with a reason to be there."""
 
 
 @pytest.mark.parametrize("command", [["check"], ["format", "--check"]], ids=" ".join)
 def test_ruff_is_content(command):
-    done = subprocess.run([RUFF, *command, "--no-cache", "."], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [PROGRAMS / "ruff", *command, "--no-cache", "."], cwd=ROOT, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout
+
+
+def test_the_import_rules_hold():
+    """The table of rooms in pyproject.toml, without a circle between files or folders."""
+    done = subprocess.run(
+        [PROGRAMS / "lint-imports", "--no-cache"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout
+    assert "0 broken" in done.stdout
+
+
+def test_names_are_nouns_of_the_field():
+    """Names of variables, parameters and loop targets; `found` and `told` make a reader guess."""
+    names = Counter(name for path in PRODUCT for name in bound(ast.parse(path.read_text())))
+    vague = {name: names[name] for name in VAGUE if names[name]}
+    assert sum(vague.values()) <= CEILING * names.total(), vague
+
+
+def bound(tree: ast.AST):
+    """The names that a file binds, without the underscores around them."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id.strip("_")
+        elif isinstance(node, ast.arg):
+            yield node.arg.strip("_")
+
+
+def test_no_module_is_named_like_the_standard_library_or_a_builtin():
+    taken = sys.stdlib_module_names | set(dir(builtins))
+    names = {path: path.parent.name if path.stem == "__init__" else path.stem for path in PRODUCT}
+    assert [str(path) for path, name in names.items() if name in taken] == []
+
+
+def test_every_binary_in_git_is_listed():
+    """A chart that a benchmark had drawn lay in the repository for weeks."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    paths = [path for path in listed.stdout.split("\0") if (ROOT / path).is_file()]
+    assert paths, "git lists nothing"
+    assert {path for path in paths if b"\0" in (ROOT / path).read_bytes()} == BINARIES
+
+
+def test_the_readme_names_at_most_six_links():
+    assert len(re.findall(r"\]\(|<https?:", (ROOT / "README.md").read_text())) <= 6
 
 
 def test_no_test_imports_conftest_which_is_another_one_where_several_suites_run():
     """All of them have the one module name, and the last that pytest has loaded wins."""
-    found = [path.name for path in (ROOT / "tests").rglob("*.py") if "\nfrom conftest " in path.read_text()]
-    assert found == []
+    importing = [
+        path.name
+        for path in (ROOT / "tests").rglob("*.py")
+        if "\nfrom conftest " in path.read_text()
+    ]
+    assert importing == []

@@ -1,4 +1,6 @@
-"""Who runs the processes: from PATH, else the pinned release, checked, else the runner; each with its reason."""
+"""Who runs the processes: from PATH, else the pinned release, checked, else the runner; each with
+its reason.
+"""
 
 import hashlib
 import io
@@ -9,11 +11,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from proto_loc import environments
 from proto_loc.compose import supervisor
 from proto_loc.compose.client import Client
 from proto_loc.errors import LocError, UsageError
 from proto_loc.settings import spare_loopback
+from proto_loc.setup import environments
 
 PROGRAM = b"#!/bin/sh\necho v1.122.0\n"
 
@@ -38,7 +40,9 @@ RELEASE = archive(("LICENSE", b"text"), ("../evil", b"evil"), ("process-compose"
 
 @pytest.fixture
 def releases():
-    """A server of releases on loopback: its address, what it gives, and which paths it was asked for."""
+    """A server of releases on loopback: its address, what it gives, and which paths it was
+    asked for.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
@@ -85,7 +89,14 @@ def test_the_one_on_path_is_used_if_new_enough(clone, releases, version):
     found = supervisor.choose(releases[0])
     assert (str(found.program), found.why) == (program, f"from PATH, {program}")
     assert found.name == f"process-compose {version.removeprefix('v')}"
-    assert found.command(clone / "file", ("a", "b")) == [program, "up", "a", "b", "--config", str(clone / "file")]
+    assert found.command(clone / "file", ("a", "b")) == [
+        program,
+        "up",
+        "a",
+        "b",
+        "--config",
+        str(clone / "file"),
+    ]
 
 
 @pytest.mark.parametrize("version", ["v1.94.0", "v1.9.0", "undefined", ""])
@@ -93,7 +104,10 @@ def test_an_older_one_is_not(clone, releases, version):
     on_path(clone, version)
     found = supervisor.choose(releases[0])
     assert found.program == clone / ".tools/process-compose-1.122.0"
-    assert "older than 1.110" in found.why and "fetched from 127.0.0.1 and checked by its SHA-256" in found.why
+    assert (
+        "older than 1.110" in found.why
+        and "fetched from 127.0.0.1 and checked by its SHA-256" in found.why
+    )
 
 
 def test_the_release_is_fetched_once_and_nothing_else_of_it_is_unpacked(clone, releases):
@@ -130,13 +144,19 @@ def test_where_it_cannot_be_had_the_runner_takes_its_place(clone, releases, why)
     releases[1].clear()
     found = supervisor.choose(address)
     assert (found.name, found.program) == ("proto_loc.compose", None)
-    assert found.why.startswith("no process-compose on PATH; release 1.122.0 cannot be fetched from 127.0.0.1 (")
+    assert found.why.startswith(
+        "no process-compose on PATH; release 1.122.0 cannot be fetched from 127.0.0.1 ("
+    )
     assert found.command(clone / "file")[1:4] == ["-P", "-m", "proto_loc.compose"]
 
 
-@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:9", "what://127.0.0.1:9", "http://[::1", "http://127.0.0.1:9"])
+@pytest.mark.parametrize(
+    "proxy", ["socks5://127.0.0.1:9", "what://127.0.0.1:9", "http://[::1", "http://127.0.0.1:9"]
+)
 def test_a_proxy_that_cannot_be_used_keeps_nothing_from_starting(clone, monkeypatch, proxy):
-    """Bug: with `ALL_PROXY=socks5://...`, `loc up`, `status` and `down` ended with an ImportError."""
+    """Bug: with `ALL_PROXY=socks5://...`, `loc up`, `status` and `down` ended with an
+    ImportError.
+    """
     monkeypatch.setenv("ALL_PROXY", proxy)
     monkeypatch.setenv("LOC_RUN", str(clone / "run"))
     with Client() as client:

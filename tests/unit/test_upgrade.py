@@ -1,4 +1,6 @@
-"""``loc lock --upgrade``: what may move moves, what may not is named with its reason, and every comment stays."""
+"""``loc lock --upgrade``: what may move moves, what may not is named with its reason, and every
+comment stays.
+"""
 
 import re
 import subprocess
@@ -9,10 +11,10 @@ import tomlkit
 from clones import borrowing_clone
 from packaging.specifiers import SpecifierSet
 
-from proto_loc.cli.lock import entries
-from proto_loc.environments import golden
 from proto_loc.settings import ROOT
-from proto_loc.upgrade import reason, wishes
+from proto_loc.setup.environments import golden
+from proto_loc.setup.locks import entries
+from proto_loc.setup.upgrade import reason, wishes
 
 GOLDEN = """# A small one.
 [tools]
@@ -80,7 +82,9 @@ def test_everything_that_may_move_moves_and_the_comments_stay(clone):
     assert set(new) == {"six", "setuptools", "packaging", "pytz", "python-dateutil"}
     assert new["packaging"] == 'packaging = "24.2"  # held below'
     assert new["six"].endswith('"  # in every environment')
-    assert re.search(r"^packaging 24.2, not \S+: <25, 25 is for the test to find$", done.stdout, re.MULTILINE)
+    assert re.search(
+        r"^packaging 24.2, not \S+: <25, 25 is for the test to find$", done.stdout, re.MULTILINE
+    )
     assert "idna stays <3.10: a constraint says why\n" in done.stdout
     assert re.search(r"^six 1.16.0 -> \S+ \(platform, other\)$", done.stdout, re.MULTILINE)
     assert locked(clone, "platform")["packaging"] == "24.2"
@@ -93,7 +97,9 @@ def test_one_package_moves_alone(clone):
     done = loc(clone, "lock", "--upgrade", "pytz")
     assert done.returncode == 0, done.stderr
     assert [old.split()[0] for old in moved(clone)] == ["pytz"]
-    assert {name for name, version in locked(clone, "platform").items() if before[name] != version} == {"pytz"}
+    assert {
+        name for name, version in locked(clone, "platform").items() if before[name] != version
+    } == {"pytz"}
     again = loc(clone, "lock", "--upgrade", "pytz")
     assert (again.returncode, again.stdout) == (0, "No version that golden.toml names can move.\n")
 
@@ -101,15 +107,23 @@ def test_one_package_moves_alone(clone):
 def test_what_else_is_pinned_holds_a_package_and_is_said(clone):
     """requests 2.26 requires urllib3 below 1.27."""
     path = clone / "golden.toml"
-    text = GOLDEN.replace('pytz = "2024.1"', 'requests = "2.26.0"').replace('idna = "<3.10"', 'urllib3 = "1.26.5"')
+    text = GOLDEN.replace('pytz = "2024.1"', 'requests = "2.26.0"').replace(
+        'idna = "<3.10"', 'urllib3 = "1.26.5"'
+    )
     path.write_text(text)
     done = loc(clone, "lock", "--upgrade", "urllib3")
     assert (done.returncode, done.stderr) == (0, "")
-    assert re.search(r"^urllib3 1.26.\d+, not 2\S+: requests==2.26.0 depends on urllib3", done.stdout, re.MULTILINE)
+    assert re.search(
+        r"^urllib3 1.26.\d+, not 2\S+: requests==2.26.0 depends on urllib3",
+        done.stdout,
+        re.MULTILINE,
+    )
 
 
 def test_uv_moves_and_each_one_that_is_fetched_is_what_its_name_says(clone):
-    """golden.toml was once written first, and the old uv fetched under the new one's name, for good."""
+    """golden.toml was once written first, and the old uv fetched under the new one's name, for
+    good.
+    """
     (clone / ".tools").unlink()
     path = clone / "golden.toml"
     path.write_text(GOLDEN.replace('uv = "0.13.9"', 'uv = "0.13.8"').replace("<0.13.10", "<0.14"))
@@ -120,9 +134,14 @@ def test_uv_moves_and_each_one_that_is_fetched_is_what_its_name_says(clone):
     moved = re.search(r"^uv 0.13.8 -> (\S+) ", done.stdout, re.MULTILINE)[1]
     assert locked(clone, "uv") == {"uv": moved}
     assert loc(clone, "--uv", "--version").stdout.startswith(f"uv {moved}")
-    fetched = {path.name: subprocess.check_output([path, "--version"], text=True) for path in clone.glob(".tools/uv-*")}
+    fetched = {
+        path.name: subprocess.check_output([path, "--version"], text=True)
+        for path in clone.glob(".tools/uv-*")
+    }
     assert {"uv-0.13.8", f"uv-{moved}"} <= set(fetched)
-    assert [name for name, said in fetched.items() if said.split()[1] != name.removeprefix("uv-")] == []
+    assert [
+        name for name, said in fetched.items() if said.split()[1] != name.removeprefix("uv-")
+    ] == []
 
 
 def test_nothing_is_written_where_a_lock_cannot_be_made(clone):
@@ -140,13 +159,18 @@ def test_the_table_of_versions_moves_with_golden_toml(clone):
     page = clone / "docs/versions.md"
     page.write_text("| `pytz` | 2024.1 | why |\n| `six` | 1.16.0 | why |\n")
     assert loc(clone, "lock", "--upgrade", "pytz").returncode == 0
-    assert page.read_text() == f"| `pytz` | {locked(clone, 'platform')['pytz']} | why |\n| `six` | 1.16.0 | why |\n"
+    assert (
+        page.read_text()
+        == f"| `pytz` | {locked(clone, 'platform')['pytz']} | why |\n| `six` | 1.16.0 | why |\n"
+    )
     assert "2024.1" not in page.read_text()
 
 
 def test_the_example_of_the_help_names_a_family_that_can_move_together():
     """Of Dagster, each package pins the others: one alone never moves."""
-    example = re.search(r"--upgrade (dagster[a-z -]*)", " ".join(loc(ROOT, "lock", "--help").stdout.split()))[1].split()
+    example = re.search(
+        r"--upgrade (dagster[a-z -]*)", " ".join(loc(ROOT, "lock", "--help").stdout.split())
+    )[1].split()
     versions = golden()["environments"]["platform"]["packages"]
     assert set(example) == {name for name in versions if name.startswith("dagster")}
 
@@ -177,6 +201,10 @@ def test_wrong_usage(wrong):
 def test_each_limit_allows_what_is_pinned_and_has_its_reason():
     document = tomlkit.parse((ROOT / "golden.toml").read_text())
     pinned = {wish.package: wish.text for wish in wishes(document) if wish.pinned}
-    assert [name for name, limit in document["limits"].items() if pinned[name] not in SpecifierSet(limit)] == []
+    assert [
+        name
+        for name, limit in document["limits"].items()
+        if pinned[name] not in SpecifierSet(limit)
+    ] == []
     assert [name for name in document["limits"] if not reason(document["limits"], name)] == []
     assert [wish.package for wish in wishes(document) if not wish.pinned and not wish.reason] == []

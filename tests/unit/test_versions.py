@@ -7,9 +7,9 @@ from operator import or_
 import pytest
 import tomlkit
 
-from proto_loc.environments import golden
 from proto_loc.settings import ROOT
-from proto_loc.upgrade import page, wishes
+from proto_loc.setup.environments import golden
+from proto_loc.setup.upgrade import page, wishes
 
 PAGE = (ROOT / "docs/versions.md").read_text()
 ROW = re.compile(r"^\| `([^`]+)` \| (\S+) \|", re.MULTILINE)
@@ -18,7 +18,10 @@ ROWS = dict(ROW.findall(PAGE))
 
 def decided() -> dict[str, str]:
     versions = golden()
-    tools = {name: tool if isinstance(tool, str) else tool["version"] for name, tool in versions["tools"].items()}
+    tools = {
+        name: tool if isinstance(tool, str) else tool["version"]
+        for name, tool in versions["tools"].items()
+    }
     packages = (environment["packages"] for environment in versions["environments"].values())
     return reduce(or_, packages, tools | versions["npm"] | versions["core"])
 
@@ -33,7 +36,9 @@ def test_every_tool_has_a_row():
 
 
 def test_an_upgrade_leaves_the_page_right():
-    """A weekly upgrade once failed here, for its versions stood in the page as well and were moved by hand."""
+    """A weekly upgrade once failed here, for its versions stood in the page as well and were
+    moved by hand.
+    """
     document = tomlkit.parse((ROOT / "golden.toml").read_text())
     moved = {wish.key: "999.9" for wish in wishes(document) if wish.pinned}
     new = dict(ROW.findall(page(PAGE, moved)))
@@ -43,6 +48,8 @@ def test_an_upgrade_leaves_the_page_right():
 
 def test_no_version_that_moves_stands_outside_of_the_table():
     text = ROW.sub("", PAGE.partition("## Upgrading")[0])
-    text = re.sub(r"^\| (Dagster|dbt|Superset|JupyterLab|Cube) .*$", "", text, flags=re.MULTILINE)  # what once moved
+    text = re.sub(
+        r"^\| (Dagster|dbt|Superset|JupyterLab|Cube) .*$", "", text, flags=re.MULTILINE
+    )  # what once moved
     pinned = {version for version in ROWS.values() if version.count(".") == 2}
     assert [version for version in pinned if version in text] == []

@@ -58,13 +58,24 @@ def wait_for(path: Path) -> None:
 
 def test_a_session_publishes_a_whole_immutable_version(data):
     version = publish(3)
-    assert (version.id, version.who, version.tables, version.based_on) == (1, "test", {"main.t": 3}, None)
+    assert (version.id, version.who, version.tables, version.based_on) == (
+        1,
+        "test",
+        {"main.t": 3},
+        None,
+    )
     assert version.path.stat().st_mode & 0o777 == 0o444
     assert (data / "warehouse").stat().st_mode & 0o777 == 0o700
     assert os.readlink(store.folder("prod") / "current") == "versions/000001"
-    assert json.loads((version.folder / "manifest.json").read_text())["bytes"] == version.path.stat().st_size
+    assert (
+        json.loads((version.folder / "manifest.json").read_text())["bytes"]
+        == version.path.stat().st_size
+    )
     assert rows() == 3
-    with warehouse.read("prod") as con, pytest.raises(duckdb.InvalidInputException, match="read-only"):
+    with (
+        warehouse.read("prod") as con,
+        pytest.raises(duckdb.InvalidInputException, match="read-only"),
+    ):
         con.execute("create table x (i int)")
 
 
@@ -114,7 +125,8 @@ def test_a_data_folder_that_is_renamed_or_deleted_under_a_writer_is_named(data):
     """Issue 7, item 21: it was told as a defect of proto_loc, or as "No such file or directory"."""
     publish(3)
     named = pytest.raises(
-        warehouse.WarehouseError, match=rf"{data}/warehouse/prod is not the folder any more.*Put it back"
+        warehouse.WarehouseError,
+        match=rf"{data}/warehouse/prod is not the folder any more.*Put it back",
     )
     with named, warehouse.write("prod", who="test"):
         data.rename(data.with_name("renamed"))
@@ -142,22 +154,34 @@ def test_readers_are_never_locked_out_while_a_writer_writes(data):
 
 
 def test_staging_views_on_another_catalogue_are_dropped_and_others_stay(data, tmp_path):
-    duckdb.connect(str(tmp_path / "other.duckdb")).execute("create table o as select 1 as i").close()
+    duckdb.connect(str(tmp_path / "other.duckdb")).execute(
+        "create table o as select 1 as i"
+    ).close()
     with warehouse.write("prod", who="test") as session, session.connect() as con:
         con.execute(f"attach '{tmp_path}/other.duckdb' as other (read_only)")
         con.execute(
-            "create table t as select 1 as i; create view kept as from t; create schema staging; "
-            'create view staging.gone as from other.o; create view staging."a ""b" as from staging.gone'
+            "create table t as select 1 as i; create view kept as from t; create schema staging;"
+            ' create view staging.gone as from other.o; create view staging."a ""b" as from'
+            " staging.gone"
         )
     with warehouse.read("prod") as con:
-        assert con.sql("select view_name from duckdb_views() where not internal").fetchall() == [("kept",)]
+        assert con.sql("select view_name from duckdb_views() where not internal").fetchall() == [
+            ("kept",)
+        ]
 
 
-def test_a_mart_that_reads_another_catalogue_is_refused_and_not_dropped_after_its_audit(data, tmp_path):
+def test_a_mart_that_reads_another_catalogue_is_refused_and_not_dropped_after_its_audit(
+    data, tmp_path
+):
     publish(3)
-    duckdb.connect(str(tmp_path / "other.duckdb")).execute("create table o as select 1 as i").close()
+    duckdb.connect(str(tmp_path / "other.duckdb")).execute(
+        "create table o as select 1 as i"
+    ).close()
     with (
-        pytest.raises(warehouse.PublishError, match="the view marts.m reads .*: materialize it as a table. Mend"),
+        pytest.raises(
+            warehouse.PublishError,
+            match="the view marts.m reads .*: materialize it as a table. Mend",
+        ),
         warehouse.write("prod", who="test") as session,
         session.connect() as con,
     ):
@@ -165,11 +189,16 @@ def test_a_mart_that_reads_another_catalogue_is_refused_and_not_dropped_after_it
         con.execute("create schema marts; create view marts.m as from other.o")
     (tmp_path / "x.csv").write_text("a\n1\n")
     with (
-        pytest.raises(warehouse.PublishError, match="the view marts.f reads .*: materialize it as a table. Mend"),
+        pytest.raises(
+            warehouse.PublishError,
+            match="the view marts.f reads .*: materialize it as a table. Mend",
+        ),
         warehouse.write("prod", who="test") as session,
         session.connect() as con,
     ):
-        con.execute(f"create schema marts; create view marts.f as from read_csv('{tmp_path}/x.csv')")
+        con.execute(
+            f"create schema marts; create view marts.f as from read_csv('{tmp_path}/x.csv')"
+        )
     assert (store.versions("prod"), rows()) == ([1], 3)
 
 
@@ -186,14 +215,20 @@ def test_a_failure_whose_text_has_the_word_block_is_no_lock_to_wait_for(data, mo
     assert len(calls) == 1
 
 
-def test_every_file_and_folder_of_a_version_is_written_through_before_it_is_served(data, monkeypatch):
+def test_every_file_and_folder_of_a_version_is_written_through_before_it_is_served(
+    data, monkeypatch
+):
     synced = []
     monkeypatch.setattr(store, "fsync", synced.append)
     with warehouse.write("prod", who="test") as session:
         (session.folder / "dbt").mkdir()
         (session.folder / "dbt" / "manifest.json").write_text("{}")
     home = store.folder("prod")
-    inside = {str(path.relative_to(session.folder)) for path in synced if path.is_relative_to(session.folder)}
+    inside = {
+        str(path.relative_to(session.folder))
+        for path in synced
+        if path.is_relative_to(session.folder)
+    }
     assert inside == {".", "prod.duckdb", "manifest.json", "dbt", "dbt/manifest.json"}
     assert synced[-2:] == [home / "versions", home]
 
@@ -232,8 +267,13 @@ def test_a_copy_that_shares_its_blocks_needs_no_free_space(data, monkeypatch):
 
 def test_an_open_handle_refuses_the_publish(data):
     publish(3)
-    code = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('open', flush=True); sys.stdin.read()"
-    refused = pytest.raises(warehouse.PublishError, match="could not be finished.*Close every connection")
+    code = (
+        "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('open', flush=True);"
+        " sys.stdin.read()"
+    )
+    refused = pytest.raises(
+        warehouse.PublishError, match="could not be finished.*Close every connection"
+    )
     with refused, warehouse.write("prod", who="test") as session:
         child = python(code, session.path, stdin=subprocess.PIPE)
         assert child.stdout.readline() == "open\n"
@@ -277,7 +317,8 @@ def test_rollback_never_ends_on_what_one_went_back_from(data):
     publish(5)
     shutil.rmtree(store.folder("prod") / "versions/000001")
     with pytest.raises(
-        warehouse.WarehouseError, match="no version that 4 was made from.*Kept are: 2, 3, 4.*rollback ID"
+        warehouse.WarehouseError,
+        match="no version that 4 was made from.*Kept are: 2, 3, 4.*rollback ID",
     ):
         warehouse.rollback("prod")
     assert rows() == 5
@@ -306,7 +347,9 @@ def test_prune_removes_what_killed_writers_left(data):
         (home / left).mkdir(parents=True)
         (home / left / "prod.duckdb").write_bytes(b"x")
     warehouse.prune("prod")
-    assert not (home / "staging").exists() and sorted(p.name for p in (home / "versions").iterdir()) == ["000001"]
+    assert not (home / "staging").exists() and sorted(
+        p.name for p in (home / "versions").iterdir()
+    ) == ["000001"]
 
 
 def test_a_link_in_a_session_folder_leaves_its_target_alone(data, tmp_path):
@@ -353,7 +396,9 @@ def test_retention_keeps_the_newest_the_current_and_those_in_grace(data, monkeyp
 
 
 def test_many_publishes_within_the_grace_time_are_bounded_by_their_bytes(data, monkeypatch):
-    """Issue 7, item 20: 50 publishes in an hour kept 53 versions, whatever LOC_KEEP_VERSIONS said."""
+    """Issue 7, item 20: 50 publishes in an hour kept 53 versions, whatever LOC_KEEP_VERSIONS
+    said.
+    """
     monkeypatch.setenv("LOC_KEEP_VERSIONS", "1")
     size = publish(1).bytes
     monkeypatch.setenv("LOC_GRACE_BYTES", str(3 * size))
@@ -361,33 +406,51 @@ def test_many_publishes_within_the_grace_time_are_bounded_by_their_bytes(data, m
         for value in range(2, 6):
             publish(value)
         versions = store.versions("prod")
-        assert versions[0] == 1 and 2 not in versions, "1 is open, and 2 is the oldest of those that are not"
+        assert versions[0] == 1 and 2 not in versions, (
+            "1 is open, and 2 is the oldest of those that are not"
+        )
     publish(6)
     assert 1 not in store.versions("prod")
 
 
-def test_prune_says_what_it_keeps_and_why_and_now_removes_what_no_process_has_open(data, monkeypatch, capsys):
-    """Issue 7, item 20: it removed nothing, without a word, on the full disk whose message recommends it."""
+def test_prune_says_what_it_keeps_and_why_and_now_removes_what_no_process_has_open(
+    data, monkeypatch, capsys
+):
+    """Issue 7, item 20: it removed nothing, without a word, on the full disk whose message
+    recommends it.
+    """
     monkeypatch.setenv("LOC_KEEP_VERSIONS", "1")
     for value in (1, 2, 3):
         publish(value)
-    code = "import duckdb, sys; c = duckdb.connect(sys.argv[1], read_only=True); print(flush=True); sys.stdin.read()"
+    code = (
+        "import duckdb, sys; c = duckdb.connect(sys.argv[1], read_only=True); print(flush=True);"
+        " sys.stdin.read()"
+    )
     child = python(code, store.find("prod", 1).path, stdin=subprocess.PIPE)
     child.stdout.readline()
     assert main(["db", "prune"]) == 0
     said = capsys.readouterr().out
-    assert "removed nothing" in said and said.count("of its grace time are left") == 2 and "current" in said
+    assert (
+        "removed nothing" in said
+        and said.count("of its grace time are left") == 2
+        and "current" in said
+    )
     assert main(["db", "prune", "--now"]) == 0
     said = capsys.readouterr().out
     assert "prod: removed 2." in said and f"open in pid {child.pid}" in said
     with monkeypatch.context() as patch:
         patch.setattr(lock, "open_in", lambda path: [])  # as a process of another user or container
-        assert warehouse.kept("prod", now=True)[0].why == "open in a process of another user or container"
+        assert (
+            warehouse.kept("prod", now=True)[0].why
+            == "open in a process of another user or container"
+        )
     child.communicate()
     assert warehouse.prune("prod", now=True) == [1]
 
 
-def test_who_reads_is_asked_of_lsof_where_there_is_no_proc_and_unknown_is_not_nobody(data, monkeypatch, tmp_path):
+def test_who_reads_is_asked_of_lsof_where_there_is_no_proc_and_unknown_is_not_nobody(
+    data, monkeypatch, tmp_path
+):
     """As on macOS."""
     path = publish(1).path
     monkeypatch.setattr(retention, "PROC", tmp_path / "proc")
@@ -405,7 +468,9 @@ def test_who_reads_is_asked_of_lsof_where_there_is_no_proc_and_unknown_is_not_no
 
 
 def test_what_a_killed_writer_left_goes_where_nothing_is_written_either(data):
-    """Issue 7, item 20: the copy of a killed build stayed, as a refresh that finds nothing new opens no session."""
+    """Issue 7, item 20: the copy of a killed build stayed, as a refresh that finds nothing new
+    opens no session.
+    """
     publish(3)
     left = store.folder("prod") / "staging/dead"
     left.mkdir(parents=True)
@@ -438,13 +503,14 @@ def test_clock_set_back_ids_rise_and_nothing_is_removed_early(data, monkeypatch)
 def test_diff_shows_tables_schema_changes_and_rows(data):
     with warehouse.write("prod", who="test") as session, session.connect() as con:
         con.execute(
-            "create table same as select 1 as i; create table gone (i int); create table grew as select 1 as i;"
-            "create table changed (a int, b varchar, c int)"
+            "create table same as select 1 as i; create table gone (i int); create table grew as"
+            " select 1 as i;create table changed (a int, b varchar, c int)"
         )
     with warehouse.write("prod", who="test") as session, session.connect() as con:
         con.execute(
-            "drop table gone; create table fresh as select 1 as i; insert into grew values (2), (3);"
-            "alter table changed drop b; alter table changed alter c type bigint; alter table changed add d date"
+            "drop table gone; create table fresh as select 1 as i; insert into grew values (2),"
+            " (3);alter table changed drop b; alter table changed alter c type bigint; alter table"
+            " changed add d date"
         )
     found = {item.name: item for item in warehouse.diff("prod", 1, 2)}
     assert {name: item.status for name, item in found.items()} == {
@@ -478,7 +544,9 @@ def test_a_waiting_writer_says_whom_it_waits_for_and_gives_up(data, caplog):
         publish(1, timeout=0.3)
     message = str(refused.value)
     assert re.search(
-        rf"still being written after a wait of 0.3 s.*pid {holder.pid} .*since 20\d\d-.*LOC_LOCK_TIMEOUT", message
+        rf"still being written after a wait of 0.3 s.*pid {holder.pid} .*since"
+        r" 20\d\d-.*LOC_LOCK_TIMEOUT",
+        message,
     )
     assert f"waiting up to 0.3 s for the writer of prod: pid {holder.pid}" in caplog.text
     holder.communicate()
@@ -528,7 +596,8 @@ def test_killed_parent_its_child_is_named_and_waited_for(data, tmp_path):
         """
         import sys, pathlib
         from proto_loc import warehouse
-        child = "import sys, time, pathlib; pathlib.Path(sys.argv[1]).touch(); time.sleep(float(sys.argv[2]))"
+        child = "import sys, time, pathlib; pathlib.Path(sys.argv[1]).touch();"
+        child += "time.sleep(float(sys.argv[2]))"
         with warehouse.write("prod", who="victim") as session:
             session.run([sys.executable, "-c", child, sys.argv[1], "4"])
     """,
@@ -538,7 +607,8 @@ def test_killed_parent_its_child_is_named_and_waited_for(data, tmp_path):
     parent.kill()
     parent.wait()  # its pipes stay open in the child
     with pytest.raises(
-        warehouse.LockTimeout, match=rf"a child left by pid {parent.pid} .*which has ended: pid \d+ .*python"
+        warehouse.LockTimeout,
+        match=rf"a child left by pid {parent.pid} .*which has ended: pid \d+ .*python",
     ):
         publish(4, timeout=0.2)
     assert publish(4, timeout=20).id == 2
@@ -558,7 +628,9 @@ def test_left_over_staging_and_a_torn_lock_file_are_no_obstacle(data):
 
 def test_a_version_that_was_renamed_but_never_made_current_is_not_served(data):
     publish(3)
-    shutil.copytree(store.folder("prod") / "versions/000001", store.folder("prod") / "versions/000002")
+    shutil.copytree(
+        store.folder("prod") / "versions/000001", store.folder("prod") / "versions/000002"
+    )
     assert rows() == 3
     assert publish(4).id == 3, "its id is not used again"
 
@@ -572,7 +644,8 @@ def test_truncated_version_is_refused_with_the_way_back(data):
     version.path.chmod(0o644)
     os.truncate(version.path, 4096)
     with pytest.raises(
-        warehouse.VersionDamaged, match=r"000002/prod.duckdb has 4,096 bytes.*loc db rollback 1 --database prod"
+        warehouse.VersionDamaged,
+        match=r"000002/prod.duckdb has 4,096 bytes.*loc db rollback 1 --database prod",
     ):
         warehouse.read("prod")
     with pytest.raises(warehouse.VersionDamaged):
@@ -599,7 +672,10 @@ def test_a_damaged_version_is_not_copied_on_not_gone_back_to_and_not_listed_as_g
     flip(publish(4), -1)
     entered = []
     with (
-        pytest.raises(warehouse.VersionDamaged, match="not what was published.*`loc db rollback 1 --database prod`"),
+        pytest.raises(
+            warehouse.VersionDamaged,
+            match="not what was published.*`loc db rollback 1 --database prod`",
+        ),
         warehouse.write("prod", who="test"),
     ):
         entered.append(True)
@@ -618,7 +694,9 @@ def test_the_way_out_leads_to_a_whole_version(data):
     """Issue 7, item 2: a damaged one was offered, as its size was right."""
     for version in [publish(3), publish(4)]:
         flip(version, -1)
-    with pytest.raises(warehouse.VersionDamaged, match=r"`rm -r \S+/warehouse/prod && loc refresh`"):
+    with pytest.raises(
+        warehouse.VersionDamaged, match=r"`rm -r \S+/warehouse/prod && loc refresh`"
+    ):
         publish(5)
 
 
@@ -628,11 +706,17 @@ def test_a_block_that_cannot_be_read_is_named_where_there_is_no_checksum(data):
     version = publish(300_000)
     manifest = version.folder / "manifest.json"
     manifest.chmod(0o644)
-    old = {name: value for name, value in json.loads(manifest.read_text()).items() if not name.startswith("checksum")}
+    old = {
+        name: value
+        for name, value in json.loads(manifest.read_text()).items()
+        if not name.startswith("checksum")
+    }
     manifest.write_text(json.dumps(old))
     flip(version, *range(20_000, version.bytes, 262_144))
     with (
-        pytest.raises(warehouse.VersionDamaged, match="Version 2 of prod .*DuckDB says.*loc db rollback 1"),
+        pytest.raises(
+            warehouse.VersionDamaged, match="Version 2 of prod .*DuckDB says.*loc db rollback 1"
+        ),
         warehouse.write("prod", who="test") as session,
         session.connect() as con,
     ):
@@ -640,13 +724,17 @@ def test_a_block_that_cannot_be_read_is_named_where_there_is_no_checksum(data):
 
 
 def test_a_flipped_bit_in_a_manifest_is_found(data):
-    """Issue 7, item 2: what prod was built of, and the figures of its metrics, are read from there."""
+    """Issue 7, item 2: what prod was built of, and the figures of its metrics, are read from
+    there.
+    """
     publish(3)
     version = publish(4)
     manifest = version.folder / "manifest.json"
     manifest.chmod(0o644)
     manifest.write_text(manifest.read_text().replace('"main.t": 4', '"main.t": 5'))
-    with pytest.raises(warehouse.VersionDamaged, match="its checksum is another one.*rollback 1 --database prod"):
+    with pytest.raises(
+        warehouse.VersionDamaged, match="its checksum is another one.*rollback 1 --database prod"
+    ):
         warehouse.current("prod")
 
 
@@ -654,7 +742,9 @@ def test_a_lost_manifest_is_named(data):
     publish(3)
     publish(4)
     (store.folder("prod") / "versions/000002/manifest.json").write_text("{")
-    with pytest.raises(warehouse.VersionDamaged, match=r"000002/manifest.json is missing or damaged.*rollback 1"):
+    with pytest.raises(
+        warehouse.VersionDamaged, match=r"000002/manifest.json is missing or damaged.*rollback 1"
+    ):
         warehouse.read("prod")
     assert [v.id for v in warehouse.history("prod")] == [1]
 
@@ -677,7 +767,10 @@ def test_a_file_of_another_duckdb_release_is_named_as_such(data, tmp_path):
         text=True,
     )
     if install.returncode != 0:
-        pytest.skip(f"no other DuckDB release can be had from a package registry: {install.stderr.strip()[-200:]}")
+        pytest.skip(
+            "no other DuckDB release can be had from a package registry:"
+            f" {install.stderr.strip()[-200:]}"
+        )
     version = publish(3)
     version.path.unlink()
     subprocess.run(
@@ -693,10 +786,17 @@ def test_a_file_of_another_duckdb_release_is_named_as_such(data, tmp_path):
     manifest = version.folder / "manifest.json"
     manifest.chmod(0o644)
     manifest.write_text(
-        json.dumps(json.loads(manifest.read_text()) | {"bytes": version.path.stat().st_size, "checksum": None})
+        json.dumps(
+            json.loads(manifest.read_text())
+            | {
+                "bytes": version.path.stat().st_size,
+                "checksum": None,
+            }
+        )
     )
     with pytest.raises(
-        warehouse.VersionDamaged, match=f"another DuckDB release than this one, {duckdb.__version__} .*version number"
+        warehouse.VersionDamaged,
+        match=f"another DuckDB release than this one, {duckdb.__version__} .*version number",
     ):
         warehouse.read("prod")
 
@@ -704,10 +804,14 @@ def test_a_file_of_another_duckdb_release_is_named_as_such(data, tmp_path):
 def test_read_only_folder_can_be_read_and_refuses_to_be_written(data, tmp_path_factory):
     publish(3)
     home = store.folder("prod")
-    (home / "current").unlink()  # issue 7, item 1: a link that cannot be put right is no obstacle to readers either
+    (
+        home / "current"
+    ).unlink()  # issue 7, item 1: a link that cannot be put right is no obstacle to readers either
     folders = [home, home / "versions"]
     uid = os.geteuid()
-    parents = [p for p in (home, *home.parents) if p.owner() == Path.home().owner() and p != Path("/tmp")]
+    parents = [
+        p for p in (home, *home.parents) if p.owner() == Path.home().owner() and p != Path("/tmp")
+    ]
     modes = {p: p.stat().st_mode & 0o7777 for p in [*parents, *folders]}
     try:
         for path in modes:
@@ -716,7 +820,9 @@ def test_read_only_folder_can_be_read_and_refuses_to_be_written(data, tmp_path_f
         assert not (home / "current").exists()
         if uid == 0:
             os.seteuid(65534)  # root may write everywhere
-        with pytest.raises(warehouse.WarehouseError, match=rf"{home}/writer.lock cannot be written.*LOC_DATA"):
+        with pytest.raises(
+            warehouse.WarehouseError, match=rf"{home}/writer.lock cannot be written.*LOC_DATA"
+        ):
             publish(4)
         assert rows() == 3
     finally:
@@ -729,7 +835,12 @@ def test_read_only_folder_can_be_read_and_refuses_to_be_written(data, tmp_path_f
 
 @pytest.mark.parametrize(
     "name, value",
-    [("LOC_LOCK_TIMEOUT", "soon"), ("LOC_KEEP_VERSIONS", "0"), ("LOC_GRACE", "nan"), ("LOC_QUERY_THREADS", "1.5")],
+    [
+        ("LOC_LOCK_TIMEOUT", "soon"),
+        ("LOC_KEEP_VERSIONS", "0"),
+        ("LOC_GRACE", "nan"),
+        ("LOC_QUERY_THREADS", "1.5"),
+    ],
 )
 def test_a_setting_that_is_no_use_is_refused_by_name(data, monkeypatch, name, value):
     monkeypatch.setenv(name, value)

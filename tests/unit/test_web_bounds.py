@@ -1,4 +1,6 @@
-"""What our web servers take of a client: how large, how slowly, how many at once. Over real connections."""
+"""What our web servers take of a client: how large, how slowly, how many at once. Over real
+connections.
+"""
 
 import socket
 import threading
@@ -16,8 +18,8 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from websockets.sync.client import connect
 
-from proto_loc import serving, web
-from proto_loc.origins import MAX_BODY
+from proto_loc.web import gate, serving
+from proto_loc.web.origins import MAX_BODY
 
 HALF = b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer mine\r\n"
 FULL = b"Content-Length: 5\r\n\r\n12345"
@@ -42,7 +44,7 @@ def port(monkeypatch) -> Iterator[int]:
     monkeypatch.setattr(serving, "MAX_CONNECTIONS", 20)
     listening = socket.create_server(("127.0.0.1", 0))
     number = listening.getsockname()[1]
-    app = web.Guard(
+    app = gate.Guard(
         Starlette(routes=[Route("/", count, methods=["POST"]), WebSocketRoute("/echo", echo)]),
         token="mine",
         port=number,
@@ -89,7 +91,9 @@ def test_headers_have_a_bound(port):
             time.sleep(0.001)
 
 
-@pytest.mark.parametrize("begun", [b"", HALF, HALF + b"Content-Length: 9\r\n\r\n1"], ids=["silent", "head", "body"])
+@pytest.mark.parametrize(
+    "begun", [b"", HALF, HALF + b"Content-Length: 9\r\n\r\n1"], ids=["silent", "head", "body"]
+)
 def test_a_slow_client_is_parted_with_and_a_quick_one_is_not(port, begun):
     slow, quick = opened(port, begun), opened(port, HALF + FULL)
     assert quick.recv(1000).endswith(b"5")

@@ -1,13 +1,15 @@
-"""Every locked package installs on every supported platform: from a wheel, or from a source package of pure Python."""
+"""Every locked package installs on every supported platform: from a wheel, or from a source package
+of pure Python.
+"""
 
 import re
 import subprocess
 
 import pytest
 
-from proto_loc.cli.lock import entries
-from proto_loc.environments import golden, uv
 from proto_loc.settings import ROOT
+from proto_loc.setup.environments import golden, uv
+from proto_loc.setup.locks import entries
 
 ENVIRONMENTS = golden()["environments"]
 PLATFORMS = ("x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu", "aarch64-apple-darwin")
@@ -18,24 +20,57 @@ pytestmark = pytest.mark.usefixtures("registry")
 @pytest.mark.parametrize("platform", PLATFORMS)
 @pytest.mark.parametrize("name", [*ENVIRONMENTS, "uv", "build"])
 def test_installs_on(platform, name, tmp_path):
-    """uv finds a file for each package that this platform can use; the lock names those to be built from source."""
-    uv("pip", "install", "--dry-run", "--no-deps", "--require-hashes", "--target", tmp_path, "--python-version", PYTHON,
-       "--python-platform", platform, "--requirements", f"locks/{name}.txt")  # fmt: skip
+    """uv finds a file for each package that this platform can use; the lock names those to be
+    built from source.
+    """
+    uv(
+        "pip",
+        "install",
+        "--dry-run",
+        "--no-deps",
+        "--require-hashes",
+        "--target",
+        tmp_path,
+        "--python-version",
+        PYTHON,
+        "--python-platform",
+        platform,
+        "--requirements",
+        f"locks/{name}.txt",
+    )
 
 
 @pytest.mark.parametrize(
-    ("name", "package"), [(name, package) for name, table in ENVIRONMENTS.items() for package in table["sdists"]]
+    ("name", "package"),
+    [(name, package) for name, table in ENVIRONMENTS.items() for package in table["sdists"]],
 )
 def test_source_package_is_pure_python(name, package, tmp_path):
-    """It builds with the hashed tools of locks/build.txt alone, and what comes out runs on any platform."""
+    """It builds with the hashed tools of locks/build.txt alone, and what comes out runs on any
+    platform.
+    """
     only = tmp_path / "only.txt"
-    only.write_text(f"--no-binary {package}\n" + entries((ROOT / f"locks/{name}.txt").read_text())[package])
+    only.write_text(
+        f"--no-binary {package}\n" + entries((ROOT / f"locks/{name}.txt").read_text())[package]
+    )
     venv = tmp_path / "venv"
     uv("venv", "--quiet", "--python", PYTHON, venv)
     uv("pip", "sync", "--require-hashes", "--python", venv, "locks/build.txt")
-    uv("pip", "install", "--no-deps", "--require-hashes", "--no-build-isolation", "--refresh-package", package,
-       "--python", venv, "--requirements", only)  # fmt: skip
-    (wheel,) = venv.glob(f"lib/*/site-packages/{re.sub('[-_.]+', '[-_.]', package)}-*.dist-info/WHEEL")
+    uv(
+        "pip",
+        "install",
+        "--no-deps",
+        "--require-hashes",
+        "--no-build-isolation",
+        "--refresh-package",
+        package,
+        "--python",
+        venv,
+        "--requirements",
+        only,
+    )
+    (wheel,) = venv.glob(
+        f"lib/*/site-packages/{re.sub('[-_.]+', '[-_.]', package)}-*.dist-info/WHEEL"
+    )
     assert "Root-Is-Purelib: true" in wheel.read_text() and "-none-any" in wheel.read_text()
 
 
@@ -44,7 +79,19 @@ def test_sdists_are_those_that_need_it():
     for name, table in ENVIRONMENTS.items():
         for package in table["sdists"]:
             only = entries((ROOT / f"locks/{name}.txt").read_text())[package]
-            command = [ROOT / "loc", "--uv", "pip", "install", "--dry-run", "--no-deps", "--only-binary", ":all:",
-                       "--target", "/nonexistent", "--requirements", "-"]  # fmt: skip
+            command = [
+                ROOT / "loc",
+                "--uv",
+                "pip",
+                "install",
+                "--dry-run",
+                "--no-deps",
+                "--only-binary",
+                ":all:",
+                "--target",
+                "/nonexistent",
+                "--requirements",
+                "-",
+            ]
             done = subprocess.run(command, input=only, text=True, capture_output=True, cwd=ROOT)
             assert "no usable wheels" in done.stderr, package

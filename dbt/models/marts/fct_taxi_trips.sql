@@ -34,7 +34,7 @@ select
     origin,
     month,
     load_id
-from {{ ref('stg_taxi_trips_audited') }}
+from {{ ref('int_taxi_trips_audited') }}
 where
     not is_rejected
     {% if is_incremental() %}

@@ -2,6 +2,7 @@ with outcomes as (
 
     select
         load_id,
+        colour,
         'accepted' as outcome,
         total_check,
         passenger_count is null as is_passenger_count_unknown
@@ -11,6 +12,7 @@ with outcomes as (
 
     select
         load_id,
+        colour,
         reasons[1] as outcome,
         total_check,
         passenger_count is null as is_passenger_count_unknown
@@ -22,6 +24,7 @@ counted as (
 
     select
         load_id,
+        colour,
         outcome,
         count(*) as rows_loaded,
         count(*) filter (where outcome = 'accepted') as rows_accepted,
@@ -30,17 +33,17 @@ counted as (
         count(*) filter (where total_check = 'differs') as totals_differing,
         count(*) filter (where is_passenger_count_unknown) as passenger_counts_unknown
     from outcomes
-    group by load_id, outcome
+    group by load_id, colour, outcome
 
 )
 
 select
     counted.load_id,
-    split_part(loads.table_name, '_', 1) as colour,
+    counted.colour,
     (loads.partition || '-01')::date as month,
     loads.origin,
     loads.input as source_file,
     loads.loaded_at,
-    counted.* exclude (load_id)
+    counted.* exclude (load_id, colour)
 from counted
 inner join {{ source('raw', 'loads') }} as loads on counted.load_id = loads.load_id

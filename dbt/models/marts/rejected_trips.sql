@@ -26,7 +26,7 @@ select
         ],
         lambda reason: reason is not null
     ) as reasons
-from {{ ref('stg_taxi_trips_audited') }}
+from {{ ref('int_taxi_trips_audited') }}
 where
     is_rejected
     {% if is_incremental() %}

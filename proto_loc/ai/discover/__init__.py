@@ -1,1 +1,3 @@
-"""``loc discover``: what is in the marts and what has changed, found without a model, told with one."""
+"""``loc discover``: what is in the marts and what has changed, found without a model, told with
+one.
+"""

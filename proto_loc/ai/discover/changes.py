@@ -1,4 +1,6 @@
-"""What a publish has changed: each metric against the version before, and the segment that drives it."""
+"""What a publish has changed: each metric against the version before, and the segment that drives
+it.
+"""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -30,7 +32,9 @@ class Change:
     before: Decimal
     after: Decimal
     segments: tuple[Segment, ...]
-    """The largest changes first. Of a metric that adds up, they add up to the change in each dimension."""
+    """The largest changes first. Of a metric that adds up, they add up to the change in each
+    dimension.
+    """
     adds_up: bool
 
     @property
@@ -40,7 +44,7 @@ class Change:
     @property
     def moved(self) -> bool:
         """Whether it, or one of its segments, is another than before."""
-        return bool(self.change) or any(each.change for each in self.segments)
+        return bool(self.change) or any(segment.change for segment in self.segments)
 
     @property
     def relative(self) -> Decimal | None:
@@ -50,58 +54,89 @@ class Change:
 FIGURES = "marts.metric_figures"
 ADDITIVE = {"sum", "count"}
 NOISE = Decimal("1e-9")
-"""By so much of itself a figure in floating point may differ from one reckoning of the same rows to the next."""
+"""By so much of itself a figure in floating point may differ from one reckoning of the same rows to
+the next.
+"""
 NOISY = 15
-"""From so many significant digits on a figure is one in floating point: counts and money have fewer."""
+"""From so many significant digits on a figure is one in floating point: counts and money have
+fewer.
+"""
 
 
 def difference(before: Decimal, after: Decimal) -> Decimal:
-    """By how much a figure has changed; zero where the order in which rows were added up explains it."""
-    found = after - before
-    floating = max(len(each.as_tuple().digits) for each in (before, after)) >= NOISY
-    return Decimal(0) if floating and abs(found) <= NOISE * max(abs(before), abs(after)) else found
+    """By how much a figure has changed; zero where the order in which rows were added up
+    explains it.
+    """
+    change = after - before
+    floating = max(len(figure.as_tuple().digits) for figure in (before, after)) >= NOISY
+    return (
+        Decimal(0) if floating and abs(change) <= NOISE * max(abs(before), abs(after)) else change
+    )
 
 
-def changes(reading: Reading, before: Reading | None, models: tuple[SemanticModel, ...]) -> list[Change]:
+def changes(
+    reading: Reading, before: Reading | None, models: tuple[SemanticModel, ...]
+) -> list[Change]:
     """Every metric that both versions have recorded; the largest relative change first."""
     if before is None or not before.has(FIGURES) or not reading.has(FIGURES):
         return []
     old, new = _figures(before), _figures(reading)
-    found = []
+    result = []
     for metric in (metric for model in models for metric in model.metrics):
         whole = (metric.name, "", "")
         if whole not in old or whole not in new:
             continue
-        adds_up = metric.kind == "simple" and {each.function for each in aggregates(metric.expression)} <= ADDITIVE
+        adds_up = (
+            metric.kind == "simple"
+            and {aggregate.function for aggregate in aggregates(metric.expression)} <= ADDITIVE
+        )
         keys = sorted(
             {key for key in old.keys() | new.keys() if key[0] == metric.name and key[1]},
-            key=lambda key: (-abs(new.get(key, Decimal(0)) - old.get(key, Decimal(0))), key[1], str(key[2])),
+            key=lambda key: (
+                -abs(new.get(key, Decimal(0)) - old.get(key, Decimal(0))),
+                key[1],
+                str(key[2]),
+            ),
         )
         segments = tuple(
             Segment(key[1], str(key[2]), old.get(key, Decimal(0)), new.get(key, Decimal(0)))
             for key in keys
             if adds_up or (key in old and key in new)
         )
-        found.append(Change(metric, old[whole], new[whole], segments, adds_up))
-    return sorted(found, key=lambda change: -abs(change.relative or 0))
+        result.append(Change(metric, old[whole], new[whole], segments, adds_up))
+    return sorted(result, key=lambda change: -abs(change.relative or 0))
 
 
 def driver(change: Change) -> Segment | None:
-    """The segment that moved a metric most, of those that moved in its direction; None where nothing moved."""
-    moved = [each for each in change.segments if each.change and (each.change > 0) == (change.change > 0)]
+    """The segment that moved a metric most, of those that moved in its direction; None where
+    nothing moved.
+    """
+    moved = [
+        segment
+        for segment in change.segments
+        if segment.change and (segment.change > 0) == (change.change > 0)
+    ]
     return moved[0] if change.change and moved else None
 
 
 def _figures(reading: Reading) -> dict[tuple[str, str, str | None], Decimal]:
-    found = reading.rows(f"select metric, dimension, value, figure from {FIGURES}")
-    figures = {(metric, dimension, value): Decimal(figure) for metric, dimension, value, figure in found}
+    rows = reading.rows(f"select metric, dimension, value, figure from {FIGURES}")
+    figures = {
+        (metric, dimension, value): Decimal(figure) for metric, dimension, value, figure in rows
+    }
     return {key: figure for key, figure in figures.items() if figure.is_finite()}
 
 
 def unmeasurable(reading: Reading, models: tuple[SemanticModel, ...]) -> list[tuple[Metric, str]]:
-    """Every metric whose whole figure is no finite number, with that figure: ``nan``, ``inf`` or ``-inf``."""
+    """Every metric whose whole figure is no finite number, with that figure: ``nan``, ``inf``
+    or ``-inf``.
+    """
     if not reading.has(FIGURES):
         return []
     whole = dict(reading.rows(f"select metric, figure from {FIGURES} where dimension = ''"))
     metrics = [metric for model in models for metric in model.metrics if metric.name in whole]
-    return [(each, whole[each.name]) for each in metrics if not Decimal(whole[each.name]).is_finite()]
+    return [
+        (metric, whole[metric.name])
+        for metric in metrics
+        if not Decimal(whole[metric.name]).is_finite()
+    ]

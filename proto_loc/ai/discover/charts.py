@@ -19,7 +19,9 @@ def days(mart: Mart) -> bytes | None:
     if not mart.seasons.days:
         return None
     out = {day for day, _, _ in mart.seasons.standing_out}
-    data = [{"day": day.isoformat(), "rows": rows, "out": day in out} for day, rows in mart.seasons.days]
+    data = [
+        {"day": day.isoformat(), "rows": rows, "out": day in out} for day, rows in mart.seasons.days
+    ]
     base = alt.Chart(alt.Data(values=data), title=f"{mart.model.label} a day").encode(
         x=alt.X("day:T", title=None), y=alt.Y("rows:Q", title=mart.model.label.lower())
     )
@@ -31,13 +33,20 @@ def week(mart: Mart) -> bytes | None:
     """Rows on an average weekday and hour."""
     if not mart.seasons.hours:
         return None
-    data = [{"weekday": WEEK[day - 1], "hour": hour, "rows": rows} for day, hour, rows in mart.seasons.hours]
-    chart = alt.Chart(alt.Data(values=data), title=f"{mart.model.label} an hour, on an average day").mark_rect()
+    data = [
+        {"weekday": WEEK[day - 1], "hour": hour, "rows": rows}
+        for day, hour, rows in mart.seasons.hours
+    ]
+    chart = alt.Chart(
+        alt.Data(values=data), title=f"{mart.model.label} an hour, on an average day"
+    ).mark_rect()
     return _png(
         chart.encode(
             x=alt.X("hour:O", title="hour"),
             y=alt.Y("weekday:N", title=None, sort=list(WEEK)),
-            color=alt.Color("rows:Q", title=mart.model.label.lower()).scale(scheme="yellowgreenblue"),
+            color=alt.Color("rows:Q", title=mart.model.label.lower()).scale(
+                scheme="yellowgreenblue"
+            ),
         ).properties(width=720, height=180)
     )
 
@@ -58,7 +67,11 @@ def distributions(mart: Mart) -> bytes | None:
                 )
                 .properties(width=180, height=110)
             )
-    return _png(alt.concat(*panels, columns=4).resolve_scale(x="independent", y="independent")) if panels else None
+    return (
+        _png(alt.concat(*panels, columns=4).resolve_scale(x="independent", y="independent"))
+        if panels
+        else None
+    )
 
 
 def categories(mart: Mart) -> bytes | None:
@@ -76,7 +89,11 @@ def categories(mart: Mart) -> bytes | None:
                 )
                 .properties(width=170, height=150)
             )
-    return _png(alt.concat(*panels, columns=3).resolve_scale(x="independent", y="independent")) if panels else None
+    return (
+        _png(alt.concat(*panels, columns=3).resolve_scale(x="independent", y="independent"))
+        if panels
+        else None
+    )
 
 
 def drivers(changes: list[Change]) -> bytes | None:
@@ -84,27 +101,35 @@ def drivers(changes: list[Change]) -> bytes | None:
     panels = []
     for change in changes[:4]:
         data = [
-            {"segment": f"{each.dimension}: {each.value}", "change": float(each.change)}
-            for each in change.segments[:8]
-            if each.change
+            {"segment": f"{segment.dimension}: {segment.value}", "change": float(segment.change)}
+            for segment in change.segments[:8]
+            if segment.change
         ]
         if data:
-            axis = alt.Axis(format=_ticks(each["change"] for each in data), tickCount=5)
+            axis = alt.Axis(format=_ticks(segment["change"] for segment in data), tickCount=5)
             panels.append(
                 alt.Chart(alt.Data(values=data), title=f"{change.metric.label}, change by segment")
                 .mark_bar()
                 .encode(
                     y=alt.Y("segment:N", sort=None, title=None, axis=alt.Axis(labelLimit=200)),
                     x=alt.X("change:Q", title=None, axis=axis),
-                    color=alt.condition("datum.change > 0", alt.value("#3b7dbd"), alt.value("#c2533c")),
+                    color=alt.condition(
+                        "datum.change > 0", alt.value("#3b7dbd"), alt.value("#c2533c")
+                    ),
                 )
                 .properties(width=230, height=150)
             )
-    return _png(alt.concat(*panels, columns=2).resolve_scale(x="independent", y="independent")) if panels else None
+    return (
+        _png(alt.concat(*panels, columns=2).resolve_scale(x="independent", y="independent"))
+        if panels
+        else None
+    )
 
 
 def _ticks(values: Iterable[float]) -> str:
-    """How d3 writes an axis's numbers: large ones as 1k or 1M, those near zero as they are and never in milli."""
+    """How d3 writes an axis's numbers: large ones as 1k or 1M, those near zero as they are and
+    never in milli.
+    """
     return "~s" if max(map(abs, values)) >= 1000 else "~g"
 
 

@@ -1,9 +1,12 @@
-"""Each column of a mart: how it is distributed, what is missing, what lies far out, against the version before."""
+"""Each column of a mart: how it is distributed, what is missing, what lies far out, against the
+version before.
+"""
 
 import math
 from dataclasses import dataclass, field
 
-from proto_loc.ai.discover.reading import Reading, quoted
+from proto_loc.ai.discover.reading import Reading
+from proto_loc.sql import identifier
 
 NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "DECIMAL", "DOUBLE", "FLOAT")
 BINS = 24
@@ -57,7 +60,7 @@ def describe(reading: Reading, table: str, before: Reading | None) -> tuple[list
             _far_out(column, known, reading, before)
             column.bins = _histogram(reading, column.name)
         elif column.kind == "category":
-            name = quoted(column.name)
+            name = identifier(column.name)
             column.top = reading.rows(
                 f"select coalesce({name}::varchar, 'null'), count(*) from sampled group by all "
                 "order by 2 desc, 1 limit 10"
@@ -70,16 +73,20 @@ def _summarized(reading: Reading) -> list[Column]:
     names = [(name, type_) for name, type_, *_ in reading.rows("describe sampled")]
     asked = []
     for name, type_ in names:
-        of, quartiles = quoted(name), "null"
+        of, quartiles = identifier(name), "null"
         if is_number(type_):
             finite = f"filter (where isfinite({of}::double))"
             quartiles = f"approx_quantile({of}::double, [0.25, 0.5, 0.75]) {finite}"
-        asked += [f"1 - count({of}) / nullif(count(*), 0)", f"approx_count_distinct({of})", quartiles]
+        asked += [
+            f"1 - count({of}) / nullif(count(*), 0)",
+            f"approx_count_distinct({of})",
+            quartiles,
+        ]
         asked += [f"min({of})::varchar", f"max({of})::varchar"]
-    found = reading.rows(f"select {', '.join(asked)} from sampled")[0]
+    figures = reading.rows(f"select {', '.join(asked)} from sampled")[0]
     columns = []
     for at, (name, type_) in enumerate(names):
-        nulls, distinct, quartiles, low, high = found[5 * at : 5 * at + 5]
+        nulls, distinct, quartiles, low, high = figures[5 * at : 5 * at + 5]
         column = Column(name, type_, nulls or 0.0, distinct, low, high)
         if type_.startswith(("DATE", "TIMESTAMP")):
             column.kind = "time"
@@ -97,13 +104,17 @@ def is_number(type_: str) -> bool:
     return type_.partition("(")[0].removeprefix("U") in NUMBERS and not type_.endswith("]")
 
 
-def _far_out(column: Column, known: Column | None, reading: Reading, before: Reading | None) -> None:
+def _far_out(
+    column: Column, known: Column | None, reading: Reading, before: Reading | None
+) -> None:
     low, _, high = known.quartiles if known and known.quartiles else column.quartiles
     spread = high - low
-    if not spread or not math.isfinite(FAR * spread + abs(high) + abs(low)):  # further apart than doubles reach
+    if not spread or not math.isfinite(
+        FAR * spread + abs(high) + abs(low)
+    ):  # further apart than doubles reach
         return
     column.fences = (low - FAR * spread, high + FAR * spread)
-    beyond = f"{quoted(column.name)} not between {column.fences[0]!r} and {column.fences[1]!r}"
+    beyond = f"{identifier(column.name)} not between {column.fences[0]!r} and {column.fences[1]!r}"
     share = f"select coalesce(avg(({beyond})::int), 0) from sampled"
     column.far = float(reading.rows(share)[0][0])
     if known and before:
@@ -111,15 +122,15 @@ def _far_out(column: Column, known: Column | None, reading: Reading, before: Rea
 
 
 def _histogram(reading: Reading, column: str) -> list[tuple[float, float, int]]:
-    name = f"{quoted(column)}::double"
+    name = f"{identifier(column)}::double"
     low, high = reading.rows(f"select {_bounds(column)} from sampled")[0][0] or (0, 0)
     if high <= low or not math.isfinite(high - low):
         return []
     width = (high - low) / BINS
     counts = dict(
         reading.rows(
-            f"select least(floor(({name} - {low!r}) / {width!r}), {BINS - 1})::int, count(*) from sampled "
-            f"where {name} between {low!r} and {high!r} group by 1"
+            f"select least(floor(({name} - {low!r}) / {width!r}), {BINS - 1})::int, count(*) from"
+            f" sampled where {name} between {low!r} and {high!r} group by 1"
         )
     )
     return [(low + at * width, low + (at + 1) * width, counts.get(at, 0)) for at in range(BINS)]
@@ -127,44 +138,48 @@ def _histogram(reading: Reading, column: str) -> list[tuple[float, float, int]]:
 
 def _bounds(column: str) -> str:
     """SQL of the 0.5 and the 99.5 percentile of what is a number and finite."""
-    name = f"{quoted(column)}::double"
+    name = f"{identifier(column)}::double"
     return f"quantile_cont({name}, [0.005, 0.995]) filter (where isfinite({name}))"
 
 
 def related(reading: Reading, columns: list[Column]) -> list[tuple[str, str, float, str]]:
-    """Pairs of columns that go together: both names, how strongly (0 to 1), and by which measure; strongest first.
+    """Pairs of columns that go together: both names, how strongly (0 to 1), and by which measure;
+    strongest first.
 
     Numbers by Pearson's r, categories by Cramér's V with Bergsma's correction.
     """
-    found = []
+    strengths = []
     numbers = [column.name for column in columns if column.kind == "number" and column.quartiles]
     pairs = [(one, other) for at, one in enumerate(numbers) for other in numbers[at + 1 :]]
     if pairs:
         # A few rows far out would decide: each column is cut at its 0.5 and 99.5 percentile.
         bounds = reading.rows(f"select {', '.join(map(_bounds, numbers))} from sampled")[0]
         cut = ", ".join(
-            f"greatest(least({quoted(name)}::double, {high!r}), {low!r}) as {quoted(name)}"
+            f"greatest(least({identifier(name)}::double, {high!r}), {low!r}) as {identifier(name)}"
             for name, (low, high) in zip(numbers, bounds, strict=True)
         )
         values = reading.rows(
             "select "
-            + ", ".join(f"corr({quoted(a)}, {quoted(b)})" for a, b in pairs)
+            + ", ".join(f"corr({identifier(a)}, {identifier(b)})" for a, b in pairs)
             + f" from (select {cut} from sampled)"
         )[0]
-        found += [
+        strengths += [
             (a, b, abs(value), "r")
             for (a, b), value in zip(pairs, values, strict=True)
             if value is not None and value == value
         ]
-    categories = [column.name for column in columns if column.kind == "category" and column.distinct > 1]
+    categories = [
+        column.name for column in columns if column.kind == "category" and column.distinct > 1
+    ]
     for at, one in enumerate(categories):
         for other in categories[at + 1 :]:
             cells = reading.rows(
-                f"select {quoted(one)}::varchar, {quoted(other)}::varchar, count(*) from sampled "
-                f"where {quoted(one)} is not null and {quoted(other)} is not null group by all"
+                f"select {identifier(one)}::varchar, {identifier(other)}::varchar, count(*)"
+                f" from sampled where {identifier(one)} is not null"
+                f" and {identifier(other)} is not null group by all"
             )
-            found.append((one, other, _cramers_v(cells), "V"))
-    return sorted(found, key=lambda pair: -pair[2])
+            strengths.append((one, other, _cramers_v(cells), "V"))
+    return sorted(strengths, key=lambda pair: -pair[2])
 
 
 def _cramers_v(cells: list[tuple[str, str, int]]) -> float:
@@ -177,5 +192,7 @@ def _cramers_v(cells: list[tuple[str, str, int]]) -> float:
         return 0.0
     phi = sum(count * count / (ones[one] * others[other]) for one, other, count in cells) - 1
     phi = max(0.0, phi - (rows - 1) * (columns - 1) / (total - 1))
-    least = min(rows - (rows - 1) ** 2 / (total - 1), columns - (columns - 1) ** 2 / (total - 1)) - 1
+    least = (
+        min(rows - (rows - 1) ** 2 / (total - 1), columns - (columns - 1) ** 2 / (total - 1)) - 1
+    )
     return min(1.0, (phi / least) ** 0.5) if least > 0 else 0.0

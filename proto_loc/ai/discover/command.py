@@ -13,37 +13,55 @@ from proto_loc.settings import private_folder, settings
 
 def run(options: dict) -> int:
     """Discover, write the report, print what stands out; the path comes last."""
-    found = discover()
-    told, note = None, ""
+    discovery = discover()
+    pieces, note = None, ""
     if not options["narrative"]:
         note = "Not told in a model's words: --no-narrative."
     elif not llm.sends_rows():
-        note = "Not told in a model's words: LOC_LLM_SEND_ROWS is 0, and its figures are values of the data."
+        note = (
+            "Not told in a model's words: LOC_LLM_SEND_ROWS is 0, and its figures are values of the"
+            " data."
+        )
     else:
         try:
-            told = narrative.narrative(found)
+            pieces = narrative.narrative(discovery)
         except llm.NoModel as error:
             note = f"Not told in a model's words: {error}"
         except LocError as error:
             note = f"Not told in a model's words: {error}"
             print(f"note: {error}", file=sys.stderr)
     path = (
-        Path(options["out"]) if options["out"] else settings().run / "reports" / f"discover-{found.version.id:06d}.html"
+        Path(options["out"])
+        if options["out"]
+        else settings().run / "reports" / f"discover-{discovery.version.id:06d}.html"
     )
     try:
         private_folder(path.parent)
-        path.write_text(report.page(found, told, note))
+        path.write_text(report.page(discovery, pieces, note))
     except OSError as error:
-        raise LocError(f"{path} cannot be written.", f"{error.strerror}.", "Name another file with --out.") from error
-    wrong = [piece.text for piece in told or [] if piece.wrong]
+        raise LocError(
+            f"{path} cannot be written.", f"{error.strerror}.", "Name another file with --out."
+        ) from error
+    wrong = [piece.text for piece in pieces or [] if piece.wrong]
     if options["json"]:
-        about = {"version": found.version.id, "before": found.before.id if found.before else None, "report": str(path)}
-        about |= {"findings": [str(each) for each in found.findings], "told": told is not None, "wrong_figures": wrong}
-        print(json.dumps(about | {"seconds": round(found.seconds, 3)}, indent=2))
+        summary = {
+            "version": discovery.version.id,
+            "before": discovery.before.id if discovery.before else None,
+            "report": str(path),
+        }
+        summary |= {
+            "findings": [str(finding) for finding in discovery.findings],
+            "told": pieces is not None,
+            "wrong_figures": wrong,
+        }
+        print(json.dumps(summary | {"seconds": round(discovery.seconds, 3)}, indent=2))
         return 0
-    for finding in found.findings:
+    for finding in discovery.findings:
         print(plain(f"- {finding}"))
     if wrong:
-        print(f"note: {len(wrong)} figures of the model do not check out; they are marked.", file=sys.stderr)
+        print(
+            f"note: {len(wrong)} figures of the model do not check out; they are marked.",
+            file=sys.stderr,
+        )
     print(f"report: {path}")
     return 0

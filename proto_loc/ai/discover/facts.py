@@ -1,4 +1,4 @@
-"""Figures with a name: what a report is made of, and what a model's words about it are held to."""
+"""Named figures of a report, and the check of a model's text against them."""
 
 import re
 from collections.abc import Iterator
@@ -8,6 +8,7 @@ from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal
 from html import escape
 
 from proto_loc.ai.text import rounded
+from proto_loc.metrics.formats import CURRENCY, SYMBOLS, money
 
 FORMS = ("count", "number", "percent", "money", "date")
 
@@ -23,6 +24,8 @@ class Fact:
     """A share is a fraction: 0.12 for 12 %."""
     form: str
     """One of :data:`FORMS`."""
+    currency: str = CURRENCY
+    """ISO 4217, of ``money``."""
 
     @property
     def shown(self) -> str:
@@ -31,40 +34,48 @@ class Fact:
             return f"{self.value:%Y-%m-%d}"
         if self.form == "number" and 0 < abs(self.value) < 1:
             return f"{self.value:.3g}"
-        return figure(self.value, self.form)
+        return figure(self.value, self.form, currency=self.currency)
 
 
-def figure(value: Decimal, form: str, *, decimals: int | None = None, sign: bool = False) -> str:
+def figure(
+    value: Decimal,
+    form: str,
+    *,
+    decimals: int | None = None,
+    sign: bool = False,
+    currency: str = CURRENCY,
+) -> str:
     """A figure as a person reads it; none but zero is shown as zero.
 
     Args:
         form: one of :data:`FORMS`, other than a date.
         decimals: at least so many, other than the form's own.
         sign: whether a plus stands before what is above zero.
+        currency: ISO 4217, of ``money``.
     """
     places = {"percent": 1, "count": 0}.get(form, 2) if decimals is None else decimals
     shown = rounded(value * 100 if form == "percent" else value, places)
     plus = "+" if sign and value > 0 else ""
-    return plus + {"percent": f"{shown} %", "money": f"${shown}"}.get(form, shown)
+    return plus + {"percent": f"{shown} %", "money": money(shown, currency)}.get(form, shown)
 
 
 @dataclass
 class Facts:
     """All figures of a report, in the order in which they were found."""
 
-    found: list[Fact] = field(default_factory=list)
+    facts: list[Fact] = field(default_factory=list)
 
-    def add(self, what: str, value, form: str) -> Fact:
+    def add(self, what: str, value, form: str, currency: str = CURRENCY) -> Fact:
         exact = value if isinstance(value, date) else Decimal(str(value))
-        fact = Fact(f"f{len(self.found) + 1}", what, exact, form)
-        self.found.append(fact)
+        fact = Fact(f"f{len(self.facts) + 1}", what, exact, form, currency)
+        self.facts.append(fact)
         return fact
 
     def __iter__(self) -> Iterator[Fact]:
-        return iter(self.found)
+        return iter(self.facts)
 
-    def __getitem__(self, id: str) -> Fact | None:
-        return next((fact for fact in self.found if fact.id == id), None)
+    def __getitem__(self, key: str) -> Fact | None:
+        return next((fact for fact in self.facts if fact.id == key), None)
 
 
 @dataclass(frozen=True)
@@ -82,9 +93,11 @@ _WORDS = (
     "|nineteen|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|hundred|thousand|million|billion|trillion|dozen"
     "|twice|thrice|half|halves|halved|double|doubled|triple|tripled|quadruple|quadrupled|quarter|third|fifth|tenth"
 )
+_SYMBOLS = "".join(SYMBOLS.values())
 _FIGURE = re.compile(
     rf"""(?P<date>\b\d{{4}}-\d\d-\d\d\b)
-    | (?P<number>(?<![\w.])[-+\u2212]?\s?\$?(?:\d[\d,\u202f]*(?:\.\d+)?|\.\d+)(?:e[-+]?\d+)?)
+    | (?P<number>(?<![\w.])[-+\u2212]?\s?(?P<symbol>[{_SYMBOLS}])?
+        (?:\d[\d,\u202f]*(?:\.\d+)?|\.\d+)(?:e[-+]?\d+)?)
       (?P<unit>\s?(?:%|percent\b|thousand\b|million\b|billion\b|[km]\b))?
     | (?P<word>\b(?:{_WORDS})(?:s|fold)?\b|[\u00bc-\u00be\u2150-\u215e])""",
     re.VERBOSE | re.IGNORECASE,
@@ -96,40 +109,43 @@ _TIMES = {"thousand": 3, "k": 3, "million": 6, "m": 6, "billion": 9}
 def check(text: str, facts: Facts) -> list[Piece]:
     """Split a text at its figures, and hold each to the fact that it refers to, ``12.3 % [f7]``.
 
-    A figure checks out if the fact, rounded to as many digits as are written, is that figure; its sign may be in the
-    words. A figure without a reference, of a fact that is not there, or in words, does not.
+    A figure checks out if the fact, rounded to as many digits as are written, is that figure; its
+    sign may be in the words. A figure without a reference, of a fact that is not there, or in
+    words, does not.
     """
     pieces, at = [], 0
-    while found := _FIGURE.search(text, at):
-        pieces.append(Piece(_REFERENCE.sub("", text[at : found.start()])))
-        reference = _REFERENCE.match(text, found.end())
+    while match := _FIGURE.search(text, at):
+        pieces.append(Piece(_REFERENCE.sub("", text[at : match.start()])))
+        reference = _REFERENCE.match(text, match.end())
         fact = facts[reference[1]] if reference else None
         if reference is None:
             wrong = "it refers to no figure of the data"
         elif fact is None:
             wrong = f"there is no figure {reference[1]}"
         else:
-            wrong = "" if _checks_out(found, fact) else f"{fact.what} is {fact.shown}"
-        pieces.append(Piece(found[0], fact, wrong))
-        at = reference.end() if reference else found.end()
+            wrong = "" if _checks_out(match, fact) else f"{fact.what} is {fact.shown}"
+        pieces.append(Piece(match[0], fact, wrong))
+        at = reference.end() if reference else match.end()
     pieces.append(Piece(_REFERENCE.sub("", text[at:])))
     return [piece for piece in pieces if piece.text]
 
 
-def _checks_out(found: re.Match, fact: Fact) -> bool:
+def _checks_out(match: re.Match, fact: Fact) -> bool:
     try:
-        return _same(found, fact)
+        return _same(match, fact)
     except ArithmeticError:  # such as 1e-40, to which no Decimal is rounded
         return False
 
 
-def _same(found: re.Match, fact: Fact) -> bool:
-    if found["date"]:
-        return fact.form == "date" and found["date"] == fact.shown
-    if found["word"] or fact.form == "date":
+def _same(match: re.Match, fact: Fact) -> bool:
+    if match["date"]:
+        return fact.form == "date" and match["date"] == fact.shown
+    if match["word"] or fact.form == "date":
         return False
-    written = re.sub(r"[\s$,\u202f+]", "", found["number"]).replace("\u2212", "-")
-    unit = (found["unit"] or "").strip().lower()
+    if match["symbol"] and (fact.form != "money" or match["symbol"] != SYMBOLS.get(fact.currency)):
+        return False
+    written = re.sub(rf"[\s{_SYMBOLS},\u202f+]", "", match["number"]).replace("\u2212", "-")
+    unit = (match["unit"] or "").strip().lower()
     number, value = Decimal(written), fact.value
     places = Decimal(1).scaleb(int(number.as_tuple().exponent))
     if unit in ("%", "percent"):
@@ -142,22 +158,26 @@ def _same(found: re.Match, fact: Fact) -> bool:
         value = value.scaleb(-_TIMES[unit])
     if number < 0 and value > 0:
         return False
-    rounded = {abs(value).quantize(places, rounding=way) for way in (ROUND_HALF_UP, ROUND_HALF_EVEN)}
+    rounded = {
+        abs(value).quantize(places, rounding=way) for way in (ROUND_HALF_UP, ROUND_HALF_EVEN)
+    }
     return abs(number) in rounded
 
 
 def html(pieces: list[Piece]) -> str:
-    """The text with its figures marked: what checks out carries what it is, what does not says why."""
+    """The text as HTML, each figure marked with its meaning, or with why it does not check out."""
     parts = []
     for piece in pieces:
         if piece.wrong:
             why = escape(piece.wrong, quote=True)
             parts.append(
-                f'<mark title="{why}">{escape(piece.text)}</mark><sup class="wrong">does not check out: {why}</sup>'
+                f'<mark title="{why}">{escape(piece.text)}</mark><sup class="wrong">does not check'
+                f" out: {why}</sup>"
             )
         elif piece.fact:
             parts.append(
-                f'<span class="checked" title="{escape(piece.fact.what, quote=True)}">{escape(piece.text)}</span>'
+                '<span class="checked"'
+                f' title="{escape(piece.fact.what, quote=True)}">{escape(piece.text)}</span>'
             )
         else:
             parts.append(escape(piece.text).replace("\n\n", "</p><p>"))

@@ -1,4 +1,6 @@
-"""The whole of a discovery: marts profiled, changes found, and what of it deserves to be read first."""
+"""The whole of a discovery: marts profiled, changes found, and what of it deserves to be read
+first.
+"""
 
 import time
 from dataclasses import dataclass, field
@@ -10,6 +12,7 @@ from proto_loc.ai.discover import columns as profiling
 from proto_loc.ai.discover.facts import Fact, Facts
 from proto_loc.ai.discover.reading import Reading
 from proto_loc.ai.discover.seasons import Seasons, seasons
+from proto_loc.errors import LocError
 from proto_loc.metrics.definitions import SemanticModel
 from proto_loc.metrics.read import read
 from proto_loc.warehouse import store
@@ -37,7 +40,9 @@ class Finding:
 
     def referenced(self) -> str:
         """With the name of each fact, as a model must write it."""
-        return "".join(part if isinstance(part, str) else f"{part.shown} [{part.id}]" for part in self.parts)
+        return "".join(
+            part if isinstance(part, str) else f"{part.shown} [{part.id}]" for part in self.parts
+        )
 
 
 @dataclass
@@ -76,25 +81,43 @@ def discover() -> Discovery:
     start = time.monotonic()
     version = warehouse.current("prod")
     models = tuple(read(context.definitions(version)))
+    if not models:
+        raise LocError(
+            "There is no mart to look at.",
+            "No metric is defined, and the report is about the marts with metrics.",
+            "Define one as docs/metrics.md shows, and run `loc refresh`.",
+        )
     reading = Reading(version)
     old = store.before("prod", version.id)
     previous = warehouse.find("prod", old) if old is not None else None
-    before = Reading(previous) if previous and (previous.folder / "dbt" / "manifest.json").exists() else None
+    before = (
+        Reading(previous)
+        if previous and (previous.folder / "dbt" / "manifest.json").exists()
+        else None
+    )
     try:
         (origin,) = reading.rows("select origin from marts.publication")[0]
-        marts = sorted((_mart(reading, before, model) for model in models), key=lambda mart: -mart.rows)
-        found = Discovery(
-            version, before.version if before else None, origin, marts, changing.changes(reading, before, models)
+        marts = sorted(
+            (_mart(reading, before, model) for model in models), key=lambda mart: -mart.rows
+        )
+        discovery = Discovery(
+            version,
+            before.version if before else None,
+            origin,
+            marts,
+            changing.changes(reading, before, models),
         )
         for metric, figure in changing.unmeasurable(reading, models):
-            found.findings.append(Finding((f"{metric.label} is {figure}: a value that it is made of is no number.",)))
+            discovery.findings.append(
+                Finding((f"{metric.label} is {figure}: a value that it is made of is no number.",))
+            )
     finally:
         reading.close()
         if before:
             before.close()
-    _find(found)
-    found.seconds = time.monotonic() - start
-    return found
+    _find(discovery)
+    discovery.seconds = time.monotonic() - start
+    return discovery
 
 
 def _mart(reading: Reading, before: Reading | None, model: SemanticModel) -> Mart:
@@ -104,30 +127,43 @@ def _mart(reading: Reading, before: Reading | None, model: SemanticModel) -> Mar
     return Mart(model, reading.count(table), described, columns, related, seasons(reading, model))
 
 
-def _find(found: Discovery) -> None:
-    say = lambda *parts: found.findings.append(Finding(parts))  # noqa: E731
-    add = found.facts.add
-    moved = [change for change in found.changes if change.relative is not None and abs(change.relative) >= MOVED]
+def _find(discovery: Discovery) -> None:
+    say = lambda *parts: discovery.findings.append(Finding(parts))  # noqa: E731
+    add = discovery.facts.add
+    moved = [
+        change
+        for change in discovery.changes
+        if change.relative is not None and abs(change.relative) >= MOVED
+    ]
     for change in moved[:MOST]:
         label, form = change.metric.label, form_of(change.metric.format.kind)
+        currency = change.metric.format.currency
         rose = "rose" if change.change > 0 else "fell"
         parts: list = [
             f"{label} {rose} by ",
             add(f"relative change of {label}", abs(change.relative), "percent"),
             " to ",
-            add(label, change.after, form),
+            add(label, change.after, form, currency),
         ]
         if (by := changing.driver(change)) and change.adds_up:
             share = add(
-                f"share of {by.dimension} {by.value} in the change of {label}", by.change / change.change, "percent"
+                f"share of {by.dimension} {by.value} in the change of {label}",
+                by.change / change.change,
+                "percent",
             )
             parts += [f"; {_named(by)} makes ", share, " of the change"]
         elif by:
-            parts += [f"; most in {_named(by)}, to ", add(f"{label} of {by.dimension} {by.value}", by.after, form)]
+            parts += [
+                f"; most in {_named(by)}, to ",
+                add(f"{label} of {by.dimension} {by.value}", by.after, form, currency),
+            ]
         say(*parts, ".")
     if len(moved) > MOST:
-        say(add("further metrics that moved", len(moved) - MOST, "count"), " more metrics moved; see below.")
-    for mart in found.marts:
+        say(
+            add("further metrics that moved", len(moved) - MOST, "count"),
+            " more metrics moved; see below.",
+        )
+    for mart in discovery.marts:
         _find_in(mart, add, say)
 
 
@@ -135,32 +171,56 @@ def _find_in(mart: Mart, add, say) -> None:
     name = mart.model.label
     for column in mart.columns:
         if column.nulls_before is not None and column.nulls - column.nulls_before > GREW:
-            now, then = (
+            after, before = (
                 add(f"share of nulls in {column.name}{when}", share, "percent")
                 for share, when in ((column.nulls, ""), (column.nulls_before, " before"))
             )
-            say(f"{column.name} is missing in ", now, " of the rows, after ", then, " in the version before.")
+            say(
+                f"{column.name} is missing in ",
+                after,
+                " of the rows, after ",
+                before,
+                " in the version before.",
+            )
         if column.far_before is not None and column.far - column.far_before > GREW:
-            now, then = (
+            after, before = (
                 add(f"share of {column.name} far out{when}", share, "percent")
                 for share, when in ((column.far, ""), (column.far_before, " before"))
             )
-            say(f"{column.name} lies far out in ", now, " of the rows, after ", then, " in the version before.")
+            say(
+                f"{column.name} lies far out in ",
+                after,
+                " of the rows, after ",
+                before,
+                " in the version before.",
+            )
     days = mart.seasons
     if days.weekly is not None and days.weekly >= STRONG:
-        share = add(f"share of the variance of {name} a day that the weekday explains", days.weekly, "percent")
-        say(f"{name} follow the week: the weekday explains ", share, " of the variance of the days.")
+        share = add(
+            f"share of the variance of {name} a day that the weekday explains",
+            days.weekly,
+            "percent",
+        )
+        say(
+            f"{name} follow the week: the weekday explains ", share, " of the variance of the days."
+        )
     for day, rows, usual in days.standing_out[:3]:
         say(
-            add(f"day of {name} that stands out", day, "date"), " stands out with ",
-            add(f"rows of {name} on {day}", rows, "count"), ", where ",
-            add(f"usual rows of {name} on the weekday of {day}", usual, "count"), " are usual on its weekday.",
-        )  # fmt: skip
+            add(f"day of {name} that stands out", day, "date"),
+            " stands out with ",
+            add(f"rows of {name} on {day}", rows, "count"),
+            ", where ",
+            add(f"usual rows of {name} on the weekday of {day}", usual, "count"),
+            " are usual on its weekday.",
+        )
     if len(days.standing_out) > 3:
         say(
-            add(f"days of {name} that stand out", len(days.standing_out), "count"), f" days of {name} stand out in all."
+            add(f"days of {name} that stand out", len(days.standing_out), "count"),
+            f" days of {name} stand out in all.",
         )
-    for one, other, strength, measure in [pair for pair in mart.related if STRONG <= pair[2] < SAME][:5]:
+    for one, other, strength, measure in [
+        pair for pair in mart.related if STRONG <= pair[2] < SAME
+    ][:5]:
         say(
             f"{one} and {other} go together ({measure} ",
             add(f"{measure} of {one} and {other}", strength, "number"),

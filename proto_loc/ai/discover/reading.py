@@ -6,11 +6,14 @@ from contextlib import contextmanager
 
 import duckdb
 
-from proto_loc import guard, warehouse
+from proto_loc import warehouse
 from proto_loc.errors import LocError
+from proto_loc.warehouse import guard
 
 SAMPLE = 1_000_000
-"""About so many rows of a table its columns are described from; metrics and days are counted over all of them."""
+"""About so many rows of a table its columns are described from; metrics and days are counted over
+all of them.
+"""
 TIMEOUT = 60.0
 """Seconds that one statement may take."""
 
@@ -38,7 +41,8 @@ class Reading:
         schema, _, name = table.partition(".")
         return bool(
             self.con.execute(
-                "select 1 from information_schema.tables where table_schema = ? and table_name = ?", [schema, name]
+                "select 1 from information_schema.tables where table_schema = ? and table_name = ?",
+                [schema, name],
             ).fetchone()
         )
 
@@ -46,15 +50,20 @@ class Reading:
         return self.rows(f"select count(*) from {table}")[0][0]
 
     def sample(self, table: str, name: str) -> int:
-        """Make the temporary table ``name`` of about :data:`SAMPLE` rows at most; the same ones for the same version.
+        """Make the temporary table ``name`` of about :data:`SAMPLE` rows at most; the same ones for
+        the same version.
 
-        Each row is drawn by itself, as it comes by: a reservoir of exactly so many computes all rows of a wide view
-        first, which takes twenty times as long.
+        Each row is drawn by itself, as it comes by: a reservoir of exactly so many computes all
+        rows of a wide view first, which takes twenty times as long.
         """
         rows = self.count(table)
-        share = f" using sample {SAMPLE / rows * 100!r} percent (bernoulli, 1)" if rows > SAMPLE else ""
+        share = (
+            f" using sample {SAMPLE / rows * 100!r} percent (bernoulli, 1)" if rows > SAMPLE else ""
+        )
         with self._timed():
-            self.con.execute(f"create or replace temporary table {name} as select * from {table}{share}")
+            self.con.execute(
+                f"create or replace temporary table {name} as select * from {table}{share}"
+            )
         return self.count(name)
 
     @contextmanager
@@ -72,12 +81,10 @@ class Reading:
             ) from error
         except duckdb.OutOfMemoryException as error:
             raise LocError(
-                "The report ran out of memory.", f"{error}".split("\n")[0], "Raise LOC_QUERY_MEMORY."
+                "The report ran out of memory.",
+                f"{error}".split("\n")[0],
+                "Raise LOC_QUERY_MEMORY.",
             ) from error
         finally:
             timer.cancel()
             timer.join()
-
-
-def quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

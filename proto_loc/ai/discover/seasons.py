@@ -30,32 +30,33 @@ def seasons(reading: Reading, model: SemanticModel) -> Seasons:
     """The seasons by the model's time dimension; empty where it has too few days."""
     time = written(model.time.of)
     table = f"{model.schema}.{model.table}"
-    found = Seasons()
+    result = Seasons()
     days = reading.rows(
-        f"select ({time})::date, count(*) from {table} where ({time}) is not null group by 1 order by 1"
+        f"select ({time})::date, count(*) from {table} where ({time}) is not null group by 1 order"
+        " by 1"
     )
     if len(days) < ENOUGH:
-        return found
-    found.days = days
+        return result
+    result.days = days
     week: dict[int, list[int]] = {}
     for day, rows in days:
         week.setdefault(day.isoweekday(), []).append(rows)
     mean = sum(rows for _, rows in days) / len(days)
     total = sum((rows - mean) ** 2 for _, rows in days)
     between = sum(len(counts) * (sum(counts) / len(counts) - mean) ** 2 for counts in week.values())
-    found.weekly = between / total if total else None
+    result.weekly = between / total if total else None
     for day, rows in days:
         counts = sorted(week[day.isoweekday()])
         usual = counts[len(counts) // 2]
         spread = 1.4826 * sorted(abs(count - usual) for count in counts)[len(counts) // 2]
         if abs(rows - usual) > STANDS_OUT * max(spread, usual**0.5):
-            found.standing_out.append((day, rows, usual))
+            result.standing_out.append((day, rows, usual))
     if model.time.grain == "hour" or _has_hours(reading, table, time):
-        found.hours = reading.rows(
-            f"select isodow({time}), hour({time}), count(*) / count(distinct ({time})::date) from {table} "
-            f"where ({time}) is not null group by all"
+        result.hours = reading.rows(
+            f"select isodow({time}), hour({time}), count(*) / count(distinct ({time})::date) from"
+            f" {table} where ({time}) is not null group by all"
         )
-    return found
+    return result
 
 
 def _has_hours(reading: Reading, table: str, time: str) -> bool:

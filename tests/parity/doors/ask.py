@@ -1,21 +1,23 @@
 """``ask``, where a model answers with a query of metrics.
 
-The model's server is a stand-in that gives the query which the question names: this holds the wiring and the figures to
-the oracle, and says nothing about any model.
+The model's server is a stand-in that gives the query which the question names: this holds the
+wiring and the figures to the oracle, and says nothing about any model.
 """
 
 import json
 
-from llm import standin
 from questions import Question
 
+from benchmarks.llm import standin
 from doors.cube import Cube
 from doors.notebook import Notebook, as_query, by_value
 
 SETUP = """
 import json, os
 
-os.environ |= {{"LOC_LLM_MODEL": "openai/standin", "LOC_LLM_URL": {url!r}, "LOC_LLM_SEND_ROWS": "0"}}
+os.environ |= {{
+    "LOC_LLM_MODEL": "openai/standin", "LOC_LLM_URL": {url!r}, "LOC_LLM_SEND_ROWS": "0"
+}}
 from proto_loc.ai import ask
 
 def asked(question):

@@ -7,7 +7,8 @@ import httpx
 from questions import Between, Equals, Filter, Question, key
 from running import Running
 
-from proto_loc import cube, node
+from proto_loc.cube import client
+from proto_loc.setup import node
 
 
 class Cube(Running):
@@ -24,13 +25,16 @@ class Cube(Running):
         return True
 
     def answer(self, question: Question) -> dict[str | None, object]:
-        metric, time_name = f"{question.model}.{question.metric}", f"{question.model}.{question.dimension}"
+        metric, time_name = (
+            f"{question.model}.{question.metric}",
+            f"{question.model}.{question.dimension}",
+        )
         query: dict = {"measures": [metric], "timezone": "UTC"}
         if question.grain:
             query["timeDimensions"] = [{"dimension": time_name, "granularity": question.grain}]
         elif question.dimension:
             query["dimensions"] = [time_name]
-        _filter(query, question.model, question.filter)
+        _filter(query, question.model, question.condition)
         rows = self._load(query)
         if question.grain:
             return {
@@ -45,20 +49,27 @@ class Cube(Running):
         end = time.monotonic() + 60
         while True:
             answer = httpx.post(
-                f"{self.url}/cubejs-api/v1/load", json={"query": query}, trust_env=False, timeout=60,
-                headers={"authorization": cube.token(cube.ALL_ROWS)},
-            )  # fmt: skip
+                f"{self.url}/cubejs-api/v1/load",
+                json={"query": query},
+                trust_env=False,
+                timeout=60,
+                headers={"authorization": client.token(client.ALL_ROWS)},
+            )
             assert answer.status_code == 200, answer.text
             if "data" in (found := answer.json()):
                 return found["data"]
             assert found.get("error") == "Continue wait" and time.monotonic() < end, answer.text
 
 
-def _filter(query: dict, model: str, filter: Filter | None) -> None:
-    match filter:
+def _filter(query: dict, model: str, condition: Filter | None) -> None:
+    match condition:
         case Equals():
-            member = f"{model}.{filter.dimension}"
-            query["filters"] = [{"member": member, "operator": "equals", "values": [filter.value]}]
+            member = f"{model}.{condition.dimension}"
+            query["filters"] = [
+                {"member": member, "operator": "equals", "values": [condition.value]}
+            ]
         case Between():
-            times = query.setdefault("timeDimensions", [{"dimension": f"{model}.{filter.dimension}"}])
-            times[0]["dateRange"] = [str(filter.first), str(filter.last)]
+            times = query.setdefault(
+                "timeDimensions", [{"dimension": f"{model}.{condition.dimension}"}]
+            )
+            times[0]["dateRange"] = [str(condition.first), str(condition.last)]

@@ -22,7 +22,9 @@ class Dataset:
         return True
 
     def answer(self, question: Question) -> dict[str | None, object]:
-        dataset = yaml.safe_load((ROOT / f"superset/bundle/datasets/{question.model}.yaml").read_text())
+        dataset = yaml.safe_load(
+            (ROOT / f"superset/bundle/datasets/{question.model}.yaml").read_text()
+        )
         (metric,) = (each for each in dataset["metrics"] if each["metric_name"] == question.metric)
         by = "''"
         if question.dimension:
@@ -30,15 +32,18 @@ class Dataset:
             by = f"date_trunc('{question.grain}', {by})" if question.grain else by
         found = self.con.execute(
             f"select {by}, {metric['expression']} from {dataset['schema']}.{dataset['table_name']} "
-            f"where {_where(question.filter, dataset)} group by 1"
+            f"where {_where(question.condition, dataset)} group by 1"
         )
         return {key(value): figure for value, figure in found.fetchall()}
 
 
-def _where(filter: Filter | None, dataset: dict) -> str:
-    match filter:
+def _where(condition: Filter | None, dataset: dict) -> str:
+    match condition:
         case Equals():
-            return f"{filter.dimension} = '{filter.value}'"
+            return f"{condition.dimension} = '{condition.value}'"
         case Between():
-            return f"cast({dataset['main_dttm_col']} as date) between '{filter.first}' and '{filter.last}'"
+            return (
+                f"cast({dataset['main_dttm_col']} as date) between '{condition.first}' and"
+                f" '{condition.last}'"
+            )
     return "true"

@@ -6,18 +6,19 @@ from lab import Kernel, Lab
 from questions import Between, Equals, Question, key
 
 from doors.cube import Cube
-from proto_loc import environments
+from proto_loc.setup import environments
 
 SETUP = """
 import json
-from proto_loc.cube import Cube, Question
+from proto_loc.cube.client import Cube, Question
 
 cube = Cube().__enter__()
 meta = cube.meta()
 
 def rows(**asked):
     found = cube.load(Question(**asked).query(meta), meta).rows
-    print(json.dumps([[None if value is None else str(value) for value in row.values()] for row in found]))
+    print(json.dumps([[None if value is None else str(value) for value in row.values()] for row in
+        found]))
 """
 
 
@@ -56,8 +57,10 @@ def as_query(question: Question) -> dict:
     """The question in the words of `loc query`."""
     asked: dict = {"metrics": [question.metric]}
     if question.dimension:
-        asked["dimensions"] = [f"{question.dimension}:{question.grain}" if question.grain else question.dimension]
-    match question.filter:
+        asked["dimensions"] = [
+            f"{question.dimension}:{question.grain}" if question.grain else question.dimension
+        ]
+    match question.condition:
         case Equals(dimension, value):
             asked["where"] = [f"{dimension}={value}"]
         case Between(_, first, last):
@@ -69,4 +72,6 @@ def by_value(rows: list[list[str | None]], question: Question) -> dict[str | Non
     """Figures by the dimension's value, a month by its first day."""
     if not question.dimension:
         return {"": rows[0][0]} if rows else {}
-    return {key(value[:10] if question.grain and value else value): figure for value, figure in rows}
+    return {
+        key(value[:10] if question.grain and value else value): figure for value, figure in rows
+    }

@@ -17,7 +17,7 @@ class Recorded:
         self.con.close()
 
     def answers(self, question: Question) -> bool:
-        return question.filter is None
+        return question.condition is None
 
     def answer(self, question: Question) -> dict[str | None, object]:
         dimension = MONTH if question.grain else question.dimension or ""

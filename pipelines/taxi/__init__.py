@@ -1,0 +1,55 @@
+"""Trips of New York's metered taxis: a synthetic sample, and the user's own files of the same
+shapes.
+"""
+
+from pathlib import Path
+
+from pipelines.taxi.schema import Colour, lake_schema
+
+
+class TaxiSource:
+    """The trips as a source of the platform; see :class:`proto_loc.sources.Source`."""
+
+    name = "taxi"
+    sample_rows = 300_000
+
+    def columns(self) -> dict[str, dict[str, str]]:
+        return {f"{colour}_trips": lake_schema(colour) for colour in Colour}
+
+    def fits(self, path: Path) -> bool:
+        from pipelines.taxi import landing, zones
+        from proto_loc.errors import LocError
+
+        try:
+            return not landing.left_out(path) and bool(
+                zones.is_lookup(path) or landing.inspect(path)
+            )
+        except LocError:
+            return False
+
+    def pending(self) -> list[Path]:
+        from pipelines.taxi import load
+
+        return load.pending()
+
+    def load_files(self, paths, **options):
+        from pipelines.taxi import load
+
+        return load.load_files(paths, **options)
+
+    def load_landing(self, **options):
+        from pipelines.taxi import load
+
+        return load.load_landing(**options)
+
+    def load_sample(self, rows=None, seed=None, **options):
+        from pipelines.taxi import load
+
+        return load.load_sample(
+            self.sample_rows if rows is None else rows,
+            load.SEED if seed is None else seed,
+            **options,
+        )
+
+
+SOURCE = TaxiSource()

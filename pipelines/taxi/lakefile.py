@@ -1,0 +1,98 @@
+"""A file in the lake: what it carries beside the source's columns, how it is written, and the SQL
+it is made with.
+"""
+
+import os
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+
+from pipelines.taxi.schema import META
+from proto_loc.errors import LocError
+from proto_loc.sql import literal
+from proto_loc.warehouse.errors import disk_is_full
+
+ROW_GROUP = 122_880
+
+
+def meta_fields(
+    origin: str, month: str, source_file: str, row: str, load_id: int, loaded_at: datetime
+) -> str:
+    """The select list of :data:`schema.META`; ``row`` is an SQL expression, the rest are values."""
+    moment = loaded_at.astimezone(UTC).replace(tzinfo=None) if loaded_at.tzinfo else loaded_at
+    values = (
+        literal(origin),
+        literal(f"{month}-01"),
+        literal(source_file),
+        row,
+        str(int(load_id)),
+        literal(str(moment)),
+    )
+    return ", ".join(
+        f"CAST({value} AS {column.type}) AS {column.name}"
+        for value, column in zip(values, META, strict=True)
+    )
+
+
+def write_parquet(
+    connection: duckdb.DuckDBPyConnection,
+    query: str,
+    target: Path,
+    rows: int,
+    still_good=lambda: None,
+) -> int:
+    """Stream ``query`` into ``target``, which appears only if there are ``rows`` rows and
+    ``still_good()`` is silent.
+
+    Raises:
+        LocError: another number of rows came out, or the query failed.
+        OSError, duckdb.Error: the disk is full.
+    """
+    target = Path(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        written = connection.execute(
+            f"COPY ({query}) TO {literal(part)} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE"
+            f" {ROW_GROUP})"
+        ).fetchone()[0]
+        if written != rows:
+            raise LocError(
+                f"{shown(target)} was not written.",
+                f"Of {rows} rows, {written} arrived.",
+                "Please report this with the source file.",
+            )
+        still_good()
+        with open(part, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(part, target)
+    except (duckdb.Error, OSError) as error:
+        if disk_is_full(error):
+            raise  # the warehouse's session says what to do
+        raise LocError(
+            f"{shown(target)} could not be written.",
+            first_lines(error),
+            "Check the permissions of its folder.",
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
+    return written
+
+
+def shown(path: Path | str) -> str:
+    """A path for a sentence: odd characters are escaped, so that a message stays on its line."""
+    text = str(path)
+    return text if text.isprintable() else ascii(text)
+
+
+def first_lines(error: Exception, plain: Path | None = None) -> str:
+    """The part of DuckDB's message that is about the file: before its advice, and without our
+    scratch path.
+    """
+    text = str(error).split("\nPossible fixes", 1)[0].split("\n\n", 1)[0]
+    text = ", ".join(line.strip() for line in text.splitlines() if line.strip())
+    text = re.sub(r"^[\w ]+ Error: ", "", text)
+    text = text.replace(str(plain), "the file") if plain else text
+    return f"{text[:300].rstrip('. ')}."

@@ -1,0 +1,1 @@
+"""``loc ask``: one question becomes one query; sets of questions measure a model."""

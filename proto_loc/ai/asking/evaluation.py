@@ -1,0 +1,236 @@
+"""How often a model's answers are right: a set of questions, each with the query that answers it.
+
+The figures come from the database, now: a file holds queries and never results. Rows are compared
+as they are, in any order unless the question asks for one; columns by what they hold, whatever
+their names and order.
+"""
+
+import itertools
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+
+from proto_loc import warehouse
+from proto_loc.ai import context, llm, values
+from proto_loc.ai.asking import queries
+from proto_loc.errors import LocError, UsageError
+
+TOLERANCE = 1e-6
+"""Relative; models round. A question may have its own."""
+KINDS = ("metric", "sql")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One question of a set."""
+
+    question: str
+    kind: str
+    """``metric`` or ``sql``: what the expected query is."""
+    expected: dict | str
+    """In the words of `loc query`, or a statement."""
+    ordered: bool = False
+    tolerance: float = TOLERANCE
+
+
+@dataclass
+class Judged:
+    """One question, asked."""
+
+    question: str
+    kind: str
+    why: str = ""
+    """Why the answer is wrong; empty where it is right."""
+    gave: str = ""
+    """The query that the model gave."""
+
+
+@dataclass
+class Evaluation:
+    """A set, asked."""
+
+    model: str
+    items: list[Judged] = field(default_factory=list)
+
+    @property
+    def wrong(self) -> list[Judged]:
+        return [item for item in self.items if item.why]
+
+    @property
+    def accuracy(self) -> float:
+        return 1 - len(self.wrong) / len(self.items)
+
+    @property
+    def kinds(self) -> dict[str, tuple[int, int]]:
+        """By kind, how many were right, of how many."""
+        counts = {}
+        for kind in dict.fromkeys(item.kind for item in self.items):
+            of = [item for item in self.items if item.kind == kind]
+            counts[kind] = (sum(not item.why for item in of), len(of))
+        return counts
+
+
+def read(file: Path) -> list[Item]:
+    """The questions of a YAML file; see docs/ai.md for its form.
+
+    Raises:
+        UsageError: it cannot be read, or an entry is not as it must be; it is named by its number.
+    """
+    import yaml
+
+    try:
+        entries = yaml.safe_load(file.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UsageError(
+            f"{file} cannot be read.", f"{error}.", "Name a YAML file of questions."
+        ) from error
+    if not isinstance(entries, list) or not entries:
+        raise UsageError(f"{file} holds no questions.", "It must be a list.", "See docs/ai.md.")
+    return [_item(entry, f"{file}, question {at}") for at, entry in enumerate(entries, 1)]
+
+
+def _item(entry: object, where: str) -> Item:
+    if not isinstance(entry, dict) or not isinstance(entry.get("question"), str):
+        raise UsageError(f"{where} has no question.", "", "See docs/ai.md.")
+    kinds = [kind for kind in KINDS if kind in entry]
+    if len(kinds) != 1 or (unknown := set(entry) - {"question", "ordered", "tolerance", *KINDS}):
+        what = (
+            f"It has {', '.join(sorted(unknown))}."
+            if len(kinds) == 1
+            else "It needs `metric` or `sql`, one of them."
+        )
+        raise UsageError(f"{where} is not as it must be.", what, "See docs/ai.md.")
+    (kind,) = kinds
+    expected = entry[kind]
+    if not isinstance(expected, dict if kind == "metric" else str):
+        raise UsageError(f"{where}: {kind} is of the wrong kind.", "", "See docs/ai.md.")
+    if kind == "metric":
+        queries.as_question(expected)
+    return Item(
+        entry["question"],
+        kind,
+        expected,
+        bool(entry.get("ordered")),
+        float(entry.get("tolerance", TOLERANCE)),
+    )
+
+
+def evaluate(file: Path, report: Callable[[int, int, str, bool], None]) -> Evaluation:
+    """Ask a set of questions and compare each answer with its own query's, row by row.
+
+    Raises:
+        LocError: no model is set, there is no data, or an expected query does not run.
+    """
+    items, done = read(file), Evaluation(llm.model().name)
+    version = warehouse.current("prod").verify()
+    reader = queries.reader_of(version.path)
+    published = context.published(reader, version)
+    expected = []
+    for item in items:
+        sql = (
+            item.expected
+            if item.kind == "sql"
+            else context.sql(queries.as_question(item.expected), published.models)
+        )
+        try:
+            expected.append(values.load(reader.raw(sql))[2])
+        except LocError as error:
+            raise LocError(
+                f"The expected query of {item.question!r} fails.", error.why, f"Correct {file}."
+            ) from error
+    for item, rows in zip(items, expected, strict=True):
+        judged = Judged(item.question, item.kind)
+        try:
+            answer = queries.ask(item.question)
+            judged.gave = answer.sql or json.dumps(answer.metric_query)
+            judged.why = difference(rows, answer.rows, item.ordered, item.tolerance)
+        except llm.NoModel:
+            raise
+        except LocError as error:
+            judged.why = str(error)
+        done.items.append(judged)
+        report(len(done.items), len(items), item.question, not judged.why)
+    return done
+
+
+def difference(
+    expected: list, actual: list, ordered: bool = False, tolerance: float = TOLERANCE
+) -> str:
+    """Why two sets of rows differ, in a sentence; empty where they are the same.
+
+    Columns of ``actual`` may stand in any order, and there may be more of them.
+    """
+    if len(expected) != len(actual):
+        return f"{len(actual)} rows, and {len(expected)} are expected"
+    if not expected:
+        return ""
+    wide, width = len(actual[0]), len(expected[0])
+    if wide < width:
+        return f"{wide} columns, and {width} are expected"
+    plain_expected = [[_plain(value) for value in row] for row in expected]
+    plain_actual = [[_plain(value) for value in row] for row in actual]
+    fits = [
+        [
+            at
+            for at in range(wide)
+            if _alike(
+                [[row[own]] for row in plain_expected],
+                [[row[at]] for row in plain_actual],
+                ordered,
+                tolerance,
+            )
+        ]
+        for own in range(width)
+    ]
+    for own, candidates in enumerate(fits):
+        if not candidates:
+            return (
+                f"no column holds what is expected as column {own + 1}, such as {expected[0][own]}"
+            )
+    for picked in itertools.islice(itertools.product(*fits), 1000):
+        if len(set(picked)) == width and _alike(
+            plain_expected, [[row[at] for at in picked] for row in plain_actual], ordered, tolerance
+        ):
+            return ""
+    return "each column is there, but not in the same rows"
+
+
+def _plain(value):
+    """A value as it is compared: numbers as floats, days and midnights alike."""
+    if isinstance(value, bool) or value is None:
+        return value
+    if isinstance(value, (int, float, Decimal)):
+        return float(value)
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return datetime(value.year, value.month, value.day).isoformat()
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def _alike(expected: list[list], actual: list[list], ordered: bool, tolerance: float) -> bool:
+    if not ordered:
+        expected, actual = sorted(expected, key=_key), sorted(actual, key=_key)
+    return all(
+        _same(one, other, tolerance)
+        for a, b in zip(expected, actual, strict=True)
+        for one, other in zip(a, b, strict=True)
+    )
+
+
+def _key(row: list) -> tuple:
+    """Sorts by what is compared exactly first, so that numbers a hair apart do not change the
+    order of names.
+    """
+    exact = tuple((str(type(value)), str(value)) for value in row if not isinstance(value, float))
+    return exact, tuple(value for value in row if isinstance(value, float))
+
+
+def _same(one, other, tolerance: float) -> bool:
+    if isinstance(one, float) and isinstance(other, float):
+        return math.isclose(one, other, rel_tol=tolerance, abs_tol=1e-9) or (
+            math.isnan(one) and math.isnan(other)
+        )
+    return type(one) is type(other) and one == other

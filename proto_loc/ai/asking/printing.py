@@ -1,0 +1,142 @@
+"""How answers and evaluations are printed: the table on stdout, where it comes from on stderr."""
+
+import csv
+import json
+import sys
+from datetime import date, datetime
+from decimal import Decimal
+
+from proto_loc.ai import values
+from proto_loc.ai.asking.queries import Answer
+from proto_loc.ai.text import clean, number, rounded
+from proto_loc.errors import PlainWriter
+from proto_loc.metrics.formats import CURRENCY, money
+
+
+def answer(reply: Answer, form: str) -> None:
+    """Print an answer as ``table``, ``json`` (with its origin in it) or ``csv``."""
+    if form == "csv":
+        writer = csv.writer(PlainWriter(sys.stdout), lineterminator="\n")
+        writer.writerow(reply.columns)
+        writer.writerows([_digits(value) for value in row] for row in reply.rows)
+    elif form == "json":
+        rows = [dict(zip(reply.columns, map(values.exact, row), strict=True)) for row in reply.rows]
+        origin = {"sql": reply.sql} if reply.sql else {"metric_query": reply.metric_query}
+        source = {
+            "version": reply.version,
+            "published_at": reply.published_at,
+            "truncated": reply.truncated,
+        }
+        print(
+            json.dumps(
+                {"rows": rows, **origin, **source, "notes": reply.notes}, indent=2, allow_nan=False
+            )
+        )
+    else:
+        _table(reply)
+    if form == "table":
+        print(
+            f"metrics: {json.dumps(reply.metric_query)}"
+            if reply.metric_query
+            else f"sql: {clean(reply.sql)}"
+        )
+        print(f"data: version {reply.version} of prod, published {reply.published_at}")
+    notes = [
+        *reply.notes,
+        *([f"These are the first {len(reply.rows):,} rows"] if reply.truncated else []),
+    ]
+    for note in notes:
+        print(f"note: {note}.", file=sys.stderr)
+
+
+def _console():
+    from rich.console import Console
+
+    return Console(width=None if Console().is_terminal else 140, highlight=False)
+
+
+def _table(reply: Answer) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    shown = Table()
+    for at, name in enumerate(reply.columns):
+        numeric = any(isinstance(row[at], (int, float, Decimal)) for row in reply.rows)
+        shown.add_column(
+            escape(clean(name)), justify="right" if numeric else "left", overflow="fold"
+        )
+    for row in reply.rows:
+        cells = (
+            _cell(value, reply.formats.get(name, ""), reply.currencies.get(name, CURRENCY))
+            for value, name in zip(row, reply.columns, strict=True)
+        )
+        shown.add_row(*map(escape, cells))
+    _console().print(shown)
+
+
+def _cell(value, form: str, currency: str = CURRENCY) -> str:
+    """A value as a person reads it; a metric in its own format."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    kind, _, decimals = form.partition("_")
+    formatted = kind in ("percent", "currency") or (
+        decimals.isdigit() and not isinstance(value, int)
+    )
+    if formatted and isinstance(value, (int, float, Decimal)):
+        places = int(decimals) if decimals.isdigit() else 1 if kind == "percent" else 2
+        shown = rounded(value * 100 if kind == "percent" else value, places)
+        if kind == "currency":
+            return money(shown, currency)
+        return f"{shown}%" if kind == "percent" else shown
+    if isinstance(value, int):
+        return str(value) if 1900 <= value <= 2100 else f"{value:,}"
+    if isinstance(value, (float, Decimal)):
+        return number(value)
+    if isinstance(value, datetime):
+        return str(value).removesuffix(" 00:00:00")
+    return str(value) if isinstance(value, date) else clean(value)
+
+
+def _digits(value):
+    """A value with all of its digits, and no exponent where a DECIMAL has none."""
+    return f"{value:f}" if isinstance(value, Decimal) else value
+
+
+def progress(done: int, total: int, question: str, right: bool) -> None:
+    """One line a question that was asked."""
+    print(f"{done:>3}/{total} {'right' if right else 'wrong'}  {question}", file=sys.stderr)
+
+
+def evaluation(done, form: str) -> None:
+    """Print the accuracy by kind, and each failure with its reason."""
+    if form == "json":
+        failures = [
+            {"question": item.question, "kind": item.kind, "why": item.why, "gave": item.gave}
+            for item in done.wrong
+        ]
+        shares = {kind: {"right": right, "of": of} for kind, (right, of) in done.kinds.items()}
+        print(
+            json.dumps(
+                {
+                    "model": done.model,
+                    "accuracy": done.accuracy,
+                    "kinds": shares,
+                    "failures": failures,
+                },
+                indent=2,
+            )
+        )
+        return
+    for item in done.wrong:
+        print(
+            f"wrong: {item.question}\n  why: {clean(item.why)}\n  gave:"
+            f" {clean(item.gave) or 'nothing'}"
+        )
+    for kind, (right, of) in done.kinds.items():
+        print(f"{kind}: {right} of {of} ({right / of:.0%})")
+    print(
+        f"{done.model}: {sum(r for r, _ in done.kinds.values())} of {len(done.items)}"
+        f" ({done.accuracy:.0%})"
+    )

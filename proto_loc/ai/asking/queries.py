@@ -1,0 +1,339 @@
+"""``ask``: a question becomes one query, of metrics or of SQL. No program of the model's is run."""
+
+import itertools
+import json
+import socket
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+
+from proto_loc import warehouse
+from proto_loc.ai import context, llm, prompts, values
+from proto_loc.ai.sql_reader import SqlReader
+from proto_loc.ai.text import clean
+from proto_loc.cube.client import ALL_ROWS, Cube, Question
+from proto_loc.cube.client import Answer as Measured
+from proto_loc.errors import LocError, UsageError
+from proto_loc.settings import settings
+
+TIMEOUT = 30.0
+"""Seconds that a query may run."""
+MOST_READ = 100_000
+"""Characters of a model's answer that are read, its last ones."""
+TEXTS = ("since", "until", "order")
+LISTS = ("metrics", "dimensions", "where")
+
+
+@dataclass
+class Answer:
+    """Rows, and where they come from."""
+
+    question: str
+    columns: list[str]
+    rows: list[tuple]
+    version: int
+    """Of ``prod``, that was read."""
+    published_at: str
+    """UTC, ISO 8601."""
+    sql: str = ""
+    """The statement that was run; empty where metrics were asked for."""
+    metric_query: dict | None = None
+    """What Cube was asked for, in the words of `loc query`."""
+    truncated: bool = False
+    notes: list[str] = field(default_factory=list)
+    formats: dict[str, str] = field(default_factory=dict)
+    """Of metrics, by column: ``percent_1``, ``currency_2``."""
+    currencies: dict[str, str] = field(default_factory=dict)
+    """Of metrics, by column: ``EUR``."""
+
+    @property
+    def table(self):
+        """The rows as a pandas DataFrame; whole numbers stay exact, beside nulls too."""
+        return values.table(self.columns, self.rows)
+
+    @property
+    def chart(self):
+        """The rows as an Altair chart, or None where no chart helps."""
+        from proto_loc.ai.asking import chart
+
+        return chart.of(self)
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        asked = self.sql or json.dumps(self.metric_query)
+        lines = [f"Version {self.version} of {self.published_at}", *self.notes]
+        table, notes = self.table.to_html(index=False), escape(". ".join(lines))
+        return f"{table}<pre>{escape(asked)}</pre><p>{notes}</p>"
+
+
+def ask(question: str, claims: Mapping = ALL_ROWS) -> Answer:
+    """Answer a question in plain words from the data that is published now.
+
+    Raises:
+        LocError: no model is set, it gave nothing that can be run (twice), or there is no data.
+    """
+    if not question.strip():
+        raise prompts.no_question()
+    asked = llm.model()
+    llm.warm()
+    version = warehouse.current("prod").verify()
+    reader = reader_of(version.path)
+    published = context.published(reader, version, claims)
+    cube = cube_is_up()
+    if published.values:
+        llm.announce(
+            "The different values of some columns, and what an error of the database quotes,"
+        )
+    messages = [
+        {"role": "system", "content": prompts.ask(published, cube)},
+        {"role": "user", "content": question},
+    ]
+    for attempt in (1, 2):
+        text = llm.complete(messages)
+        try:
+            query, several = _parsed(text, asked.name)
+            answer = _run(question, query, published, reader, cube)
+            if several:
+                answer.notes.append(
+                    "The model's answer held several queries; this is the last of them"
+                )
+            if attempt == 2:
+                answer.notes.append("The model's first query failed; this is its second")
+            return answer
+        except Cannot:
+            raise
+        except LocError as error:
+            if attempt == 2:
+                raise LocError(
+                    "The model gave no query that can be run, twice.",
+                    f"{_without_end(error.what)}: {error.why}" if error.why else error.what,
+                    "Ask differently, or try another model; `loc query` asks for metrics without"
+                    " one.",
+                ) from error
+            messages += [
+                {"role": "assistant", "content": text},
+                {"role": "user", "content": _failure(error)},
+            ]
+    raise AssertionError("not reached")
+
+
+class Cannot(LocError):
+    """The model says that the data holds no answer."""
+
+
+@lru_cache(maxsize=2)
+def reader_of(path: Path) -> SqlReader:
+    """The reader of a version, kept for the next question."""
+    reader = SqlReader(path, TIMEOUT, context.ROWS)
+    reader.start()
+    return reader
+
+
+def cube_is_up() -> bool:
+    """Whether something listens on Cube's port."""
+    with closing(socket.socket()) as probe:
+        probe.settimeout(0.5)
+        return probe.connect_ex(("127.0.0.1", settings().port("cube"))) == 0
+
+
+def _failure(error: LocError) -> str:
+    """What the model is told of its failed query: without the values that DuckDB quotes, where
+    none may be sent.
+    """
+    why = error.why
+    if not llm.sends_rows() and not why.startswith(
+        ("Parser Error", "Binder Error", "Catalog Error")
+    ):
+        why = why.partition(":")[0] if " Error:" in why else ""
+    return f"That failed. {error.what} {why}\nCorrect it, and answer with one JSON object again."
+
+
+def _without_end(text: str) -> str:
+    return text.rstrip(".")
+
+
+def _parsed(text: str, name: str) -> tuple[dict, bool]:
+    """The last JSON object in a model's answer that is of a form asked for, and whether others
+    differ from it.
+
+    Models think aloud and give examples; their answer comes last. Keys that a model leaves empty
+    are no part of it.
+
+    Raises:
+        LocError: there is none, or it is none of the forms asked for.
+        Cannot: the model says that it has no answer.
+    """
+    objects = [
+        {key: value for key, value in item.items() if not _blank(value)}
+        for item in _objects(text[-MOST_READ:])
+    ]
+    if not objects:
+        shown = " ".join(text.split())[:200]
+        raise LocError(f"{name} answered with no JSON object.", f"It said: {shown!r}.", "")
+    answers = [item for item in objects if _is_text(item.get("cannot")) or _is_query(item)]
+    if not answers:
+        keys = ", ".join(objects[-1])[:200] or "none that holds anything"
+        raise LocError(f"{name} answered with JSON of another form.", f"Its keys are: {keys}.", "")
+    answer = answers[-1]
+    if _is_text(answer.get("cannot")):
+        raise Cannot(
+            f"{name} finds no answer in the data.",
+            clean(answer["cannot"])[:500],
+            "Ask for what the marts hold.",
+        )
+    return answer, any(item != answer for item in answers)
+
+
+def _objects(text: str) -> list[dict]:
+    """Every JSON object in a text, those within another one left out."""
+    decoder, objects, at = json.JSONDecoder(), [], text.find("{")
+    while at >= 0:
+        try:
+            item, end = decoder.raw_decode(text, at)
+            objects.append(item)
+        except (ValueError, RecursionError):
+            end = at + 1
+        at = text.find("{", end)
+    return objects
+
+
+def _blank(value: object) -> bool:
+    return value is None or value == [] or (isinstance(value, str) and not value.strip())
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _is_query(item: dict) -> bool:
+    return bool(item.get("metrics")) or _is_text(item.get("sql"))
+
+
+def _run(
+    question: str, query: dict, published: context.Published, reader: SqlReader, cube: bool
+) -> Answer:
+    if query.get("metrics"):
+        if not cube:
+            raise LocError("Metrics cannot be asked for.", "Cube is down.", "Answer with SQL.")
+        return _metrics(question, query, published.claims)
+    sql = query["sql"].strip().rstrip(";").strip()
+    columns, _, rows, truncated = values.load(context.run(reader, sql, published))
+    version = published.version
+    rows = [tuple(row) for row in rows]
+    answer = Answer(question, _distinct(columns), rows, version.id, version.published_at, sql=sql)
+    answer.truncated = truncated
+    if not cube and any(model.metrics for model in published.models):
+        answer.notes.append(
+            "Cube is down, so the model wrote SQL; start it for the agreed metrics: ./loc up -d"
+        )
+    return answer
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """The names of columns, where one comes again with a number, as DuckDB does in a subquery:
+    ``n``, ``n_1``.
+    """
+    distinct: list[str] = []
+    for name in names:
+        numbered = (f"{name}_{at}" for at in itertools.count(1))
+        distinct.append(
+            name
+            if name not in distinct
+            else next(candidate for candidate in numbered if candidate not in {*distinct, *names})
+        )
+    return distinct
+
+
+def as_question(query: dict) -> Question:
+    """A query of metrics, from a model or a file.
+
+    Raises:
+        UsageError: a part of it is of the wrong kind.
+    """
+    lists = {name: query.get(name) or [] for name in LISTS}
+    texts = {name: query.get(name) or "" for name in TEXTS}
+    limit = query.get("limit") or context.ROWS
+    wrong = [
+        name for name, value in lists.items() if not isinstance(value, list) or not _all_text(value)
+    ]
+    wrong += [name for name, value in texts.items() if not isinstance(value, str)]
+    wrong += (
+        [] if isinstance(limit, int) and not isinstance(limit, bool) and limit > 0 else ["limit"]
+    )
+    wrong += sorted(set(query) - {*LISTS, *TEXTS, "limit"})
+    for name in ("since", "until"):
+        try:
+            if name not in wrong and texts[name]:
+                datetime.strptime(texts[name], "%Y-%m-%d")
+        except ValueError:
+            wrong.append(name)
+    if wrong:
+        raise UsageError(
+            f"The query's {wrong[0]!r} is of no use.",
+            f"It is {query.get(wrong[0])!r}.",
+            "Correct it.",
+        )
+    return Question(
+        **{name: tuple(value) for name, value in lists.items()},
+        **texts,
+        limit=min(limit, context.ROWS),
+    )
+
+
+def _all_text(value: list) -> bool:
+    return all(isinstance(item, str) for item in value)
+
+
+def measured(question: Question, claims: Mapping = ALL_ROWS) -> tuple[Measured, warehouse.Version]:
+    """What Cube answers, and the version that it read.
+
+    Raises:
+        LocError: Cube is down, or refuses the question.
+    """
+    with Cube(claims) as cube:
+        meta = cube.meta()
+        query = question.query(meta)
+        for _ in range(3):
+            before = warehouse.current("prod")
+            answer = cube.load(query, meta)
+            if warehouse.current("prod").id == before.id:
+                break
+            time.sleep(
+                1
+            )  # published meanwhile: ask again, so that the version named is the one read
+    return answer, before
+
+
+def _metrics(question: str, query: dict, claims: Mapping) -> Answer:
+    measured_answer, version = measured(as_question(query), claims)
+    rows = [
+        tuple(
+            _timed(value) if column.kind == "time" else value
+            for value, column in zip(row.values(), measured_answer.columns, strict=True)
+        )
+        for row in measured_answer.rows
+    ]
+    kept = {name: value for name, value in query.items() if value}
+    answer = Answer(
+        question,
+        [c.short for c in measured_answer.columns],
+        rows,
+        version.id,
+        version.published_at,
+        metric_query=kept,
+    )
+    answer.formats = {
+        column.short: column.format for column in measured_answer.columns if column.format
+    }
+    answer.currencies = {column.short: column.currency for column in measured_answer.columns}
+    answer.truncated = len(rows) >= context.ROWS
+    return answer
+
+
+def _timed(value):
+    return datetime.fromisoformat(value) if isinstance(value, str) else value

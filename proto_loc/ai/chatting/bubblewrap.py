@@ -1,0 +1,185 @@
+"""The box that a program of a model runs in, as a command line of bubblewrap."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from functools import cache
+from pathlib import Path
+
+from proto_loc.ai.chatting import seccomp
+from proto_loc.settings import ROOT
+
+PYTHON = ROOT / ".venvs/notebooks/bin/python"
+"""What runs inside, whoever asks: the environment with pandas and matplotlib."""
+
+FOLDERS = ("/box", "/tmp")
+"""What can be written inside: memory."""
+
+_HERE = Path(__file__).parent
+_ENVIRONMENT = {
+    "PATH": "/usr/bin:/bin",
+    "HOME": "/box",
+    "MPLCONFIGDIR": "/tmp/matplotlib",
+    "LANG": "C.UTF-8",
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+    "PYTHONDONTWRITEBYTECODE": "1",
+}
+
+
+@cache
+def unavailable() -> str:
+    """Why no box can be had on this machine, in a sentence; empty where one can. It is tried,
+    once a process.
+    """
+    if not PYTHON.exists():
+        return "The environment notebooks is not installed (./loc setup notebooks)."
+    if not shutil.which("bwrap"):
+        if sys.platform != "linux":
+            return "bubblewrap is a program for Linux, and this is no Linux."
+        return "bubblewrap is not installed (Debian and Ubuntu: apt-get install bubblewrap)."
+    if seccomp.machine() is None:
+        return f"There is no filter of system calls for this machine, {os.uname().machine}."
+    with Command(1 << 20, 10) as box:
+        child = subprocess.Popen(
+            [*box.command, PYTHON, "-I", "-S", "-c", "print(6 * 7, flush=True); input()"],
+            env={},
+            pass_fds=box.fds,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        late = threading.Timer(60, child.kill)
+        late.start()
+        try:
+            if child.stdout.readline() == "42\n":
+                return box.bound()
+        finally:
+            late.cancel()
+            _, message = child.communicate("\n")
+    message = (message.strip().splitlines() or [f"exit code {child.returncode}"])[-1]
+    return (
+        f"bubblewrap does not run here ({message}). It needs user namespaces: on Ubuntu 24.04 a"
+        " profile of AppArmor for bwrap or sysctl kernel.apparmor_restrict_unprivileged_userns=0"
+        " allows them; a container must as well."
+    )
+
+
+class Command:
+    """A context: ``command`` up to the program, and ``fds``, the descriptors that it needs.
+
+    Args:
+        disk: bytes of each of the two folders that can be written.
+        inodes: files and folders that each of them holds, once :meth:`bound` has been called.
+    """
+
+    def __init__(self, disk: int, inodes: int) -> None:
+        self.disk, self.inodes, self.files = disk, inodes, []
+
+    def __enter__(self) -> "Command":
+        filter_, self.info = self._file(seccomp.program()), self._file(b"")
+        arguments = self._file(b"\0".join(map(os.fsencode, self._box())) + b"\0")
+        # The arguments are a file too: a command line can be read from inside.
+        self.command = [shutil.which("bwrap"), "--args", str(arguments), "--seccomp", str(filter_)]
+        self.command += ["--info-fd", str(self.info), "--"]
+        self.fds = (filter_, arguments, self.info)
+        return self
+
+    def bound(self) -> str:
+        """Bound how many files there are; to be called once the program runs, and before it does
+        what is not ours.
+
+        Returns:
+            Why that cannot be done here, in a sentence; empty where it is done.
+        """
+        child = json.loads(os.pread(self.info, 4096, 0))["child-pid"]
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-I",
+                "-S",
+                _HERE / "inodes.py",
+                str(child),
+                str(self.inodes),
+                *FOLDERS,
+            ],
+            env={},
+            capture_output=True,
+            text=True,
+        )
+        message = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        return (
+            f"The number of files in a box cannot be bounded on this machine ({message})."
+            if done.returncode
+            else ""
+        )
+
+    def __exit__(self, *_: object) -> None:
+        for file in self.files:
+            file.close()
+
+    def _file(self, content: bytes) -> int:
+        file = tempfile.TemporaryFile()  # noqa: SIM115  # __exit__ closes it
+        self.files.append(file)
+        file.write(content)
+        file.seek(0)
+        return file.fileno()
+
+    def _box(self) -> list[str]:
+        box = ["--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-net"]
+        box += [
+            "--unshare-cgroup-try",
+            "--die-with-parent",
+            "--new-session",
+            "--clearenv",
+            "--cap-drop",
+            "ALL",
+        ]
+        box += ["--uid", "65534", "--gid", "65534", "--hostname", "sandbox"]
+        # First, for the clone itself may lie below /tmp.
+        box += ["--proc", "/proc", "--dev", "/dev"]
+        for folder in FOLDERS:
+            box += ["--size", str(self.disk), "--tmpfs", folder]
+        for path in read_only(PYTHON):
+            target = os.path.realpath(path)
+            if os.path.islink(path) and path.count("/") == 1 and target.startswith("/usr/"):
+                box += ["--symlink", target.lstrip("/"), path]  # /lib of a merged /usr
+            else:
+                box += ["--ro-bind", path, path]
+        for file in (_HERE / "sandbox_child.py", _HERE.parent / "values.py"):
+            box += ["--ro-bind", str(file), f"/program/{file.name}"]
+        # Where the user is root, the kernel takes the program for root in /proc/sys, without any
+        # capability: there it could set kernel.core_pattern, which is a command that runs outside.
+        box += ["--remount-ro", "/proc"]
+        # bubblewrap's own root and /dev are memory without a bound.
+        box += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/box"]
+        for name, value in _ENVIRONMENT.items():
+            box += ["--setenv", name, value]
+        return box
+
+
+def read_only(python: Path) -> list[str]:
+    """What of this machine is seen inside: system libraries, Python and its packages. No home, no
+    /etc, no data.
+
+    Args:
+        python: the interpreter of an environment.
+    """
+    paths = ["/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache"]
+    real = os.path.realpath(python)
+    # Of the folder that a link to Python stands in nothing but the link: it may be ~/.local/bin.
+    for path in (
+        os.readlink(python) if python.is_symlink() else "",
+        real,
+        str(Path(real).parent.parent / "lib"),
+    ):
+        paths.append("/nix/store" if path.startswith("/nix/store/") else path)
+    paths.append(str(python.parent.parent))
+    return [path for path in dict.fromkeys(paths) if os.path.isabs(path) and os.path.exists(path)]

@@ -1,0 +1,77 @@
+"""Claims of whoever asks a model: which rows its SQL sees, by the access rules of the marts.
+
+A viewer with claims reads the marts that have a rule for each of them, and no other table: another
+one may hold the same rows. What cannot be limited is refused.
+"""
+
+from collections.abc import Mapping
+
+from proto_loc.cube.client import ALL_ROWS
+from proto_loc.errors import UsageError
+from proto_loc.metrics.definitions import SemanticModel
+from proto_loc.sql import identifier, literal
+from proto_loc.warehouse import guard, row_rules
+
+
+def check(claims: Mapping, models: tuple[SemanticModel, ...]) -> None:
+    """Raise where a claim is read by no rule, or lists no names.
+
+    Raises:
+        UsageError: one does.
+    """
+    known = {rule.claim for model in models for rule in model.access}
+    for claim, values in claims.items() if claims != ALL_ROWS else ():
+        if claim not in known:
+            raise UsageError(
+                f"No rule reads the claim {claim}.",
+                f"Rules of what is published read: {', '.join(sorted(known)) or 'none'}.",
+                "Correct the claim, or add a rule to config.meta.access of a mart and publish.",
+            )
+        names = isinstance(values, list) and values
+        if not names or not all(isinstance(value, str) and value for value in values):
+            raise UsageError(f"The claim {claim} is no list of names.", "", "Write it as a list.")
+
+
+def limit(
+    sql: str, claims: Mapping, models: tuple[SemanticModel, ...], tables: tuple[str, ...]
+) -> str:
+    """The statement, reading only the rows that the claims allow.
+
+    Args:
+        tables: the names of all published tables, ``schema.table``.
+
+    Raises:
+        guard.Refused: it reads a table whose rows these claims cannot limit.
+    """
+    access = {
+        model.table.lower(): {rule.claim: rule.column for rule in model.access} for model in models
+    }
+    if claims == ALL_ROWS or not any(access.values()):
+        return sql
+    tree = guard.tree(sql)
+    names = {name.lower() for _, name in row_rules.tables(tree)}
+    # A WITH clause may hide a table in one part of a statement, and leave it open in another.
+    names |= row_rules.ctes(tree) & {table.rpartition(".")[2].lower() for table in tables}
+    if any(node.get("type") == "SHOW_REF" for node in guard.nodes(tree)):
+        raise _refusal("SHOW, DESCRIBE and SUMMARIZE", claims)
+    for name in sorted(names):
+        if not claims or access.get(name, {}).keys() != claims.keys():
+            raise _refusal(name, claims)
+    clauses = {
+        name: [
+            f"{identifier(access[name][claim])} IN ({', '.join(map(literal, values))})"
+            for claim, values in claims.items()
+        ]
+        for name in names
+    }
+    limited = row_rules.put(sql, clauses)
+    row_rules.hold(limited, clauses)
+    return limited
+
+
+def _refusal(name: str, claims: Mapping) -> guard.Refused:
+    return guard.Refused(
+        f"Rows of {name} may not be read here.",
+        f"Whoever asks is limited by {', '.join(claims) or 'an access rule, and has no claim'}.",
+        "Read a mart that has an access rule for exactly these claims.",
+    )

@@ -1,0 +1,1 @@
+"""``loc mcp``: the published data as tools for programs that hold a language model."""

@@ -1,0 +1,31 @@
+"""The table of settings in ``docs/settings.md``."""
+
+import re
+
+from proto_loc import files
+from proto_loc.settings import ROOT, guide
+
+PAGE = ROOT / "docs/settings.md"
+
+
+def expected() -> str:
+    """The page with the table of all settings; unchanged where it has no mark."""
+    text = PAGE.read_text() if PAGE.exists() else ""
+    return re.sub(
+        r"(?<=^<!-- settings: )([^\n]*\n).*?(?=^<!-- end -->$)",
+        lambda match: match[1] + guide(),
+        text,
+        flags=re.MULTILINE | re.DOTALL,
+    )
+
+
+def agrees() -> bool:
+    return not PAGE.exists() or PAGE.read_text() == expected()
+
+
+def write() -> list[str]:
+    """Bring the page up to date; returns a line for it if it changed."""
+    if agrees():
+        return []
+    files.replace(PAGE, expected())
+    return ["docs/settings.md: changed"]

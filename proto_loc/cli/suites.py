@@ -1,0 +1,60 @@
+"""``loc test``: the suites under ``tests/``."""
+
+import itertools
+import subprocess
+import sys
+from typing import Annotated
+
+import typer
+
+from proto_loc.errors import UsageError
+from proto_loc.settings import ROOT
+
+app = typer.Typer()
+
+
+def suites() -> list[str]:
+    """The suites that exist: the folders of tests/ that hold a test file."""
+    return sorted(
+        {
+            path.relative_to(ROOT / "tests").parts[0]
+            for path in (ROOT / "tests").glob("*/**/test_*.py")
+        }
+    )
+
+
+@app.command(
+    rich_help_panel="Set-up", epilog="Examples: ./loc test unit    ./loc test unit -- -k lock -x"
+)
+def test(
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="SUITE", help="Folders of tests/; all if none is named. After -- pytest's own."
+        ),
+    ] = None,
+    everything: Annotated[
+        bool,
+        typer.Option(
+            "--all", help="Run what is slow by nature, too: it takes about half an hour more."
+        ),
+    ] = False,
+) -> None:
+    """Run the tests, as CI does. Each skipped one is listed with its reason; the last line is
+    pytest's summary.
+    """
+    names = list(
+        itertools.takewhile(
+            lambda word: not word.startswith("-") and "/" not in word, arguments or []
+        )
+    )
+    if unknown := [name for name in names if name not in suites()]:
+        raise UsageError(
+            f"There is no test suite {unknown[0]!r}.", "", f"Choose from: {', '.join(suites())}."
+        )
+    options = (arguments or [])[len(names) :]
+    command = [sys.executable, "-m", "pytest", "-n", "auto", "--dist", "loadgroup"]
+    command += ["--no-loadscope-reorder", *(["--all"] if everything else []), *options]
+    raise typer.Exit(
+        subprocess.run(command + [f"tests/{name}" for name in names], cwd=ROOT).returncode
+    )

@@ -1,0 +1,73 @@
+"""The platform's secrets: made once, each in a file of its own that only this user can read."""
+
+import errno
+import os
+import secrets
+from pathlib import Path
+
+from proto_loc.errors import LocError
+from proto_loc.settings import private_folder, settings
+
+
+def path(name: str) -> Path:
+    """``.run/secrets/NAME``."""
+    return settings().run / "secrets" / name
+
+
+def secret(name: str) -> str:
+    """The secret of that name: 43 characters, made from 256 random bits where there is none yet,
+    never overwritten.
+
+    Raises:
+        LocError: its file is empty, can be read by others, or cannot be read or made.
+    """
+    file = path(name)
+    try:
+        private_folder(file.parent)
+        if not file.exists():
+            _make(file)
+        text, mode = file.read_bytes().decode().strip(), file.stat().st_mode & 0o077
+    except UnicodeDecodeError as error:
+        raise LocError(
+            f"The secret {name} is no text.",
+            f"{file}: {error}.",
+            f"Remove {file}: a new one is made.",
+        ) from error
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        raise LocError(
+            f"The secret {name} cannot be read or made.",
+            f"{file}: {error.strerror}.",
+            "Free some space."
+            if full
+            else "Make the folder and its files yours, or set LOC_RUN to a folder of your own.",
+        ) from error
+    if not text:
+        raise LocError(
+            f"The secret {name} is empty.",
+            f"{file} holds nothing.",
+            f"Remove {file}: a new one is made.",
+        )
+    if mode:
+        raise LocError(
+            f"Others can read the secret {name}.",
+            f"{file} has mode {mode:03o} for them.",
+            f"chmod 600 {file}",
+        )
+    return text
+
+
+def _make(file: Path) -> None:
+    """Write a file aside and link it: of two processes that start at once one wins, and no one
+    reads half a secret.
+    """
+    own = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
+    fd = os.open(own, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(fd, "w") as out:
+            out.write(secrets.token_urlsafe(32) + "\n")
+        os.link(own, file)
+    except FileExistsError:
+        pass  # the other one's secret is as good
+    finally:
+        own.unlink()

@@ -1,0 +1,1 @@
+"""Cube: the server's process, its model, and the client."""

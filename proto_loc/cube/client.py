@@ -1,0 +1,600 @@
+"""Client of this platform's Cube over its REST API: tokens, members and queries."""
+
+import calendar
+import difflib
+import json
+import os
+import re
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import httpx
+import jwt
+import tenacity
+
+from proto_loc.credentials import path, secret
+from proto_loc.errors import LocError, UsageError
+from proto_loc.metrics.formats import CURRENCY
+from proto_loc.settings import settings
+from proto_loc.setup.node import MODEL
+
+GRAINS = ("second", "minute", "hour", "day", "week", "month", "quarter", "year")
+"""What a time dimension can be cut to."""
+MAX_ROWS = 50_000
+"""The most rows that Cube gives to one query."""
+ALL_ROWS = {"all_rows": True}
+"""Claims that see all rows: of the user's own commands and notebooks, and the models they ask."""
+OPERATORS = {"=": "equals", "!=": "notEquals"}
+LONGEST = 10 * 365 * 86_400
+"""The longest that a token holds, in seconds."""
+PATIENCE = 60.0
+"""Seconds for which a query is asked for again while Cube says that it still works on it."""
+
+Value = str | int | float | Decimal | bool | None
+
+
+class _Working(Exception):
+    """Cube has not finished the query yet."""
+
+
+class NoSuchValue(UsageError):
+    """A filter asks for a value that no row has."""
+
+    def __init__(self, member: "Member", value: str, known: list[str]) -> None:
+        alike = {name.casefold(): name for name in known}
+        near = [alike[name] for name in difflib.get_close_matches(value.casefold(), alike, n=3)]
+        listed = near or known[:10]
+        ellipsis = ", ..." if len(listed) < len(known) and not near else ""
+        values = ", ".join(repr(name) for name in listed) + ellipsis
+        super().__init__(
+            f"No row has {value!r} as {member.short}.",
+            f"{'Near it are' if near else 'The values are'}: {values}." if listed else "",
+            f"Choose one of the values; they are listed by: loc query -m METRIC -d {member.short}",
+        )
+
+
+def token(claims: Mapping, seconds: float = 86_400) -> str:
+    """A signed token (JWT, HS256) that Cube takes for ``seconds``; it may ask what ``claims``
+    allow.
+
+    Args:
+        claims: the values that each claim of an access rule lists, such as ``{"regions":
+            ["north"]}``, or :data:`ALL_ROWS`; a token without any sees no rows.
+
+    Raises:
+        UsageError: no rule reads a claim, the claims hold what a token has by itself, or cannot be
+            written as JSON.
+        LocError: the rules or the secret cannot be read or made.
+    """
+    issued = int(time.time())
+    if own := sorted({"iat", "exp", "nbf", "iss", "aud", "sub", "jti"} & set(claims)):
+        raise UsageError(
+            f"The claim {own[0]} is not yours to set.",
+            "",
+            "Leave it out; --hours says how long it holds.",
+        )
+    if dict(claims) != ALL_ROWS and (unread := sorted(set(claims) - set(known := rules()))):
+        raise UsageError(
+            f"No rule reads the claim {unread[0]}.",
+            f"A token with it sees no rows; rules read: {', '.join(known) or 'none'}.",
+            "Correct the claim, or add it to config.meta.access of a mart, and run loc generate.",
+        )
+    try:
+        json.dumps(dict(claims), allow_nan=False)
+        ends = issued + int(min(seconds, LONGEST))
+    except ValueError as error:
+        raise UsageError(
+            "The claims cannot be written as JSON.", f"{error}.", "Use texts, numbers and lists."
+        ) from error
+    return jwt.encode({**claims, "iat": issued, "exp": ends}, secret("cube"), algorithm="HS256")
+
+
+def rules() -> dict[str, dict[str, str]]:
+    """Of each claim, the dimension that it limits, by cube: ``meta.access`` of Cube's model.
+
+    Raises:
+        LocError: a file of the model cannot be read.
+    """
+    import yaml
+
+    rules_by_cube: dict[str, dict[str, str]] = {}
+    folder = Path(os.environ.get("LOC_CUBE_MODEL") or MODEL)
+    for file in sorted([*folder.rglob("*.yml"), *folder.rglob("*.yaml")]):
+        try:
+            for cube in (yaml.safe_load(file.read_text()) or {}).get("cubes") or []:
+                for claim, dimension in ((cube.get("meta") or {}).get("access") or {}).items():
+                    rules_by_cube.setdefault(claim, {})[cube["name"]] = dimension
+        except (OSError, yaml.YAMLError, TypeError, KeyError, AttributeError) as error:
+            raise LocError(
+                f"{file} cannot be read as a model of Cube.",
+                f"{type(error).__name__}: {error}.",
+                "Correct it; a rule of access is written as meta: {access: {claim: dimension}}.",
+            ) from error
+    return rules_by_cube
+
+
+@dataclass(frozen=True)
+class Member:
+    """A metric or a dimension, as Cube describes it."""
+
+    name: str
+    """Its full name, ``cube.member``."""
+    title: str
+    kind: str
+    """Cube's type: of a metric ``number`` or another aggregate, of a dimension ``string``,
+    ``number``, ``time``, ...
+    """
+    description: str = ""
+    format: str | None = None
+    """Cube's name of it: ``number``, ``currency`` or ``percent``, and the decimals, as in
+    ``percent_1``.
+    """
+    currency: str = CURRENCY
+    """ISO 4217, of the format ``currency``."""
+
+    @property
+    def cube(self) -> str:
+        return self.name.split(".")[0]
+
+    @property
+    def short(self) -> str:
+        return self.name.split(".")[1]
+
+
+@dataclass(frozen=True)
+class Meta:
+    """Everything that can be asked for, by full name."""
+
+    metrics: Mapping[str, Member]
+    dimensions: Mapping[str, Member]
+
+    def time(self, cube: str) -> Member:
+        """The time dimension by which a cube is filtered: its first.
+
+        Raises:
+            UsageError: it has none.
+        """
+        for member in self.dimensions.values():
+            if member.cube == cube and member.kind == "time":
+                return member
+        raise UsageError(
+            f"{cube} has no time dimension.", "", "Leave out --since, --until and --grain."
+        )
+
+    def find(
+        self, names: Iterable[str], where: Mapping[str, Member], cubes: Iterable[str] = ()
+    ) -> list[Member]:
+        """The members of these names, all of one cube; a name may be short where only one cube has
+        it.
+
+        Raises:
+            UsageError: there is none of that name, or several cubes have it.
+        """
+        among, matches = set(cubes), []
+        for name in names:
+            fits = [
+                m
+                for m in where.values()
+                if name in (m.name, m.short) and (not among or m.cube in among)
+            ]
+            if len(fits) == 1:
+                matches.append(fits[0])
+                continue
+            kind = "metric" if where is self.metrics else "dimension"
+            if fits:
+                raise UsageError(
+                    f"{name} is the {kind} of several cubes.",
+                    "",
+                    f"Say which: {', '.join(m.name for m in fits)}.",
+                )
+            known = [m.short for m in where.values() if not among or m.cube in among]
+            near = difflib.get_close_matches(name, known, n=3) or sorted(known)
+            of = f" of {', '.join(sorted(among))}" if among else ""
+            raise UsageError(
+                f"There is no {kind} {name!r}{of}.", "", f"Choose from: {', '.join(near)}."
+            )
+        return matches
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A condition on a dimension, as a person or a model types it: ``place = 'Leeds'``."""
+
+    name: str
+    sign: str
+    """A key of :data:`OPERATORS`."""
+    value: str
+
+    @classmethod
+    def parse(cls, text: str) -> "Condition":
+        """Read ``name=value`` or ``name!=value``, with or without spaces around the sign and quotes
+        around the value.
+
+        Raises:
+            UsageError: it has another form.
+        """
+        parts = re.fullmatch(r"\s*([\w.]+)\s*(!=|==?)\s*(.*?)\s*", text, re.DOTALL)
+        if not parts:
+            raise UsageError(
+                f"{text!r} is no condition.", "", "Write it as dimension=value or dimension!=value."
+            )
+        name, sign, value = parts.groups()
+        if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
+            value = value[1:-1]
+        return cls(name, sign.replace("==", "="), value)
+
+    def of_kind(self, kind: str) -> str:
+        """The value as a dimension of this kind, one of Cube's, has it.
+
+        Raises:
+            UsageError: a dimension of this kind has no such value.
+        """
+        if kind == "number" and not re.fullmatch(r"[+-]?\d+(\.\d+)?", self.value):
+            raise UsageError(
+                f"{self.name} is a number, and {self.value!r} is none.",
+                "",
+                "Write digits, as in 1234.5.",
+            )
+        if kind == "boolean":
+            if self.value.lower() not in ("true", "false"):
+                raise UsageError(
+                    f"{self.name} is true or false, and not {self.value!r}.",
+                    "",
+                    "Write one of them.",
+                )
+            return self.value.lower()
+        return self.value
+
+    def period(self) -> tuple[str, str]:
+        """First and last day of the year, month or day that the value names.
+
+        Raises:
+            UsageError: it names none.
+        """
+        try:
+            year, month, day = ([int(part) for part in self.value.split("-")] + [0, 0])[:3]
+            if re.fullmatch(r"\d{4}(-\d\d){0,2}", self.value):
+                first = date(year, month or 1, day or 1)
+                last = date(year, month or 12, day or calendar.monthrange(year, month or 12)[1])
+                return str(first), str(last)
+        except ValueError:
+            pass  # letters, or a day that no month has
+        raise UsageError(
+            f"{self.name} is a time, and {self.value!r} is no year, month or day.",
+            "",
+            f"Write {self.name}=2025, =2025-01 or =2025-01-31, or use --since and --until.",
+        )
+
+
+class _Periods(dict):
+    """Cube's filter for the periods of one time dimension: any of them, or none of them."""
+
+    def __init__(self, member: str, sign: str) -> None:
+        super().__init__({"or" if sign == "=" else "and": []})
+        self.member, self.sign = member, sign
+
+    def add(self, condition: Condition) -> None:
+        dates = list(condition.period())
+        if self.sign == "=":
+            self["or"].append({"member": self.member, "operator": "inDateRange", "values": dates})
+            return
+        outside = {"member": self.member, "operator": "notInDateRange", "values": dates}
+        unknown = {
+            "member": self.member,
+            "operator": "notSet",
+        }  # != holds where there is no value, as for text
+        self["and"].append({"or": [outside, unknown]})
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked, in the short names that a person types."""
+
+    metrics: tuple[str, ...]
+    dimensions: tuple[str, ...] = ()
+    """A time dimension may carry its grain, as in ``ordered_at:month``."""
+    since: str = ""
+    """First day, ``YYYY-MM-DD``."""
+    until: str = ""
+    """Last day, included."""
+    where: tuple[str, ...] = ()
+    """``dimension=value`` or ``dimension!=value``; of several with the same dimension and ``=``,
+    one must hold. See :class:`Condition`."""
+    order: str = ""
+    """A metric or dimension; descending with a minus in front."""
+    limit: int = MAX_ROWS
+
+    def query(self, meta: Meta) -> dict:
+        """The same as Cube's query object.
+
+        Raises:
+            UsageError: a name, grain or condition is wrong, or the metrics are not all of one cube.
+        """
+        if not self.metrics:
+            raise UsageError(
+                "No metric is asked for.", "", f"Choose from: {', '.join(_short(meta.metrics))}."
+            )
+        if twice := [
+            name
+            for names in (self.metrics, self.dimensions)
+            for name in names
+            if names.count(name) > 1
+        ]:
+            raise UsageError(f"{twice[0]} is asked for twice.", "", "Leave one of them out.")
+        if self.since and self.until and self.since > self.until:
+            raise UsageError(
+                f"The first day, {self.since}, is after the last one, {self.until}.",
+                "",
+                "Turn them round.",
+            )
+        metrics = meta.find(self.metrics, meta.metrics)
+        cubes = {metric.cube for metric in metrics}
+        if len(cubes) > 1:
+            names = ", ".join(metric.name for metric in metrics)
+            raise UsageError(
+                "These metrics are of several cubes.",
+                f"{names}.",
+                "Ask for those of each by itself.",
+            )
+        (cube,) = cubes
+        asked: dict = {
+            "measures": [metric.name for metric in metrics],
+            "limit": self.limit,
+            "timezone": "UTC",
+        }
+        ordered = {metric.short: metric.name for metric in metrics}
+        dimensions, times = [], {}
+        for text in self.dimensions:
+            name, _, grain = text.partition(":")
+            (member,) = meta.find([name], meta.dimensions, cubes)
+            ordered[member.short] = member.name
+            if member.kind != "time":
+                if grain:
+                    raise UsageError(f"{name} is no time.", "", f"Leave out its grain, {grain!r}.")
+                dimensions.append(member.name)
+            elif member.name in times:
+                raise UsageError(
+                    f"{member.short} is asked for by two grains.", "", "Ask for each by itself."
+                )
+            elif (grain or "day") in GRAINS:
+                times[member.name] = {"dimension": member.name, "granularity": grain or "day"}
+            else:
+                raise UsageError(
+                    f"{grain!r} is no grain.", "", f"Choose from: {', '.join(GRAINS)}."
+                )
+        asked |= {"dimensions": dimensions, "timeDimensions": list(times.values())}
+        asked["filters"] = self._filters(meta, cube)
+        if self.order:
+            name = self.order.removeprefix("-")
+            if name not in ordered:
+                raise UsageError(
+                    f"{name!r} is not in the answer.",
+                    "",
+                    f"Order by one of: {', '.join(ordered)}; - in front for last first.",
+                )
+            asked["order"] = [[ordered[name], "desc" if self.order.startswith("-") else "asc"]]
+        return asked
+
+    def _filters(self, meta: Meta, cube: str) -> list[dict]:
+        filters: dict[tuple[str, str], dict] = {}
+        until = (
+            f"{self.until}T23:59:59.999999" if self.until else ""
+        )  # a bare day would be its midnight
+        for moment, operator in ((self.since, "afterOrOnDate"), (until, "beforeOrOnDate")):
+            if moment:
+                filters["", operator] = {
+                    "member": meta.time(cube).name,
+                    "operator": operator,
+                    "values": [moment],
+                }
+        for condition in map(Condition.parse, self.where):
+            (member,) = meta.find([condition.name], meta.dimensions, [cube])
+            if member.kind == "time":
+                filters.setdefault(
+                    (member.name, condition.sign), _Periods(member.name, condition.sign)
+                ).add(condition)
+                continue
+            key = (member.name, condition.sign)
+            alike = {"member": member.name, "operator": OPERATORS[condition.sign], "values": []}
+            filters.setdefault(key, alike)["values"].append(condition.of_kind(member.kind))
+        return list(filters.values())
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Rows by full name; numbers are exact: what Cube wrote in digits is an ``int`` or a
+    ``Decimal``.
+    """
+
+    columns: tuple[Member, ...]
+    rows: list[dict[str, Value]]
+    about: Mapping = field(default_factory=dict)
+    """The rest of Cube's answer."""
+
+
+class Cube:
+    """The Cube that serves this platform; use it as a context.
+
+    Args:
+        claims: whose rows are seen, see :func:`token`; by default this user's own, which are all.
+    """
+
+    def __init__(self, claims: Mapping = ALL_ROWS, timeout: float = PATIENCE) -> None:
+        self.address = f"http://127.0.0.1:{settings().port('cube')}"
+        self.claims = dict(claims)
+        self.http = httpx.Client(base_url=self.address, timeout=timeout, trust_env=False)
+
+    def __enter__(self) -> "Cube":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.http.close()
+
+    def meta(self) -> Meta:
+        """What can be asked for.
+
+        Raises:
+            LocError: Cube does not answer, or has no model.
+        """
+        metrics, dimensions = {}, {}
+        for cube in self._ask("meta")["cubes"]:
+            for members, where in ((cube["measures"], metrics), (cube["dimensions"], dimensions)):
+                for item in members:
+                    where[item["name"]] = Member(
+                        item["name"],
+                        item.get("shortTitle") or item["title"],
+                        item["type"],
+                        item.get("description") or "",
+                        _format(item.get("format")),
+                        item.get("currency") or CURRENCY,
+                    )
+        return Meta(metrics, dimensions)
+
+    def load(self, query: Mapping, meta: Meta) -> Answer:
+        """The answer to a query object of Cube's own.
+
+        Raises:
+            NoSuchValue: a filter on a dimension of text has a value that no row has.
+            LocError: Cube does not answer, refuses the query, or has no data yet.
+        """
+        self._check_values(query, meta)
+        answer = self._ask("load", query=query)
+        numbers = {name for name in query["measures"]} | {
+            name for name, member in meta.dimensions.items() if member.kind == "number"
+        }
+        cut = [f"{item['dimension']}.{item['granularity']}" for item in query["timeDimensions"]]
+        names = [*cut, *query["dimensions"], *query["measures"]]
+        rows = [
+            {name: _exact(row.get(name)) if name in numbers else row.get(name) for name in names}
+            for row in answer["data"]
+        ]
+        return Answer(tuple(_column(name, meta) for name in names), rows, answer)
+
+    def _check_values(self, query: Mapping, meta: Meta) -> None:
+        """Refuse an equality with a text that no row has: the answer to a slip would be 0."""
+        for item in query.get("filters", ()):
+            member = meta.dimensions.get(item.get("member", ""))
+            if (
+                member is None
+                or member.kind != "string"
+                or item["operator"] not in OPERATORS.values()
+            ):
+                continue
+            condition = {"member": member.name, "operator": "equals", "values": item["values"]}
+            present = self._values(member, filters=[condition], limit=len(item["values"]))
+            missing = [value for value in item["values"] if value not in present]
+            if missing:
+                raise NoSuchValue(member, missing[0], self._values(member))
+
+    def _values(self, member: Member, **parts) -> list[str]:
+        query = {
+            "dimensions": [member.name],
+            "order": [[member.name, "asc"]],
+            "timezone": "UTC",
+            **parts,
+        }
+        rows = self._ask("load", query=query)["data"]
+        return [row[member.name] for row in rows if row[member.name] is not None]
+
+    def _ask(self, path: str, **body) -> dict:
+        try:
+            for attempt in tenacity.Retrying(
+                retry=tenacity.retry_if_exception_type(_Working),
+                stop=tenacity.stop_after_delay(PATIENCE),
+                wait=tenacity.wait_fixed(0.05),
+                reraise=True,
+            ):
+                with attempt:
+                    return self._answer(self._send(path, body))
+        except _Working:
+            raise LocError(
+                f"Cube has worked on the query for over {PATIENCE:g} s.",
+                "",
+                "Ask for less, or see: ./loc logs cube",
+            ) from None
+        except httpx.HTTPError as error:
+            raise LocError(
+                f"Cube on {self.address} does not answer.",
+                f"{type(error).__name__}: {error}.",
+                "Start it with ./loc up -d --only cube, or see what ails it: ./loc status",
+            ) from error
+
+    def _send(self, path: str, body: Mapping) -> httpx.Response:
+        # A token for this request alone: were another program on the port, it would get nothing
+        # that lasts.
+        headers = {"Authorization": token(self.claims, seconds=60)}
+        if body:
+            return self.http.post(f"/cubejs-api/v1/{path}", json=body, headers=headers)
+        return self.http.get(f"/cubejs-api/v1/{path}", headers=headers)
+
+    def _answer(self, response: httpx.Response) -> dict:
+        try:
+            answer = json.loads(response.content, parse_float=Decimal)
+        except ValueError:
+            answer = {"error": response.text.strip()[:500] or f"status {response.status_code}"}
+        if response.status_code == 200 and answer.get("error") == "Continue wait":
+            raise _Working
+        if response.status_code == 200 and "error" not in answer:
+            return answer
+        why = str(answer.get("error", answer)).removeprefix("Error: ")
+        if response.status_code == 403 and "Invalid token" in why:
+            raise LocError(
+                f"Cube on {self.address} does not take this platform's token.",
+                f"{why}.",
+                "Another clone's Cube may listen there. Compare LOC_RUN; its secret is"
+                f" {path('cube')}.",
+            )
+        raise LocError(
+            "Cube did not answer the query.",
+            why,
+            "" if "loc refresh" in why else "See: ./loc logs cube",
+        )
+
+
+def model_error() -> str:
+    """Why the Cube that runs here does not serve the model as its files are; empty where it
+    does, or none answers.
+    """
+    try:
+        answer = httpx.get(
+            f"http://127.0.0.1:{settings().port('cube')}/readyz", timeout=5, trust_env=False
+        ).json()
+        return (
+            f"{answer['model']['error']} (it serves {answer['model']['serving']})"
+            if "model" in answer
+            else ""
+        )
+    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def _format(declared: str | Mapping | None) -> str | None:
+    """The name of a format; Cube sends one with decimals as an object that holds it."""
+    return declared.get("alias") if isinstance(declared, Mapping) else declared
+
+
+def _short(members: Mapping[str, Member]) -> list[str]:
+    return [member.short for member in members.values()]
+
+
+def _column(name: str, meta: Meta) -> Member:
+    known = meta.metrics.get(name) or meta.dimensions.get(name)
+    if known:
+        return known
+    base, _, grain = name.rpartition(".")  # of a time dimension that was cut to a grain
+    return Member(f"{base}_{grain}", f"{meta.dimensions[base].title}, {grain}", "time")
+
+
+def _exact(value: Value) -> Value:
+    if not isinstance(value, str):
+        return value
+    number = Decimal(value)  # also Infinity and NaN, which are no whole numbers
+    return (
+        int(number)
+        if number.is_finite() and number == number.to_integral_value() and "." not in value
+        else number
+    )

@@ -1,0 +1,149 @@
+'use strict';
+/** One published version, open read-only and locked, for as long as it is served. */
+const duckdb = require('@duckdb/node-api');
+const { DuckDBDriver } = require('@cubejs-backend/duckdb-driver');
+const { buildTransform, transformChunk, convertDuckDBParams } = require('@cubejs-backend/duckdb-driver/dist/src/Transform.js');
+const { PublishedQuery } = require('./dialect');
+
+/** As LOCKED of proto_loc/warehouse/guard.py, but for what only Python has. */
+const LOCKED = {
+  temp_directory: '', // first, for it is refused after the next; no spilling: a query over its memory fails
+  enable_external_access: 'false',
+  autoinstall_known_extensions: 'false',
+  autoload_known_extensions: 'false',
+  allow_community_extensions: 'false',
+  allow_persistent_secrets: 'false',
+  lock_configuration: 'true',
+};
+
+const CELLS = 500000; // of one result: rows times columns, about 60 MB while it is sent
+const UNCUT = 1000; // milliseconds after an interrupt: DuckDB takes it between two chunks, and not within one
+
+class QueryRefused extends Error {
+  toString() {
+    return this.message;
+  }
+}
+
+class VersionDriver extends DuckDBDriver {
+  /**
+   * @param {import('./versions').Version} version
+   * @param {import('./settings').Settings} settings
+   */
+  constructor(version, settings) {
+    super({});
+    this.version = version;
+    this.settings = settings;
+    this.running = new Set();
+    /** @type {(() => void)[]} */
+    this.waiting = [];
+    /** @type {import('@duckdb/node-api').DuckDBConnection[]} */
+    this.idle = [];
+  }
+
+  static dialectClass() {
+    return PublishedQuery;
+  }
+
+  readOnly() {
+    return true;
+  }
+
+  async init() {
+    const instance = await duckdb.DuckDBInstance.create(this.version.file, {
+      access_mode: 'READ_ONLY',
+      memory_limit: this.settings.memory,
+      threads: String(this.settings.threads),
+    });
+    try {
+      const connection = await instance.connect();
+      await connection.run("SET GLOBAL TimeZone = 'UTC'"); // a published time is UTC where it says nothing else
+      for (const [name, value] of Object.entries(LOCKED)) await connection.run(`SET GLOBAL ${name} = '${value}'`);
+      this.idle.push(connection);
+      return { defaultConnection: connection, instance };
+    } catch (error) {
+      instance.closeSync();
+      throw error;
+    }
+  }
+
+  /**
+   * Rows of a statement, as objects.
+   *
+   * @throws {QueryRefused} It ran longer than the time-out, or gave more rows than a query may ask for.
+   */
+  async query(sql, values = []) {
+    const { instance } = await this.getInitiatedState();
+    const connection = this.idle.pop() || (await instance.connect());
+    this.running.add(connection);
+    let late = false;
+    let timer;
+    const cut = new Promise((_, refuse) => {
+      timer = setTimeout(() => {
+        late = true;
+        connection.interrupt();
+        timer = setTimeout(refuse, UNCUT, this.#stopped()); // what no interrupt reaches goes on, and nobody waits for it
+      }, this.settings.timeout * 1000);
+    });
+    const rows = this.#rows(connection, sql, values).catch((error) => {
+      throw late ? this.#stopped() : this.#explained(error);
+    }).finally(() => {
+      clearTimeout(timer);
+      this.running.delete(connection);
+      if (late || this.idle.length >= 4) connection.closeSync(); // an interrupt on its way must hit nothing else
+      else this.idle.push(connection);
+      if (!this.running.size) this.waiting.splice(0).forEach((done) => done());
+    });
+    return Promise.race([rows, cut]);
+  }
+
+  #stopped() {
+    return new QueryRefused(
+      `The query was stopped: it ran longer than ${this.settings.timeout} seconds. Ask for less: a shorter time, `
+      + 'fewer dimensions, or raise LOC_CUBE_TIMEOUT.',
+    );
+  }
+
+  async #rows(connection, sql, values) {
+    const result = await connection.stream(sql, convertDuckDBParams(values));
+    const transform = buildTransform(result.columnNames(), result.columnTypes());
+    const most = Math.floor(CELLS / result.columnCount);
+    const rows = [];
+    for (;;) {
+      const chunk = await result.fetchChunk();
+      if (!chunk || chunk.rowCount === 0) return rows;
+      if (rows.length + chunk.rowCount > this.settings.rows + 1) {
+        throw new QueryRefused(`The query was stopped: it gives more than ${this.settings.rows} rows (LOC_CUBE_ROWS).`);
+      }
+      if (rows.length + chunk.rowCount > most) {
+        throw new QueryRefused(`The query was stopped: it gives more than ${CELLS} values. Ask for fewer rows or columns.`);
+      }
+      for (const row of transformChunk(chunk, transform)) rows.push(row);
+    }
+  }
+
+  #explained(error) {
+    const first = String(error.message || error).split('\n')[0];
+    if (!/out of memory/i.test(first)) return error;
+    return new QueryRefused(
+      `The query ran out of memory: ${first} Ask for less, or raise LOC_QUERY_MEMORY (now ${this.settings.memory}).`,
+    );
+  }
+
+  async stream() {
+    throw new QueryRefused('Results are not streamed here: ask by /load.');
+  }
+
+  /** Close the file, once the queries that run on it have ended; they end by their time-out. */
+  async release() {
+    if (this.running.size) await new Promise((done) => { this.waiting.push(done); });
+    const { initPromise } = this;
+    this.initPromise = null;
+    if (!initPromise) return;
+    const { instance } = await initPromise;
+    for (const connection of this.idle.splice(0)) connection.closeSync();
+    instance.closeSync();
+  }
+}
+
+module.exports = { VersionDriver, QueryRefused, LOCKED };

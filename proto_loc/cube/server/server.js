@@ -1,0 +1,75 @@
+'use strict';
+/** Cube, over the published version of `prod`: REST and GraphQL on 127.0.0.1. Started by `./loc exec cube`. */
+const http = require('http');
+const { line, logger } = require('./lib/log');
+
+async function main() {
+  const settings = require('./lib/settings').read();
+  const native = require('./lib/native').choose(settings.native); // before anything else of Cube's is loaded
+  const express = require('express');
+  const { Core } = require('./lib/core');
+  const { Versions } = require('./lib/versions');
+  const { checkAuth, limitRows, withoutSqlApi } = require('./lib/auth');
+  const { NO_SQL_API } = require('../../standins/cube-native');
+  const { ownPages } = require('./lib/web');
+  const { compiled, probes } = require('./lib/probes');
+  const { checked } = require('./lib/request');
+  const { LISTENER, bodies, bound } = require('./lib/bounds');
+
+  const check = checkAuth(settings.secret);
+  const core = new Core(settings, new Versions(settings.warehouse), {
+    checkAuth: check,
+    apiSecret: settings.secret, // asked for at each start; what is checked is checkAuth
+    queryRewrite: limitRows((context) => core.getCompilerApi(context)),
+    logger: logger(settings.dev),
+  });
+  const app = express();
+  app.disable('x-powered-by');
+  app.use(ownPages(settings));
+  const { live, ready } = probes(core, native.kind);
+  app.get('/livez', live);
+  app.get('/readyz', ready);
+  if (!settings.dev) app.get('/', (req, res) => res.status(404).json({ error: 'Ask /cubejs-api/v1/...: see docs/cube.md.' }));
+  app.use(bodies(settings.dev ? () => {} : check)); // the playground's pages ask without a token
+  app.use(async (req, res, next) => {
+    await compiled(core);
+    if (core.model.problem) {
+      res.set('x-model-error', encodeURI(core.model.problem.replace(/\s+/g, ' ').slice(0, 500).toWellFormed())); // a cut may halve a character
+    }
+    next();
+  });
+  app.use(checked(settings.rows));
+  app.use(withoutSqlApi(check, native.kind === 'addon' ? 'The SQL API is not offered: ask by REST or GraphQL.' : NO_SQL_API));
+  await core.initApp(app);
+  await compiled(core);
+
+  const server = bound(http.createServer(LISTENER, app));
+  await new Promise((done, failed) => { server.once('error', failed).listen(settings.port, '127.0.0.1', done); });
+  line('Cube listens', {
+    url: `http://127.0.0.1:${settings.port}`, native: native.kind, ...(native.why && { why: native.why }),
+    version: Core.version(),
+  });
+  if (settings.dev) {
+    line('Developer mode', {
+      warning: 'LOC_CUBE_DEV=1: the playground gives a token to any program of this machine, and writes to cube/model. '
+        + 'Only for work on the model; unset it afterwards.',
+    });
+  }
+  const stop = () => {
+    server.close();
+    server.closeAllConnections();
+    // A query that no interrupt reaches would hold up an exit in order as well: it waits for all threads.
+    setTimeout(() => process.kill(process.pid, 'SIGKILL'), 3000);
+    core.shutdown().finally(() => process.exit(0));
+  };
+  process.once('SIGTERM', stop);
+  process.once('SIGINT', stop);
+}
+
+// A handler of Cube's own that fails leaves one asker without an answer, and not all of them.
+process.on('unhandledRejection', (error) => line('A request failed', { error: String(error?.stack || error) }));
+
+main().catch((error) => {
+  console.error(`error: Cube cannot start.\nwhy: ${error.message}`);
+  process.exit(1);
+});

@@ -1,0 +1,1 @@
+"""Dagster: definitions of sources and models, its processes, and the client."""

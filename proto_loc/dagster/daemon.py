@@ -1,0 +1,43 @@
+"""``python -m proto_loc.dagster.daemon``: Dagster's daemon, which starts queued runs, evaluates
+sensors and schedules, and watches runs."""
+
+from proto_loc.dagster import instance
+from proto_loc.files import try_lock
+
+
+def main() -> None:
+    """Run until a signal ends it; :func:`proto_loc.dagster.instance.daemon_ready` is there once
+    its loops have started.
+    """
+    instance.daemon_ready().unlink(missing_ok=True)
+    home = instance.begin()
+    from dagster import DagsterInstance
+
+    from proto_loc.dagster.private import (
+        WorkspaceFileTarget,
+        capture_interrupts,
+        daemon_controller_from_instance,
+        setup_interrupt_handlers,
+    )
+
+    setup_interrupt_handlers()
+    target = WorkspaceFileTarget([str(home / "workspace.yaml")])
+    try:
+        with (
+            capture_interrupts(),
+            DagsterInstance.get() as dagster,
+            daemon_controller_from_instance(dagster, target, log_level="warning") as controller,
+        ):
+            new = instance.daemon_ready().with_suffix(".new")
+            ready = new.open("w")
+            try_lock(ready)  # until this process ends, however it does
+            new.replace(instance.daemon_ready())
+            controller.check_daemon_loop()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        instance.daemon_ready().unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    main()

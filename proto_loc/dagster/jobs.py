@@ -1,0 +1,162 @@
+"""The job ``refresh``, the ledger that it starts with, and what launches it."""
+
+import json
+import os
+import time
+from contextlib import suppress
+from dataclasses import asdict
+
+import dagster as dg
+from pydantic import Field
+
+from proto_loc import sources, warehouse
+from proto_loc.dagster.dbt_assets import models
+from proto_loc.dagster.policies import progress, said_plainly, who, writes
+from proto_loc.dagster.source_assets import (
+    describe_load,
+    has_dynamic_partitions,
+    has_one_partition,
+)
+from proto_loc.dbt.fingerprints import project_hash
+from proto_loc.errors import plain
+from proto_loc.refresh.job import load
+from proto_loc.refresh.request import Request
+from proto_loc.settings import settings
+from proto_loc.warehouse import lake
+
+
+class Load(dg.Config):
+    """What to load: see :class:`proto_loc.refresh.request.Request`."""
+
+    files: list[str] = Field(default_factory=list)
+    rows: int | None = None
+    seed: int | None = None
+    source: str = ""
+    replace: bool = False
+
+
+@dg.asset(
+    key=["raw", "loads"],
+    group_name="raw",
+    kinds={"duckdb"},
+    description=(
+        "The ledger of the raw catalogue. To materialise it is to load what is new: the files in"
+        " `data/landing/` that were never loaded, and the samples of sources if there is nothing at"
+        " all."
+    ),
+    **writes("raw"),
+)
+def ledger(context: dg.AssetExecutionContext, config: Load) -> dg.MaterializeResult:
+    request = Request(
+        tuple(config.files), config.rows, config.seed, config.replace, source=config.source
+    )
+    start = time.perf_counter()
+    with said_plainly():
+        outcomes = load(
+            request.loading(who(context)), who=who(context), report=progress(context, "load")
+        )
+    seconds = time.perf_counter() - start
+    for outcome in outcomes:
+        if outcome.skipped:
+            context.log.warning(plain(f"{outcome.input}: not loaded, {outcome.skipped}"))
+    active = lake.loads()
+    _catch_up(context, active)
+    raw = warehouse.current("raw")
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": len(lake.loads(active=False)),
+            "raw version": raw.id,
+            "loads that count": len(active),
+            "loaded now": sum(1 for outcome in outcomes if outcome.load and not outcome.skipped),
+            "seconds": seconds,
+            "outcomes": dg.MetadataValue.json([recorded(outcome) for outcome in outcomes]),
+        }
+    )
+
+
+def recorded(outcome: sources.Outcome) -> dict:
+    """An outcome as JSON: loads by their ids, which the ledger resolves."""
+    fields = asdict(outcome)
+    for name in ("load", "replaced"):
+        fields[name] = getattr(outcome, name).load_id if getattr(outcome, name) else None
+    return fields
+
+
+def _catch_up(context: dg.AssetExecutionContext, active: list[lake.Load]) -> None:
+    """Report each load that counts and that Dagster does not know: loaded just now, by hand, or
+    by a rollback.
+    """
+    tables = {(load.source, load.table_name) for load in active}
+    for source, table in sorted(tables):
+        key = dg.AssetKey([source, table])
+        known: dict[str, int] = {}
+        records = context.instance.fetch_materializations(key, limit=5_000).records  # newest first
+        for record in records:
+            about = record.asset_materialization.metadata.get("load id")
+            known.setdefault(record.partition_key, about.value if about else -1)
+        for counted in active:
+            same = (counted.source, counted.table_name) == (source, table)
+            partition = None if has_one_partition(source, table) else counted.partition
+            if same and known.get(partition) != counted.load_id:
+                if has_dynamic_partitions(source, table):
+                    context.instance.add_dynamic_partitions(f"{source}.{table}", [partition])
+                context.log_event(
+                    dg.AssetMaterialization(
+                        key, partition=partition, metadata=describe_load(counted)
+                    )
+                )
+
+
+refresh = dg.define_asset_job(
+    "refresh",
+    selection=dg.AssetSelection.assets(ledger) | dg.AssetSelection.assets(models),
+    config={"ops": {"dbt": {"config": {"force": False}}}},
+    tags={
+        "project": project_hash()[:12]
+    },  # so that a client can see whether the models have changed since
+    description=(
+        "Load what is new, build, audit and publish. Where nothing has changed, nothing is"
+        " published."
+    ),
+)
+
+daily = dg.ScheduleDefinition(
+    job=refresh,
+    cron_schedule="0 6 * * *",
+    description="Refresh every morning at six, UTC. Off until switched on.",
+)
+
+
+@dg.sensor(
+    job=refresh,
+    name="landing",
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description=(
+        "Refresh when a file in data/landing/ is new, by content, and has been still for ten"
+        " seconds."
+    ),
+)
+def landing(context: dg.SensorEvaluationContext):
+    folder = settings().landing
+    folders = [folder, *(folder / name for name in sources.find_sources())]
+    stats: dict[str, os.stat_result] = {}
+    for path in sorted(path for place in folders for path in place.glob("[!.]*")):
+        with suppress(FileNotFoundError):  # moved away meanwhile, or a link that leads nowhere
+            if path not in folders:
+                stats[str(path.relative_to(folder))] = path.stat()
+    if any(abs(time.time() - stat.st_mtime) < 10 for stat in stats.values()):
+        return dg.SkipReason("A file is still being written.")
+    cursor = json.dumps({name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()})
+    if cursor == (context.cursor or "{}"):
+        return dg.SkipReason("The folder is as it was.")
+    context.update_cursor(cursor)
+    new = [
+        path for source in sources.find_sources().values() for path in source.pending()
+    ]  # reads whole files, so only after a change
+    if not new:
+        return dg.SkipReason("Every file has been loaded before.")
+    return dg.RunRequest(tags={"who": "landing sensor"})
+
+
+ASSETS = [ledger, models]

@@ -1,0 +1,56 @@
+"""How a run's process is started, found again and ended."""
+
+import os
+import signal
+
+import psutil
+from dagster import DagsterEventType, DagsterRun, DefaultRunLauncher
+
+from proto_loc.dagster.private import CheckRunHealthResult, WorkerStatus
+
+
+class RunLauncher(DefaultRunLauncher):
+    """Dagster's own launcher, which alone forgets its runs when the code server ends or the machine
+    goes down: they would count as running for ever, and keep their slots. This one looks for the
+    process that a run has recorded.
+    """
+
+    supports_check_run_worker_health = True
+
+    def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
+        if self._process(run.run_id):
+            return CheckRunHealthResult(WorkerStatus.RUNNING)
+        return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "its process has ended")
+
+    def terminate(self, run_id: str) -> bool:
+        if super().terminate(run_id):
+            return True
+        process = self._process(run_id)  # of a code server that has been replaced since
+        if process:
+            os.kill(process.pid, signal.SIGINT)
+        return process is not None
+
+    def _process(self, run_id: str) -> psutil.Process | None:
+        for record in self._instance.get_records_for_run(
+            run_id, of_type=DagsterEventType.ENGINE_EVENT
+        ).records:
+            entry = record.event_log_entry
+            pid = (
+                entry.dagster_event.engine_event_data.metadata.get("pid")
+                if entry.dagster_event
+                else None
+            )
+            if pid is None:
+                continue
+            try:
+                process = psutil.Process(int(pid.value))
+                # The number may have gone to another process since, for example at a restart of the
+                # machine.
+                if (
+                    process.create_time() <= entry.timestamp
+                    and process.status() != psutil.STATUS_ZOMBIE
+                ):
+                    return process
+            except psutil.NoSuchProcess:
+                continue
+        return None

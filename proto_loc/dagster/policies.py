@@ -1,0 +1,70 @@
+"""Policies of every asset: who may write, what is retried, how a failure is reported."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+
+from proto_loc.dagster.private import DagsterExecutionInterruptedError, EngineEventData
+from proto_loc.errors import LocError, of_source, plain
+from proto_loc.warehouse import LockTimeout
+
+RETRY = dg.RetryPolicy(
+    max_retries=2, delay=2, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS
+)
+
+
+def writes(database: str) -> dict:
+    """The arguments of an asset that writes a database of the warehouse: one writer at a time,
+    tried again.
+    """
+    return {"pool": database, "retry_policy": RETRY}
+
+
+@contextmanager
+def said_plainly() -> Iterator[None]:
+    """Turn a :class:`LocError` into a failure of the step that carries its sentences.
+
+    Only a wait for another writer that was too long is tried again: what is wrong with a file, a
+    model or a disk is so the next time too. Any other exception is tried again by :data:`RETRY`;
+    one of a source's own code is said with its file and line.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, DagsterExecutionInterruptedError) as interrupt:
+        # Dagster would try an interrupted step again, so that a run that is asked to end goes on.
+        raise dg.Failure("The run was asked to end.", allow_retries=False) from interrupt
+    except LocError as error:
+        raise _failure(error, isinstance(error, LockTimeout)) from error
+    except Exception as error:
+        if (fault := of_source(error)) is None:
+            raise
+        raise _failure(fault, True) from error
+
+
+def _failure(error: LocError, again: bool) -> dg.Failure:
+    sentences = {name: text for name in ("what", "why", "fix") if (text := getattr(error, name))}
+    about = sentences | {"exit_code": error.exit_code, "kind": type(error).__name__}
+    return dg.Failure(str(error), metadata=about, allow_retries=again)
+
+
+def who(context: dg.AssetExecutionContext) -> str:
+    """Who writes, for the history of the warehouse: the command that launched the run, or the
+    run.
+    """
+    return context.run.tags.get("who", f"Dagster run {context.run_id[:8]}")
+
+
+def progress(context: dg.AssetExecutionContext, step: str) -> Callable[[str, int, int], None]:
+    """A report whose calls become events of the run, with the arguments as its metadata."""
+
+    def report(what: str, done: int, total: int) -> None:
+        metadata = {"progress": dg.MetadataValue.json([step, what, done, total])}
+        context.instance.report_engine_event(
+            plain(f"{step}: {what} ({done} of {total})"),
+            context.run,
+            EngineEventData(metadata=metadata),
+            step_key=str(context.op_handle),
+        )
+
+    return report

@@ -1,0 +1,1 @@
+"""dbt: builds of the project, publishing, and its documentation."""

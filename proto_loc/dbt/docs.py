@@ -1,0 +1,105 @@
+"""dbt's documentation of what is published now: models, columns, tests, lineage, in one page that
+loads nothing.
+
+It is dbt's own page, with the manifest of the published version and a catalog read from its file
+inlined, as ``dbt docs generate --static`` does it; that command would need a database to itself,
+and seconds.
+"""
+
+import json
+from datetime import UTC, datetime
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from proto_loc import warehouse
+from proto_loc.warehouse import NoData, store
+
+PATH = "/dbt-docs/"
+HEADERS = {
+    "cache-control": "no-store",
+    "content-security-policy": "default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'",
+}
+
+
+def page(request: Request) -> Response:
+    """The page of the current version of ``prod``."""
+    try:
+        version = warehouse.current("prod")
+        if not (version.folder / "dbt" / "manifest.json").exists():
+            raise NoData("prod holds no models yet.", "", "Run `loc refresh`.")
+    except NoData:
+        text = (
+            "<p>There is no data yet, so there is nothing to document. Run <code>loc"
+            " refresh</code>.</p>"
+        )
+        return HTMLResponse(text, headers=HEADERS)
+    return HTMLResponse(_page(version.id, version.published_at), headers=HEADERS)
+
+
+@lru_cache(maxsize=1)
+def _page(version_id: int, _published_at: str) -> bytes:
+    version = store.find("prod", version_id)
+    manifest = json.loads((version.folder / "dbt" / "manifest.json").read_text())
+    text = (
+        Path(find_spec("dbt").submodule_search_locations[0]) / "task" / "docs" / "index.html"
+    ).read_text()
+    for name, content in {"MANIFEST": manifest, "CATALOG": catalog(version, manifest)}.items():
+        # Inside of a script element, "</" could end it.
+        text = text.replace(f'"{name}.JSON INLINE DATA"', json.dumps(content).replace("</", "<\\/"))
+    return text.encode()
+
+
+def catalog(version: warehouse.Version, manifest: dict) -> dict:
+    """dbt's catalog.json of a version: its tables with their columns, types and rows, by the
+    nodes that made them.
+    """
+    with version.open() as con:
+        columns = con.execute(
+            "select schema_name, table_name, column_name, data_type, column_index "
+            "from duckdb_columns() where not internal order by column_index"
+        ).fetchall()
+    nodes = {}
+    for unique_id, node in manifest["nodes"].items():
+        matches = [row for row in columns if row[:2] == (node["schema"], node.get("alias"))]
+        if node["resource_type"] in ("model", "seed") and matches:
+            rows = version.tables.get(f"{node['schema']}.{node['alias']}")
+            known = {
+                "id": "rows",
+                "label": "Rows",
+                "value": rows,
+                "include": True,
+                "description": "",
+            }
+            has = {
+                "id": "has_stats",
+                "label": "Has Stats?",
+                "value": rows is not None,
+                "include": False,
+            }
+            stats = {"has_stats": has} | ({"rows": known} if rows is not None else {})
+            nodes[unique_id] = {
+                "unique_id": unique_id,
+                "metadata": {
+                    "type": "BASE TABLE",
+                    "schema": node["schema"],
+                    "name": node["alias"],
+                    "database": version.database,
+                    "comment": None,
+                    "owner": f"version {version.id}",
+                },
+                "columns": {
+                    name: {"name": name, "type": kind, "index": index, "comment": None}
+                    for _, _, name, kind, index in matches
+                },
+                "stats": stats,
+            }
+    time = datetime.now(UTC).isoformat()
+    metadata = {
+        "dbt_schema_version": "https://schemas.getdbt.com/dbt/catalog/v1.json",
+        "generated_at": time,
+    }
+    return {"metadata": metadata, "nodes": nodes, "sources": {}, "errors": None}

@@ -1,0 +1,188 @@
+"""Hashes of the dbt project: of all of it, and of what the rows of each relation depend on."""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from itertools import chain
+from pathlib import Path
+
+from proto_loc import sources
+from proto_loc.dbt import program
+from proto_loc.dbt.nodes import is_relation
+from proto_loc.settings import ROOT
+
+
+def fingerprints(manifest: dict) -> dict[str, str]:
+    """Relation → a hash of all that its rows depend on beside the loads: what it and its ancestors
+    say of themselves in the manifest, the content of seeds, the columns of raw tables, and what any
+    node may use.
+
+    Args:
+        manifest: of a parse; that of a run differs by what was run.
+    """
+    shared = sorted(_shared(manifest))
+    return {
+        node: (
+            hashlib.sha256(
+                "\n".join([*shared, *sorted(_ingredients(node, manifest))]).encode()
+            ).hexdigest()
+        )
+        for node, content in manifest["nodes"].items()
+        if is_relation(content)
+    }
+
+
+def _shared(manifest: dict) -> Iterator[str]:
+    """What any node may use without that its manifest says so: a macro in a branch that a parse
+    does not take, too.
+    """
+    for name, path in _files():
+        if path.name in ("dbt_project.yml", "profiles.yml"):
+            yield json.dumps([name, path.read_text(errors="replace")])
+    yield json.dumps(_variables())
+    for content in (*manifest["macros"].values(), *manifest.get("functions", {}).values()):
+        yield _essence(content)
+
+
+def _ingredients(node: str, manifest: dict) -> Iterator[str]:
+    waiting, seen = [node], set()
+    while waiting:
+        unique_id = waiting.pop()
+        content = manifest["nodes"].get(unique_id) or manifest["sources"].get(unique_id)
+        if unique_id in seen or content is None:  # what is shared
+            continue
+        seen.add(unique_id)
+        yield _essence(content)
+        if content["resource_type"] == "source":
+            yield json.dumps(sources.TABLES.get(f"{content['schema']}.{content['identifier']}"))
+        elif content["resource_type"] == "seed":  # dbt's own checksum of a large one is of its path
+            yield hashlib.sha256(_seed(content, manifest).read_bytes()).hexdigest()
+        waiting += content.get("depends_on", {}).get("nodes", [])
+
+
+DESCRIPTIVE = {
+    *(
+        "description",
+        "docs",
+        "doc_blocks",
+        "tags",
+        "owner",
+        "group",
+        "access",
+        "patch_path",
+        "created_at",
+        "root_path",
+    ),
+    *(
+        "source_description",
+        "loader",
+        "freshness",
+        "loaded_at_field",
+        "loaded_at_query",
+        "persist_docs",
+        "checksum",
+    ),
+    *(
+        "build_path",
+        "unrendered_config",
+        "unrendered_config_call_dict",
+        "supported_languages",
+        "static_analysis",
+    ),
+    *("depends_on", "metrics", "primary_key", "time_spine", "deprecation_date", "full_refresh"),
+}
+"""Fields of a manifest's entry that say nothing about rows."""
+
+
+def _essence(content: dict) -> str:
+    """An entry of a manifest as text, without what describes it only."""
+
+    def kept(entry: dict) -> dict:
+        config = {"config": kept(entry["config"])} if isinstance(entry.get("config"), dict) else {}
+        return {name: value for name, value in entry.items() if name not in DESCRIPTIVE} | config
+
+    columns = content.get("columns") or {}
+    return json.dumps(
+        kept(content) | {"columns": {n: kept(column) for n, column in columns.items()}},
+        sort_keys=True,
+    )
+
+
+def _seed(content: dict, manifest: dict) -> Path:
+    """A seed's file, looked for as dbt does: in the project, or in its package's folder."""
+    package, file = content["package_name"], content["original_file_path"]
+    if package == manifest["metadata"]["project_name"]:
+        return program.PROJECT / file
+    installed = program.PROJECT / "dbt_packages" / package / file
+    return installed if installed.exists() else Path(content["root_path"], file)
+
+
+def project_hash() -> str:
+    """A hash of all that a build depends on beside the loads: every file of the dbt project and of
+    its packages, the environment variables that they read, and the lock that pins dbt and DuckDB.
+    """
+    digest = hashlib.sha256((ROOT / "locks" / "platform.txt").read_bytes())
+    for name, path in _files():
+        digest.update(f"\0{name}\0".encode() + path.read_bytes())
+    digest.update(json.dumps(_variables()).encode())
+    return digest.hexdigest()
+
+
+def _files() -> Iterator[tuple[str, Path]]:
+    """The files of the dbt project by their names in it; a package is often a link to a folder
+    elsewhere.
+    """
+    seen: set[str] = set()
+    for folder, folders, names in chain(
+        os.walk(program.PROJECT, followlinks=True), os.walk(program.MACROS)
+    ):
+        real = os.path.realpath(folder)
+        if real in seen:  # a link that leads back
+            folders.clear()
+            continue
+        seen.add(real)
+        made = {"target", "logs", ".user.yml", ".git"} if "dbt_project.yml" in names else set()
+        folders[:] = sorted(set(folders) - made)
+        for name in sorted(set(names) - made):
+            path = Path(folder, name)
+            if path.is_file() and path.suffix != ".duckdb":
+                yield os.path.relpath(path, program.PROJECT), path
+
+
+_VARIABLE = re.compile(rb"""env_var\s*\(\s*['"]([^'"]+)['"]""")
+
+
+def _variables() -> dict[str, str | None]:
+    """The environment variables that the project's files read; the platform's own say only
+    where a build runs.
+    """
+    texts = (
+        path.read_bytes() for _, path in _files() if path.suffix in (".sql", ".yml", ".yaml", ".py")
+    )
+    names = {name.decode(errors="replace") for text in texts for name in _VARIABLE.findall(text)}
+    return {name: os.environ.get(name) for name in sorted(names - {"LOC_DATA", "LOC_SESSION"})}
+
+
+def marks_after(
+    manifest: dict, built: set[str], marks: dict[str, str], known: dict[str, str]
+) -> dict[str, str | None]:
+    """Relation → the fingerprint that its rows are of; None where they are of a project in between.
+
+    What was built on a table that was not is of no fingerprint: the next build makes it anew.
+    """
+    graph = {
+        i: node.get("depends_on", {}).get("nodes", []) for i, node in manifest["nodes"].items()
+    }
+    current: dict[str, bool] = {}
+    done: dict[str, str | None] = {}
+    for node in TopologicalSorter(graph).static_order():
+        current[node] = all(current[parent] for parent in graph.get(node, []))
+        if node in marks:
+            done[node] = (
+                known.get(node) if node not in built else marks[node] if current[node] else None
+            )
+            current[node] = done[node] == marks[node]
+    return done

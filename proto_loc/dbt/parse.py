@@ -1,0 +1,69 @@
+"""dbt's manifest of the project as it is now, parsed only when a file has changed."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from proto_loc import warehouse
+from proto_loc.dbt import program
+from proto_loc.dbt.failures import BuildFailed
+from proto_loc.dbt.fingerprints import project_hash
+from proto_loc.settings import settings
+from proto_loc.warehouse.errors import disk_is_full, explained, no_space
+from proto_loc.warehouse.lock import writer_lock
+
+
+def manifest() -> dict:
+    """dbt's manifest of the project as it is now, in a target folder of its own, so that no session
+    is waited for.
+
+    Raises:
+        BuildFailed: the project does not parse; the message has dbt's words, which name the file
+            and the line.
+    """
+    folder = program.target_path("dagster")
+    with writer_lock(folder / "parse.lock", timeout=settings().lock_timeout):
+        return _parsed(folder, subprocess.run, cwd=program.PROJECT)
+
+
+def session_manifest(session: warehouse.Session) -> dict:
+    own, dagsters = program.target_path("prod"), program.target_path("dagster")
+    if (
+        not own.exists() and dagsters.exists()
+    ):  # a first build need not parse what Dagster has parsed to start
+        with writer_lock(dagsters / "parse.lock", timeout=settings().lock_timeout):
+            shutil.copytree(dagsters, own, ignore=shutil.ignore_patterns("parse.lock"))
+    return _parsed(own, session.run, cwd=session.folder)
+
+
+def _parsed(folder: Path, run: Callable[..., subprocess.CompletedProcess], cwd: Path) -> dict:
+    """dbt's manifest of the project as it is now; parsed only when a file of the project has
+    changed.
+
+    It is kept beside dbt's own, which each run writes anew, with what that run alone has seen.
+    """
+    stamp, path = folder / "project.sha256", folder / "parsed.json"
+    project = project_hash()
+    if not path.exists() or not stamp.exists() or stamp.read_text() != project:
+        stamp.unlink(missing_ok=True)
+        done = run(
+            [program.DBT, "--quiet", "--no-use-colors", "parse", "--target", "prod"],
+            cwd=cwd,
+            env=program.environment("prod", DBT_TARGET_PATH=str(folder)),
+            capture_output=True,
+            text=True,
+        )
+        if disk_is_full(done.stdout + done.stderr):
+            with explained("Parsing the dbt project", folder):
+                raise no_space(folder)
+        if done.returncode != 0:
+            raise BuildFailed(
+                "The dbt project does not parse.",
+                (done.stdout + done.stderr).strip(),
+                "Mend that file, then run it again; prod is as it was.",
+            )
+        shutil.copy(folder / "manifest.json", path)
+        stamp.write_text(project)
+    return json.loads(path.read_text())

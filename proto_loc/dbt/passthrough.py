@@ -1,0 +1,105 @@
+"""``loc dbt``: dbt with a person's own arguments, on ``dev`` and on ``prod``."""
+
+import os
+import subprocess
+from collections.abc import Sequence
+
+from proto_loc import sources, warehouse
+from proto_loc.dbt import program
+from proto_loc.dbt.arguments import parse_command
+from proto_loc.dbt.publish import publish
+from proto_loc.dbt.session import open_session, restore_views
+from proto_loc.errors import UsageError
+from proto_loc.warehouse import lake
+
+UNAUDITED = {"run", "seed", "snapshot", "run-operation", "clone"}
+
+
+OPTIONS = {
+    *(
+        "select",
+        "exclude",
+        "selector",
+        "resource_types",
+        "exclude_resource_types",
+        "indirect_selection",
+    ),
+    *(
+        "full_refresh",
+        "fail_fast",
+        "threads",
+        "single_threaded",
+        "target",
+        "warn_error",
+        "warn_error_options",
+    ),
+    *(
+        "quiet",
+        "debug",
+        "print",
+        "printer_width",
+        "use_colors",
+        "log_format",
+        "log_level",
+        "log_level_file",
+    ),
+}
+"""Options of ``dbt build`` that change neither what a model's rows are nor where they go, by dbt's
+own names.
+"""
+
+
+def passthrough(arguments: Sequence[str]) -> int:
+    """Run dbt with a person's own arguments and return its exit code.
+
+    On ``prod``, ``build`` publishes; commands that only read run on a private copy; those that
+    would write without tests are refused.
+
+    Raises:
+        UsageError: the command would publish what no test has seen.
+        BuildFailed, WarehouseError: see :func:`publish`.
+    """
+    command, rest, options_by_name = parse_command(arguments)
+    if (
+        options_by_name.get("target", os.environ.get("DBT_TARGET")) != "prod"
+        or not command
+        or "help" in options_by_name
+    ):
+        lake.settle(sources.TABLES)
+        warehouse.ensure("prod")
+        variables = program.environment("dev", deferred=command != "retry")
+        return subprocess.run(
+            [program.DBT, *arguments], cwd=program.PROJECT, env=variables
+        ).returncode
+    if command == "retry":
+        raise UsageError(
+            "`dbt retry` has nothing to go on with on prod.",
+            "Of a build that failed nothing is kept.",
+            "Run `loc dbt -- build --target prod`, or use the target dev.",
+        )
+    if command in UNAUDITED:
+        raise UsageError(
+            f"`dbt {command}` does not write to prod.",
+            "It runs no tests, and only tested data is published.",
+            "Run `loc dbt -- build --target prod`, or use the target dev.",
+        )
+    if command == "build":
+        if refused := sorted(options_by_name.keys() - OPTIONS):
+            raise UsageError(
+                f"`dbt build` on prod takes no --{refused[0].replace('_', '-')}.",
+                "What is published is the whole project on all of raw, as any other build would"
+                " make it.",
+                "Leave it out, or use the target dev.",
+            )
+        publish(who="loc dbt -- build", arguments=rest)
+        return 0
+    with open_session(f"loc dbt -- {command}", None) as (session, _):
+        session.discard()
+        if command == "test":
+            restore_views(session)
+        variables = program.environment("prod", **program.state(session))
+        return session.run(
+            [program.DBT, *arguments, "--target", "prod"],
+            cwd=session.folder,
+            env=variables,
+        ).returncode

@@ -1,0 +1,99 @@
+"""A session's file brought in line with the project before dbt builds on it."""
+
+import json
+import logging
+from collections.abc import Sequence
+
+from proto_loc import warehouse
+from proto_loc.dbt import program, publication, relations
+from proto_loc.dbt.arguments import selection_options
+from proto_loc.dbt.failures import BuildFailed
+from proto_loc.dbt.session import restore_views
+
+log = logging.getLogger("proto_loc.dbt")
+
+
+def make_ready(
+    session: warehouse.Session, manifest: dict, marks: dict[str, str], arguments: Sequence[str]
+) -> list[str]:
+    """Have the session's file hold what the project says, before dbt builds on it.
+
+    What is no relation of the project leaves, as do tables that grow and were built as the project
+    no longer says; for a build of a part, the views are there.
+
+    Args:
+        marks: of :func:`fingerprints`.
+        arguments: of ``dbt build``.
+
+    Returns:
+        Unique ids of the tables to build in full, beside those that every build makes anew.
+    """
+    if not (session.base and session.base.tables):
+        return []
+    known = session.base.facts.get("models", {})
+    names = {
+        i: (node["schema"].lower(), node["alias"].lower())
+        for i, node in manifest["nodes"].items()
+        if i in marks
+    }
+    old = [
+        node
+        for node, mark in marks.items()
+        if known.get(node) != mark and _grows(manifest["nodes"][node])
+    ]
+    keep = {*names.values(), *publication.TABLES}
+    rebuilt = old
+    if selection := selection_options(arguments):
+        restore_views(session, keep)
+        selected = _selected(selection, session) if old else set()
+        rebuilt = [node for node in old if node in selected]
+    with session.connect() as con:
+        gone = relations.remove(con, keep=keep, rebuild={names[node] for node in rebuilt})
+    if gone:
+        log.warning("no longer in the dbt project, so no longer in prod: %s", ", ".join(gone))
+    return [node for node in rebuilt if node in known]
+
+
+def _grows(node: dict) -> bool:
+    """Whether dbt adds to a table that is there: a seed's keeps its columns. A snapshot's
+    cannot be made anew.
+    """
+    return node["resource_type"] != "snapshot" and node["config"]["materialized"] not in (
+        "view",
+        "table",
+    )
+
+
+def _selected(selection: list[str], session: warehouse.Session) -> set[str]:
+    """What such a build makes, by unique id.
+
+    Raises:
+        BuildFailed: dbt does not take them.
+    """
+    command = [
+        program.DBT,
+        "--quiet",
+        "--no-use-colors",
+        "ls",
+        "--output",
+        "json",
+        "--output-keys",
+        "unique_id",
+        *selection,
+    ]
+    variables = program.environment("prod", **program.state(session))
+    done = session.run(
+        [*command, "--target", "prod"],
+        cwd=session.folder,
+        env=variables,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode != 0:
+        output = relations.printable((done.stdout + done.stderr).strip())
+        raise BuildFailed(
+            "dbt cannot tell what to build.", output, "Nothing was published, prod is as it was."
+        )
+    return {
+        json.loads(line)["unique_id"] for line in done.stdout.splitlines() if line.startswith("{")
+    }

@@ -1,0 +1,102 @@
+"""What a publish writes into the file itself: its version and the figure of every metric."""
+
+import math
+
+import duckdb
+
+from proto_loc import warehouse
+from proto_loc.metrics import figures
+from proto_loc.metrics.definitions import Metric, SemanticModel
+from proto_loc.metrics.errors import MetricError
+from proto_loc.warehouse.errors import disk_is_full
+
+TABLES = (("marts", "publication"), ("marts", "metric_figures"))
+"""What :func:`record` writes."""
+
+
+def record(
+    session: warehouse.Session, raw: warehouse.Version, models: list[SemanticModel]
+) -> dict[str, dict]:
+    """Write ``marts.publication`` and ``marts.metric_figures``, after the audit.
+
+    Returns:
+        Each metric's whole figure by mart (``schema.table``) and metric: counts as whole numbers,
+        money and what is infinite or NaN as text, other figures as doubles; a metric without a
+        figure is absent.
+
+    Raises:
+        MetricError: a metric cannot be computed.
+    """
+    with session.connect() as con:
+        con.execute("begin")
+        con.execute("create schema if not exists marts")
+        con.execute(
+            "create or replace table marts.publication (version_id bigint, published_at timestamp, "
+            "git_revision varchar, tests_passed integer, tests_warned integer, origin varchar)"
+        )
+        passed, warned = session.checks.get("pass", 0), session.checks.get("warn", 0)
+        con.execute(
+            "insert into marts.publication values (?, cast(? as timestamptz) at time zone 'UTC', ?,"
+            " ?, ?, ?)",
+            [session.id, session.published_at, session.git_revision, passed, warned, _origin(raw)],
+        )
+        con.execute(f"create or replace table marts.metric_figures ({figures.COLUMNS})")
+        whole = {
+            f"{model.schema}.{model.table}": _record(con, model)
+            for model in models
+            if model.metrics
+        }
+        con.execute("commit")
+    return whole
+
+
+def _record(con: duckdb.DuckDBPyConnection, model: SemanticModel) -> dict[str, int | float | str]:
+    try:
+        con.execute(f"insert into marts.metric_figures {figures.query(model)}")
+    except duckdb.Error as error:
+        if disk_is_full(error):
+            raise  # the session says what to do
+        raise MetricError(
+            f"The metrics in {model.file} cannot be computed.",
+            f"DuckDB says: {error}".rstrip(".") + ".",
+            "Mend the definition. Nothing was published, prod is as it was.",
+        ) from None
+    metrics = {metric.name: metric for metric in model.metrics}
+    figures_by_metric = con.execute(
+        "select metric, figure from marts.metric_figures where dimension = ''"
+    ).fetchall()
+    return {
+        name: _number(model, metrics[name], figure)
+        for name, figure in sorted(figures_by_metric)
+        if name in metrics
+    }
+
+
+def _number(model: SemanticModel, metric: Metric, figure: str) -> int | float | str:
+    try:
+        number = float(figure)
+    except ValueError:
+        raise MetricError(
+            f"The metric {metric.name} in {model.file} is no number.",
+            f"Its figure is {figure!r}.",
+            "Mend the definition. Nothing was published, prod is as it was.",
+        ) from None
+    if metric.format.kind == "money" or not math.isfinite(number):
+        # inf and nan as text: JSON has none, and who reads a manifest would not read the rest
+        # either
+        return figure
+    return int(figure) if figure.lstrip("-").isdigit() else number
+
+
+def _origin(raw: warehouse.Version) -> str:
+    """``synthetic``, ``file``, or ``mixed``: where the records come from that prod is built of;
+    ``none`` if of none.
+    """
+    with raw.open() as con:
+        origins = {
+            origin
+            for (origin,) in con.execute(
+                "select distinct origin from loads where active"
+            ).fetchall()
+        }
+    return origins.pop() if len(origins) == 1 else "mixed" if origins else "none"

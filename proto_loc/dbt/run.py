@@ -1,0 +1,133 @@
+"""One run of dbt on a session's file, with its progress and its results."""
+
+import json
+import subprocess
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import duckdb
+
+from proto_loc import warehouse
+from proto_loc.dbt import program, relations
+from proto_loc.dbt.failures import failure
+from proto_loc.dbt.nodes import names_test
+from proto_loc.dbt.session import attach_raw
+from proto_loc.warehouse.errors import block_is_damaged, disk_is_full, first_line, no_space
+
+Report = Callable[[str, int, int], None]
+"""Called with what is being done, how many of the nodes are done, and how many there are."""
+
+
+@dataclass
+class Run:
+    """What one run of dbt did, by node."""
+
+    results: list[dict] = field(default_factory=list)
+    """``unique_id``, ``status``, ``message``, ``failures``, ``execution_time`` (seconds) of
+    dbt's run_results.json.
+    """
+
+    @property
+    def nodes(self) -> set[str]:
+        """Nodes that dbt ran, whatever came of it."""
+        return {result["unique_id"] for result in self.results}
+
+    @property
+    def checks(self) -> dict[str, int]:
+        """Tests by status: ``pass``, ``warn``, ``fail``, ``error``."""
+        counts: dict[str, int] = {}
+        for result in self.results:
+            if names_test(result["unique_id"]):
+                counts[result["status"]] = counts.get(result["status"], 0) + 1
+        return counts
+
+    @property
+    def built(self) -> set[str]:
+        """Models and seeds that were built."""
+        return {r["unique_id"] for r in self.results if r["status"] == "success"}
+
+
+def execute(arguments: Sequence[str], session: warehouse.Session, report: Report | None) -> Run:
+    """Run dbt once on a session's file and read its results.
+
+    Raises:
+        BuildFailed: dbt ended with an error.
+        OSError: the disk is full.
+    """
+    results = program.target_path("prod") / "run_results.json"
+    results.unlink(missing_ok=True)
+    command = [*program.BUILDER, *arguments, "--target", "prod"]
+    options = {"cwd": session.folder, "env": program.environment("prod", **program.state(session))}
+    if report is None:
+        code, lines = session.run(command, **options).returncode, []
+    else:
+        command[len(program.BUILDER) : len(program.BUILDER)] = [
+            "--log-format",
+            "json",
+            "--no-use-colors",
+        ]
+        code, lines = _watch(command, session, report, options)
+    run = Run(json.loads(results.read_text())["results"] if results.exists() else [])
+    if code != 0:
+        messages = [result["message"] or "" for result in run.results]
+        if disk_is_full([*lines, *messages]):
+            raise no_space(session.path, program.target_path("prod"))  # the session says what to do
+        message = next((text for text in (*lines, *messages) if block_is_damaged(text)), None)
+        if message and session.base:
+            raise session.base.damaged(
+                first_line(next(filter(block_is_damaged, message.splitlines())))
+            )
+        _add_rows(session, run)
+        failed = failure(run.results, lines)
+        failed.results = run.results
+        raise failed
+    return run
+
+
+def _add_rows(session: warehouse.Session, run: Run) -> None:
+    """Add to each data test that failed the first of the rows that it found, as ``rows``."""
+    failed = [r for r in run.results if r["status"] == "fail" and r.get("compiled_code")]
+    if not failed:
+        return
+    with (
+        suppress(duckdb.Error, warehouse.WarehouseError),
+        session.connect() as con,
+    ):  # the failure itself counts
+        attach_raw(con, session)
+        for result in failed:
+            result["rows"] = relations.failing_rows(con, result["compiled_code"])
+
+
+def _watch(command, session, report, options) -> tuple[int, list[str]]:
+    """Run dbt with its JSON log and report each node as it ends; returns the exit code and the
+    errors logged.
+    """
+    errors, done, total = [], 0, 1
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, pass_fds=(session.lock_fd,), **options
+    ) as process:
+        try:
+            for line in process.stdout:
+                try:
+                    event = json.loads(line)
+                    name, data = event["info"]["name"], event["data"]
+                except (ValueError, KeyError):
+                    errors.append(line.rstrip())
+                    continue
+                if event["info"]["level"] == "error":
+                    errors.append(event["info"]["msg"])
+                info = data.get("node_info") or {}
+                if name == "LogStartLine":
+                    total = max(total, data.get("total", 1))
+                elif (
+                    info and name.startswith("Log") and name.endswith("Result")
+                ):  # NodeFinished is below the log's level
+                    done += 1
+                    report(info.get("node_name", ""), done, max(total, done + 1))
+        except BaseException:
+            # what interrupts this one, as the end of a run does, need not reach its child
+            process.terminate()
+            raise
+    report("dbt has ended", total, total)
+    return process.returncode, errors

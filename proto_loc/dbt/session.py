@@ -1,0 +1,75 @@
+"""A write session of ``prod`` that dbt can run in: ``raw`` beside it, views restored."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import duckdb
+
+from proto_loc import sources, warehouse
+from proto_loc.dbt import relations
+from proto_loc.dbt.failures import BuildFailed
+from proto_loc.settings import settings
+from proto_loc.sql import literal
+from proto_loc.warehouse import lake
+
+
+@contextmanager
+def open_session(
+    who: str, timeout: float | None
+) -> Iterator[tuple[warehouse.Session, warehouse.Version]]:
+    """A write session of ``prod`` whose folder is ready to run dbt in: ``raw.duckdb`` there is
+    the current ``raw``.
+    """
+    with warehouse.write("prod", who=who, timeout=timeout) as session:
+        # Under the lock: what another writer loaded during the wait for it belongs to this build.
+        raw = lake.settle(sources.TABLES)
+        link = session.folder / "raw.duckdb"
+        link.symlink_to(raw.path)
+        try:
+            yield session, raw
+        except BuildFailed as failed:
+            failed.fix += _way_back(session.base, raw)
+            raise
+        link.unlink()
+
+
+def _way_back(base: warehouse.Version | None, raw: warehouse.Version) -> str:
+    """How to undo a load that prod's audit refused, if there was one."""
+    before = base.facts.get("raw_version") if base else None
+    if before in (None, raw.id) or before not in warehouse.store.versions("raw"):
+        return ""
+    return (
+        " What was loaded since stays in raw, and the next refresh builds it; `loc db rollback"
+        f" {before} --database raw` takes it out (first move its file out of {settings().landing})."
+    )
+
+
+def restore_views(session: warehouse.Session, keep: set[relations.Name] | None = None) -> None:
+    """Make the views of staging again, which a published file does not hold, for a build or test of
+    a part.
+
+    Args:
+        keep: the only ones to make; None for all.
+    """
+    if session.base:
+        statements = session.base.facts.get("views", {})
+        names = {f"{schema}.{name}" for schema, name in keep or ()}
+        with session.connect() as con:
+            attach_raw(con, session)
+            relations.restore(
+                con,
+                {
+                    name: sql
+                    for name, sql in statements.items()
+                    if keep is None or name.lower() in names
+                },
+            )
+
+
+def views(session: warehouse.Session) -> dict[str, str]:
+    with session.connect() as con:
+        return relations.views(con)
+
+
+def attach_raw(con: duckdb.DuckDBPyConnection, session: warehouse.Session) -> None:
+    con.execute(f"attach {literal(session.folder / 'raw.duckdb')} as raw (read_only)")

@@ -1,0 +1,64 @@
+"""Files that are replaced whole, and locks that the kernel drops when their process ends."""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from proto_loc.settings import private_folder
+
+
+def replace(path: Path, text: str, *, private: bool = False) -> None:
+    """Write a file beside the target and rename it: a reader sees the old text or the new one.
+
+    Args:
+        private: only this user can read the file.
+
+    Raises:
+        OSError: it cannot be written; the target stays as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        descriptor = os.open(
+            new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600 if private else 0o666
+        )
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock on a file during the block; wait first for the process that holds it."""
+    private_folder(path.parent)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def try_lock(file: IO | int, *, shared: bool = False) -> bool:
+    """Lock an open file, unless another process holds its lock; says whether it did.
+
+    The lock lasts until the file is closed here and in every child that inherited it.
+    """
+    try:
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def lock_within(file: IO | int, seconds: float, *, poll: float = 0.05) -> bool:
+    """Lock an open file as soon as its lock is free; says whether that was in time."""
+    end = time.monotonic() + seconds
+    while not try_lock(file):
+        if time.monotonic() >= end:
+            return False
+        time.sleep(poll)
+    return True

@@ -1,0 +1,1 @@
+"""JupyterLab: the server's configuration, and what its kernels bring."""

@@ -1,0 +1,1 @@
+"""The main job: load what is new, build, audit, publish."""

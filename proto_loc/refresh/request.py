@@ -1,0 +1,42 @@
+"""What a refresh is asked to load, as plain data that can be sent to another process."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from proto_loc import sources
+
+
+@dataclass(frozen=True)
+class Request:
+    """By default what is new in ``data/landing/``, and the sample if there is nothing at all."""
+
+    files: tuple[str, ...] = ()
+    """Files to load instead, as absolute paths."""
+    rows: int | None = None
+    """Rows of a source's sample to load instead."""
+    seed: int | None = None
+    """Seed of that sample."""
+    replace: bool = False
+    """Whether these files may take away rows of others."""
+    force: bool = False
+    """Build and publish even if nothing has changed."""
+    source: str = ""
+    """Name of the source; empty to find the one that declares the files, or has a sample."""
+
+    def loading(self, who: str) -> Callable[[sources.Report], list[sources.Outcome]] | None:
+        """The ``loading`` argument of :func:`proto_loc.refresh.job.load_and_refresh`."""
+        if self.files:
+            files = [Path(name) for name in self.files]
+            source = (
+                sources.find_source(self.source) if self.source else sources.source_of_files(files)
+            )
+            return lambda report: source.load_files(
+                files, replace=self.replace, who=who, report=report
+            )
+        if self.rows is not None:
+            source = sources.source_with_sample(self.source)
+            return lambda report: source.load_sample(
+                self.rows, seed=self.seed, who=who, report=report
+            )
+        return None

@@ -1,0 +1,133 @@
+"""The services: what ``loc exec NAME`` starts for each process of ``process-compose.yaml``.
+
+One file a service. Only the standard library is imported: every start pays for more.
+"""
+
+import os
+from collections.abc import Iterable
+
+from proto_loc import credentials
+from proto_loc.errors import UsageError
+from proto_loc.services import (
+    cube,
+    dagster_code,
+    dagster_daemon,
+    dagster_web,
+    first_load,
+    jupyter,
+    setup,
+    superset,
+)
+from proto_loc.services.service import Service
+from proto_loc.settings import ROOT, origin, settings, spare_loopback
+
+MARK = "LOC_SERVICE"
+"""Variable that marks every process of a service: its run folder, a colon, its name."""
+
+DROPPED = ("PYTHON", "PC_", "CONDA_", "VIRTUAL_ENV", "JUPYTER", "LOC_SECRET_FILE", MARK)
+"""How variables begin that no service gets from outside: they change what it runs, or belong to the
+supervisor.
+"""
+
+SERVICES = {
+    "setup": setup.SERVICE,
+    "dagster-code": dagster_code.SERVICE,
+    "dagster-web": dagster_web.SERVICE,
+    "dagster-daemon": dagster_daemon.SERVICE,
+    "cube": cube.SERVICE,
+    "jupyter": jupyter.SERVICE,
+    "first-load": first_load.SERVICE,
+    "superset-provision": superset.PROVISION,
+    "superset": superset.SERVICE,
+}
+
+
+def find(name: str) -> Service:
+    """The service of that name.
+
+    Raises:
+        UsageError: no service has that name.
+    """
+    if name not in SERVICES:
+        raise UsageError(
+            f"There is no service {name!r}.", "", f"Choose from: {', '.join(SERVICES)}."
+        )
+    return SERVICES[name]
+
+
+def mark(name: str = "") -> str:
+    """Value of :data:`MARK` for a service of this clone; without a name, its common beginning."""
+    return f"{settings().run}:{name}"
+
+
+def trouble(name: str, text: str | None = None) -> str:
+    """Why a running service cannot do its work, empty if it can; ``text`` sets the reason."""
+    path = settings().run / f"{name}.trouble"
+    if text:
+        path.write_text(text)
+    elif text is not None:
+        path.unlink(missing_ok=True)
+    return path.read_text() if path.exists() else ""
+
+
+def start(name: str) -> tuple[list[str], dict[str, str]]:
+    """The command of a service and its whole environment.
+
+    Raises:
+        LocError: the name is unknown, or its secret cannot be read or made.
+    """
+    service, own = find(name), settings()
+    texts = {"root": str(ROOT), "run": str(own.run), "port": "", "socket": ""}
+    if service.port:
+        texts["port"] = str(own.port(service.port))
+    if service.socket:
+        texts["socket"] = str(own.socket(service.socket))
+    env = {key: value for key, value in os.environ.items() if not key.startswith(DROPPED)}
+    spare_loopback(env)
+    env["PATH"] = (
+        f"{ROOT / '.venvs' / service.environment / 'bin'}{os.pathsep}{env.get('PATH', os.defpath)}"
+    )
+    env |= {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", MARK: mark(name)}
+    # Absolute paths, for a service runs in the repository's root.
+    env |= {"LOC_RUN": str(own.run), "LOC_DATA": str(own.data)}
+    if libraries := os.environ.get("LOC_LIBRARY_PATH"):
+        env["LD_LIBRARY_PATH"] = libraries  # in a shell it would break the user's own programs
+    if service.secret:
+        credentials.secret(service.secret)
+        env["LOC_SECRET_FILE"] = str(credentials.path(service.secret))
+    for end, secret in service.more_secrets.items():
+        credentials.secret(secret)
+        env[f"LOC_SECRET_FILE_{end}"] = str(credentials.path(secret))
+    env |= {key: value.format_map(texts) for key, value in service.variables.items()}
+    return [part.format_map(texts) for part in service.argv], env
+
+
+def urls(names: Iterable[str] = tuple(SERVICES)) -> dict[str, str]:
+    """Links to the pages of these services by title; each URL holds the secret that it needs."""
+    links = {}
+    for service in (SERVICES[name] for name in names if name in SERVICES):
+        for title, path in service.links.items():
+            if service.secret:
+                path = path.format(secret=credentials.secret(service.secret))
+            links[title] = f"{origin(settings().port(service.port))}{path}"
+    return links
+
+
+def logins(names: Iterable[str] = tuple(SERVICES)) -> dict[str, tuple[str, str]]:
+    """Account and first password for each link, by title, that asks a person to log in."""
+    return {
+        title: (service.login[0], credentials.secret(service.login[1]))
+        for service in (SERVICES[name] for name in names if name in SERVICES)
+        for title in service.links
+        if service.login
+    }
+
+
+def lines(names: Iterable[str] = tuple(SERVICES)) -> list[str]:
+    """The links of these services, one a line, each with the account to log in with."""
+    names = tuple(names)
+    hints = {
+        title: f"  (log in as {account}, password {password})"
+        for title, (account, password) in logins(names).items()
+    }
+    return [f"{title:<10} {url}{hints.get(title, '')}" for title, url in urls(names).items()]

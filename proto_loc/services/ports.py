@@ -1,0 +1,134 @@
+"""Taken ports: found before anything starts, with who has them and the way out."""
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+
+from proto_loc import services
+from proto_loc.errors import LocError
+from proto_loc.services import launch
+from proto_loc.settings import PORTS, settings
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Who listens on a port of 127.0.0.1 or of every address; ``pid`` is None where another
+    user's is not told.
+    """
+
+    port: int
+    pid: int | None
+    command: str
+    mark: str
+    """Which clone's service it is, as :func:`proto_loc.services.mark` names it; empty if none's."""
+
+
+def listeners(ports: Iterable[int]) -> list[Listener]:
+    """Who listens on any of these ports."""
+    ports_wanted = set(ports)
+    pids: dict[int, int | None] = {}
+    for pid, connection in _connections():
+        if connection.status == psutil.CONN_LISTEN and connection.laddr.port in ports_wanted:
+            pids[connection.laddr.port] = pids.get(connection.laddr.port) or pid
+    return [_listener(port, pid) for port, pid in sorted(pids.items())]
+
+
+def listens(pid: int, port: int) -> bool:
+    """Whether this process, or one that descends from it, listens on the port."""
+    with suppress(psutil.Error):
+        parent = psutil.Process(pid)
+        for process in (parent, *parent.children(recursive=True)):
+            with suppress(psutil.Error):
+                for one in process.net_connections("tcp"):
+                    if one.status == psutil.CONN_LISTEN and one.laddr.port == port:
+                        return True
+    return False
+
+
+def follow() -> None:
+    """Take the ports of the stack of this clone that runs, whatever ``LOC_PORT_PREFIX`` says
+    here.
+    """
+    if services.MARK in os.environ:
+        return
+    for pid in launch.left(services.mark()):
+        with suppress(psutil.Error):
+            os.environ["LOC_PORT_PREFIX"] = psutil.Process(pid).environ().get("LOC_PORT_PREFIX", "")
+            return
+
+
+def taken_by(port: int) -> str:
+    """Who listens on a port, for a message; empty if nobody does."""
+    return next((_who(one) for one in listeners((port,))), "")
+
+
+def check(names: Iterable[str]) -> None:
+    """Refuse if a port of one of these services is taken by what is not of this clone.
+
+    Raises:
+        LocError: one is; the message has port, pid, command, and a port prefix under which all of
+            them are free.
+    """
+    services_by_port = {
+        settings().port(key): name for name in names if (key := services.find(name).port)
+    }
+    taken = [one for one in listeners(services_by_port) if not one.mark.startswith(services.mark())]
+    if not taken:
+        return
+    lines = [
+        f"{services_by_port[one.port]} listens on {one.port}, and there is {_who(one)}"
+        for one in taken
+    ]
+    free = next(
+        (
+            prefix
+            for prefix in "12345"
+            if not listeners(int(f"{prefix}{PORTS[key]}") for key in PORTS)
+        ),
+        None,
+    )
+    move = (
+        f", or move all ports of this clone: LOC_PORT_PREFIX={free} ./loc up (in .env, it stays so)"
+        if free
+        else ""
+    )
+    raise LocError(
+        f"Port {' and '.join(str(one.port) for one in taken)} of 127.0.0.1 is taken; nothing was"
+        " started.",
+        f"{'; '.join(lines)}.",
+        f"End {'it' if len(taken) == 1 else 'them'}{move}.",
+    )
+
+
+def _who(one: Listener) -> str:
+    if one.mark:
+        folder, _, name = one.mark.rpartition(":")
+        return f"{name} of another clone, pid {one.pid}, whose run folder is {folder}"
+    return f"pid {one.pid} ({one.command})" if one.pid else "a process of another user"
+
+
+def _connections() -> Iterator[tuple[int | None, Any]]:
+    """Every TCP connection with its process."""
+    try:
+        yield from ((one.pid, one) for one in psutil.net_connections("tcp"))
+    except (
+        psutil.AccessDenied
+    ):  # macOS tells only root about all of them; one may ask each process of one's own
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                yield from ((process.pid, one) for one in process.net_connections("tcp"))
+
+
+def _listener(port: int, pid: int | None) -> Listener:
+    try:
+        process = psutil.Process(pid) if pid else None
+        command = " ".join(process.cmdline())[:100] if process else ""
+        return Listener(
+            port, pid, command, process.environ().get(services.MARK, "") if process else ""
+        )
+    except psutil.Error:
+        return Listener(port, pid, "", "")

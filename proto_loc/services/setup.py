@@ -1,0 +1,7 @@
+"""Service ``setup``: prepares what the other services need, and ends."""
+
+from proto_loc.services.service import Service
+
+SERVICE = Service(
+    ("python", "-m", "proto_loc.cli", "prepare"), prepare=("proto_loc.refresh.prepare:prepare",)
+)

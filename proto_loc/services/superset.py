@@ -1,0 +1,26 @@
+"""Services ``superset-provision`` and ``superset``: its content, then its web server."""
+
+from proto_loc.services.service import Service
+
+_VARIABLES = {
+    "PYTHONPATH": "{root}",
+    "SUPERSET_CONFIG_PATH": "{root}/proto_loc/superset/superset_config.py",
+}
+
+PROVISION = Service(
+    ("python", "-m", "proto_loc.superset.provision"),
+    environment="superset",
+    variables=_VARIABLES,
+    secret="superset",
+    more_secrets={"ADMIN": "superset-admin"},
+)
+
+SERVICE = Service(
+    ("gunicorn", "--config", "python:proto_loc.superset.gunicorn_config"),
+    environment="superset",
+    variables=_VARIABLES,
+    secret="superset",
+    port="superset",
+    links={"Superset": "/"},
+    login=("admin", "superset-admin"),
+)

@@ -1,0 +1,1 @@
+"""Set-up of a clone: environments, Node's packages, locks, and upgrades of them."""

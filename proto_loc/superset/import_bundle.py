@@ -1,0 +1,366 @@
+"""The bundle: the database, datasets, charts and dashboards that are kept as YAML in
+``superset/bundle``.
+
+Provisioning notes, for each object, the file that it came from and what Superset then held. From
+that it tells what a person has changed since, and never overwrites or removes that: it says so, and
+goes on. What is not noted is a person's own, and is not touched.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+from superset import security_manager
+from superset.commands.chart.importers.v1.utils import import_chart
+from superset.commands.dashboard.importers.v1.utils import (
+    find_chart_uuids,
+    find_native_filter_datasets,
+    import_dashboard,
+    update_id_refs,
+)
+from superset.commands.database.importers.v1.utils import import_database
+from superset.commands.dataset.importers.v1.utils import import_dataset
+from superset.commands.exceptions import CommandInvalidError
+from superset.commands.importers.v1.assets import ImportAssetsCommand
+from superset.commands.utils import update_chart_config_dataset
+from superset.connectors.sqla.models import SqlaTable
+from superset.extensions import db
+from superset.models.core import Database
+from superset.models.dashboard import Dashboard
+from superset.models.slice import Slice
+from superset.utils.core import override_user
+
+from proto_loc.errors import LocError
+from proto_loc.superset import accounts, conflicts, contexts, schema, serialize
+from proto_loc.superset.bundle import forms
+
+MODELS = {"databases": Database, "datasets": SqlaTable, "charts": Slice, "dashboards": Dashboard}
+"""Folder of the bundle to Superset's model, what others refer to first."""
+WORDS = {
+    "databases": "database",
+    "datasets": "dataset",
+    "charts": "chart",
+    "dashboards": "dashboard",
+}
+_KEPT = (
+    "The {what} was changed in Superset since it came from the bundle: it stays so. `./loc superset"
+    " export` brings the change into the bundle, and `./loc superset provision --overwrite`"
+    " drops it."
+)
+
+
+class Bundle:
+    """The files of a bundle, checked by Superset's own schemas; those that something refers to come
+    first.
+
+    Raises:
+        LocError: a file is no YAML, does not match its schema, or refers to what is not there.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.texts = {
+            str(path.relative_to(folder)): path.read_text()
+            for path in sorted(folder.rglob("*.yaml"))
+        }
+        for name, text in self.texts.items():
+            try:
+                yaml.safe_load(text)
+            except yaml.YAMLError as error:
+                raise LocError(
+                    f"{folder / name} is no YAML.", f"{error}.", "Correct that line."
+                ) from error
+        command = ImportAssetsCommand(dict(self.texts))
+        try:
+            command.validate()
+        except CommandInvalidError as error:
+            faults = json.dumps(error.normalized_messages())
+            raise LocError(
+                "The bundle cannot be imported.", f"{faults}.", f"Correct the file in {folder}."
+            ) from error
+        self.configs = {
+            name: forms.full_dashboard(config) if name.startswith("dashboards/") else config
+            for name, config in command._configs.items()
+        }
+        for kind in MODELS:
+            inside = {config["uuid"] for config, _ in self.of(kind)}
+            for name, reference in self._references(kind):
+                if reference - inside:
+                    raise LocError(
+                        f"{folder / name} cannot be imported.",
+                        f"It refers to a {WORDS[kind]} with the uuid"
+                        f" {min(reference - inside)}, and no file has that.",
+                        f"Correct the uuid, or add the {WORDS[kind]} to {folder / kind}.",
+                    )
+
+    def of(self, folder: str) -> Iterator[tuple[dict, str]]:
+        """The configuration of each file of a folder, and its fingerprint."""
+        for name, config in self.configs.items():
+            if name.startswith(f"{folder}/"):
+                yield config, hashlib.sha256(self.texts[name].encode()).hexdigest()
+
+    def _references(self, kind: str) -> Iterator[tuple[str, set[str]]]:
+        """The uuids of that kind that each file refers to."""
+        for name, config in self.configs.items():
+            if name.startswith("dashboards/"):
+                filters = find_native_filter_datasets(config.get("metadata", {}))
+                yield (
+                    name,
+                    {"charts": find_chart_uuids(config["position"]), "datasets": filters}.get(
+                        kind, set()
+                    ),
+                )
+            elif key := {"databases": "database_uuid", "datasets": "dataset_uuid"}.get(kind):
+                yield name, {config[key]} if key in config else set()
+
+
+def state(item: Database | SqlaTable | Slice | Dashboard) -> str:
+    """A fingerprint of what Superset holds, without what it writes by itself."""
+    return hashlib.sha256(
+        json.dumps(_content(item), sort_keys=True, default=str).encode()
+    ).hexdigest()
+
+
+def _content(item: Database | SqlaTable | Slice | Dashboard) -> dict:
+    """What a person can change of an object: of charts and dashboards, what an export would write.
+
+    So an import of what Superset has exported is no change, in whatever order and with whatever
+    defaults it is written.
+    """
+    if isinstance(item, Slice):
+        content = forms.plain(serialize.chart(item, {}), forms.CHART)
+        content.pop("query_context", None)  # a chart's page writes it without a person's doing
+        return content
+    if isinstance(item, Dashboard):
+        return forms.plain(serialize.dashboard(item), forms.DASHBOARD)
+    content = item.export_to_dict(
+        recursive=isinstance(item, SqlaTable),
+        include_parent_ref=False,
+        include_defaults=True,
+        export_uuids=True,
+    )
+    for key in ("columns", "metrics"):
+        if key in content:
+            content[key] = sorted(
+                content[key], key=lambda part: json.dumps(part, sort_keys=True, default=str)
+            )
+    return content
+
+
+def _is_as_filed(kind: str, item, config: dict) -> bool:
+    """Whether a chart or dashboard is what its file says, however often it was written since."""
+    if kind == "charts":
+        filed = forms.plain(forms.short_chart(config), forms.CHART)
+        filed.pop("query_context", None)
+        return _content(item) == filed
+    return kind == "dashboards" and _content(item) == forms.plain(
+        forms.short_dashboard(config), forms.DASHBOARD
+    )
+
+
+def bring(folder: Path, *, overwrite: bool = False) -> set[str]:
+    """Import what is new or has changed in the bundle, remove what has left it, and keep what a
+    person has changed.
+
+    Args:
+        folder: the bundle.
+        overwrite: bring everything to what the bundle says, also what a person has changed.
+
+    Returns:
+        The uuids of its datasets.
+
+    Raises:
+        LocError: the bundle cannot be read or imported; nothing of it was.
+    """
+    bundle = Bundle(folder)
+    conflicts.refuse(
+        bundle.configs, {key.removeprefix("object:") for key in schema.notes("object:")}
+    )
+    with override_user(security_manager.find_user(accounts.ADMIN)):
+        imported = _Import(bundle, overwrite)
+        for kind in MODELS:
+            imported.all_of(kind)
+        imported.save_queries()
+        imported.prune()
+    db.session.commit()
+    if imported.done:
+        print(
+            f"{imported.done} of the {len(bundle.configs)} objects of the bundle were imported.",
+            flush=True,
+        )
+    return {config["uuid"] for config, _ in bundle.of("datasets")}
+
+
+class _Import:
+    def __init__(self, bundle: Bundle, overwrite: bool) -> None:
+        self.bundle, self.overwrite = bundle, overwrite
+        self.notes = schema.notes("object:")
+        self.done = 0
+        """How many objects were imported."""
+        self.renewed: set[str] = set()
+        """uuids of what has a new id: what refers to it is imported again."""
+        self.kept: set[str] = set()
+        """uuids of what a person has changed, and that stays so."""
+
+    def all_of(self, kind: str) -> None:
+        for config, file in self.bundle.of(kind):
+            uuid, item = config["uuid"], find(kind, config["uuid"])
+            if kind == "charts" and item is not None and item.table is None:
+                self._point_again(item, config)
+            known = self.notes.get(f"object:{uuid}")
+            written = item is not None and edited(item, known)
+            changed = written and not _is_as_filed(kind, item, config)
+            fresh = item is not None and known is not None and known["file"] == file and not changed
+            if fresh and not self._refers_to_renewed(kind, config):
+                if written:  # as an import of the same does
+                    schema.note(f"object:{uuid}", noted(kind, item, file))
+                continue
+            if changed and kind != "databases" and not self.overwrite:
+                print(_KEPT.format(what=f"{WORDS[kind]} {_name(item)!r}"), flush=True)
+                self.kept.add(uuid)
+                continue
+            self._import(kind, config)
+            self._note(kind, uuid, file)
+            if item is None:
+                self.renewed.add(uuid)
+
+    def _point_again(self, item: Slice, config: dict) -> None:
+        """A chart whose dataset was deleted, and has come back: a person's doing, but no
+        change of the chart.
+        """
+        item.datasource_id = find("datasets", config["dataset_uuid"]).id
+        db.session.flush()
+        db.session.expire(item)
+
+    def _refers_to_renewed(self, kind: str, config: dict) -> bool:
+        if kind == "charts":
+            return config["dataset_uuid"] in self.renewed
+        if kind != "dashboards":
+            return False
+        filters = find_native_filter_datasets(config.get("metadata", {}))
+        return bool((find_chart_uuids(config["position"]) | filters) & self.renewed)
+
+    def _import(self, kind: str, config: dict) -> None:
+        if kind == "databases":
+            import_database(config, overwrite=True)
+        elif kind == "datasets":
+            config["database_id"] = find("databases", config["database_uuid"]).id
+            import_dataset(config, overwrite=True)
+        elif kind == "charts":
+            import_chart(
+                update_chart_config_dataset(config, _dataset(config["dataset_uuid"])),
+                overwrite=True,
+            )
+        else:
+            self._dashboard(config)
+
+    def _dashboard(self, config: dict) -> None:
+        charts = {uuid: find("charts", uuid).id for uuid in find_chart_uuids(config["position"])}
+        datasets = {
+            uuid: _dataset(uuid) for uuid in find_native_filter_datasets(config.get("metadata", {}))
+        }
+        dashboard = import_dashboard(update_id_refs(config, charts, datasets), overwrite=True)
+        dashboard.slices = db.session.query(Slice).filter(Slice.id.in_(charts.values())).all()
+
+    def save_queries(self) -> None:
+        """Save each chart's query; what a person has changed and saved in a browser has its own."""
+        for config, _ in self.bundle.of("charts"):
+            chart = find("charts", config["uuid"])
+            if chart.table is not None and not (
+                config["uuid"] in self.kept and chart.query_context
+            ):
+                contexts.save(chart)
+
+    def prune(self) -> None:
+        """Remove what has left the bundle, unless a person has changed it or uses it."""
+        inside = {config["uuid"] for kind in MODELS for config, _ in self.bundle.of(kind)}
+        remaining = {key.removeprefix("object:"): known for key, known in self.notes.items()}
+        remaining = {
+            uuid: known
+            for uuid, known in remaining.items()
+            if uuid not in inside and known["kind"] != "databases"
+        }
+        for kind in reversed(MODELS):
+            for uuid in [uuid for uuid, known in remaining.items() if known["kind"] == kind]:
+                item = find(kind, uuid)
+                if item is not None:
+                    changed = edited(item, remaining[uuid]) and not self.overwrite
+                    if changed or _used(item):
+                        why = "was changed" if changed else "is used"
+                        print(
+                            f"The {WORDS[kind]} {_name(item)!r} left the bundle, and stays: it"
+                            f" {why} in Superset.",
+                            flush=True,
+                        )
+                    else:
+                        print(
+                            f"The {WORDS[kind]} {_name(item)!r} left the bundle, and is removed.",
+                            flush=True,
+                        )
+                        db.session.delete(item)
+                        db.session.flush()
+                schema.note(f"object:{uuid}", None)
+
+    def _note(self, kind: str, uuid: str, file: str) -> None:
+        """Remember an object that was imported, as Superset now holds it.
+
+        All are kept, or none: what refers to one that has a new id must not be left behind.
+        """
+        db.session.flush()
+        db.session.expire_all()
+        item = find(kind, uuid)
+        schema.note(f"object:{uuid}", noted(kind, item, file))
+        self.done += 1
+
+
+def noted(kind: str, item, file: str) -> dict[str, str]:
+    """What is noted of an object that is as its file says; ``file`` is the fingerprint of that."""
+    return {"kind": kind, "file": file, "state": state(item), "written": _written(item)}
+
+
+def find(kind: str, uuid: str):
+    return db.session.query(MODELS[kind]).filter_by(uuid=uuid).one_or_none()
+
+
+def edited(item, known: dict | None) -> bool:
+    """Whether a person has changed it since it was noted.
+
+    It was written since, and holds something else: a page writes some things by itself, and another
+    release of Superset may hold the same in another way.
+    """
+    return known is None or (_written(item) != known["written"] and state(item) != known["state"])
+
+
+def _written(item) -> str:
+    """When it, its columns and its metrics were last written."""
+    parts = [item, *getattr(item, "columns", []), *getattr(item, "metrics", [])]
+    return hashlib.sha256(
+        str(sorted((str(part.uuid), str(part.changed_on)) for part in parts)).encode()
+    ).hexdigest()
+
+
+def _name(item) -> str:
+    for attribute in ("dashboard_title", "slice_name", "table_name"):
+        if hasattr(item, attribute):
+            return getattr(item, attribute)
+    return item.database_name
+
+
+def _dataset(uuid: str) -> dict:
+    item = find("datasets", uuid)
+    return {
+        "datasource_id": item.id,
+        "datasource_type": item.datasource_type,
+        "datasource_name": item.table_name,
+    }
+
+
+def _used(item: SqlaTable | Slice | Dashboard) -> bool:
+    """Whether a chart or dashboard that stays needs it. What goes with it is gone already."""
+    if isinstance(item, Slice):
+        return bool(item.dashboards)
+    if isinstance(item, SqlaTable):
+        charts = db.session.query(Slice).filter_by(datasource_id=item.id, datasource_type="table")
+        return bool(charts.count())
+    return False

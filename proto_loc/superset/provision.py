@@ -1,0 +1,90 @@
+"""Bring Superset's metadata to the declared state: schema, roles, the admin's account, the bundle,
+the history.
+
+One process, run before the web server starts; it may run beside it too. What is as declared already
+costs no work.
+"""
+
+import argparse
+import os
+import sqlite3
+import sys
+import time
+from pathlib import Path
+
+from proto_loc import files
+from proto_loc.errors import LocError, exit_on_error
+from proto_loc.settings import ROOT, private_folder, settings
+
+LOCK = "provision.lock"
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--overwrite", action="store_true")
+    parser.add_argument(
+        "--folder", type=Path, default=ROOT / "superset", help="of the bundle and the rules"
+    )
+    options = parser.parse_args(arguments)
+    began = time.monotonic()
+    os.umask(0o077)
+    home = private_folder(settings().data / "superset")
+    with files.locked(home / LOCK):  # a second one waits, and finds the work done
+        _provision(options.folder, overwrite=options.overwrite)
+    print(f"Superset is provisioned, in {time.monotonic() - began:.1f} s.", flush=True)
+    return 0
+
+
+def _provision(folder: Path, *, overwrite: bool) -> None:
+    _quick_sqlite()
+    _reach(settings().superset_metadata)
+    from superset.app import create_app
+
+    app = create_app()
+    with app.app_context():
+        from superset.extensions import db
+
+        from proto_loc.superset import accounts, history, import_bundle, keys, schema
+
+        schema.upgrade()
+        keys.rotate()
+        rules = accounts.read_rules(folder)
+        accounts.roles()
+        accounts.admin()
+        datasets = import_bundle.bring(folder / "bundle", overwrite=overwrite)
+        accounts.grants(rules, datasets)
+        db.session.commit()
+        history.prune()
+
+
+def _reach(address: str) -> None:
+    from sqlalchemy import create_engine
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        create_engine(address).connect().close()
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        raise LocError(
+            "Superset's metadata cannot be reached.",
+            f"{str(getattr(error, 'orig', error)).strip()}.",
+            "Start that database, or correct LOC_SUPERSET_METADATA.",
+        ) from error
+
+
+def _quick_sqlite() -> None:
+    """Write-ahead logging, which stays with the file: the web server reads while this writes,
+    and few waits for it.
+    """
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
+
+    @event.listens_for(Engine, "connect")
+    def _(connection, _record) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+
+
+if __name__ == "__main__":
+    with exit_on_error():
+        sys.exit(main(sys.argv[1:]))

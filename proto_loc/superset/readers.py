@@ -1,0 +1,122 @@
+"""The processes that run Superset's queries, and how many of them do at a time.
+
+A query is run by one of a few readers (:mod:`proto_loc.warehouse.query_process`), whose memory the
+system bounds: what one takes too much of ends that query, and no other one. It gets a light reader
+first, with a quarter of ``LOC_QUERY_MEMORY`` and a second. If it needs more of either, a heavy one
+runs it, from the start, with all of both; heavy queries wait for one another, and light ones pass
+them. There are more threads than queries may run and wait, so that pages are always answered. All
+bounds are those of one of the two processes of the server.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from proto_loc.errors import LocError
+from proto_loc.settings import settings
+from proto_loc.warehouse import guard
+from proto_loc.warehouse.query_process import Ended, Reader, size
+
+THREADS = 40
+"""Requests that are worked on at a time."""
+QUERIES = 28
+"""How many of them may wait for data."""
+LIGHT = 2
+"""Light queries at a time."""
+SECONDS = 1.0
+"""For which a query counts as light."""
+
+
+def heavy() -> int:
+    """Heavy queries at a time: as many as there are processors for, over both processes of the
+    server.
+    """
+    return max(1, (os.cpu_count() or 1) // (2 * settings().query_threads))
+
+
+class Busy(LocError):
+    """Too many queries run or wait."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Superset is busy with other queries.",
+            "Too many of them run at once.",
+            "Try again soon.",
+        )
+
+
+class Readers:
+    """The readers of a process; they start with its first queries."""
+
+    def __init__(self) -> None:
+        memory = size(settings().query_memory)
+        self._places = threading.BoundedSemaphore(QUERIES)
+        self._light = _Pool(LIGHT, max(memory // 4, 64 << 20))
+        self._heavy = _Pool(heavy(), memory)
+        self._known: dict[tuple, None] = {}
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """While a request waits for data.
+
+        Raises:
+            Busy: as many as may do so already.
+        """
+        if not self._places.acquire(blocking=False):
+            raise Busy
+        try:
+            yield
+        finally:
+            self._places.release()
+
+    def run(
+        self, path: Path, sql: str, params: list | None, *, timeout: float, limit: int
+    ) -> guard.Result:
+        """Run a statement as :meth:`proto_loc.warehouse.query_process.Reader.run` does.
+
+        Raises:
+            Busy: there are too many queries at work.
+            LocError: it failed.
+        """
+        guard.check(sql)
+        with self.waiting():
+            seconds = min(SECONDS, timeout)
+            if (path, sql) not in self._known:
+                with self._light.reader(timeout) as reader:
+                    try:
+                        return reader.run(path, sql, params, timeout=seconds, limit=limit)
+                    except (guard.TooLong, Ended):
+                        if seconds == timeout:
+                            raise
+                self._known[path, sql] = None
+                if len(self._known) > 1_000:
+                    self._known.pop(next(iter(self._known)), None)
+            with self._heavy.reader(timeout) as reader:
+                return reader.run(path, sql, params, timeout=timeout, limit=limit)
+
+
+class _Pool:
+    """Readers with the same memory; the one that was used last is taken first, so that others
+    end when it is quiet.
+    """
+
+    def __init__(self, number: int, memory: int) -> None:
+        self._free = [Reader(memory) for _ in range(number)]
+        self._turn = threading.Condition()
+
+    @contextmanager
+    def reader(self, timeout: float) -> Iterator[Reader]:
+        end = time.monotonic() + timeout
+        with self._turn:
+            if not self._turn.wait_for(lambda: self._free, end - time.monotonic()):
+                raise Busy
+            reader = self._free.pop()
+        try:
+            yield reader
+        finally:
+            with self._turn:
+                self._free.append(reader)
+                self._turn.notify()

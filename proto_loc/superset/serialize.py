@@ -1,0 +1,107 @@
+"""What Superset holds of charts and dashboards, in the form in which the bundle keeps it."""
+
+import json
+
+from superset.connectors.sqla.models import SqlaTable
+from superset.extensions import db
+from superset.models.dashboard import Dashboard
+from superset.models.slice import Slice
+
+from proto_loc.superset.bundle import forms
+
+VERSION = "1.0.0"
+"""Of Superset's export format."""
+
+
+def chart(item: Slice, known: dict) -> dict:
+    """A chart.
+
+    Args:
+        item: as Superset holds it.
+        known: its parameters in its file; what Explore adds to a chart that it saves is left out
+            unless it is there.
+    """
+    columns = _columns(item)
+    columns["params"] = json.loads(columns.get("params") or "{}")
+    made = {
+        "slice_name": columns["slice_name"],
+        **{key: columns.get(key) for key in forms.CHART},
+        "viz_type": columns["viz_type"],
+        "params": columns["params"],
+        "uuid": str(item.uuid),
+        "version": VERSION,
+        "dataset_uuid": str(item.table.uuid) if item.table else "",
+        "query_context": item.query_context,
+    }
+    return forms.short_chart(made, known)
+
+
+def dashboard(item: Dashboard) -> dict:
+    """A dashboard. A chart that was added to it in Explore has no place yet: it gets a row of
+    its own at the end.
+    """
+    columns = _columns(item)
+    made = {
+        "dashboard_title": columns["dashboard_title"],
+        **{key: columns.get(key) for key in forms.DASHBOARD},
+        "published": bool(columns["published"]),
+        "uuid": str(item.uuid),
+        "version": VERSION,
+        "metadata": json.loads(columns.get("json_metadata") or "{}"),
+        "position": json.loads(columns.get("position_json") or "{}")
+        or {"GRID_ID": {"children": []}},
+    }
+    _name_charts(made["position"], item)
+    _name_datasets(made["metadata"])
+    return forms.short_dashboard(made)
+
+
+def _columns(item: Slice | Dashboard) -> dict:
+    return item.export_to_dict(
+        recursive=False, include_parent_ref=False, include_defaults=True, export_uuids=True
+    )
+
+
+def _name_charts(position: dict, item: Dashboard) -> None:
+    known = {chart.id: str(chart.uuid) for chart in item.slices}
+    placed = set()
+    for node in position.values():
+        if isinstance(node, dict) and node.get("type") == "CHART":
+            number = node["meta"].get("chartId")
+            if number not in known and (slice_found := db.session.get(Slice, number)):
+                known[number] = str(slice_found.uuid)
+            node["meta"]["uuid"] = known.get(number, node["meta"].get("uuid", ""))
+            placed.add(number)
+    where = (
+        position["GRID_ID"]
+        if position.get("GRID_ID", {}).get("children") or "ROOT_ID" not in position
+        else None
+    )
+    if where is None:  # tabs: into the first
+        tab = next(
+            (
+                node
+                for node in position.values()
+                if isinstance(node, dict) and node.get("type") == "TAB"
+            ),
+            None,
+        )
+        where = tab or position["GRID_ID"]
+    for number, uuid in sorted(known.items()):
+        if number not in placed:
+            row, key = f"ROW-{uuid}", f"CHART-{uuid}"
+            where.setdefault("children", []).append(row)
+            position[row] = {"type": "ROW", "children": [key], "meta": {}}
+            position[key] = {
+                "type": "CHART",
+                "meta": {"chartId": number, "uuid": uuid, "width": 4, "height": 50},
+            }
+
+
+def _name_datasets(metadata: dict) -> None:
+    for item in metadata.get("native_filter_configuration") or []:
+        for target in item.get("targets") or []:
+            if (number := target.pop("datasetId", None)) is not None and (
+                dataset := db.session.get(SqlaTable, number)
+            ):
+                target["datasetUuid"] = str(dataset.uuid)

@@ -1,0 +1,287 @@
+"""Superset's view of a statement in DuckDB's SQL: the text as it was written, and what DuckDB's own
+parser says of it.
+
+Superset parses each statement, of SQL Lab, of a virtual dataset and of a chart, with a parser of
+another project, and runs what that writes anew. It is not always what was written: ``interval '1
+day 06:30:00'`` lost its hours, ``4!`` was false. Here the text stays. A LIMIT is appended or put
+around it, a rule is put in place of the name of its table, and each time DuckDB's parser says
+whether that is all that changed; if it is not, the statement is refused.
+"""
+
+import re
+
+from flask import g
+from superset.errors import ErrorLevel, SupersetError, SupersetErrorType
+from superset.exceptions import (
+    QueryClauseValidationException,
+    SupersetErrorException,
+    SupersetParseError,
+    SupersetSecurityException,
+)
+from superset.sql import parse
+from superset.sql.parse import BaseSQLStatement, LimitMethod, SQLScript, SQLStatement, Table
+
+from proto_loc.superset import rules
+from proto_loc.warehouse import guard
+
+_START = re.compile(r"\s*SELECT\s+(?:1\s+ORDER\s+BY\s+)?", re.IGNORECASE)
+"""What Superset puts before an expression, to parse it."""
+_DOUBLE = 2**53
+
+
+class Statement(BaseSQLStatement[str]):
+    """One statement; what Superset calls its parsed form is its text."""
+
+    @classmethod
+    def split_script(cls, script: str, engine: str) -> list["Statement"]:
+        """Raises:
+        SupersetParseError: DuckDB does not read it.
+        """
+        try:
+            return [cls(text, engine) for text in guard.split(script)]
+        except guard.Refused as error:
+            raise SupersetParseError(script, engine, message=str(error)) from error
+
+    @classmethod
+    def _parse_statement(cls, statement: str, engine: str) -> str:
+        return statement
+
+    @classmethod
+    def _extract_tables_from_statement(cls, parsed: str, engine: str) -> set[Table]:
+        try:
+            tree = guard.tree(parsed)
+        except guard.Refused:
+            return set()  # the cursor refuses it as well
+        return {_as_named(*names) for names in rules.tables(tree)}
+
+    def format(self, comments: bool = True) -> str:
+        return self._parsed
+
+    def get_settings(self) -> dict[str, str | bool]:
+        return {}
+
+    def is_select(self) -> bool:
+        return True
+
+    def is_mutating(self) -> bool:
+        return False  # the guard refuses what is
+
+    def optimize(self) -> "Statement":
+        return self
+
+    def check_functions_present(self, functions: set[str]) -> bool:
+        names = {name.lower() for name in functions}
+        return any(
+            str(node.get("function_name")).lower() in names
+            for node in guard.nodes(guard.tree(self._parsed))
+        )
+
+    def check_tables_present(self, tables: set[str]) -> bool:
+        return not {table.table.lower() for table in self.tables}.isdisjoint(
+            name.lower() for name in tables
+        )
+
+    def get_limit_value(self) -> int | None:
+        """The LIMIT that it ends with, where that is a number."""
+        try:
+            return _limit(guard.tree(self._parsed))
+        except guard.Refused:
+            return None
+
+    def set_limit_value(self, limit: int, method: LimitMethod = LimitMethod.FORCE_LIMIT) -> None:
+        """Bound its rows. It stays as it is where it ends with a LIMIT that is as low, and
+        if it is an EXPLAIN.
+        """
+        try:
+            tree = guard.tree(self._parsed)
+        except guard.Refused:
+            return
+        written = _limit(tree)
+        if guard.explain(self._parsed) or (written is not None and written <= limit):
+            return
+        # The line breaks: a comment may end the text.
+        for text, inside in (
+            (f"{self._parsed}\nLIMIT {limit}", _without_limit),
+            (f"SELECT * FROM (\n{self._parsed}\n) LIMIT {limit}", _wrapped),
+        ):
+            try:
+                if _limit(bounded := guard.tree(text)) == limit and guard.same(
+                    inside(bounded), tree["node"]
+                ):
+                    self._parsed = text
+                    return
+            except guard.Refused:
+                continue
+
+    def has_cte(self) -> bool:
+        return False  # only of interest where a subquery may have none
+
+    def has_subquery(self) -> bool:
+        return any(
+            node.get("class") == "SUBQUERY" for node in guard.nodes(guard.tree(self._parsed))
+        )
+
+    def parse_predicate(self, predicate: str) -> str:
+        return predicate
+
+    def apply_rls(
+        self, catalog: object, schema: object, predicates: object, method: object
+    ) -> None:
+        """Put the rules of the person who asks in; Superset's own search for them knows one
+        spelling of a name.
+        """
+        self._parsed = rules.put(self._parsed)
+
+
+def _limit(tree: dict) -> int | None:
+    """The number of the LIMIT that a statement ends with."""
+    (*_, last) = tree["node"].get("modifiers") or [{}]
+    value = ((last.get("limit") or {}).get("value") or {}).get("value")
+    return value if last.get("type") == "LIMIT_MODIFIER" and isinstance(value, int) else None
+
+
+def _without_limit(tree: dict) -> dict:
+    """The statement that a LIMIT was appended to."""
+    node = dict(tree["node"])
+    node["modifiers"] = node["modifiers"][:-1]
+    if node["modifiers"] or "offset" in tree["node"]["modifiers"][-1]:
+        return node
+    del node["modifiers"]
+    return node
+
+
+def _wrapped(tree: dict) -> dict | None:
+    """The statement that a LIMIT was put around."""
+    return (tree["node"]["from_table"].get("subquery") or {}).get("node")
+
+
+def _as_named(schema: str | None, name: str) -> Table:
+    """A table by the name of its dataset: DuckDB does not tell capitals from small letters,
+    Superset does.
+
+    By that name Superset looks for a person's rules and rights, also for the key of what it caches
+    for them.
+    """
+    from superset.connectors.sqla.models import SqlaTable
+    from superset.extensions import db
+
+    if "loc_datasets" not in g:
+        rows = db.session.query(SqlaTable.schema, SqlaTable.table_name).filter(
+            SqlaTable.sql.is_(None)
+        )
+        g.loc_datasets = {
+            (str(schema).lower(), table.lower()): (schema, table) for schema, table in rows
+        }
+    known = g.loc_datasets.get((str(schema).lower(), name.lower()))
+    return Table(known[1], known[0]) if known else Table(name, schema)
+
+
+def clause(text: str, engine: str) -> str:
+    """A person's expression as it is written, where it is one and stays one between other SQL.
+
+    ``SELECT`` or ``SELECT 1 ORDER BY`` may stand before it. A comment at its end, for one, would
+    take what follows: then Superset's rewrite is taken, if DuckDB reads the same in it.
+
+    Raises:
+        QueryClauseValidationException: it is no expression, or cannot be written safely.
+    """
+    start = (_START.match(text) or ["SELECT "])[0]
+    expression = _START.sub("", text)
+    try:
+        written = guard.tree(f"{start}{expression}\n")
+    except guard.Refused as error:
+        raise QueryClauseValidationException(str(error)) from error
+    if _reads(f"{start}({expression})", written):
+        return text
+    rewritten = _sanitize_clause(text, engine)
+    if _reads(start + _START.sub("", rewritten), written):
+        return rewritten
+    raise QueryClauseValidationException(
+        f"This cannot stand between other SQL: {text}. Leave out its comments."
+    )
+
+
+def _reads(text: str, tree: dict) -> bool:
+    """Whether DuckDB reads a statement as that tree."""
+    try:
+        return guard.same(guard.tree(text), tree)
+    except guard.Refused:
+        return False
+
+
+def expression(text: str, *_: object) -> str:
+    """Superset's ``validate_adhoc_subquery``, without any subquery: it may read what the person may
+    not.
+
+    Raises:
+        SupersetParseError: DuckDB does not read it, or the guard refuses it.
+        SupersetSecurityException: it has a subquery, or a FROM of its own.
+    """
+    try:
+        tree = guard.tree(text if _START.match(text) else f"SELECT {text}")
+    except guard.Refused as error:
+        raise SupersetParseError(text, "duckdb", message=str(error)) from error
+    if tree["node"].get("from_table", {}).get("type") != "EMPTY" or any(
+        node.get("class") == "SUBQUERY" for node in guard.nodes(tree)
+    ):
+        message = "Custom SQL fields cannot contain sub-queries."
+        kind = SupersetErrorType.ADHOC_SUBQUERY_NOT_ALLOWED_ERROR
+        raise SupersetSecurityException(SupersetError(message, kind, ErrorLevel.ERROR))
+    return text
+
+
+class _Pretty:
+    """A script as SQL Lab's "Format" lays it out: each statement that DuckDB reads as before."""
+
+    def __init__(self, script: str, engine: str) -> None:
+        self._texts = [statement.format() for statement in Statement.split_script(script, "duckdb")]
+
+    def format(self) -> str:
+        return ";\n".join(map(self._laid_out, self._texts))
+
+    @staticmethod
+    def _laid_out(text: str) -> str:
+        try:
+            pretty = SQLStatement(text, "duckdb").format()
+            return pretty if _reads(pretty, guard.tree(text)) else text
+        except (SupersetErrorException, guard.Refused):
+            return text
+
+
+def _exact(normalize_df):
+    """Superset's last touch of a chart's data, where integers that a double cannot hold stay as
+    they are.
+    """
+
+    def normalized(self, df, query_object):
+        exact = {
+            name: column.copy()
+            for name, column in df.items()
+            if column.dtype == object
+            and any(isinstance(value, int) and abs(value) > _DOUBLE for value in column)
+        }
+        df = normalize_df(self, df, query_object)
+        for name, column in exact.items():
+            df[name] = column
+        return df
+
+    return normalized
+
+
+_sanitize_clause = parse.sanitize_clause
+
+
+def install() -> None:
+    """Let Superset read DuckDB's SQL so, wherever it does."""
+    from superset import viz
+    from superset.common import query_object
+    from superset.models import helpers
+    from superset.sqllab import api
+    from superset.utils import core
+
+    SQLScript.special_engines = SQLScript.special_engines | {"duckdb": Statement}
+    for module in (parse, viz, query_object, helpers, core):
+        module.sanitize_clause = clause
+    helpers.validate_adhoc_subquery = expression
+    helpers.ExploreMixin.normalize_df = _exact(helpers.ExploreMixin.normalize_df)
+    api.SQLScript = _Pretty

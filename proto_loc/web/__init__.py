@@ -1,0 +1,1 @@
+"""Web pages of the platform: who may ask, and how they are served."""

@@ -1,0 +1,61 @@
+"""Options for uvicorn, with bounds for headers, connections, and the time of a request."""
+
+import asyncio
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from proto_loc.web.origins import MAX_BODY, MAX_HEAD, PATIENCE_BODY, PATIENCE_HEAD
+
+MAX_CONNECTIONS = 400
+"""Beyond them, the one is closed whose request has been awaited longest."""
+
+
+class Protocol(H11Protocol):
+    """A connection of uvicorn that closes when a request does not come in time."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        super().connection_made(transport)
+        self._awaited: type | None = None
+        self._end: asyncio.TimerHandle | None = None
+        self._watch()
+        if len(self.connections) > MAX_CONNECTIONS:
+            awaited = [connection for connection in self.connections if connection._end]
+            min(awaited, key=lambda connection: connection._end.when()).transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop()
+        super().connection_lost(exc)
+
+    def _watch(self) -> None:
+        """Limit the time in which the client has to send the next part."""
+        upgraded = self.transport.get_protocol() is not self  # to a WebSocket, which may be silent
+        state = None if upgraded else self.conn.their_state
+        if state is self._awaited:
+            return
+        self._stop()
+        self._awaited = state
+        if seconds := {h11.IDLE: PATIENCE_HEAD, h11.SEND_BODY: PATIENCE_BODY}.get(state):
+            self._end = self.loop.call_later(seconds, self.transport.abort)
+
+    def _stop(self) -> None:
+        if self._end:
+            self._end.cancel()
+            self._end = None
+
+
+OPTIONS = {
+    "http": Protocol,
+    "h11_max_incomplete_event_size": MAX_HEAD,
+    "ws_max_size": MAX_BODY,
+    "log_level": "warning",
+    "access_log": False,
+    "server_header": False,
+}
+"""How uvicorn serves a page of ours. It keeps no access log: the address of a log-in has the token
+in it.
+"""

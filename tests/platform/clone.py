@@ -1,0 +1,160 @@
+"""A clone of this repository with other content: no domain at all, or the shop's."""
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from proto_loc.settings import ROOT
+
+SHOP = Path(__file__).parent / "shop"
+"""Laid over a clone: its content, and ``files``, which a person drops into the landing folder."""
+
+CONTENT = (
+    "pipelines/*/",
+    "dbt/models",
+    "dbt/seeds",
+    "dbt/tests",
+    "dbt/macros",
+    "cube/*",
+    "superset/bundle/charts",
+    "superset/bundle/dashboards",
+    "superset/bundle/datasets",
+    "superset/*.yaml",
+    "notebooks/*.ipynb",
+    "evaluations",
+)
+"""Content of the demonstration's domain; a fork deletes it."""
+
+PLATFORM_TESTS = ("platform", "parity", "mcp")
+"""Folders of tests that a clone keeps."""
+
+
+@dataclass
+class Clone:
+    """A clone with its data, and ``loc`` in it."""
+
+    folder: Path
+    variables: dict[str, str]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables of a person who works in the clone."""
+        outside = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("LOC_", "PYTEST_", "OPENAI_"))
+        }
+        return outside | {"PYTHONPATH": str(self.folder)} | self.variables
+
+    def start(self, *arguments: str) -> subprocess.Popen:
+        """Start ``loc`` with these arguments; its output is in the run folder."""
+        with Path(self.variables["LOC_RUN"], f"{arguments[-1]}.log").open("w") as log:
+            return subprocess.Popen(
+                [self.folder / "loc", *arguments],
+                cwd=self.folder,
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+            )
+
+    def run(
+        self, *command: str | Path, check: bool = True, stdin: str | None = None, **variables: str
+    ) -> subprocess.CompletedProcess:
+        """Run a program in the clone.
+
+        Raises:
+            AssertionError: it failed, and ``check`` is set.
+        """
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self.environment | variables,
+            input=stdin,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0 or not check, f"{command}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def loc(self, *arguments: str | Path, **options):
+        return self.run(self.folder / "loc", *arguments, **options)
+
+    def python(self, *arguments: str | Path, **options):
+        return self.run(self.folder / ".venvs/platform/bin/python", "-P", *arguments, **options)
+
+    def git(self, *arguments: str) -> str:
+        identity = ("-c", "user.name=test", "-c", "user.email=test@example.org")
+        return self.run("git", *identity, *arguments).stdout
+
+    def commit(self, subject: str) -> None:
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--allow-empty", "--message", subject)
+
+
+def make_clone(home: Path, prefix: str) -> Clone:
+    """Copy the repository as it is, commit it, and delete the content of its domain."""
+    folder = home / "clone"
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).exists():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name, follow_symlinks=False)
+    _lend_tools(folder)
+    variables = {
+        "LOC_DATA": str(home / "platform/data"),
+        "LOC_RUN": str(home / "platform/run"),
+        "LOC_PORT_PREFIX": prefix,
+    }
+    clone = Clone(folder, variables)
+    clone.git("init", "--quiet")
+    clone.commit("platform with its demonstration")
+    clone.git("tag", "upstream")
+    for pattern in CONTENT:
+        for path in folder.glob(pattern):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for path in (folder / "tests").iterdir():
+        if path.is_dir() and path.name not in PLATFORM_TESTS:
+            shutil.rmtree(path)
+    (folder / "superset/roles.yaml").write_text("{}\n")
+    clone.commit("the demonstration's content leaves")
+    return clone
+
+
+def add_shop(clone: Clone) -> None:
+    """Lay the shop's content over the clone, and drop its files into the landing folder."""
+    shutil.copytree(
+        SHOP,
+        clone.folder,
+        dirs_exist_ok=True,
+        ignore=shutil.ignore_patterns("files", "__pycache__"),
+    )
+    shutil.copytree(SHOP / "files", Path(clone.variables["LOC_DATA"]) / "landing/shop")
+
+
+def _lend_tools(folder: Path) -> None:
+    """Lend the clone this repository's environments, which find ``proto_loc`` in the clone."""
+    (folder / ".tools").symlink_to(ROOT / ".tools")
+    modules = "proto_loc/cube/server/node_modules"
+    if (ROOT / modules).exists():
+        (folder / modules).symlink_to(ROOT / modules)
+    for environment in (path for path in (ROOT / ".venvs").iterdir() if path.is_dir()):
+        copy = folder / ".venvs" / environment.name
+        (site,) = environment.glob("lib/python3.*/site-packages")
+        inside = copy / site.relative_to(environment)
+        inside.mkdir(parents=True)
+        for path in [*environment.iterdir(), *site.iterdir()]:
+            target = copy / path.relative_to(environment)
+            if path.name == "loc-clone.pth":
+                target.write_text(f"{folder}\n")
+            elif path.name in ("pyvenv.cfg", ".stamp"):
+                target.write_text(path.read_text().replace(str(ROOT), str(folder)))
+            elif not target.exists():
+                target.symlink_to(path)

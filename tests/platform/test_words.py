@@ -1,0 +1,78 @@
+"""The platform knows no word of the demonstration's domain: it learns from the content."""
+
+import re
+
+import pytest
+
+from proto_loc.settings import ROOT
+
+WORDS = (
+    *("taxi", "taxis", "trip", "trips", "passenger", "passengers", "tlc", "vendor", "vendors"),
+    *("borough", "boroughs", "queens", "manhattan", "brooklyn", "fare", "fares", "tip_rate"),
+    *("pickup", "pickups", "pick-up", "pick-ups", "dropoff", "dropoffs", "drop-off", "drop-offs"),
+    *("yellow", "green", "colour", "colours", "new york"),
+)
+"""Words of the domain, as whole words or as parts of a name with underscores."""
+
+FALSE_FRIENDS = (
+    r'"(?:bold )?(?:green|yellow)"',  # a style of rich
+    r"\[(?:bold )?(?:green|yellow)\]",
+    r"\b(?:fg|color|colour|style)=\S*(?:green|yellow)\S*",
+    r"\bround[ -]trips?\b",
+)
+"""Expressions that use such a word in another sense."""
+
+OTHER_SENSE = {
+    "proto_loc/ai/asking/chart.py": r"\bcolours?\b",  # of a chart's lines
+    "proto_loc/cli/doctor.py": r"\bcolours?\b",  # of the terminal
+    "proto_loc/superset/bundle/forms.py": r"\bcolours?\b",  # of labels in a chart
+    "proto_loc/superset/pages.py": r"\bcolours?\b",
+}
+"""By file, an expression that is no word of the domain there."""
+
+UNCLEAN = {
+    "proto_loc/cli/db.py",
+    "proto_loc/cli/metrics.py",
+    "proto_loc/dbt/macros/loads.sql",
+    "proto_loc/metrics/figures.py",
+    "proto_loc/superset/accounts.py",
+    "proto_loc/superset/pages.py",
+}
+"""Files that still hold words of the domain. It only shrinks: one that is clean fails the test."""
+
+PATTERN = re.compile(rf"(?<![a-z])(?:{'|'.join(map(re.escape, WORDS))})(?![a-z])", re.IGNORECASE)
+SUFFIXES = {".py", ".js", ".sql", ".yml", ".yaml", ".json", ".css", ".html", ".toml", ""}
+FILES = sorted(
+    str(path.relative_to(ROOT))
+    for folder in ("proto_loc", "tests/platform")
+    for path in (ROOT / folder).rglob("*")
+    if path.is_file()
+    and path.suffix in SUFFIXES
+    and not {"node_modules", "__pycache__"} & set(path.parts)
+    and path.name not in ("package-lock.json", "test_words.py", "clone.py")
+)
+
+
+def domain_words(text: str, file: str = "") -> list[str]:
+    """The lines of a text with a word of the domain, with their numbers."""
+    friends = [*FALSE_FRIENDS, *([OTHER_SENSE[file]] if file in OTHER_SENSE else [])]
+    lines = re.sub("|".join(friends), "", text, flags=re.IGNORECASE).splitlines()
+    return [f"{i}: {line.strip()}" for i, line in enumerate(lines, 1) if PATTERN.search(line)]
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_file_of_the_platform_has_no_word_of_the_domain(file: str):
+    lines = domain_words((ROOT / file).read_text(), file)
+    if file in UNCLEAN:
+        assert lines, f"{file} is clean: take it out of UNCLEAN"
+        return
+    assert lines == []
+
+
+def test_every_file_that_is_not_clean_exists():
+    assert set(FILES) >= UNCLEAN
+
+
+def test_a_word_of_the_domain_is_found():
+    text = "one trip\nper_colour\na stripe\n[green]fine\nround trip\nfares"
+    assert [line[0] for line in domain_words(text)] == ["1", "2", "6"]

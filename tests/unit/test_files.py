@@ -1,0 +1,39 @@
+"""Files replaced whole, and locks: ``proto_loc.files``."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from proto_loc import files
+
+
+def test_a_text_is_replaced_and_nothing_stays_beside_it(tmp_path):
+    path = tmp_path / "folder/text"
+    files.replace(path, "one")
+    files.replace(path, "two", private=True)
+    assert path.read_text() == "two" and path.stat().st_mode & 0o777 == 0o600
+    assert os.listdir(path.parent) == ["text"]
+
+
+def test_a_failed_write_leaves_the_old_text(tmp_path):
+    path = tmp_path / "text"
+    files.replace(path, "one")
+    with pytest.raises(UnicodeEncodeError):
+        files.replace(path, "\ud800")
+    assert path.read_text() == "one" and os.listdir(tmp_path) == ["text"]
+
+
+def test_a_lock_is_held_until_the_block_ends_or_the_process_is_killed(tmp_path):
+    path = tmp_path / "lock"
+    holding = "import sys, time; from pathlib import Path; from proto_loc import files\n"
+    holding += "with files.locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", holding, path], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout.readline() == b"held\n"
+        with path.open() as file:
+            assert not files.try_lock(file) and not files.lock_within(file, 0.1)
+            holder.kill()
+            assert files.lock_within(file, 10)
+        with files.locked(path), path.open() as file:
+            assert not files.try_lock(file, shared=True)
