@@ -33,8 +33,6 @@ OTHER_SENSE = {
 UNCLEAN = {
     "proto_loc/cli/db.py",
     "proto_loc/cli/metrics.py",
-    "proto_loc/dbt/macros/loads.sql",
-    "proto_loc/metrics/figures.py",
     "proto_loc/superset/accounts.py",
     "proto_loc/superset/pages.py",
 }
