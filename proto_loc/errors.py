@@ -72,6 +72,15 @@ class UsageError(LocError):
     exit_code = 2
 
 
+def disk_is_full(error: object) -> bool:
+    """Whether an error, or a program's text, says that a disk or a quota is full.
+
+    DuckDB gives no number.
+    """
+    words = ("No space left on device", "Disk quota exceeded", "database or disk is full")
+    return any(phrase in str(error) for phrase in words)
+
+
 class SourceError(LocError):
     """The code of a source raised an unexpected exception: its owner has to mend it."""
 

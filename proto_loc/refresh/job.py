@@ -71,7 +71,7 @@ def load(
 ) -> list[sources.Outcome]:
     """The first half of :func:`load_and_refresh`, with the same arguments and errors."""
     outcomes = loading(report) if loading else _load_new(who, report)
-    lake.settle(sources.TABLES)
+    lake.settle(sources.declared_columns())
     warehouse.tidy()
     return outcomes
 

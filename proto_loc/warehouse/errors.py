@@ -38,15 +38,6 @@ def explained(doing: str, where: Path):
         raise explain(doing, where, error) from error
 
 
-def disk_is_full(error: object) -> bool:
-    """Whether an error, or a program's text, says that a disk or a quota is full.
-
-    DuckDB gives no number.
-    """
-    words = ("No space left on device", "Disk quota exceeded", "database or disk is full")
-    return any(phrase in str(error) for phrase in words)
-
-
 def block_is_damaged(error: object) -> bool:
     """Whether an error, or a program's text, says that a database's block is unreadable."""
     return any(
