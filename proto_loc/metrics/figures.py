@@ -2,7 +2,7 @@
 
 Each figure is kept as text, so that counts and money stay exact: ``1234.50`` of a DECIMAL, the
 shortest text that gives the same double of a ratio. Where there is none, such as the average of no
-trip, there is no row.
+row, nothing is recorded.
 """
 
 from collections.abc import Iterable
