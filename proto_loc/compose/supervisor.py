@@ -4,7 +4,6 @@ import hashlib
 import os
 import platform
 import shutil
-import subprocess
 import sys
 import tarfile
 import tempfile
@@ -19,6 +18,7 @@ from proto_loc.errors import LocError, UsageError
 from proto_loc.services import MARK
 from proto_loc.settings import ROOT, private_folder, settings
 from proto_loc.setup.environments import golden
+from proto_loc.setup.programs import output
 from proto_loc.standins.process_compose import model
 
 RELEASES = "https://github.com/F1bonacc1/process-compose/releases/download"
@@ -110,13 +110,7 @@ def on_path() -> tuple[Path | None, str]:
 
 
 def _version(program: Path) -> str:
-    try:
-        done = subprocess.run(
-            [program, "version", "--short"], capture_output=True, text=True, timeout=10
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip().removeprefix("v")
+    return output([program, "version", "--short"]).removeprefix("v")
 
 
 def number(version: str) -> tuple[int, ...]:
