@@ -1,4 +1,4 @@
-"""Runs one service for ``loc exec NAME``, and ends all of its processes with the supervisor.
+"""Runs a service for ``loc exec NAME``, and ends all of its processes with the supervisor.
 
 A service that crashes repeatedly is started again, but after a pause; a steady run resets the
 count. This process waits for the end of its child, a signal, or the end of its supervisor. It is

@@ -1,1 +1,1 @@
-"""Installs environments and Node packages from lock files, makes the locks, upgrades versions."""
+"""Installs environments and Node packages from lock files; makes and upgrades the locks."""

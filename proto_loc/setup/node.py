@@ -91,7 +91,7 @@ def npm(
 
 
 def install() -> None:
-    """Install Cube's ``node_modules`` from the lock, unless up to date, and try the native addon.
+    """Install Cube's ``node_modules`` from the lock unless up to date; try the native addon.
 
     Raises:
         LocError: npm failed, or ``LOC_CUBE_NATIVE`` requires the addon and it is not available.

@@ -1,4 +1,4 @@
-"""Moves golden versions to the newest ones that ``golden.toml`` allows and that fit together."""
+"""Upgrades golden versions to the newest ones that fit together and ``golden.toml`` allows."""
 
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -57,7 +57,7 @@ def wishes(document: tomlkit.TOMLDocument) -> list[Wish]:
 def resolve(
     all_wishes: list[Wish], moving: list[Wish], limits: dict[str, str], known: dict[str, str]
 ) -> dict[str, dict]:
-    """Resolve each lock with the packages of ``moving`` free to move; versions by lock and name.
+    """Resolve each lock, with free versions for ``moving``; versions by lock and package.
 
     Raises:
         LocError: golden.toml contradicts itself, or the registry cannot be reached.

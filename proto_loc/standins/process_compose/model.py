@@ -132,7 +132,7 @@ def file() -> Path:
 
 
 def load(path: Path, env: Mapping[str, str] = os.environ) -> Project:
-    """Read a project file; replace ``${NAME}`` and ``${NAME:-default}`` from ``env``, ``$$`` by $.
+    """Read a project file; replace ``${NAME}`` and ``${NAME:-default}`` by values of ``env``.
 
     Raises:
         UsageError: it cannot be read, or is invalid; the message names the place.
