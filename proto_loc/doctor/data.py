@@ -1,4 +1,4 @@
-"""Checks of what is published."""
+"""Checks of the published data."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -7,7 +7,7 @@ from proto_loc.doctor.finding import Finding, ok
 
 
 def warehouse() -> Iterator[Finding]:
-    """The current versions, read in full and compared with their checksums."""
+    """Read the current versions in full and compare them with their checksums."""
     from proto_loc import warehouse as published
 
     for database in published.DATABASES:
