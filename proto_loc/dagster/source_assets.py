@@ -22,8 +22,9 @@ class Partitions(dg.Config):
 
 
 def make_assets() -> list[dg.AssetsDefinition | dg.AssetSpec]:
-    """One asset a table: one that Dagster can load by partition if its source can, else one that
-    reports what the ledger loads."""
+    """One asset a table; Dagster can load its partitions if the source can, else it only reports
+    what the ledger loads.
+    """
     return [
         _loadable(source, table)
         if table.first and isinstance(source, PartitionedSource)
@@ -46,8 +47,10 @@ def _described(source: Source, table: Table) -> dict:
 
 
 def partitions_of(source: str, table: Table) -> dg.PartitionsDefinition | None:
-    """The partitions of a table: all since its first one, else those that were loaded; None where
-    a load replaces the whole table."""
+    """The partitions of a table: all since its first one, else those that were loaded.
+
+    None if a load replaces the whole table.
+    """
     if not table.partition:
         return None
     if not table.first:

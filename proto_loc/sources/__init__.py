@@ -1,4 +1,4 @@
-"""What a source is, and the sources of ``pipelines/``: each folder there defines ``SOURCE``."""
+"""What a source declares, and the sources of ``pipelines/``: each folder defines ``SOURCE``."""
 
 import importlib
 import pkgutil
@@ -31,11 +31,11 @@ __all__ = [  # what the code of a source needs, beside proto_loc's errors, setti
 ]
 
 Report = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and how much there is."""
+"""Reports progress: the step, the units done, the units in all."""
 
 
 class WouldReplace(UsageError):
-    """Files would take the place of others without having their rows; nothing was loaded."""
+    """Files lack rows of the loads that they would replace; nothing was loaded."""
 
 
 @dataclass(frozen=True)
@@ -89,22 +89,22 @@ class Table:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one partition of a table, or of one file."""
+    """The result of loading one partition of a table, or one file."""
 
     load: Load | None
-    """None where the file was only compared, or left out."""
+    """None if the file was only compared, or skipped."""
     input: str
     """Name of the file."""
     replaced: Load | None = None
-    """The load whose place it took."""
+    """The load that it replaced."""
     skipped: str = ""
-    """Why nothing was loaded: the reason for a sentence, empty if it was loaded."""
+    """Why nothing was loaded, as the end of a sentence; empty if it was loaded."""
     leaving: int = 0
-    """Rows of ``load`` that the file lacks, for which it was not loaded in its place."""
+    """Rows of ``load`` that the file lacks, so that it did not replace it."""
     ignored: tuple[str, ...] = ()
     """Columns of the file that no table has."""
     note: str = ""
-    """What a person is to know beside that, as the end of a sentence."""
+    """Something else that a person should know, as the end of a sentence."""
 
 
 class Source(Protocol):
@@ -133,7 +133,7 @@ class Source(Protocol):
         """Load the files: all of them, or none if one is refused."""
 
     def load_landing(self, *, who: str, report: Report) -> list[Outcome]:
-        """Load what is pending; the outcome of a file that is left out says why."""
+        """Load the pending files; the outcome of a skipped file says why."""
 
     def load_sample(
         self, rows: int | None = None, seed: int | None = None, *, who: str, report: Report

@@ -197,7 +197,7 @@ class FileSource:
 
 
 def _rejects_of(table: Table) -> Table:
-    """The table of the rows that another one's declaration excludes; a file is a partition."""
+    """The table of rows that break the declaration of a table; a file is a partition."""
     return Table(
         f"{table.name}_rejects",
         REJECTED | ADDED,
@@ -287,7 +287,7 @@ def _reasons(table: Table) -> list[str]:
 
 
 def parts(con: duckdb.DuckDBPyConnection, table: Table, path: Path) -> list[tuple[str, str, str]]:
-    """What a file is stored as: table, partition and query of each part."""
+    """Table, partition and query of each part that a file is stored as."""
     of_file = re.sub(r"[^\w.-]", "_", path.stem)
     rejects = [(f"{table.name}_rejects", of_file, "from rejects")] if table.rejects else []
     column = table.partition_column

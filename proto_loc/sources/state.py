@@ -1,4 +1,4 @@
-"""What is loaded of each declared table, and whether it is as the declaration wants it."""
+"""The loads of each declared table, compared with what the declaration wants."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
