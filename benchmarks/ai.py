@@ -16,7 +16,9 @@ from pathlib import Path
 from benchmarks import Measured, environment, run, seconds_of, timed
 from benchmarks.llm import standin
 from proto_loc import warehouse
+from proto_loc.ai import context
 from proto_loc.errors import LocError
+from proto_loc.metrics import marts
 from proto_loc.settings import ROOT, settings
 from proto_loc.setup import environments
 
@@ -118,20 +120,15 @@ def measure(rows: int, folder: Path, *, prefix: str, repeat: int, report: Report
         with warehouse.read("prod") as con:
             done.sql = [seconds_of(lambda: con.execute(SQL).fetchall()) for _ in range(repeat)]
             report("`loc discover`")
+            manifest = context.definitions(warehouse.current("prod"))
             done.summarize = sum(
-                seconds_of(con.sql(f"summarize marts.{name}").fetchall) for name in _marts(con)
+                seconds_of(con.sql(f"summarize {table}").fetchall)
+                for table in marts.tables(manifest, marts.measured(manifest))
             )
-        with Measured() as measured, environment(LOC_LLM_MODEL=""):
+        with Measured() as process, environment(LOC_LLM_MODEL=""):
             run(ROOT / "loc", "discover", "--json")
-        done.discover, done.peak = measured.seconds, measured.peak
+        done.discover, done.peak = process.seconds, process.peak
     return done
-
-
-def _marts(con) -> list[str]:
-    names = con.execute(
-        "select table_name from information_schema.tables where table_schema = 'marts'"
-    ).fetchall()
-    return [name for (name,) in names if name.startswith("mart_")]
 
 
 @contextmanager
