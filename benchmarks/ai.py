@@ -17,24 +17,24 @@ from pathlib import Path
 from benchmarks import Measured, environment
 from benchmarks.llm import standin
 from proto_loc import warehouse
+from proto_loc.ai import prompts
 from proto_loc.errors import LocError
+from proto_loc.metrics.expressions import written
 from proto_loc.settings import ROOT, settings
 from proto_loc.setup import environments
 
 PYTHON = ROOT / ".venvs/notebooks/bin/python"
-SQL = (
-    "select pickup_borough, sum(total_amount) as revenue from marts.mart_taxi_trips group by all"
-    " order by all"
-)
-COUNT = "execute_sql_query('select count(*) as n from marts.mart_taxi_trips').n[0]"
 PROGRAMS = {
-    "a query": f"result = {{'type': 'number', 'value': int({COUNT})}}",
+    "a query": (
+        "rows = execute_sql_query('select count(*) as n from {table}')\n"
+        "result = {{'type': 'number', 'value': int(rows.n[0])}}"
+    ),
     "a plot": (
         "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.savefig('chart.png')\n"
-        "result = {'type': 'plot', 'value': 'chart.png'}"
+        "result = {{'type': 'plot', 'value': 'chart.png'}}"
     ),
 }
-"""What a model may write, by what it does."""
+"""What a model may write, by what it does, of the mart that the project has."""
 BARE = """
 import os, sys
 os.environ["MPLBACKEND"] = "Agg"
@@ -85,17 +85,23 @@ def measure(rows: int, folder: Path, *, prefix: str, repeat: int, report: Report
         prefix: ``LOC_PORT_PREFIX`` of JupyterLab.
 
     Raises:
-        LocError: a step failed.
+        LocError: no source has a sample, or a step failed.
     """
+    from benchmarks import content  # which the environment notebooks cannot import
+
     done = Figures()
     environments.sync("notebooks")
     own = {"LOC_DATA": folder / "data", "LOC_RUN": folder / "run", "LOC_PORT_PREFIX": prefix}
-    model = json.dumps({"sql": SQL})
-    with standin(lambda _: model) as server, environment(
+    with environment(**own):
+        report(f"load and publish {rows:,} rows")
+        content.publish_sample(rows)
+        mart, models = content.published_mart(), content.published_models()
+    by = [written(dimension.of) for dimension in mart.dimensions[:1]]
+    sql = f"{mart.select(mart.metrics[:1], *by)} group by all order by all"
+    programs = {name: code.format(table=mart.table) for name, code in PROGRAMS.items()}
+    with standin(lambda _: json.dumps({"sql": sql})) as server, environment(
         **own, LOC_LLM_MODEL="openai/standin", LOC_LLM_URL=server.url, NO_PROXY="127.0.0.1"
     ):  # fmt: skip
-        report(f"load and publish {rows:,} rows")
-        _run(ROOT / "loc", "load", "sample", "--rows", str(rows), "--direct")
         report("JupyterLab")
         for _ in range(repeat):
             done.imports.append(
@@ -104,35 +110,31 @@ def measure(rows: int, folder: Path, *, prefix: str, repeat: int, report: Report
             with _jupyter(done):
                 pass
         report("`loc ask`, as a command")
-        done.cold = [
-            _timed(ROOT / "loc", "ask", "What is the revenue by borough?") for _ in range(repeat)
-        ]
+        question = prompts.question((mart.model,))
+        done.cold = [_timed(ROOT / "loc", "ask", question) for _ in range(repeat)]
         report("the sandbox, and `ask` in one process")
         inside = json.loads(
-            _run(PYTHON, "-P", "-m", "benchmarks.ai", str(repeat), PYTHONPATH=str(ROOT))
+            _run(
+                *(PYTHON, "-P", "-m", "benchmarks.ai", str(repeat), question, json.dumps(programs)),
+                PYTHONPATH=str(ROOT),
+            )
         )
         done.boxed, done.warm = inside["boxed"], inside["warm"]
-        for name, code in PROGRAMS.items():
+        for name, code in programs.items():
             done.bare[name] = [
                 _timed(PYTHON, "-P", "-c", BARE, code, PYTHONPATH=str(ROOT)) for _ in range(repeat)
             ]
         with warehouse.read("prod") as con:
-            done.sql = [_seconds(lambda: con.execute(SQL).fetchall()) for _ in range(repeat)]
+            done.sql = [_seconds(lambda: con.execute(sql).fetchall()) for _ in range(repeat)]
             report("`loc discover`")
             done.summarize = sum(
-                _seconds(con.sql(f"summarize marts.{name}").fetchall) for name in _marts(con)
+                _seconds(con.sql(f"summarize {model.schema}.{model.table}").fetchall)
+                for model in models
             )
         with Measured() as measured, environment(LOC_LLM_MODEL=""):
             _run(ROOT / "loc", "discover", "--json")
         done.discover, done.peak = measured.seconds, measured.peak
     return done
-
-
-def _marts(con) -> list[str]:
-    names = con.execute(
-        "select table_name from information_schema.tables where table_schema = 'marts'"
-    ).fetchall()
-    return [name for (name,) in names if name.startswith("mart_")]
 
 
 @contextmanager
@@ -191,7 +193,7 @@ def _run(*command: str | Path, **variables: str) -> str:
     return done.stdout
 
 
-def _inside(repeat: int) -> dict:
+def _inside(repeat: int, question: str, programs: dict[str, str]) -> dict:
     """In the environment ``notebooks``."""
     from proto_loc.ai import ask
     from proto_loc.ai.asking import queries
@@ -200,11 +202,11 @@ def _inside(repeat: int) -> dict:
     reader = queries.reader_of(warehouse.current("prod").path)
     boxed = {
         name: [_seconds(lambda: sandbox.run(code, reader)) for _ in range(repeat)]  # noqa: B023
-        for name, code in PROGRAMS.items()
+        for name, code in programs.items()
     }
-    ask("What is the revenue by borough?")
+    ask(question)
     return {"boxed": boxed, "warm": [_seconds(lambda: ask("And now?")) for _ in range(repeat)]}
 
 
 if __name__ == "__main__":
-    print(json.dumps(_inside(int(sys.argv[1]))))
+    print(json.dumps(_inside(int(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3]))))

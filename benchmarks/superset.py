@@ -21,13 +21,12 @@ import httpx
 import psutil
 import yaml
 
-from benchmarks import environment
+from benchmarks import content, environment
 from benchmarks.stack import _memory, _timed
 from proto_loc import credentials, warehouse
 from proto_loc.errors import LocError
 from proto_loc.settings import ROOT, settings
 
-DASHBOARD = "taxi_overview"
 VIEWERS = 10
 PERSONS = "bench-viewer-{}"
 PAUSE = 10
@@ -82,24 +81,25 @@ def measure(
     """Provision and start a Superset on a data folder of its own, and end it.
 
     Args:
-        rows: trips in the sample.
+        rows: of the sample.
         folder: an empty one.
         prefix: its ``LOC_PORT_PREFIX``.
         seconds: how long the viewers look, beside refreshes.
         repeat: how often each chart is asked for without the cache.
 
     Raises:
-        LocError: a command failed.
+        LocError: no source has a sample, there is no chart, or a command failed.
     """
+    configs = _configs()
     done = Figures()
     with environment(LOC_DATA=folder / "data", LOC_RUN=folder / "run", LOC_PORT_PREFIX=prefix):
         report(f"a sample of {rows:,} rows")
-        _timed(ROOT / "loc", "load", "sample", "--rows", str(rows), "--direct")
+        content.publish_sample(rows)
         report("provisioning, twice")
         done.provisions = [_timed(ROOT / "loc", "superset", "provision") for _ in range(2)]
         with _served(done, folder) as server:
             admin = Person("admin", credentials.secret("superset-admin"))
-            charts = _charts(admin)
+            charts = _charts(admin, configs)
             report(
                 f"each of {len(charts)} charts without the cache, {repeat} times, and its SQL bare"
             )
@@ -159,14 +159,16 @@ def _served(done: Figures, folder: Path):
         process.wait(30)
 
 
-def _charts(admin: Person) -> dict[str, dict]:
+def _charts(admin: Person, configs: list[dict]) -> dict[str, dict]:
     """What the dashboard's page asks the chart-data API for, by title: made from the parameters
     as the page does.
     """
     number = {each["uuid"]: each for each in _all(admin, "chart")}
     found = {}
-    for uuid, config in _placed().items():
-        params, dataset = config["params"], number[uuid]["datasource_id"]
+    datasets = _read("datasets")
+    times = {dataset["uuid"]: dataset.get("main_dttm_col") for dataset in datasets}
+    for config in configs:
+        params, dataset = config["params"], number[config["uuid"]]["datasource_id"]
         columns = _listed(params, "groupby", "groupbyRows", "groupbyColumns", "entity", "series")
         query = {
             "metrics": _listed(params, "metrics", "metric", "size", "x", "y"),
@@ -178,7 +180,8 @@ def _charts(admin: Person) -> dict[str, dict]:
             ],
         }
         if isinstance(axis := params.get("x_axis"), str):
-            grain = params.get("time_grain_sqla") if axis == "pickup_at" else None
+            is_time = axis == times[config["dataset_uuid"]]
+            grain = params.get("time_grain_sqla") if is_time else None
             base = {
                 "columnType": "BASE_AXIS",
                 "sqlExpression": axis,
@@ -199,14 +202,30 @@ def _charts(admin: Person) -> dict[str, dict]:
     return found
 
 
-def _placed() -> dict[str, dict]:
-    bundle = ROOT / "superset/bundle"
-    configs = [
-        yaml.safe_load(path.read_text()) for path in sorted((bundle / "charts").glob("*.yaml"))
-    ]
-    position = yaml.safe_load((bundle / f"dashboards/{DASHBOARD}.yaml").read_text())["position"]
-    uuids = {node["meta"]["uuid"] for key, node in position.items() if key.startswith("CHART-")}
-    return {config["uuid"]: config for config in configs if config["uuid"] in uuids}
+def _configs() -> list[dict]:
+    """The charts of the dashboard that has most of them.
+
+    Raises:
+        LocError: no dashboard of the project has a chart.
+    """
+    uuids: set[str] = set()
+    for dashboard in _read("dashboards"):
+        nodes = dashboard["position"].items()
+        placed = {node["meta"]["uuid"] for key, node in nodes if key.startswith("CHART-")}
+        uuids = max(uuids, placed, key=len)
+    if not uuids:
+        raise LocError(
+            "There is no chart to measure.",
+            "No dashboard in superset/bundle/dashboards has one.",
+            "Make one and export it: docs/dashboards.md shows how.",
+        )
+    return [config for config in _read("charts") if config["uuid"] in uuids]
+
+
+def _read(folder: str) -> list[dict]:
+    """The files of a folder of the bundle."""
+    paths = sorted((ROOT / "superset/bundle" / folder).glob("*.yaml"))
+    return [yaml.safe_load(path.read_text()) for path in paths]
 
 
 def _listed(params: dict, *keys: str) -> list:

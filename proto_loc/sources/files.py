@@ -5,7 +5,7 @@ import os
 import re
 import shlex
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -49,6 +49,8 @@ class FileSource:
 
     name: str
     tables: tuple[Table, ...]
+    sample: Callable[[Path, int, int], None] | None = None
+    """Writes files with so many generated rows into a folder; the same seed gives the same ones."""
     sample_rows: int | None = None
 
     def columns(self) -> dict[str, dict[str, str]]:
@@ -90,17 +92,32 @@ class FileSource:
         return outcomes
 
     def load_sample(self, rows=None, seed=None, *, who: str, report: Report) -> list[Outcome]:
-        raise UsageError(
-            f"The source {self.name} has no sample.",
-            "It loads files.",
-            f"Run `loc load {self.name} FILES`.",
-        )
+        if self.sample is None:
+            raise UsageError(
+                f"The source {self.name} has no sample.",
+                "It loads files.",
+                f"Run `loc load {self.name} FILES`.",
+            )
+        rows, seed = (self.sample_rows or 0) if rows is None else rows, 1 if seed is None else seed
+        base = private_folder(settings().run / "tmp")
+        with (
+            tempfile.TemporaryDirectory(prefix=f"{os.getpid()}-", dir=base) as folder,
+            lake.loading(sources.TABLES, who=who) as loading,
+        ):
+            self.sample(Path(folder), rows, seed)
+            paths = sorted(Path(folder).iterdir())
+            return self._load(loading, paths, False, report, "synthetic")
 
     def _tables_of(self, path: Path) -> list[Table]:
         return [table for table in self.tables if fnmatch(path.name, table.files)]
 
     def _load(
-        self, loading: Loading, paths: Sequence[Path], replace: bool, report: Report
+        self,
+        loading: Loading,
+        paths: Sequence[Path],
+        replace: bool,
+        report: Report,
+        origin: str = "file",
     ) -> list[Outcome]:
         outcomes: list[Outcome] = []
         written: dict[tuple[str, str], Path] = {}
@@ -110,7 +127,7 @@ class FileSource:
             if len(tables) != 1:
                 names = ", ".join(f"{table.name}: {table.files}" for table in self.tables)
                 raise refused(path, f"Its name fits {len(tables)} tables, of {names}.")
-            for outcome in self._load_file(loading, tables[0], path, replace):
+            for outcome in self._load_file(loading, tables[0], path, replace, origin):
                 load = outcome.load
                 place = load.table_name, load.partition
                 if not outcome.skipped:
@@ -126,7 +143,7 @@ class FileSource:
         return outcomes
 
     def _load_file(
-        self, loading: Loading, table: Table, path: Path, replace: bool
+        self, loading: Loading, table: Table, path: Path, replace: bool, origin: str
     ) -> list[Outcome]:
         digest = checksum(path) if path.is_file() else None
         active = {
@@ -147,6 +164,9 @@ class FileSource:
                     reason = "it is loaded already"
                     outcomes.append(Outcome(there, path.name, skipped=reason))
                     continue
+                if there and origin == "synthetic" and there.origin == "file":
+                    outcomes.append(Outcome(there, path.name, skipped="records are loaded"))
+                    continue
                 load_id, target = loading.reserve(self.name, table.name, partition)
                 (rows,) = con.execute(
                     f"copy (select * exclude (_row), {literal(path.name)} as _source_file,"
@@ -166,7 +186,7 @@ class FileSource:
                     outcomes.append(Outcome(there, path.name, skipped=reason, leaving=leaving))
                     continue
                 load = Load(
-                    load_id, self.name, table.name, partition, "file",
+                    load_id, self.name, table.name, partition, origin,
                     str(target.relative_to(settings().lake)), rows, target.stat().st_size,
                     path.name, digest, loading.loaded_at,
                 )  # fmt: skip
