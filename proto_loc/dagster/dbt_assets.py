@@ -21,6 +21,7 @@ import dagster as dg
 from proto_loc import warehouse
 from proto_loc.dagster.policies import progress, said_plainly, who, writes
 from proto_loc.dbt import nodes, parse, publish
+from proto_loc.metrics.marts import marts
 from proto_loc.sources import declared_columns
 
 # dbt is a program of its own here. Told that dbt-core is absent, as where dbt runs elsewhere,
@@ -156,6 +157,9 @@ def _reads_raw() -> set[str]:
     return {i for i in ids if _parents(i) & raw} or {i for i in ids if not _parents(i)}
 
 
+MARTS = marts(MANIFEST)
+
+
 def _specs() -> Iterator[tuple[str, dg.AssetSpec]]:
     after_load = _reads_raw()
     own = {KEYS[unique_id] for unique_id in KEYS if unique_id not in MANIFEST["sources"]}
@@ -168,7 +172,7 @@ def _specs() -> Iterator[tuple[str, dg.AssetSpec]]:
         where = {"dbt file": dg.MetadataValue.text(f"dbt/{node['original_file_path']}")}
         # What only dagster-dbt's own runner reads, the whole manifest among it, stays out.
         kept = {name: value for name, value in spec.metadata.items() if name.startswith("dagster/")}
-        policy = FRESH if spec.key.path[0] == "marts" else None
+        policy = FRESH if unique_id in MARTS else None
         # A source that is a relation of the project's own could close a circle.
         sources = {
             KEYS[parent] for parent in _parents(unique_id) & MANIFEST["sources"].keys()

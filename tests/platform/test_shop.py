@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from clone import Clone
+from descriptions import undescribed_columns
 from test_words import domain_words
 
 pytestmark = [pytest.mark.xdist_group("platform"), pytest.mark.timeout(600)]
@@ -43,6 +44,11 @@ def test_every_door_gives_the_figures_of_metricflow(shop: Clone):
     )
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
     assert " passed" in done.stdout.splitlines()[-1]
+
+
+def test_every_column_of_every_mart_is_described(shop: Clone):
+    file = Path(shop.loc("db", "path").stdout.strip())
+    assert undescribed_columns(file.parent) == []
 
 
 def test_the_fork_touches_no_file_of_the_platform(shop: Clone):

@@ -66,6 +66,16 @@ def test_marts_are_measured_or_lie_in_the_marts_folder(manifest):
     assert measured == {"mart_taxi_trips", "mart_data_quality"}
 
 
+def test_a_mart_may_have_any_name_and_schema(manifest):
+    """Marts were those whose name began with `mart_`."""
+    node = manifest["nodes"]["model.proto_loc.mart_taxi_trips"]
+    node.update({"schema": "sales", "alias": "orders", "fqn": ["proto_loc", "wide", "orders"]})
+    assert "sales.orders" in marts.tables(manifest, marts.marts(manifest))
+    manifest["semantic_models"].clear()
+    assert "sales.orders" not in marts.tables(manifest, marts.marts(manifest))
+    assert "marts.mart_data_quality" in marts.tables(manifest, marts.marts(manifest))
+
+
 def test_folders_of_the_project_say_what_a_model_is(manifest):
     prefixes = {"staging": "stg_", "intermediate": "int_"}
     models = [node for node in manifest["nodes"].values() if node["resource_type"] == "model"]

@@ -18,8 +18,8 @@ from proto_loc.ai.asking import queries
 from proto_loc.ai.chatting import sandbox
 from proto_loc.ai.text import clean
 from proto_loc.errors import LocError
+from proto_loc.metrics import marts
 
-TABLES = "marts"
 HEAD = 5
 """Rows of each table that a model is shown."""
 
@@ -180,15 +180,17 @@ def _agent(version: warehouse.Version, reader, limits: sandbox.Limits):
             return {"type": self.outcome.type, "value": value}
 
     box = Box()
+    manifest = context.definitions(version)
+    tables = marts.tables(manifest, marts.marts(manifest))
     frames = [
         _table(pai, name, node, reader, sends)
         for name, node in published.tables.items()
-        if _is_mart(name)
+        if name in tables
     ]
     if not frames:
         raise LocError(
             "There is no mart to ask about.",
-            f"dbt publishes no model in the schema {TABLES}.",
+            "dbt publishes no model of the folder or schema marts, and none with metrics.",
             "Add one in dbt/models/marts and run `loc refresh`.",
         )
     if sends:
@@ -217,10 +219,6 @@ class _Shown(Exception):
 def _told(error: LocError) -> str:
     bare = getattr(error, "bare", "")
     return bare if bare and not llm.sends_rows() else f"{error.what} {error.why}"
-
-
-def _is_mart(table: str) -> bool:
-    return table.startswith(f"{TABLES}.") and table not in context.RECORDS
 
 
 def _table(pai, name: str, node: dict, reader, sends: bool):
