@@ -1,6 +1,4 @@
-"""process-compose.yaml says for each process what its service needs, and what the runner does not
-know is refused.
-"""
+"""Tests of process-compose.yaml against the services, and of keys that are refused."""
 
 import re
 import subprocess

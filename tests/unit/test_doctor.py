@@ -1,4 +1,4 @@
-"""``loc doctor``: each check sees what it is for, and says the way out."""
+"""Tests of ``loc doctor``: each check finds its problem and names the fix."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""``.env`` is optional, the environment wins over it, and a bad line is named."""
+"""Tests of ``.env``: it is optional, the environment overrides it, bad lines are named."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""The guard: what passes, what is refused, and that DuckDB itself is locked behind it."""
+"""Tests of the guard: allowed and refused statements, and the locked connection."""
 
 import os
 import subprocess

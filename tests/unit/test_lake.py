@@ -1,4 +1,4 @@
-"""proto_loc.warehouse.lake: immutable Parquet files, and the raw catalogue of those that count."""
+"""Tests of ``proto_loc.warehouse.lake``: immutable Parquet files and the catalogue raw."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Secrets are made once, are readable by this user only, and are never overwritten."""
+"""Secrets are generated once, readable by this user only, and never overwritten."""
 
 from concurrent.futures import ThreadPoolExecutor
 

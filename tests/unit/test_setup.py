@@ -1,6 +1,4 @@
-"""The launcher: what ``./loc`` does in a fresh clone, in a broken one, and in a strange
-environment.
-"""
+"""Tests of the launcher ``loc`` in fresh and broken clones and unusual environments."""
 
 import http.server
 import os

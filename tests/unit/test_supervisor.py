@@ -1,6 +1,4 @@
-"""Who runs the processes: from PATH, else the pinned release, checked, else the runner; each with
-its reason.
-"""
+"""Tests of the choice of the process supervisor, and of its download."""
 
 import hashlib
 import io

@@ -1,4 +1,4 @@
-"""proto_loc.warehouse: write, audit, publish; read; go back; and each failure with its way out."""
+"""Tests of the warehouse: write sessions, reads, rollback, pruning, and their errors."""
 
 import json
 import os
