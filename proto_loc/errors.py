@@ -68,6 +68,12 @@ class UsageError(LocError):
     exit_code = 2
 
 
+def disk_is_full(error: object) -> bool:
+    """Whether the text of an error says that a disk or quota is full; DuckDB gives no errno."""
+    words = ("No space left on device", "Disk quota exceeded", "database or disk is full")
+    return any(phrase in str(error) for phrase in words)
+
+
 class SourceError(LocError):
     """The code of a source raised an unexpected exception, which its owner has to fix."""
 

@@ -3,6 +3,7 @@
 import os
 import threading
 from collections.abc import Mapping
+from pathlib import Path
 
 import duckdb
 
@@ -21,6 +22,11 @@ def identifier(*names: str) -> str:
 def literal(value: object) -> str:
     """Quote a value as an SQL string."""
     return "'" + str(value).replace("'", "''") + "'"
+
+
+def exact_glob(path: Path) -> str:
+    """Escape a path as a glob pattern, since DuckDB reads every file name as a pattern."""
+    return "".join(f"[{c}]" if c in "*?[" else c for c in os.fspath(path))
 
 
 def open_duckdb(

@@ -17,6 +17,7 @@ CHECKS: dict[str, Callable[[], Iterator[Finding]]] = {
     "folders": clone.folders,
     "space": clone.space,
     "warehouse": data.warehouse,
+    "sources": data.sources,
     "ports": clone.ports,
     "process-compose": clone.process_compose,
     "sockets": clone.sockets,

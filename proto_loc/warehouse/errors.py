@@ -38,12 +38,6 @@ def explained(doing: str, where: Path):
         raise explain(doing, where, error) from error
 
 
-def disk_is_full(error: object) -> bool:
-    """Whether the text of an error says that a disk or quota is full; DuckDB gives no errno."""
-    words = ("No space left on device", "Disk quota exceeded", "database or disk is full")
-    return any(phrase in str(error) for phrase in words)
-
-
 def block_is_damaged(error: object) -> bool:
     """Whether the text of an error says that a block of a database is damaged."""
     return any(

@@ -21,7 +21,7 @@ import duckdb
 
 from proto_loc.errors import UsageError
 from proto_loc.settings import private_folder, settings
-from proto_loc.sql import literal
+from proto_loc.sql import exact_glob, literal
 from proto_loc.warehouse import ledger, store
 from proto_loc.warehouse.errors import VersionDamaged, WarehouseError, explained
 from proto_loc.warehouse.ledger import Load, intact, whole
@@ -410,9 +410,4 @@ def _select(con: duckdb.DuckDBPyConnection, columns: Mapping[str, str], files: l
 
 def _listed(files: Iterable[Path]) -> str:
     """The files as an SQL list."""
-    return "[" + ", ".join(literal(pattern(path)) for path in files) + "]"
-
-
-def pattern(path: Path) -> str:
-    """Escape a path as a glob pattern, since DuckDB reads every file name as a pattern."""
-    return "".join(f"[{c}]" if c in "*?[" else c for c in os.fspath(path))
+    return "[" + ", ".join(literal(exact_glob(path)) for path in files) + "]"

@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from proto_loc.errors import disk_is_full
 from proto_loc.files import try_lock
 from proto_loc.settings import private_folder
-from proto_loc.warehouse.errors import LockTimeout, WarehouseError, disk_is_full, explained
+from proto_loc.warehouse.errors import LockTimeout, WarehouseError, explained
 
 log = logging.getLogger("proto_loc.warehouse")
 POLL = 0.05

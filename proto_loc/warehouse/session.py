@@ -17,6 +17,7 @@ from pathlib import Path
 
 import duckdb
 
+from proto_loc.errors import disk_is_full
 from proto_loc.settings import ROOT, settings
 from proto_loc.sql import open_duckdb
 from proto_loc.warehouse import finish, ledger, retention, store
@@ -26,7 +27,6 @@ from proto_loc.warehouse.errors import (
     VersionDamaged,
     WarehouseError,
     block_is_damaged,
-    disk_is_full,
     explained,
     first_line,
     no_space,
