@@ -146,13 +146,10 @@ def _lock_start(client: Client) -> int | None:
                 return fd
         else:
             if time.monotonic() > end:
-                why = (
-                    f"{path} is held since {STARTING:g} s, by another `loc up` or by what a killed"
-                    " one left."
-                )
+                why = f"Another `loc up`, or what a killed one left, has locked {path}."
                 raise LocError("The stack cannot be started.", why, "./loc down") from None
             if not announced:
-                _say("Another `loc up` is at it, or a killed stack is ending: waiting for it.")
+                _say("Another `loc up` is running, or a killed stack is ending: waiting for it.")
             announced = True
             time.sleep(POLL)
     os.close(fd)
@@ -262,7 +259,7 @@ def _failure(states: list[State], note: str) -> LocError:
     )
     if first.why:
         fix = f"Mend that, then ./loc restart {first.name}"
-        return LocError(f"{first.name} runs, but not as it is to; {note}.", first.why, fix)
+        return LocError(f"{first.name} runs, but cannot work; {note}.", first.why, fix)
     path, service = _log(first.name), services.SERVICES.get(first.name)
     port = settings().port(service.port) if service and service.port else 0
     what = f"{first.name} {ended}; {note}."

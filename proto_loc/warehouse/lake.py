@@ -263,7 +263,7 @@ def _set_aside(timeout: float | None) -> None:
         if store.heal("raw") is None and _files():
             with explained("Setting the old lake aside", lake):
                 aside = store.set_aside(lake)
-            log.warning("raw is gone, so its lake begins anew; the old files are kept in %s", aside)
+            log.warning("raw is gone, so a new lake is made; the old files are kept in %s", aside)
 
 
 def _sweep(grace: float | None = None) -> list[Path]:

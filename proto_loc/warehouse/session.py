@@ -131,10 +131,9 @@ def write(database: str, *, who: str, timeout: float | None = None) -> Iterator[
             if lock_is_at(home / "writer.lock", fd):
                 raise
             raise WarehouseError(
-                f"{home} is not the folder any more that {who} began to write in.",
-                "It, or one that it is in, was renamed or deleted meanwhile. Nothing was"
-                " published.",
-                f"Put it back, or see to what {config.data} is; then run it again.",
+                f"{home} is no longer the folder that {who} began to write in.",
+                "It or a parent folder was renamed or deleted meanwhile. Nothing was published.",
+                f"Put it back, or check {config.data}; then run the command again.",
             ) from error
         finally:
             shutil.rmtree(session.folder, ignore_errors=True)
@@ -296,9 +295,9 @@ def _begin(database: str, who: str, lock_fd: int) -> Session:
             if base.checksums and store.checksum(path) != base.checksums[path.name]:
                 base.check()
                 raise WarehouseError(
-                    f"The copy of {base.path} is another file than it.",
+                    f"The copy of {base.path} differs from the original.",
                     "Something between the disk and the memory of this machine is failing.",
-                    "Try again, and look into the system's log for errors of the disk.",
+                    "Try again, and look for disk errors in the system log.",
                 )
         except BaseException:
             shutil.rmtree(own, ignore_errors=True)

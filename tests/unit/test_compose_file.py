@@ -145,7 +145,8 @@ def test_what_cannot_be_run_is_refused_by_name(tmp_path, place, value, said):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [("processes: [", "is no YAML"), ("a: ${X:+y}", "${X:+y}"), (None, "be read")]
+    ("text", "said"),
+    [("processes: [", "is not valid YAML"), ("a: ${X:+y}", "${X:+y}"), (None, "be read")],
 )
 def test_a_file_that_cannot_be_read_is_named(tmp_path, text, said):
     file = tmp_path / "process-compose.yaml"

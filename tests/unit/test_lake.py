@@ -471,7 +471,7 @@ def test_a_lake_file_that_is_no_parquet_any_more_is_named_and_stops_no_other_loa
     flip(made.path, made.bytes - 2)
     with pytest.raises(
         warehouse.VersionDamaged,
-        match=rf"{made.path} is not what was loaded: it is no Parquet file",
+        match=rf"{made.path} is not what was loaded: it is not a Parquet file",
     ):
         lake.settle(TABLES)
     load(2, partition="2025-02")
