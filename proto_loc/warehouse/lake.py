@@ -24,21 +24,8 @@ from proto_loc.settings import private_folder, settings
 from proto_loc.sql import exact_glob, literal
 from proto_loc.warehouse import ledger, store
 from proto_loc.warehouse.errors import VersionDamaged, WarehouseError, explained
-from proto_loc.warehouse.ledger import Load, intact, whole
+from proto_loc.warehouse.ledger import Load, whole
 from proto_loc.warehouse.session import Session, write
-
-__all__ = [
-    "Load",
-    "Loading",
-    "intact",
-    "loading",
-    "loads",
-    "matching",
-    "settle",
-    "sweep",
-    "waiting",
-    "whole",
-]
 
 log = logging.getLogger("proto_loc.warehouse")
 

@@ -20,7 +20,7 @@ import duckdb
 from proto_loc.errors import disk_is_full
 from proto_loc.settings import ROOT, settings
 from proto_loc.sql import open_duckdb
-from proto_loc.warehouse import finish, ledger, retention, store
+from proto_loc.warehouse import finish, ledger, store
 from proto_loc.warehouse.errors import (
     NoData,
     PublishError,
@@ -32,6 +32,7 @@ from proto_loc.warehouse.errors import (
     no_space,
 )
 from proto_loc.warehouse.lock import lock_is_at
+from proto_loc.warehouse.retention import kept
 from proto_loc.warehouse.store import Version
 
 log = logging.getLogger("proto_loc.warehouse")
@@ -226,10 +227,10 @@ def prune(
     now: bool = False,
     lock_fd: int | None = None,
 ) -> list[int]:
-    """Remove the versions that :func:`kept` gives no reason to keep; return their ids.
+    """Remove the versions without a reason to keep them; return their ids.
 
     Args:
-        keep, grace, now: see :func:`kept`.
+        keep, grace, now: see :func:`proto_loc.warehouse.retention.kept`.
         lock_fd: the descriptor of the lock, if the caller has it.
 
     Raises:
@@ -249,25 +250,6 @@ def prune(
         for version_id in gone:
             store.remove(store.folder(database) / "versions" / store.dirname(version_id))
     return gone
-
-
-def kept(
-    database: str, *, keep: int | None = None, grace: float | None = None, now: bool = False
-) -> list[retention.Kept]:
-    """All versions, oldest first, each with the reason to keep it.
-
-    Args:
-        keep, grace: default ``LOC_KEEP_VERSIONS`` and ``LOC_GRACE`` (seconds).
-        now: no grace time; only versions that a process has open are kept.
-    """
-    config = settings()
-    return retention.plan(
-        database,
-        keep=config.keep_versions if keep is None else keep,
-        grace=config.grace if grace is None else grace,
-        most=config.grace_bytes,
-        now=now,
-    )
 
 
 def tidy() -> None:

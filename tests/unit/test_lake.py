@@ -432,7 +432,7 @@ def test_a_flipped_bit_in_a_lake_file_is_found_before_anything_is_built_of_it(da
         match=rf"{first.path} is not what was loaded.*`loc load 2025-01.csv`",
     ):
         ledger.check(loads)
-    assert [lake.intact(made) for made in loads] == [False, True] and second in loads
+    assert [ledger.intact(made) for made in loads] == [False, True] and second in loads
     load(3, partition="2025-03")
     with pytest.raises(warehouse.VersionDamaged, match="not what was loaded"):
         warehouse.rollback("raw", 2)
