@@ -85,11 +85,11 @@ def store() -> Iterator[Finding]:
         return
     state = Path(os.environ.get("NIX_STATE_DIR") or "/nix/var/nix")
     parent = next(path for path in (state, *state.parents) if path.exists())
-    if parent != state and os.access(parent, os.W_OK):  # to ask for it would make it
+    if parent != state and os.access(parent, os.W_OK):  # asking Nix would create it
         yield ok(f"Nix has no {state} yet, and can make it")
         return
     reason = ""
-    for name in ("ping", "info"):  # older releases call it so, and newer ones so
+    for name in ("ping", "info"):  # in older and in newer releases
         done = run(["nix", "--extra-experimental-features", "nix-command", "store", name])
         if done and done.returncode == 0:
             yield ok("Nix's store answers")
