@@ -174,9 +174,13 @@ def _charts(admin: Person, configs: list[dict]) -> dict[str, dict]:
             "metrics": _listed(params, "metrics", "metric", "size", "x", "y"),
             "row_limit": params.get("row_limit", 10_000),
             "filters": [
-                {"col": each["subject"], "op": each["operator"], "val": each.get("comparator")}
-                for each in params.get("adhoc_filters", [])
-                if each["operator"] != "TEMPORAL_RANGE"
+                {
+                    "col": condition["subject"],
+                    "op": condition["operator"],
+                    "val": condition.get("comparator"),
+                }
+                for condition in params.get("adhoc_filters", [])
+                if condition["operator"] != "TEMPORAL_RANGE"
             ],
         }
         if isinstance(axis := params.get("x_axis"), str):
@@ -247,8 +251,8 @@ def _add(admin: Person, number: int) -> Person:
     """A viewer with an account of their own, logged in."""
     name, password = PERSONS.format(number), os.urandom(16).hex()
     roles = {
-        each["name"]: each["id"]
-        for each in admin.get("/api/v1/security/roles/?q=(page_size:100)").json()["result"]
+        role["name"]: role["id"]
+        for role in admin.get("/api/v1/security/roles/?q=(page_size:100)").json()["result"]
     }
     made = admin.post(
         "/api/v1/security/users/",

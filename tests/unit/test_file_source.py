@@ -1,4 +1,4 @@
-"""A source of files is declared in about 20 lines; its files are loaded whole or refused."""
+"""Tests of a source of files: a short declaration; files are loaded whole or refused."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""The content declares verdicts on loaded rows, and which models are marts is read from it."""
+"""Tests of outcomes of loaded rows, and of which models are marts, from the dbt project."""
 
 import copy
 
