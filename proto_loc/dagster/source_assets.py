@@ -1,4 +1,4 @@
-"""The tables of sources as assets: what is loaded is reported by the ledger."""
+"""Makes an asset of each table of a source; the ledger reports its loads."""
 
 import importlib
 from importlib.util import find_spec
@@ -11,7 +11,7 @@ from proto_loc.warehouse.lake import Load
 
 
 def make_assets() -> list:
-    """The assets of each source: those of its own ``assets`` module, else one a table."""
+    """The assets of all sources: those of a source's ``assets`` module, or else one per table."""
     assets = []
     for name, source in find_sources().items():
         module = f"pipelines.{name}.assets"
@@ -21,7 +21,7 @@ def make_assets() -> list:
 
 
 def make_specs(source: Source) -> list[dg.AssetSpec]:
-    """One asset a table; its partitions are those that were loaded."""
+    """One asset per table; its partitions are those that were loaded."""
     partitioned = {table.name for table in getattr(source, "tables", ()) if table.partition}
     return [
         dg.AssetSpec(
@@ -50,7 +50,7 @@ def has_one_partition(source: str, table: str) -> bool:
 
 
 def describe_load(load: Load) -> dict[str, dg.MetadataValue | str | int]:
-    """What is shown of a load; ``raw version`` is the published one that it is in."""
+    """The metadata of a load; ``raw version`` is the current version of ``raw``."""
     return {
         "dagster/row_count": load.rows,
         "origin": load.origin,
