@@ -1,8 +1,7 @@
-"""Bring what people changed in Superset of the bundle's charts and dashboards back into its files.
+"""Exports the changes that people made to charts and dashboards in Superset to the bundle's files.
 
-One process, beside the web server or without it. A file is written where what it says is not what
-Superset holds, and then only in the lines that differ: the order and the comments of the others
-stay.
+It may run while the web server runs. A file is written only if it differs from Superset, and only
+in the lines that differ: the order and the comments of the other lines stay.
 """
 
 import argparse
@@ -77,11 +76,9 @@ class _Export:
         self.files = {kind: _read(folder / kind) for kind in ("datasets", "charts", "dashboards")}
         self.said: list[str] = []
         self.ahead: list[Path] = []
-        """Files that a person has changed since they were provisioned, as another person
-        has in Superset.
-        """
+        """Files that were changed since they were provisioned, and in Superset too."""
         self.texts: dict[Path, str | None] = {}
-        """What is to be written; None to remove."""
+        """The texts to write; None to remove a file."""
         self.noted: dict[str, tuple[str, str, object]] = {}
 
     def run(self, add: list[str]) -> list[str]:
@@ -115,7 +112,7 @@ class _Export:
         return self.said
 
     def _add(self, title: str) -> None:
-        """A dashboard that a person has made becomes one of the bundle."""
+        """Add a dashboard that a person made to the bundle."""
         from superset.extensions import db
         from superset.models.dashboard import Dashboard
 
@@ -140,7 +137,7 @@ class _Export:
         self.files["dashboards"].setdefault(str(dashboards[0].uuid), self._new("dashboards", title))
 
     def _new(self, kind: str, name: str) -> File:
-        """A file for what has none yet."""
+        """A new file for an object without one."""
         stem = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or kind
         taken = {file.path.stem for file in self.files[kind].values()}
         number = next(n for n in range(1, 1000) if (stem if n == 1 else f"{stem}_{n}") not in taken)
@@ -190,9 +187,7 @@ class _Export:
         self.said.append(f"{self._short(file.path)}: {'changed' if file.text else 'made'}")
 
     def _charts_of(self, dashboard) -> None:
-        """Charts that a person has put on a dashboard of the bundle come into the bundle
-        with it.
-        """
+        """Add the charts that a person put on a dashboard of the bundle to the bundle."""
         for chart in dashboard.slices:
             uuid = str(chart.uuid)
             if uuid in self.files["charts"]:
@@ -208,7 +203,7 @@ class _Export:
             self.files["charts"][uuid] = self._new("charts", chart.slice_name)
 
     def _datasets(self) -> None:
-        """Say what was changed where definitions decide."""
+        """Report datasets that were changed in Superset; those changes are not exported."""
         from proto_loc.superset import import_bundle
 
         for uuid, file in self.files["datasets"].items():
@@ -253,7 +248,7 @@ def _yaml() -> YAML:
 
 
 def _float(representer, value: float):
-    """With a point, without which YAML 1.1 reads ``1e-07`` as a text."""
+    """Write a float with a point, because YAML 1.1 reads ``1e-07`` as text."""
     return representer.represent_scalar(
         "tag:yaml.org,2002:float", re.sub(r"^(-?\d+)e", r"\1.0e", repr(value))
     )
@@ -263,10 +258,9 @@ _READER = yaml.SafeLoader("")
 
 
 def _as_read(value: object) -> object:
-    """A new value with quotes where the bundle's reader would take a text for something else.
+    """Quote the texts that the reader would not read as text.
 
-    The writer's YAML is 1.2, the reader's is 1.1: ``off``, ``yes`` and ``1:30`` are texts in the
-    one only.
+    The writer uses YAML 1.2, the reader 1.1: ``off``, ``yes`` and ``1:30`` are text only in 1.2.
     """
     if isinstance(value, dict):
         return {_as_read(key): _as_read(item) for key, item in value.items()}
@@ -281,7 +275,7 @@ def _as_read(value: object) -> object:
 
 
 def _merged(text: str, current: dict, was: dict) -> str:
-    """The text with what has changed from ``was`` to ``now``."""
+    """Apply the changes from ``was`` to ``current`` to the text of a file."""
     writer, written = _yaml(), io.StringIO()
     document = writer.load(text) if text else {}
     _merge(document, current, was)
@@ -305,7 +299,7 @@ def _merge(document: dict, current: dict, was: dict) -> None:
 
 
 def _merge_list(document: list, current: list, was: list) -> None:
-    """Keep the lines of the items that are still there; those with an id are told by it."""
+    """Keep the lines of items that are unchanged or have the same id."""
     same = len(document) == len(was)
     remaining = list(zip(document, was, strict=True)) if same else []
     made = []

@@ -1,13 +1,13 @@
-"""What a piece of SQL in a chart or a dataset names."""
+"""Finds the columns in a SQL expression of a chart or a dataset."""
 
 from proto_loc.warehouse import guard
 
 
 def columns(expression: str) -> set[str]:
-    """The columns of its table that an expression names.
+    """Find the columns that an expression names.
 
     Raises:
-        guard.Refused: it is no expression, or does what may not run in Superset.
+        guard.Refused: it is not an expression, or it may not run in Superset.
     """
     own, inner = set(), set()
     stack: list = [guard.tree(f"SELECT {expression}\nFROM t")]
@@ -25,7 +25,7 @@ def columns(expression: str) -> set[str]:
 
 
 def _refs(node: object) -> list[list[str]]:
-    """The names on the left of a lambda's arrow."""
+    """The parameters of a lambda, from the left of its arrow."""
     if isinstance(node, dict):
         own = [node["column_names"]] if node.get("class") == "COLUMN_REF" else []
         return own + [reference for value in node.values() for reference in _refs(value)]

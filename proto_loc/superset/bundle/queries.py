@@ -1,8 +1,8 @@
-"""The query of a chart: what its page asks Superset for, made from the chart's parameters.
+"""Makes the query of a chart from its parameters, as Superset's pages make it in a browser.
 
-Superset's API, CSV by API, reports and alerts run the query that a chart has saved, and only a
-browser saves one. The rules are those of Superset 6.1's pages;
-``tests/superset/test_superset_browser.py`` compares with what a browser sends.
+Superset's API, CSV exports, reports and alerts run the query that is saved with a chart, and only a
+browser saves one. The rules are those of Superset 6.1; ``tests/superset/test_superset_browser.py``
+compares them with what a browser sends.
 """
 
 import json
@@ -34,25 +34,25 @@ DEFAULTS = {
     "table": _LIMIT,
     **{viz_type: _OF_TIMESERIES for viz_type in TIMESERIES},
 }
-"""What a page adds of a chart's parameters to its query, by type of chart."""
+"""The default parameters of each chart type, which its page adds."""
 _METRICS = ("metrics", "metric", "metric_2", "secondary_metric", "x", "y", "size")
 _UNARY = ("IS NULL", "IS NOT NULL")
 
 
 class Unmade(Exception):
-    """The query of this chart cannot be made; its text says what of the chart is the reason."""
+    """The query of a chart cannot be made; the message names the reason."""
 
 
 def context(viz_type: str, params: dict, temporal: Iterable[str] = ()) -> dict:
-    """The query context of a chart, without its dataset and its form.
+    """Make the query context of a chart, without its dataset and its form.
 
     Args:
         viz_type: the type of the chart.
-        params: its parameters; what is absent is as its page has it by default.
-        temporal: the columns of its dataset that are times.
+        params: its parameters; missing ones have the defaults of the page.
+        temporal: the time columns of its dataset.
 
     Raises:
-        Unmade: no rule covers the type, or something that the chart uses.
+        Unmade: there is no rule for the type, or for a parameter.
     """
     made = _MAKERS.get(viz_type)
     if made is None:
@@ -73,7 +73,7 @@ def context(viz_type: str, params: dict, temporal: Iterable[str] = ()) -> dict:
 
 
 def makeable(viz_type: str | None, params: dict | None) -> bool:
-    """Whether :func:`context` makes the query of such a chart."""
+    """Whether :func:`context` can make the query of this chart."""
     try:
         context(viz_type or "", params or {})
     except Unmade:
@@ -82,9 +82,7 @@ def makeable(viz_type: str | None, params: dict | None) -> bool:
 
 
 def temporal_lookup(viz_type: str, temporal: Iterable[str]) -> dict:
-    """The parameter without which the page of such a chart leaves a time ungrouped, whatever
-    grain it has.
-    """
+    """The parameter without which the pages of some types ignore the grain of a time column."""
     return (
         {"temporal_columns_lookup": dict.fromkeys(temporal, True)}
         if viz_type in ("pivot_table_v2", "table")
@@ -93,7 +91,7 @@ def temporal_lookup(viz_type: str, temporal: Iterable[str]) -> dict:
 
 
 def _base(form: dict) -> Query:
-    """What the queries of all types have in common."""
+    """The part of a query that all types have in common."""
     filters, where, having = [], [form["where"]] if form.get("where") else [], []
     for condition in form.get("adhoc_filters") or []:
         if condition.get("expressionType") == "SQL":
@@ -183,7 +181,7 @@ def _timeseries(base: Query, form: dict, temporal: set[str]) -> list[Query]:
 
 
 def _sorting_metric(form: dict) -> list:
-    """The metric by which the axis is sorted, where it is none of those that are shown."""
+    """The metric that sorts the axis, if it is not one of those that are shown."""
     metric = next(iter(_listed(form.get("timeseries_limit_metric"))), None)
     known = [_label(item) for item in _listed(form.get("metrics"))]
     is_sorted = metric and not form.get("groupby") and _label(metric) == form.get("x_axis_sort")
@@ -381,7 +379,7 @@ TYPES = tuple(_MAKERS)
 
 
 def _with_axis(query: Query, form: dict) -> Query:
-    """The query with the column of the horizontal axis marked as such."""
+    """Mark the column of the horizontal axis in a query."""
     axis, grain = form.get("x_axis"), form.get("time_grain_sqla")
     if not axis:
         return query
@@ -407,7 +405,7 @@ def _is_physical(column: object) -> bool:
 
 
 def _label(part: object) -> str:
-    """The name that a column or metric has in an answer."""
+    """The name of a column or metric in an answer."""
     if isinstance(part, dict):
         column = (part.get("column") or {}).get("column_name")
         return str(
@@ -421,7 +419,7 @@ def _listed(value: object) -> list:
 
 
 def _deduplicated(parts: list) -> list:
-    """Without those that have the name of an earlier one."""
+    """Remove the parts that have the label of an earlier one."""
     kept: dict[str, object] = {}
     for part in parts:
         kept.setdefault(_label(part), part)
