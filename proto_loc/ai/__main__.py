@@ -1,5 +1,6 @@
-"""What the command line starts in the environment ``notebooks``: ``python -m proto_loc.ai ask
-'{...}'``.
+"""Entry point that ``loc`` starts in the environment ``notebooks``: ``ask``, ``mcp``, ...
+
+``python -m proto_loc.ai COMMAND OPTIONS``, with the options as a JSON object.
 """
 
 import gc
@@ -11,7 +12,7 @@ from proto_loc.errors import LocError, plain
 
 
 def main() -> int:
-    """Run one command with its options as JSON; failures are said as `loc` says them."""
+    """Run one command; print a failure in the form that `loc` uses."""
     options = json.loads(sys.argv[2])
     try:
         return {"ask": _ask, "evaluate": _evaluate, "mcp": _mcp, "discover": _discover}[
@@ -24,7 +25,7 @@ def main() -> int:
         return error.exit_code
     except BrokenPipeError:
         return 1
-    except KeyboardInterrupt:  # a person has seen enough: nothing to report
+    except KeyboardInterrupt:  # the user stopped it: nothing to report
         return 130
     except Exception as error:
         if options.get("debug"):
@@ -44,7 +45,7 @@ def _ask(options: dict) -> int:
     from proto_loc.cube.client import ALL_ROWS
     from proto_loc.errors import UsageError
 
-    gc.disable()  # for this process ends soon, and LiteLLM's modules are many to look through
+    gc.disable()  # this process ends soon, and LiteLLM's many modules make a collection slow
     file = Path(options["chart"]) if options["chart"] else None
     if file and file.suffix.lower() not in (".png", ".html"):
         raise UsageError(f"{file} is no name for a chart.", "", "End it in .png or .html.")

@@ -1,4 +1,4 @@
-"""Texts for people and models are made from a project's own definitions: here, those of a shop."""
+"""Texts for people and models come from a project's own definitions, here a shop's."""
 
 import json
 import os

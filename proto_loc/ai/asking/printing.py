@@ -1,4 +1,4 @@
-"""How answers and evaluations are printed: the table on stdout, where it comes from on stderr."""
+"""Prints answers and evaluations: results on stdout, notes on stderr."""
 
 import csv
 import json
@@ -14,7 +14,7 @@ from proto_loc.metrics.formats import CURRENCY, money
 
 
 def answer(reply: Answer, form: str) -> None:
-    """Print an answer as ``table``, ``json`` (with its origin in it) or ``csv``."""
+    """Print an answer as ``table``, ``json`` (which includes its origin) or ``csv``."""
     if form == "csv":
         writer = csv.writer(PlainWriter(sys.stdout), lineterminator="\n")
         writer.writerow(reply.columns)
@@ -75,7 +75,7 @@ def _table(reply: Answer) -> None:
 
 
 def _cell(value, form: str, currency: str = CURRENCY) -> str:
-    """A value as a person reads it; a metric in its own format."""
+    """The value as text for a person; a metric in its own format."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -100,17 +100,17 @@ def _cell(value, form: str, currency: str = CURRENCY) -> str:
 
 
 def _digits(value):
-    """A value with all of its digits, and no exponent where a DECIMAL has none."""
+    """The value with all its digits; a DECIMAL without an exponent."""
     return f"{value:f}" if isinstance(value, Decimal) else value
 
 
 def progress(done: int, total: int, question: str, right: bool) -> None:
-    """One line a question that was asked."""
+    """Print one line per question."""
     print(f"{done:>3}/{total} {'right' if right else 'wrong'}  {question}", file=sys.stderr)
 
 
 def evaluation(done, form: str) -> None:
-    """Print the accuracy by kind, and each failure with its reason."""
+    """Print the accuracy by kind, and each wrong answer with the reason."""
     if form == "json":
         failures = [
             {"question": item.question, "kind": item.kind, "why": item.why, "gave": item.gave}

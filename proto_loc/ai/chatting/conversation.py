@@ -1,8 +1,7 @@
-"""``chat``: PandasAI on the marts. Its SQL runs in the reader, its Python in the sandbox, its model
-through LiteLLM.
+"""``chat``: PandasAI on the marts, with its SQL in the reader and its Python in the sandbox.
 
-PandasAI is given the marts' columns and, where ``LOC_LLM_SEND_ROWS`` allows, their first rows; no
-table is loaded.
+PandasAI gets the columns of the marts and, where ``LOC_LLM_SEND_ROWS`` allows it, their first
+rows. It loads no table, and reaches its model through LiteLLM.
 """
 
 import logging
@@ -21,12 +20,12 @@ from proto_loc.errors import LocError
 
 TABLES = "marts"
 HEAD = 5
-"""Rows of each table that a model is shown."""
+"""Rows of each table that the model gets."""
 
 
 @dataclass
 class Reply:
-    """What the program of one question found; a notebook shows it."""
+    """The result of one question, as a notebook shows it."""
 
     question: str
     value: object
@@ -52,9 +51,7 @@ class Reply:
     __repr__ = __str__
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
-        """A picture as a picture; everything else as plain text, so that nothing in it is
-        taken for markup.
-        """
+        """A plot as an image, a DataFrame as an escaped table, anything else as plain text."""
         bundle = {"text/plain": str(self)}
         if self.type == "plot":
             bundle["image/png"] = b64encode(self.value).decode()
@@ -64,7 +61,7 @@ class Reply:
 
 
 class Chat:
-    """A conversation on the version that is published when it begins."""
+    """Conversation about the version that is published when it begins."""
 
     def __init__(self, limits: sandbox.Limits | None = None) -> None:
         llm.model()
@@ -79,7 +76,7 @@ class Chat:
         self.agent, self.box = _agent(self.version, self.reader, limits or sandbox.Limits())
 
     def __call__(self, question: str) -> Reply:
-        """Ask; a later question may refer to an earlier one.
+        """Ask a question; it may refer to an earlier one.
 
         Raises:
             LocError: the model or its program failed.
@@ -97,7 +94,7 @@ class Chat:
         if self.box.error or not outcome.type:
             last = clean(failure).strip().splitlines()[-1:] or [""]
             raise self.box.error or LocError(
-                "The model wrote no program that can be run.",
+                "The model wrote no program that runs.",
                 last[0][:300],
                 "Ask differently, or use `ask`.",
             )
@@ -122,7 +119,7 @@ def chat(question: str) -> Reply:
 
 
 def _pandasai():
-    """PandasAI, imported without its telemetry."""
+    """Import PandasAI without its telemetry."""
     os.environ["SCARF_NO_ANALYTICS"] = "true"
     os.environ["DO_NOT_TRACK"] = "true"
     os.environ.setdefault("MPLBACKEND", "Agg")
@@ -141,7 +138,7 @@ def _agent(version: warehouse.Version, reader, limits: sandbox.Limits):
     published, sends = context.published(reader, version), llm.sends_rows()
 
     class Model(LLM):
-        """PandasAI's view of :func:`llm.complete`."""
+        """Makes :func:`llm.complete` a model of PandasAI."""
 
         @property
         def type(self) -> str:
@@ -154,7 +151,7 @@ def _agent(version: warehouse.Version, reader, limits: sandbox.Limits):
                 raise _Stop(error) from None
 
     class Box(Sandbox):
-        """PandasAI's view of the sandbox."""
+        """Makes our sandbox one of PandasAI."""
 
         outcome = sandbox.Outcome("", None)
         error: LocError | None = None
@@ -203,7 +200,7 @@ def _agent(version: warehouse.Version, reader, limits: sandbox.Limits):
 
 
 class _Stop(BaseException):
-    """A failure of the model itself, past PandasAI, which would ask it three times more."""
+    """A failure of the model itself; it passes PandasAI, which would ask three more times."""
 
     def __init__(self, error: LocError) -> None:
         super().__init__(str(error))
@@ -211,7 +208,7 @@ class _Stop(BaseException):
 
 
 class _Shown(Exception):
-    """What PandasAI's retry shows the model of a failure."""
+    """The text of a failure, which PandasAI sends to the model when it retries."""
 
 
 def _told(error: LocError) -> str:
@@ -224,7 +221,7 @@ def _is_mart(table: str) -> bool:
 
 
 def _table(pai, name: str, node: dict, reader, sends: bool):
-    """A mart as PandasAI knows tables: columns with descriptions and, at most, the first rows."""
+    """A mart as a table of PandasAI: described columns and, if allowed, the first rows."""
     from pandasai.data_loader.semantic_layer_schema import Column, SemanticLayerSchema, Source
 
     columns = list(node["columns"])
@@ -250,9 +247,7 @@ def _table(pai, name: str, node: dict, reader, sends: bool):
 
 @contextmanager
 def _own_logging():
-    """PandasAI's logger would have the whole process log to stderr; where there is a handler,
-    it does not.
-    """
+    """Keep PandasAI from logging to stderr: it does so only in a process without a log handler."""
     handler = logging.NullHandler()
     logging.getLogger().addHandler(handler)
     try:
@@ -263,6 +258,6 @@ def _own_logging():
 
 @contextmanager
 def _temporary_folder():
-    """Work in a temporary folder: PandasAI makes a folder for charts where it is."""
+    """Work in a temporary folder, because PandasAI makes a folder for charts in the current one."""
     with TemporaryDirectory() as folder, chdir(folder):
         yield
