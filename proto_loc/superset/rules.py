@@ -7,9 +7,6 @@ DuckDB accepts other spellings too. :mod:`proto_loc.warehouse.row_rules` covers 
 from flask import g
 
 from proto_loc.warehouse import row_rules
-from proto_loc.warehouse.row_rules import tables
-
-__all__ = ["hold", "put", "tables"]
 
 
 def put(statement: str) -> str:

@@ -21,7 +21,7 @@ from superset.sql import parse
 from superset.sql.parse import BaseSQLStatement, LimitMethod, SQLScript, SQLStatement, Table
 
 from proto_loc.superset import rules
-from proto_loc.warehouse import guard
+from proto_loc.warehouse import guard, row_rules
 
 _START = re.compile(r"\s*SELECT\s+(?:1\s+ORDER\s+BY\s+)?", re.IGNORECASE)
 """The text that Superset puts before an expression to parse it."""
@@ -53,7 +53,7 @@ class Statement(BaseSQLStatement[str]):
             tree = guard.tree(parsed)
         except guard.Refused:
             return set()  # the cursor refuses the statement later
-        return {_as_named(*names) for names in rules.tables(tree)}
+        return {_as_named(*names) for names in row_rules.tables(tree)}
 
     def format(self, comments: bool = True) -> str:
         return self._parsed
