@@ -37,12 +37,6 @@ from proto_loc.superset.bundle import forms
 
 MODELS = {"databases": Database, "datasets": SqlaTable, "charts": Slice, "dashboards": Dashboard}
 """Folder of the bundle → Superset's model; an object refers only to earlier ones."""
-WORDS = {
-    "databases": "database",
-    "datasets": "dataset",
-    "charts": "chart",
-    "dashboards": "dashboard",
-}
 _KEPT = (
     "The {what} was changed in Superset since it came from the bundle: it stays so. `./loc superset"
     " export` brings the change into the bundle, and `./loc superset provision --overwrite`"
@@ -87,9 +81,9 @@ class Bundle:
                 if reference - inside:
                     raise LocError(
                         f"{folder / name} cannot be imported.",
-                        f"It refers to a {WORDS[kind]} with the uuid"
+                        f"It refers to a {kind[:-1]} with the uuid"
                         f" {min(reference - inside)}, and no file has that.",
-                        f"Correct the uuid, or add the {WORDS[kind]} to {folder / kind}.",
+                        f"Correct the uuid, or add the {kind[:-1]} to {folder / kind}.",
                     )
 
     def of(self, folder: str) -> Iterator[tuple[dict, str]]:
@@ -213,7 +207,7 @@ class _Import:
                     schema.note(f"object:{uuid}", noted(kind, item, file))
                 continue
             if changed and kind != "databases" and not self.overwrite:
-                print(_KEPT.format(what=f"{WORDS[kind]} {_name(item)!r}"), flush=True)
+                print(_KEPT.format(what=_words(kind, item)), flush=True)
                 self.kept.add(uuid)
                 continue
             self._import(kind, config)
@@ -280,18 +274,11 @@ class _Import:
                 item = find(kind, uuid)
                 if item is not None:
                     changed = edited(item, remaining[uuid]) and not self.overwrite
-                    if changed or _used(item):
-                        why = "was changed" if changed else "is used"
-                        print(
-                            f"The {WORDS[kind]} {_name(item)!r} left the bundle, and stays: it"
-                            f" {why} in Superset.",
-                            flush=True,
-                        )
-                    else:
-                        print(
-                            f"The {WORDS[kind]} {_name(item)!r} left the bundle, and is removed.",
-                            flush=True,
-                        )
+                    keep = changed or _used(item)
+                    why = "was changed" if changed else "is used"
+                    end = f"stays: it {why} in Superset." if keep else "is removed."
+                    print(f"The {_words(kind, item)} left the bundle, and {end}", flush=True)
+                    if not keep:
                         db.session.delete(item)
                         db.session.flush()
                 schema.note(f"object:{uuid}", None)
@@ -331,11 +318,11 @@ def _written(item) -> str:
     ).hexdigest()
 
 
-def _name(item) -> str:
-    for attribute in ("dashboard_title", "slice_name", "table_name"):
-        if hasattr(item, attribute):
-            return getattr(item, attribute)
-    return item.database_name
+def _words(kind: str, item) -> str:
+    """The kind and the name of an object, such as ``chart 'Revenue'``."""
+    attributes = ("dashboard_title", "slice_name", "table_name", "database_name")
+    name = next(getattr(item, name) for name in attributes if hasattr(item, name))
+    return f"{kind[:-1]} {name!r}"
 
 
 def _dataset(uuid: str) -> dict:
