@@ -67,11 +67,7 @@ def distributions(mart: Mart) -> bytes | None:
                 )
                 .properties(width=180, height=110)
             )
-    return (
-        _png(alt.concat(*panels, columns=4).resolve_scale(x="independent", y="independent"))
-        if panels
-        else None
-    )
+    return _grid(panels, 4)
 
 
 def categories(mart: Mart) -> bytes | None:
@@ -89,11 +85,7 @@ def categories(mart: Mart) -> bytes | None:
                 )
                 .properties(width=170, height=150)
             )
-    return (
-        _png(alt.concat(*panels, columns=3).resolve_scale(x="independent", y="independent"))
-        if panels
-        else None
-    )
+    return _grid(panels, 3)
 
 
 def drivers(changes: list[Change]) -> bytes | None:
@@ -119,16 +111,20 @@ def drivers(changes: list[Change]) -> bytes | None:
                 )
                 .properties(width=230, height=150)
             )
-    return (
-        _png(alt.concat(*panels, columns=2).resolve_scale(x="independent", y="independent"))
-        if panels
-        else None
-    )
+    return _grid(panels, 2)
 
 
 def _ticks(values: Iterable[float]) -> str:
     """The d3 format of an axis: 1k or 1M for large numbers, plain (not milli) for small ones."""
     return "~s" if max(map(abs, values)) >= 1000 else "~g"
+
+
+def _grid(panels: list[alt.Chart], columns: int) -> bytes | None:
+    if not panels:
+        return None
+    return _png(
+        alt.concat(*panels, columns=columns).resolve_scale(x="independent", y="independent")
+    )
 
 
 def _png(chart: alt.TopLevelMixin) -> bytes:
