@@ -168,30 +168,15 @@ def _find(discovery: Discovery) -> None:
 def _find_in(mart: Mart, add, say) -> None:
     name = mart.model.label
     for column in mart.columns:
-        if column.nulls_before is not None and column.nulls - column.nulls_before > GREW:
-            after, before = (
-                add(f"share of nulls in {column.name}{when}", share, "percent")
-                for share, when in ((column.nulls, ""), (column.nulls_before, " before"))
-            )
-            say(
-                f"{column.name} is missing in ",
-                after,
-                " of the rows, after ",
-                before,
-                " in the version before.",
-            )
-        if column.far_before is not None and column.far - column.far_before > GREW:
-            after, before = (
-                add(f"share of {column.name} far out{when}", share, "percent")
-                for share, when in ((column.far, ""), (column.far_before, " before"))
-            )
-            say(
-                f"{column.name} lies far out in ",
-                after,
-                " of the rows, after ",
-                before,
-                " in the version before.",
-            )
+        for what, verb, share, before in (
+            (f"nulls in {column.name}", "is missing", column.nulls, column.nulls_before),
+            (f"{column.name} far out", "lies far out", column.far, column.far_before),
+        ):
+            if before is not None and share - before > GREW:
+                after = add(f"share of {what}", share, "percent")
+                earlier = add(f"share of {what} before", before, "percent")
+                middle, end = " of the rows, after ", " in the version before."
+                say(f"{column.name} {verb} in ", after, middle, earlier, end)
     days = mart.seasons
     if days.weekly is not None and days.weekly >= STRONG:
         share = add(
