@@ -10,8 +10,6 @@ from html import escape
 from proto_loc.ai.text import rounded
 from proto_loc.metrics.formats import CURRENCY, SYMBOLS, money
 
-FORMS = ("count", "number", "percent", "money", "date")
-
 
 @dataclass(frozen=True)
 class Fact:
@@ -23,7 +21,7 @@ class Fact:
     value: Decimal | date
     """A share is a fraction: 0.12 for 12 %."""
     form: str
-    """One of :data:`FORMS`."""
+    """``count``, ``number``, ``percent``, ``money`` or ``date``."""
     currency: str = CURRENCY
     """ISO 4217 code, used for ``money``."""
 
@@ -48,7 +46,7 @@ def figure(
     """Write a figure for a person; only zero is shown as zero.
 
     Args:
-        form: one of :data:`FORMS` except ``date``.
+        form: that of a :class:`Fact`, except ``date``.
         decimals: minimum number of decimals, instead of the form's own.
         sign: whether a positive figure gets a plus sign.
         currency: ISO 4217 code, used for ``money``.
