@@ -131,17 +131,6 @@ def exact(value):
     return value.isoformat() if isinstance(value, date) else str(value)
 
 
-def table(columns: list[str], rows: list[tuple]):
-    """Make a pandas DataFrame; pandas alone would turn large integers beside nulls into doubles."""
-    import pandas as pd
-
-    made = pd.DataFrame(rows, columns=range(len(columns)))
-    for at in made.columns:
-        made[at] = _whole(made[at], [row[at] for row in rows])
-    made.columns = columns
-    return made
-
-
 def _whole(column, numbers: list):
     """The column; with its exact integers where a double would change one."""
     import pandas as pd
@@ -155,19 +144,20 @@ def _whole(column, numbers: list):
     )
 
 
-def frame(columns: list[str], kinds: list[str], rows: list[list]):
-    """Make a pandas DataFrame of what :func:`load` returns; decimals become floats.
+def frame(columns: list[str], kinds: list[str], rows: list):
+    """Make a pandas DataFrame of what :func:`load` returns; large integers stay exact.
 
-    Times have microseconds, because nanoseconds reach from 1677 to 2262 only.
+    Decimals become floats, and times get microseconds, because nanoseconds reach from 1677 to 2262
+    only. Without kinds, values stay as they are.
     """
     import pandas as pd
 
     made = pd.DataFrame(rows, columns=range(len(columns)))
+    for at in made.columns:
+        made[at] = _whole(made[at], [row[at] for row in rows])
     for at, of in enumerate(kinds):
         if of in ("decimal", "float"):
             made[at] = made[at].astype(float)
-        elif of == "integer":
-            made[at] = _whole(made[at], [row[at] for row in rows])
         elif of in ("date", "timestamp"):
             with suppress(ValueError, TypeError):  # a column with and without time zones
                 made[at] = made[at].astype("datetime64[us]")

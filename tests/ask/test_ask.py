@@ -184,7 +184,7 @@ def test_whole_numbers_beside_nulls_stay_what_they_are_in_a_notebook():
 from decimal import Decimal
 from proto_loc.ai import values
 large = 2**53 + 1
-made = values.table(["n", "n", "h", "few"], [(large, 1, 2**100, 1), (None,) * 4])
+made = values.frame(["n", "n", "h", "few"], [], [(large, 1, 2**100, 1), (None,) * 4])
 assert made.iloc[0, 0] == large and made.iloc[0, 2] == 2**100, made
 assert values.frame(["n"], ["integer"], [[large], [None]]).iloc[0, 0] == large
 for value, sent in (

@@ -53,7 +53,7 @@ class Answer:
     @property
     def table(self):
         """The rows as a pandas DataFrame; integers stay exact, also in a column with nulls."""
-        return values.table(self.columns, self.rows)
+        return values.frame(self.columns, [], self.rows)
 
     @property
     def chart(self):
