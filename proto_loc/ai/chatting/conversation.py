@@ -180,7 +180,7 @@ def _agent(version: warehouse.Version, reader, limits: sandbox.Limits):
     frames = [
         _table(pai, name, node, reader, sends)
         for name, node in published.tables.items()
-        if _is_mart(name)
+        if name.startswith(f"{TABLES}.") and name not in context.RECORDS
     ]
     if not frames:
         raise LocError(
@@ -190,7 +190,8 @@ def _agent(version: warehouse.Version, reader, limits: sandbox.Limits):
         )
     if sends:
         llm.announce(f"The first {HEAD} rows of each mart, and what errors quote,")
-    with _temporary_folder(), _own_logging():
+    # PandasAI makes a folder for charts in the current folder.
+    with TemporaryDirectory() as folder, chdir(folder), _own_logging():
         agent = Agent(
             frames,
             config=Config(llm=Model(), save_logs=False, verbose=False, max_retries=1),
@@ -214,10 +215,6 @@ class _Shown(Exception):
 def _told(error: LocError) -> str:
     bare = getattr(error, "bare", "")
     return bare if bare and not llm.sends_rows() else f"{error.what} {error.why}"
-
-
-def _is_mart(table: str) -> bool:
-    return table.startswith(f"{TABLES}.") and table not in context.RECORDS
 
 
 def _table(pai, name: str, node: dict, reader, sends: bool):
@@ -254,10 +251,3 @@ def _own_logging():
         yield
     finally:
         logging.getLogger().removeHandler(handler)
-
-
-@contextmanager
-def _temporary_folder():
-    """Work in a temporary folder, because PandasAI makes a folder for charts in the current one."""
-    with TemporaryDirectory() as folder, chdir(folder):
-        yield
