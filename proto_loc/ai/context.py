@@ -100,9 +100,8 @@ def _published(reader: SqlReader, version_id: int, path: str, sends: bool) -> Pu
     tables: dict[str, dict] = {}
     for table, column, kind in columns["rows"]:
         node = described.get(table, {})
-        content = tables.setdefault(
-            table, {"description": node.get("description", ""), "columns": {}}
-        )
+        text = " ".join(node.get("description", "").split())
+        content = tables.setdefault(table, {"description": text, "columns": {}})
         description = node.get("columns", {}).get(column, {}).get("description", "")
         content["columns"][column] = (kind, " ".join(description.split()))
     if not tables.keys() - {*RECORDS}:

@@ -70,7 +70,7 @@ def ask(published: Published, cube: bool) -> str:
             parts.append(f"  {kind} {dimension.name}: {dimension.description}{shown}")
     parts.append("Tables:")
     for table, node in published.tables.items():
-        parts.append(f"{table}: {' '.join(node['description'].split())}")
+        parts.append(f"{table}: {node['description']}")
         parts += [
             f"  {name} {kind}{': ' + text if text else ''}"
             for name, (kind, text) in node["columns"].items()

@@ -230,10 +230,8 @@ def _table(pai, name: str, node: dict, reader, sends: bool):
     short = name.partition(".")[2]
     schema = SemanticLayerSchema(
         name=short,
-        source=Source(
-            type="parquet", path="data.parquet"
-        ),  # PandasAI's way to say: DuckDB's dialect
-        description=" ".join(node["description"].split()),
+        source=Source(type="parquet", path="data.parquet"),  # means DuckDB's dialect to PandasAI
+        description=node["description"],
         columns=[
             Column(name=column, description=description or None)
             for column, (_, description) in node["columns"].items()

@@ -182,7 +182,7 @@ def list_tables() -> Tables:
     tables = [
         Table(
             name=name,
-            description=_line(node["description"]),
+            description=node["description"],
             rows=version.tables.get(name) if published.claims == ALL_ROWS else None,
             columns=len(node["columns"]),
         )
@@ -205,7 +205,7 @@ def list_columns(table: str) -> Columns:
         )
         for column, (kind, description) in node["columns"].items()
     ]
-    return Columns(table=name, description=_line(node["description"]), columns=columns)
+    return Columns(table=name, description=node["description"], columns=columns)
 
 
 def run_sql(sql: str, limit: int) -> Rows:
@@ -274,7 +274,7 @@ def show_lineage(table: str) -> Lineage:
     ]
     return Lineage(
         table=name,
-        description=_line(node["description"]),
+        description=node["description"],
         defined_in=f"dbt/{manifest['nodes'][unique_id]['original_file_path']}",
         reads=sorted(reads),
         sources=sorted(
@@ -338,7 +338,3 @@ def _rows(
         version=version.id,
         published_at=version.published_at,
     )
-
-
-def _line(text: str) -> str:
-    return " ".join(text.split())
