@@ -49,15 +49,18 @@ def of(answer):
     ).properties(width=600)  # fmt: skip
 
 
+def check_name(path: Path) -> None:
+    """Raise UsageError unless the name ends in ``.png`` or ``.html``."""
+    if path.suffix.lower() not in (".png", ".html"):
+        raise UsageError(f"{path} cannot be a chart.", "", "End its name in .png or .html.")
+
+
 def save(answer, path: Path) -> None:
     """Write the chart as a PNG, or as an HTML page that needs no network.
 
     Raises:
-        UsageError: the name ends in neither ``.png`` nor ``.html``.
         LocError: no chart fits, or the file cannot be written.
     """
-    if path.suffix.lower() not in (".png", ".html"):
-        raise UsageError(f"{path} is no name for a chart.", "", "End it in .png or .html.")
     chart = of(answer)
     if chart is None:
         raise LocError(
@@ -65,13 +68,10 @@ def save(answer, path: Path) -> None:
             "It needs two rows and a column of numbers.",
             "Ask for a number by category or over time.",
         )
+    form = path.suffix.lower()[1:]
+    options = {"inline": True, "json_kwds": {"cls": _InScript}} if form == "html" else {}
     try:
-        options = (
-            {"inline": True, "json_kwds": {"cls": _InScript}}
-            if path.suffix.lower() == ".html"
-            else {}
-        )
-        chart.save(str(path), format=path.suffix.lower()[1:], **options)
+        chart.save(str(path), format=form, **options)
     except OSError as error:
         raise LocError(
             f"{path} cannot be written.", f"{error.strerror}.", "Name another file."
