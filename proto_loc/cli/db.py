@@ -249,7 +249,7 @@ def shell(
 ) -> None:
     """Open DuckDB's shell on a database: read-only on raw and prod, writing on dev.
 
-    Example: loc db shell -c "select colour, count(*) from marts.mart_taxi_trips group by all"
+    Example: loc db shell -c "summarize marts.TABLE"
     """
     from proto_loc.sql import TIME_ZONE
 
@@ -278,12 +278,12 @@ def retire(
 
     Their files stay as long as a version of raw has them, and a rollback of raw brings them back.
 
-    Examples: loc db retire taxi.green_trips --partition 2025-02, loc db retire old_shop
+    Examples: loc db retire SOURCE.TABLE --partition 2025-02, loc db retire SOURCE
     """
     from proto_loc import warehouse
     from proto_loc.cli._console import out, show_log, table
     from proto_loc.errors import UsageError
-    from proto_loc.sources import TABLES
+    from proto_loc.sources import declared_columns
     from proto_loc.warehouse import lake
 
     show_log()
@@ -309,7 +309,7 @@ def retire(
             )
         typer.confirm(f"Retire these {len(loads)} loads with {rows:,} rows?", abort=True)
     before = warehouse.store.current_id("raw")
-    with lake.loading(TABLES, who="loc db retire") as loading:
+    with lake.loading(declared_columns(), who="loc db retire") as loading:
         loading.retire(loads)
     out.print(
         f"Retired {len(loads)} loads with {rows:,} rows: raw now serves version"

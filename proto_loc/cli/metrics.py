@@ -61,7 +61,7 @@ def query(
     dimensions: Annotated[
         list[str],
         typer.Option(
-            "--dimension", "-d", help="Cut by it; a time with its grain, as in pickup_at:month."
+            "--dimension", "-d", help="Cut by it; a time with its grain, as in TIME:month."
         ),
     ] = (),
     since: Annotated[
@@ -91,9 +91,8 @@ def query(
 ) -> None:
     """Ask Cube for metrics, as defined in dbt, of the data that is published now.
 
-    Examples: loc query -m revenue -d pickup_borough --since 2025-01-01,
-    loc query -m trips -m tip_rate -d pickup_at:day -w pickup_borough=Queens -f csv, loc query
-    --list
+    Examples: loc query --list, loc query -m METRIC -d DIMENSION --since 2025-01-01,
+    loc query -m METRIC -m METRIC -d TIME:day -w DIMENSION=VALUE -f csv
     """
     from proto_loc.cube import client
 

@@ -20,7 +20,7 @@ import dagster as dg
 from proto_loc import warehouse
 from proto_loc.dagster.policies import progress, said_plainly, who, writes
 from proto_loc.dbt import nodes, parse, publish
-from proto_loc.sources import TABLES
+from proto_loc.sources import declared_columns
 
 # dbt runs in its own process. If dagster-dbt believes that dbt-core is not installed, it does not
 # import it, which saves each process and run a second and 30 MB.
@@ -46,7 +46,7 @@ LEDGER = dg.AssetKey(["raw", "loads"])
 RESERVED = {
     LEDGER,
     dg.AssetKey(["reports", "discovery"]),
-    *(dg.AssetKey(name.split(".")) for name in TABLES),
+    *(dg.AssetKey(name.split(".")) for name in declared_columns()),
 }
 """Assets that are not dbt nodes."""
 

@@ -1,4 +1,4 @@
-"""Loads what is new, builds, audits and publishes; `loc` and Dagster call it."""
+"""The refresh: load what is new, build, audit, publish. `loc` and Dagster both call it."""
 
 import time
 from collections.abc import Callable
@@ -12,20 +12,20 @@ from proto_loc.errors import LocError
 from proto_loc.warehouse import lake
 
 Report = Callable[[str, str, int, int], None]
-"""Called with the step, the current action, how much is done, and the total."""
+"""Called with the step, what is being done, how much of it is done, and how much there is."""
 
 
 @dataclass
 class Refreshed:
-    """The result of one refresh."""
+    """What one refresh did."""
 
     prod: warehouse.Version
     built: bool
-    """False if ``prod`` was already up to date."""
+    """False if ``prod`` was already built from these loads by this dbt project."""
     outcomes: list[sources.Outcome] = field(default_factory=list)
-    """What this refresh loaded or skipped."""
+    """What was loaded, or skipped, this time."""
     loads: list[lake.Load] = field(default_factory=list)
-    """All loads that ``prod`` is built from."""
+    """Every load that ``prod`` is built from."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Wall time by step."""
 
@@ -40,13 +40,13 @@ def load_and_refresh(
     """Load, then bring ``prod`` up to date.
 
     Args:
-        loading: loads and returns the outcomes; None to load new files of ``data/landing/``, or the
-            sample if there is no data at all.
+        loading: loads, and returns the outcomes; None to load new files of ``data/landing/``, or
+            the sample into an empty platform.
         force: build even if nothing has changed.
 
     Raises:
-        LocError: a file was refused, a model or test failed, the disk is full, ...; readers keep
-            the published version.
+        LocError: a file was refused, a model or test failed, the disk is full, ...; the published
+            version stays as it is.
     """
     seconds = {}
     start = time.perf_counter()
@@ -69,15 +69,15 @@ def load(
     who: str,
     report: sources.Report,
 ) -> list[sources.Outcome]:
-    """Load; the first half of :func:`load_and_refresh`, with the same arguments and errors."""
+    """The first half of :func:`load_and_refresh`, with the same arguments and errors."""
     outcomes = loading(report) if loading else _load_new(who, report)
-    lake.settle(sources.TABLES)
+    lake.settle(sources.declared_columns())
     warehouse.tidy()
     return outcomes
 
 
 def loads_of(prod: warehouse.Version) -> list[lake.Load]:
-    """The loads that a version of ``prod`` was built from; other loads may be active by now."""
+    """The loads that a version of ``prod`` was built from; others may be active by now."""
     return [load for load in lake.loads(active=False) if load.load_id in prod.facts["load_ids"]]
 
 
@@ -97,14 +97,14 @@ def _load_new(who: str, report: sources.Report) -> list[sources.Outcome]:
 
 
 def _refuse_sample_over_records() -> None:
-    """Refuse to load the sample if ``prod`` was built from records and only ``raw`` was lost."""
+    """Refuse the sample where ``raw`` was lost but ``prod`` still shows real records."""
     if warehouse.store.current_id("prod") is None:
         return
     with warehouse.read("prod") as con:
         try:
             origins = con.execute("select origin from marts.publication").fetchall()
         except duckdb.CatalogException:
-            return  # the empty first version
+            return  # the empty first version of set-up
     if origins and origins[0][0] in ("file", "mixed"):
         raise LocError(
             "raw holds no load, and prod was built from records.",

@@ -1,11 +1,11 @@
 """Publishes empty versions of ``raw`` and ``prod``, which services read before the first load."""
 
 from proto_loc import warehouse
-from proto_loc.sources import TABLES
+from proto_loc.sources import declared_columns
 from proto_loc.warehouse import lake
 
 
 def prepare() -> None:
     """Publish an empty first version of each database that has none."""
     warehouse.ensure("prod")
-    lake.settle(TABLES)
+    lake.settle(declared_columns())

@@ -133,7 +133,7 @@ def read_rules(folder: Path) -> list[RowRule]:
 def _fault(roles: object, known: set[str]) -> str:
     """Why the content of ``roles.yaml`` cannot be used; empty where it can."""
     if not isinstance(roles, dict):
-        return "It must map each role to its claims, such as Queens: {boroughs: [Queens]}."
+        return "It must map each role to its claims, such as ROLE: {CLAIM: [VALUE]}."
     for role, claims in roles.items():
         if not isinstance(role, str) or role in (*SEES_ALL, "Viewer", "Public"):
             return f"{role!r} is no name for a role of this file."

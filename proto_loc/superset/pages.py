@@ -1,17 +1,13 @@
-"""What Superset's pages do by themselves, and no setting of a release keeps them from.
+"""Mends of Superset's pages that no setting of the release offers.
 
-- They load a picture by which Scarf counts visitors: its address is built into one of the scripts.
-The content security
-  policy refuses it, and the browser then reports each page as faulty. The script is served with an
-  empty picture.
-- The tables of SQL Lab and of "View as table" number their rows by a text that is to be evaluated
-as a script. The
-  policy refuses that too, and the numbers are blank. The script is served with a function in its
-  place.
-- The pages for what is not there, and for what failed, fetch a font from Google. They are served
-without that. - They write the colours that a dashboard's labels got into it, also for a person who
-may only look at it. That is
-  refused, and again the page counts as faulty. They are told that it is fine; nothing is written.
+- The pages load a picture by which Scarf counts visitors. The content security policy refuses it,
+  and the browser reports every page as faulty. The script is served with an empty picture.
+- The tables of SQL Lab and of "View as table" number their rows by a text that is evaluated as a
+  script. The policy refuses that too, and the numbers stay blank. The script is served with a
+  function instead.
+- Error pages fetch a font from Google. They are served without it.
+- Dashboards write the colours of their labels, also for a person who may only look. The refusal
+  would count as a fault, so the page hears that all is well; nothing is written.
 """
 
 import re
@@ -52,7 +48,7 @@ def mend(app: Flask) -> None:
         return answer
 
     @app.after_request
-    def keep_colours(answer: Response) -> Response:
+    def accept_label_colors(answer: Response) -> Response:
         refused = answer.status_code == HTTPStatus.FORBIDDEN
         return (
             jsonify(result={})

@@ -1,5 +1,6 @@
 """Makes clones of this repository with other content: none, or that of a shop."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -83,6 +84,15 @@ class Clone:
 
     def python(self, *arguments: str | Path, **options):
         return self.run(self.folder / ".venvs/platform/bin/python", "-P", *arguments, **options)
+
+    def published(self, sql: str) -> list[list]:
+        """Rows of the published file."""
+        program = (
+            "import json, sys; from proto_loc import warehouse\n"
+            "with warehouse.read('prod') as con:\n"
+            "    print(json.dumps(con.execute(sys.argv[1]).fetchall(), default=str))"
+        )
+        return json.loads(self.python("-c", program, sql).stdout)
 
     def git(self, *arguments: str) -> str:
         identity = ("-c", "user.name=test", "-c", "user.email=test@example.org")

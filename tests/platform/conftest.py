@@ -1,9 +1,11 @@
 """Fixtures: a clone without content, and a published one with the content of a shop."""
 
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from clone import Clone, add_shop, make_clone
 
@@ -24,3 +26,26 @@ def shop(session_port_prefix: str) -> Iterator[Clone]:
         clone.commit("the shop")
         clone.loc("refresh", "--direct")
         yield clone
+
+
+@pytest.fixture(scope="session")
+def cube(shop: Clone) -> Iterator[None]:
+    """Cube on the shop, started as its supervisor starts it."""
+    address = f"http://127.0.0.1:{shop.variables['LOC_PORT_PREFIX']}4000/readyz"
+    process = shop.start("exec", "cube")
+    try:
+        end = time.monotonic() + 90
+        while not answers(address):
+            assert process.poll() is None and time.monotonic() < end
+            time.sleep(0.2)
+        yield
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def answers(address: str) -> bool:
+    try:
+        return httpx.get(address, trust_env=False).status_code == 200
+    except httpx.TransportError:
+        return False

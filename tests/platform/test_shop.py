@@ -4,11 +4,8 @@ The tests take two minutes, because six services start.
 """
 
 import json
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 from clone import Clone
 from test_words import domain_words
@@ -16,32 +13,20 @@ from test_words import domain_words
 pytestmark = [pytest.mark.xdist_group("platform"), pytest.mark.timeout(600)]
 
 
-def query(shop: Clone, sql: str) -> list:
-    """Rows of the published file."""
-    done = shop.python(
-        "-c",
-        "import json, sys; from proto_loc import warehouse\n"
-        "with warehouse.read('prod') as con:\n"
-        "    print(json.dumps(con.execute(sys.argv[1]).fetchall(), default=str))",
-        sql,
-    )
-    return json.loads(done.stdout)
-
-
 def test_the_shop_is_published_with_its_figures_and_its_audit(shop: Clone):
-    (count, total) = query(shop, "select count(*), sum(amount) from marts.mart_orders")[0]
+    (count, total) = shop.published("select count(*), sum(amount) from marts.mart_orders")[0]
     assert count == 180
     figures = dict(
-        query(shop, "select metric, figure from marts.metric_figures where dimension = ''")
+        shop.published("select metric, figure from marts.metric_figures where dimension = ''")
     )
     assert figures == {"order_count": "180", "sales": total}
-    assert query(shop, "select tests_passed from marts.publication") == [[6]]
+    assert shop.published("select tests_passed from marts.publication") == [[6]]
 
 
 def test_a_second_refresh_finds_nothing_new(shop: Clone):
-    before = query(shop, "select max(version_id) from marts.publication")
+    before = shop.published("select max(version_id) from marts.publication")
     shop.loc("refresh", "--direct")
-    assert query(shop, "select max(version_id) from marts.publication") == before
+    assert shop.published("select max(version_id) from marts.publication") == before
 
 
 def test_what_is_generated_is_what_the_metrics_say(shop: Clone):
@@ -66,48 +51,6 @@ def test_the_fork_touches_no_file_of_the_platform(shop: Clone):
     assert shop.git("diff", "--name-only", "upstream", "--", "proto_loc") == ""
     assert shop.git("status", "--porcelain", "--", "proto_loc") == ""
     assert "dbt/models/marts/mart_orders.sql" in shop.git("diff", "--name-only", "upstream")
-
-
-@pytest.fixture(scope="module")
-def cube(shop: Clone) -> Iterator[None]:
-    """Cube on the shop, started as its supervisor starts it."""
-    address = f"http://127.0.0.1:{shop.variables['LOC_PORT_PREFIX']}4000/readyz"
-    process = shop.start("exec", "cube")
-    try:
-        end = time.monotonic() + 90
-        while not answers(address):
-            assert process.poll() is None and time.monotonic() < end
-            time.sleep(0.2)
-        yield
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-def answers(address: str) -> bool:
-    try:
-        return httpx.get(address, trust_env=False).status_code == 200
-    except httpx.TransportError:
-        return False
-
-
-def orders_by_country(shop: Clone, claims: dict) -> dict[str, int]:
-    """What ``loc query`` shows to whom a token with these claims belongs."""
-    done = shop.loc(
-        *("query", "-m", "order_count", "-d", "country", "-f", "csv"),
-        *(("--claims", json.dumps(claims)) if claims is not None else ()),
-    )
-    rows = [line.split(",") for line in done.stdout.splitlines()[1:]]
-    return {country: int(count) for country, count in rows}
-
-
-def test_an_access_rule_bounds_the_rows(shop: Clone, cube):
-    """A claim gives its rows; where a rule exists, no claim gives none."""
-    expected = dict(query(shop, "select country, count(*) from marts.mart_orders group by all"))
-    assert orders_by_country(shop, None) == expected and len(expected) == 3
-    assert orders_by_country(shop, {"countries": ["France"]}) == {"France": expected["France"]}
-    other = shop.loc("query", "-m", "sales", "--claims", '{"planets": ["Mars"]}', check=False)
-    assert (other.returncode, other.stdout) == (2, "") and "sees no rows" in other.stderr
 
 
 BY_COUNTRY = "from marts.mart_orders group by country order by country"
