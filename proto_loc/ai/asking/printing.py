@@ -27,35 +27,20 @@ def answer(reply: Answer, form: str) -> None:
             "published_at": reply.published_at,
             "truncated": reply.truncated,
         }
-        print(
-            json.dumps(
-                {"rows": rows, **origin, **source, "notes": reply.notes}, indent=2, allow_nan=False
-            )
-        )
+        content = {"rows": rows, **origin, **source, "notes": reply.notes}
+        print(json.dumps(content, indent=2, allow_nan=False))
     else:
         _table(reply)
-    if form == "table":
-        print(
-            f"metrics: {json.dumps(reply.metric_query)}"
-            if reply.metric_query
-            else f"sql: {clean(reply.sql)}"
-        )
+        query = json.dumps(reply.metric_query)
+        print(f"metrics: {query}" if reply.metric_query else f"sql: {clean(reply.sql)}")
         print(f"data: version {reply.version} of prod, published {reply.published_at}")
-    notes = [
-        *reply.notes,
-        *([f"These are the first {len(reply.rows):,} rows"] if reply.truncated else []),
-    ]
-    for note in notes:
+    cut = [f"These are the first {len(reply.rows):,} rows"] if reply.truncated else []
+    for note in (*reply.notes, *cut):
         print(f"note: {note}.", file=sys.stderr)
 
 
-def _console():
-    from rich.console import Console
-
-    return Console(width=None if Console().is_terminal else 140, highlight=False)
-
-
 def _table(reply: Answer) -> None:
+    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
@@ -71,7 +56,8 @@ def _table(reply: Answer) -> None:
             for value, name in zip(row, reply.columns, strict=True)
         )
         shown.add_row(*map(escape, cells))
-    _console().print(shown)
+    width = None if Console().is_terminal else 140
+    Console(width=width, highlight=False).print(shown)
 
 
 def _cell(value, form: str, currency: str = CURRENCY) -> str:
@@ -116,27 +102,14 @@ def evaluation(done, form: str) -> None:
             {"question": item.question, "kind": item.kind, "why": item.why, "gave": item.gave}
             for item in done.wrong
         ]
-        shares = {kind: {"right": right, "of": of} for kind, (right, of) in done.kinds.items()}
-        print(
-            json.dumps(
-                {
-                    "model": done.model,
-                    "accuracy": done.accuracy,
-                    "kinds": shares,
-                    "failures": failures,
-                },
-                indent=2,
-            )
-        )
+        kinds = {kind: {"right": right, "of": of} for kind, (right, of) in done.kinds.items()}
+        summary = {"model": done.model, "accuracy": done.accuracy}
+        print(json.dumps(summary | {"kinds": kinds, "failures": failures}, indent=2))
         return
     for item in done.wrong:
-        print(
-            f"wrong: {item.question}\n  why: {clean(item.why)}\n  gave:"
-            f" {clean(item.gave) or 'nothing'}"
-        )
+        gave = clean(item.gave) or "nothing"
+        print(f"wrong: {item.question}", f"why: {clean(item.why)}", f"gave: {gave}", sep="\n  ")
     for kind, (right, of) in done.kinds.items():
         print(f"{kind}: {right} of {of} ({right / of:.0%})")
-    print(
-        f"{done.model}: {sum(r for r, _ in done.kinds.values())} of {len(done.items)}"
-        f" ({done.accuracy:.0%})"
-    )
+    right = len(done.items) - len(done.wrong)
+    print(f"{done.model}: {right} of {len(done.items)} ({done.accuracy:.0%})")

@@ -251,12 +251,12 @@ def as_question(query: dict) -> Question:
     texts = {name: query.get(name) or "" for name in TEXTS}
     limit = query.get("limit") or context.ROWS
     wrong = [
-        name for name, value in lists.items() if not isinstance(value, list) or not _all_text(value)
+        name
+        for name, value in lists.items()
+        if not (isinstance(value, list) and all(isinstance(item, str) for item in value))
     ]
     wrong += [name for name, value in texts.items() if not isinstance(value, str)]
-    wrong += (
-        [] if isinstance(limit, int) and not isinstance(limit, bool) and limit > 0 else ["limit"]
-    )
+    wrong += [] if type(limit) is int and limit > 0 else ["limit"]
     wrong += sorted(set(query) - {*LISTS, *TEXTS, "limit"})
     for name in ("since", "until"):
         try:
@@ -275,10 +275,6 @@ def as_question(query: dict) -> Question:
         **texts,
         limit=min(limit, context.ROWS),
     )
-
-
-def _all_text(value: list) -> bool:
-    return all(isinstance(item, str) for item in value)
 
 
 def measured(question: Question, claims: Mapping = ALL_ROWS) -> tuple[Measured, warehouse.Version]:
@@ -303,29 +299,19 @@ def measured(question: Question, claims: Mapping = ALL_ROWS) -> tuple[Measured, 
 
 def _metrics(question: str, query: dict, claims: Mapping) -> Answer:
     measured_answer, version = measured(as_question(query), claims)
+    columns = measured_answer.columns
+    times = [column.kind == "time" for column in columns]
     rows = [
         tuple(
-            _timed(value) if column.kind == "time" else value
-            for value, column in zip(row.values(), measured_answer.columns, strict=True)
+            datetime.fromisoformat(value) if is_time and isinstance(value, str) else value
+            for value, is_time in zip(row.values(), times, strict=True)
         )
         for row in measured_answer.rows
     ]
-    kept = {name: value for name, value in query.items() if value}
-    answer = Answer(
-        question,
-        [c.short for c in measured_answer.columns],
-        rows,
-        version.id,
-        version.published_at,
-        metric_query=kept,
-    )
-    answer.formats = {
-        column.short: column.format for column in measured_answer.columns if column.format
-    }
-    answer.currencies = {column.short: column.currency for column in measured_answer.columns}
+    names = [column.short for column in columns]
+    answer = Answer(question, names, rows, version.id, version.published_at)
+    answer.metric_query = {name: value for name, value in query.items() if value}
+    answer.formats = {column.short: column.format for column in columns if column.format}
+    answer.currencies = {column.short: column.currency for column in columns}
     answer.truncated = len(rows) >= context.ROWS
     return answer
-
-
-def _timed(value):
-    return datetime.fromisoformat(value) if isinstance(value, str) else value
