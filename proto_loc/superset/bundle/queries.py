@@ -135,8 +135,8 @@ def _clauses(texts: list[str]) -> str:
     return " AND ".join(f"({text}\n)" if "--" in text else f"({text})" for text in texts)
 
 
-def _figure(base: Query, form: dict, temporal: set[str]) -> list[Query]:
-    return [base]
+def _order(base: Query, by: object) -> list | None:
+    return [[by, not base["order_desc"]]] if by else None
 
 
 def _trend(base: Query, form: dict, temporal: set[str]) -> list[Query]:
@@ -168,16 +168,9 @@ def _timeseries(base: Query, form: dict, temporal: set[str]) -> list[Query]:
         _sorted(base, form, axis, groups),
         {"operation": "flatten"},
     ]
-    return [
-        {
-            **base,
-            **columns,
-            "is_timeseries": None if axis else True,
-            "orderby": [[order, not base["order_desc"]]] if order else None,
-            "time_offsets": [],
-            "post_processing": list(filter(None, steps)),
-        }
-    ]
+    series = {"is_timeseries": None if axis else True, "time_offsets": []}
+    processed = {"orderby": _order(base, order), "post_processing": list(filter(None, steps))}
+    return [{**base, **columns, **series, **processed}]
 
 
 def _sorting_metric(form: dict) -> list:
@@ -205,30 +198,21 @@ def _resample(form: dict) -> dict | None:
     if not method or not rule:
         return None
     zero = method == "zerofill"
-    options = {
-        "method": "asfreq" if zero else method,
-        "rule": rule,
-        "fill_value": 0 if zero else None,
-    }
+    options = {"rule": rule, "fill_value": 0 if zero else None}
+    options["method"] = "asfreq" if zero else method
     return {"operation": "resample", "options": options}
 
 
 def _rolling(base: Query, form: dict) -> dict | None:
-    kind, columns = (
-        form.get("rolling_type"),
-        {_label(metric): _label(metric) for metric in base["metrics"]},
-    )
+    kind = form.get("rolling_type")
+    columns = {_label(metric): _label(metric) for metric in base["metrics"]}
     if kind == "cumsum":
         return {"operation": "cum", "options": {"operator": "sum", "columns": columns}}
     if kind not in ("sum", "mean", "std"):
         return None
-    window, least = form.get("rolling_periods"), form.get("min_periods")
-    options = {
-        "rolling_type": kind,
-        "window": _number(window, 1),
-        "min_periods": _number(least, 0),
-        "columns": columns,
-    }
+    options = {"rolling_type": kind, "columns": columns}
+    options["window"] = _number(form.get("rolling_periods"), 1)
+    options["min_periods"] = _number(form.get("min_periods"), 0)
     return {"operation": "rolling", "options": options}
 
 
@@ -240,12 +224,8 @@ def _rename(base: Query, form: dict, axis: list, groups: list) -> dict | None:
 
 
 def _contribution(form: dict) -> dict | None:
-    mode = form.get("contributionMode")
-    return (
-        {"operation": "contribution", "options": {"orientation": mode, "time_shifts": []}}
-        if mode
-        else None
-    )
+    options = {"orientation": form.get("contributionMode"), "time_shifts": []}
+    return {"operation": "contribution", "options": options} if options["orientation"] else None
 
 
 def _sorted(base: Query, form: dict, axis: list, groups: list) -> dict | None:
@@ -270,49 +250,27 @@ def _heat_map(base: Query, form: dict, temporal: set[str]) -> list[Query]:
 
 
 def _bubble(base: Query, form: dict, temporal: set[str]) -> list[Query]:
-    order = form.get("orderby")
     columns = [*_listed(form.get("entity")), *_listed(form.get("series"))]
-    return [
-        {
-            **base,
-            "columns": columns,
-            "orderby": [[order, not base["order_desc"]]] if order else None,
-        }
-    ]
+    return [{**base, "columns": columns, "orderby": _order(base, form.get("orderby"))}]
 
 
 def _pie(base: Query, form: dict, temporal: set[str]) -> list[Query]:
     metric = form.get("metric")
     share = {"columns": [_label(metric)], "rename_columns": [f"{_label(metric)}__contribution"]}
     order = [[metric, False]] if form.get("sort_by_metric") else None
-    return [
-        {
-            **base,
-            "orderby": order,
-            "post_processing": [{"operation": "contribution", "options": share}],
-        }
-    ]
+    steps = [{"operation": "contribution", "options": share}]
+    return [{**base, "orderby": order, "post_processing": steps}]
 
 
 def _pivot_table(base: Query, form: dict, temporal: set[str]) -> list[Query]:
-    grain, order = (
-        form.get("time_grain_sqla"),
-        base["series_limit_metric"] or next(iter(base["metrics"]), None),
-    )
-    times = {*temporal, form.get("granularity_sqla")}
+    grain, times = form.get("time_grain_sqla"), {*temporal, form.get("granularity_sqla")}
+    order = base["series_limit_metric"] or next(iter(base["metrics"]), None)
+    groups = [*_listed(form.get("groupbyColumns")), *_listed(form.get("groupbyRows"))]
     columns = [
-        _in_grain(column, grain) if grain and _is_physical(column) and column in times else column
-        for column in _deduplicated(
-            [*_listed(form.get("groupbyColumns")), *_listed(form.get("groupbyRows"))]
-        )
+        _in_grain(column, grain) if grain and _is_time(column, times) else column
+        for column in _deduplicated(groups)
     ]
-    return [
-        {
-            **base,
-            "columns": columns,
-            "orderby": [[order, not base["order_desc"]]] if order else None,
-        }
-    ]
+    return [{**base, "columns": columns, "orderby": _order(base, order)}]
 
 
 def _table(base: Query, form: dict, temporal: set[str]) -> list[Query]:
@@ -320,34 +278,17 @@ def _table(base: Query, form: dict, temporal: set[str]) -> list[Query]:
     common = {**base, "time_offsets": [], "post_processing": []}
     if raw:
         columns = _deduplicated([*_listed(form.get("all_columns")), *_listed(form.get("columns"))])
-        return [
-            {
-                **common,
-                "columns": columns,
-                "metrics": None,
-                "orderby": _orders(form.get("order_by_cols")),
-            }
-        ]
+        order = _orders(form.get("order_by_cols"))
+        return [{**common, "columns": columns, "metrics": None, "orderby": order}]
     metrics, percent = base["metrics"], _listed(form.get("percent_metrics"))
     sort = next(iter(_listed(form.get("timeseries_limit_metric"))), None)
-    order = (
-        [[sort, not form.get("order_desc", True)]]
-        if sort
-        else [[metric, False] for metric in metrics[:1]]
-    )
+    order = _order(base, sort) or [[metric, False] for metric in metrics[:1]]
     columns, grain = _deduplicated(_listed(form.get("groupby"))), form.get("time_grain_sqla")
-    if grain and (
-        time := next(
-            (column for column in columns if _is_physical(column) and column in temporal), None
-        )
-    ):
+    time = next((column for column in columns if _is_time(column, temporal)), None)
+    if grain and time:
         columns = [_in_grain(time, grain), *(column for column in columns if column != time)]
-    query = {
-        **common,
-        "columns": columns,
-        "metrics": _deduplicated([*metrics, *percent]),
-        "orderby": order,
-    }
+    query = {**common, "columns": columns, "orderby": order}
+    query["metrics"] = _deduplicated([*metrics, *percent])
     if percent:
         names = _deduplicated([_label(metric) for metric in percent])
         options = {"columns": names, "rename_columns": [f"%{name}" for name in names]}
@@ -367,7 +308,7 @@ def _orders(orders: object) -> list:
 
 _MAKERS: dict[str, Callable[[Query, dict, set[str]], list[Query]]] = {
     "big_number": _trend,
-    "big_number_total": _figure,
+    "big_number_total": lambda base, form, temporal: [base],
     "bubble_v2": _bubble,
     "heatmap_v2": _heat_map,
     "pie": _pie,
@@ -386,7 +327,7 @@ def _with_axis(query: Query, form: dict) -> Query:
     mark = {"columnType": "BASE_AXIS", **({"timeGrain": grain} if grain else {})}
     column = (
         {"sqlExpression": axis, "label": axis, "expressionType": "SQL", "isColumnReference": True}
-        if _is_physical(axis)
+        if isinstance(axis, str)
         else axis
     )
     return {
@@ -400,8 +341,8 @@ def _in_grain(column: str, grain: str) -> dict:
     return {**axis, "sqlExpression": column, "label": column, "expressionType": "SQL"}
 
 
-def _is_physical(column: object) -> bool:
-    return isinstance(column, str)
+def _is_time(column: object, times: set[str]) -> bool:
+    return isinstance(column, str) and column in times
 
 
 def _label(part: object) -> str:
