@@ -121,19 +121,11 @@ class _Export:
             titles = ", ".join(
                 sorted(repr(item.dashboard_title) for item in db.session.query(Dashboard))
             )
-            raise LocError(
-                (
-                    f"There is no dashboard {title!r}."
-                    if not dashboards
-                    else f"{len(dashboards)} dashboards are called {title!r}."
-                ),
-                f"Superset has {titles}.",
-                (
-                    "Name one of them."
-                    if not dashboards
-                    else "Give the one that you mean a title of its own."
-                ),
-            )
+            what, fix = f"There is no dashboard {title!r}.", "Name one of them."
+            if dashboards:
+                what = f"{len(dashboards)} dashboards are called {title!r}."
+                fix = "Give the one that you mean a title of its own."
+            raise LocError(what, f"Superset has {titles}.", fix)
         self.files["dashboards"].setdefault(str(dashboards[0].uuid), self._new("dashboards", title))
 
     def _new(self, kind: str, name: str) -> File:
