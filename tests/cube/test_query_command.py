@@ -89,7 +89,7 @@ def test_spaces_and_quotes_in_a_condition_are_no_part_of_the_value(server, where
         ("pickup_borough=queens", "Near it are: 'Queens'."),
         ("pickup_borough!=queens", "Near it are: 'Queens'."),
         ("pickup_borough=", "The values are: 'Bronx', 'Brooklyn', 'Manhattan', 'Queens'."),
-        ("id=three", "id is a number, and 'three' is none."),
+        ("id=three", "id is a number, and 'three' is not."),
         (
             "pickup_at=yesterday",
             "pickup_at is a time, and 'yesterday' is not a year, month or day.",
