@@ -231,30 +231,23 @@ class _Talk:
             return self._ended(f"It took more than {self.limits.memory >> 20} MB of memory.")
         words = clean(str(message.get("said")))[:1000]
         at = f" in line {line}" if known else ""
-        error = SandboxError(f"The program failed{at} with {name}.", words, self._way_out())
         # A program can name a class of its own after a value.
         builtin = isinstance(getattr(builtins, name, None), type)
-        error.bare = (
-            f"The program failed{at} with"
-            f" {name if builtin else 'an exception that is not of Python itself'}."
-        )
-        error.refused = self.outcome.refused
-        return error
+        kind = name if builtin else "an exception that is not of Python itself"
+        what = f"The program failed{at} with"
+        return self._error(f"{what} {name}.", words, bare=f"{what} {kind}.")
 
     def _ended(self, why: str, words: str = "") -> SandboxError:
         """The error of a program that was stopped: the reason, and the program's own words."""
-        error = SandboxError(
-            "The program was ended.",
-            f"{why}: {words}." if words else f"{why.rstrip('.')}.",
-            self._way_out(),
-        )
-        error.bare = f"The program was ended. {why.rstrip('.')}."
-        error.refused = self.outcome.refused
-        return error
+        what, short = "The program was ended.", f"{why.rstrip('.')}."
+        return self._error(what, f"{why}: {words}." if words else short, bare=f"{what} {short}")
 
-    def _way_out(self) -> str:
-        refused = "".join(f" Refused: {what}" for what in dict.fromkeys(self.outcome.refused[:3]))
-        return f"Ask again, or ask with `loc ask`, which runs no program.{refused}"
+    def _error(self, what: str, why: str, bare: str) -> SandboxError:
+        refused = "".join(f" Refused: {text}" for text in dict.fromkeys(self.outcome.refused[:3]))
+        fix = f"Ask again, or ask with `loc ask`, which runs no program.{refused}"
+        error = SandboxError(what, why, fix)
+        error.bare, error.refused = bare, self.outcome.refused
+        return error
 
     def _send(self, message: dict) -> None:
         text = json.dumps(message).encode()

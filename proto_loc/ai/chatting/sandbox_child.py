@@ -76,17 +76,11 @@ def as_table(table) -> dict:
 def _plain(column) -> list:
     import pandas as pd
 
-    blank = column.isna()
-    if pd.api.types.is_datetime64_any_dtype(column):
-        plain = [
-            None if empty else value.to_pydatetime()
-            for value, empty in zip(column, blank, strict=True)
-        ]
-    else:
-        plain = [
-            None if empty else value
-            for value, empty in zip(column.tolist(), blank.tolist(), strict=True)
-        ]
+    is_time = pd.api.types.is_datetime64_any_dtype(column)
+    cells = [value.to_pydatetime() for value in column] if is_time else column.tolist()
+    plain = (
+        None if empty else value for value, empty in zip(cells, column.isna().tolist(), strict=True)
+    )
     return [value.item() if hasattr(value, "item") else value for value in plain]
 
 
