@@ -97,12 +97,8 @@ class Bundle:
         for name, config in self.configs.items():
             if name.startswith("dashboards/"):
                 filters = find_native_filter_datasets(config.get("metadata", {}))
-                yield (
-                    name,
-                    {"charts": find_chart_uuids(config["position"]), "datasets": filters}.get(
-                        kind, set()
-                    ),
-                )
+                uuids = {"charts": find_chart_uuids(config["position"]), "datasets": filters}
+                yield name, uuids.get(kind, set())
             elif key := {"databases": "database_uuid", "datasets": "dataset_uuid"}.get(kind):
                 yield name, {config[key]} if key in config else set()
 

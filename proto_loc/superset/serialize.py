@@ -69,21 +69,12 @@ def _name_charts(position: dict, item: Dashboard) -> None:
                 known[number] = str(slice_found.uuid)
             node["meta"]["uuid"] = known.get(number, node["meta"].get("uuid", ""))
             placed.add(number)
-    where = (
-        position["GRID_ID"]
-        if position.get("GRID_ID", {}).get("children") or "ROOT_ID" not in position
-        else None
-    )
-    if where is None:  # a layout with tabs: use the first tab
-        tab = next(
-            (
-                node
-                for node in position.values()
-                if isinstance(node, dict) and node.get("type") == "TAB"
-            ),
-            None,
-        )
-        where = tab or position["GRID_ID"]
+    nodes = [node for node in position.values() if isinstance(node, dict)]
+    tab = next((node for node in nodes if node.get("type") == "TAB"), None)
+    if tab is None or position.get("GRID_ID", {}).get("children") or "ROOT_ID" not in position:
+        where = position["GRID_ID"]
+    else:
+        where = tab
     for number, uuid in sorted(known.items()):
         if number not in placed:
             row, key = f"ROW-{uuid}", f"CHART-{uuid}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from proto_loc.superset.bundle import forms
 from proto_loc.superset.bundle.forms import full_position
 from proto_loc.superset.bundle.read import Document
 
@@ -11,8 +12,7 @@ WIDTH = 12
 
 def charts(dashboard: dict) -> list[dict]:
     """The chart components of a dashboard's file."""
-    nodes = full_position(_mappings(dashboard), "")
-    return [node for node in nodes.values() if isinstance(node, dict) and node["type"] == "CHART"]
+    return forms.charts(full_position(_mappings(dashboard), ""))
 
 
 def faults(document: Document) -> Iterator[str]:
