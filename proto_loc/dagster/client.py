@@ -1,4 +1,4 @@
-"""Client of this platform's Dagster over GraphQL: launches the job ``refresh`` and follows it."""
+"""GraphQL client of this platform's Dagster: launches and follows the job ``refresh``."""
 
 import json
 import logging

@@ -1,6 +1,6 @@
-"""Runs Dagster's code server, which holds the definitions and starts the runs, in one process.
+"""Runs Dagster's code server, which loads the definitions and starts the runs.
 
-Dagster's own ``code-server start`` runs a proxy and a child: that costs another 80 MB, wakes up a
+It is one process. Dagster's own ``code-server start`` runs a proxy and a child: that costs another 80 MB, wakes up a
 hundred times a second, and does not notice when the child is killed. Its only advantage is the
 reload, which this module also has.
 """

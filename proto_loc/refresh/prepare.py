@@ -1,4 +1,4 @@
-"""Publishes empty versions of ``raw`` and ``prod``, which services read before the first load."""
+"""Publishes empty versions of ``raw`` and ``prod`` for services before the first load."""
 
 from proto_loc import warehouse
 from proto_loc.sources import declared_columns

@@ -1,4 +1,4 @@
-"""Exports the changes that people made to charts and dashboards in Superset to the bundle's files.
+"""Exports people's changes of charts and dashboards in Superset to the bundle's files.
 
 It may run while the web server runs. A file is written only if it differs from Superset, and only
 in the lines that differ: the order and the comments of the other lines stay.

@@ -1,4 +1,4 @@
-"""gunicorn's settings: two worker processes with threads, in which slow clients hold no thread.
+"""gunicorn's settings: two worker processes with threads, which slow clients do not block.
 
 The worker class is that of :mod:`proto_loc.superset.worker`.
 """

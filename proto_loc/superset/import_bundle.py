@@ -1,4 +1,4 @@
-"""Imports the databases, datasets, charts and dashboards of ``superset/bundle`` into Superset.
+"""Imports the datasets, charts and dashboards of ``superset/bundle`` into Superset.
 
 Provisioning notes the file of each object and its state in Superset after the import. So it
 recognizes what a person has changed since, reports it, and never overwrites or removes it. Objects

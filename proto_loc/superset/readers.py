@@ -1,4 +1,4 @@
-"""The processes that run Superset's queries: light ones for quick queries, heavy ones for others.
+"""The processes that run Superset's queries: light ones for quick queries, and heavy ones.
 
 A query runs in a reader process (:mod:`proto_loc.warehouse.query_process`) with a memory limit, so
 that one with too much memory ends no other. It starts in a light reader, with one second and a

@@ -1,4 +1,4 @@
-"""Makes Superset keep a DuckDB statement as it is written, and parse it with DuckDB's own parser.
+"""Makes Superset keep a DuckDB statement unchanged, and parse it with DuckDB's own parser.
 
 Superset parses each statement of SQL Lab, virtual datasets and charts with sqlglot, and runs the
 SQL that sqlglot generates. That is not always the same: ``interval '1 day 06:30:00'`` lost its

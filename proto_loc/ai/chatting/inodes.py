@@ -1,9 +1,9 @@
-"""Limits the number of files in a sandbox's folders: ``python inodes.py PID NUMBER FOLDER...``.
+"""Limits the number of files in a sandbox's folders.
 
-An empty file counts nothing towards the size of a tmpfs, but takes a kilobyte of kernel memory, and
-bubblewrap does not limit the number of files. The owner of a user namespace may remount in it. It
-runs outside of the sandbox, as a process of its own, because a process with threads cannot enter a
-namespace.
+Usage: ``python inodes.py PID NUMBER FOLDER...``. An empty file counts nothing towards the size of a
+tmpfs, but takes a kilobyte of kernel memory, and bubblewrap does not limit the number of files. The
+owner of a user namespace may remount in it. This program runs outside of the sandbox, and has one
+thread, because a process with several cannot enter a namespace.
 """
 
 import ctypes

@@ -1,4 +1,4 @@
-"""Counts the rows of a mart by day and by hour of the week, and finds the days that stand out."""
+"""Counts the rows of a mart by day and hour of the week, and finds unusual days."""
 
 from dataclasses import dataclass, field
 from datetime import date

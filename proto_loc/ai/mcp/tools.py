@@ -1,4 +1,4 @@
-"""The tools of the MCP server: they return published data, metrics and its origin as plain data.
+"""The tools of the MCP server, which return published data, metrics and lineage.
 
 Figures are exact: a number is text where a double would change it (an integer above 2^53) or JSON
 lacks it (nan, inf). Times are ISO 8601.
