@@ -1,8 +1,8 @@
 """Runs Dagster's code server, which loads the definitions and starts the runs.
 
-It is one process. Dagster's own ``code-server start`` runs a proxy and a child: that costs another 80 MB, wakes up a
-hundred times a second, and does not notice when the child is killed. Its only advantage is the
-reload, which this module also has.
+It is one process. Dagster's own ``code-server start`` runs a proxy and a child: that costs another
+80 MB, wakes up a hundred times a second, and does not notice when the child is killed. Its only
+advantage is the reload, which this module also has.
 """
 
 import os
