@@ -7,7 +7,7 @@ import os
 import re
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -262,21 +262,14 @@ class Condition:
         )
 
 
-class _Periods(dict):
-    """Cube's filter for several periods of a time dimension: in any of them, or in none."""
-
-    def __init__(self, member: str, sign: str) -> None:
-        super().__init__({"or" if sign == "=" else "and": []})
-        self.member, self.sign = member, sign
-
-    def add(self, condition: Condition) -> None:
-        dates = list(condition.period())
-        if self.sign == "=":
-            self["or"].append({"member": self.member, "operator": "inDateRange", "values": dates})
-            return
-        outside = {"member": self.member, "operator": "notInDateRange", "values": dates}
-        unknown = {"member": self.member, "operator": "notSet"}  # != is true for null, as for text
-        self["and"].append({"or": [outside, unknown]})
+def _period_filter(member: str, condition: Condition) -> dict:
+    """Cube's filter for the period that a condition names."""
+    dates = list(condition.period())
+    if condition.sign == "=":
+        return {"member": member, "operator": "inDateRange", "values": dates}
+    outside = {"member": member, "operator": "notInDateRange", "values": dates}
+    unknown = {"member": member, "operator": "notSet"}  # != is true for null, as for text
+    return {"or": [outside, unknown]}
 
 
 @dataclass(frozen=True)
@@ -363,26 +356,23 @@ class Question:
         return asked
 
     def _filters(self, meta: Meta, cube: str) -> list[dict]:
-        filters: dict[tuple[str, str], dict] = {}
         # A date alone would mean its midnight.
         until = f"{self.until}T23:59:59.999999" if self.until else ""
-        for moment, operator in ((self.since, "afterOrOnDate"), (until, "beforeOrOnDate")):
-            if moment:
-                filters["", operator] = {
-                    "member": meta.time(cube).name,
-                    "operator": operator,
-                    "values": [moment],
-                }
+        filters = {
+            ("", operator): {"member": meta.time(cube).name, "operator": operator, "values": [time]}
+            for time, operator in ((self.since, "afterOrOnDate"), (until, "beforeOrOnDate"))
+            if time
+        }
         for condition in map(Condition.parse, self.where):
             (member,) = meta.find([condition.name], meta.dimensions, [cube])
-            if member.kind == "time":
-                filters.setdefault(
-                    (member.name, condition.sign), _Periods(member.name, condition.sign)
-                ).add(condition)
-                continue
             key = (member.name, condition.sign)
-            alike = {"member": member.name, "operator": OPERATORS[condition.sign], "values": []}
-            filters.setdefault(key, alike)["values"].append(condition.of_kind(member.kind))
+            if member.kind == "time":  # in any of the periods, or in none
+                joint = "or" if condition.sign == "=" else "and"
+                periods = filters.setdefault(key, {joint: []})[joint]
+                periods.append(_period_filter(member.name, condition))
+            else:
+                alike = {"member": member.name, "operator": OPERATORS[condition.sign], "values": []}
+                filters.setdefault(key, alike)["values"].append(condition.of_kind(member.kind))
         return list(filters.values())
 
 
@@ -392,8 +382,6 @@ class Answer:
 
     columns: tuple[Member, ...]
     rows: list[dict[str, Value]]
-    about: Mapping = field(default_factory=dict)
-    """The whole answer of Cube."""
 
 
 class Cube:
@@ -443,26 +431,22 @@ class Cube:
         """
         self._check_values(query, meta)
         answer = self._ask("load", query=query)
-        numbers = {name for name in query["measures"]} | {
-            name for name, member in meta.dimensions.items() if member.kind == "number"
-        }
+        numbers = {name for name, member in meta.dimensions.items() if member.kind == "number"}
+        numbers |= set(query["measures"])
         cut = [f"{item['dimension']}.{item['granularity']}" for item in query["timeDimensions"]]
         names = [*cut, *query["dimensions"], *query["measures"]]
         rows = [
             {name: _exact(row.get(name)) if name in numbers else row.get(name) for name in names}
             for row in answer["data"]
         ]
-        return Answer(tuple(_column(name, meta) for name in names), rows, answer)
+        return Answer(tuple(_column(name, meta) for name in names), rows)
 
     def _check_values(self, query: Mapping, meta: Meta) -> None:
         """Refuse a filter on a text that no row has: a typing error would give 0."""
         for item in query.get("filters", ()):
             member = meta.dimensions.get(item.get("member", ""))
-            if (
-                member is None
-                or member.kind != "string"
-                or item["operator"] not in OPERATORS.values()
-            ):
+            is_text = member is not None and member.kind == "string"
+            if not is_text or item["operator"] not in OPERATORS.values():
                 continue
             condition = {"member": member.name, "operator": "equals", "values": item["values"]}
             present = self._values(member, filters=[condition], limit=len(item["values"]))
