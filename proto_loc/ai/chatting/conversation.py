@@ -8,7 +8,7 @@ import logging
 import os
 from base64 import b64encode
 from contextlib import chdir, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from tempfile import TemporaryDirectory
 
 from proto_loc import warehouse
@@ -37,7 +37,6 @@ class Reply:
     refused: list[str]
     version: int
     published_at: str
-    notes: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         shown = (
