@@ -132,10 +132,9 @@ class _Export:
         """A new file for an object without one."""
         stem = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or kind
         taken = {file.path.stem for file in self.files[kind].values()}
-        number = next(n for n in range(1, 1000) if (stem if n == 1 else f"{stem}_{n}") not in taken)
-        return File(
-            self.folder / kind / f"{stem if number == 1 else f'{stem}_{number}'}.yaml", "", {}
-        )
+        names = (stem, *(f"{stem}_{number}" for number in range(2, 1000)))
+        name = next(name for name in names if name not in taken)
+        return File(self.folder / kind / f"{name}.yaml", "", {})
 
     def _item(self, kind: str, uuid: str, file: File) -> None:
         from proto_loc.superset import import_bundle, serialize
@@ -144,23 +143,17 @@ class _Export:
         if item is None:
             if note is not None:
                 self.texts[file.path] = None
-                self.said.append(f"{self._short(file.path)}: removed, it was deleted in Superset")
-            else:
-                self.said.append(f"{self._short(file.path)}: not provisioned yet, it stays")
+            deleted, kept = "removed, it was deleted in Superset", "not provisioned yet, it stays"
+            self._report(file.path, kept if note is None else deleted)
             return
         if kind == "dashboards":
             was = forms.short_dashboard(file.config) if file.config else {}
             current = serialize.dashboard(item)
-            current, was = forms.plain(current, forms.DASHBOARD), forms.plain(was, forms.DASHBOARD)
             self._charts_of(item)
         else:
             known = file.config.get("params") or {}
-            was = (
-                forms.plain(forms.short_chart(file.config, known), forms.CHART)
-                if file.config
-                else {}
-            )
-            current = forms.plain(serialize.chart(item, known), forms.CHART)
+            was = forms.short_chart(file.config, known) if file.config else {}
+            current = serialize.chart(item, known)
         ahead = bool(file.text) and note is not None and note["file"] != file.fingerprint
         if current == was:
             if not ahead:
@@ -168,15 +161,13 @@ class _Export:
             return
         if ahead:
             if not import_bundle.edited(item, note):
-                self.said.append(
-                    f"{self._short(file.path)}: changed since it was provisioned, it stays"
-                )
+                self._report(file.path, "changed since it was provisioned, it stays")
                 return
             self.ahead.append(file.path)
         text = _merged(file.text, current, was)
         self.texts[file.path] = text
         self.noted[uuid] = (kind, hashlib.sha256(text.encode()).hexdigest(), item)
-        self.said.append(f"{self._short(file.path)}: {'changed' if file.text else 'made'}")
+        self._report(file.path, "changed" if file.text else "made")
 
     def _charts_of(self, dashboard) -> None:
         """Add the charts that a person put on a dashboard of the bundle to the bundle."""
@@ -207,14 +198,14 @@ class _Export:
                     if file.text.startswith(GENERATED)
                     else "It is written by hand: change the file"
                 )
-                self.said.append(
-                    f"{self._short(file.path)}: stays, though the dataset {item.table_name!r} was"
-                    f" changed in Superset. {where}; `loc superset provision --overwrite` drops"
-                    " what Superset has."
+                self._report(
+                    file.path,
+                    f"stays, though the dataset {item.table_name!r} was changed in Superset."
+                    f" {where}; `loc superset provision --overwrite` drops what Superset has.",
                 )
 
-    def _short(self, path: Path) -> str:
-        return str(path.relative_to(self.folder.parent.parent))
+    def _report(self, path: Path, text: str) -> None:
+        self.said.append(f"{path.relative_to(self.folder.parent.parent)}: {text}")
 
 
 def _read(folder: Path) -> dict[str, File]:

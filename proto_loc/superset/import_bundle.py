@@ -116,11 +116,11 @@ def _content(item: Database | SqlaTable | Slice | Dashboard) -> dict:
     So an import of an exported file is not a change, whatever its order and defaults.
     """
     if isinstance(item, Slice):
-        content = forms.plain(serialize.chart(item, {}), forms.CHART)
+        content = serialize.chart(item, {})
         content.pop("query_context", None)  # a chart's page writes it by itself
         return content
     if isinstance(item, Dashboard):
-        return forms.plain(serialize.dashboard(item), forms.DASHBOARD)
+        return serialize.dashboard(item)
     content = item.export_to_dict(
         recursive=isinstance(item, SqlaTable),
         include_parent_ref=False,
@@ -138,12 +138,10 @@ def _content(item: Database | SqlaTable | Slice | Dashboard) -> dict:
 def _is_as_filed(kind: str, item, config: dict) -> bool:
     """Whether a chart or dashboard has the content of its file."""
     if kind == "charts":
-        filed = forms.plain(forms.short_chart(config), forms.CHART)
+        filed = forms.short_chart(config)
         filed.pop("query_context", None)
         return _content(item) == filed
-    return kind == "dashboards" and _content(item) == forms.plain(
-        forms.short_dashboard(config), forms.DASHBOARD
-    )
+    return kind == "dashboards" and _content(item) == forms.short_dashboard(config)
 
 
 def bring(folder: Path, *, overwrite: bool = False) -> set[str]:

@@ -155,7 +155,8 @@ def short_dashboard(config: dict) -> dict:
         if key not in _DEALT_OUT and not (key in defaults and value == defaults[key])
     }
     made["position"] = _short_position(made["position"])
-    return {key: value for key, value in made.items() if key not in ("theme_uuid", "tags") or value}
+    made = {key: value for key, value in made.items() if key not in ("theme_uuid", "tags") or value}
+    return _plain(made, DASHBOARD)
 
 
 def short_chart(config: dict, known: dict | None = None) -> dict:
@@ -197,7 +198,7 @@ def short_chart(config: dict, known: dict | None = None) -> dict:
                 _slim(item, _OF_A_METRIC)
                 if isinstance(column := item.get("column"), dict):
                     item["column"] = {"column_name": column.get("column_name")}
-    return made
+    return _plain(made, CHART)
 
 
 def _short_context(saved: str) -> str:
@@ -234,7 +235,7 @@ def _slim(part: dict, keys: tuple[str, ...]) -> None:
         del part[key]
 
 
-def plain(config: dict, defaults: dict) -> dict:
+def _plain(config: dict, defaults: dict) -> dict:
     """Remove the values that are defaults."""
     return {
         key: value
