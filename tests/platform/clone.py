@@ -1,4 +1,4 @@
-"""A clone of this repository with other content: no domain at all, or the shop's."""
+"""Makes clones of this repository with other content: none, or that of a shop."""
 
 import json
 import os

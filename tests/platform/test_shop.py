@@ -1,5 +1,6 @@
-"""The platform serves any domain: a shop's content in a clone without the demonstration's. Two
-minutes, because six services start.
+"""The platform serves any domain: a shop's content in a clone without the demonstration's.
+
+The tests take two minutes, because six services start.
 """
 
 import json
