@@ -4,8 +4,9 @@ import copy
 
 import pytest
 
+from proto_loc.cli import _generated_files as files
 from proto_loc.dbt import failures, outcomes, parse
-from proto_loc.metrics import files, marts
+from proto_loc.metrics import marts
 
 
 @pytest.fixture(scope="module")
