@@ -121,7 +121,8 @@ def _watch(command, session, report, options) -> tuple[int, list[str]]:
                 # NodeFinished, which would be simpler, is below the log's level.
                 elif info and name.startswith("Log") and name.endswith("Result"):
                     done += 1
-                    report(info.get("node_name", ""), done, max(total, done + 1))
+                    total = max(total, done)
+                    report(info.get("node_name", ""), done, total)
         except BaseException:
             # A signal that ends this process need not reach its child.
             process.terminate()

@@ -1,6 +1,4 @@
-"""Whoever writes SQL in Superset, it reads the published data and does nothing else, and sees the
-newest version.
-"""
+"""SQL in Superset only reads, and it reads the newest published version."""
 
 import re
 import threading
@@ -70,7 +68,7 @@ HOSTILE = [
     "select reservoir_quantile(x, 0.5, -1) from range(3) t(x)",
 ]
 REFUSED = (
-    "not allowed|is no table|does not allow|Only one statement|does not parse|PIVOT needs|Error"
+    "not allowed|is not a table|does not allow|Only one statement|does not parse|PIVOT needs|Error"
     " parsing|does not exist|must be a small number|cannot be analysed"
 )
 

@@ -1,11 +1,12 @@
-"""The content declares verdicts on loaded rows, and which models are marts is read from it."""
+"""Tests of outcomes of loaded rows, and of which models are marts, from the dbt project."""
 
 import copy
 
 import pytest
 
+from proto_loc.cli import _generated_files as files
 from proto_loc.dbt import failures, outcomes, parse
-from proto_loc.metrics import files, marts
+from proto_loc.metrics import marts
 
 
 @pytest.fixture(scope="module")

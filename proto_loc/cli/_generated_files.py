@@ -1,4 +1,4 @@
-"""Writes the files of Cube and Superset that the metrics define, and finds their drift."""
+"""The files that ``loc generate`` makes: their text, and how the files on disk differ."""
 
 import difflib
 import shutil
@@ -18,7 +18,7 @@ PROJECTIONS: list[tuple[str, str, Callable[[SemanticModel], str]]] = [
     ("cube/model/generated", ".yml", projection.project),
     ("superset/bundle/datasets", ".yaml", datasets.project),
 ]
-"""Folder from the root of the clone, suffix, and the function that makes a file's text."""
+"""Folder below the clone's root, suffix, and the function that makes the text of a file."""
 
 
 def wanted(models: list[SemanticModel]) -> dict[str, str]:
@@ -31,7 +31,7 @@ def wanted(models: list[SemanticModel]) -> dict[str, str]:
 
 
 def present(root: Path) -> dict[str, str]:
-    """Text of each generated file that exists, by its path; files written by hand are left out."""
+    """The generated files on disk, without hand-written ones beside them."""
     files = {}
     for folder, suffix, _ in PROJECTIONS:
         for path in sorted((root / folder).glob(f"*{suffix}")):
@@ -42,7 +42,7 @@ def present(root: Path) -> dict[str, str]:
 
 
 def drift(root: Path, models: list[SemanticModel]) -> str:
-    """Unified diff from the existing files to the defined ones; empty if they agree."""
+    """A unified diff between the files on disk and what they must be; empty if they agree."""
     before, after = present(root), wanted(models)
     return "".join(
         line
@@ -58,7 +58,7 @@ def drift(root: Path, models: list[SemanticModel]) -> str:
 
 @contextmanager
 def cube_model(root: Path, models: list[SemanticModel]) -> Iterator[Path]:
-    """A copy of Cube's model as it will be once written, with the files written by hand."""
+    """A copy of Cube's model as it will be after :func:`write`, with the hand-written files."""
     home = "cube/model/"
     with tempfile.TemporaryDirectory(prefix="loc-cube-model-") as folder:
         copy = Path(folder, "model")
@@ -76,13 +76,10 @@ def cube_model(root: Path, models: list[SemanticModel]) -> Iterator[Path]:
 
 
 def write(root: Path, models: list[SemanticModel]) -> list[str]:
-    """Write the files, and remove those that have no definition any more.
-
-    Returns:
-        A line per file that was made, changed or removed.
+    """Write the files and remove generated ones without a definition; returns a line a change.
 
     Raises:
-        MetricError: a file of that name exists and was not generated; nothing is written.
+        MetricError: a hand-written file has such a name; nothing is written.
     """
     before, after = present(root), wanted(models)
     done = []
