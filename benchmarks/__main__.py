@@ -343,7 +343,7 @@ def superset(
             rows, folder, prefix=port_prefix, seconds=seconds, repeat=repeat, report=err.print
         )
     shown = table(
-        f"Charts of {bench.DASHBOARD}, {rows:,} rows, no cache, one at a time",
+        f"The dashboard with most charts, {rows:,} rows, no cache, one at a time",
         "chart",
         *(names := ("API p50", "API p95", "bare p50", "bare p95", "API - bare")),
         numbers=names,

@@ -1,12 +1,11 @@
-"""Questions in plain words: ``ask`` (SQL or a metric, no generated code), ``chat`` (PandasAI, its
-code in a sandbox).
+"""Questions in plain words: ``ask`` runs one query, ``chat`` runs PandasAI in a sandbox.
 
     from proto_loc.ai import ask, chat
     ask("Which product had the most revenue?")
 
-The packages that these need are in the environment ``notebooks``; they are imported when a name
-is first used. The rooms are called ``asking`` and ``chatting``, because a package ``ask`` would
-take the place of the function in ``from proto_loc.ai import ask``.
+Both need the environment ``notebooks``; its packages are imported when a name is first used.
+The packages are named ``asking`` and ``chatting``, because a package named ``ask`` would shadow
+the function ``ask``.
 """
 
 import importlib
@@ -27,5 +26,5 @@ def __getattr__(name: str):
     value = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
     from proto_loc.ai import llm
 
-    llm.warm()  # a question is likely next: LiteLLM is imported in the background meanwhile
+    llm.warm()  # a question is likely to follow, so LiteLLM is imported in the background
     return value

@@ -1,5 +1,6 @@
-"""What the command line starts in the environment ``notebooks``: ``python -m proto_loc.ai ask
-'{...}'``.
+"""Entry point that ``loc`` starts in the environment ``notebooks``: ``ask``, ``mcp``, ...
+
+``python -m proto_loc.ai COMMAND OPTIONS``, with the options as a JSON object.
 """
 
 import gc
@@ -7,16 +8,14 @@ import json
 import sys
 from pathlib import Path
 
-from proto_loc.errors import LocError, plain
+from proto_loc.errors import LocError
 
 
 def main() -> int:
-    """Run one command with its options as JSON; failures are said as `loc` says them."""
+    """Run one command; print a failure in the form that `loc` uses."""
     options = json.loads(sys.argv[2])
     try:
-        return {"ask": _ask, "evaluate": _evaluate, "mcp": _mcp, "discover": _discover}[
-            sys.argv[1]
-        ](options)
+        return COMMANDS[sys.argv[1]](options)
     except LocError as error:
         if options.get("debug"):
             raise
@@ -24,17 +23,17 @@ def main() -> int:
         return error.exit_code
     except BrokenPipeError:
         return 1
-    except KeyboardInterrupt:  # a person has seen enough: nothing to report
+    except KeyboardInterrupt:  # the user stopped it: nothing to report
         return 130
     except Exception as error:
         if options.get("debug"):
             raise
-        what = plain(f"error: {type(error).__name__}: {error}")
-        print(what, "why: This is a defect of proto_loc.", sep="\n", file=sys.stderr)
-        print(
-            "fix: Run it again with --debug (./loc --debug ask ...) and report the traceback.",
-            file=sys.stderr,
+        defect = LocError(
+            f"{type(error).__name__}: {error}",
+            "This is a defect of proto_loc.",
+            "Run it again with --debug (./loc --debug ask ...) and report the traceback.",
         )
+        print(defect.said(), file=sys.stderr)
         return 1
 
 
@@ -42,12 +41,11 @@ def _ask(options: dict) -> int:
     from proto_loc.ai.asking import chart, printing
     from proto_loc.ai.asking.queries import ask
     from proto_loc.cube.client import ALL_ROWS
-    from proto_loc.errors import UsageError
 
-    gc.disable()  # for this process ends soon, and LiteLLM's modules are many to look through
+    gc.disable()  # this process ends soon, and LiteLLM's many modules make a collection slow
     file = Path(options["chart"]) if options["chart"] else None
-    if file and file.suffix.lower() not in (".png", ".html"):
-        raise UsageError(f"{file} is no name for a chart.", "", "End it in .png or .html.")
+    if file:
+        chart.check_name(file)  # before a model is asked
     answer = ask(options["question"], ALL_ROWS if options["claims"] is None else options["claims"])
     printing.answer(answer, options["format"])
     if file:
@@ -76,6 +74,8 @@ def _evaluate(options: dict) -> int:
     printing.evaluation(done, options["format"])
     return 0 if done.accuracy >= options["minimum"] else 1
 
+
+COMMANDS = {"ask": _ask, "evaluate": _evaluate, "mcp": _mcp, "discover": _discover}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,7 +1,7 @@
-"""Claims of whoever asks a model: which rows its SQL sees, by the access rules of the marts.
+"""Limits the SQL of a viewer with claims to the rows that the marts' access rules allow.
 
-A viewer with claims reads the marts that have a rule for each of them, and no other table: another
-one may hold the same rows. What cannot be limited is refused.
+Such a viewer reads only the marts that have a rule for each claim, because another table may hold
+the same rows. A statement that cannot be limited is refused.
 """
 
 from collections.abc import Mapping
@@ -14,10 +14,10 @@ from proto_loc.warehouse import guard, row_rules
 
 
 def check(claims: Mapping, models: tuple[SemanticModel, ...]) -> None:
-    """Raise where a claim is read by no rule, or lists no names.
+    """Check that a rule reads each claim, and that each is a list of names.
 
     Raises:
-        UsageError: one does.
+        UsageError: a claim is unknown or not a list of names.
     """
     known = {rule.claim for model in models for rule in model.access}
     for claim, values in claims.items() if claims != ALL_ROWS else ():
@@ -35,7 +35,7 @@ def check(claims: Mapping, models: tuple[SemanticModel, ...]) -> None:
 def limit(
     sql: str, claims: Mapping, models: tuple[SemanticModel, ...], tables: tuple[str, ...]
 ) -> str:
-    """The statement, reading only the rows that the claims allow.
+    """Rewrite a statement so that it reads only the rows that the claims allow.
 
     Args:
         tables: the names of all published tables, ``schema.table``.
@@ -50,7 +50,7 @@ def limit(
         return sql
     tree = guard.tree(sql)
     names = {name.lower() for _, name in row_rules.tables(tree)}
-    # A WITH clause may hide a table in one part of a statement, and leave it open in another.
+    # A CTE may shadow a table in one part of a statement, and not in another.
     names |= row_rules.ctes(tree) & {table.rpartition(".")[2].lower() for table in tables}
     if any(node.get("type") == "SHOW_REF" for node in guard.nodes(tree)):
         raise _refusal("SHOW, DESCRIBE and SUMMARIZE", claims)
@@ -72,6 +72,6 @@ def limit(
 def _refusal(name: str, claims: Mapping) -> guard.Refused:
     return guard.Refused(
         f"Rows of {name} may not be read here.",
-        f"Whoever asks is limited by {', '.join(claims) or 'an access rule, and has no claim'}.",
+        f"The viewer is limited by {', '.join(claims) or 'an access rule, and has no claim'}.",
         "Read a mart that has an access rule for exactly these claims.",
     )

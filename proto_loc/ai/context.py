@@ -1,7 +1,7 @@
-"""What the published version offers to questions: metrics, dimensions, tables, columns, values.
+"""Collects what can be asked about a published version: metrics, dimensions, tables, values.
 
-Definitions and descriptions come from dbt's manifest, types from the file. Values of the data are
-included only where ``LOC_LLM_SEND_ROWS`` allows.
+Definitions and descriptions come from dbt's manifest, types from the database file. Values of the
+data are included only where ``LOC_LLM_SEND_ROWS`` allows it.
 """
 
 import json
@@ -24,49 +24,47 @@ from proto_loc.sql import literal
 from proto_loc.warehouse import guard
 
 ROWS = 10_000
-"""The most rows of an answer."""
+"""The maximum number of rows in an answer."""
 SHOWN = 24
-"""A column of text with at most so many different values is described with all of them."""
+"""A text column with at most this many different values is described with all of them."""
 RECORDS = ("marts.publication", "marts.metric_figures")
-"""Tables that each publish writes about itself."""
+"""Tables in which each publish records itself."""
 
 
 @dataclass(frozen=True)
 class Published:
-    """A published version, as far as it can be asked about."""
+    """What can be asked about a published version."""
 
     version: warehouse.Version
     models: tuple[SemanticModel, ...]
     tables: dict[str, dict]
-    """By ``schema.table``: dbt's description, and of each column its type and description."""
+    """By ``schema.table``: dbt's description, and the type and description of each column."""
     values: dict[str, list[str]]
-    """By ``schema.table.column``, the values of columns of text with few of them; empty where
-    none may be sent.
-    """
+    """By ``schema.table.column``: values of text columns with few; empty if none may be sent."""
     claims: Mapping = field(default_factory=lambda: ALL_ROWS)
-    """Of whoever asks."""
+    """The claims of the viewer who asks."""
 
 
 def published(
     reader: SqlReader, version: warehouse.Version, claims: Mapping = ALL_ROWS
 ) -> Published:
-    """What can be asked about a version.
+    """Collect what can be asked about a version.
 
     Raises:
-        LocError: it holds no data or no manifest of dbt.
+        LocError: the version has no data or no dbt manifest.
     """
     version_content = _published(reader, version.id, str(version.path), llm.sends_rows())
     if claims == ALL_ROWS:
         return version_content
     access.check(claims, version_content.models)
-    return replace(version_content, values={}, claims=claims)  # values of other rows are among them
+    return replace(version_content, values={}, claims=claims)  # some values are of other rows
 
 
 def definitions(version: warehouse.Version) -> dict:
-    """dbt's manifest of a version.
+    """Read the dbt manifest of a version.
 
     Raises:
-        NoData: it is the empty one that a platform begins with.
+        NoData: it is the empty version that a new platform starts with.
         LocError: it was published without dbt.
     """
     file = version.folder / "dbt" / "manifest.json"
@@ -102,9 +100,8 @@ def _published(reader: SqlReader, version_id: int, path: str, sends: bool) -> Pu
     tables: dict[str, dict] = {}
     for table, column, kind in columns["rows"]:
         node = described.get(table, {})
-        content = tables.setdefault(
-            table, {"description": node.get("description", ""), "columns": {}}
-        )
+        text = " ".join(node.get("description", "").split())
+        content = tables.setdefault(table, {"description": text, "columns": {}})
         description = node.get("columns", {}).get(column, {}).get("description", "")
         content["columns"][column] = (kind, " ".join(description.split()))
     if not tables.keys() - {*RECORDS}:
@@ -122,9 +119,7 @@ def _published(reader: SqlReader, version_id: int, path: str, sends: bool) -> Pu
 def _kept_values(
     reader: SqlReader, version: warehouse.Version, models: tuple[SemanticModel, ...]
 ) -> dict[str, list[str]]:
-    """:func:`_values`, which take seconds on ten million rows, once a version: they stay in the
-    run folder.
-    """
+    """The result of :func:`_values`, cached by version: on ten million rows it takes seconds."""
     file, of = (
         settings().run / "ai/values.json",
         [str(version.path), version.id, version.published_at],
@@ -134,13 +129,13 @@ def _kept_values(
         if kept["of"] == of:
             return kept["values"]
     values = _values(reader, models)
-    with suppress(OSError):  # then the next process looks again
+    with suppress(OSError):  # then the next process computes them again
         files.replace(file, json.dumps({"of": of, "values": values}), private=True)
     return values
 
 
 def _values(reader: SqlReader, models: tuple[SemanticModel, ...]) -> dict[str, list[str]]:
-    """The values of each dimension of text that has few, in one scan a mart."""
+    """The values of each text dimension that has few, from one scan of each mart."""
     known = {}
     for model in models:
         names = [
@@ -161,7 +156,7 @@ def _values(reader: SqlReader, models: tuple[SemanticModel, ...]) -> dict[str, l
 
 
 def _holds(condition: Condition, column: str, model: SemanticModel) -> str:
-    """SQL that says where a dimension has the value of a condition."""
+    """The SQL predicate of a condition on a dimension."""
     dimension = next(
         dimension for dimension in model.dimensions if dimension.name == condition.name
     )
@@ -175,11 +170,10 @@ def _holds(condition: Condition, column: str, model: SemanticModel) -> str:
 
 
 def sql(question: Question, models: tuple[SemanticModel, ...]) -> str:
-    """The same question as SQL over the mart, from the definitions: what Cube must agree with.
+    """Write the question as SQL on the mart, from the definitions: Cube must give the same rows.
 
     Raises:
-        UsageError: a name is of no metric or dimension, or the metrics are not of one semantic
-            model.
+        UsageError: a metric or dimension is unknown, or the metrics are of several semantic models.
     """
     for model in models:
         metrics = {metric.name: metric for metric in model.metrics}
@@ -242,7 +236,7 @@ def sql(question: Question, models: tuple[SemanticModel, ...]) -> str:
 
 
 def run(reader: SqlReader, sql: str, published: Published, limit: int | None = None) -> dict:
-    """The table of a statement that a model wrote, of the rows that the claims allow.
+    """Run a model's statement on the rows that the claims allow; return its table.
 
     Raises:
         guard.Refused: it may not run, or its rows cannot be limited.
@@ -256,6 +250,6 @@ def run(reader: SqlReader, sql: str, published: Published, limit: int | None = N
     except LocError as error:
         if published.claims == ALL_ROWS:
             raise
-        # DuckDB quotes the value that it failed on, which may be one of another row.
+        # DuckDB quotes the value that it failed on, which may be of a row that is not allowed.
         why = error.why.partition(":")[0]
         raise LocError("The query failed.", f"{why}.", "Correct its SQL.") from None

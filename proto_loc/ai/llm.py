@@ -1,8 +1,8 @@
-"""The language model: which one, what it may be sent, and one call to it through LiteLLM.
+"""Calls the configured language model through LiteLLM, and decides what may be sent to it.
 
-``LOC_LLM_MODEL`` names it as LiteLLM does (``openai/gpt-4o``, ``anthropic/...``, ``ollama/...``);
-its key is in the provider's own variable. ``LOC_LLM_URL`` is the address of another server that
-speaks OpenAI's API.
+``LOC_LLM_MODEL`` is LiteLLM's name of the model (``openai/gpt-4o``, ``anthropic/...``,
+``ollama/...``); the key is in the provider's own variable. ``LOC_LLM_URL`` is the address of
+another server with OpenAI's API.
 """
 
 import gc
@@ -23,7 +23,7 @@ KEYS = {
     "gemini": "GEMINI_API_KEY",
     "xai": "XAI_API_KEY",
 }
-"""Where the key of a provider is; LiteLLM knows more providers and says itself what they lack."""
+"""The variable with a provider's key. LiteLLM supports more, and reports itself what they lack."""
 
 UNSET = (
     "Set LOC_LLM_MODEL to a model as LiteLLM names it and its provider's key, as in"
@@ -38,26 +38,24 @@ class NoModel(LocError):
 
 @dataclass(frozen=True)
 class Model:
-    """A model as LiteLLM is told of it."""
+    """A model and how to reach it."""
 
     name: str
     url: str = ""
-    """Where to reach it, if not at its provider's own address."""
+    """The server's address, if it is not the provider's own."""
     timeout: float = 60.0
     """Seconds for one answer."""
 
 
 def model() -> Model:
-    """The model of the settings.
+    """Read the model from the settings.
 
     Raises:
         NoModel: none is set, or its key is missing.
-        UsageError: a setting is unusable.
+        UsageError: a setting is not valid.
     """
-    name, url = (
-        os.environ.get("LOC_LLM_MODEL", "").strip(),
-        os.environ.get("LOC_LLM_URL", "").strip(),
-    )
+    name = os.environ.get("LOC_LLM_MODEL", "").strip()
+    url = os.environ.get("LOC_LLM_URL", "").strip()
     if not name:
         raise NoModel("No language model is set.", "", UNSET)
     provider, _, rest = name.partition("/")
@@ -69,7 +67,7 @@ def model() -> Model:
         )
     if url and not url.startswith(("http://", "https://")):
         raise UsageError(
-            f"LOC_LLM_URL={url!r} is no address.",
+            f"LOC_LLM_URL={url!r} is not a URL.",
             "",
             "Write it as http://host:port/v1 or https://....",
         )
@@ -113,11 +111,10 @@ _announced: set[tuple[str, str]] = set()
 
 
 def announce(what: str) -> None:
-    """Say on stderr, once a process and once a terminal session, which values of the data go to the
-    model.
+    """Print to stderr which values of the data go to the model, once per terminal session.
 
     Args:
-        what: such values, as the object of a sentence.
+        what: those values, as the subject of a sentence.
     """
     current, to = model(), f"{os.getsid(0)} {what}"
     if (current.name, what) in _announced:
@@ -125,7 +122,7 @@ def announce(what: str) -> None:
     _announced.add((current.name, what))
     mark = settings().run / "llm-announced"
     line = f"{current.name} {current.url} {to}\n"
-    with suppress(OSError):  # a mark that cannot be kept is a note too many
+    with suppress(OSError):  # if the mark cannot be written, the note is printed again
         known = mark.read_text().splitlines(keepends=True) if mark.exists() else []
         if line in known and sys.stdin and sys.stdin.isatty():
             return
@@ -142,56 +139,50 @@ _loading = threading.Lock()
 
 
 def _litellm():
-    """LiteLLM, imported once: it takes seconds, so not before it is needed."""
+    """Import LiteLLM once, when it is needed, because that takes seconds."""
     with _loading:
         if "litellm" in sys.modules:
             return sys.modules["litellm"]
-        os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = (
-            "True"  # else it asks the network for prices at import
-        )
-        os.environ["LITELLM_MODE"] = (
-            "PRODUCTION"  # else it reads any .env on the way up from the working folder
-        )
+        # Otherwise it downloads prices at import, and reads the .env of any parent folder.
+        os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+        os.environ["LITELLM_MODE"] = "PRODUCTION"
         collects = gc.isenabled()
-        gc.disable()  # 3,000 modules leave little to collect; a fifth of the time
+        gc.disable()  # while it imports 3,000 modules: saves a fifth of the time
         try:
             import litellm
         finally:
             if collects:
                 gc.enable()
-        logging.getLogger("LiteLLM").setLevel(logging.CRITICAL)  # what it logs, it also raises
+        logging.getLogger("LiteLLM").setLevel(logging.CRITICAL)  # it also raises what it logs
         litellm.telemetry = False
         litellm.suppress_debug_info = True
-        litellm.drop_params = True  # a model that takes no temperature is asked without one
+        litellm.drop_params = True  # drops the temperature for a model that does not accept one
         return litellm
 
 
 def warm() -> None:
-    """Begin to import LiteLLM in the background, if a model is set."""
+    """Start to import LiteLLM in the background, if a model is set."""
+
+    def load() -> None:
+        with suppress(Exception):  # the call that needs it fails in the same way, and reports it
+            _litellm()
+
     if os.environ.get("LOC_LLM_MODEL") and "litellm" not in sys.modules:
-        threading.Thread(target=lambda: _quietly(_litellm), daemon=True).start()
-
-
-def _quietly(work) -> None:
-    with suppress(Exception):  # who needs it meets the same failure, and says it
-        work()
+        threading.Thread(target=load, daemon=True).start()
 
 
 def complete(messages: list[dict]) -> str:
-    """The model's answer to a conversation of ``{"role": ..., "content": ...}``.
+    """Send a conversation of ``{"role": ..., "content": ...}``; return the model's answer.
 
     Raises:
-        LocError: no model is set, it cannot be reached, refuses, or answers nothing; in plain
-            sentences.
+        LocError: no model is set, it cannot be reached, it refuses, or its answer is empty.
     """
     asked = model()
     litellm = _litellm()
     options = {"api_base": asked.url} if asked.url else {}
     key = KEYS.get(asked.name.partition("/")[0], "")
     if asked.url and not os.environ.get(key):
-        options["api_key"] = (
-            "none"  # a server of one's own seldom wants one, and the client insists on some
-        )
+        options["api_key"] = "none"  # a private server seldom needs one, but the client does
     try:
         answer = litellm.completion(
             model=asked.name,
@@ -211,33 +202,33 @@ def complete(messages: list[dict]) -> str:
         raise LocError(
             f"{asked.name} gave an empty answer.",
             f"It ended with: {refused}.",
-            "Ask again, or differently.",
+            "Ask it differently.",
         )
     return text
 
 
 def _explained(error: Exception, asked: Model, key: str, litellm) -> LocError:
-    """What a failed call means to a person; the most specific kinds come first."""
+    """The error of a failed call, in sentences; the most specific exceptions come first."""
     name, where, reason = asked.name, f" at {asked.url}" if asked.url else "", _first(error)
     kinds = litellm.exceptions
     if "socksio" in str(error):
         return LocError(
-            f"{name}{where} cannot be asked through a SOCKS proxy.",
-            f"{_socks()} names one, and the client of language models knows none.",
+            f"{name}{where} cannot be reached through a SOCKS proxy.",
+            f"{_socks()} names one, and the client of language models does not support it.",
             "Unset it for this command (a model on this machine needs no proxy), or set it to an"
             " HTTP proxy.",
         )
     if isinstance(error, (kinds.AuthenticationError, kinds.PermissionDeniedError)):
         return LocError(
-            f"{name}{where} does not take the key.",
+            f"{name}{where} refuses the key.",
             reason,
             f"Check {key or 'the key of its provider'}.",
         )
     if isinstance(error, kinds.RateLimitError):
         return LocError(
-            f"{name}{where} takes no more questions for now.",
+            f"{name}{where} accepts no more questions for now.",
             reason,
-            "Wait, or check your quota there.",
+            "Wait, or check your quota.",
         )
     if isinstance(error, kinds.Timeout):
         return LocError(
@@ -251,11 +242,11 @@ def _explained(error: Exception, asked: Model, key: str, litellm) -> LocError:
         )
     if isinstance(error, kinds.ContextWindowExceededError):
         return LocError(
-            f"The question is too long for {name}.", reason, "Use a model that reads more."
+            f"The question is too long for {name}.", reason, "Use a model with a larger context."
         )
     if isinstance(error, kinds.ContentPolicyViolationError):
         return LocError(f"{name} refused the question.", reason, "Ask it differently.")
-    # LiteLLM makes an internal error of a server that is not there.
+    # LiteLLM reports a server that does not exist as an internal error.
     if (
         isinstance(error, (kinds.APIConnectionError, kinds.ServiceUnavailableError))
         or "Connection error" in reason
@@ -283,7 +274,7 @@ def _socks() -> str:
 
 
 def _first(error: Exception) -> str:
-    """The first line of what it says, without LiteLLM's own prefixes."""
+    """The first line of an exception's message, without LiteLLM's prefixes."""
     text = str(error).strip().split("\n")[0]
     while text.startswith("litellm."):
         text = text.partition(": ")[2]

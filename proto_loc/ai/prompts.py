@@ -1,4 +1,4 @@
-"""Prompts for language models, and examples, made from the definitions that a project has."""
+"""Writes the prompts for language models and their examples, from a project's definitions."""
 
 import json
 from collections.abc import Mapping
@@ -44,10 +44,10 @@ metric by its formula."""
 
 
 def ask(published: Published, cube: bool) -> str:
-    """System prompt of ``ask``: the forms of an answer, the metrics and the tables.
+    """Write the system prompt of ``ask``: forms of an answer, metrics and tables.
 
     Args:
-        cube: whether metrics can be queried now.
+        cube: whether metrics can be queried, because Cube is up.
     """
     example = metric_query(published.models, published.values)
     if example:
@@ -70,7 +70,7 @@ def ask(published: Published, cube: bool) -> str:
             parts.append(f"  {kind} {dimension.name}: {dimension.description}{shown}")
     parts.append("Tables:")
     for table, node in published.tables.items():
-        parts.append(f"{table}: {' '.join(node['description'].split())}")
+        parts.append(f"{table}: {node['description']}")
         parts += [
             f"  {name} {kind}{': ' + text if text else ''}"
             for name, (kind, text) in node["columns"].items()
@@ -79,14 +79,14 @@ def ask(published: Published, cube: bool) -> str:
 
 
 def published_models() -> tuple[SemanticModel, ...]:
-    """The semantic models of what is published now; none where nothing is."""
+    """The semantic models of the published version; empty if there is none."""
     with suppress(LocError):
         return tuple(read(context.definitions(warehouse.current("prod"))))
     return ()
 
 
 def no_question() -> UsageError:
-    """The error of an empty question; it shows one that the published data can answer."""
+    """The error for an empty question; it shows one that the published data can answer."""
     example = question(published_models())
     return UsageError(
         "There is no question.",
@@ -96,7 +96,7 @@ def no_question() -> UsageError:
 
 
 def question(models: tuple[SemanticModel, ...]) -> str:
-    """A question in plain words that these definitions answer; empty where there is no metric."""
+    """An example question that these definitions can answer; empty if there is no metric."""
     parts = _example(models)
     if parts is None:
         return ""
@@ -108,10 +108,10 @@ def question(models: tuple[SemanticModel, ...]) -> str:
 def metric_query(
     models: tuple[SemanticModel, ...], values: Mapping[str, list[str]] | None = None
 ) -> dict:
-    """A query of metrics that uses every key, from a project's own names; empty without a metric.
+    """An example query of metrics that uses every key; empty if there is no metric.
 
     Args:
-        values: of columns, by ``schema.table.column``; the example's condition has one of them.
+        values: values of columns, by ``schema.table.column``, for the example's condition.
     """
     parts = _example(models)
     if parts is None:
@@ -131,7 +131,7 @@ def metric_query(
 
 
 def example_table(published: Published) -> str:
-    """The name of a table with its schema: a mart with metrics, else any."""
+    """The ``schema.table`` of a mart with metrics, or of any table if there is none."""
     parts = _example(published.models)
     return (
         f"{parts[0].schema}.{parts[0].table}" if parts else next(iter(published.tables), "marts.x")
@@ -141,7 +141,7 @@ def example_table(published: Published) -> str:
 def _example(
     models: tuple[SemanticModel, ...],
 ) -> tuple[SemanticModel, Metric, Dimension | None] | None:
-    """The model with most metrics, its first simple metric and its first dimension of text."""
+    """The model with the most metrics, its first simple metric, its first text dimension."""
     model = max(models, key=lambda model: len(model.metrics), default=None)
     if model is None or not model.metrics:
         return None

@@ -1,6 +1,4 @@
-"""Runs SQL that a model wrote on one published file, in a process of its own
-(:mod:`proto_loc.warehouse.query_process`).
-"""
+"""Runs a model's SQL on one published file, in a separate process."""
 
 from pathlib import Path
 
@@ -9,13 +7,12 @@ from proto_loc.warehouse import query_process
 
 
 class SqlReader:
-    """A locked, read-only connection to one published file, held by a child process; use it as a
-    context.
+    """Context manager of a child process with a locked, read-only connection to one file.
 
     Args:
-        path: the file.
+        path: the published file.
         timeout: seconds that one statement may take.
-        limit: rows that it gives at most.
+        limit: maximum number of rows that it returns.
     """
 
     def __init__(self, path: Path, timeout: float = 30.0, limit: int = 10_000) -> None:
@@ -30,7 +27,7 @@ class SqlReader:
         self.close()
 
     def raw(self, sql: str, timeout: float | None = None, limit: int | None = None) -> dict:
-        """The table of a statement as :mod:`proto_loc.ai.values` has it.
+        """Run a statement; return its table in the form of :mod:`proto_loc.ai.values`.
 
         Raises:
             LocError: as by :meth:`proto_loc.warehouse.query_process.Reader.run`.

@@ -1,23 +1,22 @@
-"""Text of a model or of its program, and figures, made fit to be shown."""
+"""Makes texts of a model or its program safe to print, and formats numbers for people."""
 
 import math
 import unicodedata
 from decimal import Decimal
 
 MOST = 10_000
-"""Characters that are kept."""
+"""The number of characters that are kept."""
 
 
 def clean(text: object) -> str:
-    """Text without control characters, escape sequences and marks that change the direction of
-    writing.
+    """Remove control characters, escape sequences and marks of writing direction; cut the text.
 
     Raises:
-        TypeError: it is no text.
+        TypeError: it is not a string.
     """
     if not isinstance(text, str):
-        raise TypeError("it is no text")
-    # Cut first: what is looked at one by one must not be as long as its writer likes.
+        raise TypeError("it is not text")
+    # Cut first, because the text may have any length.
     kept = (
         char
         for char in text[:MOST]
@@ -30,12 +29,11 @@ _CONTROLS = ("Cc", "Cf", "Cs", "Co")
 
 
 def number(value: float | Decimal, places: int = 2, digits: int = 6) -> str:
-    """A number as a person reads it, with as many decimals as tell it from its neighbours and from
-    zero.
+    """Write a number for a person; only zero looks like zero.
 
     Args:
-        places: decimals that it has at least.
-        digits: significant digits that a double keeps at least; a DECIMAL keeps all of its own.
+        places: minimum number of decimals.
+        digits: minimum number of significant digits of a double; a DECIMAL keeps all its own.
     """
     if not math.isfinite(value):
         return str(float(value))
@@ -50,9 +48,7 @@ def number(value: float | Decimal, places: int = 2, digits: int = 6) -> str:
 
 
 def rounded(value: float | Decimal, places: int) -> str:
-    """A number with so many decimals, as its format says; where they would all be zeros, with
-    two digits of its own.
-    """
+    """Round a number to its format's decimals; if all of them would be 0, to two digits."""
     if not math.isfinite(value):
         return str(float(value))
     shown = f"{value:,.{places}f}"

@@ -1,7 +1,6 @@
-"""Tables as data and nothing else: how rows travel between the reader, the sandbox and their
-parent, as JSON.
+"""Tables as JSON, in which rows travel between the reader, the sandbox and their parent.
 
-Only the standard library is imported at first: the sandbox's child uses this file by itself.
+It imports only the standard library at first, because the sandbox's child uses this file alone.
 A table is ``{"columns": [name], "kinds": [kind], "rows": [[value]], "truncated": bool}``.
 """
 
@@ -13,11 +12,11 @@ from decimal import Decimal
 
 KINDS = ("integer", "float", "decimal", "boolean", "date", "timestamp", "text")
 DOUBLE = 2**53
-"""Up to here a double holds every whole number."""
+"""The largest integer up to which a double represents every integer."""
 
 
 def kind(values) -> str:
-    """The kind of a column, by its values; text where they are mixed or of no kind of their own."""
+    """The kind of a column, from its values; ``text`` if they are mixed or of another type."""
     kinds = {_kind(value) for value in values if value is not None}
     if kinds <= {"integer", "decimal"} and "decimal" in kinds:
         return "decimal"
@@ -58,15 +57,15 @@ def _in(value, kind: str):
         return None
     if kind == "boolean":
         if not isinstance(value, bool):
-            raise ValueError(f"{value!r} is no boolean")
+            raise ValueError(f"{value!r} is not a boolean")
         return value
     if kind == "integer":
         if not isinstance(value, int) or isinstance(value, bool):
-            raise ValueError(f"{value!r} is no integer")
+            raise ValueError(f"{value!r} is not an integer")
         return value
     if kind == "text":
         if not isinstance(value, str):
-            raise ValueError("a text column holds no text")
+            raise ValueError("a text column has another value")
         return value
     return {
         "float": float,
@@ -77,7 +76,7 @@ def _in(value, kind: str):
 
 
 def dump(columns, rows, truncated: bool = False) -> dict:
-    """A table of these rows; values of other kinds than :data:`KINDS` become their text."""
+    """Make a table of these rows; values of other types become text."""
     kinds = [kind([row[at] for row in rows]) for at in range(len(columns))]
     return {
         "columns": [str(name) for name in columns],
@@ -88,17 +87,17 @@ def dump(columns, rows, truncated: bool = False) -> dict:
 
 
 def load(table: dict) -> tuple[list[str], list[str], list[list], bool]:
-    """Columns, kinds, rows and whether there were more, from a table that may be anyone's.
+    """Read columns, kinds, rows and whether it was truncated from a table that is not trusted.
 
     Raises:
-        ValueError: it is no table.
+        ValueError: it is not a valid table.
     """
     try:
         columns, kinds, rows = table["columns"], table["kinds"], table["rows"]
         if not all(isinstance(name, str) for name in columns) or not set(kinds) <= set(KINDS):
-            raise ValueError("its columns are not named, or of no known kind")
+            raise ValueError("its columns have no names, or an unknown kind")
         if len(kinds) != len(columns):
-            raise ValueError("it has not as many kinds as columns")
+            raise ValueError("the numbers of its kinds and columns differ")
         read = [[_in(value, of) for value, of in zip(row, kinds, strict=True)] for row in rows]
         return list(columns), list(kinds), read, bool(table.get("truncated"))
     except (
@@ -113,11 +112,10 @@ def load(table: dict) -> tuple[list[str], list[str], list[list], bool]:
 
 
 def exact(value):
-    """A value as any reader of JSON keeps it: a number that a double would change, or that is none,
-    as its digits.
+    """The value as every JSON reader keeps it: a number that a double would change becomes text.
 
-    JSON has no NaN and no infinity, and JavaScript, in which most programs of the Model Context
-    Protocol are written, reads every number as a double.
+    JSON has no NaN or infinity, and JavaScript, in which most MCP clients are written, reads every
+    number as a double.
     """
     if isinstance(value, bool) or value is None or isinstance(value, str):
         return value
@@ -133,23 +131,8 @@ def exact(value):
     return value.isoformat() if isinstance(value, date) else str(value)
 
 
-def table(columns: list[str], rows: list[tuple]):
-    """A pandas DataFrame of values as they are; pandas alone makes doubles of whole numbers
-    beside nulls.
-    """
-    import pandas as pd
-
-    made = pd.DataFrame(rows, columns=range(len(columns)))
-    for at in made.columns:
-        made[at] = _whole(made[at], [row[at] for row in rows])
-    made.columns = columns
-    return made
-
-
 def _whole(column, numbers: list):
-    """The column, or, where a double would change one of its whole numbers, those numbers
-    themselves.
-    """
+    """The column; with its exact integers where a double would change one."""
     import pandas as pd
 
     large = any(isinstance(value, int) and abs(value) > DOUBLE for value in numbers)
@@ -161,38 +144,37 @@ def _whole(column, numbers: list):
     )
 
 
-def frame(columns: list[str], kinds: list[str], rows: list[list]):
-    """A pandas DataFrame of what :func:`load` gives; decimals become floats, as pandas reckons.
+def frame(columns: list[str], kinds: list[str], rows: list):
+    """Make a pandas DataFrame of what :func:`load` returns; large integers stay exact.
 
-    Times are counted in microseconds, for nanoseconds reach from 1677 to 2262 only.
+    Decimals become floats, and times get microseconds, because nanoseconds reach from 1677 to 2262
+    only. Without kinds, values stay as they are.
     """
     import pandas as pd
 
     made = pd.DataFrame(rows, columns=range(len(columns)))
+    for at in made.columns:
+        made[at] = _whole(made[at], [row[at] for row in rows])
     for at, of in enumerate(kinds):
         if of in ("decimal", "float"):
             made[at] = made[at].astype(float)
-        elif of == "integer":
-            made[at] = _whole(made[at], [row[at] for row in rows])
         elif of in ("date", "timestamp"):
-            with suppress(
-                ValueError, TypeError
-            ):  # those with and without a time zone in one column stay as they are
+            with suppress(ValueError, TypeError):  # a column with and without time zones
                 made[at] = made[at].astype("datetime64[us]")
     made.columns = columns
     return made
 
 
 def parse(text: bytes | str) -> dict:
-    """A JSON object.
+    """Parse a JSON object.
 
     Raises:
-        ValueError: it is none, or nested too deeply.
+        ValueError: it is not an object, or it is nested too deeply.
     """
     try:
         value = json.loads(text)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     if not isinstance(value, dict):
-        raise ValueError("it is no object")
+        raise ValueError("it is not an object")
     return value

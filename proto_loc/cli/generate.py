@@ -27,8 +27,8 @@ def generate(
     superset/bundle are compared with the datasets as well. It also makes the table of settings in
     docs/settings.md.
     """
+    from proto_loc.cli import _generated_files as files
     from proto_loc.dbt import parse
-    from proto_loc.metrics import files
     from proto_loc.metrics.read import read
 
     models = read(parse.manifest())
@@ -68,8 +68,8 @@ def _published() -> dict[str, set[str]]:
 
 
 def _check_cube(models: list) -> None:
+    from proto_loc.cli import _generated_files as files
     from proto_loc.cube import process
-    from proto_loc.metrics import files
 
     with files.cube_model(ROOT, models) as folder:
         faults = process.faults(folder)

@@ -1,1 +1,1 @@
-"""Cube: the server's process, its model, and the client."""
+"""Cube: the server process, the projection to its data model, and the client."""

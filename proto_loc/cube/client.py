@@ -1,4 +1,4 @@
-"""Client of this platform's Cube over its REST API: tokens, members and queries."""
+"""Client of Cube's REST API: signs tokens, lists members and runs queries."""
 
 import calendar
 import difflib
@@ -7,7 +7,7 @@ import os
 import re
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -23,16 +23,16 @@ from proto_loc.settings import settings
 from proto_loc.setup.node import MODEL
 
 GRAINS = ("second", "minute", "hour", "day", "week", "month", "quarter", "year")
-"""What a time dimension can be cut to."""
+"""The granularities of a time dimension."""
 MAX_ROWS = 50_000
-"""The most rows that Cube gives to one query."""
+"""The maximum number of rows of one query."""
 ALL_ROWS = {"all_rows": True}
-"""Claims that see all rows: of the user's own commands and notebooks, and the models they ask."""
+"""Claims that see all rows: used by the user's own commands and notebooks."""
 OPERATORS = {"=": "equals", "!=": "notEquals"}
 LONGEST = 10 * 365 * 86_400
-"""The longest that a token holds, in seconds."""
+"""The maximum lifetime of a token, in seconds."""
 PATIENCE = 60.0
-"""Seconds for which a query is asked for again while Cube says that it still works on it."""
+"""Seconds for which a query is repeated while Cube answers that it still works on it."""
 
 Value = str | int | float | Decimal | bool | None
 
@@ -42,7 +42,7 @@ class _Working(Exception):
 
 
 class NoSuchValue(UsageError):
-    """A filter asks for a value that no row has."""
+    """No row has the value of a filter."""
 
     def __init__(self, member: "Member", value: str, known: list[str]) -> None:
         alike = {name.casefold(): name for name in known}
@@ -58,16 +58,14 @@ class NoSuchValue(UsageError):
 
 
 def token(claims: Mapping, seconds: float = 86_400) -> str:
-    """A signed token (JWT, HS256) that Cube takes for ``seconds``; it may ask what ``claims``
-    allow.
+    """Sign a token (JWT, HS256) for Cube that is valid for ``seconds``.
 
     Args:
-        claims: the values that each claim of an access rule lists, such as ``{"regions":
-            ["north"]}``, or :data:`ALL_ROWS`; a token without any sees no rows.
+        claims: the values of each claim of an access rule, such as ``{"regions": ["north"]}``, or
+            :data:`ALL_ROWS`; a token without claims sees no rows.
 
     Raises:
-        UsageError: no rule reads a claim, the claims hold what a token has by itself, or cannot be
-            written as JSON.
+        UsageError: no rule reads a claim, a claim is reserved, or the claims are not valid JSON.
         LocError: the rules or the secret cannot be read or made.
     """
     issued = int(time.time())
@@ -75,7 +73,7 @@ def token(claims: Mapping, seconds: float = 86_400) -> str:
         raise UsageError(
             f"The claim {own[0]} is not yours to set.",
             "",
-            "Leave it out; --hours says how long it holds.",
+            "Leave it out; --hours sets how long the token is valid.",
         )
     if dict(claims) != ALL_ROWS and (unread := sorted(set(claims) - set(known := rules()))):
         raise UsageError(
@@ -94,7 +92,7 @@ def token(claims: Mapping, seconds: float = 86_400) -> str:
 
 
 def rules() -> dict[str, dict[str, str]]:
-    """Of each claim, the dimension that it limits, by cube: ``meta.access`` of Cube's model.
+    """Read the access rules of Cube's model: claim → cube → dimension that the claim limits.
 
     Raises:
         LocError: a file of the model cannot be read.
@@ -125,16 +123,12 @@ class Member:
     """Its full name, ``cube.member``."""
     title: str
     kind: str
-    """Cube's type: of a metric ``number`` or another aggregate, of a dimension ``string``,
-    ``number``, ``time``, ...
-    """
+    """Cube's type: ``number`` or an aggregate; of a dimension ``string``, ``time``, ..."""
     description: str = ""
     format: str | None = None
-    """Cube's name of it: ``number``, ``currency`` or ``percent``, and the decimals, as in
-    ``percent_1``.
-    """
+    """``number``, ``currency`` or ``percent``, with the decimals, as in ``percent_1``."""
     currency: str = CURRENCY
-    """ISO 4217, of the format ``currency``."""
+    """ISO 4217 code, used with the format ``currency``."""
 
     @property
     def cube(self) -> str:
@@ -147,13 +141,13 @@ class Member:
 
 @dataclass(frozen=True)
 class Meta:
-    """Everything that can be asked for, by full name."""
+    """All metrics and dimensions, by full name."""
 
     metrics: Mapping[str, Member]
     dimensions: Mapping[str, Member]
 
     def time(self, cube: str) -> Member:
-        """The time dimension by which a cube is filtered: its first.
+        """The first time dimension of a cube, by which ``--since`` and ``--until`` filter.
 
         Raises:
             UsageError: it has none.
@@ -168,11 +162,10 @@ class Meta:
     def find(
         self, names: Iterable[str], where: Mapping[str, Member], cubes: Iterable[str] = ()
     ) -> list[Member]:
-        """The members of these names, all of one cube; a name may be short where only one cube has
-        it.
+        """Find the members with these names; a short name must be unique among the cubes.
 
         Raises:
-            UsageError: there is none of that name, or several cubes have it.
+            UsageError: there is no such name, or several cubes have it.
         """
         among, matches = set(cubes), []
         for name in names:
@@ -202,7 +195,7 @@ class Meta:
 
 @dataclass(frozen=True)
 class Condition:
-    """A condition on a dimension, as a person or a model types it: ``place = 'Leeds'``."""
+    """A condition on a dimension, as a person or a model writes it: ``place = 'Leeds'``."""
 
     name: str
     sign: str
@@ -211,8 +204,7 @@ class Condition:
 
     @classmethod
     def parse(cls, text: str) -> "Condition":
-        """Read ``name=value`` or ``name!=value``, with or without spaces around the sign and quotes
-        around the value.
+        """Parse ``name=value`` or ``name!=value``; spaces and quotes around the value are optional.
 
         Raises:
             UsageError: it has another form.
@@ -220,7 +212,9 @@ class Condition:
         parts = re.fullmatch(r"\s*([\w.]+)\s*(!=|==?)\s*(.*?)\s*", text, re.DOTALL)
         if not parts:
             raise UsageError(
-                f"{text!r} is no condition.", "", "Write it as dimension=value or dimension!=value."
+                f"{text!r} is not a condition.",
+                "",
+                "Write it as dimension=value or dimension!=value.",
             )
         name, sign, value = parts.groups()
         if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
@@ -228,32 +222,30 @@ class Condition:
         return cls(name, sign.replace("==", "="), value)
 
     def of_kind(self, kind: str) -> str:
-        """The value as a dimension of this kind, one of Cube's, has it.
+        """The value, checked and written for a dimension of this Cube type.
 
         Raises:
-            UsageError: a dimension of this kind has no such value.
+            UsageError: the value does not have this type.
         """
         if kind == "number" and not re.fullmatch(r"[+-]?\d+(\.\d+)?", self.value):
             raise UsageError(
-                f"{self.name} is a number, and {self.value!r} is none.",
+                f"{self.name} is a number, and {self.value!r} is not.",
                 "",
                 "Write digits, as in 1234.5.",
             )
         if kind == "boolean":
             if self.value.lower() not in ("true", "false"):
                 raise UsageError(
-                    f"{self.name} is true or false, and not {self.value!r}.",
-                    "",
-                    "Write one of them.",
+                    f"{self.name} is true or false, not {self.value!r}.", "", "Write one of them."
                 )
             return self.value.lower()
         return self.value
 
     def period(self) -> tuple[str, str]:
-        """First and last day of the year, month or day that the value names.
+        """The first and last day of the year, month or day that the value names.
 
         Raises:
-            UsageError: it names none.
+            UsageError: it is not a year, month or day.
         """
         try:
             year, month, day = ([int(part) for part in self.value.split("-")] + [0, 0])[:3]
@@ -262,83 +254,65 @@ class Condition:
                 last = date(year, month or 12, day or calendar.monthrange(year, month or 12)[1])
                 return str(first), str(last)
         except ValueError:
-            pass  # letters, or a day that no month has
+            pass  # letters, or a date that does not exist
         raise UsageError(
-            f"{self.name} is a time, and {self.value!r} is no year, month or day.",
+            f"{self.name} is a time, and {self.value!r} is not a year, month or day.",
             "",
             f"Write {self.name}=2025, =2025-01 or =2025-01-31, or use --since and --until.",
         )
 
 
-class _Periods(dict):
-    """Cube's filter for the periods of one time dimension: any of them, or none of them."""
-
-    def __init__(self, member: str, sign: str) -> None:
-        super().__init__({"or" if sign == "=" else "and": []})
-        self.member, self.sign = member, sign
-
-    def add(self, condition: Condition) -> None:
-        dates = list(condition.period())
-        if self.sign == "=":
-            self["or"].append({"member": self.member, "operator": "inDateRange", "values": dates})
-            return
-        outside = {"member": self.member, "operator": "notInDateRange", "values": dates}
-        unknown = {
-            "member": self.member,
-            "operator": "notSet",
-        }  # != holds where there is no value, as for text
-        self["and"].append({"or": [outside, unknown]})
+def _period_filter(member: str, condition: Condition) -> dict:
+    """Cube's filter for the period that a condition names."""
+    dates = list(condition.period())
+    if condition.sign == "=":
+        return {"member": member, "operator": "inDateRange", "values": dates}
+    outside = {"member": member, "operator": "notInDateRange", "values": dates}
+    unknown = {"member": member, "operator": "notSet"}  # != is true for null, as for text
+    return {"or": [outside, unknown]}
 
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked, in the short names that a person types."""
+    """A query of metrics, in the short names that a person types."""
 
     metrics: tuple[str, ...]
     dimensions: tuple[str, ...] = ()
-    """A time dimension may carry its grain, as in ``ordered_at:month``."""
+    """A time dimension may have a grain, as in ``ordered_at:month``."""
     since: str = ""
     """First day, ``YYYY-MM-DD``."""
     until: str = ""
     """Last day, included."""
     where: tuple[str, ...] = ()
-    """``dimension=value`` or ``dimension!=value``; of several with the same dimension and ``=``,
-    one must hold. See :class:`Condition`."""
+    """See :class:`Condition`; conditions with the same dimension and ``=`` are alternatives."""
     order: str = ""
-    """A metric or dimension; descending with a minus in front."""
+    """A metric or dimension; with a minus in front, descending."""
     limit: int = MAX_ROWS
 
     def query(self, meta: Meta) -> dict:
-        """The same as Cube's query object.
+        """Translate the question into Cube's query object.
 
         Raises:
-            UsageError: a name, grain or condition is wrong, or the metrics are not all of one cube.
+            UsageError: a name, grain or condition is wrong, or the metrics are of several cubes.
         """
         if not self.metrics:
-            raise UsageError(
-                "No metric is asked for.", "", f"Choose from: {', '.join(_short(meta.metrics))}."
-            )
-        if twice := [
-            name
-            for names in (self.metrics, self.dimensions)
-            for name in names
-            if names.count(name) > 1
-        ]:
+            names = ", ".join(metric.short for metric in meta.metrics.values())
+            raise UsageError("No metric is asked for.", "", f"Choose from: {names}.")
+        asked_names = (self.metrics, self.dimensions)
+        if twice := [name for names in asked_names for name in names if names.count(name) > 1]:
             raise UsageError(f"{twice[0]} is asked for twice.", "", "Leave one of them out.")
         if self.since and self.until and self.since > self.until:
             raise UsageError(
                 f"The first day, {self.since}, is after the last one, {self.until}.",
                 "",
-                "Turn them round.",
+                "Swap them.",
             )
         metrics = meta.find(self.metrics, meta.metrics)
         cubes = {metric.cube for metric in metrics}
         if len(cubes) > 1:
             names = ", ".join(metric.name for metric in metrics)
             raise UsageError(
-                "These metrics are of several cubes.",
-                f"{names}.",
-                "Ask for those of each by itself.",
+                "These metrics are of several cubes.", f"{names}.", "Query each cube by itself."
             )
         (cube,) = cubes
         asked: dict = {
@@ -354,7 +328,9 @@ class Question:
             ordered[member.short] = member.name
             if member.kind != "time":
                 if grain:
-                    raise UsageError(f"{name} is no time.", "", f"Leave out its grain, {grain!r}.")
+                    raise UsageError(
+                        f"{name} is not a time.", "", f"Leave out its grain, {grain!r}."
+                    )
                 dimensions.append(member.name)
             elif member.name in times:
                 raise UsageError(
@@ -364,7 +340,7 @@ class Question:
                 times[member.name] = {"dimension": member.name, "granularity": grain or "day"}
             else:
                 raise UsageError(
-                    f"{grain!r} is no grain.", "", f"Choose from: {', '.join(GRAINS)}."
+                    f"{grain!r} is not a grain.", "", f"Choose from: {', '.join(GRAINS)}."
                 )
         asked |= {"dimensions": dimensions, "timeDimensions": list(times.values())}
         asked["filters"] = self._filters(meta, cube)
@@ -374,53 +350,45 @@ class Question:
                 raise UsageError(
                     f"{name!r} is not in the answer.",
                     "",
-                    f"Order by one of: {', '.join(ordered)}; - in front for last first.",
+                    f"Order by one of: {', '.join(ordered)}; with - in front, descending.",
                 )
             asked["order"] = [[ordered[name], "desc" if self.order.startswith("-") else "asc"]]
         return asked
 
     def _filters(self, meta: Meta, cube: str) -> list[dict]:
-        filters: dict[tuple[str, str], dict] = {}
-        until = (
-            f"{self.until}T23:59:59.999999" if self.until else ""
-        )  # a bare day would be its midnight
-        for moment, operator in ((self.since, "afterOrOnDate"), (until, "beforeOrOnDate")):
-            if moment:
-                filters["", operator] = {
-                    "member": meta.time(cube).name,
-                    "operator": operator,
-                    "values": [moment],
-                }
+        # A date alone would mean its midnight.
+        until = f"{self.until}T23:59:59.999999" if self.until else ""
+        filters = {
+            ("", operator): {"member": meta.time(cube).name, "operator": operator, "values": [time]}
+            for time, operator in ((self.since, "afterOrOnDate"), (until, "beforeOrOnDate"))
+            if time
+        }
         for condition in map(Condition.parse, self.where):
             (member,) = meta.find([condition.name], meta.dimensions, [cube])
-            if member.kind == "time":
-                filters.setdefault(
-                    (member.name, condition.sign), _Periods(member.name, condition.sign)
-                ).add(condition)
-                continue
             key = (member.name, condition.sign)
-            alike = {"member": member.name, "operator": OPERATORS[condition.sign], "values": []}
-            filters.setdefault(key, alike)["values"].append(condition.of_kind(member.kind))
+            if member.kind == "time":  # in any of the periods, or in none
+                joint = "or" if condition.sign == "=" else "and"
+                periods = filters.setdefault(key, {joint: []})[joint]
+                periods.append(_period_filter(member.name, condition))
+            else:
+                alike = {"member": member.name, "operator": OPERATORS[condition.sign], "values": []}
+                filters.setdefault(key, alike)["values"].append(condition.of_kind(member.kind))
         return list(filters.values())
 
 
 @dataclass(frozen=True)
 class Answer:
-    """Rows by full name; numbers are exact: what Cube wrote in digits is an ``int`` or a
-    ``Decimal``.
-    """
+    """The rows of an answer, by full name; numbers are an exact ``int`` or ``Decimal``."""
 
     columns: tuple[Member, ...]
     rows: list[dict[str, Value]]
-    about: Mapping = field(default_factory=dict)
-    """The rest of Cube's answer."""
 
 
 class Cube:
-    """The Cube that serves this platform; use it as a context.
+    """Context manager of a connection to this platform's Cube.
 
     Args:
-        claims: whose rows are seen, see :func:`token`; by default this user's own, which are all.
+        claims: the claims that limit the rows, see :func:`token`; by default all rows.
     """
 
     def __init__(self, claims: Mapping = ALL_ROWS, timeout: float = PATIENCE) -> None:
@@ -435,7 +403,7 @@ class Cube:
         self.http.close()
 
     def meta(self) -> Meta:
-        """What can be asked for.
+        """Get all metrics and dimensions.
 
         Raises:
             LocError: Cube does not answer, or has no model.
@@ -455,34 +423,30 @@ class Cube:
         return Meta(metrics, dimensions)
 
     def load(self, query: Mapping, meta: Meta) -> Answer:
-        """The answer to a query object of Cube's own.
+        """Run a Cube query object, such as that of :meth:`Question.query`.
 
         Raises:
-            NoSuchValue: a filter on a dimension of text has a value that no row has.
+            NoSuchValue: a filter on a text dimension has a value that no row has.
             LocError: Cube does not answer, refuses the query, or has no data yet.
         """
         self._check_values(query, meta)
         answer = self._ask("load", query=query)
-        numbers = {name for name in query["measures"]} | {
-            name for name, member in meta.dimensions.items() if member.kind == "number"
-        }
+        numbers = {name for name, member in meta.dimensions.items() if member.kind == "number"}
+        numbers |= set(query["measures"])
         cut = [f"{item['dimension']}.{item['granularity']}" for item in query["timeDimensions"]]
         names = [*cut, *query["dimensions"], *query["measures"]]
         rows = [
             {name: _exact(row.get(name)) if name in numbers else row.get(name) for name in names}
             for row in answer["data"]
         ]
-        return Answer(tuple(_column(name, meta) for name in names), rows, answer)
+        return Answer(tuple(_column(name, meta) for name in names), rows)
 
     def _check_values(self, query: Mapping, meta: Meta) -> None:
-        """Refuse an equality with a text that no row has: the answer to a slip would be 0."""
+        """Refuse a filter on a text that no row has: a typing error would give 0."""
         for item in query.get("filters", ()):
             member = meta.dimensions.get(item.get("member", ""))
-            if (
-                member is None
-                or member.kind != "string"
-                or item["operator"] not in OPERATORS.values()
-            ):
+            is_text = member is not None and member.kind == "string"
+            if not is_text or item["operator"] not in OPERATORS.values():
                 continue
             condition = {"member": member.name, "operator": "equals", "values": item["values"]}
             present = self._values(member, filters=[condition], limit=len(item["values"]))
@@ -514,18 +478,17 @@ class Cube:
             raise LocError(
                 f"Cube has worked on the query for over {PATIENCE:g} s.",
                 "",
-                "Ask for less, or see: ./loc logs cube",
+                "Query less data, or see: ./loc logs cube",
             ) from None
         except httpx.HTTPError as error:
             raise LocError(
                 f"Cube on {self.address} does not answer.",
                 f"{type(error).__name__}: {error}.",
-                "Start it with ./loc up -d --only cube, or see what ails it: ./loc status",
+                "Start it with ./loc up -d --only cube, or see what is wrong: ./loc status",
             ) from error
 
     def _send(self, path: str, body: Mapping) -> httpx.Response:
-        # A token for this request alone: were another program on the port, it would get nothing
-        # that lasts.
+        # The token is valid for this request only, in case another program listens on the port.
         headers = {"Authorization": token(self.claims, seconds=60)}
         if body:
             return self.http.post(f"/cubejs-api/v1/{path}", json=body, headers=headers)
@@ -543,7 +506,7 @@ class Cube:
         why = str(answer.get("error", answer)).removeprefix("Error: ")
         if response.status_code == 403 and "Invalid token" in why:
             raise LocError(
-                f"Cube on {self.address} does not take this platform's token.",
+                f"Cube on {self.address} refuses this platform's token.",
                 f"{why}.",
                 "Another clone's Cube may listen there. Compare LOC_RUN; its secret is"
                 f" {path('cube')}.",
@@ -556,9 +519,7 @@ class Cube:
 
 
 def model_error() -> str:
-    """Why the Cube that runs here does not serve the model as its files are; empty where it
-    does, or none answers.
-    """
+    """The error in the files of the running Cube's model; empty if there is none, or no Cube."""
     try:
         answer = httpx.get(
             f"http://127.0.0.1:{settings().port('cube')}/readyz", timeout=5, trust_env=False
@@ -573,26 +534,22 @@ def model_error() -> str:
 
 
 def _format(declared: str | Mapping | None) -> str | None:
-    """The name of a format; Cube sends one with decimals as an object that holds it."""
+    """The name of a format; Cube sends a format with decimals as an object."""
     return declared.get("alias") if isinstance(declared, Mapping) else declared
-
-
-def _short(members: Mapping[str, Member]) -> list[str]:
-    return [member.short for member in members.values()]
 
 
 def _column(name: str, meta: Meta) -> Member:
     known = meta.metrics.get(name) or meta.dimensions.get(name)
     if known:
         return known
-    base, _, grain = name.rpartition(".")  # of a time dimension that was cut to a grain
+    base, _, grain = name.rpartition(".")  # a time dimension with a grain
     return Member(f"{base}_{grain}", f"{meta.dimensions[base].title}, {grain}", "time")
 
 
 def _exact(value: Value) -> Value:
     if not isinstance(value, str):
         return value
-    number = Decimal(value)  # also Infinity and NaN, which are no whole numbers
+    number = Decimal(value)  # also Infinity and NaN
     return (
         int(number)
         if number.is_finite() and number == number.to_integral_value() and "." not in value

@@ -1,4 +1,4 @@
-"""Start Cube: Node with the server and its settings, as ``python -m proto_loc.cube.process``."""
+"""Starts Cube's server in Node, and checks a model with Cube's compiler."""
 
 import os
 import subprocess
@@ -10,20 +10,14 @@ from proto_loc.setup.node import CUBE, MODEL, STAMP, program
 
 
 def environment() -> dict[str, str]:
-    """The environment of the server: its settings, and those that Cube reads when it is loaded.
+    """Make the environment of the server: ``CUBE_*`` are our settings, ``CUBEJS_*`` are Cube's.
 
-    The server's own are listed in ``proto_loc/cube/server/lib/settings.js``.
-
-    ``CUBEJS_*`` of the person's own environment are dropped: each of them changes what Cube does.
+    ``proto_loc/cube/server/lib/settings.js`` describes ours.
     """
     current = settings()
     port = int(os.environ.get("CUBE_PORT") or current.port("cube"))
     own = origin(port)
-    env = {
-        key: value
-        for key, value in os.environ.items()
-        if not key.startswith(("CUBE_", "CUBEJS_", "NODE_"))
-    }
+    env = _clean_environment()
     if current.cube_dev:
         env["CUBEJS_DEV_MODE"] = "true"
     return env | {
@@ -39,8 +33,8 @@ def environment() -> dict[str, str]:
         "CUBE_DEV": str(int(current.cube_dev)),
         "CUBE_FORWARDED": own if own.startswith("https:") else "",
         "NODE_ENV": "production",
-        "NODE_COMPILE_CACHE": str(current.run / "node-cache"),  # a second start compiles nothing
-        "UV_THREADPOOL_SIZE": "16",  # each running query holds one
+        "NODE_COMPILE_CACHE": str(current.run / "node-cache"),  # makes the next start faster
+        "UV_THREADPOOL_SIZE": "16",  # each running query uses one thread
         "CUBEJS_TELEMETRY": "false",
         "CUBEJS_DB_TYPE": "duckdb",
         "CUBEJS_EXTERNAL_DEFAULT": "false",  # no Cube Store
@@ -54,24 +48,19 @@ def environment() -> dict[str, str]:
 
 
 def faults(model: Path) -> list[str] | None:
-    """The errors that Cube's compiler reports for a model's folder, with file and line.
+    """Compile the model of a folder; return the errors with file and line.
 
-    None where Cube is not set up.
+    None if Cube is not installed.
 
     Raises:
         LocError: the compiler does not run.
     """
     if not STAMP.exists():
         return None
-    env = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("CUBE_", "CUBEJS_", "NODE_"))
-    }
     done = subprocess.run(
         [program(), CUBE / "check.js", model],
         cwd=CUBE,
-        env=env | {"CUBE_NATIVE": settings().cube_native},
+        env=_clean_environment() | {"CUBE_NATIVE": settings().cube_native},
         capture_output=True,
         text=True,
     )
@@ -86,10 +75,15 @@ def faults(model: Path) -> list[str] | None:
     return [line if len(line) < 400 else f"{line[:400]} ..." for line in done.stdout.splitlines()]
 
 
+def _clean_environment() -> dict[str, str]:
+    """This process's environment without variables that change what Cube or Node does."""
+    prefixes = ("CUBE_", "CUBEJS_", "NODE_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
+
+
 if __name__ == "__main__":
     with exit_on_error():
         node, env = program(), environment()
     os.chdir(CUBE)
-    os.execve(
-        node, [str(node), "--max-old-space-size=1024", "--max-semi-space-size=2", "server.js"], env
-    )  # MB
+    limits = ["--max-old-space-size=1024", "--max-semi-space-size=2"]  # MB
+    os.execve(node, [str(node), *limits, "server.js"], env)

@@ -1,4 +1,4 @@
-"""The definitions as Cube's data model: one cube a semantic model."""
+"""Writes the metric definitions as Cube's data model, with one cube per semantic model."""
 
 import re
 
@@ -15,11 +15,11 @@ from proto_loc.metrics.expressions import (
 from proto_loc.metrics.text import dump
 
 TYPES = {"average": "avg"}
-"""Cube's name of an aggregation, where it is not dbt's."""
+"""Cube's name of an aggregation, where it differs from dbt's."""
 
 
 def project(model: SemanticModel) -> str:
-    """The text of ``cube/model/generated/<name>.yml``."""
+    """Write the text of ``cube/model/generated/<name>.yml``."""
     hidden = _hidden(model)
     names = {metric.expression: metric.name for metric in reversed(model.metrics)} | hidden
     cube = {
@@ -38,9 +38,9 @@ def project(model: SemanticModel) -> str:
 
 
 def _hidden(model: SemanticModel) -> dict[Expression, str]:
-    """Names of the aggregates that metrics are made of without being metrics themselves.
+    """Names of the aggregates that metrics are made of, but that are not metrics themselves.
 
-    The names have two underscores, which dbt does not allow, so that none is taken.
+    They have two underscores, which dbt does not allow, so they cannot collide with others.
     """
     metrics = {metric.expression for metric in model.metrics}
     names: dict[Expression, str] = {}
@@ -97,13 +97,13 @@ def _aggregate(aggregate: Aggregate) -> dict:
 
 
 def _words(of: SemanticModel | Dimension | Metric) -> dict:
-    """Title and description; Cube refuses a model in which one is empty."""
+    """The title and description that are not empty; Cube refuses empty ones."""
     words = {"title": _text(of.label), "description": _text(of.description)}
     return {name: text for name, text in words.items() if text}
 
 
 def _text(text: str) -> str:
-    """Text that Cube shows as it is: it runs what stands in braces in any string of its YAML."""
+    """Escape braces in a text, because Cube evaluates them in every string of its YAML."""
     return re.sub(r"[\\{}]", r"\\\g<0>", text)
 
 

@@ -1,1 +1,1 @@
-"""Dagster: definitions of sources and models, its processes, and the client."""
+"""Dagster: the definitions, the processes and the client."""

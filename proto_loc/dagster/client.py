@@ -1,6 +1,4 @@
-"""The client of this platform's own Dagster, over GraphQL: launch the job ``refresh``, follow it,
-say how it ended.
-"""
+"""GraphQL client of this platform's Dagster: launches and follows the job ``refresh``."""
 
 import json
 import logging
@@ -32,13 +30,11 @@ from proto_loc.web.gate import WHOSE, proof
 T = TypeVar("T")
 log = logging.getLogger("proto_loc.dagster")
 POLL = 0.25
-"""Seconds between two looks at a run."""
+"""Seconds between two queries about a run."""
 PATIENCE = 60.0
-"""Seconds for which Dagster may be away: what has ended is started again, and a busy machine takes
-half of that.
-"""
+"""Seconds to wait for Dagster, as the supervisor may be restarting it."""
 STARTING = 15.0
-"""Seconds for which the code server may be away, as it is while it starts."""
+"""Seconds to wait for the code server, as it may be starting."""
 ENDED = ("SUCCESS", "FAILURE", "CANCELED")
 LAST = ("RunSuccessEvent", "RunFailureEvent", "RunCanceledEvent")
 SELECTOR = {"repositoryLocationName": instance.LOCATION, "repositoryName": "__repository__"}
@@ -74,7 +70,7 @@ END = """mutation($run: String!) {
 
 
 class Away(LocError):
-    """Dagster gave no answer; it may be starting again."""
+    """Dagster did not answer; it may be restarting."""
 
 
 class Dagster:
@@ -84,11 +80,10 @@ class Dagster:
         self.http = http
 
     def ask(self, query: str, **variables) -> dict:
-        """The data of a GraphQL query that may be sent twice: while Dagster is away, it is asked
-        again.
+        """Return the data of a GraphQL query, which is sent again while Dagster does not answer.
 
         Raises:
-            LocError: it did not answer within :data:`PATIENCE`, or refused.
+            LocError: Dagster did not answer within :data:`PATIENCE`, or refused the query.
         """
         return self._patiently(lambda: self._send(query, variables))
 
@@ -132,9 +127,7 @@ class Dagster:
         return answer["data"]
 
     def ready(self) -> bool:
-        """Whether the code location is loaded, of the project as it is now; it is loaded
-        anew where it is not.
-        """
+        """Whether Dagster has loaded the current project; reload it if it has not."""
         end = time.monotonic() + STARTING
         wanted = project_hash()[:12]
         while (
@@ -148,18 +141,19 @@ class Dagster:
         return _mark(self.location()) == wanted
 
     def location(self) -> dict:
-        """The code location as it is loaded, or the error that it failed with."""
+        """The loaded code location, or the error of its load."""
         entries = self.ask(LOADED)["workspaceOrError"]["locationEntries"]
         return next((entry["locationOrLoadError"] or {} for entry in entries), {})
 
     def refresh(
         self, request: Request, *, who: str, report: Report, started=lambda url: None
     ) -> Refreshed:
-        """Run the job ``refresh`` and wait for its end; the same outcome and errors as those of
-        :func:`proto_loc.refresh.job.load_and_refresh`. An interrupt ends the run, too.
+        """Run the job ``refresh`` and wait for its end; an interrupt also ends the run.
+
+        The result and the errors are those of :func:`proto_loc.refresh.job.load_and_refresh`.
 
         Args:
-            started: called with the run's address.
+            started: called with the run's URL.
         """
         run = self._launch(request, who)
         url = f"{_address()}/runs/{run}"
@@ -178,7 +172,7 @@ class Dagster:
                     failures.append(_fault(event["error"]))
                 elif event["__typename"] in LAST[1:]:
                     failures.append({"why": event["message"]})
-        except LocError as error:  # the run goes on without us
+        except LocError as error:  # the run may continue
             raise LocError(
                 error.what, error.why, f"The run may go on: see {url}, or ./loc status."
             ) from error
@@ -239,7 +233,7 @@ class Dagster:
         return answer["run"]["runId"]
 
     def _launched(self, launch: str) -> str | None:
-        """The run of a launch, if it is there."""
+        """The id of the run with this launch tag, if there is one."""
         run = next(iter(self._send(LAUNCHED, {"launch": launch})["runsOrError"]["results"]), None)
         if (
             run and run["status"] == "NOT_STARTED"
@@ -249,7 +243,7 @@ class Dagster:
         return run["runId"] if run else None
 
     def _follow(self, run: str, tags: dict[str, str]) -> Iterator[dict]:
-        """The run's events until it has ended; ``tags`` gets its tags and ``status``."""
+        """Yield the run's events until it ends; ``tags`` receives its tags and ``status``."""
         cursor, last, patience = None, False, time.monotonic() + STARTING
         while True:
             answer = self.ask(FOLLOW, run=run, cursor=cursor)
@@ -259,7 +253,7 @@ class Dagster:
             tags |= _pairs(answer["runOrError"]["tags"]) | {
                 "status": answer["runOrError"]["status"]
             }
-            # The status can be ahead of the events that were read with it, and behind them.
+            # The status may be newer or older than the events of the same answer.
             last = last or any(event["__typename"] in LAST for event in logs["events"])
             if tags["status"] in ENDED and (last or not logs["events"]):
                 return
@@ -273,7 +267,7 @@ class Dagster:
                 time.sleep(POLL)
 
     def _end(self, run: str) -> None:
-        """Ask the run to end, and give it a moment to do so."""
+        """Ask the run to end, and wait for it for up to 15 seconds."""
         self._send(END, {"run": run})
         tags: dict[str, str] = {}
         give_up = time.monotonic() + 15
@@ -283,11 +277,9 @@ class Dagster:
 
 
 def is_up(timeout: float = 2.0) -> bool:
-    """Whether the Dagster of this clone and data folder answers, and has a daemon to start what is
-    queued.
+    """Whether the Dagster of this data folder answers, and has a daemon that starts queued runs.
 
-    Another one on its port, of another clone, user or data folder, is left alone and is not told
-    the token.
+    Another Dagster on the port (of another clone, user or data folder) does not receive the token.
     """
     token, nonce, port = secret("dagster"), secrets.token_hex(16), settings().port("dagster")
     try:
@@ -303,12 +295,10 @@ def is_up(timeout: float = 2.0) -> bool:
 
 
 def find() -> Dagster | None:
-    """The Dagster that :func:`is_up`, if it can run the job ``refresh`` of the project as it is
-    now.
-    """
+    """Connect to Dagster; None if it is not up, or cannot run the job of the current project."""
     if not is_up():
         return None
-    # A reload of the code location parses the dbt project, which takes its time.
+    # A reload of the code location parses the dbt project, so the time-out is long.
     token = {"authorization": f"Bearer {secret('dagster')}"}
     dagster = Dagster(httpx.Client(base_url=_address(), headers=token, timeout=60, trust_env=False))
     if dagster.ready():
@@ -320,7 +310,7 @@ def find() -> Dagster | None:
 
 
 def _full() -> LocError | None:
-    """The error to raise where Dagster cannot write any more, which it tells in many ways."""
+    """The error if Dagster cannot write to its home, which it reports in many ways."""
     if not instance.home().exists():
         return LocError(
             f"{instance.home()} is gone.",
@@ -342,9 +332,7 @@ def _address() -> str:
 
 
 def _mark(location: dict) -> str | None:
-    """What the job says of the project that it was loaded from; None where the location is not
-    loaded.
-    """
+    """The project hash of the loaded job; None if the location is not loaded."""
     jobs = [
         job for repository in location.get("repositories", []) for job in repository["pipelines"]
     ]
@@ -367,7 +355,7 @@ def _entries(event: dict) -> dict:
 
 
 def _failure(failures: list[dict], url: str) -> LocError:
-    """The error that the step raised, else what Dagster says; either with the run's address."""
+    """The error that the step raised, or else Dagster's message, with the run's URL."""
     about = next((found for found in failures if "what" in found), None)
     if about is None:
         why = (
@@ -382,9 +370,7 @@ def _failure(failures: list[dict], url: str) -> LocError:
 
 
 def _fault(error: dict) -> dict[str, str]:
-    """What Dagster says of an exception, as the sentences of a failure: with the place in a
-    source's code, if there.
-    """
+    """Dagster's error as sentences, with the file and line if it comes from a source's code."""
     message = error.get("message") or "It does not say why."
     last = message.strip().splitlines()[-1]
     places = re.findall(r'File "(.+?)", line (\d+)', "".join([*error.get("stack", ()), message]))

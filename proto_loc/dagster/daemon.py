@@ -1,13 +1,13 @@
-"""``python -m proto_loc.dagster.daemon``: Dagster's daemon, which starts queued runs, evaluates
-sensors and schedules, and watches runs."""
+"""Runs Dagster's daemon, which starts queued runs, evaluates sensors and watches runs."""
 
 from proto_loc.dagster import instance
 from proto_loc.files import try_lock
 
 
 def main() -> None:
-    """Run until a signal ends it; :func:`proto_loc.dagster.instance.daemon_ready` is there once
-    its loops have started.
+    """Run until a signal ends the process.
+
+    The file :func:`proto_loc.dagster.instance.daemon_ready` exists once its loops have started.
     """
     instance.daemon_ready().unlink(missing_ok=True)
     home = instance.begin()
@@ -30,7 +30,7 @@ def main() -> None:
         ):
             new = instance.daemon_ready().with_suffix(".new")
             ready = new.open("w")
-            try_lock(ready)  # until this process ends, however it does
+            try_lock(ready)  # held until this process ends, in whatever way
             new.replace(instance.daemon_ready())
             controller.check_daemon_loop()
     except KeyboardInterrupt:

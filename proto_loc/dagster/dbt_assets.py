@@ -1,9 +1,8 @@
-"""The dbt project as assets: a model or seed each, with its lineage and columns, and a check for
-every test.
+"""Makes an asset of each dbt model, seed and snapshot, and an asset check of each dbt test.
 
-dbt runs inside a publishing session, on a file that nobody sees yet. So nothing is reported while
-it runs: when the version is published, every asset and check is, with the version's id; where a
-test fails, that check is, and no asset.
+dbt builds a file that no reader sees yet, so nothing is reported while it runs. Once the version is
+published, every asset and check is reported with the version's id. If a test fails, only the failed
+checks are reported, and no asset.
 """
 
 import hashlib
@@ -21,10 +20,11 @@ import dagster as dg
 from proto_loc import warehouse
 from proto_loc.dagster.policies import progress, said_plainly, who, writes
 from proto_loc.dbt import nodes, parse, publish
+from proto_loc.metrics.marts import marts
 from proto_loc.sources import declared_columns
 
-# dbt is a program of its own here. Told that dbt-core is absent, as where dbt runs elsewhere,
-# dagster-dbt does not import it, which spares every process and every run a second and 30 MB.
+# dbt runs in its own process. If dagster-dbt believes that dbt-core is not installed, it does not
+# import it, which saves each process and run a second and 30 MB.
 _dbt = sys.modules.get("dbt.version")
 sys.modules["dbt.version"] = None
 from dagster_dbt import DagsterDbtTranslator  # noqa: E402
@@ -38,7 +38,7 @@ log = logging.getLogger("proto_loc.dagster")
 FRESH = dg.FreshnessPolicy.time_window(
     warn_window=timedelta(days=40), fail_window=timedelta(days=100)
 )
-"""As the dbt sources have it."""
+"""The same as the freshness of the dbt sources."""
 
 
 MANIFEST = parse.manifest()
@@ -49,18 +49,18 @@ RESERVED = {
     dg.AssetKey(["reports", "discovery"]),
     *(dg.AssetKey(name.split(".")) for name in declared_columns()),
 }
-"""Assets that are no node of dbt's."""
+"""Assets that are not dbt nodes."""
 
 
 def _keys() -> dict[str, dg.AssetKey]:
-    """dbt's unique id of a source, or of what becomes a relation → its asset's key.
+    """Map dbt's unique id of each source and relation to an asset key.
 
-    A key is schema and table, which dbt keeps unique. What Dagster takes in no name is replaced,
-    and what then has the name of another one gets a mark of its own.
+    A key is schema and table, which are unique in dbt. Characters that Dagster does not allow are
+    replaced; if the result is not unique, a hash is appended.
     """
     keys: dict[str, dg.AssetKey] = {}
     for unique_id, source in MANIFEST["sources"].items():
-        if source["database"] == "raw":  # the source's name in dbt is its writer's choice
+        if source["database"] == "raw":  # the name of the source in dbt may be any
             schema = "raw" if source["schema"] == "main" else source["schema"]
             keys[unique_id] = dg.AssetKey([schema, source["identifier"]])
         else:
@@ -78,7 +78,7 @@ def _keys() -> dict[str, dg.AssetKey]:
         i for i, node in relations.items() if paths[i] == [node["schema"], node["alias"]]
     ]
     for unique_id in dict.fromkeys([*sorted(as_they_are), *sorted(relations)]):
-        # A key of one's own is stated as dagster-dbt has it.
+        # A user may declare a key in the way of dagster-dbt.
         stated = relations[unique_id]["config"].get("meta", {}).get("dagster", {}).get("asset_key")
         *folders, name = map(_plain, stated or paths[unique_id])
         if dg.AssetKey([*folders, name]).to_python_identifier() in taken:
@@ -89,7 +89,7 @@ def _keys() -> dict[str, dg.AssetKey]:
 
 
 def _plain(name: str) -> str:
-    """A name with what Dagster takes in no name replaced."""
+    """Replace the characters that Dagster does not allow in names."""
     return re.sub(r"[^A-Za-z0-9_]", "_", name)
 
 
@@ -101,7 +101,7 @@ KEYS = _keys()
 
 
 class Translator(DagsterDbtTranslator):
-    """Keys after the schema and table, groups after the folder."""
+    """Names keys after schema and table, and groups after the folder."""
 
     def get_asset_key(self, dbt_resource_props) -> dg.AssetKey:
         found = KEYS.get(dbt_resource_props["unique_id"])
@@ -110,11 +110,11 @@ class Translator(DagsterDbtTranslator):
     def get_group_name(self, dbt_resource_props) -> str:
         if dbt_resource_props["resource_type"] != "model":
             return "seeds"
-        folders = dbt_resource_props["fqn"][1:-1]  # none of a model at the top of its project
+        folders = dbt_resource_props["fqn"][1:-1]  # empty for a model in the top folder
         return _plain((folders or ["models"])[0])
 
     def get_owners(self, dbt_resource_props) -> list[str]:
-        """Those that Dagster takes: mail addresses, and teams by its own name rule."""
+        """Keep the owners that Dagster accepts: mail addresses and teams."""
         return [
             o for o in super().get_owners(dbt_resource_props) or [] if re.fullmatch(OWNER, str(o))
         ]
@@ -126,9 +126,7 @@ _translator = Translator()
 
 @cache
 def _parents(node: str) -> frozenset[str]:
-    """The sources and relations that a node reads, also through what is none itself, such as an
-    ephemeral model.
-    """
+    """The sources and relations that a node reads, directly or through ephemeral models."""
     parents = MANIFEST["parent_map"].get(node, [])
     return frozenset().union(
         *({parent} if parent in KEYS else _parents(parent) for parent in parents)
@@ -141,11 +139,10 @@ def _ancestors(node: str) -> frozenset[str]:
 
 
 def _reads_raw() -> set[str]:
-    """Nodes that wait for the ledger: those that read the raw catalogue, by what they say of
-    themselves.
+    """The nodes that wait for the ledger, because they read a source in the raw catalogue.
 
-    Where none says so, those that say nothing: one may name its tables by hand, and no build may
-    overtake a load.
+    If no node declares such a source, these are the nodes without any parent, as one of them may
+    name raw tables in its SQL: a build must not overtake a load.
     """
     ids = [unique_id for unique_id in KEYS if unique_id not in MANIFEST["sources"]]
     raw = {
@@ -156,20 +153,23 @@ def _reads_raw() -> set[str]:
     return {i for i in ids if _parents(i) & raw} or {i for i in ids if not _parents(i)}
 
 
+MARTS = marts(MANIFEST)
+
+
 def _specs() -> Iterator[tuple[str, dg.AssetSpec]]:
     after_load = _reads_raw()
     own = {KEYS[unique_id] for unique_id in KEYS if unique_id not in MANIFEST["sources"]}
-    # Parents first: Dagster wants what a step yields in that order.
+    # Parents come first, because Dagster expects a step's results in that order.
     for unique_id in sorted(
         KEYS.keys() - MANIFEST["sources"].keys(), key=lambda node: (len(_ancestors(node)), node)
     ):
         node = MANIFEST["nodes"][unique_id]
         spec = _translator.get_asset_spec(MANIFEST, unique_id, None)
         where = {"dbt file": dg.MetadataValue.text(f"dbt/{node['original_file_path']}")}
-        # What only dagster-dbt's own runner reads, the whole manifest among it, stays out.
+        # Leave out what only dagster-dbt's own runner reads, such as the whole manifest.
         kept = {name: value for name, value in spec.metadata.items() if name.startswith("dagster/")}
-        policy = FRESH if spec.key.path[0] == "marts" else None
-        # A source that is a relation of the project's own could close a circle.
+        policy = FRESH if unique_id in MARTS else None
+        # A source that is a relation of this project could create a cycle.
         sources = {
             KEYS[parent] for parent in _parents(unique_id) & MANIFEST["sources"].keys()
         } - own
@@ -190,11 +190,10 @@ ASSETS = dict(_specs())
 
 
 def _tested(test: dict) -> str | None:
-    """The relation that a test is a check of; None where it reads nothing that is one, or is read
-    by one.
+    """The relation whose check a test becomes; None if no relation is connected to it.
 
-    It is what the test is attached to, else the most downstream of those that it reads; for a test
-    of a source or of an ephemeral model, the first relation that reads it.
+    It is the node that the test is attached to, or else the most downstream relation that it reads;
+    for a test of a source or an ephemeral model, the first relation that reads that.
     """
     attached = test.get("attached_node") or test.get("tested_node_unique_id")
     if attached in ASSETS:
@@ -247,7 +246,7 @@ UNSHOWN = sorted(
     for unique_id, test in MANIFEST["nodes"].items()
     if nodes.is_test(test) and unique_id not in CHECKS
 )
-"""Tests that are a check of no asset; they are run, and count, as any other."""
+"""Tests that are not a check of any asset; they run and count like any other."""
 
 if UNSHOWN:
     log.warning(
@@ -260,9 +259,7 @@ class Build(dg.Config):
     """How the models are built."""
 
     force: bool = True
-    """Build and publish even if nothing has changed, as a click on an asset asks for; the job
-    ``refresh`` does not.
-    """
+    """Build even if nothing has changed: true for a click on an asset, false in the job."""
 
 
 @dg.multi_asset(
@@ -274,7 +271,7 @@ class Build(dg.Config):
     **writes("prod"),
 )
 def models(context: dg.AssetExecutionContext, config: Build):
-    """Build, audit, publish; then report."""
+    """Build, audit and publish; then report the assets and checks."""
     if not config.force and publish.is_current():
         version = warehouse.current("prod")
         context.log.info(f"nothing has changed: version {version.id} of prod stays")
@@ -288,9 +285,7 @@ def models(context: dg.AssetExecutionContext, config: Build):
     start = time.perf_counter()
     try:
         with said_plainly():
-            if (
-                not context.selected_asset_keys
-            ):  # checks alone: they are made again, and nothing is built
+            if not context.selected_asset_keys:  # checks alone: audit again, and build nothing
                 yield from _checked(
                     context,
                     publish.audit(who=who(context), report=progress(context, "build")).results,
@@ -318,7 +313,7 @@ def models(context: dg.AssetExecutionContext, config: Build):
 def _reported(
     context: dg.AssetExecutionContext, version: warehouse.Version, wanted: Callable
 ) -> Iterator:
-    """A published version: its assets, as far as they are wanted, and every check of its audit."""
+    """Report a published version: the wanted assets, and all checks of its audit."""
     with version.open() as con:
         columns = con.execute(
             "select schema_name, table_name, column_name, data_type from duckdb_columns() order by"
@@ -333,9 +328,7 @@ def _reported(
 
 
 def _known(context: dg.AssetExecutionContext, key: dg.AssetKey) -> int | None:
-    """The version of ``prod`` that Dagster last heard of; of what is published without it, the
-    next run tells it.
-    """
+    """The version of ``prod`` that Dagster knows of an asset; `loc` also publishes without it."""
     event = context.instance.get_latest_materialization_event(key)
     found = (
         event.asset_materialization.metadata.get("prod version")
@@ -346,9 +339,7 @@ def _known(context: dg.AssetExecutionContext, key: dg.AssetKey) -> int | None:
 
 
 def _selection(context: dg.AssetExecutionContext) -> list[str]:
-    """dbt's arguments for what is selected; none for all, so that the build counts as a full
-    one.
-    """
+    """dbt's arguments for the selected assets; empty for all of them, which is a full build."""
     chosen = {
         unique_id for unique_id, spec in ASSETS.items() if spec.key in context.selected_asset_keys
     }
@@ -361,7 +352,7 @@ def _selection(context: dg.AssetExecutionContext) -> list[str]:
 def _described(
     unique_id: str, version: warehouse.Version, columns: list[tuple[str, str, str, str]]
 ) -> dict:
-    """Version, rows, metrics, and columns with the types that they have in the published file."""
+    """An asset's metadata: version, rows, metrics, and the columns of the published file."""
     node = MANIFEST["nodes"][unique_id]
     about: dict = {"prod version": version.id, "raw version": version.facts["raw_version"]}
     table = f"{node['schema']}.{node['alias']}"
@@ -377,7 +368,7 @@ def _described(
         for schema, table, name, kind in columns
         if (schema, table) == (node["schema"], node["alias"])
     ]
-    if found:  # a view over raw is not in the published file
+    if found:  # the published file has no views over raw
         about["dagster/column_schema"] = dg.TableSchema(found)
     return about
 
@@ -385,7 +376,7 @@ def _described(
 def _checked(
     context: dg.AssetExecutionContext, results: list[dict]
 ) -> Iterator[dg.AssetCheckResult]:
-    """The results of tests as those of checks; what was not selected is reported beside the run."""
+    """Turn test results into check results; those that are not selected become runless events."""
     for result in results:
         spec = CHECKS.get(result["unique_id"])
         if spec is None or result["status"] == "skipped":

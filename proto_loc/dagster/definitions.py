@@ -1,4 +1,4 @@
-"""What Dagster loads: the assets of every source, the dbt project, the jobs.
+"""Dagster's definitions: the assets of sources and the dbt project, jobs, schedules, sensors.
 
 A source needs no line here: :func:`proto_loc.sources.find_sources` finds those of ``pipelines/``.
 """
@@ -17,7 +17,6 @@ defs = dg.Definitions(
     jobs=[jobs.refresh, discover_asset.job],
     schedules=[jobs.daily],
     sensors=[jobs.landing, discover_asset.after_publish],
-    # A step's own process costs it five seconds, and the pools allow one writer of a database at a
-    # time anyway.
+    # A process per step would cost five seconds each, and the pools allow only one writer anyway.
     executor=dg.in_process_executor,
 )

@@ -1,8 +1,8 @@
-"""The report of ``loc discover`` as an asset that stands after the publish, in a run of its own.
+"""The report of ``loc discover`` as an asset, with a job of its own and a sensor.
 
-It is in no job that loads or builds, so that it can neither delay nor fail a publish; the sensor
-that makes it after each one is off until switched on, because where a model is set, figures of the
-data go to it.
+No job that loads or builds contains it, so it can neither delay nor fail a publish. The sensor
+starts it after each publish; it is off by default, because with a language model set, figures of
+the data are sent to that.
 """
 
 import json
@@ -20,9 +20,9 @@ from proto_loc.settings import ROOT
 
 WIDE = [spec.key for unique_id, spec in MARTS.items() if unique_id in measured(MANIFEST)]
 PUBLISHED = [*WIDE[-1:], *(spec.key for spec in MARTS.values()), dg.AssetKey(["raw", "loads"])][0]
-"""What each full build reports: a mart, where there is one."""
+"""The asset whose materialization shows that a version was published: a mart, if there is one."""
 TIMEOUT = 900
-"""Seconds after which a report is given up."""
+"""Seconds after which a report is stopped."""
 
 
 @dg.asset(

@@ -1,4 +1,4 @@
-"""Dagster's instance: its home under ``data/dagster``, and how its three processes are started."""
+"""Dagster's instance: its home folder, its configuration, and the start of its processes."""
 
 import os
 import shutil
@@ -17,28 +17,22 @@ LOCATION = "proto_loc"
 
 
 def home() -> Path:
-    """``DAGSTER_HOME``: runs, events, ticks and logs of steps, in SQLite and files."""
+    """``DAGSTER_HOME``, with runs, events, ticks and logs of steps in SQLite and files."""
     return settings().data / "dagster"
 
 
 def socket() -> Path:
-    """Where the code server listens; a Unix socket, so that nothing but this user's processes
-    can reach it.
-    """
+    """The Unix socket of the code server, which only this user's processes can reach."""
     return settings().socket("dagster-code.sock")
 
 
 def daemon_ready() -> Path:
-    """An empty file that is there while the daemon's loops run, and that the daemon holds a
-    lock on.
-    """
+    """An empty file that exists, locked by the daemon, while the daemon's loops run."""
     return settings().run / "dagster-daemon.ready"
 
 
 def daemon_lives() -> bool:
-    """Whether a daemon is there to start the runs that are queued; a killed one's file has no
-    lock any more.
-    """
+    """Whether the daemon runs; the file of a killed daemon has no lock."""
     try:
         with daemon_ready().open() as file:
             return not try_lock(file, shared=True)
@@ -47,7 +41,7 @@ def daemon_lives() -> bool:
 
 
 def environment() -> dict[str, str]:
-    """What each of Dagster's processes needs in its environment, beside what is there."""
+    """The additional environment of Dagster's processes."""
     return {
         "DAGSTER_HOME": str(home()),
         "DAGSTER_DISABLE_TELEMETRY": "yes",
@@ -58,7 +52,7 @@ def environment() -> dict[str, str]:
 
 
 def prepare() -> Path:
-    """Write the instance's configuration where it is not as it must be; returns :func:`home`.
+    """Write the instance's configuration if it differs; return :func:`home`.
 
     Raises:
         OSError: the folder cannot be written.
@@ -67,9 +61,7 @@ def prepare() -> Path:
     folder = private_folder(home())
     template = Path(__file__).with_name("dagster.yaml").read_text()
     server = {"socket": str(socket()), "location_name": LOCATION}
-    workspace = yaml.safe_dump(
-        {"load_from": [{"grpc_server": server}]}
-    )  # a folder's name may have quotes in it
+    workspace = yaml.safe_dump({"load_from": [{"grpc_server": server}]})
     for name, text in {"dagster.yaml": template, "workspace.yaml": workspace}.items():
         path = folder / name
         if not path.exists() or path.read_text() != text:
@@ -78,31 +70,27 @@ def prepare() -> Path:
 
 
 def begin() -> Path:
-    """What each of Dagster's processes does first: its environment, its configuration, its signals;
-    returns the home.
+    """Set up a Dagster process: environment, configuration and signals; return the home folder.
 
-    It comes before the import of dagster, which reads the environment.
+    Call it before dagster is imported, because that reads the environment.
     """
     os.environ.update(environment())
-    # A shell that starts a process with & has it ignore SIGINT, and Dagster then ignores SIGTERM as
-    # well.
+    # A process that a shell starts with & ignores SIGINT, and then Dagster ignores SIGTERM too.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    # Where the code server is not there yet; the page says so too, and it is looked for again.
+    # The code server may start later; the page shows that too, and Dagster tries again.
     warnings.filterwarnings("ignore", "Error loading repository location")
     folder = prepare()
     _make_storage(folder)
     from proto_loc.dagster.private import server_watcher
 
-    # Web and daemon ask the code server every second whether it is still the same: less often does
-    # as well, and one that came up later than they did is to be found sooner than in ten seconds.
+    # Seconds between two checks of the code server; Dagster's are 1, which is needless, and, after
+    # an error, 10, which is slow when the code server starts later.
     server_watcher.WATCH_INTERVAL, server_watcher.ERROR_RECOVERY_INTERVAL = 5, 5
     return folder
 
 
 def _make_storage(folder: Path) -> None:
-    """Make the SQLite files of a new home, by one process: two that do so at once leave them
-    broken for good.
-    """
+    """Create the SQLite files of a new home in one process; two at once would damage them."""
     made = folder / "storage.made"
     if made.exists():
         return
@@ -110,10 +98,8 @@ def _make_storage(folder: Path) -> None:
         if not made.exists():
             from dagster import DagsterInstance
 
-            for name in ("history", "schedules", "storage"):
-                shutil.rmtree(
-                    folder / name, ignore_errors=True
-                )  # the left-over of one that was killed at it
+            for name in ("history", "schedules", "storage"):  # of a process that was killed here
+                shutil.rmtree(folder / name, ignore_errors=True)
             with DagsterInstance.get() as dagster:
                 dagster.get_runs(limit=1)
                 dagster.all_instigator_state()
@@ -122,7 +108,5 @@ def _make_storage(folder: Path) -> None:
 
 
 def command(service: str) -> list[str]:
-    """The argv of ``code``, ``web`` or ``daemon``; it needs nothing but ``PYTHONPATH`` (the
-    clone) and ``LOC_*``.
-    """
+    """The command line of ``code_server``, ``web`` or ``daemon``; it needs ``PYTHONPATH``."""
     return [sys.executable, "-P", "-m", f"proto_loc.dagster.{service}"]

@@ -1,4 +1,4 @@
-"""The job ``refresh``, the ledger that it starts with, and what launches it."""
+"""The job ``refresh``, the asset of the ledger, and the schedule and sensor of the job."""
 
 import json
 import os
@@ -71,7 +71,7 @@ def ledger(context: dg.AssetExecutionContext, config: Load) -> dg.MaterializeRes
 
 
 def recorded(outcome: sources.Outcome) -> dict:
-    """An outcome as JSON: loads by their ids, which the ledger resolves."""
+    """The outcome as JSON, with the ids of its loads."""
     fields = asdict(outcome)
     for name in ("load", "replaced"):
         fields[name] = getattr(outcome, name).load_id if getattr(outcome, name) else None
@@ -79,9 +79,7 @@ def recorded(outcome: sources.Outcome) -> dict:
 
 
 def _catch_up(context: dg.AssetExecutionContext, active: list[lake.Load]) -> None:
-    """Report each load that counts and that Dagster does not know: loaded just now, by hand, or
-    by a rollback.
-    """
+    """Report the active loads that Dagster does not know: new ones, and those of `loc`."""
     for (source, table), declared in sources.declared_tables().items():
         key, partitions = dg.AssetKey([source, table]), partitions_of(source, declared)
         known: dict[str, int] = {}

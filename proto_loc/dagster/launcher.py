@@ -1,4 +1,4 @@
-"""How a run's process is started, found again and ended."""
+"""Run launcher that finds the process of a run again after the code server has restarted."""
 
 import os
 import signal
@@ -10,9 +10,10 @@ from proto_loc.dagster.private import CheckRunHealthResult, WorkerStatus
 
 
 class RunLauncher(DefaultRunLauncher):
-    """Dagster's own launcher, which alone forgets its runs when the code server ends or the machine
-    goes down: they would count as running for ever, and keep their slots. This one looks for the
-    process that a run has recorded.
+    """Dagster's launcher, plus a look for the process that a run has recorded.
+
+    Dagster's own forgets its runs when the code server ends or the machine restarts: they would
+    count as running for ever, and keep their slots.
     """
 
     supports_check_run_worker_health = True
@@ -25,7 +26,7 @@ class RunLauncher(DefaultRunLauncher):
     def terminate(self, run_id: str) -> bool:
         if super().terminate(run_id):
             return True
-        process = self._process(run_id)  # of a code server that has been replaced since
+        process = self._process(run_id)  # started by an earlier code server
         if process:
             os.kill(process.pid, signal.SIGINT)
         return process is not None
@@ -44,8 +45,7 @@ class RunLauncher(DefaultRunLauncher):
                 continue
             try:
                 process = psutil.Process(int(pid.value))
-                # The number may have gone to another process since, for example at a restart of the
-                # machine.
+                # Another process may have the id by now, for example after a restart.
                 if (
                     process.create_time() <= entry.timestamp
                     and process.status() != psutil.STATUS_ZOMBIE

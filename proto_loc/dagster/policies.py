@@ -1,4 +1,4 @@
-"""Policies of every asset: who may write, what is retried, how a failure is reported."""
+"""Policies of the assets: one writer at a time, retries, and how failures are reported."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,24 +15,22 @@ RETRY = dg.RetryPolicy(
 
 
 def writes(database: str) -> dict:
-    """The arguments of an asset that writes a database of the warehouse: one writer at a time,
-    tried again.
-    """
+    """The arguments of an asset that writes a database: one writer at a time, with retries."""
     return {"pool": database, "retry_policy": RETRY}
 
 
 @contextmanager
 def said_plainly() -> Iterator[None]:
-    """Turn a :class:`LocError` into a failure of the step that carries its sentences.
+    """Turn a :class:`LocError` into a failure of the step, with the same sentences.
 
-    Only a wait for another writer that was too long is tried again: what is wrong with a file, a
-    model or a disk is so the next time too. Any other exception is tried again by :data:`RETRY`;
-    one of a source's own code is said with its file and line.
+    A retry cannot repair a file, a model or a disk, so of these errors only a lock time-out is
+    retried. Other exceptions are retried by :data:`RETRY`; one in a source's code is reported with
+    its file and line.
     """
     try:
         yield
     except (KeyboardInterrupt, DagsterExecutionInterruptedError) as interrupt:
-        # Dagster would try an interrupted step again, so that a run that is asked to end goes on.
+        # Dagster would retry an interrupted step, so the run would not end.
         raise dg.Failure("The run was asked to end.", allow_retries=False) from interrupt
     except LocError as error:
         raise _failure(error, isinstance(error, LockTimeout)) from error
@@ -49,14 +47,12 @@ def _failure(error: LocError, again: bool) -> dg.Failure:
 
 
 def who(context: dg.AssetExecutionContext) -> str:
-    """Who writes, for the history of the warehouse: the command that launched the run, or the
-    run.
-    """
+    """The writer's name in the warehouse's history: the command that launched the run, or it."""
     return context.run.tags.get("who", f"Dagster run {context.run_id[:8]}")
 
 
 def progress(context: dg.AssetExecutionContext, step: str) -> Callable[[str, int, int], None]:
-    """A report whose calls become events of the run, with the arguments as its metadata."""
+    """Make a report function whose calls become events of the run."""
 
     def report(what: str, done: int, total: int) -> None:
         metadata = {"progress": dg.MetadataValue.json([step, what, done, total])}

@@ -1,4 +1,4 @@
-"""What Dagster's processes find at their start: the instance's files, and dbt's manifest."""
+"""Prepares what Dagster's processes need at their start: instance files and dbt's manifest."""
 
 from contextlib import suppress
 
@@ -9,5 +9,5 @@ from proto_loc.dbt import failures, parse
 def prepare() -> None:
     """Write the instance's configuration, and parse the dbt project."""
     instance.prepare()
-    with suppress(failures.BuildFailed):  # the code location reports it; the other services work
+    with suppress(failures.BuildFailed):  # the code location reports it
         parse.manifest()

@@ -1,13 +1,13 @@
-"""What Dagster does not promise to keep, in one place; each name is imported when it is asked for.
+"""The private names of Dagster that we use, each imported at its first use.
 
-A test holds :data:`VERSION` to the one that is installed: at an upgrade, see that each is still
-what it was, then change it.
+A test compares :data:`VERSION` with the installed one: at an upgrade, check that each name is still
+the same, then change it.
 """
 
 from importlib import import_module
 
 VERSION = "1.13.27"
-"""The version of Dagster that these were read in."""
+"""The version of Dagster for which they were checked."""
 
 PLACES = {
     "CheckRunHealthResult": "dagster._core.launcher.base",
@@ -24,7 +24,7 @@ PLACES = {
     "server_watcher": "dagster._grpc.server_watcher",
     "setup_interrupt_handlers": "dagster._utils.interrupts",
 }
-"""Name → the module that it is in, or is."""
+"""Name → the module that contains it, or that it is."""
 
 
 def __getattr__(name: str):

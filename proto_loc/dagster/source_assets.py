@@ -1,4 +1,4 @@
-"""The tables of sources as assets, and the checks of what is loaded."""
+"""Makes assets of the tables of sources, and asset checks of their loads."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -18,13 +18,11 @@ class Partitions(dg.Config):
     """How partitions are loaded."""
 
     replace: bool = False
-    """Whether a file may take away rows of another one that was loaded."""
+    """Whether a file may replace rows of another file that was loaded."""
 
 
 def make_assets() -> list[dg.AssetsDefinition | dg.AssetSpec]:
-    """One asset a table; Dagster can load its partitions if the source can, else it only reports
-    what the ledger loads.
-    """
+    """One asset per table; Dagster can load its partitions if the source supports that."""
     return [
         _loadable(source, table)
         if table.first and isinstance(source, PartitionedSource)
@@ -47,7 +45,7 @@ def _described(source: Source, table: Table) -> dict:
 
 
 def partitions_of(source: str, table: Table) -> dg.PartitionsDefinition | None:
-    """The partitions of a table: all since its first one, else those that were loaded.
+    """The partitions of a table: all since its first one, or only those that were loaded.
 
     None if a load replaces the whole table.
     """
@@ -90,7 +88,7 @@ def _loadable(source: PartitionedSource, table: Table) -> dg.AssetsDefinition:
 
 
 def make_checks() -> list[dg.AssetChecksDefinition]:
-    """The checks of every table: ``row_count``, and ``freshness`` where it declares that."""
+    """The checks of every table: ``row_count``, and ``freshness`` if the table declares it."""
     declared = declared_tables()
     if not declared:
         return []
@@ -122,7 +120,7 @@ def _result(name: str, state: TableState, fault: str) -> dg.AssetCheckResult:
 
 
 def describe_load(load: Load) -> dict[str, dg.MetadataValue | str | int]:
-    """What is shown of a load; ``raw version`` is the published one that it is in."""
+    """The metadata of a load; ``raw version`` is the current version of ``raw``."""
     return {
         "dagster/row_count": load.rows,
         "origin": load.origin,

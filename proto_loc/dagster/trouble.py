@@ -1,6 +1,4 @@
-"""Where in the project an error of Dagster's comes from: in one line, for a person who reads no
-traceback.
-"""
+"""Reduces an error of Dagster to one line with the file and line in the project."""
 
 import re
 from collections.abc import Iterable
@@ -11,13 +9,11 @@ from proto_loc.settings import ROOT
 
 FRAME = re.compile(r'File "(.+?)", line (\d+)')
 OURS = re.compile(r"^(pipelines|proto_loc)\.[\w.]+: ")
-"""How an error of the platform's own begins: it says itself where."""
+"""The start of an error of the platform itself, which names the place in its message."""
 
 
 def place(texts: Iterable[str]) -> str:
-    """The last file of the project, with its line, that lines of a traceback name; empty if
-    none does.
-    """
+    """The last file of the project in a traceback, with its line; empty if there is none."""
     found = ""
     for path, line in FRAME.findall("\n".join(texts)):
         with suppress(ValueError):
@@ -28,14 +24,14 @@ def place(texts: Iterable[str]) -> str:
 
 
 def of_chain(chain: Iterable[tuple[str, Iterable[str]]]) -> str:
-    """What the innermost of these errors says, after the file and line that it comes from.
+    """The innermost error's message, after the file and line that it comes from.
 
     Args:
-        chain: message and lines of the traceback of each, the outermost first.
+        chain: message and traceback lines of each error, the outermost first.
     """
     message, stack = list(chain)[-1]
     lines = [line.strip() for line in message.strip().splitlines() if line.strip()]
-    if lines and FRAME.search(lines[0]):  # a syntax error shows the place before it says what it is
+    if lines and FRAME.search(lines[0]):  # a syntax error has its place in front
         lines = lines[-1:]
     said = " ".join(lines)[:500]
     if OURS.match(said):

@@ -1,6 +1,4 @@
-"""``python -m proto_loc.dagster.web``: Dagster's web server and dbt's documentation, behind
-:mod:`proto_loc.web.gate`.
-"""
+"""Runs Dagster's web server and dbt's documentation, behind :mod:`proto_loc.web.gate`."""
 
 import time
 
@@ -16,13 +14,11 @@ from proto_loc.web.gate import Guard
 from proto_loc.web.serving import OPTIONS
 
 PATIENCE = 60.0
-"""Seconds that a start or a reload of the code server may take; it parses the dbt project where
-that has changed.
-"""
+"""Seconds that the code server may take to start or reload, as it may parse the dbt project."""
 
 
 def main() -> None:
-    """Serve until a signal ends it; configures and uses the instance in ``data/dagster``."""
+    """Serve the instance in ``data/dagster`` until a signal ends the process."""
     home = instance.begin()
     from dagster import DagsterInstance, __version__
     from dagster_webserver.webserver import DagsterWebserver
@@ -31,16 +27,14 @@ def main() -> None:
 
     class Workspace(WorkspaceProcessContext):
         def reload_code_location(self, name: str) -> None:
-            """The code server becomes a new process, so a reload is over when that one listens."""
+            """Reload, then wait until the code server's new process listens."""
             before = _number()
             super().reload_code_location(name)
             _wait(lambda: _number() not in (None, before))
             self.refresh_code_location(name)
 
     port = settings().port("dagster")
-    _wait(
-        lambda: _number() is not None, 10
-    )  # else the first page would tell an error, and be right for seconds only
+    _wait(lambda: _number() is not None, 10)  # otherwise the first page shows a passing error
     with (
         DagsterInstance.get() as dagster,
         Workspace(
@@ -58,14 +52,12 @@ def main() -> None:
 
 
 def _number() -> tuple[int, int] | None:
-    """What tells the code server's socket from that of any other of its processes; None while
-    it starts.
-    """
+    """Identifies the socket of the code server's current process; None while that starts."""
     try:
         found = instance.socket().stat()
     except FileNotFoundError:
         return None
-    return found.st_ino, found.st_ctime_ns  # a file system may give the same inode again
+    return found.st_ino, found.st_ctime_ns  # a file system may reuse an inode
 
 
 def _wait(condition, patience: float = PATIENCE) -> None:

@@ -1,1 +1,1 @@
-"""JupyterLab: the server's configuration, and what its kernels bring."""
+"""JupyterLab: the configuration of its server and its kernels."""

@@ -1,9 +1,9 @@
-"""How a kernel's Stop ends what DuckDB does, so that the next cell runs.
+"""Makes a kernel's Stop button end DuckDB's queries, so that the next cell can run.
 
-At SIGINT, DuckDB 1.5.5 raises out of its query and leaves its threads at work on it. The next
-statement of that connection waits for them, and so does the kernel, until the query would have
-ended by itself. A connection that is interrupted before the error is raised has none at work. Only
-the standard library is imported: every kernel pays.
+At SIGINT, DuckDB 1.5.5 raises an error, but its threads go on with the query. The next statement of
+that connection, and so the kernel, waits until they have finished it. That does not happen if the
+connection is interrupted before the error is raised. Only the standard library is imported, to
+keep the start of a kernel fast.
 """
 
 import gc
@@ -14,17 +14,13 @@ import threading
 from contextlib import suppress
 
 PATIENCE = 0.5
-"""Seconds after which a signal is taken up by a thread where the main one does not, as in a call of
-DuckDB's.
-"""
+"""Seconds after which a thread handles a signal that the main thread, busy in DuckDB, has not."""
 
 _stopped = threading.Event()
 
 
 def install() -> None:
-    """Take SIGINT where Python would raise KeyboardInterrupt; called before each cell, for a
-    kernel sets it anew.
-    """
+    """Handle SIGINT; called before each cell, because the kernel resets the handler."""
     if (
         threading.current_thread() is threading.main_thread()
         and signal.getsignal(signal.SIGINT) in _DEFAULT
@@ -35,13 +31,11 @@ def install() -> None:
 
 
 def interrupt_all() -> None:
-    """Interrupt every connection of this process; one that runs no statement is not changed by
-    it.
-    """
+    """Interrupt every DuckDB connection of this process; an idle one is not affected."""
     duckdb = sys.modules.get("duckdb")
     if duckdb is None:
         return
-    # DuckDB has no list of its connections. A stop is rare, and this takes hundredths of a second.
+    # DuckDB has no list of its connections. A stop is rare, and the search takes some 10 ms.
     objects = gc.get_referents(*gc.get_objects(), *sys._current_frames().values())
     connections = {
         id(item): item for item in objects if issubclass(type(item), duckdb.DuckDBPyConnection)
@@ -61,7 +55,7 @@ _DEFAULT = (signal.default_int_handler, _stop)
 
 
 def _watch() -> None:
-    """Have a thread that hears of signals, if there is none."""
+    """Start the thread that listens for signals, if it does not run."""
     if any(thread.name == __name__ for thread in threading.enumerate()):
         return
     heard, wake = os.pipe()

@@ -1,6 +1,4 @@
-"""JupyterLab as the service ``jupyter``: this machine's names only, always a token, nothing asked
-of the internet.
-"""
+"""Configuration of JupyterLab's server: local names only, always a token, no internet."""
 
 import os
 import warnings
@@ -13,23 +11,20 @@ from proto_loc.jupyter import request_limits
 from proto_loc.settings import ROOT, origin
 
 WORK = "work"
-"""Of ``notebooks/``, the user's own folder: git ignores it, and what is saved there keeps its
-output.
-"""
+"""The user's folder in ``notebooks/``: git ignores it, and notebooks there keep their output."""
 
 
 class TokenProvider(PasswordIdentityProvider):
-    """The token, by the link, the log-in page or a header; and pages of other origins are
-    refused even with it.
-    """
+    """Accepts the token; refuses pages of other origins even with it."""
 
     def should_check_origin(self, handler) -> bool:
         return True
 
 
 def without_output(model: dict, path: str, **_: object) -> None:
-    """Save what git tracks without output, counts and what the kernel says of itself: a run is
-    no change.
+    """Remove output, counts and kernel details before a tracked notebook is saved.
+
+    So running a notebook does not change it for git.
     """
     if (
         model["type"] != "notebook"
@@ -51,8 +46,8 @@ forwarded = urlsplit(origin(int(os.environ["JUPYTER_PORT"])))
 home = Path(os.environ["LOC_RUN"], "jupyter")
 (ROOT / "notebooks" / WORK).mkdir(exist_ok=True)
 
-# Of servers and kernels that were killed, with the token or a kernel's key in them. One run folder
-# has one server.
+# Files of killed servers and kernels, which contain the token or a kernel's key. A run folder has
+# one server only.
 for stale in (
     *home.glob("runtime/jpserver-*"),
     *home.glob("runtime/kernel-*.json"),
@@ -65,12 +60,10 @@ c.ServerApp.ip = "127.0.0.1"
 c.ServerApp.port_retries = 0
 c.ServerApp.open_browser = False
 c.ServerApp.root_dir = str(ROOT / "notebooks")
-c.ServerApp.allow_root = (
-    True  # in a container; it listens on loopback, and a kernel is its user's in any case
-)
-c.ServerApp.quit_button = False  # it would be started again
+c.ServerApp.allow_root = True  # for a container; it listens on loopback only
+c.ServerApp.quit_button = False  # the supervisor would start it again
 
-# Who gets in. The token is read from its file: a command or an environment can be seen by others.
+# Access. The token is read from its file, because others can see a command or an environment.
 c.ServerApp.identity_provider_class = TokenProvider
 c.IdentityProvider.token = Path(os.environ["LOC_SECRET_FILE"]).read_text().strip()
 c.PasswordIdentityProvider.allow_password_change = False
@@ -81,12 +74,12 @@ c.IdentityProvider.cookie_options = {"samesite": "Lax" if forwarded.scheme == "h
 if forwarded.scheme == "https":
     c.ServerApp.allow_origin = forwarded.geturl()
 
-# How much of a request is read (request_limits.py: of an unknown sender), and how kernels
-# are reached: by sockets of this user, as every user of the machine can listen to TCP.
+# Size of a request (of an anonymous one: request_limits.py), and the connection to kernels: Unix
+# sockets of this user, because every user of the machine can listen to TCP.
 c.ServerApp.max_body_size = c.ServerApp.max_buffer_size = request_limits.LOGGED_IN
 c.MappingKernelManager.kernel_manager_class = "proto_loc.jupyter.kernel_managers.ServerManager"
 
-# A shell here would be a part of the service, and end with it; a kernel can do all that one can.
+# A terminal would be a part of the service, and end with it; a kernel can do the same.
 c.ServerApp.terminals_enabled = False
 c.ServerApp.jpserver_extensions = {
     "jupyterlab": True,
@@ -97,14 +90,14 @@ c.ServerApp.jpserver_extensions = {
     "notebook_shim": False,
 }
 
-# What it writes. Trash would be a folder of the desktop's. The hook is set twice, for this file is
-# read twice.
+# What it writes. The trash would be the desktop's. Jupyter reads this file, and so sets the hook,
+# twice.
 warnings.filterwarnings("ignore", "Overriding existing pre_save_hook")
 c.FileContentsManager.pre_save_hook = without_output
 c.FileContentsManager.delete_to_trash = False
 c.ServerApp.cookie_secret_file = str(home / "cookie-secret")
 
-# What it would ask the internet for.
+# Features that would use the internet.
 c.LabApp.news_url = None
 c.LabApp.check_for_updates_class = "jupyterlab.NeverCheckForUpdate"
 c.LabApp.extension_manager = "readonly"  # extensions come from golden.toml

@@ -1,10 +1,10 @@
-"""What a kernel of ``notebooks/`` brings: SQL cells on the published data, and failures in plain
-sentences.
+"""IPython extension: SQL cells on the published data, and errors in plain sentences.
 
-An IPython extension. The kernel of the service loads it by itself; elsewhere ``%load_ext
-proto_loc.jupyter.kernel_extension`` does. ``%%sql`` connects to the newest ``prod`` at its first
-use; ``%reload_ext proto_loc.jupyter.kernel_extension`` connects anew. Altair's charts need no
-network. Only the standard library is imported before any of that: every start of a kernel pays.
+The kernels of the service load it by themselves; elsewhere use ``%load_ext
+proto_loc.jupyter.kernel_extension``. The first ``%%sql`` connects to the newest ``prod``;
+``%reload_ext proto_loc.jupyter.kernel_extension`` connects to a newer version. Altair's charts are
+drawn without the network. Only the standard library is imported at first, to keep the start of a
+kernel fast.
 """
 
 import os
@@ -16,24 +16,24 @@ from proto_loc.errors import LocError
 from proto_loc.jupyter import interrupts
 
 WRITES = "attached in read-only mode"
-"""What DuckDB says of a write to a published file."""
+"""A part of DuckDB's error for a write to a published file."""
 
 
 class ReadOnly(LocError):
-    """A statement would change a published version; nothing was changed."""
+    """A statement tried to change a published version; nothing was changed."""
 
     def __init__(self, *_: str) -> None:
         super().__init__(
             "Published data cannot be changed from here.",
-            "Every version is immutable, for all who read it.",
+            "A version is immutable, because others read it too.",
             "Write to a database of your own, which has prod attached: con = warehouse.scratch(),"
-            " and %sql con for SQL cells. What belongs in prod for good is a model of dbt/.",
+            " and %sql con for SQL cells. To add a table to prod, add a model to dbt/.",
         )
 
 
 def load_ipython_extension(shell) -> None:
-    """Called by IPython."""
-    dotenv.load()  # the service has done so; an editor or nbconvert has not
+    """Set up the shell; IPython calls this."""
+    dotenv.load()  # the service has loaded it, but an editor or nbconvert has not
     if "sql.magic" in sys.modules:  # %reload_ext
         from proto_loc import warehouse
 
@@ -48,16 +48,16 @@ def load_ipython_extension(shell) -> None:
 
 
 def _first_sql(shell):
-    """``%sql`` until its first use, which brings the real one."""
+    """Make the placeholder for ``%sql``, which loads JupySQL at its first use."""
 
     def sql(line: str, cell: str | None = None):
         from IPython.utils.capture import capture_output
 
         from proto_loc import warehouse
 
-        fresh = warehouse.read("prod")  # first: where it fails, the next use begins anew
-        os.environ.setdefault("PLOOMBER_STATS_ENABLED", "false")  # it would report its use
-        with capture_output():  # it says what it would read if it had another package
+        fresh = warehouse.read("prod")  # first, so that the next use tries again if it fails
+        os.environ.setdefault("PLOOMBER_STATS_ENABLED", "false")  # JupySQL's telemetry
+        with capture_output():  # JupySQL recommends another package
             shell.run_line_magic("load_ext", "sql")
         settings = shell.find_line_magic("config")
         for setting in ("displaycon = False", "feedback = 0"):
@@ -73,7 +73,7 @@ def _first_sql(shell):
 
 
 def _connect(fresh) -> None:
-    """Point SQL cells at this connection to what is newest now; what was open is closed."""
+    """Make SQL cells use this connection, and close the previous one."""
     from sql.connection import ConnectionManager
 
     if "prod" in ConnectionManager.connections:
@@ -82,18 +82,16 @@ def _connect(fresh) -> None:
 
 
 def _drawn(chart, include=None, exclude=None):
-    """An Altair chart, drawn here: its own default is a page that loads its programs from the
-    internet.
-    """
+    """Draw an Altair chart as PNG; Altair's default loads scripts from the internet."""
     import altair
 
     if altair.renderers.active == "default":
-        altair.renderers.enable("png", ppi=144)  # SVG would be set in the browser's fonts, and cut
+        altair.renderers.enable("png", ppi=144)  # an SVG's text is cut in the browser's fonts
     return chart._repr_mimebundle_(include, exclude)
 
 
 def _shown(shell, kind, error, trace, tb_offset=None) -> None:
-    """Show an error as IPython does, or, where a person can act on a sentence, as that."""
+    """Show an error in sentences, or else with IPython's traceback."""
     plain = next((cause for cause in _causes(error) if isinstance(cause, LocError)), None)
     if plain is None and any(WRITES in str(cause) for cause in _causes(error)):
         plain = ReadOnly()
@@ -106,17 +104,14 @@ def _shown(shell, kind, error, trace, tb_offset=None) -> None:
     elif any(
         frame.f_code.co_filename.endswith("/sql/magic.py") for frame, _ in traceback.walk_tb(trace)
     ):
-        shell._showtraceback(
-            kind, error, str(error).splitlines()
-        )  # who writes SQL is helped by no Python
+        # A Python traceback does not help with a fault in SQL.
+        shell._showtraceback(kind, error, str(error).splitlines())
     else:
         shell.showtraceback((kind, error, trace), tb_offset=tb_offset)
 
 
 def _is_stop(error: BaseException) -> bool:
-    """Whether this is how DuckDB says that a query was interrupted: of the two, the one that
-    came first.
-    """
+    """Whether it is one of DuckDB's two errors for an interrupted query."""
     return type(error).__name__ == "InterruptException" or str(error) == "Query interrupted"
 
 

@@ -1,7 +1,6 @@
-"""Who starts kernels: by Unix sockets in a folder that only this user can enter.
+"""Kernel managers that talk to kernels over Unix sockets in a folder of this user only.
 
-By TCP, Jupyter's own way, every user of the machine can subscribe to what a kernel is sent and what
-it puts out.
+Jupyter's default is TCP, where every user of the machine can read a kernel's input and output.
 """
 
 import secrets
@@ -14,21 +13,20 @@ from proto_loc.settings import private_folder, settings
 
 class _Private:
     folder = "jupyter/ipc"
-    """Of the run folder: the sockets. JupyterLab's server empties its own at its start."""
+    """Folder of the sockets in the run folder; JupyterLab's server empties its own at its start."""
 
     def __init__(self, **options) -> None:
         private_folder(settings().run / self.folder)
-        path = settings().socket(
-            f"{self.folder}/{secrets.token_hex(6)}-99"
-        )  # each socket has a number behind it
+        # Jupyter appends the number of each socket to the path.
+        path = settings().socket(f"{self.folder}/{secrets.token_hex(6)}-99")
         super().__init__(**{"transport": "ipc", "ip": str(path).removesuffix("-99")} | options)
 
 
 class ServerManager(_Private, ServerKernelManager):
-    """A kernel of JupyterLab's."""
+    """Starts kernels of JupyterLab."""
 
 
 class Manager(_Private, AsyncKernelManager):
-    """A kernel of nbconvert's."""
+    """Starts kernels of nbconvert."""
 
     folder = "jupyter/ipc-nbconvert"

@@ -1,7 +1,6 @@
-"""An extension of Jupyter's server: how much it reads of a request before it knows who sends it.
+"""Jupyter server extension: limits the body of a request that has no token or cookie.
 
-Tornado reads a whole body before any handler is asked, so that a page of anyone's could fill the
-memory.
+Tornado reads the whole body before it calls a handler, so any web page could fill the memory.
 """
 
 import hmac
@@ -11,19 +10,15 @@ from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest
 from tornado.ioloop import IOLoop
 
 ANONYMOUS = 64 << 10
-"""Bytes of a body without the token or its cookie; the log-in's form has some hundred."""
+"""Bytes of a body without the token or its cookie; the log-in form has some hundred."""
 LOGGED_IN = 128 << 20
-"""Bytes of a body with it: a notebook with its output. The file browser sends larger files in
-pieces.
-"""
+"""Bytes of a body with it, such as a notebook; the file browser sends large files in chunks."""
 PATIENCE = 30.0
-"""Seconds for all headers of a request, for a body without the token, and for which an idle
-connection is kept.
-"""
+"""Seconds for the headers of a request, for an anonymous body, and of an idle connection."""
 
 
 def _load_jupyter_server_extension(server) -> None:
-    """Called by Jupyter's server."""
+    """Set the limits; Jupyter's server calls this."""
     app, start = server.web_app, server.web_app.start_request
     app.start_request = lambda opened, connection: _Bounded(
         app, start(opened, connection), connection
@@ -32,11 +27,11 @@ def _load_jupyter_server_extension(server) -> None:
     def be_impatient() -> None:
         server.http_server.conn_params.header_timeout = PATIENCE
 
-    IOLoop.current().add_callback(be_impatient)  # the server itself is made after its extensions
+    IOLoop.current().add_callback(be_impatient)  # the HTTP server is made after its extensions
 
 
 class _Bounded(HTTPMessageDelegate):
-    """A request on its way to the application, whose body is read as far as its sender may go."""
+    """Passes a request to the application, and limits the body of an anonymous one."""
 
     def __init__(self, app, request: HTTPMessageDelegate, connection) -> None:
         self.app, self.connection = app, connection
@@ -54,7 +49,7 @@ class _Bounded(HTTPMessageDelegate):
         return self.forward(start_line, headers)
 
     def _knows(self, start_line, headers) -> bool:
-        """Whether the request bears the token or the cookie that the token gives."""
+        """Whether the request has the token, or the cookie that the token sets."""
         try:
             request = HTTPServerRequest(
                 start_line=start_line, headers=headers, connection=self.connection
@@ -65,5 +60,5 @@ class _Bounded(HTTPMessageDelegate):
             return hmac.compare_digest(token.encode(), provider.token.encode()) or bool(
                 provider.get_user_cookie(handler)
             )
-        except Exception:  # of many kinds, for what a request holds is anyone's
+        except Exception:  # of any kind, because the content of a request is not trusted
             return False

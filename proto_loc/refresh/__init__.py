@@ -1,1 +1,1 @@
-"""The main job: load what is new, build, audit, publish."""
+"""The main job ``refresh``: loads what is new, builds, audits and publishes."""

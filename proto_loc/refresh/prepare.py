@@ -1,4 +1,4 @@
-"""What the services read before the first load: empty versions of ``raw`` and ``prod``."""
+"""Publishes empty versions of ``raw`` and ``prod`` for services before the first load."""
 
 from proto_loc import warehouse
 from proto_loc.sources import declared_columns

@@ -1,3 +1,1 @@
-"""What proto_loc adds to Apache Superset. The folder above is on the path, and is no package
-itself.
-"""
+"""Superset: its configuration, provisioning, export, and the guarded way to DuckDB."""

@@ -1,6 +1,4 @@
-"""A cache of files whose entries belong to one published version, so that nothing stale is ever
-shown.
-"""
+"""A file cache whose entries belong to one published version, so that none becomes stale."""
 
 import hashlib
 from pathlib import Path
@@ -15,24 +13,20 @@ from proto_loc.superset.duckdb_dialect import readers, version_key
 
 
 class VersionedFileSystemCache(FileSystemCache):
-    """The version is a part of each key; entries of superseded versions go with their time-out
-    and the threshold.
-    """
+    """Cache with the published version in each key; older entries expire or are evicted."""
 
     def _get_filename(self, key: str) -> str:
-        private_folder(Path(self._path))  # it may be removed at any time
+        private_folder(Path(self._path))  # the user may have removed it
         return super()._get_filename(
             key if key == self._fs_count_file else f"{version_key()}:{key}"
         )
 
 
 class DataCache(VersionedFileSystemCache):
-    """The same, where of several requests for what is not there yet the first one works, and the
-    others wait for it.
+    """The same cache, in which requests wait for the one that computes the same entry.
 
-    After a publish every viewer of a dashboard asks for the same charts, over both processes of the
-    server. A request holds the lock of an entry until it sets that; one that fails lets go of it
-    when it ends.
+    After a publish, all viewers of a dashboard request the same charts, in both processes of the
+    server. A request locks an entry until it has set it, or until the request ends.
     """
 
     def get(self, key: str) -> Any:
@@ -41,14 +35,12 @@ class DataCache(VersionedFileSystemCache):
             return entry
         lock, locks = _Lock(f"{version_key()}:{key}"), g.setdefault("loc_locks", {})
         if lock.number in locks:
-            return (
-                None  # the request has it, for this entry or another one: it would wait for itself
-            )
+            return None  # the request has the lock already: it must not wait for itself
         with readers().waiting():
             if not lock.wait(settings().query_timeout):
-                return None  # better the same work twice than no answer
+                return None  # the entry is then computed twice
         if (entry := super().get(key)) is None:
-            locks[lock.number] = lock  # let go of with the request, at the latest
+            locks[lock.number] = lock  # released when the request ends, at the latest
         return entry
 
     def set(self, key: str, *arguments: Any, **options: Any) -> Any:
@@ -59,7 +51,7 @@ class DataCache(VersionedFileSystemCache):
 
 
 class _Lock:
-    """One of a bounded number of lock files; held until the object is gone."""
+    """One of a fixed number of lock files; it is unlocked when the object is deleted."""
 
     FILES = 512
 
@@ -71,11 +63,11 @@ class _Lock:
 
     @classmethod
     def of(cls, name: str) -> int:
-        """Which of the files is that of an entry."""
+        """The number of an entry's lock file."""
         return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") % cls.FILES
 
     def wait(self, seconds: float) -> bool:
-        """Whether it is held within that time."""
+        """Wait for the lock; return whether it was acquired in time."""
         return files.lock_within(self._file, seconds, poll=0.02)
 
     def __del__(self) -> None:

@@ -1,7 +1,6 @@
-"""Objects of the bundle that Superset would take for what a person has made.
+"""Refuses a bundle's object with the same name as one that a person made in Superset.
 
-Its import looks for the same name as well as for the same uuid, and would make the one that it
-finds into the bundle's.
+Superset's import looks for the name as well as the uuid, so it would overwrite that person's.
 """
 
 from collections.abc import Iterator
@@ -15,14 +14,14 @@ from proto_loc.errors import LocError
 
 
 def refuse(configs: dict[str, dict], noted: set[str]) -> None:
-    """Raise where a file has the name of an object that does not come from the bundle.
+    """Check that no file has the name of an object that is not from the bundle.
 
     Args:
         configs: the objects of the bundle, by the path of their file.
-        noted: the uuids of what came from the bundle before.
+        noted: the uuids of the objects that came from the bundle.
 
     Raises:
-        LocError: there is one.
+        LocError: a file has such a name.
     """
     replaced = noted - {config["uuid"] for config in configs.values() if "uuid" in config}
     for name, config in configs.items():
@@ -36,7 +35,7 @@ def refuse(configs: dict[str, dict], noted: set[str]) -> None:
 
 
 def _same_name(kind: str, config: dict) -> Iterator[tuple]:
-    """What Superset has of that name: the kind and the name in words, the object, what to do."""
+    """Yield Superset's objects with that name: kind, name in words, object, and the remedy."""
     if kind == "databases":
         name = config["database_name"]
         for item in db.session.query(Database).filter_by(database_name=name):

@@ -1,6 +1,4 @@
-"""The query that each chart of the bundle has saved, as a browser would save it: the API, CSV and
-reports run it.
-"""
+"""Saves the query of each chart of the bundle, which the API, CSV exports and reports run."""
 
 import json
 
@@ -11,10 +9,9 @@ from proto_loc.superset.bundle import queries
 
 
 def save(chart: Slice) -> None:
-    """Save the query that follows from a chart's parameters; one that cannot be made stays as its
-    file has it.
+    """Save the query of a chart; if it cannot be made, keep the one of its file.
 
-    To the chart, this is no change by a person: the time of its last one stays.
+    The time of the chart's last change stays, because this is not a change by a person.
     """
     params = json.loads(chart.params or "{}")
     temporal = sorted(column.column_name for column in chart.table.columns if column.is_dttm)
@@ -36,6 +33,6 @@ def save(chart: Slice) -> None:
     values = {"params": json.dumps(params), "query_context": json.dumps(context)}
     if values != {"params": chart.params, "query_context": chart.query_context}:
         table = Slice.__table__
-        values["changed_on"] = table.c.changed_on  # else it would be now
+        values["changed_on"] = table.c.changed_on  # otherwise it would be now
         db.session.execute(table.update().where(table.c.id == chart.id).values(values))
         db.session.expire(chart)

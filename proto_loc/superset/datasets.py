@@ -1,6 +1,4 @@
-"""The definitions as Superset's datasets, in the format of its exports: one a semantic model, on
-its mart.
-"""
+"""Writes the metric definitions as Superset datasets, one per semantic model, on its mart."""
 
 import uuid
 
@@ -12,14 +10,12 @@ NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "proto_loc/superset")
 
 
 def identity(kind: str, name: str) -> str:
-    """The uuid by which the bundle's files refer to one another, such as of ``database``,
-    ``prod``.
-    """
+    """The uuid of an object, such as ``database``, ``prod``; the bundle's files refer to it."""
     return str(uuid.uuid5(NAMESPACE, f"{kind}/{name}"))
 
 
 def project(model: SemanticModel) -> str:
-    """The text of ``superset/bundle/datasets/<name>.yaml``."""
+    """Write the text of ``superset/bundle/datasets/<name>.yaml``."""
     dataset = {
         "table_name": model.table,
         "main_dttm_col": model.time.column or model.time.name,
@@ -37,7 +33,7 @@ def project(model: SemanticModel) -> str:
 
 
 def _access(model: SemanticModel) -> dict:
-    """Who sees which rows, for the row-level rules that provisioning makes."""
+    """The access rules, from which provisioning makes row-level security rules."""
     columns = {rule.claim: rule.column for rule in model.access}
     return {"extra": {"access": columns}} if columns else {}
 
@@ -71,7 +67,7 @@ def _column(model: SemanticModel, column: MartColumn) -> dict:
 
 
 def _calculated(model: SemanticModel) -> list[dict]:
-    """The dimensions that are expressions."""
+    """Calculated columns: the dimensions that are expressions."""
     return [
         _described(
             dimension.name,

@@ -1,13 +1,11 @@
-"""Superset's only way to DuckDB: the published version of ``prod``, read-only, locked, one checked
-statement at a time.
+"""SQLAlchemy dialect that gives Superset guarded, read-only access to the published ``prod``.
 
-This is the SQLAlchemy dialect for every ``duckdb:`` address, so nothing in the process can open
-DuckDB unguarded through SQLAlchemy, whatever a database's address or its extra parameters say. One
-request sees one version, the newest one when it first asks; the next request sees a publish or a
-rollback, with no restart.
+It serves every ``duckdb:`` address, so that no address or extra parameter can open DuckDB without
+the guard. A request reads one version, the newest at its first query; the next request sees a
+publish or a rollback, without a restart.
 
-A statement runs in a process of its own (:mod:`proto_loc.superset.readers`), so that one that takes
-too much memory ends nothing else.
+Statements run in separate processes (:mod:`proto_loc.superset.readers`), so that one that takes too
+much memory does not end the server.
 """
 
 import threading
@@ -31,23 +29,23 @@ from proto_loc.superset.readers import Readers
 from proto_loc.warehouse import guard
 
 URI = "duckdb:///prod"
-"""The address of the one database that may be registered."""
+"""The address of the only database that may be registered."""
 MAX_ROWS = 50_000
-"""The most rows that a statement may give, to SQL Lab and to a chart."""
+"""The maximum number of rows of a statement, in SQL Lab and in a chart."""
 _INT64 = 2**63
 
 
 def register() -> None:
-    """Make :class:`Dialect` the one for all ``duckdb:`` addresses of this process."""
+    """Register :class:`Dialect` for all ``duckdb:`` addresses of this process."""
     for name in ("duckdb", "duckdb.duckdb_engine"):
         registry.register(name, __name__, "Dialect")
 
 
 def check_address(address: URL) -> None:
-    """Superset's DB_SQLA_URI_VALIDATOR: raise for every address but :data:`URI`.
+    """Allow only the address :data:`URI`; this is Superset's DB_SQLA_URI_VALIDATOR.
 
     Raises:
-        ArgumentError: it is another one. SQLAlchemy has drivers that open files of this machine.
+        ArgumentError: it is another address; some drivers of SQLAlchemy open local files.
     """
     if str(address) != URI:
         raise ArgumentError(
@@ -70,7 +68,7 @@ def version() -> warehouse.Version:
 
 
 def version_key() -> str:
-    """What cached data of this request is marked with; a publish and a rollback change it."""
+    """The version's part of this request's cache keys; a publish or a rollback changes it."""
     try:
         current = version()
     except LocError:
@@ -92,7 +90,7 @@ _readers_lock = threading.Lock()
 
 
 def readers() -> Readers:
-    """Those of this process."""
+    """The readers of this process."""
     global _readers
     with _readers_lock:
         if _readers is None:
@@ -108,9 +106,7 @@ _NO_DATA = warehouse.NoData(
 
 
 class Cursor:
-    """A DB-API cursor. A statement is checked, run and fetched at once, by one of
-    :func:`readers`.
-    """
+    """A DB-API cursor; ``execute`` checks a statement, and fetches its rows from a reader."""
 
     arraysize = 1
     rowcount = -1
@@ -127,8 +123,8 @@ class Cursor:
         """Run a statement.
 
         Raises:
-            LocError: it may not run here, ran out of time or memory, failed, gave too many rows, or
-                there is no data.
+            LocError: it is refused or failed, ran out of time or memory, its result is too large,
+                or there is no data.
         """
         bounds = settings()
         self.description, self._rows = None, []
@@ -180,7 +176,7 @@ class Cursor:
 
 
 class Connection:
-    """A DB-API connection; it holds nothing."""
+    """A DB-API connection without any state."""
 
     def __init__(self) -> None:
         self.notices: list[str] = []
@@ -189,15 +185,13 @@ class Connection:
         return Cursor(self)
 
     def commit(self) -> None:
-        """Nothing was written."""
+        """Do nothing, because nothing was written."""
 
     rollback = close = commit
 
 
 def _exact(rows: list[tuple]) -> list[tuple]:
-    """Rows whose columns with integers of more than 64 bits are texts: Superset's tables hold
-    no such numbers.
-    """
+    """Turn columns with integers of more than 64 bits into text, which Superset can hold."""
     wide = {
         place
         for row in rows
@@ -221,12 +215,11 @@ def _reserved() -> frozenset[str]:
 
 
 class _Preparer(duckdb_engine.DuckDBIdentifierPreparer):
-    """Quotes names. The one of duckdb-engine asks DuckDB's default connection for the reserved
-    words, for each engine.
+    """Quotes names, with reserved words that are read once.
 
-    That costs each request, and requests that do so at the same time lock up the whole process: one
-    waits for the connection with the interpreter's lock, the other for that lock with the
-    connection's.
+    duckdb-engine reads them for each engine, from DuckDB's default connection. That is slow, and
+    two requests at the same time deadlock: one holds the GIL and waits for the connection, the
+    other holds the connection and waits for the GIL.
     """
 
     WORDS = _reserved()
@@ -241,7 +234,7 @@ class Dialect(duckdb_engine.Dialect):
 
     preparer = _Preparer
     supports_statement_cache = False
-    _backslash_escapes = False  # in DuckDB's texts a backslash is one
+    _backslash_escapes = False  # a backslash in a DuckDB string is a plain character
 
     def connect(self, *arguments: object, **parameters: object) -> Connection:
         return Connection()
@@ -254,7 +247,7 @@ class Dialect(duckdb_engine.Dialect):
         return NullPool
 
     def do_begin(self, connection: Connection) -> None:
-        """Nothing is written."""
+        """Do nothing, because nothing is written."""
 
     do_commit = do_rollback = do_begin
 
@@ -263,13 +256,13 @@ class Dialect(duckdb_engine.Dialect):
         return True
 
     def get_schema_names(self, connection, **_: object) -> list[str]:
-        """Those of the published file, by the names that datasets and people use."""
+        """The schemas of the published file."""
         return [name for (name,) in connection.execute(text(_SCHEMAS))]
 
     def get_columns(
         self, connection, table_name: str, schema: str | None = None, **_: object
     ) -> list[dict]:
-        """Each column's name and type, as DuckDB names it."""
+        """The columns of a table, with DuckDB's type names."""
         rows = connection.execute(text(_COLUMNS), {"name": table_name, "schema": schema or "main"})
         return [
             {
@@ -292,7 +285,7 @@ class Dialect(duckdb_engine.Dialect):
 
 
 class _Named(types.UserDefinedType):
-    """A type by DuckDB's name: from that Superset tells numbers and times."""
+    """A type with DuckDB's name, by which Superset recognizes numbers and times."""
 
     cache_ok = True
 

@@ -1,12 +1,13 @@
-"""Superset's log of what people do, in its metadata."""
+"""Superset's event log, without the requests for chart data."""
 
 from superset.utils.log import DBEventLogger
 
 
 class EventLogger(DBEventLogger):
-    """Without the data of each chart: a dashboard asks for a dozen, and each entry is a transaction
-    that waits for the others and takes a third of the time of an answer from the cache. That the
-    dashboard was opened is logged.
+    """Superset's logger of user actions; it does not log requests for chart data.
+
+    A dashboard makes a dozen of them, and each log entry is a transaction that takes a third of the
+    time of a cached answer. The opening of the dashboard is still logged.
     """
 
     def log(self, user_id, action, *arguments, **more) -> None:

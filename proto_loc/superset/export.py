@@ -1,8 +1,7 @@
-"""Bring what people changed in Superset of the bundle's charts and dashboards back into its files.
+"""Exports people's changes of charts and dashboards in Superset to the bundle's files.
 
-One process, beside the web server or without it. A file is written where what it says is not what
-Superset holds, and then only in the lines that differ: the order and the comments of the others
-stay.
+It may run while the web server runs. A file is written only if it differs from Superset, and only
+in the lines that differ: the order and the comments of the other lines stay.
 """
 
 import argparse
@@ -77,11 +76,9 @@ class _Export:
         self.files = {kind: _read(folder / kind) for kind in ("datasets", "charts", "dashboards")}
         self.said: list[str] = []
         self.ahead: list[Path] = []
-        """Files that a person has changed since they were provisioned, as another person
-        has in Superset.
-        """
+        """Files that were changed since they were provisioned, and in Superset too."""
         self.texts: dict[Path, str | None] = {}
-        """What is to be written; None to remove."""
+        """The texts to write; None to remove a file."""
         self.noted: dict[str, tuple[str, str, object]] = {}
 
     def run(self, add: list[str]) -> list[str]:
@@ -115,7 +112,7 @@ class _Export:
         return self.said
 
     def _add(self, title: str) -> None:
-        """A dashboard that a person has made becomes one of the bundle."""
+        """Add a dashboard that a person made to the bundle."""
         from superset.extensions import db
         from superset.models.dashboard import Dashboard
 
@@ -124,29 +121,20 @@ class _Export:
             titles = ", ".join(
                 sorted(repr(item.dashboard_title) for item in db.session.query(Dashboard))
             )
-            raise LocError(
-                (
-                    f"There is no dashboard {title!r}."
-                    if not dashboards
-                    else f"{len(dashboards)} dashboards are called {title!r}."
-                ),
-                f"Superset has {titles}.",
-                (
-                    "Name one of them."
-                    if not dashboards
-                    else "Give the one that you mean a title of its own."
-                ),
-            )
+            what, fix = f"There is no dashboard {title!r}.", "Name one of them."
+            if dashboards:
+                what = f"{len(dashboards)} dashboards are called {title!r}."
+                fix = "Give the one that you mean a title of its own."
+            raise LocError(what, f"Superset has {titles}.", fix)
         self.files["dashboards"].setdefault(str(dashboards[0].uuid), self._new("dashboards", title))
 
     def _new(self, kind: str, name: str) -> File:
-        """A file for what has none yet."""
+        """A new file for an object without one."""
         stem = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or kind
         taken = {file.path.stem for file in self.files[kind].values()}
-        number = next(n for n in range(1, 1000) if (stem if n == 1 else f"{stem}_{n}") not in taken)
-        return File(
-            self.folder / kind / f"{stem if number == 1 else f'{stem}_{number}'}.yaml", "", {}
-        )
+        names = (stem, *(f"{stem}_{number}" for number in range(2, 1000)))
+        name = next(name for name in names if name not in taken)
+        return File(self.folder / kind / f"{name}.yaml", "", {})
 
     def _item(self, kind: str, uuid: str, file: File) -> None:
         from proto_loc.superset import import_bundle, serialize
@@ -155,23 +143,17 @@ class _Export:
         if item is None:
             if note is not None:
                 self.texts[file.path] = None
-                self.said.append(f"{self._short(file.path)}: removed, it was deleted in Superset")
-            else:
-                self.said.append(f"{self._short(file.path)}: not provisioned yet, it stays")
+            deleted, kept = "removed, it was deleted in Superset", "not provisioned yet, it stays"
+            self._report(file.path, kept if note is None else deleted)
             return
         if kind == "dashboards":
             was = forms.short_dashboard(file.config) if file.config else {}
             current = serialize.dashboard(item)
-            current, was = forms.plain(current, forms.DASHBOARD), forms.plain(was, forms.DASHBOARD)
             self._charts_of(item)
         else:
             known = file.config.get("params") or {}
-            was = (
-                forms.plain(forms.short_chart(file.config, known), forms.CHART)
-                if file.config
-                else {}
-            )
-            current = forms.plain(serialize.chart(item, known), forms.CHART)
+            was = forms.short_chart(file.config, known) if file.config else {}
+            current = serialize.chart(item, known)
         ahead = bool(file.text) and note is not None and note["file"] != file.fingerprint
         if current == was:
             if not ahead:
@@ -179,20 +161,16 @@ class _Export:
             return
         if ahead:
             if not import_bundle.edited(item, note):
-                self.said.append(
-                    f"{self._short(file.path)}: changed since it was provisioned, it stays"
-                )
+                self._report(file.path, "changed since it was provisioned, it stays")
                 return
             self.ahead.append(file.path)
         text = _merged(file.text, current, was)
         self.texts[file.path] = text
         self.noted[uuid] = (kind, hashlib.sha256(text.encode()).hexdigest(), item)
-        self.said.append(f"{self._short(file.path)}: {'changed' if file.text else 'made'}")
+        self._report(file.path, "changed" if file.text else "made")
 
     def _charts_of(self, dashboard) -> None:
-        """Charts that a person has put on a dashboard of the bundle come into the bundle
-        with it.
-        """
+        """Add the charts that a person put on a dashboard of the bundle to the bundle."""
         for chart in dashboard.slices:
             uuid = str(chart.uuid)
             if uuid in self.files["charts"]:
@@ -208,7 +186,7 @@ class _Export:
             self.files["charts"][uuid] = self._new("charts", chart.slice_name)
 
     def _datasets(self) -> None:
-        """Say what was changed where definitions decide."""
+        """Report datasets that were changed in Superset; those changes are not exported."""
         from proto_loc.superset import import_bundle
 
         for uuid, file in self.files["datasets"].items():
@@ -220,14 +198,14 @@ class _Export:
                     if file.text.startswith(GENERATED)
                     else "It is written by hand: change the file"
                 )
-                self.said.append(
-                    f"{self._short(file.path)}: stays, though the dataset {item.table_name!r} was"
-                    f" changed in Superset. {where}; `loc superset provision --overwrite` drops"
-                    " what Superset has."
+                self._report(
+                    file.path,
+                    f"stays, though the dataset {item.table_name!r} was changed in Superset."
+                    f" {where}; `loc superset provision --overwrite` drops what Superset has.",
                 )
 
-    def _short(self, path: Path) -> str:
-        return str(path.relative_to(self.folder.parent.parent))
+    def _report(self, path: Path, text: str) -> None:
+        self.said.append(f"{path.relative_to(self.folder.parent.parent)}: {text}")
 
 
 def _read(folder: Path) -> dict[str, File]:
@@ -253,7 +231,7 @@ def _yaml() -> YAML:
 
 
 def _float(representer, value: float):
-    """With a point, without which YAML 1.1 reads ``1e-07`` as a text."""
+    """Write a float with a point, because YAML 1.1 reads ``1e-07`` as text."""
     return representer.represent_scalar(
         "tag:yaml.org,2002:float", re.sub(r"^(-?\d+)e", r"\1.0e", repr(value))
     )
@@ -263,10 +241,9 @@ _READER = yaml.SafeLoader("")
 
 
 def _as_read(value: object) -> object:
-    """A new value with quotes where the bundle's reader would take a text for something else.
+    """Quote the texts that the reader would not read as text.
 
-    The writer's YAML is 1.2, the reader's is 1.1: ``off``, ``yes`` and ``1:30`` are texts in the
-    one only.
+    The writer uses YAML 1.2, the reader 1.1: ``off``, ``yes`` and ``1:30`` are text only in 1.2.
     """
     if isinstance(value, dict):
         return {_as_read(key): _as_read(item) for key, item in value.items()}
@@ -281,7 +258,7 @@ def _as_read(value: object) -> object:
 
 
 def _merged(text: str, current: dict, was: dict) -> str:
-    """The text with what has changed from ``was`` to ``now``."""
+    """Apply the changes from ``was`` to ``current`` to the text of a file."""
     writer, written = _yaml(), io.StringIO()
     document = writer.load(text) if text else {}
     _merge(document, current, was)
@@ -305,7 +282,7 @@ def _merge(document: dict, current: dict, was: dict) -> None:
 
 
 def _merge_list(document: list, current: list, was: list) -> None:
-    """Keep the lines of the items that are still there; those with an id are told by it."""
+    """Keep the lines of items that are unchanged or have the same id."""
     same = len(document) == len(was)
     remaining = list(zip(document, was, strict=True)) if same else []
     made = []

@@ -1,8 +1,6 @@
-"""gunicorn's settings: two processes that share what Superset imports, with threads that wait for
-queries.
+"""gunicorn's settings: two worker processes with threads, which slow clients do not block.
 
-The worker is gunicorn's own with threads, except that slow clients hold none:
-:mod:`proto_loc.superset.worker`.
+The worker class is that of :mod:`proto_loc.superset.worker`.
 """
 
 import gc
@@ -18,7 +16,7 @@ bind = f"127.0.0.1:{settings().port('superset')}"
 workers = 2
 worker_class = "proto_loc.superset.worker.Worker"
 threads = readers.THREADS
-worker_connections = 400  # beyond them, the one that has waited longest for its client is closed
+worker_connections = 400  # above it, the connection that has waited longest is closed
 timeout = 120
 graceful_timeout = 5
 keepalive = 5
@@ -31,21 +29,21 @@ control_socket_disable = True
 
 
 def pre_fork(server, worker) -> None:
-    """What is there now is shared with the workers; a collection in one of them would copy it.
+    """Prepare the memory that the workers share; gc.freeze keeps collections from copying it.
 
-    To import duckdb is to open a database in memory. Its threads do not come along, and a worker
+    The import of duckdb opens a database in memory. A fork does not copy its threads, so a worker
     that ends would wait for them, and abort (duckdb/duckdb-python#292).
     """
     from superset import db_engine_specs
 
-    db_engine_specs.load_engine_specs()  # modules, which threads would import at the same time
+    db_engine_specs.load_engine_specs()  # otherwise threads import these modules at the same time
     duckdb.default_connection().close()
     gc.collect()
     gc.freeze()
 
 
 def post_fork(server, worker) -> None:
-    """No two processes may use one connection to the metadata."""
+    """Close the inherited connections to the metadata, which two processes must not share."""
     from superset.extensions import db
 
     app = server.app.wsgi()

@@ -1,6 +1,4 @@
-"""How long Superset keeps what it writes down by itself: what people opened, and the queries that
-they ran.
-"""
+"""Removes old entries of Superset's event log and query history."""
 
 import logging
 
@@ -11,9 +9,7 @@ from proto_loc.settings import settings
 
 
 def prune() -> None:
-    """Remove older entries, by Superset's own commands. Saved queries, and the text in SQL
-    Lab's tabs, stay.
-    """
-    logging.getLogger("superset.commands").setLevel(logging.WARNING)  # they report each percent
+    """Remove old entries; saved queries and the text in SQL Lab's tabs stay."""
+    logging.getLogger("superset.commands").setLevel(logging.WARNING)  # they log each percent
     for command in (LogPruneCommand, QueryPruneCommand):
         command(settings().superset_history).run()

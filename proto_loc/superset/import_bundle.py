@@ -1,9 +1,8 @@
-"""The bundle: the database, datasets, charts and dashboards that are kept as YAML in
-``superset/bundle``.
+"""Imports the datasets, charts and dashboards of ``superset/bundle`` into Superset.
 
-Provisioning notes, for each object, the file that it came from and what Superset then held. From
-that it tells what a person has changed since, and never overwrites or removes that: it says so, and
-goes on. What is not noted is a person's own, and is not touched.
+Provisioning notes the file of each object and its state in Superset after the import. So it
+recognizes what a person has changed since, reports it, and never overwrites or removes it. Objects
+without a note belong to people, and are not touched.
 """
 
 import hashlib
@@ -37,13 +36,7 @@ from proto_loc.superset import accounts, conflicts, contexts, schema, serialize
 from proto_loc.superset.bundle import forms
 
 MODELS = {"databases": Database, "datasets": SqlaTable, "charts": Slice, "dashboards": Dashboard}
-"""Folder of the bundle to Superset's model, what others refer to first."""
-WORDS = {
-    "databases": "database",
-    "datasets": "dataset",
-    "charts": "chart",
-    "dashboards": "dashboard",
-}
+"""Folder of the bundle → Superset's model; an object refers only to earlier ones."""
 _KEPT = (
     "The {what} was changed in Superset since it came from the bundle: it stays so. `./loc superset"
     " export` brings the change into the bundle, and `./loc superset provision --overwrite`"
@@ -52,11 +45,10 @@ _KEPT = (
 
 
 class Bundle:
-    """The files of a bundle, checked by Superset's own schemas; those that something refers to come
-    first.
+    """The files of a bundle, checked by Superset's schemas.
 
     Raises:
-        LocError: a file is no YAML, does not match its schema, or refers to what is not there.
+        LocError: a file is not YAML, does not match its schema, or refers to a missing object.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -89,51 +81,46 @@ class Bundle:
                 if reference - inside:
                     raise LocError(
                         f"{folder / name} cannot be imported.",
-                        f"It refers to a {WORDS[kind]} with the uuid"
+                        f"It refers to a {kind[:-1]} with the uuid"
                         f" {min(reference - inside)}, and no file has that.",
-                        f"Correct the uuid, or add the {WORDS[kind]} to {folder / kind}.",
+                        f"Correct the uuid, or add the {kind[:-1]} to {folder / kind}.",
                     )
 
     def of(self, folder: str) -> Iterator[tuple[dict, str]]:
-        """The configuration of each file of a folder, and its fingerprint."""
+        """Yield the configuration and fingerprint of each file of a folder."""
         for name, config in self.configs.items():
             if name.startswith(f"{folder}/"):
                 yield config, hashlib.sha256(self.texts[name].encode()).hexdigest()
 
     def _references(self, kind: str) -> Iterator[tuple[str, set[str]]]:
-        """The uuids of that kind that each file refers to."""
+        """Yield each file's name, and the uuids of this kind that it refers to."""
         for name, config in self.configs.items():
             if name.startswith("dashboards/"):
                 filters = find_native_filter_datasets(config.get("metadata", {}))
-                yield (
-                    name,
-                    {"charts": find_chart_uuids(config["position"]), "datasets": filters}.get(
-                        kind, set()
-                    ),
-                )
+                uuids = {"charts": find_chart_uuids(config["position"]), "datasets": filters}
+                yield name, uuids.get(kind, set())
             elif key := {"databases": "database_uuid", "datasets": "dataset_uuid"}.get(kind):
                 yield name, {config[key]} if key in config else set()
 
 
 def state(item: Database | SqlaTable | Slice | Dashboard) -> str:
-    """A fingerprint of what Superset holds, without what it writes by itself."""
+    """A fingerprint of an object in Superset, without what Superset writes by itself."""
     return hashlib.sha256(
         json.dumps(_content(item), sort_keys=True, default=str).encode()
     ).hexdigest()
 
 
 def _content(item: Database | SqlaTable | Slice | Dashboard) -> dict:
-    """What a person can change of an object: of charts and dashboards, what an export would write.
+    """The part of an object that a person can change; of charts and dashboards, the short form.
 
-    So an import of what Superset has exported is no change, in whatever order and with whatever
-    defaults it is written.
+    So an import of an exported file is not a change, whatever its order and defaults.
     """
     if isinstance(item, Slice):
-        content = forms.plain(serialize.chart(item, {}), forms.CHART)
-        content.pop("query_context", None)  # a chart's page writes it without a person's doing
+        content = serialize.chart(item, {})
+        content.pop("query_context", None)  # a chart's page writes it by itself
         return content
     if isinstance(item, Dashboard):
-        return forms.plain(serialize.dashboard(item), forms.DASHBOARD)
+        return serialize.dashboard(item)
     content = item.export_to_dict(
         recursive=isinstance(item, SqlaTable),
         include_parent_ref=False,
@@ -149,29 +136,26 @@ def _content(item: Database | SqlaTable | Slice | Dashboard) -> dict:
 
 
 def _is_as_filed(kind: str, item, config: dict) -> bool:
-    """Whether a chart or dashboard is what its file says, however often it was written since."""
+    """Whether a chart or dashboard has the content of its file."""
     if kind == "charts":
-        filed = forms.plain(forms.short_chart(config), forms.CHART)
+        filed = forms.short_chart(config)
         filed.pop("query_context", None)
         return _content(item) == filed
-    return kind == "dashboards" and _content(item) == forms.plain(
-        forms.short_dashboard(config), forms.DASHBOARD
-    )
+    return kind == "dashboards" and _content(item) == forms.short_dashboard(config)
 
 
 def bring(folder: Path, *, overwrite: bool = False) -> set[str]:
-    """Import what is new or has changed in the bundle, remove what has left it, and keep what a
-    person has changed.
+    """Import new and changed files, and remove objects without a file; keep what people changed.
 
     Args:
         folder: the bundle.
-        overwrite: bring everything to what the bundle says, also what a person has changed.
+        overwrite: also overwrite what people changed.
 
     Returns:
         The uuids of its datasets.
 
     Raises:
-        LocError: the bundle cannot be read or imported; nothing of it was.
+        LocError: the bundle cannot be read or imported; nothing was imported.
     """
     bundle = Bundle(folder)
     conflicts.refuse(
@@ -197,11 +181,11 @@ class _Import:
         self.bundle, self.overwrite = bundle, overwrite
         self.notes = schema.notes("object:")
         self.done = 0
-        """How many objects were imported."""
+        """The number of imported objects."""
         self.renewed: set[str] = set()
-        """uuids of what has a new id: what refers to it is imported again."""
+        """uuids of objects with a new id; objects that refer to them are imported again."""
         self.kept: set[str] = set()
-        """uuids of what a person has changed, and that stays so."""
+        """uuids of objects that a person changed, and that are not overwritten."""
 
     def all_of(self, kind: str) -> None:
         for config, file in self.bundle.of(kind):
@@ -213,11 +197,11 @@ class _Import:
             changed = written and not _is_as_filed(kind, item, config)
             fresh = item is not None and known is not None and known["file"] == file and not changed
             if fresh and not self._refers_to_renewed(kind, config):
-                if written:  # as an import of the same does
+                if written:  # note the new time of its last change
                     schema.note(f"object:{uuid}", noted(kind, item, file))
                 continue
             if changed and kind != "databases" and not self.overwrite:
-                print(_KEPT.format(what=f"{WORDS[kind]} {_name(item)!r}"), flush=True)
+                print(_KEPT.format(what=_words(kind, item)), flush=True)
                 self.kept.add(uuid)
                 continue
             self._import(kind, config)
@@ -226,9 +210,7 @@ class _Import:
                 self.renewed.add(uuid)
 
     def _point_again(self, item: Slice, config: dict) -> None:
-        """A chart whose dataset was deleted, and has come back: a person's doing, but no
-        change of the chart.
-        """
+        """Connect a chart with its dataset again, after a person deleted that."""
         item.datasource_id = find("datasets", config["dataset_uuid"]).id
         db.session.flush()
         db.session.expire(item)
@@ -264,7 +246,7 @@ class _Import:
         dashboard.slices = db.session.query(Slice).filter(Slice.id.in_(charts.values())).all()
 
     def save_queries(self) -> None:
-        """Save each chart's query; what a person has changed and saved in a browser has its own."""
+        """Save the query of each chart, unless a person changed it and saved one in a browser."""
         for config, _ in self.bundle.of("charts"):
             chart = find("charts", config["uuid"])
             if chart.table is not None and not (
@@ -273,7 +255,7 @@ class _Import:
                 contexts.save(chart)
 
     def prune(self) -> None:
-        """Remove what has left the bundle, unless a person has changed it or uses it."""
+        """Remove objects without a file, unless a person changed or uses them."""
         inside = {config["uuid"] for kind in MODELS for config, _ in self.bundle.of(kind)}
         remaining = {key.removeprefix("object:"): known for key, known in self.notes.items()}
         remaining = {
@@ -286,27 +268,17 @@ class _Import:
                 item = find(kind, uuid)
                 if item is not None:
                     changed = edited(item, remaining[uuid]) and not self.overwrite
-                    if changed or _used(item):
-                        why = "was changed" if changed else "is used"
-                        print(
-                            f"The {WORDS[kind]} {_name(item)!r} left the bundle, and stays: it"
-                            f" {why} in Superset.",
-                            flush=True,
-                        )
-                    else:
-                        print(
-                            f"The {WORDS[kind]} {_name(item)!r} left the bundle, and is removed.",
-                            flush=True,
-                        )
+                    keep = changed or _used(item)
+                    why = "was changed" if changed else "is used"
+                    end = f"stays: it {why} in Superset." if keep else "is removed."
+                    print(f"The {_words(kind, item)} left the bundle, and {end}", flush=True)
+                    if not keep:
                         db.session.delete(item)
                         db.session.flush()
                 schema.note(f"object:{uuid}", None)
 
     def _note(self, kind: str, uuid: str, file: str) -> None:
-        """Remember an object that was imported, as Superset now holds it.
-
-        All are kept, or none: what refers to one that has a new id must not be left behind.
-        """
+        """Note an imported object with its current state in Superset."""
         db.session.flush()
         db.session.expire_all()
         item = find(kind, uuid)
@@ -315,7 +287,7 @@ class _Import:
 
 
 def noted(kind: str, item, file: str) -> dict[str, str]:
-    """What is noted of an object that is as its file says; ``file`` is the fingerprint of that."""
+    """The note of an object with the content of its file; ``file`` is the file's fingerprint."""
     return {"kind": kind, "file": file, "state": state(item), "written": _written(item)}
 
 
@@ -324,27 +296,27 @@ def find(kind: str, uuid: str):
 
 
 def edited(item, known: dict | None) -> bool:
-    """Whether a person has changed it since it was noted.
+    """Whether a person has changed an object since it was noted.
 
-    It was written since, and holds something else: a page writes some things by itself, and another
-    release of Superset may hold the same in another way.
+    Both its time and its content must differ: pages write some things by themselves, and another
+    release of Superset may store the same content differently.
     """
     return known is None or (_written(item) != known["written"] and state(item) != known["state"])
 
 
 def _written(item) -> str:
-    """When it, its columns and its metrics were last written."""
+    """A fingerprint of when an object, its columns and its metrics were last written."""
     parts = [item, *getattr(item, "columns", []), *getattr(item, "metrics", [])]
     return hashlib.sha256(
         str(sorted((str(part.uuid), str(part.changed_on)) for part in parts)).encode()
     ).hexdigest()
 
 
-def _name(item) -> str:
-    for attribute in ("dashboard_title", "slice_name", "table_name"):
-        if hasattr(item, attribute):
-            return getattr(item, attribute)
-    return item.database_name
+def _words(kind: str, item) -> str:
+    """The kind and the name of an object, such as ``chart 'Revenue'``."""
+    attributes = ("dashboard_title", "slice_name", "table_name", "database_name")
+    name = next(getattr(item, name) for name in attributes if hasattr(item, name))
+    return f"{kind[:-1]} {name!r}"
 
 
 def _dataset(uuid: str) -> dict:
@@ -357,7 +329,7 @@ def _dataset(uuid: str) -> dict:
 
 
 def _used(item: SqlaTable | Slice | Dashboard) -> bool:
-    """Whether a chart or dashboard that stays needs it. What goes with it is gone already."""
+    """Whether a chart or dashboard uses the object; those without a file are removed before."""
     if isinstance(item, Slice):
         return bool(item.dashboards)
     if isinstance(item, SqlaTable):

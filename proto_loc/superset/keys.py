@@ -1,4 +1,4 @@
-"""Superset's secret key: what it has encrypted in the metadata, and its rotation."""
+"""Rotates Superset's secret key, which encrypts secrets in the metadata."""
 
 import os
 from pathlib import Path
@@ -12,7 +12,7 @@ from proto_loc.errors import LocError
 
 
 class _Migrator(SecretsMigrator):
-    """Superset's own looks for encrypted columns where its release 6.1 keeps no table."""
+    """Superset's migrator; that of 6.1 does not find the tables with encrypted columns."""
 
     def discover_encrypted_fields(self) -> dict[str, dict[str, EncryptedType]]:
         fields = {
@@ -27,11 +27,10 @@ class _Migrator(SecretsMigrator):
 
 
 def rotate() -> None:
-    """Encrypt with the new key what an earlier one has encrypted, where that one is kept beside it:
-    ``*.previous``.
+    """Encrypt the secrets with the new key, if the previous one is in ``*.previous`` beside it.
 
     Raises:
-        LocError: there is something that neither of them has encrypted.
+        LocError: a secret was encrypted with neither key.
     """
     key = Path(os.environ["LOC_SECRET_FILE"])
     previous = key.with_name(f"{key.name}.previous")

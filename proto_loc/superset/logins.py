@@ -1,7 +1,6 @@
-"""A limit of log-in attempts that holds over all worker processes.
+"""Limits log-in attempts across all worker processes.
 
-Superset 6.1 puts its own limit on a view that gets no passwords, and keeps its counts in each
-worker.
+Superset 6.1 limits a view that receives no passwords, and each worker counts for itself.
 """
 
 import sqlite3
@@ -20,15 +19,13 @@ from proto_loc.settings import private_folder
 
 PER_ACCOUNT, PER_ADDRESS = parse("10 per minute"), parse("120 per minute")
 ENDPOINTS = ("AuthDBView.login", "SupersetAuthView.login", "SecurityApi.login")
-"""Where a password may come in."""
+"""The endpoints that receive a password."""
 
 
 class SqliteStorage(Storage):
-    """Counts of `limits` in a SQLite file, which all processes share. Times are seconds of the
-    epoch.
-    """
+    """Stores the counts of the library `limits` in a SQLite file, which all processes share."""
 
-    STORAGE_SCHEME = None  # made here, not by an address
+    STORAGE_SCHEME = None  # it is created here, not from a URI
     base_exceptions = sqlite3.Error
 
     def __init__(self, path: Path) -> None:
@@ -36,7 +33,7 @@ class SqliteStorage(Storage):
         self._path = path
 
     def _open(self) -> sqlite3.Connection:
-        """The file may be removed at any time."""
+        """Open the file, which the user may have removed."""
         private_folder(self._path.parent)
         con = sqlite3.connect(self._path, timeout=10, isolation_level=None)
         con.execute(
@@ -81,10 +78,9 @@ class SqliteStorage(Storage):
 
 
 def limit(app: Flask, path: Path) -> None:
-    """Count attempts to log in, by account and by address. One that succeeds does not, and clears
-    its account's.
+    """Limit failed log-ins by account and by address; a success clears the account's count.
 
-    A browser's log-in tells that it succeeds by a signal, that of a program by its answer.
+    A browser's log-in sends a signal when it succeeds; that of a program shows in its answer.
     """
     storage = SqliteStorage(path)
     limiter = FixedWindowRateLimiter(storage)

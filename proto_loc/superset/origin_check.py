@@ -1,6 +1,4 @@
-"""The rules of :mod:`proto_loc.web.origins` in front of Superset: as WSGI, and before Flask reads a
-body.
-"""
+"""Puts the rules of :mod:`proto_loc.web.origins` in front of Superset."""
 
 from http import HTTPStatus
 
@@ -12,11 +10,11 @@ from proto_loc.web.origins import MAX_STRANGERS_BODY, Origins, too_large
 
 
 class Guard:
-    """A WSGI app around another one that answers this machine's own names and its own pages only.
+    """WSGI middleware that accepts requests for this machine's names and from its own pages only.
 
     Args:
-        app: what is guarded.
-        origins: what is this machine's own.
+        app: the application behind it.
+        origins: the names and origins that are allowed.
     """
 
     def __init__(self, app, origins: Origins) -> None:
@@ -40,7 +38,7 @@ class Guard:
 
 
 def bound_strangers(app: Flask) -> None:
-    """Refuse a large body of who has not logged in before anything reads it."""
+    """Refuse a large body without a log-in, before anything reads it."""
 
     def refuse() -> Response | None:
         if (request.content_length or 0) <= MAX_STRANGERS_BODY or _is_known():
@@ -50,16 +48,15 @@ def bound_strangers(app: Flask) -> None:
             text, 413, {"Cache-Control": "no-store", "Connection": "close"}, mimetype="text/plain"
         )
 
-    app.before_request_funcs.setdefault(None, []).insert(
-        0, refuse
-    )  # the check of the CSRF token reads forms
+    # It must come first, because the check of the CSRF token reads forms.
+    app.before_request_funcs.setdefault(None, []).insert(0, refuse)
 
 
 def _is_known() -> bool:
-    """Whether the request comes with a session or a token."""
+    """Whether the request has a valid session or token."""
     if current_user.is_authenticated:
         return True
     try:
         return verify_jwt_in_request(optional=True, locations=["headers"]) is not None
-    except Exception:  # of whatever kind: a token that is none
+    except Exception:  # of any kind: the token is not valid
         return False

@@ -1,8 +1,7 @@
-"""Bring Superset's metadata to the declared state: schema, roles, the admin's account, the bundle,
-the history.
+"""Provisions Superset's metadata: schema, roles, admin account, bundle and history.
 
-One process, run before the web server starts; it may run beside it too. What is as declared already
-costs no work.
+It runs before the web server starts, and may also run while that is up. It does only what is not
+done yet.
 """
 
 import argparse
@@ -29,7 +28,7 @@ def main(arguments: list[str]) -> int:
     began = time.monotonic()
     os.umask(0o077)
     home = private_folder(settings().data / "superset")
-    with files.locked(home / LOCK):  # a second one waits, and finds the work done
+    with files.locked(home / LOCK):  # a second process waits, and then has nothing to do
         _provision(options.folder, overwrite=options.overwrite)
     print(f"Superset is provisioned, in {time.monotonic() - began:.1f} s.", flush=True)
     return 0
@@ -72,9 +71,7 @@ def _reach(address: str) -> None:
 
 
 def _quick_sqlite() -> None:
-    """Write-ahead logging, which stays with the file: the web server reads while this writes,
-    and few waits for it.
-    """
+    """Turn on SQLite's write-ahead log, so that the web server can read during writes."""
     from sqlalchemy import event
     from sqlalchemy.engine import Engine
 

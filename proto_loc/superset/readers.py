@@ -1,11 +1,11 @@
-"""The processes that run Superset's queries, and how many of them do at a time.
+"""The processes that run Superset's queries: light ones for quick queries, and heavy ones.
 
-A query is run by one of a few readers (:mod:`proto_loc.warehouse.query_process`), whose memory the
-system bounds: what one takes too much of ends that query, and no other one. It gets a light reader
-first, with a quarter of ``LOC_QUERY_MEMORY`` and a second. If it needs more of either, a heavy one
-runs it, from the start, with all of both; heavy queries wait for one another, and light ones pass
-them. There are more threads than queries may run and wait, so that pages are always answered. All
-bounds are those of one of the two processes of the server.
+A query runs in a reader process (:mod:`proto_loc.warehouse.query_process`) with a memory limit, so
+that one with too much memory ends no other. It starts in a light reader, with one second and a
+quarter of ``LOC_QUERY_MEMORY``. If that is not enough, it starts again in a heavy reader with the
+full time and memory. Heavy queries wait for each other; light ones do not wait for them. There are
+more threads than queries may run and wait, so that pages are always answered. All limits are per
+process of the server, which has two.
 """
 
 import os
@@ -21,19 +21,17 @@ from proto_loc.warehouse import guard
 from proto_loc.warehouse.query_process import Ended, Reader, size
 
 THREADS = 40
-"""Requests that are worked on at a time."""
+"""Requests at a time."""
 QUERIES = 28
-"""How many of them may wait for data."""
+"""The number of these requests that may wait for data."""
 LIGHT = 2
 """Light queries at a time."""
 SECONDS = 1.0
-"""For which a query counts as light."""
+"""Time limit of a light query."""
 
 
 def heavy() -> int:
-    """Heavy queries at a time: as many as there are processors for, over both processes of the
-    server.
-    """
+    """Heavy queries at a time: the processors divided among the two processes of the server."""
     return max(1, (os.cpu_count() or 1) // (2 * settings().query_threads))
 
 
@@ -60,10 +58,10 @@ class Readers:
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """While a request waits for data.
+        """Context in which a request waits for data.
 
         Raises:
-            Busy: as many as may do so already.
+            Busy: :data:`QUERIES` requests wait already.
         """
         if not self._places.acquire(blocking=False):
             raise Busy
@@ -99,9 +97,7 @@ class Readers:
 
 
 class _Pool:
-    """Readers with the same memory; the one that was used last is taken first, so that others
-    end when it is quiet.
-    """
+    """Readers with the same memory; the last used is taken first, so that idle ones can end."""
 
     def __init__(self, number: int, memory: int) -> None:
         self._free = [Reader(memory) for _ in range(number)]

@@ -1,7 +1,7 @@
-"""What the roles Viewer and Analyst may do: Superset's names of views, each with its permissions.
+"""The permissions of the roles Viewer and Analyst, by Superset's names of its views.
 
-A permission is granted because it stands here, not because Superset's own roles have it: those grow
-with each release. Admin is Superset's own.
+Each permission is listed, instead of copied from Superset's roles, because those grow with each
+release. The role Admin is Superset's own.
 """
 
 VIEWER: dict[str, tuple[str, ...]] = {

@@ -1,43 +1,38 @@
-"""Row-level security in SQL that people write, by :mod:`proto_loc.warehouse.row_rules`.
+"""Applies Superset's row-level security rules to SQL that people write.
 
-Superset 6.1 writes a person's rules into their SQL where it finds the table by exactly the name of
-its dataset; DuckDB reads the same table by other names too.
+Superset 6.1 applies a person's rules only where a table has exactly the name of its dataset, but
+DuckDB accepts other spellings too. :mod:`proto_loc.warehouse.row_rules` covers them.
 """
 
 from flask import g
 
 from proto_loc.warehouse import row_rules
-from proto_loc.warehouse.row_rules import tables
-
-__all__ = ["hold", "put", "tables"]
 
 
 def put(statement: str) -> str:
-    """The statement, with the rules for the person who asks in place of each table that has some.
+    """Put the user's rules into a statement, in place of each table that has some.
 
     Raises:
-        guard.Refused: they cannot be put there, or it may not run at all.
+        guard.Refused: that is not possible, or the statement may not run.
     """
     return row_rules.put(statement, _of_the_person())
 
 
 def hold(statement: str) -> None:
-    """Raise where it reads a table without the rules that the person who asks has for it.
+    """Check that a statement reads no table without the user's rules for it.
 
     Raises:
-        guard.Refused: it does, or may not run at all.
+        guard.Refused: it does, or it may not run.
     """
     row_rules.hold(statement, _of_the_person())
 
 
 def _of_the_person() -> dict[str, list[str]]:
-    """By table, the conditions of the rules that must all hold."""
+    """The user's rules: table → conditions, which must all hold."""
     user = getattr(g, "user", None) if g else None
     if user is None:
-        return {}  # no person asks, as in provisioning
-    known = g.setdefault(
-        "loc_rules", {}
-    )  # by person: Superset can act as another one within a request
+        return {}  # there is no user, as in provisioning
+    known = g.setdefault("loc_rules", {})  # by user, as Superset can switch it within a request
     name = getattr(user, "username", "")
     if name not in known:
         known[name] = _clauses()

@@ -1,4 +1,4 @@
-"""The tables of Superset's metadata, and proto_loc's own notes beside them."""
+"""Migrates Superset's metadata, and stores provisioning's notes in it."""
 
 import json
 import logging
@@ -20,28 +20,28 @@ _NOTES = Table(
     Column("key", String(100), primary_key=True),
     Column("value", Text, nullable=False),
 )
-"""What provisioning has done: it must be in the database that it was done to."""
+"""The notes of provisioning, in the database that it changes."""
 
 
 def head() -> str:
-    """The revision of the metadata's schema that this Superset needs."""
+    """The schema revision that this release of Superset needs."""
     return ScriptDirectory(str(MIGRATIONS)).get_current_head()
 
 
 def upgrade() -> None:
-    """Migrate the metadata to this Superset, if it is not there already."""
+    """Migrate the metadata to this release of Superset, if needed."""
     with db.engine.connect() as connection:
         revision = MigrationContext.configure(connection).get_current_revision()
     if revision != head():
         print("Superset's metadata is migrated.", flush=True)
         logging.getLogger("alembic").setLevel(logging.ERROR)
-        with redirect_stdout(StringIO()):  # they report on examples that are not there
+        with redirect_stdout(StringIO()):  # migrations print about missing examples
             migrate(str(MIGRATIONS))
     _NOTES.create(db.engine, checkfirst=True)
 
 
 def notes(prefix: str = "") -> dict[str, object]:
-    """All notes whose key begins so."""
+    """All notes whose key has this prefix."""
     rows = db.session.execute(
         _NOTES.select().where(_NOTES.c.key.startswith(prefix, autoescape=True))
     )
@@ -49,7 +49,7 @@ def notes(prefix: str = "") -> dict[str, object]:
 
 
 def note(key: str, value: object) -> None:
-    """Keep a value, which JSON can hold, in the session's transaction; None forgets it."""
+    """Store a JSON value in the session's transaction; None removes the note."""
     db.session.execute(_NOTES.delete().where(_NOTES.c.key == key))
     if value is not None:
         db.session.execute(_NOTES.insert().values(key=key, value=json.dumps(value)))

@@ -1,4 +1,4 @@
-"""What Superset holds of charts and dashboards, in the form in which the bundle keeps it."""
+"""Serializes Superset's charts and dashboards in the bundle's short form."""
 
 import json
 
@@ -10,16 +10,15 @@ from superset.models.slice import Slice
 from proto_loc.superset.bundle import forms
 
 VERSION = "1.0.0"
-"""Of Superset's export format."""
+"""The version of Superset's export format."""
 
 
 def chart(item: Slice, known: dict) -> dict:
-    """A chart.
+    """Serialize a chart.
 
     Args:
-        item: as Superset holds it.
-        known: its parameters in its file; what Explore adds to a chart that it saves is left out
-            unless it is there.
+        known: the parameters in its file; defaults that Explore adds are left out unless they are
+            in it.
     """
     columns = _columns(item)
     columns["params"] = json.loads(columns.get("params") or "{}")
@@ -37,9 +36,7 @@ def chart(item: Slice, known: dict) -> dict:
 
 
 def dashboard(item: Dashboard) -> dict:
-    """A dashboard. A chart that was added to it in Explore has no place yet: it gets a row of
-    its own at the end.
-    """
+    """Serialize a dashboard; a chart that was added in Explore gets a row at the end."""
     columns = _columns(item)
     made = {
         "dashboard_title": columns["dashboard_title"],
@@ -72,21 +69,12 @@ def _name_charts(position: dict, item: Dashboard) -> None:
                 known[number] = str(slice_found.uuid)
             node["meta"]["uuid"] = known.get(number, node["meta"].get("uuid", ""))
             placed.add(number)
-    where = (
-        position["GRID_ID"]
-        if position.get("GRID_ID", {}).get("children") or "ROOT_ID" not in position
-        else None
-    )
-    if where is None:  # tabs: into the first
-        tab = next(
-            (
-                node
-                for node in position.values()
-                if isinstance(node, dict) and node.get("type") == "TAB"
-            ),
-            None,
-        )
-        where = tab or position["GRID_ID"]
+    nodes = [node for node in position.values() if isinstance(node, dict)]
+    tab = next((node for node in nodes if node.get("type") == "TAB"), None)
+    if tab is None or position.get("GRID_ID", {}).get("children") or "ROOT_ID" not in position:
+        where = position["GRID_ID"]
+    else:
+        where = tab
     for number, uuid in sorted(known.items()):
         if number not in placed:
             row, key = f"ROW-{uuid}", f"CHART-{uuid}"

@@ -1,9 +1,7 @@
-"""Logins that no late answer undoes, and that end when the password changes: browser sessions, and
-the API's tokens.
+"""Makes a new password end all sessions and API tokens of its user.
 
-Superset keeps no list of sessions: a cookie or token that is signed is good until it expires. So
-each bears a mark that is made from the stored hash of the password, and is refused once that is
-another one.
+Superset keeps no list of sessions: a signed cookie or token is valid until it expires. So each
+contains a mark that is derived from the hash of the password, and is refused when that changes.
 """
 
 import hmac
@@ -18,7 +16,7 @@ KEY = "loc_password"
 
 
 def mark(user) -> str:
-    """Of the user's password hash; hexadecimal."""
+    """The mark of the user's password hash, in hexadecimal."""
     return hmac.new(
         current_app.secret_key.encode(), (user.password or "").encode(), "sha256"
     ).hexdigest()[:32]
@@ -30,12 +28,11 @@ def _remember(_app, user, **_) -> None:
 
 
 def keep(app: Flask, endpoints: tuple[str, ...]) -> None:
-    """Let answers to who has not logged in set a cookie for a log-in only, which is done at the
-    endpoints.
+    """Let an anonymous request set a session cookie only at the log-in endpoints.
 
-    The log-in page reports what it does. Where that is answered after the log-in, its cookie took
-    the place of the new one, and the person was out again. Who brings a token has logged in; the
-    cookie then holds their CSRF token.
+    The log-in page also reports events. If such an answer came after the log-in, its cookie
+    replaced the new one, and the user was logged out. A request with an API token counts as logged
+    in; its cookie contains the CSRF token.
     """
 
     @app.after_request
@@ -50,14 +47,10 @@ def keep(app: Flask, endpoints: tuple[str, ...]) -> None:
 
 
 class SecurityManager(SupersetSecurityManager):
-    """Superset's own, with logins that a new password ends, and charts of a person's own
-    queries.
-    """
+    """Superset's security manager, with marked sessions and charts of a user's own queries."""
 
     def can_access_schema(self, datasource) -> bool:
-        """Superset 6.1 asks for the right to the database where it is a dataset's, and not
-        where it is a query's.
-        """
+        """Check the database too if it is a query: Superset 6.1 does that for datasets only."""
         from superset.models.sql_lab import Query
 
         if isinstance(datasource, Query):
@@ -67,9 +60,7 @@ class SecurityManager(SupersetSecurityManager):
         return super().can_access_schema(datasource)
 
     def get_rls_cache_key(self, datasource) -> list[str]:
-        """What is cached of a query is for one person: Superset 6.1 looks for its tables'
-        rules in datasets only.
-        """
+        """Cache a query's result per user: Superset 6.1 finds the rules of datasets only."""
         from superset.models.sql_lab import Query
 
         person = [f"person {get_user_id()}"] if isinstance(datasource, Query) else []
@@ -83,7 +74,7 @@ class SecurityManager(SupersetSecurityManager):
         return manager
 
     def load_user(self, pk: int):
-        """The user of a session's cookie, or None."""
+        """The user of a session cookie, or None."""
         return self._if_marked(super().load_user(pk), session.get(KEY))
 
     def load_user_jwt(self, _jwt_header: dict, jwt_data: dict):

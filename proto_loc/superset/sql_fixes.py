@@ -1,4 +1,4 @@
-"""How Superset reads and rewrites SQL, where it, or the parser that it uses for that, is wrong."""
+"""Fixes for faults of Superset, and of its SQL parser, in SQL Lab and datasets."""
 
 from functools import cache
 
@@ -7,9 +7,7 @@ from sqlglot.dialects import duckdb
 
 
 class DuckDB(duckdb.DuckDB):
-    """sqlglot's DuckDB, with ``USING SAMPLE`` before ``ORDER BY`` and ``LIMIT``, where DuckDB
-    wants it.
-    """
+    """sqlglot's DuckDB dialect, with ``USING SAMPLE`` before ``ORDER BY``, as DuckDB needs it."""
 
     class Generator(duckdb.DuckDB.Generator):
         AFTER_HAVING_MODIFIER_TRANSFORMS = {  # noqa: RUF012 - as in its base
@@ -22,12 +20,10 @@ class DuckDB(duckdb.DuckDB):
 
 
 def keep_limits() -> None:
-    """Let SQL Lab keep a LIMIT that a person has written, where it is lower than the one of the
-    page.
+    """Make SQL Lab keep a LIMIT in a person's SQL that is lower than the page's.
 
-    Superset 6.1 notes it in a database session that the query's own never sees
-    (apache/superset#40070), and what that one has not flushed is lost when it reads the query
-    again.
+    Superset 6.1 records it in another database session than the query's (apache/superset#40070),
+    and the change is lost if that session reads the query again before it is flushed.
     """
     from superset import sql_lab
     from superset.extensions import db
@@ -48,24 +44,22 @@ def keep_limits() -> None:
 
 
 def bind_tasks() -> None:
-    """Let Celery finish what it makes of the function that runs SQL Lab's queries, while there is
-    one thread.
+    """Finalize Celery's task of SQL Lab while there is only one thread.
 
-    It does so at the first call: of several at the same time, some found it half done, and failed
-    with ``'NoneType' object has no attribute 'push'``.
+    Otherwise Celery does so at the first call; of several calls at the same time, some failed with
+    ``'NoneType' object has no attribute 'push'``.
     """
-    from superset import sql_lab  # noqa: F401 - its tasks
+    from superset import sql_lab  # noqa: F401 - registers the tasks
     from superset.extensions import celery_app
 
     celery_app.finalize()
 
 
 def find_engines_once() -> None:
-    """Let Superset look for its kinds of databases once in a process; it does so several times in
-    each request.
+    """Make Superset look for its database engines once per process.
 
-    Each time it reads a folder of eighty modules and the metadata of every package that is
-    installed.
+    It does so several times per request, and each time reads a folder of eighty modules and the
+    metadata of every installed package.
     """
     from superset import db_engine_specs
 
@@ -73,9 +67,7 @@ def find_engines_once() -> None:
 
 
 def tell_of_datasets() -> None:
-    """Let who makes a dataset of a query read why that may not run, or fails; else it is `Fatal
-    error`, status 500.
-    """
+    """Show why a dataset cannot be created from a query, instead of `Fatal error`, status 500."""
     from superset.commands.dataset.create import CreateDatasetCommand
     from superset.commands.dataset.exceptions import DatasetCreateFailedError
     from superset.exceptions import SupersetGenericDBErrorException, SupersetSecurityException

@@ -1,11 +1,10 @@
-"""Superset's view of a statement in DuckDB's SQL: the text as it was written, and what DuckDB's own
-parser says of it.
+"""Makes Superset keep a DuckDB statement unchanged, and parse it with DuckDB's own parser.
 
-Superset parses each statement, of SQL Lab, of a virtual dataset and of a chart, with a parser of
-another project, and runs what that writes anew. It is not always what was written: ``interval '1
-day 06:30:00'`` lost its hours, ``4!`` was false. Here the text stays. A LIMIT is appended or put
-around it, a rule is put in place of the name of its table, and each time DuckDB's parser says
-whether that is all that changed; if it is not, the statement is refused.
+Superset parses each statement of SQL Lab, virtual datasets and charts with sqlglot, and runs the
+SQL that sqlglot generates. That is not always the same: ``interval '1 day 06:30:00'`` lost its
+hours, ``4!`` became false. Here the text stays. A LIMIT is appended or put around it, and a
+row-level rule replaces a table's name; each time, DuckDB's parser confirms that nothing else
+changed, or the statement is refused.
 """
 
 import re
@@ -22,20 +21,22 @@ from superset.sql import parse
 from superset.sql.parse import BaseSQLStatement, LimitMethod, SQLScript, SQLStatement, Table
 
 from proto_loc.superset import rules
-from proto_loc.warehouse import guard
+from proto_loc.warehouse import guard, row_rules
 
 _START = re.compile(r"\s*SELECT\s+(?:1\s+ORDER\s+BY\s+)?", re.IGNORECASE)
-"""What Superset puts before an expression, to parse it."""
+"""The text that Superset puts before an expression to parse it."""
 _DOUBLE = 2**53
 
 
 class Statement(BaseSQLStatement[str]):
-    """One statement; what Superset calls its parsed form is its text."""
+    """One statement; its parsed form, in Superset's terms, is its text."""
 
     @classmethod
     def split_script(cls, script: str, engine: str) -> list["Statement"]:
-        """Raises:
-        SupersetParseError: DuckDB does not read it.
+        """Split a script into statements.
+
+        Raises:
+            SupersetParseError: DuckDB cannot parse it.
         """
         try:
             return [cls(text, engine) for text in guard.split(script)]
@@ -51,8 +52,8 @@ class Statement(BaseSQLStatement[str]):
         try:
             tree = guard.tree(parsed)
         except guard.Refused:
-            return set()  # the cursor refuses it as well
-        return {_as_named(*names) for names in rules.tables(tree)}
+            return set()  # the cursor refuses the statement later
+        return {_as_named(*names) for names in row_rules.tables(tree)}
 
     def format(self, comments: bool = True) -> str:
         return self._parsed
@@ -64,7 +65,7 @@ class Statement(BaseSQLStatement[str]):
         return True
 
     def is_mutating(self) -> bool:
-        return False  # the guard refuses what is
+        return False  # the guard refuses other statements
 
     def optimize(self) -> "Statement":
         return self
@@ -82,16 +83,14 @@ class Statement(BaseSQLStatement[str]):
         )
 
     def get_limit_value(self) -> int | None:
-        """The LIMIT that it ends with, where that is a number."""
+        """The number of the LIMIT at the end of the statement, if any."""
         try:
             return _limit(guard.tree(self._parsed))
         except guard.Refused:
             return None
 
     def set_limit_value(self, limit: int, method: LimitMethod = LimitMethod.FORCE_LIMIT) -> None:
-        """Bound its rows. It stays as it is where it ends with a LIMIT that is as low, and
-        if it is an EXPLAIN.
-        """
+        """Limit its rows, unless it is an EXPLAIN or ends with a LIMIT that is as low."""
         try:
             tree = guard.tree(self._parsed)
         except guard.Refused:
@@ -99,7 +98,7 @@ class Statement(BaseSQLStatement[str]):
         written = _limit(tree)
         if guard.explain(self._parsed) or (written is not None and written <= limit):
             return
-        # The line breaks: a comment may end the text.
+        # The line breaks are needed because a comment may end the text.
         for text, inside in (
             (f"{self._parsed}\nLIMIT {limit}", _without_limit),
             (f"SELECT * FROM (\n{self._parsed}\n) LIMIT {limit}", _wrapped),
@@ -114,7 +113,7 @@ class Statement(BaseSQLStatement[str]):
                 continue
 
     def has_cte(self) -> bool:
-        return False  # only of interest where a subquery may have none
+        return False  # Superset uses it only where a subquery may not have a CTE
 
     def has_subquery(self) -> bool:
         return any(
@@ -127,21 +126,19 @@ class Statement(BaseSQLStatement[str]):
     def apply_rls(
         self, catalog: object, schema: object, predicates: object, method: object
     ) -> None:
-        """Put the rules of the person who asks in; Superset's own search for them knows one
-        spelling of a name.
-        """
+        """Put the user's rules in; Superset's own search knows only one spelling of a name."""
         self._parsed = rules.put(self._parsed)
 
 
 def _limit(tree: dict) -> int | None:
-    """The number of the LIMIT that a statement ends with."""
+    """The number of the LIMIT at the end of a statement."""
     (*_, last) = tree["node"].get("modifiers") or [{}]
     value = ((last.get("limit") or {}).get("value") or {}).get("value")
     return value if last.get("type") == "LIMIT_MODIFIER" and isinstance(value, int) else None
 
 
 def _without_limit(tree: dict) -> dict:
-    """The statement that a LIMIT was appended to."""
+    """The statement before a LIMIT was appended."""
     node = dict(tree["node"])
     node["modifiers"] = node["modifiers"][:-1]
     if node["modifiers"] or "offset" in tree["node"]["modifiers"][-1]:
@@ -151,16 +148,14 @@ def _without_limit(tree: dict) -> dict:
 
 
 def _wrapped(tree: dict) -> dict | None:
-    """The statement that a LIMIT was put around."""
+    """The statement inside ``SELECT * FROM (...) LIMIT n``."""
     return (tree["node"]["from_table"].get("subquery") or {}).get("node")
 
 
 def _as_named(schema: str | None, name: str) -> Table:
-    """A table by the name of its dataset: DuckDB does not tell capitals from small letters,
-    Superset does.
+    """The table with the exact name of its dataset: Superset's names are case-sensitive.
 
-    By that name Superset looks for a person's rules and rights, also for the key of what it caches
-    for them.
+    By that name Superset finds a user's rules, rights and cache key.
     """
     from superset.connectors.sqla.models import SqlaTable
     from superset.extensions import db
@@ -177,13 +172,14 @@ def _as_named(schema: str | None, name: str) -> Table:
 
 
 def clause(text: str, engine: str) -> str:
-    """A person's expression as it is written, where it is one and stays one between other SQL.
+    """Check an expression, and return it in a form that is safe within other SQL.
 
-    ``SELECT`` or ``SELECT 1 ORDER BY`` may stand before it. A comment at its end, for one, would
-    take what follows: then Superset's rewrite is taken, if DuckDB reads the same in it.
+    It may follow ``SELECT`` or ``SELECT 1 ORDER BY``. The text stays as it is if possible; where,
+    for example, a comment at its end would hide what follows, Superset's rewrite is used, if DuckDB
+    parses it the same.
 
     Raises:
-        QueryClauseValidationException: it is no expression, or cannot be written safely.
+        QueryClauseValidationException: it is not an expression, or is not safe within other SQL.
     """
     start = (_START.match(text) or ["SELECT "])[0]
     expression = _START.sub("", text)
@@ -202,7 +198,7 @@ def clause(text: str, engine: str) -> str:
 
 
 def _reads(text: str, tree: dict) -> bool:
-    """Whether DuckDB reads a statement as that tree."""
+    """Whether DuckDB parses a statement to this tree."""
     try:
         return guard.same(guard.tree(text), tree)
     except guard.Refused:
@@ -210,12 +206,11 @@ def _reads(text: str, tree: dict) -> bool:
 
 
 def expression(text: str, *_: object) -> str:
-    """Superset's ``validate_adhoc_subquery``, without any subquery: it may read what the person may
-    not.
+    """Replace Superset's ``validate_adhoc_subquery``: refuse every subquery in an expression.
 
     Raises:
-        SupersetParseError: DuckDB does not read it, or the guard refuses it.
-        SupersetSecurityException: it has a subquery, or a FROM of its own.
+        SupersetParseError: DuckDB cannot parse it, or the guard refuses it.
+        SupersetSecurityException: it has a subquery or a FROM clause.
     """
     try:
         tree = guard.tree(text if _START.match(text) else f"SELECT {text}")
@@ -231,7 +226,7 @@ def expression(text: str, *_: object) -> str:
 
 
 class _Pretty:
-    """A script as SQL Lab's "Format" lays it out: each statement that DuckDB reads as before."""
+    """Formats a script for SQL Lab; keeps a statement whose meaning the format would change."""
 
     def __init__(self, script: str, engine: str) -> None:
         self._texts = [statement.format() for statement in Statement.split_script(script, "duckdb")]
@@ -249,9 +244,7 @@ class _Pretty:
 
 
 def _exact(normalize_df):
-    """Superset's last touch of a chart's data, where integers that a double cannot hold stay as
-    they are.
-    """
+    """Wrap Superset's ``normalize_df`` so that integers beyond a double's precision stay exact."""
 
     def normalized(self, df, query_object):
         exact = {
@@ -272,7 +265,7 @@ _sanitize_clause = parse.sanitize_clause
 
 
 def install() -> None:
-    """Let Superset read DuckDB's SQL so, wherever it does."""
+    """Replace Superset's SQL parsing for DuckDB everywhere."""
     from superset import viz
     from superset.common import query_object
     from superset.models import helpers

@@ -1,6 +1,4 @@
-"""Superset's configuration. Addresses, folders and bounds are proto_loc's settings; no secret is in
-here.
-"""
+"""Superset's configuration; ports, folders and limits come from proto_loc's settings."""
 
 import logging
 import os
@@ -24,31 +22,25 @@ from proto_loc.web.origins import Origins
 _NOW = settings()
 _ORIGINS = Origins(_NOW.port("superset"), _NOW.superset_address)
 _HOME = private_folder(_NOW.run / "superset")
-"""What may go: caches, counts of log-ins. What people make is in the metadata database."""
+"""Folder that may be deleted: caches and counts of log-ins."""
 
 os.umask(0o077)
 
 LOG_LEVEL = "WARNING"
 ALEMBIC_SKIP_LOG_CONFIG = True
-for _noisy in ("importers", "database.utils", "dataset.importers"):
-    logging.getLogger(f"superset.commands.{_noisy}").setLevel(
-        logging.CRITICAL
-    )  # provisioning says it in its own words
+for _noisy in ("importers", "database.utils", "dataset.importers"):  # provisioning reports these
+    logging.getLogger(f"superset.commands.{_noisy}").setLevel(logging.CRITICAL)
+# A refused query is not logged: its answer has the reason.
 for _noisy in ("superset.views.error_handling", "superset.views.base", "sqlglot", "py.warnings"):
-    logging.getLogger(_noisy).setLevel(
-        logging.ERROR
-    )  # a query that is refused is no event: its answer says why
+    logging.getLogger(_noisy).setLevel(logging.ERROR)
 
 # Secrets and metadata
 SECRET_KEY = Path(os.environ["LOC_SECRET_FILE"]).read_text().strip()
-GUEST_TOKEN_JWT_SECRET = GLOBAL_ASYNC_QUERIES_JWT_SECRET = (
-    SECRET_KEY  # both are off; their defaults are well known
-)
+# Both features are off, but their default secrets are public.
+GUEST_TOKEN_JWT_SECRET = GLOBAL_ASYNC_QUERIES_JWT_SECRET = SECRET_KEY
 SQLALCHEMY_DATABASE_URI = _NOW.superset_metadata
-if not SQLALCHEMY_DATABASE_URI.startswith("sqlite"):
-    SQLALCHEMY_ENGINE_OPTIONS = {
-        "max_overflow": readers.THREADS
-    }  # each thread may wait for data with one
+if not SQLALCHEMY_DATABASE_URI.startswith("sqlite"):  # each thread may hold a connection
+    SQLALCHEMY_ENGINE_OPTIONS = {"max_overflow": readers.THREADS}
 
 # The data: one database, and only through the guard
 duckdb_dialect.register()
@@ -57,9 +49,7 @@ PREVENT_UNSAFE_DB_CONNECTIONS = True
 SQLGLOT_DIALECTS_EXTENSIONS = {"duckdb": sql_fixes.DuckDB}
 SQL_MAX_ROW = TABLE_VIZ_MAX_ROW_SERVER = ROW_LIMIT = DISPLAY_MAX_ROW = duckdb_dialect.MAX_ROWS
 DEFAULT_SQLLAB_LIMIT = 1_000
-SQLLAB_TIMEOUT = SQLLAB_VALIDATION_TIMEOUT = (
-    int(_NOW.query_timeout) + 1
-)  # shown to the person; the guard holds it
+SQLLAB_TIMEOUT = SQLLAB_VALIDATION_TIMEOUT = int(_NOW.query_timeout) + 1  # the readers enforce it
 SUPERSET_WEBSERVER_TIMEOUT = int(_NOW.query_timeout) + 30
 
 # Caches: files, whose entries belong to one published version
@@ -74,7 +64,7 @@ DATA_CACHE_CONFIG = _CACHE | {
     "CACHE_DIR": str(private_folder(_HOME / "cache/data")),
 }
 
-# One process answers and works; there is no broker and no worker
+# Queries run in the web server's processes: there is no Celery broker or worker
 CELERY_CONFIG = None
 RESULTS_BACKEND = None
 FEATURE_FLAGS = {
@@ -92,24 +82,21 @@ FEATURE_FLAGS = {
 
 EVENT_LOGGER = events.EventLogger()
 
-# Who may come in
+# Authentication
 CUSTOM_SECURITY_MANAGER = sessions.SecurityManager
 AUTH_ROLE_PUBLIC = "Public"
 PUBLIC_ROLE_LIKE = None
 AUTH_USER_REGISTRATION = False
-AUTH_RATE_LIMITED = RATELIMIT_ENABLED = False  # of no use in 6.1; see proto_loc/superset/logins.py
+AUTH_RATE_LIMITED = RATELIMIT_ENABLED = False  # useless in 6.1; see proto_loc/superset/logins.py
 FAB_API_SWAGGER_UI = False
 SHOW_STACKTRACE = False
 PERMANENT_SESSION_LIFETIME = timedelta(hours=12)
 
-# What a browser may do
+# Browser security
 WTF_CSRF_ENABLED = True
-WTF_CSRF_SSL_STRICT = (
-    False  # behind a proxy the host differs from that of the page; origin_check.py checks origins
-)
-SESSION_COOKIE_NAME = (
-    f"loc_superset_{_NOW.port('superset')}"  # browsers share cookies among the ports of a host
-)
+WTF_CSRF_SSL_STRICT = False  # hosts differ behind a proxy; origin_check.py checks origins
+# A browser sends a host's cookies to all its ports, so the name contains the port.
+SESSION_COOKIE_NAME = f"loc_superset_{_NOW.port('superset')}"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = _ORIGINS.forwarded
@@ -141,20 +128,18 @@ TALISMAN_CONFIG = {
 }
 HTML_SANITIZATION = True
 THEME_FONT_URL_ALLOWED_DOMAINS: list[str] = []
-DATASET_IMPORT_ALLOWED_DATA_URLS: list[str] = []  # else an import fetches data from anywhere
+DATASET_IMPORT_ALLOWED_DATA_URLS: list[str] = []  # by default an import fetches any URL
 MAPBOX_API_KEY = ""
 SLACK_ENABLE_AVATARS = False
 
 
 def FLASK_APP_MUTATOR(app):
-    """Superset's hook for what needs the application."""
+    """Install our changes; this is Superset's hook that receives the application."""
     from superset.exceptions import SupersetErrorsException
 
     from proto_loc.superset import statements
 
-    SupersetErrorsException.status = (
-        400  # a query that fails, or may not run: 500 by default, and pages retry those
-    )
+    SupersetErrorsException.status = 400  # of a failed query; pages retry the default, 500
     statements.install()
     sql_fixes.keep_limits()
     sql_fixes.bind_tasks()

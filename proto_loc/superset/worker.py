@@ -1,10 +1,9 @@
-"""gunicorn's worker with threads, none of which waits for a client: it gets a whole request and
-leaves its answer here.
+"""gunicorn worker whose threads never wait for a slow client.
 
-The main loop receives each request and sends what of its answer the client has not taken yet. So a
-client that sends or reads slowly, or not at all, holds a connection and no thread; and a body or
-head that is too large is refused before anything reads it. Of connections and bytes there are only
-so many: the one that has waited longest makes room.
+The main loop receives whole requests for the threads, and sends the part of an answer that a client
+has not read yet. So a slow client holds a connection, but no thread, and a head or body that is too
+large is refused early. Connections and buffered bytes are limited; when there are too many, the
+connection that has waited longest is closed.
 """
 
 import collections
@@ -22,18 +21,16 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 from proto_loc.web.origins import MAX_BODY, MAX_HEAD, PATIENCE_BODY, PATIENCE_HEAD, too_large
 
 MAX_HELD = 64 << 20
-"""Bytes of requests and answers that a process holds for clients; one that has waited long makes
-room for a new one.
-"""
+"""Bytes of requests and answers that a process buffers for its clients."""
 PATIENCE_READING = 30.0
-"""Seconds in which a client must take something of its answer."""
+"""Seconds in which a client must read a part of its answer."""
 LINGERING = 5.0
-"""Seconds in which a client may go on sending after its answer: else that may not reach it."""
+"""Seconds in which a client may still send after its answer, which it may otherwise not get."""
 BLOCK = 1 << 16
 
 
 class Refused(Exception):
-    """A request that is answered by the worker itself."""
+    """A request that the worker itself refuses."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
@@ -41,7 +38,7 @@ class Refused(Exception):
 
 
 class Request:
-    """One request, as it comes in."""
+    """One request while it is received."""
 
     def __init__(self) -> None:
         self.http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
@@ -50,10 +47,10 @@ class Request:
         self.begun = self.whole = False
 
     def feed(self, data: bytes) -> None:
-        """Take what has come.
+        """Process received bytes.
 
         Raises:
-            Refused: it is too large, or no HTTP.
+            Refused: the request is too large, or is not HTTP.
         """
         self.begun = True
         try:
@@ -75,7 +72,7 @@ class Request:
             raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, too_large())
 
     def source(self) -> "Source":
-        """The request for gunicorn's parser: with the length of the body, however that was sent."""
+        """The request for gunicorn's parser, always with a Content-Length."""
         drop = (b"content-length", b"transfer-encoding", b"expect")
         headers = [
             (name, value)
@@ -89,7 +86,7 @@ class Request:
 
 
 class Source:
-    """What gunicorn's parser takes for a socket to read from."""
+    """The buffered request, in the form of a socket that gunicorn's parser reads."""
 
     def __init__(self, *parts: bytes) -> None:
         self._parts = [memoryview(part) for part in parts if part]
@@ -103,9 +100,7 @@ class Source:
 
 
 class Answer:
-    """What gunicorn takes for a socket to write to: it never waits, and keeps what the client
-    does not take yet.
-    """
+    """The client's socket for gunicorn to write to; it never blocks, and buffers the rest."""
 
     def __init__(self, raw: socket.socket) -> None:
         self.raw = raw
@@ -113,7 +108,7 @@ class Answer:
         """Bytes, and parts of files: file descriptor, offset, end."""
 
     def setblocking(self, _flag: bool) -> None:
-        """The socket stays as it is."""
+        """Do nothing: the socket stays non-blocking."""
 
     def sendall(self, data: bytes) -> None:
         sent = 0
@@ -129,10 +124,10 @@ class Answer:
         self.rest.append((os.dup(file.fileno()), offset, offset + count))
 
     def flush(self) -> None:
-        """Send what the client takes now.
+        """Send as much as the client reads now.
 
         Raises:
-            OSError: it is gone.
+            OSError: the client has disconnected.
         """
         with suppress(BlockingIOError):
             while self.rest:
@@ -177,20 +172,20 @@ class Connection(TConn):
 
 
 class Worker(ThreadWorker):
-    """The worker; gunicorn names it by ``worker_class``."""
+    """The worker class of gunicorn's setting ``worker_class``."""
 
     def __init__(self, *arguments, **named) -> None:
         super().__init__(*arguments, **named)
         self.waiting: dict[Connection, None] = {}
-        """Connections that wait for their client, the one that has waited longest first."""
+        """Connections that wait for their client, the longest waiting first."""
         self.working: set[Connection] = set()
-        """Connections whose request a thread has, or will have."""
+        """Connections whose request is queued for a thread, or runs in one."""
 
     def accept(self, listener: socket.socket) -> None:
         try:
             raw, client = listener.accept()
         except OSError:
-            return  # another process took it, or the client is gone
+            return  # another process accepted it, or the client has disconnected
         raw.setblocking(False)
         self.nr_conns += 1
         conn = Connection(self.cfg, raw, client, listener.getsockname())
@@ -206,13 +201,11 @@ class Worker(ThreadWorker):
         self.poller.register(conn.raw, event, lambda _raw: self._guarded(conn, callback))
 
     def _guarded(self, conn: Connection, callback) -> None:
-        """Do something for a connection; what goes wrong there ends that one, and not the
-        process.
-        """
+        """Call back for a connection; an error closes the connection only."""
         try:
             callback(conn)
         except OSError:
-            self._drop(conn)  # the client is gone
+            self._drop(conn)  # the client has disconnected
         except Exception:
             self.log.exception("A connection is closed.")
             self._drop(conn)
@@ -286,17 +279,17 @@ class Worker(ThreadWorker):
         self._answered(conn)
 
     def _keepalive_after(self, conn: Connection, keepalive: bool) -> bool:
-        return bool(keepalive)  # of the request, nothing is left in the socket
+        return bool(keepalive)  # the request was read completely
 
     def finish_request(self, conn: Connection, fs) -> None:
-        """Take over from a thread."""
+        """Take over the connection from a thread."""
         conn.keep = not fs.cancelled() and fs.exception() is None and bool(fs.result())
         self.working.discard(conn)
         conn.parser, conn.request.body = None, bytearray()
         self._guarded(conn, self._answered)
 
     def _answered(self, conn: Connection) -> None:
-        """Send what the client takes of its answer, then wait for what is next."""
+        """Send as much of the answer as the client reads, then wait for its next step."""
         conn.sock.flush()
         if conn.sock.rest:
             self._wait(conn, selectors.EVENT_WRITE, self._answered, PATIENCE_READING)
@@ -322,7 +315,7 @@ class Worker(ThreadWorker):
                 self._drop(conn)
 
     def murder_keepalived(self, force: bool = False) -> None:
-        """Part with the clients that are too slow."""
+        """Close the connections of clients that are too slow."""
         time_now = time.monotonic()
         for conn in [
             conn_waiting

@@ -1,4 +1,4 @@
-"""A small database, its reader, and programs in the sandbox."""
+"""Fixtures: a small database, its reader, and programs in the sandbox."""
 
 import subprocess
 from collections.abc import Callable, Iterator

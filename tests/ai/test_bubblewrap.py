@@ -1,4 +1,4 @@
-"""What of the machine the box shows."""
+"""Which parts of the machine are visible in the sandbox."""
 
 from proto_loc.ai.chatting import bubblewrap
 

@@ -1,6 +1,4 @@
-"""PandasAI on the marts: what its model (a stand-in) is sent, where programs run, what a person
-gets.
-"""
+"""PandasAI on the marts: what its model gets, where programs run, what a person sees."""
 
 import json
 import os
@@ -152,8 +150,8 @@ def test_a_program_that_wants_more_than_the_box_is_told_what_was_refused(talk):
 @pytest.mark.parametrize(
     ("answers", "said"),
     [
-        ([Fault(401)], "does not take the key"),
-        (["I would rather not."] * 3, "wrote no program that can be run"),
+        ([Fault(401)], "refuses the key"),
+        (["I would rather not."] * 3, "wrote no program that runs"),
     ],
 )
 def test_a_model_that_gives_nothing_is_told_plainly(talk, answers, said):

@@ -1,4 +1,4 @@
-"""What a program in the sandbox can do: rows in, a result out, of each kind."""
+"""A program in the sandbox reads rows and returns a result of each kind."""
 
 import struct
 import zlib
@@ -153,14 +153,14 @@ def test_a_picture_loses_what_does_not_draw_it():
 @pytest.mark.parametrize(
     ("bad", "why"),
     [
-        (b"GIF89a", "It is no PNG"),
-        (b"<svg onload='alert(1)'/>", "It is no PNG"),
+        (b"GIF89a", "It is not a PNG"),
+        (b"<svg onload='alert(1)'/>", "It is not a PNG"),
         (GOOD[:-12], "It ends too early"),
         (GOOD[:-14], "It is broken"),
         (GOOD.replace(b"IDAT", b"IDAx"), "It is broken"),
         (png(100_000, 1, bytes(7)), "100000 by 1 pixels"),
-        (png(2, 1, bytes(50_000_000)), "more pixels than it says"),
-        (GOOD + bytes(6 << 20), "bytes, and 5,242,880 are read"),
+        (png(2, 1, bytes(50_000_000)), "more pixels than its header"),
+        (GOOD + bytes(6 << 20), "bytes; the limit is 5,242,880"),
     ],
 )
 def test_a_picture_that_is_none_is_refused(bad, why):

@@ -1,6 +1,4 @@
-"""Hostile programs: each does outside of the sandbox what it fails to do inside, and the parent
-lives.
-"""
+"""Hostile programs fail in the sandbox, and the parent process survives."""
 
 import os
 import socket
@@ -188,7 +186,7 @@ def test_a_fork_bomb_goes_nowhere_and_threads_end_at_their_limit(box):
     ids=["one", "many"],
 )
 def test_a_memory_bomb_is_ended(box, bomb):
-    with pytest.raises(SandboxError, match="more memory than the 2048 MB"):
+    with pytest.raises(SandboxError, match="more than 2048 MB of memory"):
         box(bomb)
 
 
@@ -392,21 +390,21 @@ RAW = (
     ("sent", "why"),
     [
         ("os.write(3, b'\\xff\\xff\\xff\\xff')", "a message of over 8 MB"),
-        ("raw(b'not json')", "what is no message"),
-        ("raw(b'[1, 2]')", "what is no message"),
-        ("raw(b'[' * 100_000)", "what is no message"),
-        ("raw(b'\\x80\\x04\\x95')", "what is no message"),
-        ('raw(b\'{"sql": {"a": 1}}\')', "what is no SQL"),
-        ("raw(b'{\"other\": 1}')", "what is no message"),
+        ("raw(b'not json')", "an invalid message"),
+        ("raw(b'[1, 2]')", "an invalid message"),
+        ("raw(b'[' * 100_000)", "an invalid message"),
+        ("raw(b'\\x80\\x04\\x95')", "an invalid message"),
+        ('raw(b\'{"sql": {"a": 1}}\')', "a query that is not text"),
+        ("raw(b'{\"other\": 1}')", "an invalid message"),
         ("os.write(3, b'\\x00\\x00\\x00\\x09{')\nos._exit(0)", "ended itself with code 0"),
         ("os._exit(3)", "ended itself with code 3"),
         (
             'raw(b\'{"result": {"type": "number", "value": "\' + b\'9\' * 5000 + b\'x"}}\')',
-            "none that can be read",
+            "cannot be read",
         ),
-        ('raw(b\'{"result": {"type": "plot", "value": "/etc/passwd"}}\')', "none that can be read"),
-        ('raw(b\'{"result": {"type": "pickle", "value": "x"}}\')', "none that can be read"),
-        ("raw(b'{\"result\": 5}')", "none that can be read"),
+        ('raw(b\'{"result": {"type": "plot", "value": "/etc/passwd"}}\')', "cannot be read"),
+        ('raw(b\'{"result": {"type": "pickle", "value": "x"}}\')', "cannot be read"),
+        ("raw(b'{\"result\": 5}')", "cannot be read"),
     ],
 )
 def test_frames_that_are_none_end_the_program(box, sent, why):
@@ -471,7 +469,7 @@ def test_paths_of_pictures_lead_nowhere(box, path):
         f" 'value': {path!r}}}"
     )
     if path == "link.png":
-        with pytest.raises(Exception, match="It is no PNG"):
+        with pytest.raises(Exception, match="It is not a PNG"):
             box(code)
     else:
         assert box(code).value.startswith(

@@ -1,4 +1,4 @@
-"""The process that runs a model's SQL, across what happens to its parent."""
+"""The SQL reader after an interrupt: the next query gets its own answer."""
 
 import signal
 import threading

@@ -1,4 +1,4 @@
-"""A small platform without services, and `loc` on it with a stand-in for the model."""
+"""Fixtures: a small platform without services, and `loc` with a stand-in for the model."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Texts for people and models are made from a project's own definitions: here, those of a shop."""
+"""Texts for people and models come from a project's own definitions, here a shop's."""
 
 import json
 import os
@@ -67,6 +67,7 @@ def manifest(metrics: bool) -> dict:
         "schema": "marts",
         "description": "One row is one order of a customer.",
         "original_file_path": "models/marts/mart_orders.sql",
+        "patch_path": "shop://models/marts/mart_orders.yml",
         "config": {"contract": {"enforced": True}},
         "columns": {
             name: {"name": name, "data_type": kind, "description": text}

@@ -1,6 +1,4 @@
-"""`loc ask`: from a question, through a model's answer, to rows with their origin; the model is a
-stand-in.
-"""
+"""`loc ask` turns a question into rows with their origin; the model is a stand-in."""
 
 import csv
 import io
@@ -186,7 +184,7 @@ def test_whole_numbers_beside_nulls_stay_what_they_are_in_a_notebook():
 from decimal import Decimal
 from proto_loc.ai import values
 large = 2**53 + 1
-made = values.table(["n", "n", "h", "few"], [(large, 1, 2**100, 1), (None,) * 4])
+made = values.frame(["n", "n", "h", "few"], [], [(large, 1, 2**100, 1), (None,) * 4])
 assert made.iloc[0, 0] == large and made.iloc[0, 2] == 2**100, made
 assert values.frame(["n"], ["integer"], [[large], [None]]).iloc[0, 0] == large
 for value, sent in (
@@ -214,7 +212,9 @@ def test_two_failures_are_the_end(loc, model):
     server, settings = model(['{"sql": "select nonsense"}'] * 3)
     done = loc("ask", "Revenue?", **settings)
     assert done.returncode == 1 and len(server.requests) == 2
-    assert done.stderr.count("error: The model gave no query that can be run, twice.") == 1
+    assert (
+        done.stderr.count("error: The model gave no query that can be run, in two attempts.") == 1
+    )
     assert "Traceback" not in done.stderr
 
 
@@ -312,7 +312,7 @@ def test_without_a_model_one_sentence_says_how_to_set_it(loc):
     [
         ({"LOC_LLM_MODEL": "openai/gpt"}, 1, "OPENAI_API_KEY is not set"),
         ({"LOC_LLM_MODEL": "gpt"}, 2, "names no provider"),
-        ({"LOC_LLM_MODEL": "ollama/x", "LOC_LLM_URL": "localhost"}, 2, "is no address"),
+        ({"LOC_LLM_MODEL": "ollama/x", "LOC_LLM_URL": "localhost"}, 2, "is not a URL"),
         (
             {"LOC_LLM_MODEL": "ollama/x", "LOC_LLM_TIMEOUT": "soon"},
             2,
@@ -333,14 +333,14 @@ def test_settings_that_are_no_use_are_named(loc, settings, code, said):
 @pytest.mark.parametrize(
     ("answers", "said"),
     [
-        (["I would rather not."] * 2, "answered with no JSON object"),
+        (["I would rather not."] * 2, "answered without a JSON object"),
         (['{"query": "select 1"}'] * 2, "answered with JSON of another form"),
         (['{"cannot": " "}'] * 2, "answered with JSON of another form"),
         (['{"cannot": "There is no weather in it."}'], "why: There is no weather in it."),
         ([""], "gave an empty answer"),
-        ([Fault(401)], "does not take the key"),
+        ([Fault(401)], "refuses the key"),
         ([Fault(404)], "does not exist"),
-        ([Fault(429)], "takes no more questions for now"),
+        ([Fault(429)], "accepts no more questions for now"),
         ([Fault(500)], "error: openai/standin"),
         ([Fault(200, "<html>")], "error: openai/standin"),
         ([Fault(seconds=20)], "did not answer within 1 s"),
@@ -369,7 +369,7 @@ def test_a_socks_proxy_that_the_client_cannot_use_is_named(loc):
     done = loc(
         "ask", "Revenue?", LOC_LLM_MODEL="openai/x", LOC_LLM_URL="http://127.0.0.1:9/v1", **proxy
     )
-    assert done.returncode == 1 and "cannot be asked through a SOCKS proxy" in done.stderr
+    assert done.returncode == 1 and "cannot be reached through a SOCKS proxy" in done.stderr
     assert "why: ALL_PROXY names one" in done.stderr, done.stderr
 
 
@@ -414,7 +414,7 @@ def test_metrics_as_sql_give_the_figures_that_the_publish_recorded(here):
     ],
 )
 def test_a_metric_query_of_another_form_is_refused(found):
-    with pytest.raises(LocError, match="is of no use"):
+    with pytest.raises(LocError, match="is not valid"):
         queries.as_question(found)
 
 

@@ -1,6 +1,4 @@
-"""The scorer of `loc ask --evaluate` and its wiring, with recorded answers: it says nothing of a
-model's accuracy.
-"""
+"""`loc ask --evaluate` scores recorded answers; it says nothing about a real model."""
 
 import json
 from datetime import date, datetime
@@ -121,9 +119,12 @@ def test_claims_which_an_evaluation_would_not_heed_are_refused(loc, model):
         ("{", "cannot be read"),
         ("a: 1", "holds no questions"),
         ("- sql: select 1", "question 1 has no question"),
-        ("- question: a\n  sql: select 1\n  metric: {metrics: [trips]}", "one of them"),
+        (
+            "- question: a\n  sql: select 1\n  metric: {metrics: [trips]}",
+            "either `metric` or `sql`",
+        ),
         ("- question: a\n  sql: select 1\n  expects: 5", "It has expects"),
-        ("- question: a\n  metric: {metrics: trips}", "is of no use"),
+        ("- question: a\n  metric: {metrics: trips}", "The query's 'metrics' is not valid"),
     ],
 )
 def test_a_file_that_is_no_set_of_questions_is_refused(tmp_path, text, said):

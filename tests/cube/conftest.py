@@ -1,4 +1,4 @@
-"""Published versions and servers on them. Each module has one server, for a start takes seconds."""
+"""Fixtures: published versions, and one server per module, as a start takes seconds."""
 
 from collections.abc import Iterator
 from pathlib import Path

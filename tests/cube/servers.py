@@ -1,4 +1,4 @@
-"""Cube's server as the service starts it, and small published versions for it to serve."""
+"""Starts Cube's server as the service does, on small published versions."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Who gets an answer: a page or program of this machine that brings a token of this clone."""
+"""Only a page or program of this machine with a token of this clone gets an answer."""
 
 import socket
 import subprocess

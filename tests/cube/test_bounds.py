@@ -1,6 +1,4 @@
-"""No query takes the server down or keeps others from their answers: it is cut or refused, and says
-so.
-"""
+"""No query stops the server or blocks others: a large one is stopped or refused."""
 
 import json
 import socket

@@ -1,6 +1,4 @@
-"""A date filter and a grain mean what they say, to the microsecond, and compare the column as it
-is.
-"""
+"""Date filters and grains are exact to the microsecond, and compare the column uncast."""
 
 import pytest
 from servers import Server

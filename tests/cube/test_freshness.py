@@ -1,4 +1,4 @@
-"""Each request is answered from one version, the newest; what is superseded is let go."""
+"""Each request reads one version, the newest; superseded versions are closed."""
 
 import threading
 import time

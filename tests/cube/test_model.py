@@ -1,6 +1,4 @@
-"""A wrong model is told with file and line, the last good one is served meanwhile, a mended one at
-once.
-"""
+"""An error in a model is reported with file and line; the last good model is served."""
 
 from urllib.parse import unquote
 

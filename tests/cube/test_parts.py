@@ -1,4 +1,4 @@
-"""The parts of Cube's server that ``parts.test.js`` tests by themselves."""
+"""Runs ``parts.test.js``, the unit tests of Cube's server."""
 
 import os
 import subprocess

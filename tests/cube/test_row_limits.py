@@ -1,4 +1,4 @@
-"""A token with the claim ``boroughs`` sees the rows of those boroughs, by whichever way it asks."""
+"""A token with the claim ``boroughs`` sees only rows of those boroughs, by every API."""
 
 import pytest
 from servers import Server
@@ -304,7 +304,9 @@ def test_an_expression_instead_of_a_name_is_refused(limited, query, claims):
     for path in ("load", "sql", "dry-run"):
         answer = limited.post(f"/cubejs-api/v1/{path}", {"query": query}, **claims)
         assert answer.status_code in (400, 500) and "leak" not in answer.text, answer.text
-        assert "no name of a member" in answer.text or "not offered" in answer.text, answer.text
+        assert "not the name of a member" in answer.text or "not offered" in answer.text, (
+            answer.text
+        )
 
 
 def test_a_query_in_a_query_is_refused_to_a_limited_token(limited):

@@ -1,8 +1,7 @@
-"""The stand-in for Cube's native addon gives the answers that Cube gives, and refuses the rest with
-its reason.
+"""The stand-in for Cube's native addon gives the same answers as Cube.
 
-With ``LOC_CUBE_NATIVE=required`` the addon itself must be there, and the stand-in is held against
-it as well.
+What it does not support, it refuses with the reason. With ``LOC_CUBE_NATIVE=required`` the addon
+must be installed, and the answers are compared with the addon's too.
 """
 
 import base64

@@ -1,4 +1,4 @@
-"""A stack of Dagster's processes for the whole suite."""
+"""Fixtures: Dagster's processes, for the whole suite."""
 
 import shutil
 import tempfile

@@ -1,4 +1,4 @@
-"""Dagster's three processes as they are, on a copy of the repository that tests may break."""
+"""Starts Dagster's three processes on a copy of the repository that tests may break."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Dagster's code location loads whatever dbt accepts; its job builds it after the load."""
+"""Dagster's code location loads any project that dbt accepts, and builds it after a load."""
 
 import json
 import os

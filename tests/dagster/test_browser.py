@@ -1,6 +1,4 @@
-"""The UI in a real browser: log in by the link, see the graph, materialize a month by click, see
-green checks.
-"""
+"""The UI in a real browser: log in, see the graph, materialize a month, see its checks."""
 
 from collections.abc import Iterator
 

@@ -1,6 +1,4 @@
-"""What Dagster shows: assets with their lineage and columns, a check for every test, and the
-policies of all.
-"""
+"""Dagster's definitions: assets with lineage and columns, a check per test, policies."""
 
 import json
 import os

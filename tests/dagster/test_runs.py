@@ -1,6 +1,4 @@
-"""The job ``refresh`` and its parts, as the command line and the UI start them: what is published
-is reported.
-"""
+"""Runs of the job ``refresh``, from the command line and the UI, report what is published."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""The layer in front of Dagster's web server, over real HTTP."""
+"""The gate in front of Dagster's web server, over real HTTP."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""A platform with two published versions, `loc` on it, and a stand-in for a model."""
+"""Fixtures: a platform with two published versions, `loc`, and a stand-in for a model."""
 
 import os
 import subprocess

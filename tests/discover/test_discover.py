@@ -1,6 +1,4 @@
-"""``loc discover``: its figures are those of the data, its page needs nothing else, and its bounds
-hold.
-"""
+"""``loc discover``: its figures are correct, its page needs no other file, its limits hold."""
 
 import json
 import re
@@ -304,7 +302,7 @@ def test_a_models_figures_are_checked_and_those_that_do_not_check_out_are_marked
     server, variables = model(told)
     done = loc("discover", "--out", tmp_path / "report.html", **variables)
     assert done.returncode == 0, done.stderr
-    assert "2 figures of the model do not check out; they are marked." in done.stderr
+    assert "2 figures of the model do not check out; the report marks them." in done.stderr
     assert "are sent to openai/standin" in done.stderr, "that figures go to a model is announced"
     page = (tmp_path / "report.html").read_text()
     ((revenue,),) = figures(

@@ -1,6 +1,4 @@
-"""A figure in a text checks out if it is the fact that it refers to, as it is written; every other
-one is marked.
-"""
+"""A figure in a text checks out only if it is the fact that it cites; others are marked."""
 
 from datetime import date
 from decimal import Decimal

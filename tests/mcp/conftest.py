@@ -1,4 +1,4 @@
-"""A published platform with Cube, and the SDK's client on it."""
+"""Fixtures: a published platform with Cube, and the client of the MCP SDK."""
 
 import json
 import os

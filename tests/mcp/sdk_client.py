@@ -1,8 +1,7 @@
-"""Run by the environment ``notebooks``: the SDK's client against ``loc mcp``; calls in, results
-out, as JSON.
+"""Client of ``loc mcp`` with the MCP SDK; the environment ``notebooks`` runs it.
 
-``python sdk_client.py stdio`` starts the server itself; ``... URL TOKEN`` connects to one that is
-up.
+It reads calls from stdin and writes results to stdout, as JSON. ``python sdk_client.py stdio``
+starts the server itself; ``... URL TOKEN`` connects to one that is up.
 """
 
 import asyncio

@@ -1,6 +1,4 @@
-"""The MCP server by the SDK's own client, over stdio and HTTP: what it offers, that it is right,
-what it refuses.
-"""
+"""The MCP server, tested by the SDK's client over stdio and HTTP."""
 
 import json
 import subprocess

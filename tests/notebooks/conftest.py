@@ -1,4 +1,4 @@
-"""A published platform with its services, for the whole suite."""
+"""Fixtures: a published platform with its services, for the whole suite."""
 
 import subprocess
 from collections.abc import Iterator

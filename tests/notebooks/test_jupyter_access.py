@@ -1,6 +1,4 @@
-"""Who gets into JupyterLab, over real HTTP and WebSockets: who has the token, from this machine's
-own pages.
-"""
+"""Access to JupyterLab over HTTP and WebSockets: with the token, from its own pages only."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""What a kernel can do with the warehouse, what it cannot, and what it leaves."""
+"""What a kernel can do with the warehouse, what is refused, and which files it leaves."""
 
 import json
 import re
@@ -132,11 +132,11 @@ def test_a_write_to_published_data_is_refused_with_the_way_to_do_it(kernel, name
     kernel(f"from proto_loc import warehouse; name = {names[0]!r}")
     assert kernel(cell).splitlines() == [
         "error: Published data cannot be changed from here.",
-        "why: Every version is immutable, for all who read it.",
+        "why: A version is immutable, because others read it too.",
         (
             "fix: Write to a database of your own, which has prod attached: con ="
-            " warehouse.scratch(), and %sql con for SQL cells. What belongs in prod for good is a"
-            " model of dbt/."
+            " warehouse.scratch(), and %sql con for SQL cells. To add a table to prod, add a"
+            " model to dbt/."
         ),
     ]
 

@@ -1,6 +1,4 @@
-"""The notebooks that ship run top to bottom on the real services, and git holds none of their
-output.
-"""
+"""The shipped notebooks run on the real services, and git holds none of their output."""
 
 import json
 import os

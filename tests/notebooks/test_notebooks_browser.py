@@ -1,6 +1,4 @@
-"""The notebooks in a real browser: opened by the link, run from the top, drawn without the
-internet.
-"""
+"""The notebooks in a real browser: opened by the link, run, drawn without the internet."""
 
 import subprocess
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A published platform for the suite, which is one module: it ends with its services."""
+"""Fixtures: a published platform for the suite, which is one module."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack

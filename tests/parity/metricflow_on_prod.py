@@ -1,6 +1,4 @@
-"""MetricFlow in this process, on the published ``prod``: the oracle, which shares no code with any
-door.
-"""
+"""Runs MetricFlow on the published ``prod``: the oracle, which shares no code with a door."""
 
 from duckdb import DuckDBPyConnection
 from metricflow.engine.metricflow_engine import MetricFlowEngine, MetricFlowQueryRequest

@@ -1,6 +1,4 @@
-"""What every door is asked: each metric, whole and by three dimensions, plain and under two
-filters.
-"""
+"""The questions to every door: each metric, in total, by dimensions, and with filters."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,6 +1,4 @@
-"""The definitions are valid, and one number comes out of every door: counts and money exactly,
-ratios to 1e-9.
-"""
+"""Every door gives the same number: counts and money exactly, ratios to 1e-9."""
 
 import math
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""Clones of the platform: one without content, and one with the shop's, published."""
+"""Fixtures: a clone without content, and a published one with the content of a shop."""
 
 import tempfile
 import time

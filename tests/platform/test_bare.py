@@ -1,4 +1,4 @@
-"""A platform without any content starts, and says what to do."""
+"""A platform without content starts, and says what to do."""
 
 import pytest
 from clone import Clone

@@ -1,4 +1,4 @@
-"""A Superset that serves for the whole suite, and copies of a provisioned one to change."""
+"""Fixtures: a Superset for the whole suite, and copies of a provisioned one to change."""
 
 import shutil
 import tempfile

@@ -1,4 +1,4 @@
-"""Superset as it is: provisioned and served by its own services, in folders of a test."""
+"""Starts Superset as its services do, in folders of a test."""
 
 import json
 import os

@@ -1,6 +1,4 @@
-"""Provisioning, where people made or deleted something that the bundle means too, and where its
-rules are not sound.
-"""
+"""Provisioning when people made or deleted the same objects, or rules are not valid."""
 
 import json
 import shutil

@@ -1,5 +1,4 @@
-"""What Explore adds to a chart that it saves is in ``proto_loc/superset/bundle/explore.json``, so
-that an export leaves it out.
+"""``bundle/explore.json`` lists what Explore adds to a saved chart; exports leave it out.
 
 After an upgrade of Superset, the failure of this test shows what to write there.
 """

@@ -1,4 +1,4 @@
-"""`loc superset export`: from changes in the UI, by its REST API, to files and back."""
+"""`loc superset export` brings changes in Superset, made by its REST API, into the files."""
 
 import difflib
 import json

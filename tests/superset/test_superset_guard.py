@@ -1,6 +1,4 @@
-"""Whoever writes SQL in Superset, it reads the published data and does nothing else, and sees the
-newest version.
-"""
+"""SQL in Superset only reads, and it reads the newest published version."""
 
 import re
 import threading

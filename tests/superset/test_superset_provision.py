@@ -1,6 +1,4 @@
-"""Provisioning brings Superset to what the files say, again and again, and leaves alone what people
-make and change.
-"""
+"""Provisioning brings Superset to the state of the files, and keeps what people change."""
 
 import io
 import shutil

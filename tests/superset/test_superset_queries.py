@@ -1,7 +1,7 @@
-"""The query that provisioning saves with a chart is the one that a browser sends for it.
+"""The query that provisioning saves with a chart is the one that a browser sends.
 
 After an upgrade of Superset, a failure here shows which rule of
-``proto_loc/superset/bundle/queries.py`` is another one now.
+``proto_loc/superset/bundle/queries.py`` has changed.
 """
 
 import json

@@ -1,6 +1,4 @@
-"""What Viewer, Analyst and Admin may do, and which rows a rule of row-level security lets a person
-see.
-"""
+"""What the roles may do, and which rows row-level security lets a person see."""
 
 import re
 

@@ -1,6 +1,4 @@
-"""The SQL that a person writes in Superset runs as it is written, and its values arrive as they
-are.
-"""
+"""SQL in Superset runs as it is written, and its values arrive unchanged."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""What Superset keeps beside what people make: for how long, and that it may go."""
+"""How long Superset keeps its logs, and which of its files may be deleted."""
 
 import shutil
 import sqlite3

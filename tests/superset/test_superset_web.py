@@ -1,4 +1,4 @@
-"""Who gets into Superset, how often they may try, and what a page of it may do in a browser."""
+"""Log-in, rate limits and browser security of Superset."""
 
 import re
 import socket

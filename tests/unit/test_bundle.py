@@ -275,12 +275,10 @@ def test_the_same_chart_twice_on_a_dashboard_is_a_fault(bundle):
 def test_the_files_are_in_the_short_form(bundle):
     files = read(bundle)
     for document in files.of("dashboards"):
-        assert document.content == forms.plain(
-            forms.short_dashboard(document.content), forms.DASHBOARD
-        ), document.name
+        assert document.content == forms.short_dashboard(document.content), document.name
     for document in files.of("charts"):
         short = forms.short_chart(document.content, document.content["params"])
-        assert document.content == forms.plain(short, forms.CHART), document.name
+        assert document.content == short, document.name
 
 
 def test_no_id_of_one_superset_is_in_the_bundle(bundle):

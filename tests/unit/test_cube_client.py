@@ -79,12 +79,12 @@ def test_conditions_on_one_dimension_are_alternatives_and_days_are_included():
             Question(("rejected",), ("borough",)),
             "There is no dimension 'borough' of quality. Choose from: origin.",
         ),
-        (Question(("revenue",), ("borough:day",)), "borough is no time."),
+        (Question(("revenue",), ("borough:day",)), "borough is not a time."),
         (
             Question(("revenue",), ("pickup_at:fortnight",)),
-            "'fortnight' is no grain. Choose from: second,",
+            "'fortnight' is not a grain. Choose from: second,",
         ),
-        (Question(("revenue",), where=("borough",)), "'borough' is no condition."),
+        (Question(("revenue",), where=("borough",)), "'borough' is not a condition."),
         (
             Question(("revenue",), order="-hour"),
             "'hour' is not in the answer. Order by one of: revenue;",
@@ -150,7 +150,7 @@ def test_a_token_is_signed_with_the_secret_and_ends(data):
 @pytest.mark.parametrize(
     ("status", "body", "said"),
     [
-        (403, {"error": "Invalid token"}, "does not take this platform's token. Invalid token."),
+        (403, {"error": "Invalid token"}, "refuses this platform's token. Invalid token."),
         (
             403,
             {"error": "This token is limited by boroughs"},

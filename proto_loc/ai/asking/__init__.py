@@ -1,1 +1,1 @@
-"""``loc ask``: one question becomes one query; sets of questions measure a model."""
+"""``loc ask``: turns a question into one query, and measures a model with sets of questions."""

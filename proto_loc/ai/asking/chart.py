@@ -1,4 +1,4 @@
-"""A chart of an answer, where one helps: bars by name, a line over time."""
+"""Draws the chart of an answer: bars by category, or a line over time."""
 
 import json
 import math
@@ -12,8 +12,9 @@ MOST_BARS = 60
 
 
 def of(answer):
-    """An Altair chart of the answer's rows; None where they are one row, or hold no figure by
-    something.
+    """Return an Altair chart of the answer's rows.
+
+    None if there are fewer than two rows or two columns, or no column of numbers to draw.
     """
     numbers = [name for name, kind in _kinds(answer).items() if kind == "number"]
     others = [name for name, kind in _kinds(answer).items() if kind != "number"]
@@ -48,29 +49,29 @@ def of(answer):
     ).properties(width=600)  # fmt: skip
 
 
+def check_name(path: Path) -> None:
+    """Raise UsageError unless the name ends in ``.png`` or ``.html``."""
+    if path.suffix.lower() not in (".png", ".html"):
+        raise UsageError(f"{path} cannot be a chart.", "", "End its name in .png or .html.")
+
+
 def save(answer, path: Path) -> None:
-    """Write the chart as a PNG or as a page that needs no network.
+    """Write the chart as a PNG, or as an HTML page that needs no network.
 
     Raises:
-        UsageError: the name ends in neither.
         LocError: no chart fits, or the file cannot be written.
     """
-    if path.suffix.lower() not in (".png", ".html"):
-        raise UsageError(f"{path} is no name for a chart.", "", "End it in .png or .html.")
     chart = of(answer)
     if chart is None:
         raise LocError(
             "No chart fits this answer.",
-            "It needs two rows and a figure.",
-            "Ask for a figure by something.",
+            "It needs two rows and a column of numbers.",
+            "Ask for a number by category or over time.",
         )
+    form = path.suffix.lower()[1:]
+    options = {"inline": True, "json_kwds": {"cls": _InScript}} if form == "html" else {}
     try:
-        options = (
-            {"inline": True, "json_kwds": {"cls": _InScript}}
-            if path.suffix.lower() == ".html"
-            else {}
-        )
-        chart.save(str(path), format=path.suffix.lower()[1:], **options)
+        chart.save(str(path), format=form, **options)
     except OSError as error:
         raise LocError(
             f"{path} cannot be written.", f"{error.strerror}.", "Name another file."
@@ -78,9 +79,7 @@ def save(answer, path: Path) -> None:
 
 
 class _InScript(json.JSONEncoder):
-    """JSON that may stand in a script of a page: what looks like an end of the script, in a
-    value, does not end it.
-    """
+    """JSON that is safe in a page's script: a value cannot contain ``</script>``."""
 
     def encode(self, o) -> str:
         return super().encode(o).replace("<", "\\u003c")
@@ -100,7 +99,7 @@ def _kinds(answer) -> dict[str, str]:
 
 
 def _plain(value):
-    """A value that JSON has; a figure that is no finite number is none to be drawn."""
+    """The value as JSON can hold it; None for a number that is not finite."""
     if isinstance(value, (float, Decimal)):
         return float(value) if math.isfinite(value) else None
     return value.isoformat() if isinstance(value, date) else value

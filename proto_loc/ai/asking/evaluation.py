@@ -1,8 +1,8 @@
-"""How often a model's answers are right: a set of questions, each with the query that answers it.
+"""Measures how often a model answers correctly: asks questions whose correct query is known.
 
-The figures come from the database, now: a file holds queries and never results. Rows are compared
-as they are, in any order unless the question asks for one; columns by what they hold, whatever
-their names and order.
+A file of questions holds queries, not results: the expected rows are read from the published data.
+Rows are compared in any order, unless the question asks for one. Columns are compared by their
+values; their names and order do not matter.
 """
 
 import itertools
@@ -20,7 +20,7 @@ from proto_loc.ai.asking import queries
 from proto_loc.errors import LocError, UsageError
 
 TOLERANCE = 1e-6
-"""Relative; models round. A question may have its own."""
+"""Relative difference that is accepted, as models round. A question may set its own."""
 KINDS = ("metric", "sql")
 
 
@@ -32,26 +32,26 @@ class Item:
     kind: str
     """``metric`` or ``sql``: what the expected query is."""
     expected: dict | str
-    """In the words of `loc query`, or a statement."""
+    """A query with the keys of `loc query`, or a SQL statement."""
     ordered: bool = False
     tolerance: float = TOLERANCE
 
 
 @dataclass
 class Judged:
-    """One question, asked."""
+    """The result of one question."""
 
     question: str
     kind: str
     why: str = ""
-    """Why the answer is wrong; empty where it is right."""
+    """Why the answer is wrong; empty if it is correct."""
     gave: str = ""
     """The query that the model gave."""
 
 
 @dataclass
 class Evaluation:
-    """A set, asked."""
+    """The results of a set of questions."""
 
     model: str
     items: list[Judged] = field(default_factory=list)
@@ -66,7 +66,7 @@ class Evaluation:
 
     @property
     def kinds(self) -> dict[str, tuple[int, int]]:
-        """By kind, how many were right, of how many."""
+        """By kind: the number of correct answers, and of questions."""
         counts = {}
         for kind in dict.fromkeys(item.kind for item in self.items):
             of = [item for item in self.items if item.kind == kind]
@@ -75,10 +75,10 @@ class Evaluation:
 
 
 def read(file: Path) -> list[Item]:
-    """The questions of a YAML file; see docs/ai.md for its form.
+    """Read the questions of a YAML file, in the form that docs/ai.md describes.
 
     Raises:
-        UsageError: it cannot be read, or an entry is not as it must be; it is named by its number.
+        UsageError: the file cannot be read, or an entry is not valid; the message names its number.
     """
     import yaml
 
@@ -101,13 +101,13 @@ def _item(entry: object, where: str) -> Item:
         what = (
             f"It has {', '.join(sorted(unknown))}."
             if len(kinds) == 1
-            else "It needs `metric` or `sql`, one of them."
+            else "It needs either `metric` or `sql`."
         )
-        raise UsageError(f"{where} is not as it must be.", what, "See docs/ai.md.")
+        raise UsageError(f"{where} is not valid.", what, "See docs/ai.md.")
     (kind,) = kinds
     expected = entry[kind]
     if not isinstance(expected, dict if kind == "metric" else str):
-        raise UsageError(f"{where}: {kind} is of the wrong kind.", "", "See docs/ai.md.")
+        raise UsageError(f"{where}: `{kind}` has the wrong type.", "", "See docs/ai.md.")
     if kind == "metric":
         queries.as_question(expected)
     return Item(
@@ -120,7 +120,7 @@ def _item(entry: object, where: str) -> Item:
 
 
 def evaluate(file: Path, report: Callable[[int, int, str, bool], None]) -> Evaluation:
-    """Ask a set of questions and compare each answer with its own query's, row by row.
+    """Ask a set of questions, and compare each answer with the rows of the expected query.
 
     Raises:
         LocError: no model is set, there is no data, or an expected query does not run.
@@ -160,9 +160,9 @@ def evaluate(file: Path, report: Callable[[int, int, str, bool], None]) -> Evalu
 def difference(
     expected: list, actual: list, ordered: bool = False, tolerance: float = TOLERANCE
 ) -> str:
-    """Why two sets of rows differ, in a sentence; empty where they are the same.
+    """Say in a sentence why two sets of rows differ; empty if they are the same.
 
-    Columns of ``actual`` may stand in any order, and there may be more of them.
+    The columns of ``actual`` may have any order, and it may have additional ones.
     """
     if len(expected) != len(actual):
         return f"{len(actual)} rows, and {len(expected)} are expected"
@@ -200,7 +200,7 @@ def difference(
 
 
 def _plain(value):
-    """A value as it is compared: numbers as floats, days and midnights alike."""
+    """The value as it is compared: a number as a float, a date as its midnight."""
     if isinstance(value, bool) or value is None:
         return value
     if isinstance(value, (int, float, Decimal)):
@@ -221,9 +221,7 @@ def _alike(expected: list[list], actual: list[list], ordered: bool, tolerance: f
 
 
 def _key(row: list) -> tuple:
-    """Sorts by what is compared exactly first, so that numbers a hair apart do not change the
-    order of names.
-    """
+    """Sort key with exact values first, so that tiny differences of numbers do not matter."""
     exact = tuple((str(type(value)), str(value)) for value in row if not isinstance(value, float))
     return exact, tuple(value for value in row if isinstance(value, float))
 

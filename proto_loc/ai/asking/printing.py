@@ -1,4 +1,4 @@
-"""How answers and evaluations are printed: the table on stdout, where it comes from on stderr."""
+"""Prints answers and evaluations: results on stdout, notes on stderr."""
 
 import csv
 import json
@@ -14,7 +14,7 @@ from proto_loc.metrics.formats import CURRENCY, money
 
 
 def answer(reply: Answer, form: str) -> None:
-    """Print an answer as ``table``, ``json`` (with its origin in it) or ``csv``."""
+    """Print an answer as ``table``, ``json`` (which includes its origin) or ``csv``."""
     if form == "csv":
         writer = csv.writer(PlainWriter(sys.stdout), lineterminator="\n")
         writer.writerow(reply.columns)
@@ -27,35 +27,20 @@ def answer(reply: Answer, form: str) -> None:
             "published_at": reply.published_at,
             "truncated": reply.truncated,
         }
-        print(
-            json.dumps(
-                {"rows": rows, **origin, **source, "notes": reply.notes}, indent=2, allow_nan=False
-            )
-        )
+        content = {"rows": rows, **origin, **source, "notes": reply.notes}
+        print(json.dumps(content, indent=2, allow_nan=False))
     else:
         _table(reply)
-    if form == "table":
-        print(
-            f"metrics: {json.dumps(reply.metric_query)}"
-            if reply.metric_query
-            else f"sql: {clean(reply.sql)}"
-        )
+        query = json.dumps(reply.metric_query)
+        print(f"metrics: {query}" if reply.metric_query else f"sql: {clean(reply.sql)}")
         print(f"data: version {reply.version} of prod, published {reply.published_at}")
-    notes = [
-        *reply.notes,
-        *([f"These are the first {len(reply.rows):,} rows"] if reply.truncated else []),
-    ]
-    for note in notes:
+    cut = [f"These are the first {len(reply.rows):,} rows"] if reply.truncated else []
+    for note in (*reply.notes, *cut):
         print(f"note: {note}.", file=sys.stderr)
 
 
-def _console():
-    from rich.console import Console
-
-    return Console(width=None if Console().is_terminal else 140, highlight=False)
-
-
 def _table(reply: Answer) -> None:
+    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
@@ -71,11 +56,12 @@ def _table(reply: Answer) -> None:
             for value, name in zip(row, reply.columns, strict=True)
         )
         shown.add_row(*map(escape, cells))
-    _console().print(shown)
+    width = None if Console().is_terminal else 140
+    Console(width=width, highlight=False).print(shown)
 
 
 def _cell(value, form: str, currency: str = CURRENCY) -> str:
-    """A value as a person reads it; a metric in its own format."""
+    """The value as text for a person; a metric in its own format."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -100,43 +86,30 @@ def _cell(value, form: str, currency: str = CURRENCY) -> str:
 
 
 def _digits(value):
-    """A value with all of its digits, and no exponent where a DECIMAL has none."""
+    """The value with all its digits; a DECIMAL without an exponent."""
     return f"{value:f}" if isinstance(value, Decimal) else value
 
 
 def progress(done: int, total: int, question: str, right: bool) -> None:
-    """One line a question that was asked."""
+    """Print one line per question."""
     print(f"{done:>3}/{total} {'right' if right else 'wrong'}  {question}", file=sys.stderr)
 
 
 def evaluation(done, form: str) -> None:
-    """Print the accuracy by kind, and each failure with its reason."""
+    """Print the accuracy by kind, and each wrong answer with the reason."""
     if form == "json":
         failures = [
             {"question": item.question, "kind": item.kind, "why": item.why, "gave": item.gave}
             for item in done.wrong
         ]
-        shares = {kind: {"right": right, "of": of} for kind, (right, of) in done.kinds.items()}
-        print(
-            json.dumps(
-                {
-                    "model": done.model,
-                    "accuracy": done.accuracy,
-                    "kinds": shares,
-                    "failures": failures,
-                },
-                indent=2,
-            )
-        )
+        kinds = {kind: {"right": right, "of": of} for kind, (right, of) in done.kinds.items()}
+        summary = {"model": done.model, "accuracy": done.accuracy}
+        print(json.dumps(summary | {"kinds": kinds, "failures": failures}, indent=2))
         return
     for item in done.wrong:
-        print(
-            f"wrong: {item.question}\n  why: {clean(item.why)}\n  gave:"
-            f" {clean(item.gave) or 'nothing'}"
-        )
+        gave = clean(item.gave) or "nothing"
+        print(f"wrong: {item.question}", f"why: {clean(item.why)}", f"gave: {gave}", sep="\n  ")
     for kind, (right, of) in done.kinds.items():
         print(f"{kind}: {right} of {of} ({right / of:.0%})")
-    print(
-        f"{done.model}: {sum(r for r, _ in done.kinds.values())} of {len(done.items)}"
-        f" ({done.accuracy:.0%})"
-    )
+    right = len(done.items) - len(done.wrong)
+    print(f"{done.model}: {right} of {len(done.items)} ({done.accuracy:.0%})")

@@ -1,4 +1,4 @@
-"""``ask``: a question becomes one query, of metrics or of SQL. No program of the model's is run."""
+"""``ask``: turns a question into one query of metrics or SQL, and runs it."""
 
 import itertools
 import json
@@ -23,41 +23,41 @@ from proto_loc.settings import settings
 TIMEOUT = 30.0
 """Seconds that a query may run."""
 MOST_READ = 100_000
-"""Characters of a model's answer that are read, its last ones."""
+"""Characters of a model's answer that are read, from its end."""
 TEXTS = ("since", "until", "order")
 LISTS = ("metrics", "dimensions", "where")
 
 
 @dataclass
 class Answer:
-    """Rows, and where they come from."""
+    """The rows of an answer, and where they come from."""
 
     question: str
     columns: list[str]
     rows: list[tuple]
     version: int
-    """Of ``prod``, that was read."""
+    """The version of ``prod`` that was read."""
     published_at: str
     """UTC, ISO 8601."""
     sql: str = ""
-    """The statement that was run; empty where metrics were asked for."""
+    """The statement that was run; empty for a query of metrics."""
     metric_query: dict | None = None
-    """What Cube was asked for, in the words of `loc query`."""
+    """The query that was sent to Cube, with the keys of `loc query`."""
     truncated: bool = False
     notes: list[str] = field(default_factory=list)
     formats: dict[str, str] = field(default_factory=dict)
-    """Of metrics, by column: ``percent_1``, ``currency_2``."""
+    """The format of each metric's column: ``percent_1``, ``currency_2``."""
     currencies: dict[str, str] = field(default_factory=dict)
-    """Of metrics, by column: ``EUR``."""
+    """The currency of each metric's column: ``EUR``."""
 
     @property
     def table(self):
-        """The rows as a pandas DataFrame; whole numbers stay exact, beside nulls too."""
-        return values.table(self.columns, self.rows)
+        """The rows as a pandas DataFrame; integers stay exact, also in a column with nulls."""
+        return values.frame(self.columns, [], self.rows)
 
     @property
     def chart(self):
-        """The rows as an Altair chart, or None where no chart helps."""
+        """The rows as an Altair chart, or None if no chart fits them."""
         from proto_loc.ai.asking import chart
 
         return chart.of(self)
@@ -72,10 +72,10 @@ class Answer:
 
 
 def ask(question: str, claims: Mapping = ALL_ROWS) -> Answer:
-    """Answer a question in plain words from the data that is published now.
+    """Answer a question in plain words from the published data.
 
     Raises:
-        LocError: no model is set, it gave nothing that can be run (twice), or there is no data.
+        LocError: no model is set, two answers of the model failed, or there is no data.
     """
     if not question.strip():
         raise prompts.no_question()
@@ -110,10 +110,9 @@ def ask(question: str, claims: Mapping = ALL_ROWS) -> Answer:
         except LocError as error:
             if attempt == 2:
                 raise LocError(
-                    "The model gave no query that can be run, twice.",
-                    f"{_without_end(error.what)}: {error.why}" if error.why else error.what,
-                    "Ask differently, or try another model; `loc query` asks for metrics without"
-                    " one.",
+                    "The model gave no query that can be run, in two attempts.",
+                    f"{error.what.rstrip('.')}: {error.why}" if error.why else error.what,
+                    "Ask differently, or try another model; `loc query` needs no model.",
                 ) from error
             messages += [
                 {"role": "assistant", "content": text},
@@ -123,27 +122,28 @@ def ask(question: str, claims: Mapping = ALL_ROWS) -> Answer:
 
 
 class Cannot(LocError):
-    """The model says that the data holds no answer."""
+    """The model says that the data cannot answer the question."""
 
 
 @lru_cache(maxsize=2)
 def reader_of(path: Path) -> SqlReader:
-    """The reader of a version, kept for the next question."""
+    """The reader of a published file, cached for the next question."""
     reader = SqlReader(path, TIMEOUT, context.ROWS)
     reader.start()
     return reader
 
 
 def cube_is_up() -> bool:
-    """Whether something listens on Cube's port."""
+    """Whether a process listens on Cube's port."""
     with closing(socket.socket()) as probe:
         probe.settimeout(0.5)
         return probe.connect_ex(("127.0.0.1", settings().port("cube"))) == 0
 
 
 def _failure(error: LocError) -> str:
-    """What the model is told of its failed query: without the values that DuckDB quotes, where
-    none may be sent.
+    """The message that tells the model why its query failed.
+
+    Where no values may be sent, it leaves out what DuckDB quotes.
     """
     why = error.why
     if not llm.sends_rows() and not why.startswith(
@@ -153,19 +153,13 @@ def _failure(error: LocError) -> str:
     return f"That failed. {error.what} {why}\nCorrect it, and answer with one JSON object again."
 
 
-def _without_end(text: str) -> str:
-    return text.rstrip(".")
-
-
 def _parsed(text: str, name: str) -> tuple[dict, bool]:
-    """The last JSON object in a model's answer that is of a form asked for, and whether others
-    differ from it.
+    """The last valid JSON object in a model's answer, and whether it has other, different ones.
 
-    Models think aloud and give examples; their answer comes last. Keys that a model leaves empty
-    are no part of it.
+    Models think aloud and give examples, so the last object is the answer. Empty keys are dropped.
 
     Raises:
-        LocError: there is none, or it is none of the forms asked for.
+        LocError: no object has one of the forms that the prompt asks for.
         Cannot: the model says that it has no answer.
     """
     objects = [
@@ -174,10 +168,10 @@ def _parsed(text: str, name: str) -> tuple[dict, bool]:
     ]
     if not objects:
         shown = " ".join(text.split())[:200]
-        raise LocError(f"{name} answered with no JSON object.", f"It said: {shown!r}.", "")
+        raise LocError(f"{name} answered without a JSON object.", f"It answered: {shown!r}.", "")
     answers = [item for item in objects if _is_text(item.get("cannot")) or _is_query(item)]
     if not answers:
-        keys = ", ".join(objects[-1])[:200] or "none that holds anything"
+        keys = ", ".join(objects[-1])[:200] or "all empty"
         raise LocError(f"{name} answered with JSON of another form.", f"Its keys are: {keys}.", "")
     answer = answers[-1]
     if _is_text(answer.get("cannot")):
@@ -190,7 +184,7 @@ def _parsed(text: str, name: str) -> tuple[dict, bool]:
 
 
 def _objects(text: str) -> list[dict]:
-    """Every JSON object in a text, those within another one left out."""
+    """Every top-level JSON object in a text."""
     decoder, objects, at = json.JSONDecoder(), [], text.find("{")
     while at >= 0:
         try:
@@ -219,7 +213,7 @@ def _run(
 ) -> Answer:
     if query.get("metrics"):
         if not cube:
-            raise LocError("Metrics cannot be asked for.", "Cube is down.", "Answer with SQL.")
+            raise LocError("Metrics cannot be queried.", "Cube is down.", "Answer with SQL.")
         return _metrics(question, query, published.claims)
     sql = query["sql"].strip().rstrip(";").strip()
     columns, _, rows, truncated = values.load(context.run(reader, sql, published))
@@ -235,9 +229,7 @@ def _run(
 
 
 def _distinct(names: list[str]) -> list[str]:
-    """The names of columns, where one comes again with a number, as DuckDB does in a subquery:
-    ``n``, ``n_1``.
-    """
+    """Column names without duplicates: the second ``n`` becomes ``n_1``, as in DuckDB."""
     distinct: list[str] = []
     for name in names:
         numbered = (f"{name}_{at}" for at in itertools.count(1))
@@ -250,21 +242,21 @@ def _distinct(names: list[str]) -> list[str]:
 
 
 def as_question(query: dict) -> Question:
-    """A query of metrics, from a model or a file.
+    """Turn a query of metrics, from a model or a file, into a question to Cube.
 
     Raises:
-        UsageError: a part of it is of the wrong kind.
+        UsageError: a key is unknown, or its value has the wrong type.
     """
     lists = {name: query.get(name) or [] for name in LISTS}
     texts = {name: query.get(name) or "" for name in TEXTS}
     limit = query.get("limit") or context.ROWS
     wrong = [
-        name for name, value in lists.items() if not isinstance(value, list) or not _all_text(value)
+        name
+        for name, value in lists.items()
+        if not (isinstance(value, list) and all(isinstance(item, str) for item in value))
     ]
     wrong += [name for name, value in texts.items() if not isinstance(value, str)]
-    wrong += (
-        [] if isinstance(limit, int) and not isinstance(limit, bool) and limit > 0 else ["limit"]
-    )
+    wrong += [] if type(limit) is int and limit > 0 else ["limit"]
     wrong += sorted(set(query) - {*LISTS, *TEXTS, "limit"})
     for name in ("since", "until"):
         try:
@@ -274,7 +266,7 @@ def as_question(query: dict) -> Question:
             wrong.append(name)
     if wrong:
         raise UsageError(
-            f"The query's {wrong[0]!r} is of no use.",
+            f"The query's {wrong[0]!r} is not valid.",
             f"It is {query.get(wrong[0])!r}.",
             "Correct it.",
         )
@@ -285,12 +277,8 @@ def as_question(query: dict) -> Question:
     )
 
 
-def _all_text(value: list) -> bool:
-    return all(isinstance(item, str) for item in value)
-
-
 def measured(question: Question, claims: Mapping = ALL_ROWS) -> tuple[Measured, warehouse.Version]:
-    """What Cube answers, and the version that it read.
+    """Ask Cube; return its answer, and the version that it read.
 
     Raises:
         LocError: Cube is down, or refuses the question.
@@ -305,35 +293,25 @@ def measured(question: Question, claims: Mapping = ALL_ROWS) -> tuple[Measured, 
                 break
             time.sleep(
                 1
-            )  # published meanwhile: ask again, so that the version named is the one read
+            )  # a version was published meanwhile: ask again, to name the one that is read
     return answer, before
 
 
 def _metrics(question: str, query: dict, claims: Mapping) -> Answer:
     measured_answer, version = measured(as_question(query), claims)
+    columns = measured_answer.columns
+    times = [column.kind == "time" for column in columns]
     rows = [
         tuple(
-            _timed(value) if column.kind == "time" else value
-            for value, column in zip(row.values(), measured_answer.columns, strict=True)
+            datetime.fromisoformat(value) if is_time and isinstance(value, str) else value
+            for value, is_time in zip(row.values(), times, strict=True)
         )
         for row in measured_answer.rows
     ]
-    kept = {name: value for name, value in query.items() if value}
-    answer = Answer(
-        question,
-        [c.short for c in measured_answer.columns],
-        rows,
-        version.id,
-        version.published_at,
-        metric_query=kept,
-    )
-    answer.formats = {
-        column.short: column.format for column in measured_answer.columns if column.format
-    }
-    answer.currencies = {column.short: column.currency for column in measured_answer.columns}
+    names = [column.short for column in columns]
+    answer = Answer(question, names, rows, version.id, version.published_at)
+    answer.metric_query = {name: value for name, value in query.items() if value}
+    answer.formats = {column.short: column.format for column in columns if column.format}
+    answer.currencies = {column.short: column.currency for column in columns}
     answer.truncated = len(rows) >= context.ROWS
     return answer
-
-
-def _timed(value):
-    return datetime.fromisoformat(value) if isinstance(value, str) else value

@@ -1,1 +1,1 @@
-"""``chat``: PandasAI on the marts; the programs that a model writes run in a sandbox."""
+"""``chat``: PandasAI on the marts, with a sandbox for the programs that a model writes."""

@@ -1,4 +1,4 @@
-"""The box that a program of a model runs in, as a command line of bubblewrap."""
+"""Builds the bubblewrap command line of the sandbox in which a model's program runs."""
 
 import json
 import os
@@ -14,10 +14,10 @@ from proto_loc.ai.chatting import seccomp
 from proto_loc.settings import ROOT
 
 PYTHON = ROOT / ".venvs/notebooks/bin/python"
-"""What runs inside, whoever asks: the environment with pandas and matplotlib."""
+"""The interpreter inside: that of the environment with pandas and matplotlib."""
 
 FOLDERS = ("/box", "/tmp")
-"""What can be written inside: memory."""
+"""The writable folders inside; both are in memory."""
 
 _HERE = Path(__file__).parent
 _ENVIRONMENT = {
@@ -35,17 +35,18 @@ _ENVIRONMENT = {
 
 @cache
 def unavailable() -> str:
-    """Why no box can be had on this machine, in a sentence; empty where one can. It is tried,
-    once a process.
+    """Say in a sentence why this machine cannot run the sandbox; empty if it can.
+
+    It is tried once per process.
     """
     if not PYTHON.exists():
         return "The environment notebooks is not installed (./loc setup notebooks)."
     if not shutil.which("bwrap"):
         if sys.platform != "linux":
-            return "bubblewrap is a program for Linux, and this is no Linux."
+            return "bubblewrap runs on Linux only."
         return "bubblewrap is not installed (Debian and Ubuntu: apt-get install bubblewrap)."
     if seccomp.machine() is None:
-        return f"There is no filter of system calls for this machine, {os.uname().machine}."
+        return f"There is no system call filter for this machine, {os.uname().machine}."
     with Command(1 << 20, 10) as box:
         child = subprocess.Popen(
             [*box.command, PYTHON, "-I", "-S", "-c", "print(6 * 7, flush=True); input()"],
@@ -73,11 +74,11 @@ def unavailable() -> str:
 
 
 class Command:
-    """A context: ``command`` up to the program, and ``fds``, the descriptors that it needs.
+    """Context manager with ``command``, to put before a program, and ``fds``, which it inherits.
 
     Args:
-        disk: bytes of each of the two folders that can be written.
-        inodes: files and folders that each of them holds, once :meth:`bound` has been called.
+        disk: bytes of each of the two writable folders.
+        inodes: number of files and folders in each of them, once :meth:`bound` has been called.
     """
 
     def __init__(self, disk: int, inodes: int) -> None:
@@ -86,18 +87,17 @@ class Command:
     def __enter__(self) -> "Command":
         filter_, self.info = self._file(seccomp.program()), self._file(b"")
         arguments = self._file(b"\0".join(map(os.fsencode, self._box())) + b"\0")
-        # The arguments are a file too: a command line can be read from inside.
+        # The arguments are in a file too, because a command line can be read from inside.
         self.command = [shutil.which("bwrap"), "--args", str(arguments), "--seccomp", str(filter_)]
         self.command += ["--info-fd", str(self.info), "--"]
         self.fds = (filter_, arguments, self.info)
         return self
 
     def bound(self) -> str:
-        """Bound how many files there are; to be called once the program runs, and before it does
-        what is not ours.
+        """Limit the number of files; call it before the model's part of the program runs.
 
         Returns:
-            Why that cannot be done here, in a sentence; empty where it is done.
+            Why that is not possible here, in a sentence; empty if it is done.
         """
         child = json.loads(os.pread(self.info, 4096, 0))["child-pid"]
         done = subprocess.run(
@@ -143,7 +143,7 @@ class Command:
             "ALL",
         ]
         box += ["--uid", "65534", "--gid", "65534", "--hostname", "sandbox"]
-        # First, for the clone itself may lie below /tmp.
+        # These come first, because the clone itself may be below /tmp.
         box += ["--proc", "/proc", "--dev", "/dev"]
         for folder in FOLDERS:
             box += ["--size", str(self.disk), "--tmpfs", folder]
@@ -155,10 +155,10 @@ class Command:
                 box += ["--ro-bind", path, path]
         for file in (_HERE / "sandbox_child.py", _HERE.parent / "values.py"):
             box += ["--ro-bind", str(file), f"/program/{file.name}"]
-        # Where the user is root, the kernel takes the program for root in /proc/sys, without any
-        # capability: there it could set kernel.core_pattern, which is a command that runs outside.
+        # Where the user is root, the program could write to /proc/sys without any capability, and
+        # set kernel.core_pattern, a command that the kernel runs outside.
         box += ["--remount-ro", "/proc"]
-        # bubblewrap's own root and /dev are memory without a bound.
+        # bubblewrap's own root and /dev are in memory, without a limit.
         box += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/box"]
         for name, value in _ENVIRONMENT.items():
             box += ["--setenv", name, value]
@@ -166,15 +166,14 @@ class Command:
 
 
 def read_only(python: Path) -> list[str]:
-    """What of this machine is seen inside: system libraries, Python and its packages. No home, no
-    /etc, no data.
+    """The paths of this machine that are visible inside: system libraries, Python, its packages.
 
     Args:
         python: the interpreter of an environment.
     """
     paths = ["/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache"]
     real = os.path.realpath(python)
-    # Of the folder that a link to Python stands in nothing but the link: it may be ~/.local/bin.
+    # Only the link to Python, not the folder that it is in: that may be ~/.local/bin.
     for path in (
         os.readlink(python) if python.is_symlink() else "",
         real,

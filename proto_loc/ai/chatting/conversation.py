@@ -1,15 +1,14 @@
-"""``chat``: PandasAI on the marts. Its SQL runs in the reader, its Python in the sandbox, its model
-through LiteLLM.
+"""``chat``: PandasAI on the marts, with its SQL in the reader and its Python in the sandbox.
 
-PandasAI is given the marts' columns and, where ``LOC_LLM_SEND_ROWS`` allows, their first rows; no
-table is loaded.
+PandasAI gets the columns of the marts and, where ``LOC_LLM_SEND_ROWS`` allows it, their first
+rows. It loads no table, and reaches its model through LiteLLM.
 """
 
 import logging
 import os
 from base64 import b64encode
 from contextlib import chdir, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from tempfile import TemporaryDirectory
 
 from proto_loc import warehouse
@@ -18,15 +17,15 @@ from proto_loc.ai.asking import queries
 from proto_loc.ai.chatting import sandbox
 from proto_loc.ai.text import clean
 from proto_loc.errors import LocError
+from proto_loc.metrics import marts
 
-TABLES = "marts"
 HEAD = 5
-"""Rows of each table that a model is shown."""
+"""Rows of each table that the model gets."""
 
 
 @dataclass
 class Reply:
-    """What the program of one question found; a notebook shows it."""
+    """The result of one question, as a notebook shows it."""
 
     question: str
     value: object
@@ -38,7 +37,6 @@ class Reply:
     refused: list[str]
     version: int
     published_at: str
-    notes: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         shown = (
@@ -52,9 +50,7 @@ class Reply:
     __repr__ = __str__
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
-        """A picture as a picture; everything else as plain text, so that nothing in it is
-        taken for markup.
-        """
+        """A plot as an image, a DataFrame as an escaped table, anything else as plain text."""
         bundle = {"text/plain": str(self)}
         if self.type == "plot":
             bundle["image/png"] = b64encode(self.value).decode()
@@ -64,7 +60,7 @@ class Reply:
 
 
 class Chat:
-    """A conversation on the version that is published when it begins."""
+    """Conversation about the version that is published when it begins."""
 
     def __init__(self, limits: sandbox.Limits | None = None) -> None:
         llm.model()
@@ -79,7 +75,7 @@ class Chat:
         self.agent, self.box = _agent(self.version, self.reader, limits or sandbox.Limits())
 
     def __call__(self, question: str) -> Reply:
-        """Ask; a later question may refer to an earlier one.
+        """Ask a question; it may refer to an earlier one.
 
         Raises:
             LocError: the model or its program failed.
@@ -97,7 +93,7 @@ class Chat:
         if self.box.error or not outcome.type:
             last = clean(failure).strip().splitlines()[-1:] or [""]
             raise self.box.error or LocError(
-                "The model wrote no program that can be run.",
+                "The model wrote no program that runs.",
                 last[0][:300],
                 "Ask differently, or use `ask`.",
             )
@@ -122,7 +118,7 @@ def chat(question: str) -> Reply:
 
 
 def _pandasai():
-    """PandasAI, imported without its telemetry."""
+    """Import PandasAI without its telemetry."""
     os.environ["SCARF_NO_ANALYTICS"] = "true"
     os.environ["DO_NOT_TRACK"] = "true"
     os.environ.setdefault("MPLBACKEND", "Agg")
@@ -141,7 +137,7 @@ def _agent(version: warehouse.Version, reader, limits: sandbox.Limits):
     published, sends = context.published(reader, version), llm.sends_rows()
 
     class Model(LLM):
-        """PandasAI's view of :func:`llm.complete`."""
+        """Makes :func:`llm.complete` a model of PandasAI."""
 
         @property
         def type(self) -> str:
@@ -154,7 +150,7 @@ def _agent(version: warehouse.Version, reader, limits: sandbox.Limits):
                 raise _Stop(error) from None
 
     class Box(Sandbox):
-        """PandasAI's view of the sandbox."""
+        """Makes our sandbox one of PandasAI."""
 
         outcome = sandbox.Outcome("", None)
         error: LocError | None = None
@@ -180,20 +176,23 @@ def _agent(version: warehouse.Version, reader, limits: sandbox.Limits):
             return {"type": self.outcome.type, "value": value}
 
     box = Box()
+    manifest = context.definitions(version)
+    tables = marts.tables(manifest, marts.marts(manifest))
     frames = [
         _table(pai, name, node, reader, sends)
         for name, node in published.tables.items()
-        if _is_mart(name)
+        if name in tables
     ]
     if not frames:
         raise LocError(
             "There is no mart to ask about.",
-            f"dbt publishes no model in the schema {TABLES}.",
+            "dbt publishes no model of the folder or schema marts, and none with metrics.",
             "Add one in dbt/models/marts and run `loc refresh`.",
         )
     if sends:
         llm.announce(f"The first {HEAD} rows of each mart, and what errors quote,")
-    with _temporary_folder(), _own_logging():
+    # PandasAI makes a folder for charts in the current folder.
+    with TemporaryDirectory() as folder, chdir(folder), _own_logging():
         agent = Agent(
             frames,
             config=Config(llm=Model(), save_logs=False, verbose=False, max_retries=1),
@@ -203,7 +202,7 @@ def _agent(version: warehouse.Version, reader, limits: sandbox.Limits):
 
 
 class _Stop(BaseException):
-    """A failure of the model itself, past PandasAI, which would ask it three times more."""
+    """A failure of the model itself; it passes PandasAI, which would ask three more times."""
 
     def __init__(self, error: LocError) -> None:
         super().__init__(str(error))
@@ -211,7 +210,7 @@ class _Stop(BaseException):
 
 
 class _Shown(Exception):
-    """What PandasAI's retry shows the model of a failure."""
+    """The text of a failure, which PandasAI sends to the model when it retries."""
 
 
 def _told(error: LocError) -> str:
@@ -219,12 +218,8 @@ def _told(error: LocError) -> str:
     return bare if bare and not llm.sends_rows() else f"{error.what} {error.why}"
 
 
-def _is_mart(table: str) -> bool:
-    return table.startswith(f"{TABLES}.") and table not in context.RECORDS
-
-
 def _table(pai, name: str, node: dict, reader, sends: bool):
-    """A mart as PandasAI knows tables: columns with descriptions and, at most, the first rows."""
+    """A mart as a table of PandasAI: described columns and, if allowed, the first rows."""
     from pandasai.data_loader.semantic_layer_schema import Column, SemanticLayerSchema, Source
 
     columns = list(node["columns"])
@@ -236,10 +231,8 @@ def _table(pai, name: str, node: dict, reader, sends: bool):
     short = name.partition(".")[2]
     schema = SemanticLayerSchema(
         name=short,
-        source=Source(
-            type="parquet", path="data.parquet"
-        ),  # PandasAI's way to say: DuckDB's dialect
-        description=" ".join(node["description"].split()),
+        source=Source(type="parquet", path="data.parquet"),  # means DuckDB's dialect to PandasAI
+        description=node["description"],
         columns=[
             Column(name=column, description=description or None)
             for column, (_, description) in node["columns"].items()
@@ -250,19 +243,10 @@ def _table(pai, name: str, node: dict, reader, sends: bool):
 
 @contextmanager
 def _own_logging():
-    """PandasAI's logger would have the whole process log to stderr; where there is a handler,
-    it does not.
-    """
+    """Keep PandasAI from logging to stderr: it does so only in a process without a log handler."""
     handler = logging.NullHandler()
     logging.getLogger().addHandler(handler)
     try:
         yield
     finally:
         logging.getLogger().removeHandler(handler)
-
-
-@contextmanager
-def _temporary_folder():
-    """Work in a temporary folder: PandasAI makes a folder for charts where it is."""
-    with TemporaryDirectory() as folder, chdir(folder):
-        yield

@@ -1,9 +1,9 @@
-"""Bounds how many files the folders of a box hold: ``python inodes.py PID NUMBER FOLDER...``,
-outside of the box.
+"""Limits the number of files in a sandbox's folders.
 
-An empty file takes nothing of a tmpfs's size, and a kilobyte of the kernel's memory; bubblewrap
-mounts without a bound to their number. Who owns a user namespace may mount in it anew. This is a
-process of its own, for one with threads cannot enter a namespace.
+Usage: ``python inodes.py PID NUMBER FOLDER...``. An empty file counts nothing towards the size of a
+tmpfs, but takes a kilobyte of kernel memory, and bubblewrap does not limit the number of files. The
+owner of a user namespace may remount in it. This program runs outside of the sandbox, and has one
+thread, because a process with several cannot enter a namespace.
 """
 
 import ctypes

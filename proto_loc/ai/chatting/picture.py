@@ -1,4 +1,4 @@
-"""Pictures from the sandbox: a PNG is checked chunk by chunk, and only what draws it is kept."""
+"""Checks a PNG from the sandbox chunk by chunk, and keeps only the chunks that draw it."""
 
 import struct
 import zlib
@@ -13,15 +13,15 @@ _KEPT = (b"IHDR", b"PLTE", b"tRNS", b"pHYs", b"IDAT", b"IEND")
 
 
 def checked(png: bytes) -> bytes:
-    """The same picture without texts, profiles and whatever else a file may carry.
+    """Return the picture without texts, profiles and other chunks that do not draw.
 
     Raises:
-        LocError: it is no PNG, broken, or too large.
+        LocError: it is not a PNG, it is damaged, or it is too large.
     """
     if len(png) > MAX_BYTES:
-        raise _bad(f"It has {len(png):,} bytes, and {MAX_BYTES:,} are read.")
+        raise _bad(f"It has {len(png):,} bytes; the limit is {MAX_BYTES:,}.")
     if png[:8] != _SIGNATURE:
-        raise _bad("It is no PNG.")
+        raise _bad("It is not a PNG.")
     out, at, seen, pixels = [_SIGNATURE], 8, [], bytearray()
     size = 0
     while at + 12 <= len(png) and seen[-1:] != [b"IEND"]:
@@ -47,17 +47,17 @@ def checked(png: bytes) -> bytes:
     except zlib.error as error:
         raise _bad("Its pixels cannot be unpacked.") from error
     if len(unpacked) > size:
-        raise _bad("It has more pixels than it says.")
+        raise _bad("It has more pixels than its header declares.")
     return b"".join(out)
 
 
 def _size(kind: bytes, body: bytes) -> int:
-    """The most bytes that the pixels of that header take."""
+    """The largest number of bytes that the pixels of this header can take."""
     if kind != b"IHDR" or len(body) != 13:
-        raise _bad("It does not begin as a PNG.")
+        raise _bad("It does not begin with the header of a PNG.")
     width, height, depth = struct.unpack_from(">IIB", body)
     if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE and depth in (1, 2, 4, 8, 16)):
-        raise _bad(f"It is {width} by {height} pixels, and {MAX_SIDE} by {MAX_SIDE} is the most.")
+        raise _bad(f"It is {width} by {height} pixels; the limit is {MAX_SIDE} by {MAX_SIDE}.")
     return (width * 8 + 16) * height + 64 if depth == 16 else (width * 4 + 16) * height + 64
 
 

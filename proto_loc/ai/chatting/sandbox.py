@@ -1,9 +1,8 @@
-"""Runs a program that a model wrote in a box of bubblewrap: no network, no files but its own, one
-process.
+"""Runs a model's program in a bubblewrap sandbox: one process without network or your files.
 
-The program gets its text and the rows that it asks for over a pipe, and what it found comes back as
-JSON: nothing is unpickled, no file of the box is ever opened outside. Each limit holds in the
-kernel, not in Python.
+The program gets its code and the rows of its queries over a pipe, and returns its result as JSON.
+Nothing is unpickled, and no file of the sandbox is opened outside. The kernel enforces the limits,
+not Python.
 """
 
 import base64
@@ -24,6 +23,7 @@ from proto_loc.ai.text import MOST, clean
 from proto_loc.errors import LocError
 from proto_loc.warehouse import guard
 
+INVALID = "It sent an invalid message."
 _HEAD = struct.Struct(">I")
 
 
@@ -32,74 +32,62 @@ class Limits:
     """What one program may use."""
 
     wall: float = 60.0
-    """Seconds, by the clock on the wall."""
+    """Seconds of wall time."""
     cpu: int = 30
     """Seconds of processor time."""
     memory: int = 2 << 30
     """Bytes of address space."""
     disk: int = 64 << 20
-    """Bytes of each of its two folders, which are memory."""
+    """Bytes of each of its two folders, which are in memory."""
     files: int = 1_000
-    """Files, folders and links in each of them: each takes memory of the kernel, empty as it
-    may be.
-    """
+    """Files, folders and links in each of them: even an empty one takes kernel memory."""
     threads: int = 64
     output: int = 64 << 10
-    """Bytes that it may print; with sixteen times as many it is ended."""
+    """Bytes of its output that are kept; at sixteen times as many it is stopped."""
     message: int = 8 << 20
-    """Bytes of one message to the parent, which holds up to thirty times as many while it reads
-    it.
-    """
+    """Bytes of one message to the parent, which needs up to thirty times that to read it."""
     queries: int = 100
     rows: int = 10_000
-    """Rows that one query gives, and a result has."""
+    """Rows of a query, and of the result."""
     columns: int = 1_000
-    """Columns of a result."""
+    """Columns of the result."""
 
 
 class SandboxError(LocError):
-    """The program failed, or was ended."""
+    """The program failed, or was stopped."""
 
     bare = ""
-    """What is left of it without the program's own words, which may hold values; empty where it
-    has none.
-    """
+    """The message without the program's own words, as those may contain values of the data."""
 
 
 @dataclass
 class Outcome:
-    """What a program found."""
+    """The result of a program."""
 
     type: str
     """``string``, ``number``, ``dataframe`` or ``plot``."""
     value: object
-    """Text; an int or a float; a table as :mod:`proto_loc.ai.values` has it, loaded; the bytes
-    of a PNG.
-    """
+    """A text, a number, the columns, kinds and rows of a table, or the bytes of a PNG."""
     printed: str = ""
     refused: list[str] = field(default_factory=list)
-    """What the broker did not do for it."""
+    """The errors of the queries that were refused."""
     queries: list[str] = field(default_factory=list)
 
 
 def run(code: str, reader: SqlReader, limits: Limits | None = None) -> Outcome:
-    """Run a program in the box; ``execute_sql_query`` in it is answered by ``reader``.
+    """Run a program in the sandbox; ``reader`` runs the queries of its ``execute_sql_query``.
 
     Raises:
-        LocError: there can be no box here; nothing was run.
-        SandboxError: the program failed, went over a limit, or sent what is no answer.
+        LocError: the sandbox cannot run here, so the program was not run.
+        SandboxError: the program failed, exceeded a limit, or sent an invalid message.
     """
     if why := unavailable():
-        raise LocError(
-            "The program that the model wrote was not run.",
-            why,
-            "Ask with `loc ask`, which runs no program.",
-        )
+        raise _not_run(why)
     limits = limits or Limits()
     with bubblewrap.Command(limits.disk, limits.files) as box:
         to_parent, from_child = os.pipe()
         to_child, from_parent = os.pipe()
-        # 3 and 4 inside; bubblewrap passes on what it is given.
+        # bubblewrap passes on the descriptors; inside they become 3 and 4.
         shell = [PYTHON, "-I", "-c", _START, str(from_child), str(to_child)]
         child = subprocess.Popen(
             [*box.command, *shell],
@@ -135,40 +123,36 @@ _START = (
 )
 
 
+def _not_run(why: str) -> LocError:
+    return LocError(
+        "The program that the model wrote was not run.",
+        why,
+        "Ask with `loc ask`, which runs no program.",
+    )
+
+
 class _Talk:
-    """The parent's side of one run. Nothing that the child sends is trusted, and no wait is
-    longer than the limit.
-    """
+    """The parent's side of one run: it trusts no message, and waits no longer than the limit."""
 
     def __init__(
         self, child, incoming: int, outgoing: int, reader: SqlReader, limits: Limits
     ) -> None:
-        self.child, self.incoming, self.outgoing, self.reader, self.limits = (
-            child,
-            incoming,
-            outgoing,
-            reader,
-            limits,
-        )
+        self.child, self.incoming, self.outgoing = child, incoming, outgoing
+        self.reader, self.limits = reader, limits
         self.until = time.monotonic() + limits.wall
         self.printed, self.count, self.lines = bytearray(), 0, 0
         self.outcome = Outcome("", None)
         os.set_blocking(outgoing, False)
 
     def begin(self, box: bubblewrap.Command) -> None:
-        """Wait for our own program in the box, which waits for the model's, and bound what
-        bubblewrap does not.
-        """
+        """Wait until our child program is ready, then limit the number of files."""
         if "ready" not in self._receive():
-            raise self._ended("It sent what is no message.")
+            raise self._ended(INVALID)
         if why := box.bound():
-            raise LocError(
-                "The program that the model wrote was not run.",
-                why,
-                "Ask with `loc ask`, which runs no program.",
-            )
+            raise _not_run(why)
 
     def hold(self, code: str) -> Outcome:
+        """Send the program, answer its queries, and return its result."""
         self.lines = code.count("\n") + 1
         rlimits = {
             "AS": self.limits.memory,
@@ -193,16 +177,16 @@ class _Talk:
             elif "failed" in message:
                 raise self._failed(message)
             else:
-                raise self._ended("It sent what is no message.")
+                raise self._ended(INVALID)
 
     def _query(self, sql: object) -> dict:
         if not isinstance(sql, str):
-            raise self._ended("It sent what is no SQL.")
+            raise self._ended("It sent a query that is not text.")
         if len(self.outcome.queries) >= self.limits.queries:
             raise self._ended(f"It asked for more than {self.limits.queries} queries.")
         self.outcome.queries.append(sql[: guard.MAX_LENGTH])
         try:
-            guard.check_length(sql)  # before it is kept or goes anywhere
+            guard.check_length(sql)  # before anything reads it
             seconds = max(0.1, self.until - time.monotonic())
             return self.reader.raw(
                 sql, timeout=min(seconds, self.reader.timeout), limit=self.limits.rows
@@ -222,15 +206,13 @@ class _Talk:
                 if isinstance(value, str):
                     value = float(value)
                 if not isinstance(value, (int, float)) or isinstance(value, bool):
-                    raise ValueError("it is no number")
+                    raise ValueError("it is not a number")
             elif kind == "string":
                 value = clean(value)
             else:
-                raise ValueError("it is of no known type")
+                raise ValueError("it has an unknown type")
         except (KeyError, TypeError, ValueError) as error:
-            raise self._ended(
-                "Its result is none that can be read", clean(str(error))[:200]
-            ) from error
+            raise self._ended("Its result cannot be read", clean(str(error))[:200]) from error
         self.outcome.type, self.outcome.value = kind, value
 
     def _table(self, value: dict) -> tuple[list[str], list[str], list[list], bool]:
@@ -246,35 +228,26 @@ class _Talk:
         name, line = clean(str(message.get("failed")))[:50], message.get("line")
         known = isinstance(line, int) and 0 < line <= self.lines
         if name == "MemoryError":
-            return self._ended(
-                f"It took more memory than the {self.limits.memory >> 20} MB that it may have."
-            )
+            return self._ended(f"It took more than {self.limits.memory >> 20} MB of memory.")
         words = clean(str(message.get("said")))[:1000]
         at = f" in line {line}" if known else ""
-        error = SandboxError(f"The program failed{at} with {name}.", words, self._way_out())
         # A program can name a class of its own after a value.
         builtin = isinstance(getattr(builtins, name, None), type)
-        error.bare = (
-            f"The program failed{at} with"
-            f" {name if builtin else 'an exception that is not of Python itself'}."
-        )
-        error.refused = self.outcome.refused
-        return error
+        kind = name if builtin else "an exception that is not of Python itself"
+        what = f"The program failed{at} with"
+        return self._error(f"{what} {name}.", words, bare=f"{what} {kind}.")
 
     def _ended(self, why: str, words: str = "") -> SandboxError:
-        """An error of these two: the parent's words, and the program's."""
-        error = SandboxError(
-            "The program was ended.",
-            f"{why}: {words}." if words else f"{why.rstrip('.')}.",
-            self._way_out(),
-        )
-        error.bare = f"The program was ended. {why.rstrip('.')}."
-        error.refused = self.outcome.refused
-        return error
+        """The error of a program that was stopped: the reason, and the program's own words."""
+        what, short = "The program was ended.", f"{why.rstrip('.')}."
+        return self._error(what, f"{why}: {words}." if words else short, bare=f"{what} {short}")
 
-    def _way_out(self) -> str:
-        refused = "".join(f" Refused: {what}" for what in dict.fromkeys(self.outcome.refused[:3]))
-        return f"Ask again, or ask with `loc ask`, which runs no program.{refused}"
+    def _error(self, what: str, why: str, bare: str) -> SandboxError:
+        refused = "".join(f" Refused: {text}" for text in dict.fromkeys(self.outcome.refused[:3]))
+        fix = f"Ask again, or ask with `loc ask`, which runs no program.{refused}"
+        error = SandboxError(what, why, fix)
+        error.bare, error.refused = bare, self.outcome.refused
+        return error
 
     def _send(self, message: dict) -> None:
         text = json.dumps(message).encode()
@@ -304,8 +277,7 @@ class _Talk:
                     if key.data == "printed":
                         self._hear(ready)
                         continue
-                    # Never more than this message: the next one waits in the pipe, which bounds a
-                    # flood.
+                    # Read this message only: the next one waits in the pipe, which has a limit.
                     piece = os.read(self.incoming, min(self._missing(received), 1 << 20))
                     if not piece:
                         raise self._gone()
@@ -314,10 +286,10 @@ class _Talk:
                         try:
                             return values.parse(bytes(received[_HEAD.size :]))
                         except ValueError as error:
-                            raise self._ended("It sent what is no message.") from error
+                            raise self._ended(INVALID) from error
 
     def _missing(self, received: bytearray) -> int:
-        """How many bytes of a message are still to come: of its head first, then of its body."""
+        """The number of bytes that a message still lacks: first of its head, then of its body."""
         if len(received) < _HEAD.size:
             return _HEAD.size - len(received)
         size = _HEAD.unpack_from(received)[0]
@@ -332,7 +304,7 @@ class _Talk:
         return events
 
     def _drain(self) -> None:
-        """Take what was printed before the result was sent."""
+        """Read what was printed before the result was sent."""
         with selectors.DefaultSelector() as ready:
             ready.register(self.child.stdout, selectors.EVENT_READ)
             while ready.get_map() and ready.select(0):
@@ -348,18 +320,13 @@ class _Talk:
             raise self._ended(f"It printed more than {16 * self.limits.output >> 10} kB.")
 
     def _gone(self) -> SandboxError:
-        """The child closed its pipe without an answer: by a limit of the kernel's, or on
-        purpose.
-        """
+        """The error of a child that closed its pipe without an answer."""
         try:
             code = self.child.wait(timeout=5)
         except subprocess.TimeoutExpired:
             return self._ended("It closed the pipe to its parent.")
         if code in (128 + 9, 128 + 24, -9, -24):
-            return self._ended(
-                f"It used more than the {self.limits.cpu} seconds of processor time that it may"
-                " have."
-            )
+            return self._ended(f"It used more than {self.limits.cpu} seconds of processor time.")
         last = clean(self.printed[-MOST:].decode(errors="replace")).strip().splitlines()[-1:] or [
             ""
         ]

@@ -1,7 +1,7 @@
-"""The sandbox's inside: limits itself, runs one program of a model, returns its result as data.
+"""Runs one program of a model inside the sandbox, and returns its result as JSON.
 
-:mod:`proto_loc.ai.chatting.sandbox` starts it as a script, with ``values.py`` beside it.
-Frames (four bytes of length, then JSON) go over two pipes: descriptor 3 to the parent, 4 from it.
+:mod:`proto_loc.ai.chatting.sandbox` starts it as a script, with ``values.py`` beside it. Messages
+(four bytes of length, then JSON) go over two pipes: descriptor 3 to the parent, 4 from it.
 """
 
 import base64
@@ -47,7 +47,7 @@ def limit(limits: dict) -> None:
 
 
 def execute_sql_query(sql_query: str):
-    """The rows of a query as a pandas DataFrame; the parent runs it."""
+    """Return the rows of a query, which the parent runs, as a pandas DataFrame."""
     send({"sql": str(sql_query)})
     answer = receive()
     if "error" in answer:
@@ -76,22 +76,16 @@ def as_table(table) -> dict:
 def _plain(column) -> list:
     import pandas as pd
 
-    blank = column.isna()
-    if pd.api.types.is_datetime64_any_dtype(column):
-        plain = [
-            None if empty else value.to_pydatetime()
-            for value, empty in zip(column, blank, strict=True)
-        ]
-    else:
-        plain = [
-            None if empty else value
-            for value, empty in zip(column.tolist(), blank.tolist(), strict=True)
-        ]
+    is_time = pd.api.types.is_datetime64_any_dtype(column)
+    cells = [value.to_pydatetime() for value in column] if is_time else column.tolist()
+    plain = (
+        None if empty else value for value, empty in zip(cells, column.isna().tolist(), strict=True)
+    )
     return [value.item() if hasattr(value, "item") else value for value in plain]
 
 
 def picture(value) -> str:
-    """A PNG, of the file that the program wrote or of the figure that it left open, in base64."""
+    """The PNG file that the program wrote, or a PNG of its open figure, in base64."""
     import io
 
     import matplotlib.pyplot as plt
@@ -120,13 +114,11 @@ def told(result) -> dict:
         return {"type": kind, "value": number if math.isfinite(number) else str(number)}
     if kind == "string":
         return {"type": kind, "value": str(value)[:TEXT]}
-    raise TypeError(f"result is of no known type: {str(kind)[:50]}")
+    raise TypeError(f"result has an unknown type: {str(kind)[:50]}")
 
 
 def program(code: str) -> dict:
-    """The names that PandasAI promises to a program; what is not mentioned in it is not
-    imported.
-    """
+    """The names that PandasAI promises to a program; matplotlib only where it is mentioned."""
     import numpy
     import pandas
 
@@ -169,7 +161,7 @@ def main() -> None:
             0,
         )
         send({"failed": type(error).__name__, "line": line, "said": str(error)[:TEXT]})
-    os._exit(0)  # what the program left running ends with it
+    os._exit(0)  # this also ends the threads that the program left behind
 
 
 if __name__ == "__main__":

@@ -1,9 +1,8 @@
-"""The system calls that the sandbox lets through, as a program for the kernel (classic BPF, for
-``bwrap --seccomp``).
+"""The sandbox's filter of system calls: a classic BPF program for ``bwrap --seccomp``.
 
-One process with threads: no fork, no sockets, no memory that the address space does not count, no
-tracing, no namespaces. What is not named passes, for it can only reach what bubblewrap has left
-inside of the box. Numbers are those of Linux's ``unistd.h`` for each machine.
+It allows one process with threads: no fork, socket, tracing or namespace, and no memory outside of
+the address space. Calls that are not listed are allowed, because they reach only what bubblewrap
+shows inside. The numbers are those of Linux's ``unistd.h`` for each machine.
 """
 
 import errno
@@ -41,10 +40,7 @@ DENIED: dict[str, tuple[int | None, int | None]] = {
     "msgget": (68, 186),
     "semget": (64, 190),
     "mq_open": (240, 180),
-    "inotify_init": (
-        253,
-        None,
-    ),  # each watch is memory of the kernel that no limit of a process counts
+    "inotify_init": (253, None),  # each watch takes kernel memory that no process limit counts
     "inotify_init1": (294, 26),
     "mount": (165, 40),
     "umount2": (166, 39),
@@ -72,25 +68,23 @@ _CLONE, _CLONE3 = (56, 220), (435, 435)
 _CLONE_THREAD = 0x00010000
 _FCNTL = (72, 25)
 _LOCKS = (6, 7, 37, 38)
-"""Commands of fcntl that lock a part of a file: a file has as many parts as one likes, each memory
-of the kernel.
-"""
+"""Commands of fcntl that lock a part of a file: any number of them, each takes kernel memory."""
 
 _LOAD, _EQUAL, _GREATER_EQUAL, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _KILL, _FAIL = 0x7FFF0000, 0x80000000, 0x00050000
 
 
 def machine() -> int | None:
-    """The place of this machine in :data:`DENIED`; None where no program is known for it."""
+    """The index of this machine in the values of :data:`DENIED`; None if it is not supported."""
     names = list(_AUDIT_ARCH)
     return names.index(platform.machine()) if platform.machine() in names else None
 
 
 def program() -> bytes:
-    """The program for this machine: an array of ``struct sock_filter``.
+    """Build the filter for this machine: an array of ``struct sock_filter``.
 
     Raises:
-        NotImplementedError: there is none for it.
+        NotImplementedError: the machine is not supported.
     """
     at = machine()
     if at is None:
@@ -100,25 +94,18 @@ def program() -> bytes:
         (_EQUAL, 1, 0, _AUDIT_ARCH[platform.machine()]),
         (_RETURN, 0, 0, _KILL),
         (_LOAD, 0, 0, 0),  # seccomp_data.nr
-        (
-            _GREATER_EQUAL,
-            0,
-            1,
-            0x40000000,
-        ),  # the x32 calls of x86_64, by which every rule below could be passed by
+        (_GREATER_EQUAL, 0, 1, 0x40000000),  # x32 calls of x86_64 would bypass every rule below
         (_RETURN, 0, 0, _FAIL | errno.EPERM),
         (_EQUAL, 0, 1, _CLONE3[at]),
-        (_RETURN, 0, 0, _FAIL | errno.ENOSYS),  # its flags cannot be seen; libc falls back on clone
+        (_RETURN, 0, 0, _FAIL | errno.ENOSYS),  # its flags are hidden; libc falls back on clone
         (_EQUAL, 0, 4, _CLONE[at]),
         (_LOAD, 0, 0, 16),  # the low half of its first argument, the flags
         (_ANY_BIT, 0, 1, _CLONE_THREAD),
         (_RETURN, 0, 0, _ALLOW),
         (_RETURN, 0, 0, _FAIL | errno.EPERM),
     ]
-    lines += [
-        (_EQUAL, 0, 2 * len(_LOCKS) + 2, _FCNTL[at]),
-        (_LOAD, 0, 0, 24),
-    ]  # the low half of its second argument
+    lines.append((_EQUAL, 0, 2 * len(_LOCKS) + 2, _FCNTL[at]))
+    lines.append((_LOAD, 0, 0, 24))  # the low half of its second argument
     for command in _LOCKS:
         lines += [(_EQUAL, 0, 1, command), (_RETURN, 0, 0, _FAIL | errno.EPERM)]
     lines.append((_RETURN, 0, 0, _ALLOW))

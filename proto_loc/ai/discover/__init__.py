@@ -1,3 +1,1 @@
-"""``loc discover``: what is in the marts and what has changed, found without a model, told with
-one.
-"""
+"""``loc discover``: reports what is in the marts and what the last publish changed."""

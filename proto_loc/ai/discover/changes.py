@@ -1,6 +1,4 @@
-"""What a publish has changed: each metric against the version before, and the segment that drives
-it.
-"""
+"""Compares each metric with the previous version, and finds the segment that drives a change."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -12,7 +10,7 @@ from proto_loc.metrics.expressions import aggregates
 
 @dataclass(frozen=True)
 class Segment:
-    """One value of a dimension, in both versions."""
+    """A metric's figure for one value of a dimension, in both versions."""
 
     dimension: str
     value: str
@@ -26,16 +24,15 @@ class Segment:
 
 @dataclass(frozen=True)
 class Change:
-    """A metric's whole figure in both versions."""
+    """A metric's total figure in both versions."""
 
     metric: Metric
     before: Decimal
     after: Decimal
     segments: tuple[Segment, ...]
-    """The largest changes first. Of a metric that adds up, they add up to the change in each
-    dimension.
-    """
+    """The largest changes first."""
     adds_up: bool
+    """Whether the segments of a dimension add up to the total."""
 
     @property
     def change(self) -> Decimal:
@@ -43,7 +40,7 @@ class Change:
 
     @property
     def moved(self) -> bool:
-        """Whether it, or one of its segments, is another than before."""
+        """Whether the metric or one of its segments changed."""
         return bool(self.change) or any(segment.change for segment in self.segments)
 
     @property
@@ -54,19 +51,13 @@ class Change:
 FIGURES = "marts.metric_figures"
 ADDITIVE = {"sum", "count"}
 NOISE = Decimal("1e-9")
-"""By so much of itself a figure in floating point may differ from one reckoning of the same rows to
-the next.
-"""
+"""Relative difference that floating point may show when the same rows are added up again."""
 NOISY = 15
-"""From so many significant digits on a figure is one in floating point: counts and money have
-fewer.
-"""
+"""Significant digits from which on a figure is floating point: counts and money have fewer."""
 
 
 def difference(before: Decimal, after: Decimal) -> Decimal:
-    """By how much a figure has changed; zero where the order in which rows were added up
-    explains it.
-    """
+    """The change of a figure; zero where floating-point noise explains it."""
     change = after - before
     floating = max(len(figure.as_tuple().digits) for figure in (before, after)) >= NOISY
     return (
@@ -77,7 +68,7 @@ def difference(before: Decimal, after: Decimal) -> Decimal:
 def changes(
     reading: Reading, before: Reading | None, models: tuple[SemanticModel, ...]
 ) -> list[Change]:
-    """Every metric that both versions have recorded; the largest relative change first."""
+    """Every metric that both versions recorded, the largest relative change first."""
     if before is None or not before.has(FIGURES) or not reading.has(FIGURES):
         return []
     old, new = _figures(before), _figures(reading)
@@ -108,9 +99,7 @@ def changes(
 
 
 def driver(change: Change) -> Segment | None:
-    """The segment that moved a metric most, of those that moved in its direction; None where
-    nothing moved.
-    """
+    """The segment with the largest change in the metric's direction; None if nothing changed."""
     moved = [
         segment
         for segment in change.segments
@@ -128,9 +117,7 @@ def _figures(reading: Reading) -> dict[tuple[str, str, str | None], Decimal]:
 
 
 def unmeasurable(reading: Reading, models: tuple[SemanticModel, ...]) -> list[tuple[Metric, str]]:
-    """Every metric whose whole figure is no finite number, with that figure: ``nan``, ``inf``
-    or ``-inf``.
-    """
+    """Every metric whose total is not a finite number, with that: ``nan``, ``inf`` or ``-inf``."""
     if not reading.has(FIGURES):
         return []
     whole = dict(reading.rows(f"select metric, figure from {FIGURES} where dimension = ''"))

@@ -1,4 +1,4 @@
-"""The pictures of a report, as PNG."""
+"""Draws the charts of a report, as PNG."""
 
 import io
 from collections.abc import Iterable
@@ -10,12 +10,12 @@ from proto_loc.ai.discover.finding import Mart
 
 WEEK = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 ROWS = alt.Axis(format="~s", tickCount=4, tickMinStep=1)
-"""Of an axis of counts: half a row would be written as 500 thousandths."""
+"""Axis of counts with whole steps: without them, half a row would be labelled 500m."""
 alt.data_transformers.disable_max_rows()
 
 
 def days(mart: Mart) -> bytes | None:
-    """Rows a day; the days that stand out as points."""
+    """Chart of the rows per day, with the days that stand out as points."""
     if not mart.seasons.days:
         return None
     out = {day for day, _, _ in mart.seasons.standing_out}
@@ -30,7 +30,7 @@ def days(mart: Mart) -> bytes | None:
 
 
 def week(mart: Mart) -> bytes | None:
-    """Rows on an average weekday and hour."""
+    """Heat map of the rows by weekday and hour, on an average day."""
     if not mart.seasons.hours:
         return None
     data = [
@@ -52,7 +52,7 @@ def week(mart: Mart) -> bytes | None:
 
 
 def distributions(mart: Mart) -> bytes | None:
-    """A histogram of each number, between its 0.5 and 99.5 percentile."""
+    """Histograms of the numeric columns, between their 0.5 and 99.5 percentiles."""
     panels = []
     for column in mart.columns:
         if column.bins:
@@ -67,15 +67,11 @@ def distributions(mart: Mart) -> bytes | None:
                 )
                 .properties(width=180, height=110)
             )
-    return (
-        _png(alt.concat(*panels, columns=4).resolve_scale(x="independent", y="independent"))
-        if panels
-        else None
-    )
+    return _grid(panels, 4)
 
 
 def categories(mart: Mart) -> bytes | None:
-    """The most frequent values of each category."""
+    """Bar charts of the most frequent values of each category."""
     panels = []
     for column in mart.columns:
         if column.top and column.distinct > 1:
@@ -89,15 +85,11 @@ def categories(mart: Mart) -> bytes | None:
                 )
                 .properties(width=170, height=150)
             )
-    return (
-        _png(alt.concat(*panels, columns=3).resolve_scale(x="independent", y="independent"))
-        if panels
-        else None
-    )
+    return _grid(panels, 3)
 
 
 def drivers(changes: list[Change]) -> bytes | None:
-    """For the metrics that moved most, the segments that moved with them."""
+    """Bar charts of the segments behind the four largest changes."""
     panels = []
     for change in changes[:4]:
         data = [
@@ -119,18 +111,20 @@ def drivers(changes: list[Change]) -> bytes | None:
                 )
                 .properties(width=230, height=150)
             )
-    return (
-        _png(alt.concat(*panels, columns=2).resolve_scale(x="independent", y="independent"))
-        if panels
-        else None
-    )
+    return _grid(panels, 2)
 
 
 def _ticks(values: Iterable[float]) -> str:
-    """How d3 writes an axis's numbers: large ones as 1k or 1M, those near zero as they are and
-    never in milli.
-    """
+    """The d3 format of an axis: 1k or 1M for large numbers, plain (not milli) for small ones."""
     return "~s" if max(map(abs, values)) >= 1000 else "~g"
+
+
+def _grid(panels: list[alt.Chart], columns: int) -> bytes | None:
+    if not panels:
+        return None
+    return _png(
+        alt.concat(*panels, columns=columns).resolve_scale(x="independent", y="independent")
+    )
 
 
 def _png(chart: alt.TopLevelMixin) -> bytes:

@@ -1,6 +1,4 @@
-"""Each column of a mart: how it is distributed, what is missing, what lies far out, against the
-version before.
-"""
+"""Profiles the columns of a mart: distribution, missing values and outliers of two versions."""
 
 import math
 from dataclasses import dataclass, field
@@ -11,16 +9,16 @@ from proto_loc.sql import identifier
 NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "DECIMAL", "DOUBLE", "FLOAT")
 BINS = 24
 ENOUGH = 100
-"""Rows from which on a distribution is one."""
+"""Rows that a distribution needs."""
 FEW = 40
-"""A column of at most so many values is a category."""
+"""A column of at most this many values is a category."""
 FAR = 3
-"""How many interquartile ranges beyond the quartiles a value lies far out."""
+"""An outlier is this many interquartile ranges beyond the quartiles."""
 
 
 @dataclass
 class Column:
-    """What was found of one column, in the sample."""
+    """Profile of one column, from the sample."""
 
     name: str
     type: str
@@ -36,7 +34,7 @@ class Column:
     """From, to, rows: between the 0.5 and 99.5 percentile."""
     top: list[tuple[str, int]] = field(default_factory=list)
     fences: tuple[float, float] | None = None
-    """Beyond them a value lies far out: of the version before, where there is one."""
+    """Values beyond them are outliers; they come from the previous version, if there is one."""
     far: float = 0.0
     """Share of the rows beyond the fences."""
     nulls_before: float | None = None
@@ -44,7 +42,7 @@ class Column:
 
 
 def describe(reading: Reading, table: str, before: Reading | None) -> tuple[list[Column], int]:
-    """The columns, and how many rows they are described from."""
+    """Profile the columns of a table; also return the number of rows in the sample."""
     rows = reading.sample(table, "sampled")
     columns = _summarized(reading)
     old = {}
@@ -69,7 +67,7 @@ def describe(reading: Reading, table: str, before: Reading | None) -> tuple[list
 
 
 def _summarized(reading: Reading) -> list[Column]:
-    """As DuckDB's SUMMARIZE has it, which fails where a column holds an infinite number."""
+    """Profile the sample, as SUMMARIZE does; that fails where a column has an infinite number."""
     names = [(name, type_) for name, type_, *_ in reading.rows("describe sampled")]
     asked = []
     for name, type_ in names:
@@ -100,7 +98,7 @@ def _summarized(reading: Reading) -> list[Column]:
 
 
 def is_number(type_: str) -> bool:
-    """Whether a type of DuckDB's is one of numbers."""
+    """Whether a DuckDB type is numeric."""
     return type_.partition("(")[0].removeprefix("U") in NUMBERS and not type_.endswith("]")
 
 
@@ -109,9 +107,7 @@ def _far_out(
 ) -> None:
     low, _, high = known.quartiles if known and known.quartiles else column.quartiles
     spread = high - low
-    if not spread or not math.isfinite(
-        FAR * spread + abs(high) + abs(low)
-    ):  # further apart than doubles reach
+    if not spread or not math.isfinite(FAR * spread + abs(high) + abs(low)):  # beyond doubles
         return
     column.fences = (low - FAR * spread, high + FAR * spread)
     beyond = f"{identifier(column.name)} not between {column.fences[0]!r} and {column.fences[1]!r}"
@@ -137,22 +133,21 @@ def _histogram(reading: Reading, column: str) -> list[tuple[float, float, int]]:
 
 
 def _bounds(column: str) -> str:
-    """SQL of the 0.5 and the 99.5 percentile of what is a number and finite."""
+    """SQL of the 0.5 and 99.5 percentiles of a column's finite numbers."""
     name = f"{identifier(column)}::double"
     return f"quantile_cont({name}, [0.005, 0.995]) filter (where isfinite({name}))"
 
 
 def related(reading: Reading, columns: list[Column]) -> list[tuple[str, str, float, str]]:
-    """Pairs of columns that go together: both names, how strongly (0 to 1), and by which measure;
-    strongest first.
+    """Pairs of columns with the strength (0 to 1) and measure of their relation, strongest first.
 
-    Numbers by Pearson's r, categories by Cramér's V with Bergsma's correction.
+    Numbers are measured by Pearson's r, categories by Cramér's V with Bergsma's correction.
     """
     strengths = []
     numbers = [column.name for column in columns if column.kind == "number" and column.quartiles]
     pairs = [(one, other) for at, one in enumerate(numbers) for other in numbers[at + 1 :]]
     if pairs:
-        # A few rows far out would decide: each column is cut at its 0.5 and 99.5 percentile.
+        # A few outliers would decide: each column is cut at its 0.5 and 99.5 percentiles.
         bounds = reading.rows(f"select {', '.join(map(_bounds, numbers))} from sampled")[0]
         cut = ", ".join(
             f"greatest(least({identifier(name)}::double, {high!r}), {low!r}) as {identifier(name)}"

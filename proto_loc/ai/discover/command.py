@@ -1,4 +1,4 @@
-"""What ``loc discover`` runs in the environment ``notebooks``."""
+"""Runs ``loc discover`` in the environment ``notebooks``."""
 
 import json
 import sys
@@ -12,24 +12,21 @@ from proto_loc.settings import private_folder, settings
 
 
 def run(options: dict) -> int:
-    """Discover, write the report, print what stands out; the path comes last."""
+    """Write the report, and print the findings and the report's path."""
     discovery = discover()
-    pieces, note = None, ""
+    pieces, why = None, ""
     if not options["narrative"]:
-        note = "Not told in a model's words: --no-narrative."
+        why = "--no-narrative."
     elif not llm.sends_rows():
-        note = (
-            "Not told in a model's words: LOC_LLM_SEND_ROWS is 0, and its figures are values of the"
-            " data."
-        )
+        why = "LOC_LLM_SEND_ROWS is 0, and its figures are values of the data."
     else:
         try:
             pieces = narrative.narrative(discovery)
-        except llm.NoModel as error:
-            note = f"Not told in a model's words: {error}"
         except LocError as error:
-            note = f"Not told in a model's words: {error}"
-            print(f"note: {error}", file=sys.stderr)
+            why = str(error)
+            if not isinstance(error, llm.NoModel):
+                print(f"note: {error}", file=sys.stderr)
+    note = f"Not told in a model's words: {why}" if why else ""
     path = (
         Path(options["out"])
         if options["out"]
@@ -60,7 +57,7 @@ def run(options: dict) -> int:
         print(plain(f"- {finding}"))
     if wrong:
         print(
-            f"note: {len(wrong)} figures of the model do not check out; they are marked.",
+            f"note: {len(wrong)} figures of the model do not check out; the report marks them.",
             file=sys.stderr,
         )
     print(f"report: {path}")

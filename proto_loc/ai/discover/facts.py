@@ -1,4 +1,4 @@
-"""Named figures of a report, and the check of a model's text against them."""
+"""The numbered figures of a report, and the check of a model's text against them."""
 
 import re
 from collections.abc import Iterator
@@ -10,26 +10,24 @@ from html import escape
 from proto_loc.ai.text import rounded
 from proto_loc.metrics.formats import CURRENCY, SYMBOLS, money
 
-FORMS = ("count", "number", "percent", "money", "date")
-
 
 @dataclass(frozen=True)
 class Fact:
     """One figure of the data."""
 
     id: str
-    """``f1``, ``f2``, ...: how a text refers to it."""
+    """``f1``, ``f2``, ...: the reference to it in a text."""
     what: str
     value: Decimal | date
     """A share is a fraction: 0.12 for 12 %."""
     form: str
-    """One of :data:`FORMS`."""
+    """``count``, ``number``, ``percent``, ``money`` or ``date``."""
     currency: str = CURRENCY
-    """ISO 4217, of ``money``."""
+    """ISO 4217 code, used for ``money``."""
 
     @property
     def shown(self) -> str:
-        """As a person reads it."""
+        """The figure as text for a person."""
         if self.form == "date":
             return f"{self.value:%Y-%m-%d}"
         if self.form == "number" and 0 < abs(self.value) < 1:
@@ -45,13 +43,13 @@ def figure(
     sign: bool = False,
     currency: str = CURRENCY,
 ) -> str:
-    """A figure as a person reads it; none but zero is shown as zero.
+    """Write a figure for a person; only zero is shown as zero.
 
     Args:
-        form: one of :data:`FORMS`, other than a date.
-        decimals: at least so many, other than the form's own.
-        sign: whether a plus stands before what is above zero.
-        currency: ISO 4217, of ``money``.
+        form: that of a :class:`Fact`, except ``date``.
+        decimals: minimum number of decimals, instead of the form's own.
+        sign: whether a positive figure gets a plus sign.
+        currency: ISO 4217 code, used for ``money``.
     """
     places = {"percent": 1, "count": 0}.get(form, 2) if decimals is None else decimals
     shown = rounded(value * 100 if form == "percent" else value, places)
@@ -61,7 +59,7 @@ def figure(
 
 @dataclass
 class Facts:
-    """All figures of a report, in the order in which they were found."""
+    """All figures of a report, in the order in which they were added."""
 
     facts: list[Fact] = field(default_factory=list)
 
@@ -80,12 +78,12 @@ class Facts:
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of a text: words, or a figure and whether it is that of the data."""
+    """A part of a text: either words, or a figure that was checked against the data."""
 
     text: str
     fact: Fact | None = None
     wrong: str = ""
-    """Why the figure does not check out; empty where it does, or where it is no figure."""
+    """Why the figure does not check out; empty if it does, and for words."""
 
 
 _WORDS = (
@@ -107,11 +105,10 @@ _TIMES = {"thousand": 3, "k": 3, "million": 6, "m": 6, "billion": 9}
 
 
 def check(text: str, facts: Facts) -> list[Piece]:
-    """Split a text at its figures, and hold each to the fact that it refers to, ``12.3 % [f7]``.
+    """Split a text at its figures, and compare each with the fact that it cites: ``12.3 % [f7]``.
 
-    A figure checks out if the fact, rounded to as many digits as are written, is that figure; its
-    sign may be in the words. A figure without a reference, of a fact that is not there, or in
-    words, does not.
+    A figure checks out if it is the fact, rounded to the digits that are written; the sign may be
+    in the words. A figure without a reference, with an unknown one, or in words does not.
     """
     pieces, at = [], 0
     while match := _FIGURE.search(text, at):
@@ -165,7 +162,7 @@ def _same(match: re.Match, fact: Fact) -> bool:
 
 
 def html(pieces: list[Piece]) -> str:
-    """The text as HTML, each figure marked with its meaning, or with why it does not check out."""
+    """The text as HTML; each figure is marked with its meaning, or why it does not check out."""
     parts = []
     for piece in pieces:
         if piece.wrong:

@@ -1,6 +1,4 @@
-"""The whole of a discovery: marts profiled, changes found, and what of it deserves to be read
-first.
-"""
+"""Profiles the marts, compares them with the previous version, and picks the main findings."""
 
 import time
 from dataclasses import dataclass, field
@@ -18,20 +16,20 @@ from proto_loc.metrics.read import read
 from proto_loc.warehouse import store
 
 STRONG = 0.5
-"""From here on two columns are said to go together."""
+"""Strength from which on a relation of two columns is a finding."""
 SAME = 0.99
-"""From here on they are the same thing twice, such as a duration in seconds and in minutes."""
+"""Strength from which on two columns are the same, such as a duration in seconds and in minutes."""
 MOST = 6
-"""Metrics whose change is said; the others are in the table."""
+"""Changes of metrics that are findings; the table shows the others."""
 MOVED = 0.02
-"""A metric that moved by less is left to the table."""
+"""A smaller relative change of a metric is not a finding."""
 GREW = 0.01
-"""By so much the share of nulls or of values far out must have grown to be said."""
+"""Growth of a share of nulls or outliers from which on it is a finding."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A sentence that deserves to be read, of words and facts."""
+    """A sentence of words and facts for the top of the report."""
 
     parts: tuple[str | Fact, ...]
 
@@ -39,7 +37,7 @@ class Finding:
         return "".join(part if isinstance(part, str) else part.shown for part in self.parts)
 
     def referenced(self) -> str:
-        """With the name of each fact, as a model must write it."""
+        """The sentence with the reference of each fact, as a model must write it."""
         return "".join(
             part if isinstance(part, str) else f"{part.shown} [{part.id}]" for part in self.parts
         )
@@ -47,12 +45,12 @@ class Finding:
 
 @dataclass
 class Mart:
-    """One mart, profiled."""
+    """The profile of one mart."""
 
     model: SemanticModel
     rows: int
     described: int
-    """How many rows its columns are described from."""
+    """The number of rows that its columns are described from."""
     columns: list[profiling.Column]
     related: list[tuple[str, str, float, str]]
     seasons: Seasons
@@ -60,7 +58,7 @@ class Mart:
 
 @dataclass
 class Discovery:
-    """What was found in a version, against the one before it."""
+    """What was discovered in a version, compared with the previous one."""
 
     version: warehouse.Version
     before: warehouse.Version | None
@@ -73,7 +71,7 @@ class Discovery:
 
 
 def discover() -> Discovery:
-    """Profile what is published now.
+    """Profile the published version.
 
     Raises:
         LocError: there is no data, or a query took too much time or memory.
@@ -83,8 +81,8 @@ def discover() -> Discovery:
     models = tuple(read(context.definitions(version)))
     if not models:
         raise LocError(
-            "There is no mart to look at.",
-            "No metric is defined, and the report is about the marts with metrics.",
+            "There is no mart to report on.",
+            "No metric is defined, and the report covers the marts with metrics.",
             "Define one as docs/metrics.md shows, and run `loc refresh`.",
         )
     reading = Reading(version)
@@ -170,30 +168,15 @@ def _find(discovery: Discovery) -> None:
 def _find_in(mart: Mart, add, say) -> None:
     name = mart.model.label
     for column in mart.columns:
-        if column.nulls_before is not None and column.nulls - column.nulls_before > GREW:
-            after, before = (
-                add(f"share of nulls in {column.name}{when}", share, "percent")
-                for share, when in ((column.nulls, ""), (column.nulls_before, " before"))
-            )
-            say(
-                f"{column.name} is missing in ",
-                after,
-                " of the rows, after ",
-                before,
-                " in the version before.",
-            )
-        if column.far_before is not None and column.far - column.far_before > GREW:
-            after, before = (
-                add(f"share of {column.name} far out{when}", share, "percent")
-                for share, when in ((column.far, ""), (column.far_before, " before"))
-            )
-            say(
-                f"{column.name} lies far out in ",
-                after,
-                " of the rows, after ",
-                before,
-                " in the version before.",
-            )
+        for what, verb, share, before in (
+            (f"nulls in {column.name}", "is missing", column.nulls, column.nulls_before),
+            (f"{column.name} far out", "lies far out", column.far, column.far_before),
+        ):
+            if before is not None and share - before > GREW:
+                after = add(f"share of {what}", share, "percent")
+                earlier = add(f"share of {what} before", before, "percent")
+                middle, end = " of the rows, after ", " in the version before."
+                say(f"{column.name} {verb} in ", after, middle, earlier, end)
     days = mart.seasons
     if days.weekly is not None and days.weekly >= STRONG:
         share = add(

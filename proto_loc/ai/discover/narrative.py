@@ -1,4 +1,4 @@
-"""The report in a model's words, whose every figure is held to the data."""
+"""Lets a model summarize a discovery, and checks every figure that it writes."""
 
 from proto_loc.ai import llm
 from proto_loc.ai.discover.facts import Piece, check
@@ -13,7 +13,7 @@ name no other."""
 
 
 def narrative(discovery: Discovery) -> list[Piece]:
-    """The model's words, split at the figures, each checked.
+    """Get a model's summary, split at its figures, each of which is checked.
 
     Raises:
         LocError: no model is set, or it cannot be reached.

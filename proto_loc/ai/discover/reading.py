@@ -1,4 +1,4 @@
-"""Bounded reads of one published version: locked, with a limit to memory, time and rows."""
+"""Runs queries on one published version, read-only, with limits on memory, time and rows."""
 
 import threading
 from collections.abc import Iterator
@@ -11,15 +11,13 @@ from proto_loc.errors import LocError
 from proto_loc.warehouse import guard
 
 SAMPLE = 1_000_000
-"""About so many rows of a table its columns are described from; metrics and days are counted over
-all of them.
-"""
+"""Approximate rows of a table that its columns are described from."""
 TIMEOUT = 60.0
 """Seconds that one statement may take."""
 
 
 class Reading:
-    """A locked connection to a version. The SQL is this package's own; names in it are quoted."""
+    """A locked connection to a version, for the SQL of this package."""
 
     def __init__(self, version: warehouse.Version) -> None:
         self.version = version
@@ -29,7 +27,7 @@ class Reading:
         self.con.close()
 
     def rows(self, sql: str) -> list[tuple]:
-        """All rows.
+        """Return all rows of a query.
 
         Raises:
             LocError: it took longer than :data:`TIMEOUT`, or more memory than ``LOC_QUERY_MEMORY``.
@@ -50,11 +48,10 @@ class Reading:
         return self.rows(f"select count(*) from {table}")[0][0]
 
     def sample(self, table: str, name: str) -> int:
-        """Make the temporary table ``name`` of about :data:`SAMPLE` rows at most; the same ones for
-        the same version.
+        """Create the temporary table ``name`` with about :data:`SAMPLE` rows; return their number.
 
-        Each row is drawn by itself, as it comes by: a reservoir of exactly so many computes all
-        rows of a wide view first, which takes twenty times as long.
+        The same version gives the same rows. Rows are drawn one by one (Bernoulli): a sample of an
+        exact size computes all rows of a wide view first, which takes twenty times as long.
         """
         rows = self.count(table)
         share = (

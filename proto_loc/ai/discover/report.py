@@ -1,4 +1,4 @@
-"""A discovery as one page of HTML that needs nothing else: no program, no network."""
+"""Writes a discovery as one HTML page without scripts, which needs no other file."""
 
 from base64 import b64encode
 from html import escape
@@ -27,11 +27,11 @@ POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
 def page(discovery: Discovery, pieces: list[Piece] | None, note: str = "") -> str:
-    """The report as one page of HTML, which needs no other file.
+    """Write the report as one HTML page.
 
     Args:
-        pieces: the model's words; None without a model.
-        note: why there are none.
+        pieces: the model's summary; None without one.
+        note: why there is none.
     """
     against = (
         f"against version {discovery.before.id}"
@@ -193,7 +193,7 @@ def _figure(value, form: str, *, sign: bool = False) -> str:
 
 
 def _apart(before, after, form: str) -> list[str]:
-    """Two figures, with as many decimals as tell them apart, if they are apart."""
+    """Two figures with enough decimals to show that they differ."""
     shown = [_figure(value, form) for value in (before, after)]
     for decimals in range(3, 13 if difference(before, after) else 0):
         if shown[0] != shown[1]:

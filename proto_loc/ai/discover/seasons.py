@@ -1,4 +1,4 @@
-"""A mart over time: its days, its week, the days that stand out."""
+"""Counts the rows of a mart by day and hour of the week, and finds unusual days."""
 
 from dataclasses import dataclass, field
 from datetime import date
@@ -8,26 +8,26 @@ from proto_loc.metrics.definitions import SemanticModel
 from proto_loc.metrics.expressions import written
 
 ENOUGH = 28
-"""Days from which on a week can be told from chance."""
+"""Days that a weekly pattern needs."""
 STANDS_OUT = 4.0
-"""Robust standard deviations from the usual of its weekday at which a day stands out."""
+"""Robust standard deviations from its weekday's median at which a day stands out."""
 
 
 @dataclass
 class Seasons:
-    """Counted over all rows."""
+    """Rows of a mart over time, counted over all rows."""
 
     days: list[tuple[date, int]] = field(default_factory=list)
     hours: list[tuple[int, int, float]] = field(default_factory=list)
     """ISO weekday, hour, rows on an average day."""
     weekly: float | None = None
-    """Share of the variance of days that the weekday explains."""
+    """Share of the variance of daily rows that the weekday explains."""
     standing_out: list[tuple[date, int, float]] = field(default_factory=list)
-    """Day, rows, and what is usual on that weekday."""
+    """Day, rows, and the median of its weekday."""
 
 
 def seasons(reading: Reading, model: SemanticModel) -> Seasons:
-    """The seasons by the model's time dimension; empty where it has too few days."""
+    """Count by the model's time dimension; the result is empty if there are too few days."""
     time = written(model.time.of)
     table = f"{model.schema}.{model.table}"
     result = Seasons()

@@ -1,1 +1,1 @@
-"""``loc mcp``: the published data as tools for programs that hold a language model."""
+"""``loc mcp``: offers the published data as tools to programs with a language model."""

@@ -1,6 +1,4 @@
-"""``loc mcp``: the platform as a server of the Model Context Protocol, over stdio or HTTP on
-loopback.
-"""
+"""The Model Context Protocol server of ``loc mcp``, over stdio or HTTP on loopback."""
 
 import functools
 import inspect
@@ -40,7 +38,7 @@ _tools: list[Callable] = []
 
 
 def tool(function: Callable) -> Callable:
-    """Register a tool; its failures become the tool's errors, in plain sentences."""
+    """Register a tool; a :class:`LocError` becomes an error of the tool."""
 
     @functools.wraps(function)
     def called(*arguments, **named):
@@ -54,7 +52,7 @@ def tool(function: Callable) -> Callable:
 
 
 def build(models: tuple[SemanticModel, ...]) -> MCPServer:
-    """The server, with instructions and examples made of these definitions."""
+    """Make the server, with instructions and examples from these definitions."""
     labels = ", ".join(model.label for model in models if model.metrics)
     subjects = f" It has metrics on: {labels}." if labels else ""
     server = MCPServer(
@@ -154,10 +152,10 @@ def show_lineage(table: Name) -> tools.Lineage:
 
 
 def serve(http: bool, claims: dict | None = None) -> None:
-    """Serve until the input ends (stdio) or the process is ended (HTTP).
+    """Serve until the input ends (stdio) or the process is stopped (HTTP).
 
     Raises:
-        LocError: the port is taken, or the token cannot be read or made.
+        LocError: the port is in use, or the token cannot be read or made.
     """
     if claims is not None:
         tools.VIEWER["claims"] = claims
@@ -186,7 +184,7 @@ def _serve_http(server: MCPServer) -> None:
         raise LocError(
             f"MCP cannot listen on port {port}.",
             f"{error.strerror}.",
-            "End what listens there, or set LOC_PORT_PREFIX.",
+            "Stop the process that listens there, or set LOC_PORT_PREFIX.",
         ) from error
     way_in = f"Send the token of {credentials.path('mcp')} as the header `Authorization: Bearer`."
     app = server.streamable_http_app(stateless_http=True, json_response=True)

@@ -1,8 +1,7 @@
-"""What the MCP server's tools do: the published data, its metrics and its origin, as plain data for
-a model.
+"""The tools of the MCP server, which return published data, metrics and lineage.
 
-Figures are exact: a number as text where a double would change it, as it would a whole one above
-2^53, or where JSON has none for it (nan, inf). Times are ISO 8601.
+Figures are exact: a number is text where a double would change it (an integer above 2^53) or JSON
+lacks it (nan, inf). Times are ISO 8601.
 """
 
 import json
@@ -21,7 +20,7 @@ from proto_loc.metrics import formats
 from proto_loc.warehouse import lake
 
 MOST_ROWS = 1000
-"""The most rows of one answer: a model reads no more."""
+"""The maximum number of rows in one answer: a model reads no more."""
 
 Value = bool | int | float | str | None
 
@@ -116,9 +115,9 @@ class Lineage(BaseModel):
 
 
 VIEWER: dict = {"claims": ALL_ROWS}
-"""Whose rows the tools give; the person at this machine sees all."""
+"""The claims that limit the rows; the user of this machine sees all."""
 _one = threading.Lock()
-"""A reader runs one statement at a time, and tools run in threads."""
+"""Held while a tool uses the reader, which runs one statement at a time."""
 
 
 def _published():
@@ -128,7 +127,7 @@ def _published():
 
 
 def list_metrics() -> Metrics:
-    """Every metric and dimension."""
+    """List every metric and dimension."""
     with _one:
         version, _, published = _published()
     if not any(model.metrics for model in published.models):
@@ -167,7 +166,7 @@ def list_metrics() -> Metrics:
 
 
 def query_metrics(question: Question) -> Rows:
-    """Figures from Cube."""
+    """Query metrics from Cube."""
     _values_may_go()
     answer, version = queries.measured(
         replace(question, limit=question.limit + 1), VIEWER["claims"]
@@ -177,13 +176,13 @@ def query_metrics(question: Question) -> Rows:
 
 
 def list_tables() -> Tables:
-    """Every published table."""
+    """List every published table."""
     with _one:
         version, _, published = _published()
     tables = [
         Table(
             name=name,
-            description=_line(node["description"]),
+            description=node["description"],
             rows=version.tables.get(name) if published.claims == ALL_ROWS else None,
             columns=len(node["columns"]),
         )
@@ -193,7 +192,7 @@ def list_tables() -> Tables:
 
 
 def list_columns(table: str) -> Columns:
-    """The columns of one table."""
+    """List the columns of one table."""
     with _one:
         _, _, published = _published()
     name, node = _find(table, published)
@@ -206,11 +205,11 @@ def list_columns(table: str) -> Columns:
         )
         for column, (kind, description) in node["columns"].items()
     ]
-    return Columns(table=name, description=_line(node["description"]), columns=columns)
+    return Columns(table=name, description=node["description"], columns=columns)
 
 
 def run_sql(sql: str, limit: int) -> Rows:
-    """The rows of one statement that only reads."""
+    """Run one statement that only reads."""
     _values_may_go()
     with _one:
         version, reader, published = _published()
@@ -221,7 +220,7 @@ def run_sql(sql: str, limit: int) -> Rows:
 
 
 def show_freshness() -> Freshness:
-    """How new what is published is, and what it was built from."""
+    """Show how old the published data is, and what it was built from."""
     with _one:
         version, reader, published = _published()
         (publication,) = reader.raw(
@@ -254,7 +253,7 @@ def show_freshness() -> Freshness:
 
 
 def show_lineage(table: str) -> Lineage:
-    """Where a table comes from, and what depends on it."""
+    """Show what a table is built from, and what depends on it."""
     with _one:
         version, _, published = _published()
     name, node = _find(table, published)
@@ -266,9 +265,7 @@ def show_lineage(table: str) -> Lineage:
         if entry["resource_type"] in ("model", "seed", "snapshot") and _name(entry) == name
     ] or [""]
     if not unique_id:
-        raise LocError(
-            f"{name} has no lineage.", "The publish itself writes it; no model of dbt does.", ""
-        )
+        raise LocError(f"{name} has no lineage.", "The publish writes it, not a dbt model.", "")
     reads = [_name(known[key]) for key in manifest["parent_map"].get(unique_id, []) if key in known]
     read_by = [
         _name(known[key])
@@ -277,7 +274,7 @@ def show_lineage(table: str) -> Lineage:
     ]
     return Lineage(
         table=name,
-        description=_line(node["description"]),
+        description=node["description"],
         defined_in=f"dbt/{manifest['nodes'][unique_id]['original_file_path']}",
         reads=sorted(reads),
         sources=sorted(
@@ -341,7 +338,3 @@ def _rows(
         version=version.id,
         published_at=version.published_at,
     )
-
-
-def _line(text: str) -> str:
-    return " ".join(text.split())

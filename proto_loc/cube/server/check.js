@@ -1,6 +1,6 @@
 'use strict';
-/** Whether Cube takes a model: `node check.js FOLDER` prints what its compiler refuses, with file and line, and ends with 1. */
-require('./lib/native').choose(process.env.CUBE_NATIVE); // before anything else of Cube's is loaded
+/** Checks a model: `node check.js FOLDER` prints the compiler's errors with file and line, and exits with 1 if there are any. */
+require('./lib/native').choose(process.env.CUBE_NATIVE); // before any other module of Cube is loaded
 const { LastGoodModel, repository } = require('./lib/model');
 
 const folder = process.argv[2];

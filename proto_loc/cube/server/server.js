@@ -1,11 +1,11 @@
 'use strict';
-/** Cube, over the published version of `prod`: REST and GraphQL on 127.0.0.1. Started by `./loc exec cube`. */
+/** Cube's server for the published version of `prod`: REST and GraphQL on 127.0.0.1. `./loc exec cube` starts it. */
 const http = require('http');
 const { line, logger } = require('./lib/log');
 
 async function main() {
   const settings = require('./lib/settings').read();
-  const native = require('./lib/native').choose(settings.native); // before anything else of Cube's is loaded
+  const native = require('./lib/native').choose(settings.native); // before any other module of Cube is loaded
   const express = require('express');
   const { Core } = require('./lib/core');
   const { Versions } = require('./lib/versions');
@@ -19,7 +19,7 @@ async function main() {
   const check = checkAuth(settings.secret);
   const core = new Core(settings, new Versions(settings.warehouse), {
     checkAuth: check,
-    apiSecret: settings.secret, // asked for at each start; what is checked is checkAuth
+    apiSecret: settings.secret, // Cube requires one at its start, but checkAuth does the check
     queryRewrite: limitRows((context) => core.getCompilerApi(context)),
     logger: logger(settings.dev),
   });
@@ -30,11 +30,11 @@ async function main() {
   app.get('/livez', live);
   app.get('/readyz', ready);
   if (!settings.dev) app.get('/', (req, res) => res.status(404).json({ error: 'Ask /cubejs-api/v1/...: see docs/cube.md.' }));
-  app.use(bodies(settings.dev ? () => {} : check)); // the playground's pages ask without a token
+  app.use(bodies(settings.dev ? () => {} : check)); // the playground's pages have no token
   app.use(async (req, res, next) => {
     await compiled(core);
     if (core.model.problem) {
-      res.set('x-model-error', encodeURI(core.model.problem.replace(/\s+/g, ' ').slice(0, 500).toWellFormed())); // a cut may halve a character
+      res.set('x-model-error', encodeURI(core.model.problem.replace(/\s+/g, ' ').slice(0, 500).toWellFormed())); // the cut may split a character
     }
     next();
   });
@@ -58,7 +58,7 @@ async function main() {
   const stop = () => {
     server.close();
     server.closeAllConnections();
-    // A query that no interrupt reaches would hold up an exit in order as well: it waits for all threads.
+    // An orderly exit waits for all threads, also for a query that does not obey an interrupt.
     setTimeout(() => process.kill(process.pid, 'SIGKILL'), 3000);
     core.shutdown().finally(() => process.exit(0));
   };
@@ -66,7 +66,7 @@ async function main() {
   process.once('SIGINT', stop);
 }
 
-// A handler of Cube's own that fails leaves one asker without an answer, and not all of them.
+// A failure in a handler of Cube costs one answer, not the server.
 process.on('unhandledRejection', (error) => line('A request failed', { error: String(error?.stack || error) }));
 
 main().catch((error) => {

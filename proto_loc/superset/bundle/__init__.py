@@ -1,5 +1,4 @@
-"""The dashboards that are kept as YAML in ``superset/bundle``: their short form, and what can be
-wrong with them.
+"""Reads, checks and shortens the YAML files of ``superset/bundle``.
 
-Superset's environment imports this as well as the CLI's; it needs PyYAML and the guard only.
+The environments of Superset and of the command line import it; it needs only PyYAML and the guard.
 """

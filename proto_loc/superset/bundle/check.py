@@ -1,6 +1,4 @@
-"""What is wrong with a bundle, told from its files alone: links, columns and metrics, layout,
-filters.
-"""
+"""Finds the errors in a bundle's files: references, columns, metrics, layout and filters."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -37,16 +35,15 @@ _METRICS = (
     "series_limit_metric",
 )
 _EITHER = ("x_axis_sort",)
-"""Parameters of a chart that name columns, metrics, or one of both."""
+"""Parameters of a chart that name columns, metrics, or either."""
 
 
 def faults(folder: Path, tables: Mapping[str, set[str]] | None = None) -> list[str]:
-    """One line a fault, ``file:line: what``; none if the bundle is sound.
+    """Check a bundle; return one line per error, ``file:line: message``.
 
     Args:
         folder: the bundle.
-        tables: the columns of each table that is known, ``schema.table`` to their names; datasets
-            are held to it.
+        tables: ``schema.table`` → its columns; datasets on these tables are compared with them.
     """
     files = read(folder)
     misshapen = {
@@ -54,7 +51,7 @@ def faults(folder: Path, tables: Mapping[str, set[str]] | None = None) -> list[s
         for name, document in files.documents.items()
         if (lines := shapes.faults(document))
     }
-    if misshapen:  # what refers to these cannot be checked
+    if misshapen:  # the other checks rely on the shapes
         return sorted(
             {*files.faults, *(line for lines in misshapen.values() for line in lines)}, key=_place
         )
@@ -155,7 +152,7 @@ def _charts(files: Files) -> Iterator[str]:
 
 
 def _unmade_query(document: Document) -> Iterator[str]:
-    """Say it where provisioning can save no query with the chart."""
+    """Report a chart without a query, as provisioning cannot make it."""
     content = document.content
     try:
         queries.context(str(content.get("viz_type")), content.get("params") or {})
@@ -169,7 +166,7 @@ def _unmade_query(document: Document) -> Iterator[str]:
 
 
 def _written(params: dict) -> Iterator[tuple[tuple, str]]:
-    """The SQL in a chart's parameters, and where it is."""
+    """The SQL expressions in a chart's parameters, and their places."""
     for key, value in params.items():
         many = isinstance(value, list)
         for number, item in enumerate(value if many else [value]):
@@ -181,7 +178,7 @@ def _written(params: dict) -> Iterator[tuple[tuple, str]]:
 
 
 def _unknown(expression: str, known: set[str]) -> Iterator[str]:
-    """What is wrong with SQL on a table with these columns."""
+    """The errors of a SQL expression on a table with these columns."""
     try:
         for name in sorted(expressions.columns(expression) - known):
             yield f"has no column {name!r}"
@@ -190,9 +187,7 @@ def _unknown(expression: str, known: set[str]) -> Iterator[str]:
 
 
 def _named(params: dict) -> Iterator[tuple[tuple, str, str]]:
-    """What a chart's parameters name: where, what (``column``, ``metric``, ``either``), and the
-    name.
-    """
+    """The names in a chart's parameters: place, kind (``column``, ``metric``, ``either``), name."""
     metrics = _METRICS + (("x", "y") if "entity" in params else ())
     for what, parameters in (("column", _COLUMNS), ("metric", metrics), ("either", _EITHER)):
         for key in parameters:
@@ -236,7 +231,7 @@ def _dashboards(files: Files) -> Iterator[str]:
 
 
 def _mentioned(document: Document, placed: dict[str, str]) -> Iterator[str]:
-    """Charts that the metadata names and the layout does not place."""
+    """Report charts that the metadata names, but the layout does not contain."""
     numbers = {node["meta"].get("chartId") for node in layout.charts(document.content)} - {None}
     inside = {*placed, *numbers, *map(str, numbers)}
     metadata = document.content.get("metadata") or {}

@@ -1,36 +1,22 @@
-"""What a piece of SQL in a chart or a dataset names."""
+"""Finds the columns in a SQL expression of a chart or a dataset."""
 
 from proto_loc.warehouse import guard
 
 
 def columns(expression: str) -> set[str]:
-    """The columns of its table that an expression names.
+    """Find the columns that an expression names.
 
     Raises:
-        guard.Refused: it is no expression, or does what may not run in Superset.
+        guard.Refused: it is not an expression, or it may not run in Superset.
     """
-    own, inner = set(), set()
-    stack: list = [guard.tree(f"SELECT {expression}\nFROM t")]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, dict):
-            if node.get("class") == "COLUMN_REF":
-                own.add(node["column_names"][-1])
-            if node.get("class") == "LAMBDA":
-                inner |= {name for reference in _refs(node.get("lhs")) for name in reference}
-            stack.extend(node.values())
-        elif isinstance(node, list):
-            stack.extend(node)
-    return own - inner
+    nodes = list(guard.nodes(guard.tree(f"SELECT {expression}\nFROM t")))
+    lambdas = [node for node in nodes if node.get("class") == "LAMBDA"]
+    parameters = {
+        name for node in lambdas for names in _references(node.get("lhs")) for name in names
+    }
+    return {names[-1] for names in _references(nodes)} - parameters
 
 
-def _refs(node: object) -> list[list[str]]:
-    """The names on the left of a lambda's arrow."""
-    if isinstance(node, dict):
-        own = [node["column_names"]] if node.get("class") == "COLUMN_REF" else []
-        return own + [reference for value in node.values() for reference in _refs(value)]
-    return (
-        [reference for value in node for reference in _refs(value)]
-        if isinstance(node, list)
-        else []
-    )
+def _references(tree: object) -> list[list[str]]:
+    """The name of each column reference in a tree, in its parts."""
+    return [node["column_names"] for node in guard.nodes(tree) if node.get("class") == "COLUMN_REF"]

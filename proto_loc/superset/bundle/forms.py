@@ -1,10 +1,9 @@
-"""The short form of a chart's and a dashboard's file, and the full form that Superset's import and
-pages need.
+"""Converts charts and dashboards between the bundle's short form and Superset's full form.
 
-The full form is that of Superset's own exports; a file may be written in it. The short form leaves
-out what follows from the rest (a component's parents, its id and type, the name of its chart), what
-Superset writes by itself (colours that it has dealt out, the charts that a scope comes to), and
-what is as by default. Charts are named by their uuid, not by an id of one Superset's database.
+The full form is that of Superset's exports; a file may also be written in it. The short form leaves
+out what follows from the rest (a component's parents, id and type, a chart's name), what Superset
+adds by itself (assigned colours, the charts in a scope), and defaults. It names charts by their
+uuid, not by the id in one database.
 """
 
 import json
@@ -35,7 +34,7 @@ FILTER = {
     "cascadeParentIds": [],
     "defaultDataMask": {"extraFormData": {}, "filterState": {}},
 }
-"""The defaults of a filter in the bar."""
+"""The defaults of a native filter."""
 METADATA = {
     "cross_filters_enabled": True,
     "refresh_frequency": 0,
@@ -86,14 +85,13 @@ OF_THE_PAGE = (
 )
 _OF_A_FILTER = ("filterOptionName", "isExtra", "isNew", "datasourceWarning", "operatorId")
 _OF_A_METRIC = ("optionName", "datasourceWarning", "isNew")
-"""Parameters of a chart that belong to the page on which it was saved."""
+"""Keys of a filter and a metric that only the page on which a chart was saved uses."""
 
 
 def full_dashboard(config: dict) -> dict:
-    """A dashboard's file with all that Superset needs, as numbers where Superset has ids.
+    """The full form of a dashboard, with numbers where Superset has ids.
 
-    The numbers are those of the file, or follow the order of the charts; Superset's import puts its
-    ids there.
+    The numbers are those of the file, or count the charts; Superset's import replaces them by ids.
     """
     made = {**DASHBOARD, **deepcopy(config)}
     made["position"] = full_position(made.get("position") or {}, made.get("dashboard_title", ""))
@@ -120,7 +118,7 @@ def full_dashboard(config: dict) -> dict:
 
 
 def short_dashboard(config: dict) -> dict:
-    """The same as it is kept in the bundle, from a file or from what Superset exports."""
+    """The short form of a dashboard, from a file or from Superset's export."""
     made = full_dashboard(config)
     uuids = {node["meta"]["chartId"]: node["meta"]["uuid"] for node in charts(made["position"])}
     uuids |= {str(number): uuid for number, uuid in uuids.items()}
@@ -157,17 +155,17 @@ def short_dashboard(config: dict) -> dict:
         if key not in _DEALT_OUT and not (key in defaults and value == defaults[key])
     }
     made["position"] = _short_position(made["position"])
-    return {key: value for key, value in made.items() if key not in ("theme_uuid", "tags") or value}
+    made = {key: value for key, value in made.items() if key not in ("theme_uuid", "tags") or value}
+    return _plain(made, DASHBOARD)
 
 
 def short_chart(config: dict, known: dict | None = None) -> dict:
-    """A chart's file as it is kept in the bundle, from a file or from what Superset exports.
+    """The short form of a chart, from a file or from Superset's export.
 
     Args:
         config: the chart.
-        known: the parameters of its file. What is as Explore adds it to every chart that it saves
-            is left out, unless
-            it is there.
+        known: the parameters of its file; defaults that Explore adds are left out unless they are
+            in it.
     """
     made = {
         key: value
@@ -200,11 +198,11 @@ def short_chart(config: dict, known: dict | None = None) -> dict:
                 _slim(item, _OF_A_METRIC)
                 if isinstance(column := item.get("column"), dict):
                     item["column"] = {"column_name": column.get("column_name")}
-    return made
+    return _plain(made, CHART)
 
 
 def _short_context(saved: str) -> str:
-    """The query that a browser has saved, without what belongs to one Superset's database."""
+    """The query that a browser saved, without the ids of one database."""
     context = json.loads(saved)
     context.pop("datasource", None)
     context["form_data"] = {
@@ -216,10 +214,10 @@ def _short_context(saved: str) -> str:
 
 
 def explore_defaults(viz_type: str) -> dict:
-    """What Explore adds by itself to the parameters of a chart of that type when it saves one.
+    """The parameters that Explore adds to a chart of this type when it saves one.
 
-    Kept in ``explore.json``, which ``tests/superset/test_superset_explore.py`` holds to a real
-    browser; types that the bundle does not have are not in there.
+    They are in ``explore.json``, for the types that the bundle has;
+    ``tests/superset/test_superset_explore.py`` compares it with a real browser.
     """
     recorded = _recorded()
     return {**recorded[""], **recorded.get(viz_type, {})}
@@ -237,8 +235,8 @@ def _slim(part: dict, keys: tuple[str, ...]) -> None:
         del part[key]
 
 
-def plain(config: dict, defaults: dict) -> dict:
-    """Without what is as by default."""
+def _plain(config: dict, defaults: dict) -> dict:
+    """Remove the values that are defaults."""
     return {
         key: value
         for key, value in config.items()
@@ -247,7 +245,7 @@ def plain(config: dict, defaults: dict) -> dict:
 
 
 def charts(position: dict) -> list[dict]:
-    """The charts that a layout in its full form places."""
+    """The chart components of a layout in full form."""
     return [
         node for node in position.values() if isinstance(node, dict) and node["type"] == "CHART"
     ]
@@ -307,7 +305,7 @@ def _parents(nodes: dict, key: str, above: list[str]) -> None:
 
 
 def _short_position(nodes: dict) -> dict:
-    """In the order in which a reader meets the components."""
+    """The short form of a layout, with the components in reading order."""
     made: dict[str, dict] = {}
 
     def visit(key: str) -> None:

@@ -1,7 +1,8 @@
-"""A dashboard's layout: a tree of rows, columns, tabs and charts on a grid of twelve columns."""
+"""Checks a dashboard's layout: a tree of rows, columns, tabs and charts on a grid."""
 
 from collections.abc import Iterator
 
+from proto_loc.superset.bundle import forms
 from proto_loc.superset.bundle.forms import full_position
 from proto_loc.superset.bundle.read import Document
 
@@ -10,13 +11,12 @@ WIDTH = 12
 
 
 def charts(dashboard: dict) -> list[dict]:
-    """The components of a dashboard's file that are charts."""
-    nodes = full_position(_mappings(dashboard), "")
-    return [node for node in nodes.values() if isinstance(node, dict) and node["type"] == "CHART"]
+    """The chart components of a dashboard's file."""
+    return forms.charts(full_position(_mappings(dashboard), ""))
 
 
 def faults(document: Document) -> Iterator[str]:
-    """What is wrong with the layout of a dashboard's file."""
+    """Find the errors in the layout of a dashboard's file."""
     nodes = {
         key: node
         for key, node in full_position(_mappings(document.content), "").items()
@@ -75,7 +75,7 @@ def _below(nodes: dict, key: str, seen: set[str]) -> Iterator[str]:
 
 
 def _mappings(dashboard: dict) -> dict:
-    """The components, without what is none."""
+    """The components that are mappings."""
     position = dashboard.get("position") or {}
     return {
         key: node or {} for key, node in position.items() if node is None or isinstance(node, dict)

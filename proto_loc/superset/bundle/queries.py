@@ -1,8 +1,8 @@
-"""The query of a chart: what its page asks Superset for, made from the chart's parameters.
+"""Makes the query of a chart from its parameters, as Superset's pages make it in a browser.
 
-Superset's API, CSV by API, reports and alerts run the query that a chart has saved, and only a
-browser saves one. The rules are those of Superset 6.1's pages;
-``tests/superset/test_superset_browser.py`` compares with what a browser sends.
+Superset's API, CSV exports, reports and alerts run the query that is saved with a chart, and only a
+browser saves one. The rules are those of Superset 6.1; ``tests/superset/test_superset_browser.py``
+compares them with what a browser sends.
 """
 
 import json
@@ -34,25 +34,25 @@ DEFAULTS = {
     "table": _LIMIT,
     **{viz_type: _OF_TIMESERIES for viz_type in TIMESERIES},
 }
-"""What a page adds of a chart's parameters to its query, by type of chart."""
+"""The default parameters of each chart type, which its page adds."""
 _METRICS = ("metrics", "metric", "metric_2", "secondary_metric", "x", "y", "size")
 _UNARY = ("IS NULL", "IS NOT NULL")
 
 
 class Unmade(Exception):
-    """The query of this chart cannot be made; its text says what of the chart is the reason."""
+    """The query of a chart cannot be made; the message names the reason."""
 
 
 def context(viz_type: str, params: dict, temporal: Iterable[str] = ()) -> dict:
-    """The query context of a chart, without its dataset and its form.
+    """Make the query context of a chart, without its dataset and its form.
 
     Args:
         viz_type: the type of the chart.
-        params: its parameters; what is absent is as its page has it by default.
-        temporal: the columns of its dataset that are times.
+        params: its parameters; missing ones have the defaults of the page.
+        temporal: the time columns of its dataset.
 
     Raises:
-        Unmade: no rule covers the type, or something that the chart uses.
+        Unmade: there is no rule for the type, or for a parameter.
     """
     made = _MAKERS.get(viz_type)
     if made is None:
@@ -73,7 +73,7 @@ def context(viz_type: str, params: dict, temporal: Iterable[str] = ()) -> dict:
 
 
 def makeable(viz_type: str | None, params: dict | None) -> bool:
-    """Whether :func:`context` makes the query of such a chart."""
+    """Whether :func:`context` can make the query of this chart."""
     try:
         context(viz_type or "", params or {})
     except Unmade:
@@ -82,9 +82,7 @@ def makeable(viz_type: str | None, params: dict | None) -> bool:
 
 
 def temporal_lookup(viz_type: str, temporal: Iterable[str]) -> dict:
-    """The parameter without which the page of such a chart leaves a time ungrouped, whatever
-    grain it has.
-    """
+    """The parameter without which the pages of some types ignore the grain of a time column."""
     return (
         {"temporal_columns_lookup": dict.fromkeys(temporal, True)}
         if viz_type in ("pivot_table_v2", "table")
@@ -93,7 +91,7 @@ def temporal_lookup(viz_type: str, temporal: Iterable[str]) -> dict:
 
 
 def _base(form: dict) -> Query:
-    """What the queries of all types have in common."""
+    """The part of a query that all types have in common."""
     filters, where, having = [], [form["where"]] if form.get("where") else [], []
     for condition in form.get("adhoc_filters") or []:
         if condition.get("expressionType") == "SQL":
@@ -137,8 +135,8 @@ def _clauses(texts: list[str]) -> str:
     return " AND ".join(f"({text}\n)" if "--" in text else f"({text})" for text in texts)
 
 
-def _figure(base: Query, form: dict, temporal: set[str]) -> list[Query]:
-    return [base]
+def _order(base: Query, by: object) -> list | None:
+    return [[by, not base["order_desc"]]] if by else None
 
 
 def _trend(base: Query, form: dict, temporal: set[str]) -> list[Query]:
@@ -170,20 +168,13 @@ def _timeseries(base: Query, form: dict, temporal: set[str]) -> list[Query]:
         _sorted(base, form, axis, groups),
         {"operation": "flatten"},
     ]
-    return [
-        {
-            **base,
-            **columns,
-            "is_timeseries": None if axis else True,
-            "orderby": [[order, not base["order_desc"]]] if order else None,
-            "time_offsets": [],
-            "post_processing": list(filter(None, steps)),
-        }
-    ]
+    series = {"is_timeseries": None if axis else True, "time_offsets": []}
+    processed = {"orderby": _order(base, order), "post_processing": list(filter(None, steps))}
+    return [{**base, **columns, **series, **processed}]
 
 
 def _sorting_metric(form: dict) -> list:
-    """The metric by which the axis is sorted, where it is none of those that are shown."""
+    """The metric that sorts the axis, if it is not one of those that are shown."""
     metric = next(iter(_listed(form.get("timeseries_limit_metric"))), None)
     known = [_label(item) for item in _listed(form.get("metrics"))]
     is_sorted = metric and not form.get("groupby") and _label(metric) == form.get("x_axis_sort")
@@ -207,30 +198,21 @@ def _resample(form: dict) -> dict | None:
     if not method or not rule:
         return None
     zero = method == "zerofill"
-    options = {
-        "method": "asfreq" if zero else method,
-        "rule": rule,
-        "fill_value": 0 if zero else None,
-    }
+    options = {"rule": rule, "fill_value": 0 if zero else None}
+    options["method"] = "asfreq" if zero else method
     return {"operation": "resample", "options": options}
 
 
 def _rolling(base: Query, form: dict) -> dict | None:
-    kind, columns = (
-        form.get("rolling_type"),
-        {_label(metric): _label(metric) for metric in base["metrics"]},
-    )
+    kind = form.get("rolling_type")
+    columns = {_label(metric): _label(metric) for metric in base["metrics"]}
     if kind == "cumsum":
         return {"operation": "cum", "options": {"operator": "sum", "columns": columns}}
     if kind not in ("sum", "mean", "std"):
         return None
-    window, least = form.get("rolling_periods"), form.get("min_periods")
-    options = {
-        "rolling_type": kind,
-        "window": _number(window, 1),
-        "min_periods": _number(least, 0),
-        "columns": columns,
-    }
+    options = {"rolling_type": kind, "columns": columns}
+    options["window"] = _number(form.get("rolling_periods"), 1)
+    options["min_periods"] = _number(form.get("min_periods"), 0)
     return {"operation": "rolling", "options": options}
 
 
@@ -242,12 +224,8 @@ def _rename(base: Query, form: dict, axis: list, groups: list) -> dict | None:
 
 
 def _contribution(form: dict) -> dict | None:
-    mode = form.get("contributionMode")
-    return (
-        {"operation": "contribution", "options": {"orientation": mode, "time_shifts": []}}
-        if mode
-        else None
-    )
+    options = {"orientation": form.get("contributionMode"), "time_shifts": []}
+    return {"operation": "contribution", "options": options} if options["orientation"] else None
 
 
 def _sorted(base: Query, form: dict, axis: list, groups: list) -> dict | None:
@@ -272,49 +250,27 @@ def _heat_map(base: Query, form: dict, temporal: set[str]) -> list[Query]:
 
 
 def _bubble(base: Query, form: dict, temporal: set[str]) -> list[Query]:
-    order = form.get("orderby")
     columns = [*_listed(form.get("entity")), *_listed(form.get("series"))]
-    return [
-        {
-            **base,
-            "columns": columns,
-            "orderby": [[order, not base["order_desc"]]] if order else None,
-        }
-    ]
+    return [{**base, "columns": columns, "orderby": _order(base, form.get("orderby"))}]
 
 
 def _pie(base: Query, form: dict, temporal: set[str]) -> list[Query]:
     metric = form.get("metric")
     share = {"columns": [_label(metric)], "rename_columns": [f"{_label(metric)}__contribution"]}
     order = [[metric, False]] if form.get("sort_by_metric") else None
-    return [
-        {
-            **base,
-            "orderby": order,
-            "post_processing": [{"operation": "contribution", "options": share}],
-        }
-    ]
+    steps = [{"operation": "contribution", "options": share}]
+    return [{**base, "orderby": order, "post_processing": steps}]
 
 
 def _pivot_table(base: Query, form: dict, temporal: set[str]) -> list[Query]:
-    grain, order = (
-        form.get("time_grain_sqla"),
-        base["series_limit_metric"] or next(iter(base["metrics"]), None),
-    )
-    times = {*temporal, form.get("granularity_sqla")}
+    grain, times = form.get("time_grain_sqla"), {*temporal, form.get("granularity_sqla")}
+    order = base["series_limit_metric"] or next(iter(base["metrics"]), None)
+    groups = [*_listed(form.get("groupbyColumns")), *_listed(form.get("groupbyRows"))]
     columns = [
-        _in_grain(column, grain) if grain and _is_physical(column) and column in times else column
-        for column in _deduplicated(
-            [*_listed(form.get("groupbyColumns")), *_listed(form.get("groupbyRows"))]
-        )
+        _in_grain(column, grain) if grain and _is_time(column, times) else column
+        for column in _deduplicated(groups)
     ]
-    return [
-        {
-            **base,
-            "columns": columns,
-            "orderby": [[order, not base["order_desc"]]] if order else None,
-        }
-    ]
+    return [{**base, "columns": columns, "orderby": _order(base, order)}]
 
 
 def _table(base: Query, form: dict, temporal: set[str]) -> list[Query]:
@@ -322,34 +278,17 @@ def _table(base: Query, form: dict, temporal: set[str]) -> list[Query]:
     common = {**base, "time_offsets": [], "post_processing": []}
     if raw:
         columns = _deduplicated([*_listed(form.get("all_columns")), *_listed(form.get("columns"))])
-        return [
-            {
-                **common,
-                "columns": columns,
-                "metrics": None,
-                "orderby": _orders(form.get("order_by_cols")),
-            }
-        ]
+        order = _orders(form.get("order_by_cols"))
+        return [{**common, "columns": columns, "metrics": None, "orderby": order}]
     metrics, percent = base["metrics"], _listed(form.get("percent_metrics"))
     sort = next(iter(_listed(form.get("timeseries_limit_metric"))), None)
-    order = (
-        [[sort, not form.get("order_desc", True)]]
-        if sort
-        else [[metric, False] for metric in metrics[:1]]
-    )
+    order = _order(base, sort) or [[metric, False] for metric in metrics[:1]]
     columns, grain = _deduplicated(_listed(form.get("groupby"))), form.get("time_grain_sqla")
-    if grain and (
-        time := next(
-            (column for column in columns if _is_physical(column) and column in temporal), None
-        )
-    ):
+    time = next((column for column in columns if _is_time(column, temporal)), None)
+    if grain and time:
         columns = [_in_grain(time, grain), *(column for column in columns if column != time)]
-    query = {
-        **common,
-        "columns": columns,
-        "metrics": _deduplicated([*metrics, *percent]),
-        "orderby": order,
-    }
+    query = {**common, "columns": columns, "orderby": order}
+    query["metrics"] = _deduplicated([*metrics, *percent])
     if percent:
         names = _deduplicated([_label(metric) for metric in percent])
         options = {"columns": names, "rename_columns": [f"%{name}" for name in names]}
@@ -369,7 +308,7 @@ def _orders(orders: object) -> list:
 
 _MAKERS: dict[str, Callable[[Query, dict, set[str]], list[Query]]] = {
     "big_number": _trend,
-    "big_number_total": _figure,
+    "big_number_total": lambda base, form, temporal: [base],
     "bubble_v2": _bubble,
     "heatmap_v2": _heat_map,
     "pie": _pie,
@@ -381,14 +320,14 @@ TYPES = tuple(_MAKERS)
 
 
 def _with_axis(query: Query, form: dict) -> Query:
-    """The query with the column of the horizontal axis marked as such."""
+    """Mark the column of the horizontal axis in a query."""
     axis, grain = form.get("x_axis"), form.get("time_grain_sqla")
     if not axis:
         return query
     mark = {"columnType": "BASE_AXIS", **({"timeGrain": grain} if grain else {})}
     column = (
         {"sqlExpression": axis, "label": axis, "expressionType": "SQL", "isColumnReference": True}
-        if _is_physical(axis)
+        if isinstance(axis, str)
         else axis
     )
     return {
@@ -402,12 +341,12 @@ def _in_grain(column: str, grain: str) -> dict:
     return {**axis, "sqlExpression": column, "label": column, "expressionType": "SQL"}
 
 
-def _is_physical(column: object) -> bool:
-    return isinstance(column, str)
+def _is_time(column: object, times: set[str]) -> bool:
+    return isinstance(column, str) and column in times
 
 
 def _label(part: object) -> str:
-    """The name that a column or metric has in an answer."""
+    """The name of a column or metric in an answer."""
     if isinstance(part, dict):
         column = (part.get("column") or {}).get("column_name")
         return str(
@@ -421,7 +360,7 @@ def _listed(value: object) -> list:
 
 
 def _deduplicated(parts: list) -> list:
-    """Without those that have the name of an earlier one."""
+    """Remove the parts that have the label of an earlier one."""
     kept: dict[str, object] = {}
     for part in parts:
         kept.setdefault(_label(part), part)

@@ -1,4 +1,4 @@
-"""The bundle's files as Python values that know their lines."""
+"""Reads the bundle's YAML files, with the line of each value."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,16 +11,16 @@ KINDS = ("databases", "datasets", "charts", "dashboards")
 
 @dataclass
 class Document:
-    """A file."""
+    """A YAML file of the bundle."""
 
     name: str
-    """Its path from the folder of the bundle."""
+    """Its path relative to the bundle."""
     content: dict
     lines: dict[tuple, int] = field(default_factory=dict)
-    """The line of each value, by the keys and positions that lead to it."""
+    """The line of each value, by its keys and positions."""
 
     def at(self, *keys: object) -> str:
-        """``file:line`` of that value, or of the nearest one above it that is there."""
+        """``file:line`` of the value at these keys, or of its nearest existing parent."""
         while keys not in self.lines and keys:
             keys = keys[:-1]
         return f"{self.name}:{self.lines.get(keys, 1)}"
@@ -28,7 +28,7 @@ class Document:
 
 @dataclass
 class Files:
-    """All files of a bundle, and what could not be read of them."""
+    """All files of a bundle, and the errors of those that cannot be read."""
 
     documents: dict[str, Document]
     faults: list[str]
@@ -74,7 +74,7 @@ def read(folder: Path) -> Files:
 
 
 def _lines(node: yaml.Node, keys: tuple, lines: dict[tuple, int]) -> Iterator[tuple[str, int]]:
-    """Note the lines below a node; yields each key that is there twice, and where."""
+    """Record the lines below a node; yield each duplicate key with its line."""
     lines[keys] = node.start_mark.line + 1
     if isinstance(node, yaml.MappingNode):
         seen = set()

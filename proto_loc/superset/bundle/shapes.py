@@ -1,4 +1,4 @@
-"""Which values of a bundle's file are mappings, lists and texts: what the other checks rely on."""
+"""Checks which values of a bundle's file are mappings, lists and texts, before other checks."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ from proto_loc.superset.bundle.read import Document
 
 TEXT, LIST, MAPPING = "a text or a number", "a list", "a mapping"
 ANY = "*"
-"""Stands for every key of a mapping."""
+"""Matches every key of a mapping."""
 
 _PART = [{"column_name": TEXT, "metric_name": TEXT, "expression": TEXT}]
 _SHAPES = {
@@ -53,7 +53,7 @@ _SHAPES = {
 
 
 def faults(document: Document) -> list[str]:
-    """One line for each value of a file that is of another shape."""
+    """Return one line per value of a file with a wrong type."""
     kind = document.name.partition("/")[0]
     return [
         f"{document.at(*keys)}: {'.'.join(map(str, keys))} must be {shape}"

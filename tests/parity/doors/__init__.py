@@ -1,11 +1,9 @@
-"""The doors that are held to MetricFlow's answers; a new one is a module here and a line in
-``DOORS``.
+"""The doors that are compared with MetricFlow; a new one is a module and a line here.
 
-A door is a context manager, open on the published ``prod`` while tests ask it. Its ``answer`` gives
-the figures by the dimension's value (``questions.key``; the empty text where there is no
-dimension), as numbers or as text that is one; no entry, or None, where there is no figure.
-``answers`` says whether it can be asked a question at all. A door that stands on others names their
-classes in ``needs``; it is made with them, open.
+A door is a context manager on the published ``prod``. Its ``answer`` returns the figures by the
+dimension's value (``questions.key``; an empty text without a dimension), as numbers or numeric
+text; an entry is missing or None where there is no figure. ``answers`` tells whether the door can
+answer a question. A door that needs others lists their classes in ``needs``, and receives them.
 """
 
 from contextlib import AbstractContextManager

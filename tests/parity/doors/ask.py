@@ -1,7 +1,7 @@
-"""``ask``, where a model answers with a query of metrics.
+"""The door ``ask``, with a model that answers with a query of metrics.
 
-The model's server is a stand-in that gives the query which the question names: this holds the
-wiring and the figures to the oracle, and says nothing about any model.
+The model's server is a stand-in that returns the query of the question: this compares the wiring
+and the figures with the oracle, and says nothing about a real model.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Cube's REST API."""
+"""The door Cube, by its REST API."""
 
 import time
 from datetime import date

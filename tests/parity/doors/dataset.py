@@ -1,4 +1,4 @@
-"""The SQL that Superset's dataset YAML holds, run bare on ``prod``."""
+"""The door of Superset's dataset YAML: its SQL, run directly on ``prod``."""
 
 import yaml
 from questions import Between, Equals, Filter, Question, key

@@ -1,4 +1,4 @@
-"""A kernel of JupyterLab, which asks Cube as the notebooks that ship do."""
+"""The door notebook: a kernel of JupyterLab asks Cube, as the shipped notebooks do."""
 
 import json
 

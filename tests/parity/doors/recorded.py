@@ -1,4 +1,4 @@
-"""What the Dagster publish recorded in the file itself."""
+"""The door of the figures that the publish recorded in the database file."""
 
 from questions import Question
 

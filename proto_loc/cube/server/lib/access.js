@@ -1,23 +1,23 @@
 'use strict';
 /**
- * Which rows a token sees. A cube declares its rules in the model, as `meta: {access: {claim: dimension}}`: `loc
- * generate` writes them from dbt, and a cube written by hand carries its own. What is not declared is refused to a
- * limited token, and a token without any claim sees no rows where there is a rule.
+ * Row-level security: decides which rows a token sees. A cube declares its rules in the model, as `meta: {access: {claim:
+ * dimension}}`; `loc generate` writes them from dbt, and a cube written by hand has its own. A limited token cannot read a
+ * cube without a rule, and where the model has a rule, a token without claims sees no rows.
  */
 const { CubejsHandlerError } = require('@cubejs-backend/api-gateway');
 
 const ALL_ROWS = 'all_rows';
-const OF_A_TOKEN = ['iat', 'exp', 'nbf', 'iss', 'aud', 'sub', 'jti']; // of the standard; they say nothing of rows
+const OF_A_TOKEN = ['iat', 'exp', 'nbf', 'iss', 'aud', 'sub', 'jti']; // standard claims of a JWT; they do not limit rows
 const NAME = /^[A-Za-z_]\w*$/;
 
 const refusal = (why) => new CubejsHandlerError(403, 'Forbidden', why);
 
 /**
- * The claims of a token that limit rows; null where it sees all.
+ * Get the claims of a token that limit rows; null if it sees all rows.
  *
  * @param {Record<string, unknown>} claims
  * @returns {Record<string, string[]> | null}
- * @throws {CubejsHandlerError} A claim has another form: nothing is answered.
+ * @throws {CubejsHandlerError} A claim is not valid.
  */
 function limits(claims) {
   const names = Object.keys(claims || {}).filter((name) => !OF_A_TOKEN.includes(name));
@@ -35,11 +35,11 @@ function limits(claims) {
 }
 
 /**
- * The rules of a cube: its dimension, by claim.
+ * Get the rules of a cube: the dimension of each claim.
  *
  * @param {{name: string, dimensions?: object, meta?: {access?: unknown}}} cube
  * @returns {Record<string, string>}
- * @throws {CubejsHandlerError} It declares something else, or a dimension that it lacks.
+ * @throws {CubejsHandlerError} The declaration is not valid, or names a dimension that the cube lacks.
  */
 function rules(cube) {
   const access = cube.meta?.access ?? {};
@@ -51,13 +51,13 @@ function rules(cube) {
 }
 
 /**
- * The filters that limit the rows of cubes to those that a token may see.
+ * Make the filters that limit a query to the rows that a token may see.
  *
- * @param {Record<string, string[]>} claims Of `limits`.
+ * @param {Record<string, string[]>} claims From `limits`.
  * @param {object[]} model Every cube of the model.
  * @param {object[]} read The cubes that the query reads.
- * @returns {object[] | null} null where the model has no rule, and the token no claim.
- * @throws {CubejsHandlerError} The rows of a cube cannot be limited by these claims.
+ * @returns {object[] | null} null if the model has no rule and the token no claim.
+ * @throws {CubejsHandlerError} These claims cannot limit the rows of a cube.
  */
 function filters(claims, model, read) {
   const known = new Set(model.flatMap((cube) => Object.keys(rules(cube))));
@@ -79,7 +79,7 @@ function filters(claims, model, read) {
     const silent = Object.keys(own).find((claim) => !Object.hasOwn(claims, claim));
     if (silent) throw refusal(`This token says nothing of ${silent}, so it sees no rows of ${cube.name}`);
     if (Object.values(cube.dimensions).some((dimension) => dimension.subQuery)) {
-      throw refusal(`This token is limited, and ${cube.name} has a sub-query`); // which a filter does not reach
+      throw refusal(`This token is limited, and ${cube.name} has a sub-query`); // a filter does not limit it
     }
     return names.map((name) => ({ member: `${cube.name}.${own[name]}`, operator: 'equals', values: claims[name] }));
   });

@@ -1,5 +1,5 @@
 'use strict';
-/** Who may ask, and which rows a token lets one see. */
+/** Authentication and row-level security of Cube's requests. */
 const jwt = require('jsonwebtoken');
 const { CubejsHandlerError } = require('@cubejs-backend/api-gateway');
 const { filters, limits } = require('./access');
@@ -7,7 +7,8 @@ const { tokenOf } = require('./bounds');
 const { strange } = require('./request');
 
 /**
- * Cube's `checkAuth`: a token signed with the secret, HS256 and nothing else, not expired, with claims of the right form.
+ * Make Cube's `checkAuth`: it accepts a token that is signed with the secret (HS256 only), has not expired, and has valid
+ * claims.
  *
  * @param {string} secret
  */
@@ -27,8 +28,8 @@ function checkAuth(secret) {
 }
 
 /**
- * Cube's `queryRewrite`, which every query passes whichever way it came: names and values only, times as they are
- * published, and for a limited token a filter on every cube that the query reads, also by way of other members and of
+ * Make Cube's `queryRewrite`, through which every query of every API passes: it refuses expressions, keeps times as they
+ * are published, and adds a limited token's filters for every cube that the query reads, also through other members and
  * views.
  *
  * @param {(context: object) => Promise<object>} compilerApi
@@ -37,7 +38,7 @@ function limitRows(compilerApi) {
   return async (given, context) => {
     const wrong = strange(given);
     if (wrong) throw new CubejsHandlerError(400, 'Bad Request', wrong);
-    const query = { ...given, timezone: 'UTC' }; // published times are local times and dates: no zone may move them
+    const query = { ...given, timezone: 'UTC' }; // published times are local times: a time zone must not shift them
     const claims = limits(context.securityContext);
     if (!claims) return query;
     const api = await compilerApi(context);
@@ -50,8 +51,8 @@ function limitRows(compilerApi) {
 }
 
 /**
- * The SQL API is part of the addon, and not offered with it either: it takes SQL of the asker's own, for which
- * `limitRows` and the bounds of a request were not made.
+ * Make the handler that refuses the SQL API. It is a part of the addon, but not offered with it either: `limitRows` and
+ * the limits of a request do not cover SQL that a client writes.
  *
  * @param {ReturnType<typeof checkAuth>} check
  * @param {string} why

@@ -1,31 +1,31 @@
 'use strict';
-/** What a connection may take before anything of it is parsed: time, headers, and a body only from who has a token. */
+/** Limits of a connection: time, headers, and a body only with a token. They hold before anything is parsed. */
 const express = require('express');
 
 const BODY = 2 ** 20; // bytes
-const LISTENER = { // for http.createServer; milliseconds and bytes
-  maxHeaderSize: 16384, // beyond it: 431
-  headersTimeout: 5000, // a connection that has not sent its headers by then: 408
-  requestTimeout: 10000, // nor its body
+const LISTENER = { // options of http.createServer, in milliseconds and bytes
+  maxHeaderSize: 16384, // above it: status 431
+  headersTimeout: 5000, // for all headers, otherwise status 408
+  requestTimeout: 10000, // for the whole request
   connectionsCheckingInterval: 1000,
 };
 const CONNECTIONS = 1000; // above it, new ones are closed
-const IDLE = 150000; // of a connection on which nothing moves; the longest wait for an answer is shorter
+const IDLE = 150000; // milliseconds without traffic; longer than the longest wait for an answer
 
-/** @param {import('http').Server} server Made with LISTENER. */
+/** @param {import('http').Server} server Created with LISTENER. */
 function bound(server) {
   server.maxConnections = CONNECTIONS;
   server.setTimeout(IDLE);
   return server;
 }
 
-/** Cube takes a token in either header. */
+/** Cube accepts the token in either header. */
 const tokenOf = ({ headers }) => (headers['x-cube-authorization'] || headers.authorization || '').replace(/^Bearer /i, '');
 
 /**
- * Bodies of at most 1 MB as JSON, and only those of who has a token; the others are not read.
+ * Make the handlers that parse a JSON body of at most 1 MB; without a valid token, the body is not read.
  *
- * @param {(req: object, token: string) => void} check Throws where the token is not right.
+ * @param {(req: object, token: string) => void} check Throws if the token is not valid.
  * @returns {import('express').RequestHandler[]}
  */
 function bodies(check) {
@@ -49,7 +49,7 @@ const tooLong = (res) => res.status(413).set('connection', 'close').json({ error
 function unread(error, req, res, next) {
   if (error.status === 413) return tooLong(res);
   res.set('connection', 'close');
-  if (error.type === 'request.aborted') return res.status(408).json({ error: 'The rest of the request did not come.' });
+  if (error.type === 'request.aborted') return res.status(408).json({ error: 'The request did not arrive completely.' });
   const status = error.status >= 400 && error.status < 500 ? error.status : 400;
   return res.status(status).json({ error: 'The request is not valid JSON.' });
 }

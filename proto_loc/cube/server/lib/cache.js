@@ -1,12 +1,12 @@
 'use strict';
 /**
- * The results of one version, in memory: least recently used ones go when there are too many. It belongs to the
- * orchestrator of its version and goes with it. (Cube's own memory cache is shared by all and is never emptied.)
+ * In-memory LRU cache of the results of one version. It belongs to the version's orchestrator, and is dropped with it.
+ * (Cube's own memory cache is shared by all versions, and is never emptied.)
  */
 const { createCancelablePromise } = require('@cubejs-backend/shared');
 
 class VersionCache {
-  /** @param {number} bytes The most that all results may take, as JSON; one of more than a quarter is not kept. */
+  /** @param {number} bytes Maximum size of all results, as JSON; a result of more than a quarter of it is not cached. */
   constructor(bytes) {
     this.limit = bytes;
     this.held = 0;
@@ -69,7 +69,7 @@ class VersionCache {
     this.held = 0;
   }
 
-  async testConnection() {} // it is here
+  async testConnection() {} // nothing to connect to
 }
 
 module.exports = { VersionCache };

@@ -1,5 +1,5 @@
 'use strict';
-/** Cube's server core, with one orchestrator (driver, queue, cache) for each published version that is served. */
+/** Cube's server core with one orchestrator (driver, queue, cache) per published version. */
 const { CubejsServerCore } = require('@cubejs-backend/server-core');
 const { CubejsHandlerError } = require('@cubejs-backend/api-gateway');
 const { VersionCache } = require('./cache');
@@ -33,21 +33,21 @@ class Core extends CubejsServerCore {
       },
       contextToOrchestratorId: (context) => context.version.key,
       orchestratorOptions: {
-        continueWaitTimeout: Math.ceil(Math.min(90, settings.timeout + 5)), // a query that waits for its turn is told so
+        continueWaitTimeout: Math.ceil(Math.min(90, settings.timeout + 5)), // then a waiting query gets "Continue wait"
         queryCacheOptions: { queueOptions: { concurrency: 4, executionTimeout: Math.ceil(settings.timeout + 60) } },
       },
       ...options,
     }, { isCubeConfigEmpty: false });
     this.settings = settings;
     this.versions = versions;
-    /** @type {Map<string, NodeJS.Timeout>} What is superseded, by its key, until its grace time is over. */
+    /** @type {Map<string, NodeJS.Timeout>} Timers of superseded versions, by key, until their grace time is over. */
     this.retiring = new Map();
     this.watch = setInterval(() => this.retire(), 1000).unref();
   }
 
   /**
-   * The orchestrator of the version that the request began with. One that was pruned before it could be opened, which
-   * takes a publish in between and no grace time, gives way to the newest.
+   * Get the orchestrator of the version with which the request began. If that version was pruned before it was opened, the
+   * newest version takes its place.
    */
   async getOrchestratorApi(context) {
     if (context.version === undefined) context.version = this.versions.current();
@@ -68,7 +68,7 @@ class Core extends CubejsServerCore {
 
   createOrchestratorApi(...given) {
     const api = super.createOrchestratorApi(...given);
-    api.addDataSeenSource('default'); // or its driver is not released with it
+    api.addDataSeenSource('default'); // otherwise its driver is not released
     const cache = api.getQueryOrchestrator().getQueryCache();
     cache.cacheDriver = new VersionCache(this.settings.cacheBytes);
     return api;
@@ -81,7 +81,7 @@ class Core extends CubejsServerCore {
     return this.model;
   }
 
-  /** Begin the grace time of every version but the current one, and end that of one that is current again. */
+  /** Start the grace time of every superseded version, and cancel it for a version that is current again. */
   retire() {
     let current;
     try {
@@ -95,7 +95,7 @@ class Core extends CubejsServerCore {
       if (key !== current && !this.retiring.has(key)) {
         this.retiring.set(key, setTimeout(() => {
           this.retiring.delete(key);
-          storage.delete(key); // which releases the driver, once the queries on it have ended
+          storage.delete(key); // releases the driver, once its queries have ended
         }, this.settings.grace * 1000).unref());
       }
     }

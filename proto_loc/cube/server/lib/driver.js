@@ -1,13 +1,13 @@
 'use strict';
-/** One published version, open read-only and locked, for as long as it is served. */
+/** Cube's driver for one published version: the file is open read-only and locked while it is served. */
 const duckdb = require('@duckdb/node-api');
 const { DuckDBDriver } = require('@cubejs-backend/duckdb-driver');
 const { buildTransform, transformChunk, convertDuckDBParams } = require('@cubejs-backend/duckdb-driver/dist/src/Transform.js');
 const { PublishedQuery } = require('./dialect');
 
-/** As LOCKED of proto_loc/warehouse/guard.py, but for what only Python has. */
+/** The same as LOCKED of proto_loc/warehouse/guard.py, except for settings of the Python package. */
 const LOCKED = {
-  temp_directory: '', // first, for it is refused after the next; no spilling: a query over its memory fails
+  temp_directory: '', // a query over its memory fails instead of spilling; must come before the next one
   enable_external_access: 'false',
   autoinstall_known_extensions: 'false',
   autoload_known_extensions: 'false',
@@ -16,8 +16,8 @@ const LOCKED = {
   lock_configuration: 'true',
 };
 
-const CELLS = 500000; // of one result: rows times columns, about 60 MB while it is sent
-const UNCUT = 1000; // milliseconds after an interrupt: DuckDB takes it between two chunks, and not within one
+const CELLS = 500000; // rows times columns of one result; it takes about 60 MB while it is sent
+const UNCUT = 1000; // milliseconds that DuckDB has to obey an interrupt, which it does between two chunks
 
 class QueryRefused extends Error {
   toString() {
@@ -57,7 +57,7 @@ class VersionDriver extends DuckDBDriver {
     });
     try {
       const connection = await instance.connect();
-      await connection.run("SET GLOBAL TimeZone = 'UTC'"); // a published time is UTC where it says nothing else
+      await connection.run("SET GLOBAL TimeZone = 'UTC'"); // of published times without a zone
       for (const [name, value] of Object.entries(LOCKED)) await connection.run(`SET GLOBAL ${name} = '${value}'`);
       this.idle.push(connection);
       return { defaultConnection: connection, instance };
@@ -68,9 +68,9 @@ class VersionDriver extends DuckDBDriver {
   }
 
   /**
-   * Rows of a statement, as objects.
+   * Run a statement; return its rows as objects.
    *
-   * @throws {QueryRefused} It ran longer than the time-out, or gave more rows than a query may ask for.
+   * @throws {QueryRefused} It ran longer than the time-out, or its result is too large.
    */
   async query(sql, values = []) {
     const { instance } = await this.getInitiatedState();
@@ -82,7 +82,7 @@ class VersionDriver extends DuckDBDriver {
       timer = setTimeout(() => {
         late = true;
         connection.interrupt();
-        timer = setTimeout(refuse, UNCUT, this.#stopped()); // what no interrupt reaches goes on, and nobody waits for it
+        timer = setTimeout(refuse, UNCUT, this.#stopped()); // it still runs, but nobody waits for it
       }, this.settings.timeout * 1000);
     });
     const rows = this.#rows(connection, sql, values).catch((error) => {
@@ -90,7 +90,7 @@ class VersionDriver extends DuckDBDriver {
     }).finally(() => {
       clearTimeout(timer);
       this.running.delete(connection);
-      if (late || this.idle.length >= 4) connection.closeSync(); // an interrupt on its way must hit nothing else
+      if (late || this.idle.length >= 4) connection.closeSync(); // a late interrupt must not hit another query
       else this.idle.push(connection);
       if (!this.running.size) this.waiting.splice(0).forEach((done) => done());
     });
@@ -134,7 +134,7 @@ class VersionDriver extends DuckDBDriver {
     throw new QueryRefused('Results are not streamed here: ask by /load.');
   }
 
-  /** Close the file, once the queries that run on it have ended; they end by their time-out. */
+  /** Close the file, once its queries have ended, at the latest by their time-out. */
   async release() {
     if (this.running.size) await new Promise((done) => { this.waiting.push(done); });
     const { initPromise } = this;

@@ -1,5 +1,5 @@
 'use strict';
-/** The log: one JSON object a line, warnings and errors only unless a developer asks for more. */
+/** The log: one JSON object per line; only warnings and errors, unless developer mode is on. */
 
 const KEPT = ['error', 'warning', 'serving', 'duration', 'requestId', 'query'];
 
@@ -9,7 +9,7 @@ function line(message, more = {}) {
 }
 
 /**
- * Cube's `logger`. Tokens and results never reach the log.
+ * Make Cube's `logger`. It never logs tokens or results.
  *
  * @param {boolean} all
  */

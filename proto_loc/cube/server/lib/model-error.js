@@ -1,5 +1,5 @@
 'use strict';
-/** Where in the files of the model an error of Cube's compiler is: Cube names the cube or the member, seldom the file. */
+/** Finds the file and line of an error of Cube's compiler, which names the cube or the member, but seldom the file. */
 const vm = require('vm');
 const { LineCounter, parseDocument, isMap, isScalar, isSeq, visit } = require('yaml');
 
@@ -8,11 +8,11 @@ const MEMBERS = /\b(dimensions|measures|segments|joins|hierarchies|preAggregatio
 /** @typedef {{fileName: string, content: string}} ModelFile */
 
 /**
- * The error, each part of it with the file and line that it is about, one a line.
+ * Write an error with one line per part, each with its file and line.
  *
  * @param {Error} error
  * @param {ModelFile[]} files
- * @param {string[]} changed The files that are other than those of the last good model, for what can be found nowhere.
+ * @param {string[]} changed The files that changed since the last good model; named where no place is known.
  * @returns {string}
  */
 function locate(error, files, changed) {
@@ -26,7 +26,7 @@ function locate(error, files, changed) {
   }).join('\n');
 }
 
-/** What does not parse at all; the line is that of Cube's own parser where it tells one. */
+/** The syntax error of a file, if any; with the line of Cube's own parser where it reports one. */
 function syntax({ fileName, content }, error) {
   if (fileName.endsWith('.js')) {
     try {
@@ -42,7 +42,7 @@ function syntax({ fileName, content }, error) {
   ));
 }
 
-/** The parts of a compiler's message, with their file where it names one. */
+/** Split a compiler's message into its parts, with their file where it names one. */
 function sentences(error) {
   const found = [];
   let file;
@@ -56,7 +56,7 @@ function sentences(error) {
   return found;
 }
 
-/** `file:line` of what a message is about; undefined if that is not to be found. */
+/** `file:line` of what a message is about; undefined if it is unknown. */
 function positionOf(text, files) {
   const [, cube] = /^(\w+) cube: /.exec(text) || [];
   const [, kind, member] = MEMBERS.exec(text) || [];
@@ -80,7 +80,7 @@ function lineWith(files, form) {
   return undefined;
 }
 
-/** The line of a cube or view, or of the member of it, or of the key of that, which a message names. */
+/** The line of the cube, view, member or key that a message names. */
 function findCube(files, cube, kind, member, text) {
   for (const { fileName, content } of files.filter((file) => /\.ya?ml$/.test(file.fileName))) {
     const lines = new LineCounter();
@@ -98,7 +98,7 @@ function findCube(files, cube, kind, member, text) {
   return undefined;
 }
 
-/** The key that a message says is not allowed or has no such value, of this map itself. */
+/** The key of this map that a message reports as not allowed or as having a wrong value. */
 function keyOf(map, text) {
   let found;
   visit(map, {

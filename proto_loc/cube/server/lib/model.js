@@ -1,5 +1,5 @@
 'use strict';
-/** The data model: compiled again when a file of it changes, and the last one that compiled is served meanwhile. */
+/** The data model: it is compiled when a file changes; until that succeeds, the last good model is served. */
 const fs = require('fs');
 const path = require('path');
 const { CompilerApi } = require('@cubejs-backend/server-core/dist/src/core/CompilerApi.js');
@@ -8,7 +8,7 @@ const { locate } = require('./model-error');
 
 const FILES = /\.(js|ya?ml|jinja|py)$/;
 
-/** The files of a folder, by their path in it. */
+/** The model files of a folder, as paths relative to it. */
 function files(folder) {
   return fs.readdirSync(folder, { recursive: true }).filter((name) => FILES.test(name)).sort();
 }
@@ -17,13 +17,13 @@ function read(folder) {
   return files(folder).map((fileName) => ({ fileName, content: fs.readFileSync(path.join(folder, fileName), 'utf8') }));
 }
 
-/** What Cube calls a repository: where the compiler gets the files from. */
+/** Cube's repository: the source of files for the compiler. */
 function repository(folder) {
   return { localPath: () => folder, dataSchemaFiles: async () => read(folder) };
 }
 
 class LastGoodModel extends CompilerApi {
-  /** @param {string} folder Where the model's files are. */
+  /** @param {string} folder The folder of the model's files. */
   constructor(repository, dbType, options, folder) {
     super(repository, dbType, options);
     this.folder = folder;
@@ -31,11 +31,11 @@ class LastGoodModel extends CompilerApi {
     /** @type {Promise<void>} */
     this.attempt = Promise.resolve();
     this.good = null;
-    /** @type {string | null} What is wrong with the files as they are now, with file and line. */
+    /** @type {string | null} The error in the current files, with file and line. */
     this.problem = null;
   }
 
-  /** Changes with any change of the files; costs one system call a file. */
+  /** A text that changes with any change of the files; it costs one system call per file. */
   state() {
     return files(this.folder).map((name) => {
       const { mtimeMs, size, ino } = fs.statSync(path.join(this.folder, name), { throwIfNoEntry: false }) || {};
@@ -57,9 +57,9 @@ class LastGoodModel extends CompilerApi {
   async #compile(state) {
     try {
       const python = state.split('\n').find((line) => /\.py /.test(line));
-      if (python && isFallbackBuild()) await this.nativeInstance.getNative().pythonLoadModel(python); // which says why not
+      if (python && isFallbackBuild()) await this.nativeInstance.getNative().pythonLoadModel(python); // throws the reason
       const compilers = await this.compileSchema(state);
-      if (state !== this.tried) return; // changed again meanwhile: the later attempt decides
+      if (state !== this.tried) return; // the files changed again, so the later attempt decides
       this.good = compilers;
       this.compilers = Promise.resolve(compilers);
       this.graphqlSchema = undefined;
@@ -77,7 +77,7 @@ class LastGoodModel extends CompilerApi {
       const changed = state.split('\n').filter((line) => line && !before.has(line)).map((line) => line.split(' ')[0]);
       return locate(error, read(this.folder), changed);
     } catch {
-      return String(error.message || error); // a file went away meanwhile
+      return String(error.message || error); // a file was deleted meanwhile
     }
   }
 }

@@ -1,12 +1,12 @@
 'use strict';
 /**
- * Which implementation `@cubejs-backend/native` uses: the addon, where set-up could install it and it loads, else the
- * stand-in of `proto_loc/standins`, put in its place in memory.
+ * Chooses the implementation of `@cubejs-backend/native`: the addon if it is installed and loads, otherwise the stand-in of
+ * `proto_loc/standins`, which replaces it in memory.
  */
 const native = require('@cubejs-backend/native');
 
 /**
- * To be called before anything else of Cube's is loaded.
+ * Choose the implementation; call this before any other module of Cube is loaded.
  *
  * @param {'auto' | 'required' | 'off'} mode
  * @returns {{kind: 'addon' | 'stand-in', why: string}}

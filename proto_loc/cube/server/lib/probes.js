@@ -1,7 +1,7 @@
 'use strict';
-/** `/livez` and `/readyz`: for anyone on this machine, no token, no work. */
+/** The probes `/livez` and `/readyz`, which need no token. */
 
-/** The model as its files are now, or the last good one; null if there is none, and `core.model.problem` says why. */
+/** The compiled model, current or last good; null if there is none, and `core.model.problem` has the reason. */
 async function compiled(core) {
   return core.getCompilerApi({}).then((api) => api.getCompilers()).catch(() => null);
 }
@@ -14,9 +14,9 @@ function probes(core, native) {
   return {
     live: (req, res) => res.json({ status: 'alive', native }),
     /**
-     * 200 also where there is no data yet: readers start before the first load. 503 only where no query could be
-     * answered whatever the data are: no model has compiled, or the published version cannot be read. Who serves the last
-     * good model goes on, for a restart would take that too, and its status says so (`loc status` shows it).
+     * 200 also without data, because readers start before the first load. 503 only if no query can be answered: no model
+     * has compiled, or the published version cannot be read. A server with the last good model stays ready, because a
+     * restart would lose that model; its status says so (`loc status` shows it).
      */
     ready: async (req, res) => {
       const found = { native };

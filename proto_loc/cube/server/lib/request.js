@@ -1,11 +1,11 @@
 'use strict';
-/** What a request holds, before Cube reads it: what is no query is refused here, in a sentence. */
+/** Checks a request before Cube reads it, and refuses an invalid one with a clear message. */
 const { createRequire } = require('module');
 const { GraphQLFloat, parse } = createRequire(require.resolve('@cubejs-backend/api-gateway'))('graphql');
 
 const LISTS = ['measures', 'dimensions', 'segments', 'timeDimensions', 'filters'];
 const DEEPEST = 60; // levels; Cube walks a query by recursion
-const QUERIES = 4; // of one request: their results are in memory at once
+const QUERIES = 4; // per request, because their results are in memory at the same time
 const TOO_MANY = `A request may hold ${QUERIES} queries.`;
 const FILTERS = 1000;
 const VALUES = 10000;
@@ -14,10 +14,10 @@ const EXPRESSIONS = ['subqueryJoins', 'joinHints'];
 
 const ROUNDED = 'A number above 2^53 is rounded as it is read from JSON: write it in quotes, as text (in GraphQL, in the query itself).';
 
-/** Whether a number among these values may be another one than was written. */
+/** Whether JSON may have rounded a number among these values. */
 const rounded = (values) => values.some((value) => Number.isInteger(value) && !Number.isSafeInteger(value));
 
-/** GraphQL's Float is a double: a figure that is none to the last digit is refused rather than rounded. */
+/** GraphQL's Float is a double: a figure that a double cannot represent is refused instead of rounded. */
 const { serialize } = GraphQLFloat;
 GraphQLFloat.serialize = (value) => {
   const number = serialize(value);
@@ -29,7 +29,7 @@ GraphQLFloat.serialize = (value) => {
 };
 
 /**
- * @param {number} rows The most that a query may ask for.
+ * @param {number} rows The maximum limit of a query.
  * @returns {import('express').RequestHandler}
  */
 const checked = (rows) => (req, res, next) => {
@@ -37,14 +37,14 @@ const checked = (rows) => (req, res, next) => {
   return wrong ? res.status(400).json({ error: wrong }) : next();
 };
 
-/** The query as Cube reads it: that of the address for a GET, that of the body otherwise. */
+/** The query as Cube reads it: from the URL of a GET, otherwise from the body. */
 function asked(req) {
   const given = req.method === 'POST' ? req.body?.query : req.query.query; // HEAD is read as GET
   if (typeof given !== 'string') return given;
   try {
     return JSON.parse(given);
   } catch {
-    return undefined; // SQL, for the SQL API; elsewhere Cube says that it is no JSON
+    return undefined; // SQL for the SQL API; otherwise Cube reports invalid JSON
   }
 }
 
@@ -68,22 +68,22 @@ function wrongGraphQL(req) {
   return rounded(leaves(given)) ? ROUNDED : tooManyFields(req);
 }
 
-/** Every field at the root of a GraphQL request is a query of its own. */
+/** Refuse too many root fields of a GraphQL request, as each is a query. */
 function tooManyFields(req) {
   let document;
   try {
     document = parse(req.query.query ?? req.body?.query); // as express-graphql reads it
   } catch {
-    return undefined; // which is said where it is run
+    return undefined; // the syntax error is reported where the query is run
   }
   const fragments = new Map(document.definitions.filter((each) => each.kind === 'FragmentDefinition').map((each) => [each.name.value, each]));
-  const counts = new Map(); // each fragment is counted once: nested ones would double the work at every level
+  const counts = new Map(); // by fragment; counted once, because nested ones would double the work at every level
   const fields = (node) => (node?.selectionSet?.selections || []).reduce((sum, each) => {
     if (each.kind === 'Field') return sum + 1;
     if (each.kind === 'InlineFragment') return sum + fields(each);
     const { value } = each.name;
     if (!counts.has(value)) {
-      counts.set(value, 0); // one that holds itself, which GraphQL refuses
+      counts.set(value, 0); // for a fragment that contains itself, which GraphQL refuses
       counts.set(value, fields(fragments.get(value)));
     }
     return sum + counts.get(value);
@@ -92,7 +92,7 @@ function tooManyFields(req) {
   return most > QUERIES ? TOO_MANY : undefined;
 }
 
-/** What is wrong with the form of a query; undefined if nothing is. */
+/** The error in the form of a query; undefined if it is valid. */
 function problem(query, rows) {
   if (depth(query) > DEEPEST) return `The query is nested more than ${DEEPEST} levels deep.`;
   if (typeof query !== 'object' || query === null || Array.isArray(query)) return 'A query is an object, or a list of some.';
@@ -104,8 +104,8 @@ function problem(query, rows) {
 }
 
 /**
- * What in a query is more than names of members and values, whichever way it came; undefined if nothing is. Cube also
- * takes expressions there, with SQL of the asker's own in them.
+ * The error if a query, of any API, has more than names of members and values; otherwise undefined. Cube also accepts
+ * expressions there, which contain SQL of the client.
  */
 function strange(query) {
   const parts = [];
@@ -124,9 +124,9 @@ function strange(query) {
     ...(Array.isArray(query.order) ? query.order.map((each) => (Array.isArray(each) ? each[0] : each?.id)) : Object.keys(query.order || {})),
   ];
   const odd = names.find((name) => typeof name !== 'string' || !MEMBER.test(name));
-  if (odd !== undefined || names.includes(undefined)) return `${typeof odd === 'string' ? JSON.stringify(odd) : 'An expression'} is no name of a member.`;
+  if (odd !== undefined || names.includes(undefined)) return `${typeof odd === 'string' ? JSON.stringify(odd) : 'An expression'} is not the name of a member.`;
   const grain = (query.timeDimensions || []).map((each) => each.granularity).find((each) => each && !/^\w+$/.test(each));
-  if (grain) return `${JSON.stringify(grain)} is no granularity.`;
+  if (grain) return `${JSON.stringify(grain)} is not a granularity.`;
   return EXPRESSIONS.find((field) => query[field] && query[field].length !== 0) && 'Joins to SQL of your own are not offered.';
 }
 

@@ -1,16 +1,16 @@
 'use strict';
 /**
- * From what a driver gave to what a client gets: the part of Cube's native addon that every REST and GraphQL answer
- * passes through, in JavaScript. Up to release 1.1 Cube did it in JavaScript itself; tests/cube holds this against that,
- * and against the addon where there is one.
+ * Turns a driver's rows into Cube's answer: a replacement in JavaScript for the part of Cube's native addon that every
+ * REST and GraphQL answer needs. Up to release 1.1, Cube itself did this in JavaScript; tests/cube compares the answers
+ * with those of that release, and of the addon where there is one.
  */
 
 const LEVELS = ['second', 'minute', 'hour', 'day', 'week', 'month', 'quarter', 'year'];
 const TIME = /^(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}:\d{2})(?:\.(\d+))?(?:\s*(?:Z|UTC|[+-]\d{2}(?::?\d{2})?))?$/;
 
-const level = (granularity) => (LEVELS.indexOf(granularity) + 1) || LEVELS.length + 1; // one of a person's own comes last
+const level = (granularity) => (LEVELS.indexOf(granularity) + 1) || LEVELS.length + 1; // a custom granularity comes last
 
-/** Times to milliseconds, without a zone; everything else stays. */
+/** Write a time with milliseconds and without a zone; other values stay as they are. */
 function formatted(value, type) {
   if (type !== 'time' || typeof value !== 'string') return value;
   const parts = TIME.exec(value);
@@ -26,7 +26,7 @@ function assertVisible(member, annotation) {
   );
 }
 
-/** An empty result names no columns, so the members are those of the query. */
+/** Check the members of the query, because an empty result names no columns. */
 function assertQueryVisible(query, annotation) {
   const named = [...(query.measures || []), ...(query.dimensions || [])].map((member) => member?.name || member);
   const times = (query.timeDimensions || []).filter((time) => time.granularity).map((time) => time.dimension);
@@ -40,7 +40,7 @@ function timeDimension(query, kind) {
 }
 
 /**
- * Add the column that tells the queries of a comparison or a blend apart.
+ * Add the column that distinguishes the queries of a comparison or a blend.
  *
  * @param {Map<string, unknown[]>} columns
  */
@@ -62,11 +62,11 @@ function addOfKind(columns, { query, queryType }, rows) {
 }
 
 /**
- * The columns of the answer by member, in their order.
+ * Make the columns of the answer, by member, in their order.
  *
  * @param {{aliasToMemberNameMap: Record<string, string>, annotation: Record<string, {type: string}>, query: object,
  *   queryType: string}} request
- * @param {{members: string[], columns: unknown[][]}} raw Of the driver, by alias.
+ * @param {{members: string[], columns: unknown[][]}} raw The driver's columns, by alias.
  * @returns {Map<string, unknown[]>}
  */
 function columnsOf(request, raw) {
@@ -76,7 +76,7 @@ function columnsOf(request, raw) {
     assertQueryVisible(query, annotation);
     return columns;
   }
-  const finest = new Map(); // time dimension: the finest of its granularities that is asked for
+  const finest = new Map(); // the finest granularity of each time dimension
   raw.members.forEach((alias, at) => {
     const member = aliasToMemberNameMap[alias];
     if (!member) throw new Error(`Member name not found for alias: '${alias}'`);
@@ -90,13 +90,13 @@ function columnsOf(request, raw) {
       finest.set(base, { level: level(granularity), values });
     }
   });
-  // Deprecated by Cube, and still given: a time dimension without its granularity.
+  // Cube still returns a time dimension without its granularity, though that is deprecated.
   for (const [base, { values }] of finest) columns.set(base, values);
   addOfKind(columns, request, raw.columns[0].length);
   return columns;
 }
 
-/** `data` of an answer, in the form that the request asks for. */
+/** Make `data` of an answer, in the form that the request asks for. */
 function shaped(request, buffer) {
   if (!Buffer.isBuffer(buffer)) throw new Error('Results of Cube Store cannot be read without the native addon.');
   const columns = columnsOf(request, JSON.parse(buffer.toString('utf8')));
@@ -119,13 +119,13 @@ function shaped(request, buffer) {
 const QUERY_FIELDS = [
   'measures', 'dimensions', 'timeDimensions', 'segments', 'limit', 'offset', 'total', 'totalQuery', 'timezone',
   'renewQuery', 'ungrouped', 'responseFormat', 'filters', 'rowLimit', 'order', 'queryType',
-]; // of a normalised query, what the addon knows and gives back
+]; // the fields of a normalized query that the addon returns
 
 const known = (given) => Object.fromEntries(Object.entries(given).filter(([, value]) => value !== null && value !== undefined));
 const envelope = (root) => ({ ...known(root), query: known(Object.fromEntries(QUERY_FIELDS.map((name) => [name, root.query?.[name]]))) });
 const bytes = (answer) => new TextEncoder().encode(JSON.stringify(answer)).buffer;
 
-/** As `getPivotQuery` of api-gateway, over the queries as they are given back. */
+/** The same as `getPivotQuery` of api-gateway, for the queries as they are returned. */
 function pivotQuery(queryType, queries) {
   const pivot = { ...queries[0] };
   const union = (name) => [...new Set(queries.flatMap((query) => query[name] || []))];
@@ -141,7 +141,7 @@ function pivotQuery(queryType, queries) {
   return pivot;
 }
 
-/** One query's answer, as the bytes that go to the client. */
+/** The answer to one query, as the bytes that go to the client. */
 async function getFinalQueryResult(request, raw, root) {
   return bytes({ ...envelope(root), data: shaped(request, raw) });
 }

@@ -1,21 +1,21 @@
 'use strict';
 /**
- * What the server is told by `python -m proto_loc.cube.process`, which has checked it: see docs/settings.md.
+ * Settings of the server. `python -m proto_loc.cube.process` checks them and passes them as variables: see docs/settings.md.
  *
  * @typedef {object} Settings
  * @property {string} warehouse The folder of published databases.
  * @property {string} model The folder of the data model.
- * @property {string} secret What tokens are signed with.
+ * @property {string} secret The secret that signs tokens.
  * @property {number} port
- * @property {string} memory DuckDB's memory limit, for each version that is open.
+ * @property {string} memory DuckDB's memory limit, for each open version.
  * @property {number} threads DuckDB's threads.
- * @property {number} timeout Seconds after which a query is cut.
- * @property {number} rows The most rows that a query may ask for.
+ * @property {number} timeout Seconds after which a query is stopped.
+ * @property {number} rows The maximum limit of a query.
  * @property {number} grace Seconds that a superseded version stays open.
- * @property {number} cacheBytes The most that the results of one version may take.
+ * @property {number} cacheBytes Maximum size of the cached results of one version.
  * @property {'auto' | 'required' | 'off'} native
- * @property {boolean} dev The playground, for a developer of Cube.
- * @property {string} forwarded The origin under which a codespace forwards the port; empty elsewhere.
+ * @property {boolean} dev Whether Cube's developer mode, with the playground, is on.
+ * @property {string} forwarded The origin under which a codespace forwards the port; otherwise empty.
  */
 const fs = require('fs');
 

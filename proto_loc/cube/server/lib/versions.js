@@ -1,14 +1,13 @@
 'use strict';
 /**
- * The published versions of `prod` (see proto_loc/warehouse/store.py): `current` is a link to `versions/<id>`.
+ * Finds the published version of `prod` (see proto_loc/warehouse/store.py): `current` is a link to `versions/<id>`.
  *
  * @typedef {object} Version
- * @property {string} key Unique to what is published: a rollback gives the key of the older version again, and data
- *   that were removed and loaded anew never give an old key.
+ * @property {string} key Identifies the content: a rollback returns to an older key, but new data never get an old one.
  * @property {number} id
- * @property {string} file The DuckDB file, in the folder of its version.
+ * @property {string} file The version's DuckDB file.
  * @property {string} publishedAt
- * @property {boolean} empty Nothing has been loaded yet.
+ * @property {boolean} empty Whether nothing has been loaded yet.
  */
 const fs = require('fs');
 const path = require('path');
@@ -22,7 +21,7 @@ class Versions {
   }
 
   /**
-   * The version that readers get now; null if there is none. Two system calls where it is the one of the last call.
+   * Get the current version; null if there is none. It costs two system calls if the version has not changed.
    *
    * @returns {Version | null}
    */
@@ -36,14 +35,14 @@ class Versions {
         if (this.last?.key !== key) this.last = this.#read(path.join(this.home, link), key);
         return this.last;
       } catch (error) {
-        if (attempt === 4) throw error; // until then: a publish and a prune may have passed by
+        if (attempt === 4) throw error; // a publish and a prune may have happened between the two calls
       }
     }
   }
 
   /**
-   * Where `current` leads, relative to the database's folder. A copy that keeps no links loses it or makes it a folder or
-   * a file: then what the file `served` says, else the newest version, until the warehouse puts the link right.
+   * The target of the link `current`, relative to the database's folder. A copy of the data may have lost the link; then
+   * the file `served` names the version, or else it is the newest one, until the warehouse repairs the link.
    *
    * @returns {string | null}
    */

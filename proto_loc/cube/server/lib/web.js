@@ -1,7 +1,7 @@
 'use strict';
 /**
- * In front of every answer, as in proto_loc/web/gate.py: this machine's own names, no foreign pages. A page of another site
- * that is open in a browser of this machine can reach 127.0.0.1 too.
+ * Refuses foreign hosts and pages of other sites, as proto_loc/web/gate.py does: a page of another site that is open in a
+ * browser of this machine can reach 127.0.0.1 too.
  */
 
 /**
@@ -31,7 +31,7 @@ function hostname(req) {
   }
 }
 
-/** Browsers say which page sent a request, and no page can change that; programs say nothing. */
+/** Browsers name the page that sent a request, and a page cannot change that; programs name none. */
 function isOwn(req, own) {
   const { origin, 'sec-fetch-site': site = 'none', 'sec-fetch-mode': mode } = req.headers;
   if (origin !== undefined && !own.has(origin)) return false;

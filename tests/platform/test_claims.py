@@ -1,5 +1,6 @@
-"""Access is defined once: one claim gives the same rows through every door, on the shop. It starts
-Cube, MCP and Superset, so it takes a minute.
+"""One claim gives the same rows of the shop through every door.
+
+The tests start Cube, MCP and Superset, so they take a minute.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The generated files: what they must be, and how they differ from what is there."""
+"""The files that ``loc generate`` makes: their text, and how the files on disk differ."""
 
 import difflib
 import shutil
@@ -18,7 +18,7 @@ PROJECTIONS: list[tuple[str, str, Callable[[SemanticModel], str]]] = [
     ("cube/model/generated", ".yml", projection.project),
     ("superset/bundle/datasets", ".yaml", datasets.project),
 ]
-"""Folder from the root of the clone, suffix, and what makes the text of a semantic model's file."""
+"""Folder below the clone's root, suffix, and the function that makes the text of a file."""
 
 
 def wanted(models: list[SemanticModel]) -> dict[str, str]:
@@ -31,7 +31,7 @@ def wanted(models: list[SemanticModel]) -> dict[str, str]:
 
 
 def present(root: Path) -> dict[str, str]:
-    """The generated files that are there; those written by hand beside them are not among them."""
+    """The generated files on disk, without hand-written ones beside them."""
     files = {}
     for folder, suffix, _ in PROJECTIONS:
         for path in sorted((root / folder).glob(f"*{suffix}")):
@@ -42,9 +42,7 @@ def present(root: Path) -> dict[str, str]:
 
 
 def drift(root: Path, models: list[SemanticModel]) -> str:
-    """How the files that are there differ from what they must be, as a unified diff; empty if
-    they do not.
-    """
+    """A unified diff between the files on disk and what they must be; empty if they agree."""
     before, after = present(root), wanted(models)
     return "".join(
         line
@@ -60,9 +58,7 @@ def drift(root: Path, models: list[SemanticModel]) -> str:
 
 @contextmanager
 def cube_model(root: Path, models: list[SemanticModel]) -> Iterator[Path]:
-    """A copy of Cube's model as it is once the files are written, those of a person beside the
-    generated ones.
-    """
+    """A copy of Cube's model as it will be after :func:`write`, with the hand-written files."""
     home = "cube/model/"
     with tempfile.TemporaryDirectory(prefix="loc-cube-model-") as folder:
         copy = Path(folder, "model")
@@ -80,11 +76,10 @@ def cube_model(root: Path, models: list[SemanticModel]) -> Iterator[Path]:
 
 
 def write(root: Path, models: list[SemanticModel]) -> list[str]:
-    """Write the files, and remove those that no definition stands for any more; returns what became
-    of which.
+    """Write the files and remove generated ones without a definition; returns a line a change.
 
     Raises:
-        MetricError: a file of that name is there that was not generated; nothing is written.
+        MetricError: a hand-written file has such a name; nothing is written.
     """
     before, after = present(root), wanted(models)
     done = []
