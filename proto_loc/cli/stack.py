@@ -80,7 +80,11 @@ def status(json: AsJson = False) -> None:
 
     with Client() as client:
         states = client.processes()
-    problem = _cube_problem(states)
+    problem = ""
+    if any(state.name == "cube" and state.pid for state in states):
+        from proto_loc.cube.client import model_error
+
+        problem = model_error()
     if json:
         import dataclasses
         from json import dumps
@@ -105,14 +109,6 @@ def status(json: AsJson = False) -> None:
         and all(state.verdict in ("ready", "done", "off") for state in states)
     )
     raise typer.Exit(0 if well else 1)
-
-
-def _cube_problem(states: list) -> str:
-    if not any(state.name == "cube" and state.pid for state in states):
-        return ""
-    from proto_loc.cube import client
-
-    return client.model_error()
 
 
 def _table(states: list) -> None:
