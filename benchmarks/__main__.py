@@ -343,19 +343,22 @@ def superset(
             rows, folder, prefix=port_prefix, seconds=seconds, repeat=repeat, report=err.print
         )
     shown = table(
-        f"Charts of {bench.DASHBOARD}, {rows:,} rows, no cache, one at a time",
+        f"The dashboard with most charts, {rows:,} rows, no cache, one at a time",
         "chart",
         *(names := ("API p50", "API p95", "bare p50", "bare p95", "API - bare")),
         numbers=names,
     )
-    charts = [*done.api.items(), ("all", [each for runs in done.api.values() for each in runs])]
-    bare = done.bare | {"all": [each for runs in done.bare.values() for each in runs]}
+    charts = [
+        *done.api.items(),
+        ("all", [seconds for runs in done.api.values() for seconds in runs]),
+    ]
+    bare = done.bare | {"all": [seconds for runs in done.bare.values() for seconds in runs]}
     for title, api in charts:
         figures = [
             bench.share(runs, percent) for runs in (api, bare[title]) for percent in (50, 95)
         ]
         shown.add_row(
-            title, *(f"{each * 1000:,.0f} ms" for each in [*figures, figures[0] - figures[2]])
+            title, *(f"{seconds * 1000:,.0f} ms" for seconds in [*figures, figures[0] - figures[2]])
         )
     out.print(shown)
     shown = table(

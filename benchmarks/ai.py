@@ -1,7 +1,7 @@
-"""Measures JupyterLab and the features with a language model, without the model's own time.
+"""What JupyterLab and the parts with a language model cost beyond the model itself.
 
-A stand-in for the model answers at once. This module also runs as a program in the environment
-``notebooks``, for measurements that need its packages.
+The model is a stand-in, which answers at once. What needs the packages of the environment
+``notebooks`` is measured by this module run as a program there.
 """
 
 import json
@@ -16,21 +16,21 @@ from pathlib import Path
 from benchmarks import Measured, environment, run, seconds_of, timed
 from benchmarks.llm import standin
 from proto_loc import warehouse
+from proto_loc.ai import prompts
 from proto_loc.errors import LocError
+from proto_loc.metrics.expressions import written
 from proto_loc.settings import ROOT, settings
 from proto_loc.setup import environments
 
 PYTHON = ROOT / ".venvs/notebooks/bin/python"
-SQL = (
-    "select pickup_borough, sum(total_amount) as revenue from marts.mart_taxi_trips group by all"
-    " order by all"
-)
-COUNT = "execute_sql_query('select count(*) as n from marts.mart_taxi_trips').n[0]"
 PROGRAMS = {
-    "a query": f"result = {{'type': 'number', 'value': int({COUNT})}}",
+    "a query": (
+        "rows = execute_sql_query('select count(*) as n from {table}')\n"
+        "result = {{'type': 'number', 'value': int(rows.n[0])}}"
+    ),
     "a plot": (
         "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.savefig('chart.png')\n"
-        "result = {'type': 'plot', 'value': 'chart.png'}"
+        "result = {{'type': 'plot', 'value': 'chart.png'}}"
     ),
 }
 """Programs that a model may write, by their purpose."""
@@ -43,58 +43,64 @@ execute_sql_query = lambda sql: con.execute(sql).df()
 exec(sys.argv[1])
 print(result["type"])
 """
-"""The floor: the same program in a plain process with the same rows."""
+"""The floor: the same program in a bare process with the same rows."""
 
 Report = Callable[[str], None]
-"""Called with the name of the next measurement."""
+"""Called with what is being measured next."""
 
 
 @dataclass
 class Figures:
-    """The results, in seconds unless stated otherwise."""
+    """Seconds, unless said otherwise."""
 
     jupyter: list[float] = field(default_factory=list)
     """From the start of the service to its first answer."""
     imports: list[float] = field(default_factory=list)
-    """Its floor: one process imports the same modules."""
+    """Its floor: to import in one process what it imports."""
     memory: int = 0
     """PSS of JupyterLab without a kernel, in bytes."""
     boxed: dict[str, list[float]] = field(default_factory=dict)
-    """Each program in the sandbox."""
+    """By program: in the sandbox."""
     bare: dict[str, list[float]] = field(default_factory=dict)
-    """Each program in a plain process."""
+    """By program: in a bare process."""
     cold: list[float] = field(default_factory=list)
-    """`loc ask` as a command."""
+    """`loc ask`, as a command."""
     warm: list[float] = field(default_factory=list)
     """``ask`` in a process that has asked before."""
     sql: list[float] = field(default_factory=list)
-    """The floor of both: the model's statement on a plain connection."""
+    """The floor of both: the statement that the model gave, on a bare connection."""
     discover: float = 0
     """`loc discover`."""
     peak: int = 0
-    """Its peak memory in bytes, with its children."""
+    """Its peak memory in bytes, with all that it starts."""
     summarize: float = 0
     """Its floor: DuckDB's SUMMARIZE of the same marts."""
 
 
 def measure(rows: int, folder: Path, *, prefix: str, repeat: int, report: Report) -> Figures:
-    """Publish a sample in a separate data folder, and measure on it.
+    """Publish a sample in a data folder of its own, and measure on it.
 
     Args:
         prefix: ``LOC_PORT_PREFIX`` of JupyterLab.
 
     Raises:
-        LocError: a step failed.
+        LocError: no source has a sample, or a step failed.
     """
+    from benchmarks import content  # which the environment notebooks cannot import
+
     done = Figures()
     environments.sync("notebooks")
     own = {"LOC_DATA": folder / "data", "LOC_RUN": folder / "run", "LOC_PORT_PREFIX": prefix}
-    model = json.dumps({"sql": SQL})
-    with standin(lambda _: model) as server, environment(
+    with environment(**own):
+        report(f"load and publish {rows:,} rows")
+        content.publish_sample(rows)
+        mart, models = content.published_mart(), content.published_models()
+    by = [written(dimension.of) for dimension in mart.dimensions[:1]]
+    sql = f"{mart.select(mart.metrics[:1], *by)} group by all order by all"
+    programs = {name: code.format(table=mart.table) for name, code in PROGRAMS.items()}
+    with standin(lambda _: json.dumps({"sql": sql})) as server, environment(
         **own, LOC_LLM_MODEL="openai/standin", LOC_LLM_URL=server.url, NO_PROXY="127.0.0.1"
     ):  # fmt: skip
-        report(f"load and publish {rows:,} rows")
-        run(ROOT / "loc", "load", "sample", "--rows", str(rows), "--direct")
         report("JupyterLab")
         for _ in range(repeat):
             done.imports.append(
@@ -103,23 +109,26 @@ def measure(rows: int, folder: Path, *, prefix: str, repeat: int, report: Report
             with _jupyter(done):
                 pass
         report("`loc ask`, as a command")
-        done.cold = [
-            timed(ROOT / "loc", "ask", "What is the revenue by borough?") for _ in range(repeat)
-        ]
+        question = prompts.question((mart.model,))
+        done.cold = [timed(ROOT / "loc", "ask", question) for _ in range(repeat)]
         report("the sandbox, and `ask` in one process")
         inside = json.loads(
-            run(PYTHON, "-P", "-m", "benchmarks.ai", str(repeat), PYTHONPATH=str(ROOT))
+            run(
+                *(PYTHON, "-P", "-m", "benchmarks.ai", str(repeat), question, json.dumps(programs)),
+                PYTHONPATH=str(ROOT),
+            )
         )
         done.boxed, done.warm = inside["boxed"], inside["warm"]
-        for name, code in PROGRAMS.items():
+        for name, code in programs.items():
             done.bare[name] = [
                 timed(PYTHON, "-P", "-c", BARE, code, PYTHONPATH=str(ROOT)) for _ in range(repeat)
             ]
         with warehouse.read("prod") as con:
-            done.sql = [seconds_of(lambda: con.execute(SQL).fetchall()) for _ in range(repeat)]
+            done.sql = [seconds_of(lambda: con.execute(sql).fetchall()) for _ in range(repeat)]
             report("`loc discover`")
             done.summarize = sum(
-                seconds_of(con.sql(f"summarize marts.{name}").fetchall) for name in _marts(con)
+                seconds_of(con.sql(f"summarize {model.schema}.{model.table}").fetchall)
+                for model in models
             )
         with Measured() as measured, environment(LOC_LLM_MODEL=""):
             run(ROOT / "loc", "discover", "--json")
@@ -127,16 +136,9 @@ def measure(rows: int, folder: Path, *, prefix: str, repeat: int, report: Report
     return done
 
 
-def _marts(con) -> list[str]:
-    names = con.execute(
-        "select table_name from information_schema.tables where table_schema = 'marts'"
-    ).fetchall()
-    return [name for (name,) in names if name.startswith("mart_")]
-
-
 @contextmanager
 def _jupyter(done: Figures) -> Iterator[None]:
-    """Run the service during the block; record its start time, and its memory soon after."""
+    """The service, ready; how long that took, and its memory some seconds later."""
     import httpx
     import psutil
 
@@ -162,14 +164,14 @@ def _jupyter(done: Figures) -> Iterator[None]:
         done.jupyter.append(time.perf_counter() - start)
         time.sleep(3)
         family = [parent := psutil.Process(process.pid), *parent.children(recursive=True)]
-        done.memory = sum(_memory(one) for one in family if "jupyter" in " ".join(one.cmdline()))
+        done.memory = sum(_memory(each) for each in family if "jupyter" in " ".join(each.cmdline()))
         yield
     finally:
         process.terminate()
         process.wait(30)
 
 
-def _inside(repeat: int) -> dict:
+def _inside(repeat: int, question: str, programs: dict[str, str]) -> dict:
     """Measure in the environment ``notebooks``."""
     from proto_loc.ai import ask
     from proto_loc.ai.asking import queries
@@ -178,11 +180,11 @@ def _inside(repeat: int) -> dict:
     reader = queries.reader_of(warehouse.current("prod").path)
     boxed = {
         name: [seconds_of(lambda: sandbox.run(code, reader)) for _ in range(repeat)]  # noqa: B023
-        for name, code in PROGRAMS.items()
+        for name, code in programs.items()
     }
-    ask("What is the revenue by borough?")
+    ask(question)
     return {"boxed": boxed, "warm": [seconds_of(lambda: ask("And now?")) for _ in range(repeat)]}
 
 
 if __name__ == "__main__":
-    print(json.dumps(_inside(int(sys.argv[1]))))
+    print(json.dumps(_inside(int(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3]))))

@@ -20,10 +20,13 @@ import duckdb
 import httpx
 import psutil
 
-from benchmarks import environment
+from benchmarks import content, environment
+from benchmarks.content import Mart
 from proto_loc import services, warehouse
 from proto_loc.credentials import secret
 from proto_loc.errors import LocError
+from proto_loc.metrics.definitions import Dimension, Metric
+from proto_loc.metrics.expressions import written
 from proto_loc.settings import ROOT, settings
 from proto_loc.setup import node
 from proto_loc.warehouse import guard, store
@@ -45,75 +48,66 @@ cubes:
 
 @dataclass(frozen=True)
 class Shape:
-    """A query of Cube's and the SQL that a person would write for it; ``{at}`` makes each one
-    new.
-    """
+    """A query of Cube's, and the SQL that a person would write for it."""
 
-    name: str
-    query: Callable[[date, int], dict]
-    sql: str
+    mart: Mart
+    metrics: tuple[Metric, ...]
+    dimension: Dimension | None = None
+    grain: str = ""
+    days: int = 0
+    """Days from the first one; 0 for all of them."""
 
+    @property
+    def name(self) -> str:
+        by = self.dimension.label.lower() if self.dimension else self.grain
+        return f"{f'{self.days} days' if self.days else 'all'}, {f'by {by}' if by else 'whole'}"
 
-def _between(first: date, days: int, **more: str) -> dict:
-    days = [first.isoformat(), (first + timedelta(days=days)).isoformat()]
-    return {"timeDimensions": [{"dimension": "taxi_trips.pickup_at", "dateRange": days, **more}]}
-
-
-WITHIN = (
-    "where pickup_at >= timestamp '{first}' and pickup_at < timestamp '{first}' + interval 21 day"
-)
-SHAPES = [
-    Shape(
-        "20 days, whole",
-        lambda first, at: {
-            "measures": ["taxi_trips.revenue"],
-            **_between(first, 20),
-            "limit": 1 + at,
-        },
-        f"select sum(total_amount) from marts.mart_taxi_trips {WITHIN} limit {{at}}",
-    ),
-    Shape(
-        "20 days, by borough",
-        lambda first, at: {
-            "measures": ["taxi_trips.trips", "taxi_trips.revenue"],
-            "dimensions": ["taxi_trips.pickup_borough"],
-            **_between(first, 20),
-            "limit": 100 + at,
-        },
-        f"select pickup_borough, count(*), sum(total_amount) from marts.mart_taxi_trips {WITHIN} "
-        "group by 1 order by 2 desc limit 100 + {at}",
-    ),
-    Shape(
-        "20 days, by day",
-        lambda first, at: {
-            "measures": ["taxi_trips.trips"],
-            **_between(first, 20, granularity="day"),
+    def query(self, first: date, at: int) -> dict:
+        """The query from the first day on; ``at`` makes each one new."""
+        cube = self.mart.model.name
+        query: dict = {
+            "measures": [f"{cube}.{metric.name}" for metric in self.metrics],
             "limit": 1000 + at,
-        },
-        f"select date_trunc('day', pickup_at), count(*) from marts.mart_taxi_trips {WITHIN} "
-        "group by 1 order by 1 limit 1000 + {at}",
-    ),
-    Shape(
-        "all, by month",
-        lambda first, at: {
-            "measures": ["taxi_trips.revenue"],
-            "timeDimensions": [{"dimension": "taxi_trips.pickup_at", "granularity": "month"}],
-            "limit": 1000 + at,
-        },
-        "select date_trunc('month', pickup_at), sum(total_amount) from marts.mart_taxi_trips "
-        "group by 1 order by 1 limit 1000 + {at}",
-    ),
-    Shape(
-        "all, by payment",
-        lambda first, at: {
-            "measures": ["taxi_trips.trips", "taxi_trips.revenue"],
-            "dimensions": ["taxi_trips.payment_type"],
-            "limit": 100 + at,
-        },
-        "select payment_type, count(*), sum(total_amount) from marts.mart_taxi_trips "
-        "group by 1 order by 2 desc limit 100 + {at}",
-    ),
-]
+        }
+        if self.dimension:
+            query["dimensions"] = [f"{cube}.{self.dimension.name}"]
+        if self.days or self.grain:
+            time_dimension = {"dimension": f"{cube}.{self.mart.model.time.name}"}
+            if self.grain:
+                time_dimension["granularity"] = self.grain
+            if self.days:
+                last = first + timedelta(days=self.days - 1)
+                time_dimension["dateRange"] = [first.isoformat(), last.isoformat()]
+            query["timeDimensions"] = [time_dimension]
+        return query
+
+    def sql(self, first: date, at: int) -> str:
+        time_column = written(self.mart.model.time.of)
+        by = f"date_trunc('{self.grain}', {time_column})" if self.grain else ""
+        if self.dimension:
+            by = written(self.dimension.of)
+        start = f"timestamp '{first}'"
+        rows = f"{time_column} >= {start} and {time_column} < {start} + interval {self.days} day"
+        return " ".join(
+            (
+                self.mart.select(self.metrics, *filter(None, [by])),
+                f"where {rows}" if self.days else "",
+                f"group by 1 order by {'1' if self.grain else '2 desc'}" if by else "",
+                f"limit {1000 + at}",
+            )
+        )
+
+
+def shapes(mart: Mart) -> list[Shape]:
+    """Queries of the mart: whole and cut, of 20 days and of all."""
+    one = mart.metrics[:1]
+    return [
+        Shape(mart, one, days=20),
+        *(Shape(mart, mart.metrics, dimension, days=20) for dimension in mart.dimensions[:1]),
+        Shape(mart, one, grain="day", days=20),
+        Shape(mart, one, grain="month"),
+        *(Shape(mart, mart.metrics, dimension) for dimension in mart.dimensions[-1:]),
+    ]
 
 
 @dataclass
@@ -171,36 +165,37 @@ def measure(
     """Build a sample, serve it, and measure.
 
     Args:
-        rows: trips for the queries; the publishes are of a small sample.
+        rows: of the sample for the queries; the publishes are of a small sample.
         repeat: queries of each shape.
         seconds: how long the clients ask.
         publishes: after which memory is looked at again.
 
     Raises:
-        LocError: a step failed, or Cube answers other than the SQL.
+        LocError: no source has a sample, a step failed, or Cube answers other than the SQL.
     """
     memory: dict[str, int] = {}
     with environment(LOC_DATA=folder / "data", LOC_RUN=folder / "run"):
         if not (store.folder("prod") / "current").exists():
             report(f"build a sample of {rows:,} rows")
-            _load(rows)
+            content.publish_sample(rows)
         model = folder / "model"
         shutil.copytree(ROOT / "cube/model", model, dirs_exist_ok=True)
         with _server(model) as (server, start):
             memory["at the start"] = server.memory()
-            report(f"{len(SHAPES)} shapes of query, {repeat} times each")
-            latencies = [_latency(server, shape, repeat) for shape in SHAPES]
-            query = SHAPES[1].query(date(2025, 1, 2), 0)
+            asked = shapes(content.published_mart())
+            report(f"{len(asked)} shapes of query, {repeat} times each")
+            latencies = [_latency(server, shape, repeat) for shape in asked]
+            query = asked[1].query(_days(asked[1].mart)[0], 0)
             cached = [_timed(server.rows, query)[0] for _ in range(10 * repeat)][1:]
             memory["after the queries"] = server.memory()
     with environment(LOC_DATA=folder / "small/data", LOC_RUN=folder / "small/run"):
         report("build a small sample, for publishes")
-        _load(20_000)
+        content.publish_sample(20_000)
         (model / "bench_version.yml").write_text(VERSION)
         _publish()
         with _server(model, LOC_CUBE_GRACE="2") as (server, _):
             report(f"{clients} clients for {seconds:g} s, while versions are published")
-            crowd = _crowd(server, seconds, clients)
+            crowd = _crowd(server, asked, seconds, clients)
             time.sleep(5)
             memory["before the publishes"] = server.memory()
             report(f"{publishes} publishes")
@@ -211,20 +206,6 @@ def measure(
             time.sleep(5)
             memory[f"after {publishes} publishes"] = server.memory()
     return Cube(start, memory, latencies, cached, crowd, publishes)
-
-
-def _load(rows: int) -> None:
-    from pipelines.taxi import load as taxi
-    from proto_loc.refresh.job import load_and_refresh
-
-    def quiet(*state: object) -> None:
-        pass
-
-    load_and_refresh(
-        lambda report: taxi.load_sample(rows, who="loc bench", report=report),
-        who="loc bench",
-        report=quiet,
-    )
 
 
 def _publish() -> int:
@@ -242,13 +223,11 @@ def _latency(server: "Server", shape: Shape, repeat: int) -> Latency:
         LocError: they differ in their number of rows.
     """
     random, done = Random(1), Latency(shape.name, [], [])
+    first, last = _days(shape.mart)
     with guard.connect(warehouse.current("prod").path) as con:
-        first, last = con.execute(
-            "select min(pickup_at)::date, max(pickup_at)::date from marts.mart_taxi_trips"
-        ).fetchone()
         for at in range(repeat + 1):
             day = first + timedelta(days=random.randrange(max(1, (last - first).days - 20)))
-            sql, query = shape.sql.format(first=day, at=1 + at), shape.query(day, at)
+            sql, query = shape.sql(day, at), shape.query(day, at)
             by_cube, by_sql = _timed(server.rows, query), _timed(_fetch, con, sql)
             if len(by_cube[1]) != len(by_sql[1]):
                 found = f"{len(by_cube[1])} and {len(by_sql[1])} rows"
@@ -259,6 +238,15 @@ def _latency(server: "Server", shape: Shape, repeat: int) -> Latency:
                 done.cube.append(by_cube[0])
                 done.floor.append(by_sql[0])
     return done
+
+
+def _days(mart: Mart) -> tuple[date, date]:
+    """First and last day of what is published."""
+    column = written(mart.model.time.of)
+    with guard.connect(warehouse.current("prod").path) as con:
+        return con.execute(
+            f"select min({column})::date, max({column})::date from {mart.table}"
+        ).fetchone()
 
 
 def _fetch(con: duckdb.DuckDBPyConnection, sql: str) -> list[tuple]:
@@ -272,29 +260,26 @@ def _timed(work: Callable, *given: object) -> tuple[float, list]:
     return time.perf_counter() - start, result
 
 
-def _crowd(server: "Server", seconds: float, clients: int) -> Crowd:
+def _crowd(server: "Server", asked: list[Shape], seconds: float, clients: int) -> Crowd:
     done, lock, numbers = Crowd(), threading.Lock(), count(1)
     stop = time.monotonic() + seconds
     published: dict[int, float] = {}
+    first, _ = _days(asked[0].mart)
 
     def ask(seed: int) -> None:
         random = Random(seed)
         with server.client() as client:
             while time.monotonic() < stop:
                 began = time.monotonic()
-                shape = random.choice(SHAPES)
+                shape = random.choice(asked)
+                day = first + timedelta(days=random.randrange(60))
                 try:
                     version = int(
                         server.rows({"measures": ["bench_version.id"]}, client)[0][
                             "bench_version.id"
                         ]
                     )
-                    server.rows(
-                        shape.query(
-                            date(2025, 1, 1) + timedelta(days=random.randrange(60)), next(numbers)
-                        ),
-                        client,
-                    )
+                    server.rows(shape.query(day, next(numbers)), client)
                 except (LocError, httpx.HTTPError) as error:
                     with lock:
                         done.errors[str(error)[:300]] += 1

@@ -14,10 +14,10 @@ from statistics import median
 
 import duckdb
 
-from benchmarks import Measured, bare, environment
-from pipelines.taxi.load import load_sample
+from benchmarks import Measured, bare, content, environment
 from proto_loc import sources, warehouse
 from proto_loc.dbt import program, run
+from proto_loc.dbt.publish import publish
 from proto_loc.errors import LocError
 from proto_loc.settings import settings
 from proto_loc.warehouse import lake
@@ -48,35 +48,38 @@ class Pipeline:
 
     @property
     def ratio(self) -> float:
-        return median(run.seconds for run in self.built) / median(run.seconds for run in self.floor)
+        return median(build.seconds for build in self.built) / median(
+            build.seconds for build in self.floor
+        )
 
 
 def measure(rows: int, folder: Path, *, repeat: int | None, report: Report) -> Pipeline:
-    """Load a sample of ``rows`` trips into a new data folder, build ``prod`` from it with and
+    """Load a sample of ``rows`` rows into a new data folder, build ``prod`` from it with and
     without dbt, publish it.
 
     Args:
         repeat: runs with and without dbt, in turn; default 3, and 1 beyond 10 million rows.
 
     Raises:
-        LocError: a step failed, or dbt and its bare SQL did not make the same tables.
+        LocError: no source has a sample, a step failed, or dbt and its bare SQL did not make the
+            same tables.
     """
     repeat = repeat or (3 if rows <= LARGE else 1)
     with environment(LOC_DATA=folder / "data", LOC_RUN=folder / "run"):
         report(f"{rows:,} rows: load the sample")
         with Measured() as load:
-            load_sample(rows, who="loc bench", report=_quiet)
+            content.load_sample(rows)
         built, floor = [], []
-        for run in range(repeat):
-            report(f"{rows:,} rows: build without tests, by dbt and bare, {run + 1} of {repeat}")
+        for turn in range(repeat):
+            report(f"{rows:,} rows: build without tests, by dbt and bare, {turn + 1} of {repeat}")
             with _session() as (session, raw):
-                if run == 0:
+                if turn == 0:
                     # A build finds the project parsed, but for what has changed since.
-                    run.execute(["parse"], session, _quiet)
+                    run.execute(["parse"], session, content.quiet)
                     # The bare SQL is dbt's own, so dbt has to go first here; then they take turns.
                     statements = _statements(_by_dbt(session, built))
                     by_bare = _bare(session, raw, statements, floor)
-                elif run % 2:
+                elif turn % 2:
                     by_bare = _bare(session, raw, statements, floor)
                     _by_dbt(session, built)
                 else:
@@ -84,14 +87,10 @@ def measure(rows: int, folder: Path, *, repeat: int | None, report: Report) -> P
                     by_bare = _bare(session, raw, statements, floor)
                 _compare(session.path, by_bare)
         report(f"{rows:,} rows: build, audit, publish")
-        with Measured() as publish:
-            version = publish.publish(who="loc bench", report=_quiet)
+        with Measured() as publishing:
+            version = publish(who="loc bench", report=content.quiet)
         lake_bytes = sum(path.stat().st_size for path in settings().lake.rglob("*.parquet"))
-    return Pipeline(rows, load, publish, built, floor, lake_bytes, version.bytes, version.checks)
-
-
-def _quiet(*state: object) -> None:
-    pass
+    return Pipeline(rows, load, publishing, built, floor, lake_bytes, version.bytes, version.checks)
 
 
 @contextmanager
@@ -109,7 +108,7 @@ def _session() -> Iterator[tuple[warehouse.Session, warehouse.Version]]:
 def _by_dbt(session: warehouse.Session, runs: list[Measured]) -> run.Run:
     os.sync()
     with Measured() as measured:
-        done = run.execute(ALONE, session, _quiet)
+        done = run.execute(ALONE, session, content.quiet)
     runs.append(measured)
     return done
 
@@ -141,12 +140,12 @@ def _bare(
     return file
 
 
-def _statements(run: run.Run) -> list[str]:
+def _statements(built: run.Run) -> list[str]:
     """What dbt ran, in the order in which it ended, without its detours over temporary names."""
     manifest = json.loads((program.target_path("prod") / "manifest.json").read_text())
     nodes = [
         manifest["nodes"][unique_id]
-        for unique_id in (r["unique_id"] for r in run.results)
+        for unique_id in (result["unique_id"] for result in built.results)
         if unique_id in manifest["nodes"]
     ]
     made = [

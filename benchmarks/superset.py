@@ -1,4 +1,6 @@
-"""Measures Superset's chart-data API against DuckDB, and its dashboards during refreshes."""
+"""Superset's chart-data API against bare DuckDB, and its dashboards under viewers while the data is
+refreshed.
+"""
 
 import os
 import random
@@ -19,52 +21,55 @@ import httpx
 import psutil
 import yaml
 
-from benchmarks import environment, timed
+from benchmarks import content, environment, timed
 from benchmarks.stack import _memory
 from proto_loc import credentials, warehouse
 from proto_loc.errors import LocError
 from proto_loc.settings import ROOT, settings
 
-DASHBOARD = "taxi_overview"
 VIEWERS = 10
 PERSONS = "bench-viewer-{}"
 PAUSE = 10
-"""Seconds between two views of one viewer: the shortest refresh interval of a dashboard."""
+"""Seconds between two looks of a viewer: the shortest interval at which Superset's pages refresh
+themselves.
+"""
 TARGET = 2.0
-"""Target in seconds for the 95th percentile of a warm dashboard."""
+"""Seconds: the 95th percentile of what a viewer waits for a warm dashboard."""
 
 Report = Callable[[str], None]
-"""Called with the name of the next measurement."""
+"""Called with what is being measured next."""
 
 
 @dataclass
 class Figures:
-    """The results, in seconds unless stated otherwise."""
+    """Seconds, unless said otherwise."""
 
     provisions: list[float] = field(default_factory=list)
-    """A first provisioning, and one without changes."""
+    """The first one, and one that finds nothing to do."""
     boot: float = 0
     """From the start of the server to its first answer."""
     memory: int = 0
-    """PSS of all processes of the server at the end, in bytes."""
+    """PSS of the two workers, their parent and the readers of both, in bytes, after the
+    measurements.
+    """
     api: dict[str, list[float]] = field(default_factory=dict)
-    """By chart: the chart-data API without its cache."""
+    """Per chart of the dashboard: the chart-data API without its cache."""
     bare: dict[str, list[float]] = field(default_factory=dict)
-    """By chart: the same SQL on DuckDB with the guard's threads and memory."""
+    """Per chart: the same SQL on a bare DuckDB connection with the guard's threads and memory."""
     warm: list[float] = field(default_factory=list)
-    """Time of all charts, for a viewer who has seen the version before."""
+    """Until all charts of the dashboard are answered, where the viewer saw the version before."""
     first: list[float] = field(default_factory=list)
     """The same for the first view of a version by anybody."""
     others: list[float] = field(default_factory=list)
-    """The same for a viewer's first view of a version that somebody else has seen."""
+    """The same for views that began while the first one of the version was being answered."""
     publishes: int = 0
     errors: list[str] = field(default_factory=list)
     stale: int = 0
-    """Number of charts that showed an older version than the one published before."""
+    """Charts that showed less than what was published before their request."""
 
 
 def share(values: list[float], percent: int) -> float:
-    """A percentile of the values."""
+    """That percentile; the value itself if there is only one."""
     return (
         quantiles(values, n=100, method="inclusive")[percent - 1] if len(values) > 1 else values[0]
     )
@@ -73,27 +78,28 @@ def share(values: list[float], percent: int) -> float:
 def measure(
     rows: int, folder: Path, *, prefix: str, seconds: float, repeat: int, report: Report
 ) -> Figures:
-    """Provision and start Superset on a separate data folder, measure, and stop it.
+    """Provision and start a Superset on a data folder of its own, and end it.
 
     Args:
-        rows: number of rows of the sample.
-        folder: an empty folder.
+        rows: of the sample.
+        folder: an empty one.
         prefix: its ``LOC_PORT_PREFIX``.
-        seconds: duration of the test with viewers and refreshes.
-        repeat: number of requests of each chart without the cache.
+        seconds: how long the viewers look, beside refreshes.
+        repeat: how often each chart is asked for without the cache.
 
     Raises:
-        LocError: a command failed.
+        LocError: no source has a sample, there is no chart, or a command failed.
     """
+    configs = _configs()
     done = Figures()
     with environment(LOC_DATA=folder / "data", LOC_RUN=folder / "run", LOC_PORT_PREFIX=prefix):
         report(f"a sample of {rows:,} rows")
-        timed(ROOT / "loc", "load", "sample", "--rows", str(rows), "--direct")
+        content.publish_sample(rows)
         report("provisioning, twice")
         done.provisions = [timed(ROOT / "loc", "superset", "provision") for _ in range(2)]
         with _served(done, folder) as server:
             admin = Person("admin", credentials.secret("superset-admin"))
-            charts = _charts(admin)
+            charts = _charts(admin, configs)
             report(
                 f"each of {len(charts)} charts without the cache, {repeat} times, and its SQL bare"
             )
@@ -101,13 +107,12 @@ def measure(
             report(f"{VIEWERS} viewers for {seconds:g} s, beside refreshes")
             people = [_add(admin, number) for number in range(VIEWERS)]
             _crowd(done, people, charts, seconds)
-            family = (server, *server.children(recursive=True))
-            done.memory = sum(_memory(process) for process in family)
+            done.memory = sum(_memory(each) for each in (server, *server.children(recursive=True)))
     return done
 
 
 class Person(httpx.Client):
-    """A session of a browser, with cookies and a CSRF token."""
+    """A browser's session: cookies, and the CSRF token in each request."""
 
     def __init__(self, name: str, password: str) -> None:
         super().__init__(
@@ -124,15 +129,19 @@ class Person(httpx.Client):
 
 @contextmanager
 def _served(done: Figures, folder: Path):
-    """Run the service during the block, and record the time until it answers."""
-    health = f"http://127.0.0.1:{settings().port('superset')}/health"
+    """The service inside of the block; how long it took to answer."""
     start = time.perf_counter()
     log = (folder / "superset.log").open("w")
     process = subprocess.Popen([ROOT / "loc", "exec", "superset"], cwd=ROOT, stdout=log, stderr=log)
     try:
         while True:
             try:
-                if httpx.get(health, trust_env=False).text == "OK":
+                if (
+                    httpx.get(
+                        f"http://127.0.0.1:{settings().port('superset')}/health", trust_env=False
+                    ).text
+                    == "OK"
+                ):
                     break
             except httpx.TransportError:
                 pass
@@ -150,24 +159,33 @@ def _served(done: Figures, folder: Path):
         process.wait(30)
 
 
-def _charts(admin: Person) -> dict[str, dict]:
-    """The body of each chart's request by title, made from its parameters as the page does."""
-    number = {chart["uuid"]: chart for chart in _all(admin, "chart")}
-    bodies = {}
-    for uuid, config in _placed().items():
-        params, dataset = config["params"], number[uuid]["datasource_id"]
+def _charts(admin: Person, configs: list[dict]) -> dict[str, dict]:
+    """What the dashboard's page asks the chart-data API for, by title: made from the parameters
+    as the page does.
+    """
+    number = {each["uuid"]: each for each in _all(admin, "chart")}
+    found = {}
+    datasets = _read("datasets")
+    times = {dataset["uuid"]: dataset.get("main_dttm_col") for dataset in datasets}
+    for config in configs:
+        params, dataset = config["params"], number[config["uuid"]]["datasource_id"]
         columns = _listed(params, "groupby", "groupbyRows", "groupbyColumns", "entity", "series")
         query = {
             "metrics": _listed(params, "metrics", "metric", "size", "x", "y"),
             "row_limit": params.get("row_limit", 10_000),
             "filters": [
-                {"col": each["subject"], "op": each["operator"], "val": each.get("comparator")}
-                for each in params.get("adhoc_filters", [])
-                if each["operator"] != "TEMPORAL_RANGE"
+                {
+                    "col": condition["subject"],
+                    "op": condition["operator"],
+                    "val": condition.get("comparator"),
+                }
+                for condition in params.get("adhoc_filters", [])
+                if condition["operator"] != "TEMPORAL_RANGE"
             ],
         }
         if isinstance(axis := params.get("x_axis"), str):
-            grain = params.get("time_grain_sqla") if axis == "pickup_at" else None
+            is_time = axis == times[config["dataset_uuid"]]
+            grain = params.get("time_grain_sqla") if is_time else None
             base = {
                 "columnType": "BASE_AXIS",
                 "sqlExpression": axis,
@@ -179,31 +197,47 @@ def _charts(admin: Person) -> dict[str, dict]:
             query["orderby"] = [
                 [params["timeseries_limit_metric"], not params.get("order_desc", True)]
             ]
-        bodies[config["slice_name"]] = {
+        found[config["slice_name"]] = {
             "datasource": {"id": dataset, "type": "table"},
             "queries": [{**query, "columns": columns}],
             "result_format": "json",
             "result_type": "full",
         }
-    return bodies
+    return found
 
 
-def _placed() -> dict[str, dict]:
-    bundle = ROOT / "superset/bundle"
-    configs = [
-        yaml.safe_load(path.read_text()) for path in sorted((bundle / "charts").glob("*.yaml"))
-    ]
-    position = yaml.safe_load((bundle / f"dashboards/{DASHBOARD}.yaml").read_text())["position"]
-    uuids = {node["meta"]["uuid"] for key, node in position.items() if key.startswith("CHART-")}
-    return {config["uuid"]: config for config in configs if config["uuid"] in uuids}
+def _configs() -> list[dict]:
+    """The charts of the dashboard that has most of them.
+
+    Raises:
+        LocError: no dashboard of the project has a chart.
+    """
+    uuids: set[str] = set()
+    for dashboard in _read("dashboards"):
+        nodes = dashboard["position"].items()
+        placed = {node["meta"]["uuid"] for key, node in nodes if key.startswith("CHART-")}
+        uuids = max(uuids, placed, key=len)
+    if not uuids:
+        raise LocError(
+            "There is no chart to measure.",
+            "No dashboard in superset/bundle/dashboards has one.",
+            "Make one and export it: docs/dashboards.md shows how.",
+        )
+    return [config for config in _read("charts") if config["uuid"] in uuids]
+
+
+def _read(folder: str) -> list[dict]:
+    """The files of a folder of the bundle."""
+    paths = sorted((ROOT / "superset/bundle" / folder).glob("*.yaml"))
+    return [yaml.safe_load(path.read_text()) for path in paths]
 
 
 def _listed(params: dict, *keys: str) -> list:
-    values = []
+    found = []
     for key in keys:
         value = params.get(key) or []
-        values += value if isinstance(value, list) else [value]
-    return values
+        found += value if isinstance(value, list) else [value]
+    return found
 
 
 def _all(admin: Person, kind: str) -> list[dict]:
@@ -214,11 +248,11 @@ def _all(admin: Person, kind: str) -> list[dict]:
 
 
 def _add(admin: Person, number: int) -> Person:
-    """Make an account for a viewer, and log in."""
+    """A viewer with an account of their own, logged in."""
     name, password = PERSONS.format(number), os.urandom(16).hex()
     roles = {
-        each["name"]: each["id"]
-        for each in admin.get("/api/v1/security/roles/?q=(page_size:100)").json()["result"]
+        role["name"]: role["id"]
+        for role in admin.get("/api/v1/security/roles/?q=(page_size:100)").json()["result"]
     }
     made = admin.post(
         "/api/v1/security/users/",
@@ -238,7 +272,7 @@ def _add(admin: Person, number: int) -> Person:
 
 
 def _one_by_one(done: Figures, admin: Person, charts: dict[str, dict], repeat: int) -> None:
-    limits, statements = settings(), {}
+    now, statements = settings(), {}
     for title, body in charts.items():
         for run in range(repeat + 1):
             start = time.perf_counter()
@@ -249,9 +283,9 @@ def _one_by_one(done: Figures, admin: Person, charts: dict[str, dict], repeat: i
                     f"The chart {title!r} is not answered.", answer.text[:500], "Mend that."
                 )
             statements[title] = answer.json()["result"][0]["query"]
-            if run:  # the first run reads from the disk
+            if run:  # the first one reads from the disk
                 done.api.setdefault(title, []).append(taken)
-    options = {"threads": limits.query_threads, "memory_limit": limits.query_memory}
+    options = {"threads": now.query_threads, "memory_limit": now.query_memory}
     with duckdb.connect(str(warehouse.current("prod").path), read_only=True, config=options) as con:
         for title, statement in statements.items():
             for run in range(repeat + 1):
@@ -262,14 +296,16 @@ def _one_by_one(done: Figures, admin: Person, charts: dict[str, dict], repeat: i
 
 
 def _crowd(done: Figures, people: list[Person], charts: dict[str, dict], seconds: float) -> None:
-    """Let viewers open the dashboard repeatedly, with six requests at a time as in a browser."""
+    """Viewers who open the dashboard again and again; each asks for six charts at a time, as a
+    browser does.
+    """
     ended, lock, seen = threading.Event(), threading.Lock(), set()
     versions = [warehouse.current("prod").id]
 
     def look(person: Person) -> None:
         last = None
         with ThreadPoolExecutor(6) as pool:
-            ended.wait(random.uniform(0, PAUSE))  # viewers do not start at the same moment
+            ended.wait(random.uniform(0, PAUSE))  # people do not come at the same moment
             while not ended.is_set():
                 published = versions[-1]
                 with lock:
@@ -304,7 +340,7 @@ def _crowd(done: Figures, people: list[Person], charts: dict[str, dict], seconds
 
 
 def _ask(person: Person, body: dict) -> tuple[str, int | None]:
-    """Request a chart: an error or an empty text, and the version that the chart shows."""
+    """An error, and the version that a chart of it shows."""
     try:
         answer = person.post("/api/v1/chart/data", json=body)
     except httpx.HTTPError as error:

@@ -28,7 +28,7 @@ def secret(name: str) -> str:
         text, mode = file.read_bytes().decode().strip(), file.stat().st_mode & 0o077
     except UnicodeDecodeError as error:
         raise LocError(
-            f"The secret {name} is no text.",
+            f"The secret {name} is not text.",
             f"{file}: {error}.",
             f"Remove {file}: a new one is made.",
         ) from error
@@ -44,7 +44,7 @@ def secret(name: str) -> str:
     if not text:
         raise LocError(
             f"The secret {name} is empty.",
-            f"{file} holds nothing.",
+            f"{file} has no content.",
             f"Remove {file}: a new one is made.",
         )
     if mode:

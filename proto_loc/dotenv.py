@@ -27,7 +27,7 @@ def load(path=ROOT / ".env") -> None:
         for line in parser.parse_stream(stream):
             if line.error or (line.key is not None and line.value is None):
                 raise UsageError(
-                    f"{path}, line {line.original.line}: this is no setting.",
+                    f"{path}, line {line.original.line}: this is not a setting.",
                     f"It reads {line.original.string.strip()!r}, and a line is NAME=value or starts"
                     " with #.",
                     "Mend or remove that line.",

@@ -95,7 +95,7 @@ def of_source(error: BaseException, folder: Path = SOURCES) -> SourceError | Non
                 return SourceError(
                     f"{file}, line {number}: {type(cause).__name__}: {cause}".rstrip(": "),
                     f"The source's own code failed, at `{(line or '').strip()}`.",
-                    "Mend that line, then run the command again; what is published is as it was.",
+                    "Mend that line, then run the command again; the published data is unchanged.",
                 )
         cause = cause.__cause__ or cause.__context__
     return None

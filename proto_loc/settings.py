@@ -128,67 +128,67 @@ class Settings:
 
     data: Path = _setting("runtime data: lake, warehouse, landing", "`data/` in the clone", _data)
     run: Path = _setting(
-        "everything of this run: logs, secrets, dbt's target folder",
+        "runtime state: logs, secrets, dbt's target folder",
         "`.run/` in the clone",
         partial(_folder, default=".run"),
     )
     lock_timeout: float = _seconds(600, "that a writer waits for another one")
-    keep_versions: int = _count(3, "how many of the newest versions of a database are kept")
-    grace: float = _seconds(3600, "for which a superseded version stays readable")
+    keep_versions: int = _count(3, "number of the newest versions of a database that are kept")
+    grace: float = _seconds(3600, "that a superseded version stays readable")
     grace_bytes: int = _count(
         10**9,
-        "bytes that versions may take which only their grace time keeps; beyond, the oldest go that"
-        " no process has open",
+        "bytes of disk for versions in their grace time; beyond, the oldest that no process has"
+        " open are removed",
         minimum=0,
     )
     bin_grace: float = _seconds(
-        7 * 86400, "that a file of the lake which no version uses waits in `data/lake/.bin`"
+        7 * 86400, "that an unused file of the lake stays in `data/lake/.bin` before it is deleted"
     )
     query_memory: str = _setting(
-        "memory limit of a guarded reader, such as a query of Superset, and of Cube for each"
-        " version that it has open",
+        "memory limit of a guarded reader, such as a query of Superset, and of Cube for each open"
+        " version",
         "`1GB`",
         lambda name: os.environ.get(name) or "1GB",
     )
     query_threads: int = _count(2, "threads of a guarded reader, and of Cube")
-    query_timeout: float = _seconds(30, "for which a query of Superset may run", minimum=0.1)
+    query_timeout: float = _seconds(30, "that a query of Superset may run", minimum=0.1)
     superset_address: str = _setting(
-        "where a proxy serves Superset by HTTPS, such as `https://bi.example.org`; see"
-        " [Superset](superset.md)",
+        "URL of a reverse proxy that serves Superset by HTTPS, such as `https://bi.example.org`;"
+        " see [Superset](superset.md)",
         "none",
         _address,
     )
     superset_history: int = _count(
         90,
-        "days for which Superset's log and its history of queries are kept; older entries go when"
-        " it is provisioned",
+        "days that entries of Superset's log and query history are kept; provisioning removes older"
+        " ones",
     )
     superset_metadata: str = _setting(
-        "the SQLAlchemy address of a PostgreSQL database for what people make in Superset",
+        "SQLAlchemy URL of a PostgreSQL database for Superset's metadata",
         "SQLite in `LOC_DATA`",
         _metadata,
     )
-    cube_timeout: float = _seconds(30, "after which a query of Cube's is cut", minimum=0.1)
+    cube_timeout: float = _seconds(30, "that a query of Cube may run", minimum=0.1)
     cube_rows: int = _count(
-        50_000, "rows that a query of Cube's may ask for; one that names no limit gets 10000"
+        50_000, "largest row limit of a query of Cube; a query without a limit gets 10000 rows"
     )
     cube_grace: float = _seconds(30, "that Cube keeps a superseded version open")
     cube_native: str = _setting(
-        "Cube's native addon: `auto` (if it can be had), `required`, `off`; see [Cube](cube.md)",
+        "Cube's native addon: `auto` (if available), `required`, `off`; see [Cube](cube.md)",
         "`auto`",
         lambda name: _choice(name, "auto", "required", "off"),
     )
-    cube_native_timeout: float = _seconds(60, "that set-up tries to have it", minimum=1)
+    cube_native_timeout: float = _seconds(60, "that set-up tries to fetch the addon", minimum=1)
     cube_dev: bool = _setting(
-        "1: Cube's playground, which gives a token to any program of this machine; only for work on"
+        "1: Cube's playground, which gives a token to any program on this machine; only for work on"
         " the model",
         "0",
         lambda name: _choice(name, "0", "1") == "1",
     )
     port_prefix: str = _setting(
-        "a digit from 1 to 5 put before every port, so that two clones run side by side: with 1,"
-        " Dagster is on 13000. On Linux prefer 1 and 2: from 3 on, an outgoing connection of any"
-        " program may hold a port for a while",
+        "a digit from 1 to 5 before every port number, so that two clones run side by side: with 1,"
+        " Dagster is on 13000. On Linux prefer 1 or 2: outgoing connections of other programs may"
+        " use ports above 32768",
         "none",
         _port_prefix,
     )
@@ -245,31 +245,29 @@ ELSEWHERE = {
         "none",
         "the language model of `loc ask` and PandasAI, as LiteLLM names it; see [questions](ai.md)",
     ),
-    "LOC_LLM_URL": Setting(
-        "its provider's", "where to reach it: any server that speaks OpenAI's API"
-    ),
+    "LOC_LLM_URL": Setting("its provider's", "URL of the model: any server with OpenAI's API"),
     "LOC_LLM_TIMEOUT": Setting("60", "seconds that one answer of the model may take"),
     "LOC_LLM_SEND_ROWS": Setting(
-        "1", "with 0, no value of the data is sent to the model: names and descriptions only"
+        "1", "with 0, only names and descriptions are sent to the model, and no values of the data"
     ),
     "LOC_COMPOSE": Setting(
-        "the first of them that is to be had",
-        "who runs the processes: `path` (process-compose from PATH), `release` (its pinned"
+        "the first one that is available",
+        "the process supervisor: `path` (process-compose from PATH), `release` (its pinned"
         " release), `runner` (`proto_loc.compose`)",
     ),
     "LOC_COMPOSE_FILE": Setting("`process-compose.yaml`", "another file of processes"),
     "LOC_LIBRARY_PATH": Setting(
         "none",
-        "folders of shared libraries for the environments' Pythons and the services alone; the Nix"
-        " shell sets it, and an environment keeps it",
+        "folders of shared libraries for the environments' Pythons and the services only; the Nix"
+        " shell sets it, and an environment records it",
     ),
     "LOC_PYTHON": Setting(
         "Python 3.11 of the machine, else uv's",
-        "the interpreter of the environments, as uv takes it: a version or a path",
+        "the interpreter of the environments, as a version or a path for uv",
     ),
     "LOC_UV": Setting(
-        "uv from PATH if it is of the golden series, else the golden one, fetched",
-        "the uv that installs environments, whatever its version; the Nix shell sets it",
+        "uv from PATH if it is of the golden series, else the golden one is fetched",
+        "the uv that installs environments, of any version; the Nix shell sets it",
     ),
 }
 """Settings that are read elsewhere: by the launcher or by the module that needs them."""

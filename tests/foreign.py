@@ -1,4 +1,4 @@
-"""What a browser sends for a page of another site: every service of the platform refuses it."""
+"""Headers that a browser sends for a page of another site, which every service refuses."""
 
 FOREIGN = (
     {"origin": "http://evil.example"},

@@ -1,4 +1,4 @@
-"""JupyterLab's server, started as its supervisor does, and a client of it and of its kernels."""
+"""Starts JupyterLab's server as its supervisor does, with a client of it and its kernels."""
 
 import json
 import uuid

@@ -1,6 +1,4 @@
-"""A service of the platform, started as its supervisor starts it, for tests that need no whole
-stack.
-"""
+"""Starts one service as its supervisor does, for tests that need no whole stack."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Published samples for suites that need a platform with data, each made once in a run of tests."""
+"""Published samples, made once per test run, for suites that need data."""
 
 import fcntl
 import os

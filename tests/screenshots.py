@@ -1,4 +1,4 @@
-"""Pictures of what the browser tests saw, for a person to look at."""
+"""Screenshots of the browser tests, for a person to look at."""
 
 import os
 from pathlib import Path

@@ -92,7 +92,7 @@ def _report(error: Exception) -> int:
         print(
             plain(f"error: {error.filename} cannot be used: {error.strerror.lower()}."),
             "why: It was renamed, removed or locked meanwhile, or its disk is full.",
-            "fix: Mend that, then run it again; ./loc --debug ... shows where it was needed.",
+            "fix: Mend that, then run it again; ./loc --debug ... shows the traceback.",
             sep="\n",
             file=sys.stderr,
         )

@@ -157,7 +157,7 @@ def dbt(context: typer.Context) -> None:
     passes; commands that only read run on a private copy.
 
     Examples: loc dbt -- build, loc dbt -- build --target prod, loc dbt -- show --select
-        mart_data_quality
+        MODEL
     """
     from proto_loc.dbt import passthrough
 

@@ -1,4 +1,4 @@
-"""``python -m proto_loc.compose FILE SOCKET [NAME...]``: the stand-in for process-compose."""
+"""Runs the stand-in: ``python -m proto_loc.compose FILE SOCKET [NAME...]``."""
 
 import asyncio
 import sys

@@ -104,10 +104,14 @@ def _start(client: Client, project: model.Project, states: list[State], timeout:
     for name in TopologicalSorter(dependencies).static_order():
         if name in by_name:
             client.start(by_name[name])
-    states = _watch(client, timeout, client.alive, only=by_name.keys())
-    if not states or any(state.verdict == "failed" for state in states):
+    _report(_watch(client, timeout, client.alive, only=by_name.keys()), timeout)
+
+
+def _report(states: list[State], timeout: float) -> None:
+    """Print the links if all is ready, else raise the failure."""
+    if any(state.verdict == "failed" for state in states):
         raise _failure(states, "the others run: ./loc status")
-    if any(state.verdict == "waiting" for state in states):
+    if not states or any(state.verdict == "waiting" for state in states):
         raise _failure(states, f"not ready after {timeout:g} s; it goes on, see ./loc status")
     _links(states)
 
@@ -146,13 +150,10 @@ def _lock_start(client: Client) -> int | None:
                 return fd
         else:
             if time.monotonic() > end:
-                why = (
-                    f"{path} is held since {STARTING:g} s, by another `loc up` or by what a killed"
-                    " one left."
-                )
+                why = f"Another `loc up`, or what a killed one left, has locked {path}."
                 raise LocError("The stack cannot be started.", why, "./loc down") from None
             if not announced:
-                _say("Another `loc up` is at it, or a killed stack is ending: waiting for it.")
+                _say("Another `loc up` is running, or a killed stack is ending: waiting for it.")
             announced = True
             time.sleep(POLL)
     os.close(fd)
@@ -172,14 +173,10 @@ def _detached(
     states = _watch(client, timeout, lambda: child.poll() is None)
     unfinished = [state for state in states if state.verdict not in ("done", "off")]
     if child.poll() is None:
-        if failed := {state.name for state in states if state.verdict == "failed"}:
-            ends = any(
-                project.processes[name].availability.restart == "exit_on_failure" for name in failed
-            )
-            raise _failure(states, "everything ends" if ends else "the others run: ./loc status")
-        if any(state.verdict == "waiting" for state in states) or not states:
-            raise _failure(states, f"not ready after {timeout:g} s; it goes on, see ./loc status")
-        _links(states)
+        failed = [project.processes[state.name] for state in states if state.verdict == "failed"]
+        if any(process.availability.restart == "exit_on_failure" for process in failed):
+            raise _failure(states, "everything ends")
+        _report(states, timeout)
     elif unfinished:
         raise _failure(unfinished, "everything has ended")
     elif child.returncode or not states:
@@ -262,7 +259,7 @@ def _failure(states: list[State], note: str) -> LocError:
     )
     if first.why:
         fix = f"Mend that, then ./loc restart {first.name}"
-        return LocError(f"{first.name} runs, but not as it is to; {note}.", first.why, fix)
+        return LocError(f"{first.name} runs, but cannot work; {note}.", first.why, fix)
     path, service = _log(first.name), services.SERVICES.get(first.name)
     port = settings().port(service.port) if service and service.port else 0
     what = f"{first.name} {ended}; {note}."

@@ -90,7 +90,7 @@ def choose(releases: str = RELEASES) -> Supervisor:
                 )
             if asked:
                 raise LocError(
-                    "process-compose cannot be had as LOC_COMPOSE asks.",
+                    "The process-compose that LOC_COMPOSE names is not available.",
                     f"{why}.",
                     "Mend that, or unset LOC_COMPOSE.",
                 )
@@ -105,7 +105,7 @@ def on_path() -> tuple[Path | None, str]:
         return None, "no process-compose on PATH"
     version = _version(Path(program))
     if number(version) < number(minimum):
-        return None, f"{program} is of version {version or 'unknown'}, older than {minimum}"
+        return None, f"{program} has version {version or 'unknown'}, older than {minimum}"
     return Path(program), f"from PATH, {program}"
 
 
@@ -169,7 +169,7 @@ def fetch(url: str, sha256: str, program: Path) -> None:
             member = next((m for m in packed if m.isreg() and m.name == "process-compose"), None)
             if member is None:
                 raise LocError(
-                    f"{url} holds no program process-compose.", "", "LOC_COMPOSE=runner ./loc up"
+                    f"{url} contains no program process-compose.", "", "LOC_COMPOSE=runner ./loc up"
                 )
             with packed.extractfile(member) as source, new.open("wb") as target:
                 shutil.copyfileobj(source, target)

@@ -20,6 +20,7 @@ import dagster as dg
 from proto_loc import warehouse
 from proto_loc.dagster.policies import progress, said_plainly, who, writes
 from proto_loc.dbt import nodes, parse, publish
+from proto_loc.metrics.marts import marts
 from proto_loc.sources import declared_columns
 
 # dbt runs in its own process. If dagster-dbt believes that dbt-core is not installed, it does not
@@ -152,6 +153,9 @@ def _reads_raw() -> set[str]:
     return {i for i in ids if _parents(i) & raw} or {i for i in ids if not _parents(i)}
 
 
+MARTS = marts(MANIFEST)
+
+
 def _specs() -> Iterator[tuple[str, dg.AssetSpec]]:
     after_load = _reads_raw()
     own = {KEYS[unique_id] for unique_id in KEYS if unique_id not in MANIFEST["sources"]}
@@ -164,7 +168,7 @@ def _specs() -> Iterator[tuple[str, dg.AssetSpec]]:
         where = {"dbt file": dg.MetadataValue.text(f"dbt/{node['original_file_path']}")}
         # Leave out what only dagster-dbt's own runner reads, such as the whole manifest.
         kept = {name: value for name, value in spec.metadata.items() if name.startswith("dagster/")}
-        policy = FRESH if spec.key.path[0] == "marts" else None
+        policy = FRESH if unique_id in MARTS else None
         # A source that is a relation of this project could create a cycle.
         sources = {
             KEYS[parent] for parent in _parents(unique_id) & MANIFEST["sources"].keys()

@@ -125,7 +125,8 @@ def _watch(command, session, report, options) -> tuple[int, list[str]]:
                     info and name.startswith("Log") and name.endswith("Result")
                 ):  # NodeFinished is below the log's level
                     done += 1
-                    report(info.get("node_name", ""), done, max(total, done + 1))
+                    total = max(total, done)
+                    report(info.get("node_name", ""), done, total)
         except BaseException:
             # what interrupts this one, as the end of a run does, need not reach its child
             process.terminate()

@@ -37,8 +37,8 @@ def python() -> Iterator[Finding]:
     asked = os.environ.get("LOC_PYTHON") or ""
     if "/" in asked and not os.access(asked, os.X_OK):
         yield Finding(
-            "fail", f"LOC_PYTHON={asked} is no program.", "Nothing executable is there.",
-            "Set it to a Python 3.11, unset it, or enter the Nix shell anew.",
+            "fail", f"LOC_PYTHON={asked} is not a program.", "There is no executable file.",
+            "Set it to a Python 3.11, unset it, or enter the Nix shell again.",
         )  # fmt: skip
 
 
@@ -55,7 +55,7 @@ def uv() -> Iterator[Finding]:
         else:
             yield Finding(
                 "fail",
-                f"LOC_UV={asked} is uv {version or 'of no version'}.",
+                f"LOC_UV={asked} is uv {version or 'of unknown version'}.",
                 f"Set-up needs {least} or newer.",
                 "Unset LOC_UV: the golden uv is fetched.",
             )
@@ -63,9 +63,9 @@ def uv() -> Iterator[Finding]:
     if asked:
         yield Finding(
             "warn",
-            f"LOC_UV={asked} is no program.",
-            "Nothing executable is there; another uv is used.",
-            "Unset it, or enter the Nix shell anew.",
+            f"LOC_UV={asked} is not a program.",
+            "There is no executable file; another uv is used.",
+            "Unset it, or enter the Nix shell again.",
         )
     fetched = ROOT / f".tools/uv-{golden_version}"
     version = _version(program) if program else ""
@@ -77,9 +77,9 @@ def uv() -> Iterator[Finding]:
         else:
             yield Finding(
                 "fail",
-                f"{fetched} is uv {version or 'of no version'}.",
+                f"{fetched} is uv {version or 'of unknown version'}.",
                 f"locks/uv.txt says {golden_version}.",
-                f"rm {fetched}; ./loc setup fetches it anew.",
+                f"rm {fetched}; ./loc setup fetches it again.",
             )
     else:
         yield Finding(
@@ -97,13 +97,13 @@ def environments() -> Iterator[Finding]:
     for name in names():
         folder = ROOT / ".venvs" / name
         if not folder.exists():
-            yield ok(f".venvs/{name} is not installed; it is when it is first needed")
+            yield ok(f".venvs/{name} is not installed yet; its first use installs it")
         elif why := _out_of_sync(name, folder):
             yield Finding(
-                "warn", f".venvs/{name} is not what its lock says.", why, f"./loc setup {name}"
+                "warn", f".venvs/{name} does not match its lock.", why, f"./loc setup {name}"
             )
         else:
-            yield ok(f".venvs/{name} is what locks/{name}.txt says")
+            yield ok(f".venvs/{name} matches locks/{name}.txt")
 
 
 def _out_of_sync(name: str, folder: Path) -> str:
@@ -122,7 +122,7 @@ def _out_of_sync(name: str, folder: Path) -> str:
         return f"Its interpreter, {python}, is gone."
     for variable, value in (("LOC_PYTHON", python), ("LOC_LIBRARY_PATH", "".join(libraries))):
         if (asked := os.environ.get(variable)) and asked != value:
-            return f"It was made with {variable}={value}, and now {variable}={asked} is asked for."
+            return f"It was made with {variable}={value}, and {variable}={asked} is set now."
     return ""
 
 
@@ -135,7 +135,7 @@ def folders() -> Iterator[Finding]:
             yield Finding(
                 "fail",
                 f"{folder} cannot be written.",
-                f"{parent} is read-only, not yours, or no folder.",
+                f"{parent} is read-only, not yours, or not a folder.",
                 "Make it writable, or set LOC_DATA and LOC_RUN to folders of your own.",
             )
 
@@ -152,7 +152,7 @@ def space() -> Iterator[Finding]:
                 "fail" if free < SPACE_FAIL else "warn",
                 f"{text}.",
                 "Environments take 0.5 GB and more each, and a build of prod writes a second copy"
-                " of it before it takes the first one's place.",
+                " before it replaces the first one.",
                 "Free some space (in /nix: nix-collect-garbage), or set LOC_DATA to a larger disk.",
             )
 
@@ -165,7 +165,7 @@ def ports() -> Iterator[Finding]:
     used = [
         str(settings().port(service.port)) for service in services.SERVICES.values() if service.port
     ]
-    yield ok(f"Port {', '.join(used)} of 127.0.0.1: free, or this clone's")
+    yield ok(f"Port {', '.join(used)} of 127.0.0.1: free, or used by this clone")
 
 
 def process_compose() -> Iterator[Finding]:
@@ -205,8 +205,8 @@ def sockets() -> Iterator[Finding]:
     ):
         yield Finding(
             "fail",
-            f"TMPDIR={folder} is no folder.",
-            "A Nix shell that has ended left it.",
+            f"TMPDIR={folder} is not a folder.",
+            "It is left from a Nix shell that has ended.",
             "unset TMPDIR",
         )
 

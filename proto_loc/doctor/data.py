@@ -13,7 +13,7 @@ def warehouse() -> Iterator[Finding]:
     for database in published.DATABASES:
         serving = published.store.current_id(database)
         if serving is None:
-            yield ok(f"{database} holds no data yet")
+            yield ok(f"{database} has no data yet")
             continue
         (verdict,) = published.verify(database, [serving])
         if verdict.damage:

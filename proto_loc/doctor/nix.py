@@ -36,8 +36,8 @@ def libraries() -> Iterator[Finding]:
             yield Finding(
                 "fail",
                 f"LOC_LIBRARY_PATH names {folder}.",
-                "There is no such folder: Nix has collected it.",
-                "Enter the Nix shell anew.",
+                "The folder is gone: Nix has collected it as garbage.",
+                "Enter the Nix shell again.",
             )
 
 
@@ -61,7 +61,7 @@ def features() -> Iterator[Finding]:
         if PROFILE.exists():
             yield Finding(
                 "warn", "Nix is installed, but not on PATH.", f"This shell has not read {PROFILE}.",
-                f"Log in anew, or: . {PROFILE}",
+                f"Log in again, or: . {PROFILE}",
             )  # fmt: skip
         else:
             yield ok("Nix is not on PATH; nothing needs it where ./loc is used")
@@ -85,11 +85,11 @@ def store() -> Iterator[Finding]:
         return
     state = Path(os.environ.get("NIX_STATE_DIR") or "/nix/var/nix")
     parent = next(path for path in (state, *state.parents) if path.exists())
-    if parent != state and os.access(parent, os.W_OK):  # to ask for it would make it
+    if parent != state and os.access(parent, os.W_OK):  # asking Nix would create it
         yield ok(f"Nix has no {state} yet, and can make it")
         return
     reason = ""
-    for name in ("ping", "info"):  # older releases call it so, and newer ones so
+    for name in ("ping", "info"):  # in older and in newer releases
         done = run(["nix", "--extra-experimental-features", "nix-command", "store", name])
         if done and done.returncode == 0:
             yield ok("Nix's store answers")
@@ -129,7 +129,7 @@ def tracked() -> Iterator[Finding]:
         else:
             yield Finding(
                 "warn",
-                f"{ROOT} is no git repository.",
+                f"{ROOT} is not a git repository.",
                 "Nix then copies all of it, data and environments too.",
                 "git init && git add .",
             )

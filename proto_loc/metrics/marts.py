@@ -1,19 +1,28 @@
-"""Which models are marts, read from dbt's manifest."""
+"""Which relations are marts, read from dbt's manifest."""
+
+from collections.abc import Iterable
 
 
 def marts(manifest: dict) -> set[str]:
-    """Unique ids of the models that readers use: in the folder or schema ``marts``, or measured."""
+    """Unique ids of what readers use: in a folder or schema ``marts``, or measured."""
     return measured(manifest) | {
         unique_id
         for unique_id, node in manifest["nodes"].items()
-        if node["resource_type"] == "model" and "marts" in (node["schema"], *node["fqn"][1:-1])
+        if node["resource_type"] in ("model", "seed", "snapshot")
+        and "marts" in (node["schema"], *node["fqn"][1:-1])
     }
 
 
 def measured(manifest: dict) -> set[str]:
-    """Unique ids of the models that a semantic model stands on."""
+    """Unique ids of the models that semantic models stand on."""
     return {
         unique_id
         for content in manifest["semantic_models"].values()
         for unique_id in content["depends_on"]["nodes"]
     }
+
+
+def tables(manifest: dict, unique_ids: Iterable[str]) -> set[str]:
+    """``schema.table`` of relations."""
+    nodes = [manifest["nodes"][unique_id] for unique_id in unique_ids]
+    return {f"{node['schema']}.{node['alias']}" for node in nodes}

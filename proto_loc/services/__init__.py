@@ -86,7 +86,7 @@ def start(name: str) -> tuple[list[str], dict[str, str]]:
         f"{ROOT / '.venvs' / service.environment / 'bin'}{os.pathsep}{env.get('PATH', os.defpath)}"
     )
     env |= {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", MARK: mark(name)}
-    # Absolute paths, for a service runs in the repository's root.
+    # Absolute paths, since a service runs in the root of the repository.
     env |= {"LOC_RUN": str(own.run), "LOC_DATA": str(own.data)}
     if libraries := os.environ.get("LOC_LIBRARY_PATH"):
         env["LD_LIBRARY_PATH"] = libraries  # set for a whole shell, it breaks other programs

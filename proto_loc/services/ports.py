@@ -111,7 +111,7 @@ def _connections() -> Iterator[tuple[int | None, Any]]:
     """Every TCP connection with the pid of its process."""
     try:
         yield from ((one.pid, one) for one in psutil.net_connections("tcp"))
-    except psutil.AccessDenied:  # macOS shows all to root only, and a user those of their processes
+    except psutil.AccessDenied:  # macOS lists all of them for root only
         for process in psutil.process_iter():
             with suppress(psutil.Error):
                 yield from ((process.pid, one) for one in process.net_connections("tcp"))

@@ -16,7 +16,7 @@ class Service:
     secret: str = ""
     """The name of the service's secret; ``LOC_SECRET_FILE`` is the path of its file."""
     more_secrets: Mapping[str, str] = field(default_factory=dict)
-    """Names of further secrets; the key ``X`` gives the variable ``LOC_SECRET_FILE_X``."""
+    """Names of further secrets, by the suffix of their variables ``LOC_SECRET_FILE_...``."""
     login: tuple[str, str] | None = None
     """For ``loc urls``: the account of a person, and the name of the secret with its password."""
     port: str = ""

@@ -18,18 +18,18 @@ def names() -> list[str]:
     return list(golden()["environments"])
 
 
-def sync(*wanted: str) -> None:
+def sync(*environments: str) -> None:
     """Install each ``.venvs/NAME`` from ``locks/NAME.txt``, unless it is up to date.
 
     Raises:
         UsageError: there is no such environment.
         LocError: the installation failed; the launcher has printed the reason.
     """
-    if unknown := sorted(set(wanted) - set(names())):
+    if unknown := sorted(set(environments) - set(names())):
         raise UsageError(
             f"There is no environment {unknown[0]!r}.", "", f"Choose from: {', '.join(names())}."
         )
-    if subprocess.run([ROOT / "loc", "--sync", *wanted], stdin=subprocess.DEVNULL).returncode:
+    if subprocess.run([ROOT / "loc", "--sync", *environments], stdin=subprocess.DEVNULL).returncode:
         raise LocError(
             "Set-up did not finish.",
             "The lines above say what failed.",

@@ -122,7 +122,7 @@ def _install(stamp_text: str) -> None:
             "Cannot install proto_loc/cube/server/package-lock.json into"
             " proto_loc/cube/server/node_modules.",
             f"npm says: {_first(done.stderr or done.stdout)}",
-            "Mend that, then start again. npm gets packages from where your own npm settings say.",
+            "Mend that, then start again. npm uses the registry of your own npm settings.",
         )
     files.replace(STAMP, stamp_text)
 

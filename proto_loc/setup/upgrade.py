@@ -146,8 +146,7 @@ def upgrade(names: list[str], known: dict[str, str]) -> dict[Path, str]:
     if unknown := sorted(set(names) - {wish.package for wish in all_wishes}):
         raise UsageError(
             f"golden.toml has no Python package {unknown[0]!r}.",
-            "A version of another origin is moved by hand, and what only a lock names follows from"
-            " those.",
+            "Other versions are changed by hand; packages that only a lock names follow from them.",
             f"Choose from: {', '.join(sorted({wish.package for wish in all_wishes}))}.",
         )
     chosen = [wish for wish in all_wishes if not names or wish.package in names]

@@ -14,7 +14,8 @@ from proto_loc.errors import LocError, UsageError, of_source
 from proto_loc.settings import ROOT, private_folder, settings
 from proto_loc.warehouse import lake
 from proto_loc.warehouse.errors import explained
-from proto_loc.warehouse.lake import Load, Loading, intact, whole
+from proto_loc.warehouse.lake import Loading
+from proto_loc.warehouse.ledger import Load, intact, whole
 
 __all__ = [  # what the code of a source needs, beside proto_loc's errors, settings and sql
     "Load",

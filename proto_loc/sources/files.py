@@ -5,7 +5,8 @@ import os
 import re
 import shlex
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace as changed
 from fnmatch import fnmatch
 from pathlib import Path
@@ -56,15 +57,24 @@ def checksum(path: Path) -> str:
 class FileSource:
     """A source whose tables are loaded from files; see :class:`proto_loc.sources.Source`."""
 
-    sample_rows = None
-
-    def __init__(self, name: str, tables: Sequence[Table]) -> None:
+    def __init__(
+        self,
+        name: str,
+        tables: Sequence[Table],
+        sample: Callable[[Path, int, int], None] | None = None,
+        sample_rows: int | None = None,
+    ) -> None:
         """Declare a source.
 
         Args:
             tables: with the columns of the files.
+            sample: writes files with generated rows into a folder, given their number and a seed;
+                the same seed gives the same rows.
+            sample_rows: rows of the sample by default.
         """
         self.name = name
+        self.sample_rows = sample_rows
+        self._sample = sample
         self._declared = tuple(tables)
         self.tables = [
             stored
@@ -109,17 +119,27 @@ class FileSource:
         return outcomes
 
     def load_sample(self, rows=None, seed=None, *, who: str, report: Report) -> list[Outcome]:
-        raise UsageError(
-            f"The source {self.name} has no sample.",
-            "It loads files.",
-            f"Run `loc load {self.name} FILES`.",
-        )
+        if self._sample is None:
+            raise UsageError(
+                f"The source {self.name} has no sample.",
+                "It loads files.",
+                f"Run `loc load {self.name} FILES`.",
+            )
+        rows, seed = (self.sample_rows or 0) if rows is None else rows, 1 if seed is None else seed
+        with _scratch_folder() as folder, loading(who=who) as session:
+            self._sample(folder, rows, seed)
+            return self._load(session, sorted(folder.iterdir()), False, report, "synthetic")
 
     def _tables_of(self, path: Path) -> list[Table]:
         return [table for table in self._declared if fnmatch(path.name, table.files)]
 
     def _load(
-        self, session: Loading, paths: Sequence[Path], replace: bool, report: Report
+        self,
+        session: Loading,
+        paths: Sequence[Path],
+        replace: bool,
+        report: Report,
+        origin: str = "file",
     ) -> list[Outcome]:
         outcomes: list[Outcome] = []
         written: dict[tuple[str, str], Path] = {}
@@ -129,7 +149,7 @@ class FileSource:
             if len(tables) != 1:
                 names = ", ".join(f"{table.name}: {table.files}" for table in self.tables)
                 raise refused(path, f"Its name fits {len(tables)} tables, of {names}.")
-            for outcome in self._load_file(session, tables[0], path, replace):
+            for outcome in self._load_file(session, tables[0], path, replace, origin):
                 load = outcome.load
                 place = load.table_name, load.partition
                 if not outcome.skipped:
@@ -145,7 +165,7 @@ class FileSource:
         return outcomes
 
     def _load_file(
-        self, session: Loading, table: Table, path: Path, replace: bool
+        self, session: Loading, table: Table, path: Path, replace: bool, origin: str
     ) -> list[Outcome]:
         digest = checksum(path) if path.is_file() else None
         active = {
@@ -153,11 +173,7 @@ class FileSource:
             for load in session.loads()
             if load.source == self.name
         }
-        base = private_folder(settings().run / "tmp")
-        with (
-            tempfile.TemporaryDirectory(prefix=f"{os.getpid()}-", dir=base) as scratch,
-            open_duckdb(Path(scratch) / "rows.duckdb") as con,
-        ):
+        with _scratch_folder() as scratch, open_duckdb(scratch / "rows.duckdb") as con:
             read(con, table, path)
             outcomes = []
             for stored, partition, query in parts(con, table, path):
@@ -165,6 +181,9 @@ class FileSource:
                 if there and there.input_sha256 == digest and intact(there):
                     reason = "it is loaded already"
                     outcomes.append(Outcome(there, path.name, skipped=reason))
+                    continue
+                if there and origin == "synthetic" and there.origin == "file":
+                    outcomes.append(Outcome(there, path.name, skipped="real records are kept"))
                     continue
                 load_id, target = session.reserve(self.name, stored, partition)
                 (rows,) = con.execute(
@@ -187,13 +206,20 @@ class FileSource:
                     outcomes.append(Outcome(there, path.name, skipped=reason, leaving=leaving))
                     continue
                 load = Load(
-                    load_id, self.name, stored, partition, "file",
+                    load_id, self.name, stored, partition, origin,
                     str(target.relative_to(settings().lake)), rows, target.stat().st_size,
                     path.name, digest, session.loaded_at,
                 )  # fmt: skip
                 session.add(load)
                 outcomes.append(Outcome(load, path.name, replaced=there))
         return outcomes
+
+
+@contextmanager
+def _scratch_folder() -> Iterator[Path]:
+    base = private_folder(settings().run / "tmp")
+    with tempfile.TemporaryDirectory(prefix=f"{os.getpid()}-", dir=base) as folder:
+        yield Path(folder)
 
 
 def _rejects_of(table: Table) -> Table:

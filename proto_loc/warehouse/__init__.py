@@ -19,8 +19,9 @@ from proto_loc.warehouse.errors import (
     VersionDamaged,
     WarehouseError,
 )
+from proto_loc.warehouse.retention import kept
 from proto_loc.warehouse.scratch import scratch
-from proto_loc.warehouse.session import Session, ensure, kept, prune, read, rollback, tidy, write
+from proto_loc.warehouse.session import Session, ensure, prune, read, rollback, tidy, write
 from proto_loc.warehouse.store import DATABASES, Version, current, find, history
 from proto_loc.warehouse.verify import Verdict, verify
 

@@ -262,7 +262,7 @@ def tree(sql: str) -> dict:
         if not prefix:
             raise Refused(
                 "This form of EXPLAIN is not allowed.",
-                "What it explains cannot be told reliably.",
+                "The statement after it cannot be parsed reliably.",
                 "Write EXPLAIN or EXPLAIN ANALYZE, then the SELECT.",
             )
         body = sql[len(prefix) :]
@@ -381,7 +381,7 @@ def too_long(timeout: float) -> TooLong:
 def _extract(sql: str) -> list[duckdb.Statement]:
     if not isinstance(sql, str):
         raise Refused(
-            "The SQL is no text.", f"It is of type {type(sql).__name__}.", "Pass a string."
+            "The SQL is not text.", f"It is of type {type(sql).__name__}.", "Pass a string."
         )
     check_length(sql)
     if "\0" in sql or any("\ud800" <= char <= "\udfff" for char in sql):
@@ -462,7 +462,7 @@ def _inspect(statement: dict, inlined: int) -> None:
             name = ".".join(part for part in parts if part)
             if _FILE.search(name.strip('"')):
                 raise Refused(
-                    f"{name} is no table.",
+                    f"{name} is not a table.",
                     "It names a file or an address, which a reader cannot open.",
                     "Read tables and views; SHOW ALL TABLES lists them.",
                 )

@@ -24,21 +24,8 @@ from proto_loc.settings import private_folder, settings
 from proto_loc.sql import exact_glob, literal
 from proto_loc.warehouse import ledger, store
 from proto_loc.warehouse.errors import VersionDamaged, WarehouseError, explained
-from proto_loc.warehouse.ledger import Load, intact, whole
+from proto_loc.warehouse.ledger import Load, whole
 from proto_loc.warehouse.session import Session, write
-
-__all__ = [
-    "Load",
-    "Loading",
-    "intact",
-    "loading",
-    "loads",
-    "matching",
-    "settle",
-    "sweep",
-    "waiting",
-    "whole",
-]
 
 log = logging.getLogger("proto_loc.warehouse")
 
@@ -263,7 +250,7 @@ def _set_aside(timeout: float | None) -> None:
         if store.heal("raw") is None and _files():
             with explained("Setting the old lake aside", lake):
                 aside = store.set_aside(lake)
-            log.warning("raw is gone, so its lake begins anew; the old files are kept in %s", aside)
+            log.warning("raw is gone, so a new lake is made; the old files are kept in %s", aside)
 
 
 def _sweep(grace: float | None = None) -> list[Path]:

@@ -112,9 +112,9 @@ def damaged(lost: list[Load]) -> VersionDamaged:
         (
             f"{first.path} is not what was loaded: "
             + (
-                "it is no Parquet file any more."
+                "it is not a Parquet file any more."
                 if intact(first)
-                else "its checksum is another one than the ledger's."
+                else "its checksum differs from the ledger's."
             )
             if whole(first)
             else (

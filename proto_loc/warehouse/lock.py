@@ -8,7 +8,7 @@ import shlex
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -115,15 +115,9 @@ def _alive(pid: int) -> bool:
         return False
     except PermissionError:
         return True
-    # A zombie still accepts signals, but holds no lock.
-    return _stat(pid) != "Z"
-
-
-def _stat(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return ""
+    with suppress(OSError):  # Linux: a zombie still accepts signals, but holds no lock
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return True
 
 
 def _command(pid: int) -> str:

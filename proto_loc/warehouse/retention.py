@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from proto_loc.settings import settings
 from proto_loc.warehouse import lock, store
 
 PROC = Path("/proc/self/fd")
@@ -27,21 +28,25 @@ class Kept:
     """The reason as text for a table; empty if the version may be removed."""
 
 
-def plan(database: str, *, keep: int, grace: float, most: int, now: bool = False) -> list[Kept]:
+def kept(
+    database: str, *, keep: int | None = None, grace: float | None = None, now: bool = False
+) -> list[Kept]:
     """All versions of a database, oldest first, each with the reason to keep it.
 
     The newest version always stays, so that no id is used twice. So does a version with a time in
-    the future (the clock was set back).
+    the future (the clock was set back). Versions in their grace time may take
+    ``LOC_GRACE_BYTES``; beyond, the oldest of them are removed unless a process has them open.
 
     Args:
-        keep: number of the newest versions that stay in any case.
-        grace: seconds that other versions stay after they are superseded.
-        most: bytes that versions in their grace time may take; beyond, the oldest of them are
-            removed unless a process has them open.
+        keep: number of the newest versions that stay, default ``LOC_KEEP_VERSIONS``.
+        grace: seconds that other versions stay after they are superseded, default ``LOC_GRACE``.
         now: no grace time; a version stays only if a process has it open.
     """
+    config = settings()
+    keep = config.keep_versions if keep is None else keep
+    grace = config.grace if grace is None else grace
     serving, versions = store.current_id(database), store.versions(database)
-    kept, taken = [], 0
+    result, taken = [], 0
     for position, version_id in enumerate(reversed(versions)):
         folder = store.folder(database) / "versions" / store.dirname(version_id)
         try:
@@ -56,15 +61,13 @@ def plan(database: str, *, keep: int, grace: float, most: int, now: bool = False
             why = f"one of the newest {keep}"
         elif now or remaining > 0:
             taken += size
-            if not now and taken <= most:
-                why = (
-                    f"superseded less than {grace:g} s ago: {remaining:.0f} s of its grace time are"
-                    " left"
-                )
+            if not now and taken <= config.grace_bytes:
+                rest = f"{remaining:.0f} s of its grace time are left"
+                why = f"superseded less than {grace:g} s ago: {rest}"
             elif readers := readers_of(folder / f"{database}.duckdb"):
                 why = f"open in {readers}"
-        kept.append(Kept(version_id, size, why))
-    return kept[::-1]
+        result.append(Kept(version_id, size, why))
+    return result[::-1]
 
 
 def readers_of(path: Path) -> str:
@@ -84,14 +87,10 @@ def readers_of(path: Path) -> str:
     except FileNotFoundError:
         return ""
     except OSError as error:
-        return (
-            f"a process that cannot be looked for ({os.strerror(error.errno or errno.EIO).lower()})"
-        )
-    return (
-        ""
-        if struct.unpack(kind, answer)[0] == fcntl.F_UNLCK
-        else "a process of another user or container"
-    )
+        reason = os.strerror(error.errno or errno.EIO).lower()
+        return f"a process that cannot be looked for ({reason})"
+    free = struct.unpack(kind, answer)[0] == fcntl.F_UNLCK
+    return "" if free else "a process of another user or container"
 
 
 def _listed(path: Path) -> str:
@@ -99,9 +98,6 @@ def _listed(path: Path) -> str:
     if not program:
         return "a process that cannot be looked for (lsof is not installed)"
     done = subprocess.run([program, "-t", "--", path], capture_output=True, text=True)
-    if done.stderr.strip():
-        return (
-            "a process that cannot be looked for (lsof says:"
-            f" {done.stderr.strip().splitlines()[0]})"
-        )
+    if errors := done.stderr.strip().splitlines():
+        return f"a process that cannot be looked for (lsof says: {errors[0]})"
     return ", ".join(f"pid {pid}" for pid in done.stdout.split())

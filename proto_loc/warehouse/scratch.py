@@ -32,8 +32,8 @@ def scratch(name: str = "scratch") -> duckdb.DuckDBPyConnection:
         *_TAKEN,
     ):
         raise UsageError(
-            f"{name!r} is no name for a scratch database.",
-            "It must be a word, and none that DuckDB or the platform has taken.",
+            f"{name!r} cannot be the name of a scratch database.",
+            "It must be a word that DuckDB and the platform do not reserve.",
             "Use letters, digits and underscores.",
         )
     version = store.current("prod").verify()

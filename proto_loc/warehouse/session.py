@@ -20,7 +20,7 @@ import duckdb
 from proto_loc.errors import disk_is_full
 from proto_loc.settings import ROOT, settings
 from proto_loc.sql import open_duckdb
-from proto_loc.warehouse import finish, ledger, retention, store
+from proto_loc.warehouse import finish, ledger, store
 from proto_loc.warehouse.errors import (
     NoData,
     PublishError,
@@ -32,6 +32,7 @@ from proto_loc.warehouse.errors import (
     no_space,
 )
 from proto_loc.warehouse.lock import lock_is_at
+from proto_loc.warehouse.retention import kept
 from proto_loc.warehouse.store import Version
 
 log = logging.getLogger("proto_loc.warehouse")
@@ -131,10 +132,9 @@ def write(database: str, *, who: str, timeout: float | None = None) -> Iterator[
             if lock_is_at(home / "writer.lock", fd):
                 raise
             raise WarehouseError(
-                f"{home} is not the folder any more that {who} began to write in.",
-                "It, or one that it is in, was renamed or deleted meanwhile. Nothing was"
-                " published.",
-                f"Put it back, or see to what {config.data} is; then run it again.",
+                f"{home} is no longer the folder that {who} began to write in.",
+                "It or a parent folder was renamed or deleted meanwhile. Nothing was published.",
+                f"Put it back, or check {config.data}; then run the command again.",
             ) from error
         finally:
             shutil.rmtree(session.folder, ignore_errors=True)
@@ -227,10 +227,10 @@ def prune(
     now: bool = False,
     lock_fd: int | None = None,
 ) -> list[int]:
-    """Remove the versions that :func:`kept` gives no reason to keep; return their ids.
+    """Remove the versions without a reason to keep them; return their ids.
 
     Args:
-        keep, grace, now: see :func:`kept`.
+        keep, grace, now: see :func:`proto_loc.warehouse.retention.kept`.
         lock_fd: the descriptor of the lock, if the caller has it.
 
     Raises:
@@ -250,25 +250,6 @@ def prune(
         for version_id in gone:
             store.remove(store.folder(database) / "versions" / store.dirname(version_id))
     return gone
-
-
-def kept(
-    database: str, *, keep: int | None = None, grace: float | None = None, now: bool = False
-) -> list[retention.Kept]:
-    """All versions, oldest first, each with the reason to keep it.
-
-    Args:
-        keep, grace: default ``LOC_KEEP_VERSIONS`` and ``LOC_GRACE`` (seconds).
-        now: no grace time; only versions that a process has open are kept.
-    """
-    config = settings()
-    return retention.plan(
-        database,
-        keep=config.keep_versions if keep is None else keep,
-        grace=config.grace if grace is None else grace,
-        most=config.grace_bytes,
-        now=now,
-    )
 
 
 def tidy() -> None:
@@ -296,9 +277,9 @@ def _begin(database: str, who: str, lock_fd: int) -> Session:
             if base.checksums and store.checksum(path) != base.checksums[path.name]:
                 base.check()
                 raise WarehouseError(
-                    f"The copy of {base.path} is another file than it.",
+                    f"The copy of {base.path} differs from the original.",
                     "Something between the disk and the memory of this machine is failing.",
-                    "Try again, and look into the system's log for errors of the disk.",
+                    "Try again, and look for disk errors in the system log.",
                 )
         except BaseException:
             shutil.rmtree(own, ignore_errors=True)

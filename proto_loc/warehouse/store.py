@@ -316,8 +316,8 @@ def _way_out(database: str, damaged: int, based_on: int | None) -> str:
             return f"Run `loc db rollback {other} --database {database}` to serve version {other}."
     if database == "prod":
         return (
-            f"Run `rm -r {folder(database)} && loc refresh` to build it anew from raw: no other"
-            " version is whole."
+            f"Run `rm -r {folder(database)} && loc refresh` to build it again from raw: no other"
+            " version is complete."
         )
     return f"Remove {folder(database)} and load again: no other version is whole."
 
@@ -336,7 +336,7 @@ def _is_whole(database: str, version_id: int) -> bool:
 def _read(manifest: Path) -> Version:
     fields = json.loads(manifest.read_text())
     if fields.pop("checksum", None) not in (None, _seal(fields)):  # None before checksums were kept
-        raise ValueError("what it says is not what was written: its checksum is another one")
+        raise ValueError("its content was changed: its checksum differs")
     version = Version(**fields)
     if (version.database, dirname(version.id)) != (manifest.parents[2].name, manifest.parent.name):
         raise ValueError(f"it is of version {version.id} of {version.database}")

@@ -1,8 +1,7 @@
-"""A disk that is really full: a small tmpfs in a mount namespace of its own, and this file run as a
-program in it.
+"""Tests on a full disk: a small tmpfs in a mount namespace, where this file is a program.
 
-Whenever the space ends, the message names the disk and the way out, what was published stays
-served, and once there is space again the next session succeeds and nothing is left over.
+Wherever the space ends, the message names the disk and the way out, the published version is still
+served, and with free space again the next session succeeds and leaves nothing behind.
 """
 
 import os

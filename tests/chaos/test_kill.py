@@ -1,7 +1,7 @@
-"""``kill -9`` at random moments, of the writer, of the parent of a writing child, and of the child.
+"""Tests of ``kill -9`` at random moments, of a writer, its parent, or its child.
 
-A minute for 50 kills; ``./loc test --all`` makes 200. ``LOC_KILLS`` sets how many, and ``LOC_SEED``
-repeats the random moments of a failed run.
+50 kills take a minute; ``./loc test --all`` makes 200. ``LOC_KILLS`` sets the number, and
+``LOC_SEED`` repeats the random moments of a failed run.
 """
 
 import json

@@ -1,6 +1,4 @@
-"""``.ci/release-notes``: a release has its version in pyproject.toml and its section in
-CHANGELOG.md.
-"""
+"""A release has its version in pyproject.toml and its section in CHANGELOG.md."""
 
 import shutil
 import subprocess

@@ -1,7 +1,7 @@
-"""The step of upgrade.yml that pushes its branch and opens its pull request, run against a
-repository of its own.
+"""Tests of the step of upgrade.yml that pushes its branch and opens a pull request.
 
-In place of GitHub's ``gh`` stands a program that writes down what it is asked.
+It runs against a temporary repository, with a program in place of GitHub's ``gh`` that records its
+arguments.
 """
 
 import os

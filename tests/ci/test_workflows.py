@@ -1,6 +1,4 @@
-"""The workflows of GitHub Actions: right by actionlint, every promise a job, nothing unpinned or
-unbounded.
-"""
+"""Tests of the GitHub workflows: actionlint, jobs, pinned actions, time limits."""
 
 import os
 import re

@@ -1,6 +1,4 @@
-"""What devcontainer.json says, and which of it is run, in the order of the Development Container
-Specification.
-"""
+"""Reads the hooks of devcontainer.json in the order of the specification."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""``devcontainer.json``: what the specification allows, and what this platform promises of it."""
+"""Tests of ``devcontainer.json`` against its specification and our promises."""
 
 import re
 from typing import Annotated, Literal

@@ -1,8 +1,7 @@
-"""The hooks of devcontainer.json in their order, in a clean Debian, as a user who is not root, to a
-healthy stack.
+"""The hooks of devcontainer.json give a healthy stack in a clean Debian, without root.
 
-There is no Nix in that Debian: the hooks take the door of the registries, and say so. The door of
-the flake needs the binary cache of nixpkgs; the job *devcontainer* of ci.yml shows it.
+That Debian has no Nix, so the hooks use the packages of registries, and say so. The job
+*devcontainer* of ci.yml tests the hooks with Nix.
 """
 
 import json

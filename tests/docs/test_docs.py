@@ -1,4 +1,4 @@
-"""The documentation is true: its commands run, its settings exist, nothing is left out."""
+"""Tests of the documentation: its commands run, and every command and setting is in it."""
 
 import os
 import re

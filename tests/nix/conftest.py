@@ -1,6 +1,4 @@
-"""Fixtures of the Nix suite: the real Nix with a store of its own, a clone under git, a stand-in
-for nixpkgs.
-"""
+"""Fixtures of the Nix suite: the real Nix, a clone under git, a stand-in for nixpkgs."""
 
 import os
 import shutil

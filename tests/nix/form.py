@@ -1,8 +1,7 @@
-"""Stands in for nixfmt or deadnix where a machine has neither: ``form.py nixfmt|deadnix [OPTION...]
-FILE...``.
+"""Stand-in for nixfmt and deadnix: ``form.py nixfmt|deadnix [OPTION...] FILE...``.
 
-It knows much less than they do: as nixfmt blank space and the width of a line, as deadnix names
-that nothing uses. `nix flake check` with the real nixpkgs runs the real ones.
+It checks less than they do: white space and line width for nixfmt, unused names for deadnix. `nix
+flake check` with the real nixpkgs runs the real programs.
 """
 
 import re

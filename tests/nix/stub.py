@@ -1,7 +1,7 @@
-"""The stand-in for nixpkgs, made for this machine: ``--override-input nixpkgs path:FOLDER``.
+"""Makes a stand-in for nixpkgs: ``--override-input nixpkgs path:FOLDER``.
 
-The real Nix then evaluates, builds and enters our flake without a network. What the machine lacks
-is stood in for, and :data:`STOOD_IN` says by what.
+The real Nix evaluates, builds and enters our flake with it, without a network. :data:`STOOD_IN`
+lists the stand-ins for programs that the machine lacks.
 """
 
 import json

@@ -1,6 +1,6 @@
-"""The flake, by the real Nix and without a network: ``stub.py`` stands in for nixpkgs.
+"""Tests of the flake with the real Nix and a stand-in for nixpkgs, without a network.
 
-What only a machine with the binary cache can show is in docs/nix.md.
+docs/nix.md says what only a machine with the binary cache can test.
 """
 
 import json

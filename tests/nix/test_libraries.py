@@ -1,4 +1,4 @@
-"""The libraries that the flake brings are the ones that wheels expect from their host."""
+"""The flake has the libraries that wheels expect from their host."""
 
 import re
 import shutil

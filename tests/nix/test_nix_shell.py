@@ -1,4 +1,4 @@
-"""What `nix develop` gives, what it leaves alone, and what `nix run` and the template make."""
+"""Tests of `nix develop`, `nix run` and the template."""
 
 import json
 import os

@@ -1,8 +1,7 @@
-"""`nix develop -c process-compose up` in a fresh clone, to published data: the Nix door from end to
-end.
+"""`nix develop -c process-compose up` in a fresh clone ends with published data.
 
-Where process-compose is absent, the stand-in for nixpkgs runs ``proto_loc.compose`` under its name
-(the summary of the test run says so). Packages come from the registry or uv's cache, as everywhere.
+Without process-compose, the stand-in for nixpkgs runs ``proto_loc.compose`` under its name, and the
+summary of the test run says so. Packages come from the registry or uv's cache.
 """
 
 import json

@@ -4,6 +4,7 @@ promises.
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import duckdb
 import pytest
 import yaml
+from descriptions import undescribed_columns
 
 from proto_loc import warehouse
 from proto_loc.dbt import failures, fingerprints, parse, passthrough, program, publish
@@ -273,7 +275,7 @@ def test_everything_is_described_and_every_business_rule_has_a_unit_test(platfor
     assert [
         n["name"]
         for n in own
-        if n["resource_type"] == "model" and "One row a" not in n["description"]
+        if n["resource_type"] == "model" and "One row per" not in n["description"]
     ] == []
     assert [c["name"] for n in own for c in n["columns"].values() if not c["description"]] == []
     rules = yaml.safe_load(
@@ -297,6 +299,22 @@ def test_everything_is_described_and_every_business_rule_has_a_unit_test(platfor
     assert not list(program.PROJECT.glob("packages.y*ml")) + list(
         program.PROJECT.glob("dependencies.yml")
     )
+
+
+def test_every_column_of_every_mart_is_described(platform):
+    assert undescribed_columns(warehouse.current("prod").folder) == []
+
+
+def test_a_column_that_nobody_described_is_found(platform, tmp_path):
+    version = warehouse.current("prod").folder
+    shutil.copytree(version, tmp_path / "version")
+    manifest = tmp_path / "version/dbt/manifest.json"
+    content = json.loads(manifest.read_text())
+    del content["nodes"]["model.proto_loc.dim_dates"]["columns"]["is_weekend"]
+    content["nodes"]["seed.proto_loc.vendors"]["columns"]["vendor"]["description"] = " "
+    manifest.write_text(json.dumps(content))
+    found = undescribed_columns(tmp_path / "version")
+    assert found == ["dim_dates.is_weekend", "vendors.vendor"]
 
 
 def test_freshness_of_sources_is_measured(own):

@@ -25,11 +25,9 @@ CONTENT = (
     "superset/*.yaml",
     "notebooks/*.ipynb",
     "evaluations",
+    "tests/taxi",
 )
 """Content of the demonstration's domain; a fork deletes it."""
-
-PLATFORM_TESTS = ("platform", "parity", "mcp")
-"""Folders of tests that a clone keeps."""
 
 
 @dataclass
@@ -130,9 +128,6 @@ def make_clone(home: Path, prefix: str) -> Clone:
     for pattern in CONTENT:
         for path in folder.glob(pattern):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-    for path in (folder / "tests").iterdir():
-        if path.is_dir() and path.name not in PLATFORM_TESTS:
-            shutil.rmtree(path)
     (folder / "superset/roles.yaml").write_text("{}\n")
     clone.commit("the demonstration's content leaves")
     return clone

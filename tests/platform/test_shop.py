@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from clone import Clone
+from descriptions import undescribed_columns
 from test_words import domain_words
 
 pytestmark = [pytest.mark.xdist_group("platform"), pytest.mark.timeout(600)]
@@ -44,6 +45,11 @@ def test_every_door_gives_the_figures_of_metricflow(shop: Clone):
     )
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
     assert " passed" in done.stdout.splitlines()[-1]
+
+
+def test_every_column_of_every_mart_is_described(shop: Clone):
+    file = Path(shop.loc("db", "path").stdout.strip())
+    assert undescribed_columns(file.parent) == []
 
 
 def test_the_fork_touches_no_file_of_the_platform(shop: Clone):
@@ -88,12 +94,35 @@ def test_discovery_profiles_the_mart(shop: Clone):
     assert "Orders" in report and "product" in report
 
 
-def test_a_benchmark_runs(shop: Clone):
-    done = shop.loc(
-        *("bench", "warehouse", "--size-mb", "1", "--repeat", "1", "--seconds", "1"),
-        *("--writers", "1", "--readers", "1"),
-    )
-    assert "publish" in done.stdout
+BENCHMARKS = {
+    "warehouse": (
+        "--size-mb 1 --repeat 1 --seconds 1 --writers 1 --readers 1",
+        "A publish over a plain copy",
+    ),
+    # it fails if the two do not make the same tables
+    "pipeline": ("--rows 500 --repeat 2", "dbt over its bare SQL"),
+    # it fails if Cube and the SQL answer differently
+    "cube": ("--rows 500 --repeat 1 --seconds 2 --clients 1 --publishes 1", "20 days, by country"),
+}
+"""By name: options of a run at a size that says nothing about speed, and what it prints."""
+
+
+@pytest.mark.parametrize(
+    "name", ["warehouse", "pipeline", pytest.param("cube", marks=pytest.mark.slow)]
+)
+def test_a_benchmark_runs_and_leaves_a_persons_data_alone(shop: Clone, name: str):
+    latest = "select max(version_id) from marts.publication"
+    before = shop.published(latest)
+    options, figure = BENCHMARKS[name]
+    assert figure in shop.loc("bench", name, *options.split()).stdout
+    assert shop.published(latest) == before
+
+
+def test_a_benchmark_of_what_the_project_lacks_says_so(shop: Clone, bare: Clone):
+    done = shop.loc("bench", "superset", check=False)
+    assert done.returncode == 1 and "There is no chart to measure" in done.stderr
+    done = bare.loc("bench", "pipeline", check=False)
+    assert done.returncode == 1 and "needs a source with a sample" in done.stderr
 
 
 def test_every_command_that_shows_the_platform_works(shop: Clone):

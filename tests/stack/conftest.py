@@ -1,4 +1,4 @@
-"""A stack of dummies, run by each supervisor that is to be had."""
+"""A fixture that runs a stack of dummies with each available supervisor."""
 
 import signal
 

@@ -1,4 +1,4 @@
-"""A stack of small real processes, run by each supervisor that is to be had."""
+"""A stack of small real processes for tests of supervisors."""
 
 import json
 import os

@@ -1,6 +1,4 @@
-"""The platform itself, from nothing to published data and back to nothing, under each supervisor
-that is to be had.
-"""
+"""The whole platform starts, publishes data and stops, with each available supervisor."""
 
 import json
 import os

@@ -1,6 +1,6 @@
-"""One suite for whoever runs the processes: the runner always, process-compose where it is on PATH.
+"""Tests that every supervisor must pass: the runner, and process-compose if on PATH.
 
-After each case no process is left within 20 s; the fixture sees to that.
+No process may be left 20 s after a test; the fixture checks that.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""``loc up | down | status | logs`` as a person uses them, with whoever runs the processes."""
+"""Tests of ``loc up | down | status | logs`` with each available supervisor."""
 
 import json
 import os

@@ -68,7 +68,7 @@ HOSTILE = [
     "select reservoir_quantile(x, 0.5, -1) from range(3) t(x)",
 ]
 REFUSED = (
-    "not allowed|is no table|does not allow|Only one statement|does not parse|PIVOT needs|Error"
+    "not allowed|is not a table|does not allow|Only one statement|does not parse|PIVOT needs|Error"
     " parsing|does not exist|must be a small number|cannot be analysed"
 )
 

@@ -1,4 +1,4 @@
-"""Clones with a part of the repository, for tests that change it."""
+"""Temporary clones with parts of the repository, for tests that change files."""
 
 import shutil
 import sys

@@ -1,4 +1,4 @@
-"""The bundle of dashboards: what `loc generate --check` finds in a copy that was broken."""
+"""Tests of the checks that ``loc generate --check`` runs on the bundle of dashboards."""
 
 import json
 import shutil

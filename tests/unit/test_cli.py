@@ -1,4 +1,4 @@
-"""The command line as a whole: help everywhere, failures in plain sentences, and a quick start."""
+"""Tests of the command line: help of every command, error messages, quick start."""
 
 import os
 import pty

@@ -1,6 +1,4 @@
-"""In a codespace, a browser comes through GitHub's forwarding: the links lead there, and the pages
-answer to it.
-"""
+"""Tests of links and pages behind the port forwarding of a codespace."""
 
 import anyio
 import httpx

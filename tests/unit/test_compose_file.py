@@ -1,6 +1,4 @@
-"""process-compose.yaml says for each process what its service needs, and what the runner does not
-know is refused.
-"""
+"""Tests of process-compose.yaml against the services, and of keys that are refused."""
 
 import re
 import subprocess
@@ -147,7 +145,8 @@ def test_what_cannot_be_run_is_refused_by_name(tmp_path, place, value, said):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [("processes: [", "is no YAML"), ("a: ${X:+y}", "${X:+y}"), (None, "be read")]
+    ("text", "said"),
+    [("processes: [", "is not valid YAML"), ("a: ${X:+y}", "${X:+y}"), (None, "be read")],
 )
 def test_a_file_that_cannot_be_read_is_named(tmp_path, text, said):
     file = tmp_path / "process-compose.yaml"

@@ -1,4 +1,4 @@
-"""What `loc query` sends to Cube, and how it reads the answer; tests/cube asks the real one."""
+"""Tests of the requests that ``loc query`` sends, without a server; tests/cube has one."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""``loc doctor``: each check sees what it is for, and says the way out."""
+"""Tests of ``loc doctor``: each check finds its problem and names the fix."""
 
 import json
 import os
@@ -110,7 +110,7 @@ def test_uv_of_the_nix_shell(tmp_path, monkeypatch, version: str, status: str):
 
 def test_uv_of_a_nix_shell_that_is_gone(monkeypatch):
     monkeypatch.setenv("LOC_UV", "/nix/store/gone/bin/uv")
-    assert only("uv").what == "LOC_UV=/nix/store/gone/bin/uv is no program."
+    assert only("uv").what == "LOC_UV=/nix/store/gone/bin/uv is not a program."
 
 
 @pytest.fixture
@@ -136,7 +136,7 @@ def test_environment_in_sync(environment):
 
 
 def test_the_stamp_of_the_launcher_is_read():
-    assert found("environments")[0].what == ".venvs/platform is what locks/platform.txt says"
+    assert found("environments")[0].what == ".venvs/platform matches locks/platform.txt"
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_long_socket_path(tmp_path, monkeypatch):
 @pytest.mark.skipif(sys.platform != "linux", reason="macOS has a TMPDIR that no Nix shell made")
 def test_temporary_folder_of_a_nix_shell_that_has_ended(data, monkeypatch):
     monkeypatch.setenv("TMPDIR", "/tmp/nix-shell.gone")
-    assert only("sockets").what == "TMPDIR=/tmp/nix-shell.gone is no folder."
+    assert only("sockets").what == "TMPDIR=/tmp/nix-shell.gone is not a folder."
 
 
 def test_exported_libraries(monkeypatch):
@@ -422,7 +422,7 @@ def doctor_of(clone: Path, **env: str) -> dict[tuple[str, str], str]:
 @pytest.mark.parametrize(
     "env, check, said",
     [
-        ({"LOC_PYTHON": "/nix/store/gone/bin/python3.11"}, ("python", "fail"), "is no program"),
+        ({"LOC_PYTHON": "/nix/store/gone/bin/python3.11"}, ("python", "fail"), "is not a program"),
         (
             {"LOC_PYTHON": "/nix/store/gone/bin/python3.11"},
             ("environments", "warn"),

@@ -1,4 +1,4 @@
-"""``.env`` is optional, the environment wins over it, and a bad line is named."""
+"""Tests of ``.env``: it is optional, the environment overrides it, bad lines are named."""
 
 import os
 import shutil
@@ -64,7 +64,7 @@ def test_a_command_and_a_service_refuse_it_too(tmp_path, command):
     env = os.environ | {"PYTHONPATH": str(tmp_path)}
     done = subprocess.run(line, cwd=tmp_path, env=env, capture_output=True, text=True)
     assert done.returncode == 2
-    assert done.stderr.startswith(f"error: {tmp_path}/.env, line 1: this is no setting.\n")
+    assert done.stderr.startswith(f"error: {tmp_path}/.env, line 1: this is not a setting.\n")
 
 
 def test_a_file_that_is_no_text_is_named(file):

@@ -1,6 +1,4 @@
-"""One file of the golden DuckDB is read by every DuckDB engine in the locks: a bump that one cannot
-read is refused.
-"""
+"""Every DuckDB engine in the locks reads a file that the golden DuckDB wrote."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""A source of files is declared in about 20 lines; its files are loaded whole or refused."""
+"""Tests of a source of files: a short declaration; files are loaded whole or refused."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -93,6 +93,29 @@ def test_the_landing_folder_of_a_source_is_loaded_once(tmp_path):
     assert [path.name for path in SHOP.pending()] == ["orders.csv"]
     SHOP.load_landing(who="test", report=lambda *state: None)
     assert SHOP.pending() == [] and len(rows()) == 2
+
+
+def write_sample(folder, rows: int, seed: int) -> None:
+    lines = (f"{i},2025-01-{i:02},{seed}\n" for i in range(1, rows + 1))
+    (folder / "orders-sample.csv").write_text("id,day,amount\n" + "".join(lines))
+
+
+def test_a_sample_is_synthetic_and_never_takes_the_place_of_records(tmp_path, monkeypatch):
+    source = FileSource("shop", [ORDERS], sample=write_sample, sample_rows=3)
+    monkeypatch.setattr(sources, "find_sources", lambda: {"shop": source})
+
+    def sample(**options) -> tuple:
+        (outcome,) = source.load_sample(who="test", report=lambda *state: None, **options)
+        return outcome.load.origin, outcome.load.rows, outcome.skipped
+
+    assert sample() == ("synthetic", 3, "")
+    assert sample(rows=2, seed=7) == ("synthetic", 2, "")
+    assert rows() == [(1, "7.00", 1), (2, "7.00", 2)]
+    (tmp_path / "orders.csv").write_text("id,day,amount\n5,2025-01-01,1.50\n")
+    (loaded,) = load(tmp_path / "orders.csv")
+    assert (loaded.load.origin, loaded.replaced.origin) == ("file", "synthetic")
+    assert sample() == ("file", 1, "real records are kept")
+    assert rows() == [(5, "1.50", 1)]
 
 
 def test_a_broken_source_is_named_with_its_line(tmp_path, monkeypatch):

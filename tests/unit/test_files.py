@@ -1,4 +1,4 @@
-"""Files replaced whole, and locks: ``proto_loc.files``."""
+"""Tests of ``proto_loc.files``: atomic replacement of files, and file locks."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Git ignores everything that running the platform writes, and nothing that belongs to it."""
+"""Git ignores all files that the platform writes, and none of its own."""
 
 import shutil
 import subprocess

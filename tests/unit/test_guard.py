@@ -1,4 +1,4 @@
-"""The guard: what passes, what is refused, and that DuckDB itself is locked behind it."""
+"""Tests of the guard: allowed and refused statements, and the locked connection."""
 
 import os
 import subprocess
@@ -601,7 +601,7 @@ def test_parse_errors_show_where() -> None:
     ("sql", "words"),
     [
         ("PIVOT marts.trips ON zone USING sum(fare)", "IN (value, ...)"),
-        ("FROM 'x.csv'", "x.csv is no table"),
+        ("FROM 'x.csv'", "x.csv is not a table"),
         ("FROM read_csv('x')", "table function read_csv"),
         ("SELECT getenv('x')", "function getenv"),
         ("SELECT 1; DROP TABLE x", "SELECT, DROP"),

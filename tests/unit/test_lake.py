@@ -1,4 +1,4 @@
-"""proto_loc.warehouse.lake: immutable Parquet files, and the raw catalogue of those that count."""
+"""Tests of ``proto_loc.warehouse.lake``: immutable Parquet files and the catalogue raw."""
 
 import json
 import os
@@ -432,7 +432,7 @@ def test_a_flipped_bit_in_a_lake_file_is_found_before_anything_is_built_of_it(da
         match=rf"{first.path} is not what was loaded.*`loc load 2025-01.csv`",
     ):
         ledger.check(loads)
-    assert [lake.intact(made) for made in loads] == [False, True] and second in loads
+    assert [ledger.intact(made) for made in loads] == [False, True] and second in loads
     load(3, partition="2025-03")
     with pytest.raises(warehouse.VersionDamaged, match="not what was loaded"):
         warehouse.rollback("raw", 2)
@@ -471,7 +471,7 @@ def test_a_lake_file_that_is_no_parquet_any_more_is_named_and_stops_no_other_loa
     flip(made.path, made.bytes - 2)
     with pytest.raises(
         warehouse.VersionDamaged,
-        match=rf"{made.path} is not what was loaded: it is no Parquet file",
+        match=rf"{made.path} is not what was loaded: it is not a Parquet file",
     ):
         lake.settle(TABLES)
     load(2, partition="2025-02")

@@ -1,6 +1,4 @@
-"""The locks: they agree with golden.toml, any drift is named, and they hold nothing of one machine
-or registry.
-"""
+"""Tests of the lock files: they agree with golden.toml and contain no registry host."""
 
 import re
 import subprocess

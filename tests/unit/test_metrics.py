@@ -1,4 +1,4 @@
-"""The definitions of metrics: read, refused by name, projected."""
+"""Tests of metric definitions: reading, errors, and generated files."""
 
 import copy
 import json

@@ -1,4 +1,4 @@
-"""Node, and what npm installs for Cube: the golden series, from a lock without addresses, once."""
+"""Tests of Node and npm for Cube: version, lock file, installation."""
 
 import json
 import os

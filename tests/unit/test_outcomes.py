@@ -1,4 +1,4 @@
-"""The content declares verdicts on loaded rows, and which models are marts is read from it."""
+"""Tests of outcomes of loaded rows, and of which models are marts, from the dbt project."""
 
 import copy
 
@@ -64,6 +64,16 @@ def test_marts_are_measured_or_lie_in_the_marts_folder(manifest):
     assert not {name for name in names if name.startswith(("stg_", "int_"))}
     measured = {unique_id.rpartition(".")[2] for unique_id in marts.measured(manifest)}
     assert measured == {"mart_taxi_trips", "mart_data_quality"}
+
+
+def test_a_mart_may_have_any_name_and_schema(manifest):
+    """Marts were those whose name began with `mart_`."""
+    node = manifest["nodes"]["model.proto_loc.mart_taxi_trips"]
+    node.update({"schema": "sales", "alias": "orders", "fqn": ["proto_loc", "wide", "orders"]})
+    assert "sales.orders" in marts.tables(manifest, marts.marts(manifest))
+    manifest["semantic_models"].clear()
+    assert "sales.orders" not in marts.tables(manifest, marts.marts(manifest))
+    assert "marts.mart_data_quality" in marts.tables(manifest, marts.marts(manifest))
 
 
 def test_folders_of_the_project_say_what_a_model_is(manifest):

@@ -1,4 +1,4 @@
-"""Taken ports are reported with who has them and the way out."""
+"""Tests of the error for ports in use: it names the process and the way out."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""How a run of the tests behaves: what it skips, and which process a test is in."""
+"""Tests of the test runs themselves: skipped tests, and the process of a test."""
 
 import shutil
 import socket

@@ -1,6 +1,4 @@
-"""A query in a process of its own: what it takes too much of ends that query, and the next one is
-answered.
-"""
+"""Tests of the query process: limits end one query, and the next one is answered."""
 
 import os
 import pickle

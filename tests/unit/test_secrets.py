@@ -1,4 +1,4 @@
-"""Secrets are made once, are readable by this user only, and are never overwritten."""
+"""Secrets are generated once, readable by this user only, and never overwritten."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -37,7 +37,7 @@ def test_a_secret_of_ones_own_is_kept():
 def test_a_file_that_is_no_text_is_refused_by_name():
     credentials.secret("jupyter")
     credentials.path("jupyter").write_bytes(b"\xff\xfe")
-    with pytest.raises(LocError, match="is no text"):
+    with pytest.raises(LocError, match="is not text"):
         credentials.secret("jupyter")
 
 

@@ -1,6 +1,4 @@
-"""The launcher: what ``./loc`` does in a fresh clone, in a broken one, and in a strange
-environment.
-"""
+"""Tests of the launcher ``loc`` in fresh and broken clones and unusual environments."""
 
 import http.server
 import os
@@ -381,7 +379,7 @@ def test_a_wrong_loc_python_leaves_the_environment_as_it_was(
     done = loc(clone, "--version", env=environment(LOC_PYTHON=str(python)))
     assert done.returncode == 1
     assert (
-        "fix: Unset LOC_PYTHON, set it to a Python 3.11, or enter the Nix shell anew."
+        "fix: Unset LOC_PYTHON, set it to a Python 3.11, or enter the Nix shell again."
         in done.stderr
     )
     assert (clone / ".venvs/platform/.stamp").read_bytes() == stamp

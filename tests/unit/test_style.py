@@ -1,4 +1,4 @@
-"""The style of the repository: linted, formatted, named plainly, and imported from above only."""
+"""Tests of the style: linter, formatter, variable names, import rules."""
 
 import ast
 import builtins

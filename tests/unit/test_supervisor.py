@@ -1,6 +1,4 @@
-"""Who runs the processes: from PATH, else the pinned release, checked, else the runner; each with
-its reason.
-"""
+"""Tests of the choice of the process supervisor, and of its download."""
 
 import hashlib
 import io
@@ -133,7 +131,7 @@ def test_a_release_whose_program_is_a_link_is_refused(clone, releases, monkeypat
     releases[1][0] = bad = archive(("process-compose", "/bin/sh"))
     pinned = supervisor.golden()["tools"]["process-compose"]
     pinned["sha256"] = dict.fromkeys(pinned["sha256"], hashlib.sha256(bad).hexdigest())
-    with pytest.raises(LocError, match="holds no program"):
+    with pytest.raises(LocError, match="contains no program"):
         supervisor.choose(releases[0])
     assert list((clone / ".tools").iterdir()) == []
 

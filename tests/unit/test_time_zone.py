@@ -1,4 +1,4 @@
-"""One zone everywhere: what is published and read is the same whatever zone the machine is in."""
+"""Published and read times are UTC, whatever the machine's time zone is."""
 
 import json
 import os

@@ -1,6 +1,4 @@
-"""``loc lock --upgrade``: what may move moves, what may not is named with its reason, and every
-comment stays.
-"""
+"""Tests of ``loc lock --upgrade``: which packages move, the reasons, kept comments."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""``docs/versions.md`` says what ``golden.toml`` says."""
+"""``docs/versions.md`` has the versions of ``golden.toml``."""
 
 import re
 from functools import reduce

@@ -1,4 +1,4 @@
-"""proto_loc.warehouse: write, audit, publish; read; go back; and each failure with its way out."""
+"""Tests of the warehouse: write sessions, reads, rollback, pruning, and their errors."""
 
 import json
 import os
@@ -126,7 +126,7 @@ def test_a_data_folder_that_is_renamed_or_deleted_under_a_writer_is_named(data):
     publish(3)
     named = pytest.raises(
         warehouse.WarehouseError,
-        match=rf"{data}/warehouse/prod is not the folder any more.*Put it back",
+        match=rf"{data}/warehouse/prod is no longer the folder.*Put it back",
     )
     with named, warehouse.write("prod", who="test"):
         data.rename(data.with_name("renamed"))
@@ -733,7 +733,7 @@ def test_a_flipped_bit_in_a_manifest_is_found(data):
     manifest.chmod(0o644)
     manifest.write_text(manifest.read_text().replace('"main.t": 4', '"main.t": 5'))
     with pytest.raises(
-        warehouse.VersionDamaged, match="its checksum is another one.*rollback 1 --database prod"
+        warehouse.VersionDamaged, match="its checksum differs.*rollback 1 --database prod"
     ):
         warehouse.current("prod")
 

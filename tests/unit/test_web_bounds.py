@@ -1,6 +1,4 @@
-"""What our web servers take of a client: how large, how slowly, how many at once. Over real
-connections.
-"""
+"""Tests of the limits of our web servers, over real connections: size, time, number."""
 
 import socket
 import threading

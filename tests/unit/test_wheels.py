@@ -1,6 +1,4 @@
-"""Every locked package installs on every supported platform: from a wheel, or from a source package
-of pure Python.
-"""
+"""Every locked package installs on every supported platform without a compiler."""
 
 import re
 import subprocess

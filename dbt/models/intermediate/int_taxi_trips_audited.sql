@@ -37,7 +37,7 @@ judged as (
     select
         *,
         pickup_at is null or dropoff_at is null or distance_miles is null or fare_amount is null
-        or tip_amount is null or total_amount is null or has_unholdable_value as has_missing_value,
+        or tip_amount is null or total_amount is null or has_overflow as has_missing_value,
         coalesce(date_trunc('month', pickup_at) <> month, false) as is_outside_month,
         coalesce(duration_seconds < 0, false) as is_dropoff_before_pickup,
         coalesce(duration_seconds > 12 * 3600, false) as is_implausible_duration,

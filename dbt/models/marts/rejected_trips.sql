@@ -19,7 +19,7 @@ final as (
         * exclude (
             has_missing_value, is_outside_month, is_dropoff_before_pickup, is_implausible_duration,
             is_implausible_distance, is_negative_fare, is_negative_total, is_unknown_zone,
-            is_rejected, has_unholdable_value
+            is_rejected, has_overflow
         ),
         list_filter(
             [

@@ -51,7 +51,7 @@ trips as (
 
 ),
 
--- A value that its type cannot hold becomes null here, and its row is rejected later: one absurd
+-- A value that does not fit its type becomes null here, and its row is rejected later: one absurd
 -- amount must not stop a month.
 final as (
 
@@ -82,8 +82,8 @@ final as (
         try_cast(airport_fee as decimal(10, 2)) as airport_fee,
         try_cast(cbd_congestion_fee as decimal(10, 2)) as cbd_congestion_fee,
         try_cast(total_amount as decimal(10, 2)) as total_amount,
-        {{ any_unholdable(counts, 'integer') }}
-        or {{ any_unholdable(amounts, 'decimal(10, 2)') }} as has_unholdable_value,
+        {{ any_overflow(counts, 'integer') }}
+        or {{ any_overflow(amounts, 'decimal(10, 2)') }} as has_overflow,
         _origin as origin,
         _month as month,
         _row as source_row,

@@ -17,8 +17,8 @@ from proto_loc.ai.asking import queries
 from proto_loc.ai.chatting import sandbox
 from proto_loc.ai.text import clean
 from proto_loc.errors import LocError
+from proto_loc.metrics import marts
 
-TABLES = "marts"
 HEAD = 5
 """Rows of each table that the model gets."""
 
@@ -176,15 +176,17 @@ def _agent(version: warehouse.Version, reader, limits: sandbox.Limits):
             return {"type": self.outcome.type, "value": value}
 
     box = Box()
+    manifest = context.definitions(version)
+    tables = marts.tables(manifest, marts.marts(manifest))
     frames = [
         _table(pai, name, node, reader, sends)
         for name, node in published.tables.items()
-        if name.startswith(f"{TABLES}.") and name not in context.RECORDS
+        if name in tables
     ]
     if not frames:
         raise LocError(
             "There is no mart to ask about.",
-            f"dbt publishes no model in the schema {TABLES}.",
+            "dbt publishes no model of the folder or schema marts, and none with metrics.",
             "Add one in dbt/models/marts and run `loc refresh`.",
         )
     if sends:

@@ -157,7 +157,7 @@ def load(path: Path, env: Mapping[str, str] = os.environ) -> Project:
             f"{path} cannot be read.", f"{error.strerror}.", "git checkout process-compose.yaml"
         ) from error
     except yaml.YAMLError as error:
-        raise UsageError(f"{path} is no YAML.", str(error), "Mend that line.") from error
+        raise UsageError(f"{path} is not valid YAML.", str(error), "Mend that line.") from error
     try:
         project = Project.model_validate(
             {k: v for k, v in (read or {}).items() if not k.startswith("x-")}

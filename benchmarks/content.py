@@ -1,0 +1,98 @@
+"""What the project gives a benchmark: the sample of a source, and the mart with most metrics."""
+
+import json
+from dataclasses import dataclass
+
+from proto_loc import warehouse
+from proto_loc.errors import LocError
+from proto_loc.metrics.definitions import Dimension, Metric, SemanticModel
+from proto_loc.metrics.expressions import render
+from proto_loc.metrics.read import read
+from proto_loc.refresh.job import load_and_refresh
+from proto_loc.sources import Source, find_sources
+from proto_loc.sql import identifier
+
+
+def sampled_source() -> Source:
+    """The first source of ``pipelines/`` that has a sample.
+
+    Raises:
+        LocError: there is none.
+    """
+    sources = find_sources()
+    for source in sources.values():
+        if source.sample_rows:
+            return source
+    names = ", ".join(sources) or "no source"
+    raise LocError(
+        "There is nothing to measure with.",
+        f"A benchmark needs a source with a sample; pipelines/ has {names}.",
+        "Give a source a sample: docs/data.md shows how. `loc bench warehouse` needs none.",
+    )
+
+
+def load_sample(rows: int) -> None:
+    """Load so many rows in this process, into the environment's data folder."""
+    sampled_source().load_sample(rows, who="loc bench", report=quiet)
+
+
+def publish_sample(rows: int) -> None:
+    """Load so many rows in this process, build, audit and publish."""
+    source = sampled_source()
+    load_and_refresh(
+        lambda report: source.load_sample(rows, who="loc bench", report=report),
+        who="loc bench",
+        report=quiet,
+    )
+
+
+def quiet(*state: object) -> None:
+    """Report nothing."""
+
+
+@dataclass(frozen=True)
+class Mart:
+    """A mart, with what of it is asked for."""
+
+    model: SemanticModel
+    metrics: tuple[Metric, ...]
+    """One or two, simple ones where there are any."""
+    dimensions: tuple[Dimension, ...]
+    """Of text, at most two."""
+
+    @property
+    def table(self) -> str:
+        return identifier(self.model.schema, self.model.table)
+
+    def select(self, metrics: tuple[Metric, ...], *by: str) -> str:
+        """A statement up to its FROM: expressions of SQL, then the metrics."""
+        columns = [*by, *(render(metric.expression) for metric in metrics)]
+        return f"select {', '.join(columns)} from {self.table}"
+
+
+def published_models() -> list[SemanticModel]:
+    """The semantic models of what is published."""
+    manifest = warehouse.current("prod").folder / "dbt/manifest.json"
+    return read(json.loads(manifest.read_text()))
+
+
+def published_mart() -> Mart:
+    """The mart with most metrics.
+
+    Raises:
+        LocError: the project has no metrics.
+    """
+    model = max(published_models(), key=lambda model: len(model.metrics), default=None)
+    if model is None or not model.metrics:
+        raise LocError(
+            "There is nothing to ask for.",
+            "The dbt project has no metrics.",
+            "Define one: docs/metrics.md shows how.",
+        )
+    simple = tuple(metric for metric in model.metrics if metric.kind == "simple")
+    texts = [
+        dimension
+        for dimension in model.dimensions
+        if (column := model.type_of(dimension)) and column.type == "VARCHAR"
+    ]
+    return Mart(model, (simple or model.metrics)[:2], tuple(texts[:2]))
