@@ -111,7 +111,9 @@ _announced: set[tuple[str, str]] = set()
 
 
 def announce(what: str) -> None:
-    """Print to stderr which values of the data go to the model, once per terminal session.
+    """Print to stderr which values of the data go to the model.
+
+    It is printed once per process, and in a terminal once per session.
 
     Args:
         what: those values, as the subject of a sentence.
