@@ -71,7 +71,7 @@ ledger as (
         load_id,
         rows as ledger_count
     from loads
-    where active
+    where active and source = 'taxi'
 
 ),
 
