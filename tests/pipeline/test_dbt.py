@@ -14,11 +14,13 @@ import pytest
 import yaml
 from descriptions import undescribed_columns
 
-from proto_loc import warehouse
+from proto_loc import sources, warehouse
 from proto_loc.dbt import failures, fingerprints, parse, passthrough, program, publish
 from proto_loc.errors import UsageError
 from proto_loc.settings import ROOT
-from proto_loc.warehouse import store
+from proto_loc.sources import Table
+from proto_loc.sources.files import FileSource
+from proto_loc.warehouse import lake, store
 
 
 def run(*arguments: str, env: dict[str, str]) -> subprocess.CompletedProcess:
@@ -41,9 +43,6 @@ def loc(*arguments: str) -> subprocess.CompletedProcess:
 
 
 def test_plain_dbt_build_works_on_dev(own, plain_dbt):
-    from proto_loc import sources
-    from proto_loc.warehouse import lake
-
     lake.settle(sources.declared_columns())
     done = run("build", env=plain_dbt)
     assert done.returncode == 0, done.stdout
@@ -252,6 +251,18 @@ def test_commands_that_read_prod_run_on_a_copy(own):
     )
     assert "date_day" in shown.stdout
     assert (store.versions("prod"), warehouse.current("prod").path.read_bytes()) == ([1], before)
+
+
+def test_the_loads_of_another_source_are_no_concern_of_the_taxi_rows(own, tmp_path, monkeypatch):
+    """Fault: the first load of a second source stopped every publish."""
+    shop = FileSource("shop", [Table("orders", {"id": "INTEGER"}, "*.csv")])
+    both = {"shop": shop, **sources.find_sources()}
+    monkeypatch.setattr(sources, "find_sources", lambda: both)
+    (tmp_path / "orders.csv").write_text("id\n1\n")
+    shop.load_files([tmp_path / "orders.csv"], who="test", report=lambda *state: None)
+    test = "assert_every_raw_row_is_accounted_for"
+    done = loc("dbt", "--", "test", "--target", "prod", "--select", test)
+    assert done.returncode == 0 and "PASS=1" in done.stdout, done.stdout
 
 
 @pytest.mark.parametrize("command", sorted(passthrough.UNAUDITED))
