@@ -1,31 +1,29 @@
-"""What `loc bench` measures: ratios against a floor that is taken in the same run, in a data folder
-of their own.
-"""
+"""Benchmarks of ``loc bench``: each compares figures with a floor of the same run."""
 
 import os
 import shutil
+import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
 
-from proto_loc.errors import UsageError
+from proto_loc.errors import LocError, UsageError
 from proto_loc.settings import settings
 
 
 @contextmanager
 def scratch(keep: Path | None = None) -> Iterator[Path]:
-    """A folder for the measurements, removed at the end unless it was chosen.
+    """Make a folder for the measurements, and remove it at the end unless it is ``keep``.
 
     Args:
-        keep: the folder to use and to keep; default one in ``TMPDIR``, else in the run folder,
-            which is on a disk
-            where ``/tmp`` may be memory.
+        keep: the folder to use and keep; default is a new one in ``TMPDIR`` or in the run folder,
+            which is on a disk where ``/tmp`` may be memory.
 
     Raises:
-        UsageError: ``keep`` holds something already.
+        UsageError: ``keep`` is not empty.
     """
     if keep is not None:
         if keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
@@ -48,7 +46,7 @@ def scratch(keep: Path | None = None) -> Iterator[Path]:
 
 @contextmanager
 def environment(**variables: object) -> Iterator[None]:
-    """Set environment variables for this process and its children, and put back what was there."""
+    """Set environment variables during the block, and restore the former values."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update({name: str(value) for name, value in variables.items()})
     try:
@@ -59,6 +57,31 @@ def environment(**variables: object) -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+def run(*command: str | Path, **variables: str) -> str:
+    """Run a command with further environment variables, and return its output.
+
+    Raises:
+        LocError: it failed.
+    """
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | variables)
+    if done.returncode:
+        what = f"`{' '.join(map(str, command))}` failed."
+        raise LocError(what, (done.stderr or done.stdout).strip(), "Mend that.")
+    return done.stdout
+
+
+def seconds_of(work: Callable[[], object]) -> float:
+    """The wall time of a call."""
+    start = perf_counter()
+    work()
+    return perf_counter() - start
+
+
+def timed(*command: str | Path, **variables: str) -> float:
+    """The wall time of :func:`run`."""
+    return seconds_of(lambda: run(*command, **variables))
 
 
 class Measured:

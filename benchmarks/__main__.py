@@ -1,4 +1,4 @@
-"""``loc bench``: figures beside the floor that the same run measured, and no verdict by time."""
+"""``loc bench``: prints figures beside a floor measured in the same run."""
 
 import sys
 from pathlib import Path
@@ -112,9 +112,9 @@ def warehouse(
     readers: Annotated[int, typer.Option(help="Processes that read.", min=1)] = 20,
     keep: Keep = None,
 ) -> None:
-    """Compare a publish with a plain copy; then let writers and readers loose on one database.
+    """Compare a publish with a plain copy; then run writers and readers on one database.
 
-    Ends with exit code 1 if a reader or writer met an error, or a version was torn or lost.
+    The exit code is 1 if a reader or writer met an error, or a version was torn or lost.
 
     Example: loc bench warehouse --size-mb 200 --seconds 10
     """
@@ -198,8 +198,7 @@ def stack(
         str, typer.Option(help="LOC_PORT_PREFIX of the services that are started.")
     ] = "5",
 ) -> None:
-    """Start the services on a data folder of their own: how long, how large, how idle; and a
-    refresh through Dagster.
+    """Measure start, memory and idle load of the services, and a refresh through Dagster.
 
     Example: loc bench stack --idle 10 --repeat 1
     """
@@ -253,10 +252,9 @@ def cube(
     ] = 50,
     keep: Keep = None,
 ) -> None:
-    """Compare Cube's answers over HTTP with the same SQL bare; then publish again and again while
-    clients ask.
+    """Compare Cube's answers over HTTP with their SQL on DuckDB, then under repeated publishes.
 
-    Ends with exit code 1 if a client met an error or an old answer.
+    The exit code is 1 if a client met an error or an old answer.
 
     Example: loc bench cube --rows 1000000 --seconds 10
     """
@@ -332,10 +330,9 @@ def superset(
     ] = "5",
     keep: Keep = None,
 ) -> None:
-    """Compare Superset's charts with their SQL on bare DuckDB; then let viewers look while the data
-    is refreshed.
+    """Compare Superset's charts with their SQL on DuckDB, then with viewers during refreshes.
 
-    Ends with exit code 1 if a chart was not answered, or showed what was no longer published.
+    The exit code is 1 if a chart was not answered, or showed an old version.
 
     Example: loc bench superset --rows 1000000 --seconds 30
     """
@@ -438,7 +435,7 @@ def ai(
     ] = "5",
     keep: Keep = None,
 ) -> None:
-    """Measure JupyterLab, the sandbox, questions and discovery, with a model that answers at once.
+    """Measure JupyterLab, the sandbox, questions and discovery, with a stand-in for the model.
 
     Example: loc bench ai --rows 100000 --repeat 1
     """
@@ -498,7 +495,7 @@ def ai(
 
 
 def _seconds(values: list[float]) -> str:
-    """The median, with the range where there are several runs."""
+    """The median, with the range if there are several runs."""
     text = f"{median(values):.2f}"
     return text if len(values) == 1 else f"{text} ({min(values):.2f} to {max(values):.2f})"
 

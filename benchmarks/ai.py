@@ -1,11 +1,10 @@
-"""What JupyterLab and the parts with a language model cost beyond the model itself.
+"""Measures JupyterLab and the features with a language model, without the model's own time.
 
-The model is a stand-in, which answers at once. What needs the packages of the environment
-``notebooks`` is measured by this module run as a program there.
+A stand-in for the model answers at once. This module also runs as a program in the environment
+``notebooks``, for measurements that need its packages.
 """
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -14,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks import Measured, environment
+from benchmarks import Measured, environment, run, seconds_of, timed
 from benchmarks.llm import standin
 from proto_loc import warehouse
 from proto_loc.ai import prompts
@@ -34,7 +33,7 @@ PROGRAMS = {
         "result = {{'type': 'plot', 'value': 'chart.png'}}"
     ),
 }
-"""What a model may write, by what it does, of the mart that the project has."""
+"""Programs that a model may write, by their purpose, on the mart that the project has."""
 BARE = """
 import os, sys
 os.environ["MPLBACKEND"] = "Agg"
@@ -44,42 +43,42 @@ execute_sql_query = lambda sql: con.execute(sql).df()
 exec(sys.argv[1])
 print(result["type"])
 """
-"""The floor: the same program in a bare process with the same rows."""
+"""The floor: the same program in a plain process with the same rows."""
 
 Report = Callable[[str], None]
-"""Called with what is being measured next."""
+"""Called with the name of the next measurement."""
 
 
 @dataclass
 class Figures:
-    """Seconds, unless said otherwise."""
+    """The results, in seconds unless stated otherwise."""
 
     jupyter: list[float] = field(default_factory=list)
     """From the start of the service to its first answer."""
     imports: list[float] = field(default_factory=list)
-    """Its floor: to import in one process what it imports."""
+    """Its floor: one process imports the same modules."""
     memory: int = 0
     """PSS of JupyterLab without a kernel, in bytes."""
     boxed: dict[str, list[float]] = field(default_factory=dict)
-    """By program: in the sandbox."""
+    """Each program in the sandbox."""
     bare: dict[str, list[float]] = field(default_factory=dict)
-    """By program: in a bare process."""
+    """Each program in a plain process."""
     cold: list[float] = field(default_factory=list)
-    """`loc ask`, as a command."""
+    """`loc ask` as a command."""
     warm: list[float] = field(default_factory=list)
     """``ask`` in a process that has asked before."""
     sql: list[float] = field(default_factory=list)
-    """The floor of both: the statement that the model gave, on a bare connection."""
+    """The floor of both: the model's statement on a plain connection."""
     discover: float = 0
     """`loc discover`."""
     peak: int = 0
-    """Its peak memory in bytes, with all that it starts."""
+    """Its peak memory in bytes, with its children."""
     summarize: float = 0
     """Its floor: DuckDB's SUMMARIZE of the same marts."""
 
 
 def measure(rows: int, folder: Path, *, prefix: str, repeat: int, report: Report) -> Figures:
-    """Publish a sample in a data folder of its own, and measure on it.
+    """Publish a sample in a separate data folder, and measure on it.
 
     Args:
         prefix: ``LOC_PORT_PREFIX`` of JupyterLab.
@@ -105,16 +104,16 @@ def measure(rows: int, folder: Path, *, prefix: str, repeat: int, report: Report
         report("JupyterLab")
         for _ in range(repeat):
             done.imports.append(
-                _timed(PYTHON, "-c", "import jupyterlab.labapp, jupyter_server.serverapp")
+                timed(PYTHON, "-c", "import jupyterlab.labapp, jupyter_server.serverapp")
             )
             with _jupyter(done):
                 pass
         report("`loc ask`, as a command")
         question = prompts.question((mart.model,))
-        done.cold = [_timed(ROOT / "loc", "ask", question) for _ in range(repeat)]
+        done.cold = [timed(ROOT / "loc", "ask", question) for _ in range(repeat)]
         report("the sandbox, and `ask` in one process")
         inside = json.loads(
-            _run(
+            run(
                 *(PYTHON, "-P", "-m", "benchmarks.ai", str(repeat), question, json.dumps(programs)),
                 PYTHONPATH=str(ROOT),
             )
@@ -122,24 +121,24 @@ def measure(rows: int, folder: Path, *, prefix: str, repeat: int, report: Report
         done.boxed, done.warm = inside["boxed"], inside["warm"]
         for name, code in programs.items():
             done.bare[name] = [
-                _timed(PYTHON, "-P", "-c", BARE, code, PYTHONPATH=str(ROOT)) for _ in range(repeat)
+                timed(PYTHON, "-P", "-c", BARE, code, PYTHONPATH=str(ROOT)) for _ in range(repeat)
             ]
         with warehouse.read("prod") as con:
-            done.sql = [_seconds(lambda: con.execute(sql).fetchall()) for _ in range(repeat)]
+            done.sql = [seconds_of(lambda: con.execute(sql).fetchall()) for _ in range(repeat)]
             report("`loc discover`")
             done.summarize = sum(
-                _seconds(con.sql(f"summarize {model.schema}.{model.table}").fetchall)
+                seconds_of(con.sql(f"summarize {model.schema}.{model.table}").fetchall)
                 for model in models
             )
         with Measured() as measured, environment(LOC_LLM_MODEL=""):
-            _run(ROOT / "loc", "discover", "--json")
+            run(ROOT / "loc", "discover", "--json")
         done.discover, done.peak = measured.seconds, measured.peak
     return done
 
 
 @contextmanager
 def _jupyter(done: Figures) -> Iterator[None]:
-    """The service, ready; how long that took, and its memory some seconds later."""
+    """Run the service during the block; record its start time, and its memory soon after."""
     import httpx
     import psutil
 
@@ -165,47 +164,26 @@ def _jupyter(done: Figures) -> Iterator[None]:
         done.jupyter.append(time.perf_counter() - start)
         time.sleep(3)
         family = [parent := psutil.Process(process.pid), *parent.children(recursive=True)]
-        done.memory = sum(_memory(each) for each in family if "jupyter" in " ".join(each.cmdline()))
+        done.memory = sum(_memory(one) for one in family if "jupyter" in " ".join(one.cmdline()))
         yield
     finally:
         process.terminate()
         process.wait(30)
 
 
-def _seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
-def _timed(*command: str | Path, **variables: str) -> float:
-    return _seconds(lambda: _run(*command, **variables))
-
-
-def _run(*command: str | Path, **variables: str) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | variables)
-    if done.returncode:
-        raise LocError(
-            f"`{' '.join(map(str, command))}` failed.",
-            (done.stderr or done.stdout).strip(),
-            "Mend that.",
-        )
-    return done.stdout
-
-
 def _inside(repeat: int, question: str, programs: dict[str, str]) -> dict:
-    """In the environment ``notebooks``."""
+    """Measure in the environment ``notebooks``."""
     from proto_loc.ai import ask
     from proto_loc.ai.asking import queries
     from proto_loc.ai.chatting import sandbox
 
     reader = queries.reader_of(warehouse.current("prod").path)
     boxed = {
-        name: [_seconds(lambda: sandbox.run(code, reader)) for _ in range(repeat)]  # noqa: B023
+        name: [seconds_of(lambda: sandbox.run(code, reader)) for _ in range(repeat)]  # noqa: B023
         for name, code in programs.items()
     }
     ask(question)
-    return {"boxed": boxed, "warm": [_seconds(lambda: ask("And now?")) for _ in range(repeat)]}
+    return {"boxed": boxed, "warm": [seconds_of(lambda: ask("And now?")) for _ in range(repeat)]}
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""The floor of the pipeline's benchmark; run as a program: ``bare.py FILE RAW STATEMENTS``.
+"""Runs SQL in a plain DuckDB process, the floor of the pipeline's benchmark.
 
-One DuckDB connection on a new FILE, with the catalogue RAW attached read-only, runs the list of SQL
-statements in the JSON file STATEMENTS. It imports nothing else, so that its time is DuckDB's.
+Started as ``bare.py FILE RAW STATEMENTS``: one connection on a new FILE, with the catalogue RAW
+attached read-only, runs the SQL statements in the JSON file STATEMENTS. It imports nothing else, so
+that only DuckDB's time is measured.
 """
 
 import json

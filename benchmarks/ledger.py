@@ -1,9 +1,9 @@
-"""A database that can tell whether it is whole, with the programs that write and read it.
+"""A database that can check its own consistency, with programs that write and read it.
 
-``events`` holds batches of random numbers, and ``batches`` one row for each batch with what must be
-there. They are written in separate transactions on purpose: whatever is published in the middle of
-a batch shows. The benchmarks and the kill test run this module as a program, since only a process
-of its own can be killed or compete for the lock.
+``events`` has batches of random numbers, and ``batches`` one row per batch with its count and sum.
+They are written in separate transactions, so that a version published in the middle of a batch is
+detected. The benchmarks and the kill test run this module as a program, since only a separate
+process can be killed or compete for the lock.
 
     python -m benchmarks.ledger write  STOP ACKS ROWS [child]
     python -m benchmarks.ledger read   STOP REPORT PAUSE
@@ -28,13 +28,13 @@ create table batches (batch bigint, rows bigint, total hugeint);
 """
 STATE = """
 select coalesce(max(batch), 0), count(*) = coalesce(max(batch), 0) and not exists (
-    from (select batch, count(*) as rows, sum(number) as total from events group by batch) as there
+    from (select batch, count(*) as rows, sum(number) as total from events group by batch) as actual
     full join batches as due using (batch)
-    where there.rows is distinct from due.rows or there.total is distinct from due.total)
+    where actual.rows is distinct from due.rows or actual.total is distinct from due.total)
 from batches
 """
 FAILED = 3
-"""Exit code of a writer whose own child was killed: it has published nothing and gives up."""
+"""Exit code of a writer whose child was killed; it has published nothing."""
 
 
 def create() -> None:
@@ -44,7 +44,7 @@ def create() -> None:
 
 
 def state(con: duckdb.DuckDBPyConnection) -> tuple[int, bool]:
-    """The number of the last batch, and whether all batches from 1 to it are there and whole."""
+    """The number of the last batch, and whether all batches up to it are complete."""
     return con.execute(STATE).fetchone()
 
 
@@ -61,33 +61,28 @@ def add(con: duckdb.DuckDBPyConnection, rows: int) -> int:
 
 
 def acknowledge(acks: Path, batch: int, version: int) -> None:
-    """Promise in ``acks``, durably, that ``batch`` is published; ``at`` is on the clock that
-    all processes share.
-    """
+    """Write to the disk that ``batch`` is published; ``at`` is a time of the monotonic clock."""
     fd = os.open(acks, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    os.write(
-        fd,
-        json.dumps({"batch": batch, "version": version, "at": time.monotonic()}).encode() + b"\n",
-    )
+    entry = {"batch": batch, "version": version, "at": time.monotonic()}
+    os.write(fd, json.dumps(entry).encode() + b"\n")
     os.fsync(fd)
     os.close(fd)
 
 
 def acknowledged(acks: Path) -> list[dict]:
-    """All that was promised, in order."""
+    """All acknowledgements, in order."""
     return [json.loads(line) for line in acks.read_text().splitlines()] if acks.exists() else []
 
 
 def program(*arguments: object, **options) -> subprocess.Popen:
-    """Start this module as a program, in the environment's data folder."""
+    """Start this module as a program on the data folder of the environment."""
     return subprocess.Popen(
         [sys.executable, "-m", __spec__.name, *map(str, arguments)], cwd=ROOT, **options
     )
 
 
 def wait_for_readers(reports: list[Path], timeout: float = 120) -> None:
-    """Return when each of the readers has read once, so that their start is no part of what
-    follows.
+    """Wait until every reader has read once, so that their start is not measured.
 
     Raises:
         LocError: one has not after ``timeout`` seconds.
@@ -120,9 +115,7 @@ def _write(stop: Path, acks: Path, rows: int, through_child: bool) -> None:
 
 
 def _child(path: str, rows: int) -> None:
-    """Write three batches with pauses, so that there is a while in which it can lose its parent
-    or its life.
-    """
+    """Write three batches with pauses, in which it or its parent can be killed."""
     with duckdb.connect(path) as con:
         for _ in range(3):
             batch = add(con, rows)
@@ -165,10 +158,10 @@ def _read(stop: Path, report: Path, pause: float) -> None:
 
 if __name__ == "__main__":
     match sys.argv[1:]:
-        case ["write", stop, acks, rows, *more]:
-            sys.stdin.readline()  # whoever started it says when to begin
+        case ["write", stop, acks, rows, *rest]:
+            sys.stdin.readline()  # the parent process gives the signal to begin
             try:
-                _write(Path(stop), Path(acks), int(rows), more == ["child"])
+                _write(Path(stop), Path(acks), int(rows), rest == ["child"])
             except (subprocess.CalledProcessError, warehouse.PublishError) as failure:
                 print(failure, file=sys.stderr)
                 sys.exit(FAILED)

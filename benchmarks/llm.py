@@ -1,6 +1,4 @@
-"""A stand-in for a language model's server, for tests and benchmarks: OpenAI's chat API
-on a loopback port.
-"""
+"""Stand-in for the server of a language model: OpenAI's chat API on a loopback port."""
 
 import json
 import threading
@@ -13,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @dataclass
 class Fault:
-    """An answer that is none: a status with its body, or silence for so many seconds first."""
+    """An error as an answer: a status with a body, after so many seconds."""
 
     status: int = 200
     body: str = '{"error": {"message": "as asked for", "type": "test"}}'
@@ -25,15 +23,15 @@ class Standin:
     """A running server."""
 
     answers: list | Callable[[list[dict]], str | Fault]
-    """Given in turn, or made of the messages; a text or a Fault."""
+    """Answers in order, or a function of the messages; each is a text or a Fault."""
     url: str = ""
     requests: list[dict] = field(default_factory=list)
-    """Every body that it received."""
+    """The body of each request."""
     keys: list[str] = field(default_factory=list)
 
     @property
     def received(self) -> str:
-        """All that it was sent, as one text."""
+        """The content of all messages that it received, as one text."""
         return "\n".join(
             message["content"] for request in self.requests for message in request["messages"]
         )
@@ -51,19 +49,20 @@ class Standin:
 
 @contextmanager
 def standin(answers: list | Callable[[list[dict]], str | Fault]) -> Iterator[Standin]:
-    """Serve these answers inside of the block."""
-    found = Standin(answers)
+    """Serve these answers during the block."""
+    standin = Standin(answers)
 
     class Handler(BaseHTTPRequestHandler):
         def log_message(self, *_: object) -> None:
             pass
 
         def do_POST(self) -> None:
-            found.keys.append(self.headers.get("authorization", ""))
-            given = found.answer(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-            fault = given if isinstance(given, Fault) else None
+            standin.keys.append(self.headers.get("authorization", ""))
+            body = self.rfile.read(int(self.headers["content-length"]))
+            answer = standin.answer(json.loads(body))
+            fault = answer if isinstance(answer, Fault) else None
             time.sleep(fault.seconds if fault else 0)
-            message = {"role": "assistant", "content": given}
+            message = {"role": "assistant", "content": answer}
             body = fault.body if fault else json.dumps(
                 {
                     "id": "1",
@@ -81,14 +80,14 @@ def standin(answers: list | Callable[[list[dict]], str | Fault]) -> Iterator[Sta
                 self.end_headers()
                 self.wfile.write(body.encode())
             except OSError:
-                pass  # who waited has gone
+                pass  # the client has disconnected
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    found.url = f"http://127.0.0.1:{server.server_port}/v1"
+    standin.url = f"http://127.0.0.1:{server.server_port}/v1"
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        yield found
+        yield standin
     finally:
         server.shutdown()
         server.server_close()

@@ -98,7 +98,7 @@ def _session() -> Iterator[tuple[warehouse.Session, warehouse.Version]]:
     """A session on a new file that is never published, in a folder where dbt finds the current
     ``raw``.
     """
-    raw = lake.settle(sources.TABLES)
+    raw = lake.settle(sources.declared_columns())
     with warehouse.write("prod", who="loc bench") as session:
         session.discard()
         (session.folder / "raw.duckdb").symlink_to(raw.path)

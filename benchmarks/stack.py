@@ -1,6 +1,4 @@
-"""How long the services take to come up, what they cost while idle, and what a run of Dagster's
-adds to a refresh.
-"""
+"""Measures the start and the idle load of the services, and a refresh through Dagster."""
 
 import json
 import subprocess
@@ -14,34 +12,31 @@ from statistics import median
 
 import psutil
 
-from benchmarks import environment
-from proto_loc.errors import LocError
+from benchmarks import environment, timed
 from proto_loc.settings import ROOT
 
 IMPORT = "import dagster, dagster_webserver.webserver, dagster._daemon.controller"
 
 Report = Callable[[str], None]
-"""Called with what is being measured next."""
+"""Called with the name of the next measurement."""
 
 
 @dataclass
 class Stack:
-    """Seconds, unless said otherwise."""
+    """The results, in seconds unless stated otherwise."""
 
     first: float
-    """From an empty data folder, with everything installed, to published data and all services
-    ready.
-    """
+    """From an empty data folder to published data and all services ready."""
     warm: float
-    """The same where there is data."""
+    """The same with data."""
     imports: float
-    """The floor of both: to import in one process what the services import."""
+    """The floor of both: one process imports the modules of the services."""
     memory: int
-    """PSS of the services in bytes, supervisor and ``loc exec`` not counted."""
+    """PSS of the services in bytes, without the supervisor and ``loc exec``."""
     cpu: float
-    """Of one core, while nothing happens; services only."""
+    """Share of one core that the idle services use."""
     through: list[float]
-    """`loc refresh --force` as a run of Dagster's."""
+    """`loc refresh --force` as a run of Dagster."""
     direct: list[float]
     """Its floor: the same with --direct."""
 
@@ -51,7 +46,7 @@ class Stack:
 
 
 def measure(folder: Path, *, prefix: str, idle: float, repeat: int, report: Report) -> Stack:
-    """Start the services on a data folder of their own, and end them.
+    """Start the services on a separate data folder, measure, and stop them.
 
     Args:
         prefix: their ``LOC_PORT_PREFIX``.
@@ -67,41 +62,29 @@ def measure(folder: Path, *, prefix: str, idle: float, repeat: int, report: Repo
             pass
         report("a second start")
         with _up() as warm:
-            imports = _timed(sys.executable, "-c", IMPORT)
-            time.sleep(10)  # what a start leaves to do
+            imports = timed(sys.executable, "-c", IMPORT)
+            time.sleep(10)  # the services still work after a start
             report(f"{idle:g} s of idling")
             memory, cpu = _idle(idle)
             through, direct = [], []
             for run in range(repeat):
                 report(f"refresh through Dagster and directly, {run + 1} of {repeat}")
-                through.append(_timed(ROOT / "loc", "refresh", "--force"))
-                direct.append(_timed(ROOT / "loc", "refresh", "--force", "--direct"))
+                through.append(timed(ROOT / "loc", "refresh", "--force"))
+                direct.append(timed(ROOT / "loc", "refresh", "--force", "--direct"))
     return Stack(first[0], warm[0], imports, memory, cpu, through, direct)
 
 
 @contextmanager
 def _up() -> Iterator[list[float]]:
-    """The services are up inside of the block; how long that took."""
+    """Run the services during the block; yields the time of their start."""
     try:
-        yield [_timed(ROOT / "loc", "up", "-d")]
+        yield [timed(ROOT / "loc", "up", "-d")]
     finally:
         subprocess.run([ROOT / "loc", "down"], capture_output=True)
 
 
-def _timed(*command: str | Path) -> float:
-    start = time.perf_counter()
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise LocError(
-            f"`{' '.join(map(str, command))}` failed.",
-            (done.stderr or done.stdout).strip(),
-            "Mend that.",
-        )
-    return time.perf_counter() - start
-
-
 def _idle(seconds: float) -> tuple[int, float]:
-    """Memory, and share of a core."""
+    """Memory in bytes, and share of one core."""
     services = _services()
     before = sum(sum(process.cpu_times()[:2]) for process in services)
     start = time.perf_counter()
@@ -112,7 +95,7 @@ def _idle(seconds: float) -> tuple[int, float]:
 
 
 def _services() -> list[psutil.Process]:
-    """The services and their children, by the parent that each has: its ``loc exec``."""
+    """The processes of all services: the descendants of each ``loc exec``."""
     states = json.loads(
         subprocess.run([ROOT / "loc", "status", "--json"], capture_output=True, text=True).stdout
     )
@@ -121,8 +104,6 @@ def _services() -> list[psutil.Process]:
 
 
 def _memory(process: psutil.Process) -> int:
-    """Its proportional share of memory where the system tells it (Linux), else what it alone
-    has.
-    """
+    """The PSS of a process on Linux, elsewhere its USS, in bytes."""
     info = process.memory_full_info()
     return getattr(info, "pss", 0) or info.uss

@@ -1,4 +1,4 @@
-"""What publishing costs over a plain copy of the file, and whether readers notice writers."""
+"""Measures a publish against a plain copy of the file, and reads during writes."""
 
 import json
 import os
@@ -15,12 +15,12 @@ from proto_loc import warehouse
 from proto_loc.warehouse import store
 
 TARGET = 1.1
-"""A publish over a copy with fsync, at 2 GB."""
+"""Target for the time of a publish, relative to a copy with fsync, at 2 GB."""
 
 
 @dataclass
 class Publish:
-    """Seconds of each run."""
+    """The time of each publish and copy in seconds."""
 
     bytes: int
     """Size of the published file."""
@@ -34,40 +34,36 @@ class Publish:
 
 @dataclass
 class Crowd:
-    """What happened while writers published and readers read."""
+    """The results of concurrent writers and readers."""
 
     opens: float
-    """A second, of all readers together."""
+    """Reads per second of all readers together."""
     publishes: float
-    """A second, of all writers together."""
+    """Publishes per second of all writers together."""
     published: int
     pruned: int
     errors: Counter[str]
     torn: int
     back: int
-    """Reads that saw an earlier state than the same reader's read before."""
+    """Reads that saw an older state than the previous read of the same reader."""
     lost: int
-    """Batches that were acknowledged and are not there."""
+    """Batches that were acknowledged and are missing."""
     staleness: list[float]
-    """Seconds from a version's acknowledgement to the moment when a reader had read it, one a
-    reader and version.
-    """
+    """Seconds from the acknowledgement of a version until a reader has read it."""
 
     @property
     def sound(self) -> bool:
         return not (self.errors or self.torn or self.back or self.lost)
 
     def stale(self, share: float) -> float:
-        """That quantile of the staleness, in seconds."""
+        """A quantile of the staleness, in seconds."""
         return sorted(self.staleness)[
             min(int(share * len(self.staleness)), len(self.staleness) - 1)
         ]
 
 
 def publish(megabytes: int, folder: Path, *, repeat: int) -> Publish:
-    """Time write sessions that change one row, and plain copies of the same file; each goes
-    first every other time.
-    """
+    """Time write sessions that change one row, and plain copies, in alternating order."""
     with environment(
         LOC_DATA=folder / "data", LOC_RUN=folder / "run", LOC_KEEP_VERSIONS=2, LOC_GRACE=0
     ):
@@ -89,9 +85,7 @@ def publish(megabytes: int, folder: Path, *, repeat: int) -> Publish:
 
 
 def _session(run: int) -> float:
-    store.empty_trash(
-        "prod"
-    )  # the session before may still be freeing its blocks, as the copy's are freed untimed
+    store.empty_trash("prod")  # wait until the previous session's files are deleted
     os.sync()
     start = time.perf_counter()
     with warehouse.write("prod", who="loc bench") as session, session.connect() as con:
@@ -111,10 +105,9 @@ def _copy(source: Path, target: Path) -> float:
 
 
 def crowd(seconds: float, folder: Path, *, writers: int, readers: int, rows: int = 2000) -> Crowd:
-    """Let writers add batch after batch and readers open the newest version again and again, each a
-    process.
+    """Run processes that add batches and processes that read the newest version, repeatedly.
 
-    Versions are pruned 5 seconds after they were superseded, so that reads meet pruning too.
+    Versions are pruned 5 seconds after they are superseded, so that reads meet pruning too.
     """
     stop, acks = folder / "stop", folder / "acks"
     reports = [folder / f"reader-{number}.json" for number in range(readers)]
@@ -137,7 +130,7 @@ def crowd(seconds: float, folder: Path, *, writers: int, readers: int, rows: int
         finally:
             stop.touch()
             for process in writing:
-                process.stdin.close()  # also the cue for one that has not begun: it ends at once
+                process.stdin.close()  # a writer that has not begun yet ends at once
             for process in writing + reading:
                 process.wait()
         seen = [json.loads(report.read_text()) for report in reports if report.exists()]
@@ -169,7 +162,7 @@ def crowd(seconds: float, folder: Path, *, writers: int, readers: int, rows: int
 
 
 def _staleness(promised: list[dict], seen: list[dict]) -> list[float]:
-    found = []
+    staleness = []
     for report in seen:
         sights = iter(report["seen"])
         batch, at = next(sights, (0, 0.0))
@@ -178,6 +171,6 @@ def _staleness(promised: list[dict], seen: list[dict]) -> list[float]:
                 batch, at = next(sights, (float("inf"), None))
             if at is None:
                 break  # the run ended before this reader could see it
-            # Before zero: seen between the swap and the acknowledgement.
-            found.append(max(at - ack["at"], 0.0))
-    return found
+            # A negative time means: read between the swap and the acknowledgement.
+            staleness.append(max(at - ack["at"], 0.0))
+    return staleness

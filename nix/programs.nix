@@ -73,6 +73,6 @@ in
     default = up;
     up = app "up" "Start the services; -- -d leaves them running";
     test = app "test" "Run the tests; -- NAME runs one suite";
-    doctor = app "doctor" "Look at this machine and this clone, and say what to mend";
+    doctor = app "doctor" "Check this machine and this clone";
   };
 }

@@ -1,4 +1,4 @@
-"""The platform's secrets: made once, each in a file of its own that only this user can read."""
+"""Secrets: each is generated once and kept in a file that only this user can read."""
 
 import errno
 import os
@@ -15,11 +15,10 @@ def path(name: str) -> Path:
 
 
 def secret(name: str) -> str:
-    """The secret of that name: 43 characters, made from 256 random bits where there is none yet,
-    never overwritten.
+    """Read a secret; generate it first if there is none (256 random bits as 43 characters).
 
     Raises:
-        LocError: its file is empty, can be read by others, or cannot be read or made.
+        LocError: the file is empty, readable by others, or cannot be read or made.
     """
     file = path(name)
     try:
@@ -58,9 +57,7 @@ def secret(name: str) -> str:
 
 
 def _make(file: Path) -> None:
-    """Write a file aside and link it: of two processes that start at once one wins, and no one
-    reads half a secret.
-    """
+    """Write a secret to a file and link that file to its place: nobody reads half a secret."""
     own = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
     fd = os.open(own, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
@@ -68,6 +65,6 @@ def _make(file: Path) -> None:
             out.write(secrets.token_urlsafe(32) + "\n")
         os.link(own, file)
     except FileExistsError:
-        pass  # the other one's secret is as good
+        pass  # another process was first, and its secret counts
     finally:
         own.unlink()

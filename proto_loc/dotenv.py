@@ -1,4 +1,4 @@
-"""``.env``: settings of one clone. It is optional, and the environment wins over it."""
+"""The optional file ``.env``: settings of one clone, which the environment overrides."""
 
 import io
 import os
@@ -8,15 +8,14 @@ from proto_loc.settings import ROOT
 
 
 def load(path=ROOT / ".env") -> None:
-    """Put the file's variables into the environment, except those that are there already.
+    """Put the file's variables into the environment, except those that it has already.
 
     Raises:
-        UsageError: a line is no ``NAME=value``; it is named by file and number, and nothing is put
-            anywhere.
+        UsageError: a line is not ``NAME=value``; no variable is set then.
     """
     if not path.exists():
         return
-    from dotenv import main, parser  # costs 20 ms, which who has no .env need not pay
+    from dotenv import main, parser  # takes 20 ms, so only where there is a .env
 
     try:
         text = path.read_text(encoding="utf-8")

@@ -9,29 +9,26 @@ from pathlib import Path
 from typing import TextIO
 
 SOURCES = Path(__file__).resolve().parent.parent / "pipelines"
-"""The code of sources, which is the user's."""
+"""The folder of the sources, which are the user's own code."""
 
-_OBEYED = re.compile(
+_CONTROL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb]"
 )
-"""What a terminal obeys instead of showing it (escape sequences, directions of writing), or cannot
-be written.
-"""
+"""Escape sequences, text directions and other characters that no terminal shows."""
 
 
 def plain(text: object) -> str:
-    """Escape what a terminal or a log would obey, in text from a file, a name or a program.
+    """Escape control characters in text that comes from a file, a name or a program.
 
-    Control characters but line ends and tabs are written as ``\\x1b``; what is such a text already
-    stays as it is.
+    They become text such as ``\\x1b``. Line ends and tabs stay, and so does escaped text.
     """
-    return _OBEYED.sub(
+    return _CONTROL.sub(
         lambda match: match[0].encode("unicode_escape").decode(), str(text).replace("\r\n", "\n")
     )
 
 
 class PlainWriter:
-    """A stream for text: exact in a file or pipe, :func:`plain` on a terminal."""
+    """A text stream that writes exactly to a file or pipe, and :func:`plain` to a terminal."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
@@ -44,8 +41,7 @@ class LocError(Exception):
     """A failure in three sentences: what failed, why, and the one thing to do next.
 
     The CLI prints it without a traceback (``--debug`` shows one) and exits with ``exit_code``.
-    Name the exact path, port, pid, row or column in the sentences; they are made :func:`plain`
-    here.
+    Name the exact path, port, pid, row or column. The sentences are made :func:`plain` here.
     """
 
     exit_code = 1
@@ -58,7 +54,7 @@ class LocError(Exception):
         return " ".join(part for part in (self.what, self.why, self.fix) if part)
 
     def said(self) -> str:
-        """The sentences as a person reads them, one a line: ``error:``, ``why:``, ``fix:``."""
+        """The message for a person, one sentence a line: ``error:``, ``why:``, ``fix:``."""
         parts = (("error", self.what), ("why", self.why), ("fix", self.fix))
         return "\n".join(f"{label}: {text}" for label, text in parts if text)
 
@@ -72,15 +68,18 @@ class UsageError(LocError):
     exit_code = 2
 
 
+def disk_is_full(error: object) -> bool:
+    """Whether the text of an error says that a disk or quota is full; DuckDB gives no errno."""
+    words = ("No space left on device", "Disk quota exceeded", "database or disk is full")
+    return any(phrase in str(error) for phrase in words)
+
+
 class SourceError(LocError):
-    """The code of a source raised an unexpected exception: its owner has to mend it."""
+    """The code of a source raised an unexpected exception, which its owner has to fix."""
 
 
 def of_source(error: BaseException, folder: Path = SOURCES) -> SourceError | None:
-    """Describe a failure of a user's own loader, with its file and line.
-
-    None where no code of ``folder`` was at work.
-    """
+    """Describe a failure in the code of ``folder`` by file and line; None for other failures."""
     seen: set[int] = set()
     cause: BaseException | None = error
     while cause is not None and id(cause) not in seen:
@@ -104,7 +103,7 @@ def of_source(error: BaseException, folder: Path = SOURCES) -> SourceError | Non
 
 @contextmanager
 def exit_on_error() -> Iterator[None]:
-    """Print a failure of the block on stderr and end the program with its exit code."""
+    """Print a failure of the block on stderr and exit with its exit code."""
     try:
         yield
     except LocError as error:

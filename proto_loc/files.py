@@ -1,4 +1,4 @@
-"""Files that are replaced whole, and locks that the kernel drops when their process ends."""
+"""Atomic replacement of files, and file locks that the kernel releases with their process."""
 
 import fcntl
 import os
@@ -12,13 +12,13 @@ from proto_loc.settings import private_folder
 
 
 def replace(path: Path, text: str, *, private: bool = False) -> None:
-    """Write a file beside the target and rename it: a reader sees the old text or the new one.
+    """Replace a file atomically: a reader sees the old text or the new one.
 
     Args:
         private: only this user can read the file.
 
     Raises:
-        OSError: it cannot be written; the target stays as it was.
+        OSError: the file cannot be written; the old one stays.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f".{path.name}.{os.getpid()}.new")
@@ -35,7 +35,7 @@ def replace(path: Path, text: str, *, private: bool = False) -> None:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock on a file during the block; wait first for the process that holds it."""
+    """Hold the lock on a file during the block; wait for the process that holds it."""
     private_folder(path.parent)
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -43,7 +43,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def try_lock(file: IO | int, *, shared: bool = False) -> bool:
-    """Lock an open file, unless another process holds its lock; says whether it did.
+    """Lock an open file and return True; return False if another process holds the lock.
 
     The lock lasts until the file is closed here and in every child that inherited it.
     """
@@ -55,7 +55,7 @@ def try_lock(file: IO | int, *, shared: bool = False) -> bool:
 
 
 def lock_within(file: IO | int, seconds: float, *, poll: float = 0.05) -> bool:
-    """Lock an open file as soon as its lock is free; says whether that was in time."""
+    """Wait for the lock on an open file; return whether it was free in time."""
     end = time.monotonic() + seconds
     while not try_lock(file):
         if time.monotonic() >= end:

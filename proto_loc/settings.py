@@ -1,4 +1,4 @@
-"""The settings of the platform, each of them one ``LOC_*`` environment variable."""
+"""Settings of the platform: each is one ``LOC_*`` environment variable."""
 
 import hashlib
 import os
@@ -16,7 +16,7 @@ from proto_loc.errors import UsageError
 ROOT = Path(__file__).resolve().parent.parent
 
 PORTS = {"dagster": 3000, "cube": 4000, "superset": 8088, "mcp": 8090, "jupyter": 8888}
-"""Where each service listens on 127.0.0.1, before ``LOC_PORT_PREFIX``."""
+"""Port of each service on 127.0.0.1, without ``LOC_PORT_PREFIX``."""
 
 
 def _number(name: str, default: float, minimum: float, kind: type = float) -> float:
@@ -100,12 +100,12 @@ def _address(name: str) -> str:
 
 @dataclass(frozen=True)
 class Setting:
-    """One variable as the guide shows it; ``read`` takes its name and gives its value."""
+    """One variable as the guide shows it; ``read`` takes its name and returns its value."""
 
     default: str
     meaning: str
     read: Callable[[str], object] | None = None
-    """None where the module that needs the value reads it."""
+    """None if the module that needs the variable reads it itself."""
 
 
 def _setting(meaning: str, default: str, read: Callable[[str], object]):
@@ -124,7 +124,7 @@ def _count(default: int, meaning: str, minimum: int = 1):
 
 @dataclass(frozen=True)
 class Settings:
-    """The platform's settings: the field ``data`` is ``LOC_DATA``, and so are all."""
+    """The platform's settings; the field ``data`` holds the variable ``LOC_DATA``, and so on."""
 
     data: Path = _setting("runtime data: lake, warehouse, landing", "`data/` in the clone", _data)
     run: Path = _setting(
@@ -210,11 +210,10 @@ class Settings:
         return int(f"{self.port_prefix}{PORTS[service]}")
 
     def socket(self, name: str) -> Path:
-        """The path of a Unix socket in ``run``, short and plain enough for one.
+        """The path of a Unix socket in the run folder, short enough for the system.
 
-        One longer than the 104 bytes of macOS (108 on Linux), or with a character that gRPC's
-        addresses give a meaning (``#``, ``%``, a space), is reached through a link to ``run`` in a
-        private folder.
+        A path longer than the 104 bytes of macOS (108 on Linux), or with a special character of
+        gRPC's addresses (``#``, ``%``, a space), goes through a link in a private folder.
 
         Raises:
             UsageError: that folder belongs to another user.
@@ -273,14 +272,14 @@ ELSEWHERE = {
         "the uv that installs environments, whatever its version; the Nix shell sets it",
     ),
 }
-"""Settings that the launcher or a room of the platform reads by itself."""
+"""Settings that are read elsewhere: by the launcher or by the module that needs them."""
 
 
 def settings() -> Settings:
-    """The settings as the environment has them at this moment.
+    """Read all settings from the environment.
 
     Raises:
-        UsageError: a value is out of range, or a path that DuckDB cannot open.
+        UsageError: a value is out of range, or DuckDB cannot open the data folder.
     """
     return Settings(**{name: setting.read(_variable(name)) for name, setting in _declared()})
 
@@ -302,7 +301,7 @@ def _variable(name: str) -> str:
 
 
 def origin(port: int) -> str:
-    """The address at which a browser reaches a port: in a codespace, through its forwarding."""
+    """The URL at which a browser reaches a port; a codespace forwards ports to its own URLs."""
     name, domain = (
         os.environ.get("CODESPACE_NAME"),
         os.environ.get("GITHUB_CODESPACES_PORT_FORWARDING_DOMAIN"),
@@ -311,7 +310,7 @@ def origin(port: int) -> str:
 
 
 def spare_loopback(env: MutableMapping[str, str]) -> None:
-    """Exempt this machine's own services from the proxies that an environment names."""
+    """Add this machine's own addresses to ``no_proxy``, if the environment names a proxy."""
     exempt = env.get("no_proxy") or env.get("NO_PROXY") or ""
     if exempt != "*" and any(key.lower().endswith("_proxy") for key in env):
         own = [host for host in ("127.0.0.1", "localhost", "::1") if host not in exempt.split(",")]
@@ -319,11 +318,7 @@ def spare_loopback(env: MutableMapping[str, str]) -> None:
 
 
 def private_folder(path: Path) -> Path:
-    """Make a folder and its parents for this user only (0700); existing ones stay as they are.
-
-    Raises:
-        OSError: it cannot be made.
-    """
+    """Make a folder and its parents with mode 0700; existing folders keep their mode."""
     for folder in (*reversed(path.parents), path):
         if not folder.exists():
             folder.mkdir(mode=0o700, exist_ok=True)

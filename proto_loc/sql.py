@@ -1,26 +1,32 @@
-"""Connections to DuckDB in one time zone, and the quoting of names and texts in SQL."""
+"""DuckDB connections in one time zone, and quoting of names and values in SQL."""
 
 import os
 import threading
 from collections.abc import Mapping
+from pathlib import Path
 
 import duckdb
 
 TIME_ZONE = "UTC"
-"""What a TIMESTAMPTZ is shown, cast and cut into days in. A model that means another zone says so
-in its SQL: ``at time zone 'Asia/Kathmandu'``."""
+"""Time zone in which a TIMESTAMPTZ is shown, cast and truncated. A model can use another one in
+its SQL: ``at time zone 'Asia/Kathmandu'``."""
 
 _opening = threading.Lock()
 
 
 def identifier(*names: str) -> str:
-    """A name as SQL writes it, whatever characters it has; several are joined by dots."""
+    """Quote names as an SQL identifier, joined by dots."""
     return ".".join('"' + name.replace('"', '""') + '"' for name in names)
 
 
 def literal(value: object) -> str:
-    """The text of a value as an SQL string."""
+    """Quote a value as an SQL string."""
     return "'" + str(value).replace("'", "''") + "'"
+
+
+def exact_glob(path: Path) -> str:
+    """Escape a path as a glob pattern, since DuckDB reads every file name as a pattern."""
+    return "".join(f"[{c}]" if c in "*?[" else c for c in os.fspath(path))
 
 
 def open_duckdb(
@@ -29,7 +35,7 @@ def open_duckdb(
     read_only: bool = False,
     config: Mapping[str, str] | None = None,
 ) -> duckdb.DuckDBPyConnection:
-    """A connection to DuckDB in :data:`TIME_ZONE`, which its cursors are in as well.
+    """Connect to DuckDB in :data:`TIME_ZONE`, which its cursors inherit.
 
     Args:
         config: DuckDB's options; ``lock_configuration`` takes effect once the zone is set.

@@ -4,7 +4,8 @@ shapes.
 
 from pathlib import Path
 
-from pipelines.taxi.schema import Colour, lake_schema
+from pipelines.taxi.schema import Colour, lake_schema, pickup
+from proto_loc.sources import Table
 
 
 class TaxiSource:
@@ -12,9 +13,20 @@ class TaxiSource:
 
     name = "taxi"
     sample_rows = 300_000
-
-    def columns(self) -> dict[str, dict[str, str]]:
-        return {f"{colour}_trips": lake_schema(colour) for colour in Colour}
+    tables = tuple(
+        Table(
+            f"{colour}_trips",
+            lake_schema(colour),
+            partition=f"month:{pickup(colour)}",
+            first="2009-01",  # of TLC's records
+            description=(
+                f"Records of the {colour} taxis' meters, as loaded. A month is loaded from a file"
+                " in `data/landing/` whose name says colour and month, else from the **synthetic**"
+                " sample, which never replaces real records."
+            ),
+        )
+        for colour in Colour
+    )
 
     def fits(self, path: Path) -> bool:
         from pipelines.taxi import landing, zones
@@ -41,6 +53,11 @@ class TaxiSource:
         from pipelines.taxi import load
 
         return load.load_landing(**options)
+
+    def load_partitions(self, table, partitions, **options):
+        from pipelines.taxi import load
+
+        return load.load_months(Colour(table.removesuffix("_trips")), partitions, **options)
 
     def load_sample(self, rows=None, seed=None, **options):
         from pipelines.taxi import load

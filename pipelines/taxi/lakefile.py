@@ -10,9 +10,8 @@ from pathlib import Path
 import duckdb
 
 from pipelines.taxi.schema import META
-from proto_loc.errors import LocError
+from proto_loc.errors import LocError, disk_is_full
 from proto_loc.sql import literal
-from proto_loc.warehouse.errors import disk_is_full
 
 ROW_GROUP = 122_880
 

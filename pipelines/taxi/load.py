@@ -12,10 +12,8 @@ from pipelines.taxi.schema import COLUMNS, Colour, pickup
 from proto_loc import sources
 from proto_loc.errors import UsageError
 from proto_loc.settings import settings
-from proto_loc.sources import Outcome, Report, WouldReplace
-from proto_loc.sql import identifier, literal
-from proto_loc.warehouse import lake
-from proto_loc.warehouse.lake import Load, Loading
+from proto_loc.sources import Load, Loading, Outcome, Report, WouldReplace
+from proto_loc.sql import exact_glob, identifier, literal
 
 SEED = 2025
 
@@ -30,16 +28,16 @@ def load_sample(
 
     Raises:
         UsageError: ``rows`` is out of range.
-        WarehouseError: see :func:`proto_loc.warehouse.lake.loading`.
+        WarehouseError: see :func:`proto_loc.sources.loading`.
     """
     plan = sample.plan(rows)
     outcomes = []
-    with lake.loading(sources.TABLES, who=who) as loading:
-        active = _active(loading)
+    with sources.loading(who=who) as session:
+        active = _active(session)
         for done, (colour, month, count) in enumerate(plan):
             report(f"sample {colour} {month}", done, len(plan))
             outcomes.append(
-                _synthetic(loading, active.get((_table(colour), month)), colour, month, count, seed)
+                _synthetic(session, active.get((_table(colour), month)), colour, month, count, seed)
             )
         report("sample", len(plan), len(plan))
     return outcomes
@@ -61,7 +59,7 @@ def load_files(
         LocError: a file is no file of trip records, two are of one month and colour, or a zone
             lookup differs from
             the seed; nothing was written.
-        WarehouseError: see :func:`proto_loc.warehouse.lake.loading`.
+        WarehouseError: see :func:`proto_loc.sources.loading`.
     """
     files, outcomes = [], []
     for done, path in enumerate(paths):
@@ -71,8 +69,8 @@ def load_files(
         else:
             files.append(landing.inspect(path))
     _refuse_rivals(files)
-    with lake.loading(sources.TABLES, who=who) as loading:
-        outcomes += _load(loading, files, replace, report)
+    with sources.loading(who=who) as session:
+        outcomes += _load(session, files, replace, report)
         if kept := [outcome for outcome in outcomes if outcome.leaving]:
             raise _would_replace(kept)
     return outcomes
@@ -106,8 +104,8 @@ def load_landing(*, who: str, report: Report) -> list[Outcome]:
         outcomes.append(Outcome(None, file.name, skipped=reason))
     files = [file for file in files if file not in rivals]
     if files:
-        with lake.loading(sources.TABLES, who=who) as loading:
-            outcomes += _load(loading, files, False, report)
+        with sources.loading(who=who) as session:
+            outcomes += _load(session, files, False, report)
     return outcomes
 
 
@@ -134,51 +132,51 @@ def load_months(
     files = {file.month: file for file in _landed(colour, months)}
     usual = {month: rows for of, month, rows in sample.plan() if of == colour}
     outcomes = []
-    with lake.loading(sources.TABLES, who=who) as loading:
-        active = _active(loading)
+    with sources.loading(who=who) as session:
+        active = _active(session)
         for done, month in enumerate(months):
             report(f"{colour} {month}", done, len(months))
             file, there = files.get(month), active.get((_table(colour), month))
             if file:
-                outcomes.append(_real(loading, there, file, replace))
+                outcomes.append(_real(session, there, file, replace))
             else:
                 rows = usual.get(month, max(usual.values()))
-                outcomes.append(_synthetic(loading, there, colour, month, rows, seed))
+                outcomes.append(_synthetic(session, there, colour, month, rows, seed))
         report("loading", len(months), len(months))
     return outcomes
 
 
 def _load(
-    loading: Loading, files: Sequence[landing.SourceFile], replace: bool, report: Report
+    session: Loading, files: Sequence[landing.SourceFile], replace: bool, report: Report
 ) -> list[Outcome]:
-    active, outcomes = _active(loading), []
+    active, outcomes = _active(session), []
     for done, file in enumerate(files):
         report(f"loading {file.name}", len(files) + done, 2 * len(files))
         partition = _table(file.colour), file.month
-        outcome = _real(loading, active.get(partition), file, replace)
+        outcome = _real(session, active.get(partition), file, replace)
         active[partition] = outcome.load
         outcomes.append(outcome)
     report("loading", 2 * len(files), 2 * len(files))
     return outcomes
 
 
-def _real(loading: Loading, there: Load | None, file: landing.SourceFile, replace: bool) -> Outcome:
+def _real(session: Loading, there: Load | None, file: landing.SourceFile, replace: bool) -> Outcome:
     """Load a file in the place of ``there``, unless that is the same one, or has rows that this
     one lacks.
     """
-    if there and there.input_sha256 == file.sha256 and lake.intact(there):
+    if there and there.input_sha256 == file.sha256 and sources.intact(there):
         return Outcome(there, file.name, skipped="it is loaded already")
-    load_id, path = loading.reserve("taxi", _table(file.colour), file.month)
-    rows = landing.convert(file, path, load_id=load_id, loaded_at=loading.loaded_at)
+    load_id, path = session.reserve("taxi", _table(file.colour), file.month)
+    rows = landing.convert(file, path, load_id=load_id, loaded_at=session.loaded_at)
     if there and not replace and (leaving := _leaving(there, path, file)):
-        loading.give_back(path)
+        session.give_back(path)
         reason = (
             f"it lacks {leaving:,} of the {there.rows:,} rows of {there.input}, whose place it"
             f" would take (`loc load {shlex.quote(str(file.path))} --replace` does that)"
         )
         return Outcome(there, file.name, skipped=reason, leaving=leaving)
     load = _add(
-        loading, load_id, path, file.colour, file.month, "file", rows, file.name, file.sha256
+        session, load_id, path, file.colour, file.month, "file", rows, file.name, file.sha256
     )
     return Outcome(load, load.input, replaced=there, ignored=file.extra)
 
@@ -190,10 +188,10 @@ def _leaving(there: Load, path: Path, file: landing.SourceFile) -> int:
     A file of the same name is a newer edition: it may correct rows, but has trips of each day of
     the month that the other has. One of another name has every row. The sample may always leave.
     """
-    if there.origin == "synthetic" or not lake.intact(there):
+    if there.origin == "synthetic" or not sources.intact(there):
         return 0
     old, new = (
-        f"read_parquet({literal(lake.pattern(of))})" for of in (settings().lake / there.file, path)
+        f"read_parquet({literal(exact_glob(of))})" for of in (settings().lake / there.file, path)
     )
     with reader.scratch_folder() as scratch, reader.connect(scratch) as con:
         if there.input == file.name:
@@ -225,17 +223,17 @@ def _would_replace(kept: Sequence[Outcome]) -> WouldReplace:
 
 
 def _synthetic(
-    loading: Loading, there: Load | None, colour: Colour, month: str, rows: int, seed: int
+    session: Loading, there: Load | None, colour: Colour, month: str, rows: int, seed: int
 ) -> Outcome:
     """Load a month of the sample in the place of ``there``, unless that holds real records."""
     if there and there.origin != "synthetic":
         return Outcome(there, there.input, skipped="real records are kept")
-    load_id, path = loading.reserve("taxi", _table(colour), month)
+    load_id, path = session.reserve("taxi", _table(colour), month)
     made = sample.generate(
-        colour, month, rows, path, seed=seed, load_id=load_id, loaded_at=loading.loaded_at
+        colour, month, rows, path, seed=seed, load_id=load_id, loaded_at=session.loaded_at
     )
     load = _add(
-        loading, load_id, path, colour, month, "synthetic", made, sample.name(colour, month), None
+        session, load_id, path, colour, month, "synthetic", made, sample.name(colour, month), None
     )
     return Outcome(load, load.input, replaced=there)
 
@@ -260,14 +258,12 @@ def pending() -> list[Path]:
     A file whose load was superseded by another one is not pending: what a person loaded later
     stays. One whose rows were lost from the lake is.
     """
-    loads = lake.loads(active=False)
-    lost = {load.input_sha256 for load in loads if load.active and not lake.whole(load)}
-    known = {load.input_sha256 for load in loads} - lost
+    known = sources.is_loaded("taxi")
     return [
         path
         for path in _waiting()
         if not landing.left_out(path)
-        and landing.sha256(path) not in known
+        and not known(landing.sha256(path))
         and not zones.is_lookup(path)
     ]
 
@@ -285,14 +281,14 @@ def _table(colour: Colour) -> str:
     return f"{colour}_trips"
 
 
-def _active(loading: Loading) -> dict[tuple[str, str], Load]:
+def _active(session: Loading) -> dict[tuple[str, str], Load]:
     return {
-        (load.table_name, load.partition): load for load in loading.loads() if load.source == "taxi"
+        (load.table_name, load.partition): load for load in session.loads() if load.source == "taxi"
     }
 
 
 def _add(
-    loading: Loading,
+    session: Loading,
     load_id: int,
     path: Path,
     colour: Colour,
@@ -313,9 +309,9 @@ def _add(
         bytes=path.stat().st_size,
         input=name,
         input_sha256=sha256,
-        loaded_at=loading.loaded_at,
+        loaded_at=session.loaded_at,
     )
-    loading.add(load)
+    session.add(load)
     return load
 
 

@@ -8,8 +8,7 @@ import duckdb
 
 from proto_loc.errors import LocError
 from proto_loc.settings import ROOT
-from proto_loc.sql import open_duckdb
-from proto_loc.warehouse import lake
+from proto_loc.sql import exact_glob, open_duckdb
 
 SEED = ROOT / "dbt" / "seeds" / "taxi_zones.csv"
 COLUMNS = ["locationid", "borough", "zone", "service_zone"]
@@ -87,7 +86,7 @@ def _refuse_ids(con: duckdb.DuckDBPyConnection, path: Path) -> None:
 
 
 def _relation(con: duckdb.DuckDBPyConnection, path: Path) -> duckdb.DuckDBPyRelation:
-    name = lake.pattern(path.absolute())
+    name = exact_glob(path.absolute())
     if path.suffix.lower() == ".parquet":
         return con.read_parquet(name)
     return con.read_csv(name, header=True, all_varchar=True)

@@ -1,9 +1,8 @@
-"""The command line: one module a command group, found automatically.
+"""The command line: each module of this package that defines ``app`` adds its commands.
 
-A module of this package that defines ``app`` (a ``typer.Typer``) adds its commands: as a group
-where it also defines ``NAME`` (shown under the heading ``PANEL``), else at the top level. Every
-start imports every module, so a command imports what is heavy (duckdb, dagster, pytest) inside its
-function.
+The commands form a group if the module defines ``NAME`` (under the heading ``PANEL``); else they
+are at the top level. Every start imports every module, so commands import heavy packages (duckdb,
+dagster, pytest) inside their functions.
 """
 
 import importlib
@@ -63,18 +62,16 @@ def _root(
         ),
     ] = False,
 ) -> None:
-    """A local analytics platform: Dagster loads, dbt shapes, DuckDB holds, Superset, Cube and
-    Jupyter read.
-    """
+    """A local analytics platform: Dagster, dbt, DuckDB, Superset, Cube and JupyterLab."""
     if (Path(os.environ.get("LOC_RUN") or ROOT / ".run") / "process-compose.sock").exists():
         from proto_loc.services import ports
 
-        with suppress(UsageError):  # the command says it
+        with suppress(UsageError):  # the command reports it
             ports.follow()
 
 
 def command():
-    """The whole command tree, as click knows it."""
+    """The complete command tree as a click command."""
     if not cli.registered_groups:
         for module_info in pkgutil.iter_modules(__path__):
             if not module_info.name.startswith("_"):
@@ -86,7 +83,7 @@ def command():
 
 
 def _report(error: Exception) -> int:
-    """Say a failure in plain sentences on stderr and give its exit code."""
+    """Print a failure in plain sentences on stderr, and return its exit code."""
     error = of_source(error) or error if not isinstance(error, LocError) else error
     if isinstance(error, LocError):
         print(error.said(), file=sys.stderr)
@@ -115,7 +112,7 @@ def main(arguments: list[str] | None = None, *, tree=None, name: str = "loc") ->
     """Run the command line and return its exit code; an exception becomes a message on stderr.
 
     Args:
-        tree: another program's command tree, which it runs with the same care.
+        tree: the command tree of another program, instead of this one's.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     try:

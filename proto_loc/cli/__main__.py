@@ -1,4 +1,4 @@
-"""``python -m proto_loc.cli``: what the launcher ``loc`` starts."""
+"""Entry point ``python -m proto_loc.cli``, which the launcher ``loc`` starts."""
 
 import sys
 

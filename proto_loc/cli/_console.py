@@ -1,4 +1,4 @@
-"""How commands print: tables on stdout, progress and notes on stderr."""
+"""Output of commands: tables on stdout, progress and notes on stderr."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -23,26 +23,25 @@ from proto_loc.errors import plain
 
 
 class Plain(Console):
-    """A console that shows text from a file or program and never obeys it."""
+    """A console that escapes control characters in text from files and programs."""
 
     def render_str(self, text: str, **options) -> Text:
-        """Before the layout, so that columns stay aligned."""
+        """Escape strings before the layout, so that columns stay aligned."""
         return super().render_str(plain(text), **options)
 
     def render(self, renderable, options=None) -> Iterator[Segment]:
-        """What comes as more than a string: the log, bars, markup."""
+        """Escape everything else: log lines, progress bars, markup."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(plain(segment.text), segment.style)
 
 
-# Where the output is no terminal rich assumes 80 columns, which would fold tables that a log or a
-# pipe has room for.
+# Without a terminal rich assumes 80 columns and folds tables that a log or a pipe has room for.
 out = Plain(width=None if Console().is_terminal else 140, highlight=False)
 err = Plain(stderr=True, highlight=False)
 
 
 def show_log() -> None:
-    """Show the warehouse's own notes, such as whom a writer waits for, on stderr."""
+    """Show the warehouse's log on stderr, such as the process that a writer waits for."""
     handler = RichHandler(console=err, show_time=False, show_path=False, show_level=False)
     logger = logging.getLogger("proto_loc")
     logger.addHandler(handler)
@@ -60,9 +59,9 @@ def table(title: str, *columns: str, numbers: tuple[str, ...] = ()) -> Table:
 
 @contextmanager
 def progress() -> Iterator[Callable[[str, str, int, int], None]]:
-    """A function to call with (step, what, done, total).
+    """Yield a function that reports progress, called with (step, what, done, total).
 
-    It draws bars on a terminal, else prints a line when a step ends.
+    It draws bars on a terminal; elsewhere it prints a line when a step ends.
     """
     if not err.is_terminal:
         yield _plain

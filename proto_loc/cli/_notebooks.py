@@ -1,4 +1,4 @@
-"""Commands whose packages are in the environment ``notebooks``."""
+"""Runs commands whose packages are in the environment ``notebooks``."""
 
 import json
 import os
@@ -9,11 +9,7 @@ from proto_loc.settings import ROOT
 
 
 def run(name: str, options: dict) -> NoReturn:
-    """Replace this process by a command of ``python -m proto_loc.ai`` with its options.
-
-    Raises:
-        LocError: the environment cannot be installed.
-    """
+    """Replace this process by a command of ``python -m proto_loc.ai``."""
     from proto_loc.setup import environments
 
     environments.sync("notebooks")

@@ -1,4 +1,4 @@
-"""The table of settings in ``docs/settings.md``."""
+"""Generates the table of settings in ``docs/settings.md``."""
 
 import re
 
@@ -9,7 +9,7 @@ PAGE = ROOT / "docs/settings.md"
 
 
 def expected() -> str:
-    """The page with the table of all settings; unchanged where it has no mark."""
+    """The text of the page with the generated table; unchanged if the page has no mark."""
     text = PAGE.read_text() if PAGE.exists() else ""
     return re.sub(
         r"(?<=^<!-- settings: )([^\n]*\n).*?(?=^<!-- end -->$)",
@@ -24,7 +24,7 @@ def agrees() -> bool:
 
 
 def write() -> list[str]:
-    """Bring the page up to date; returns a line for it if it changed."""
+    """Update the page; return a line about it if it has changed."""
     if agrees():
         return []
     files.replace(PAGE, expected())

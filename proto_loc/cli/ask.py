@@ -1,25 +1,18 @@
-"""``loc ask``: a question in plain words, answered with a query."""
+"""``loc ask``: answers a question in plain words with a query."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from proto_loc.cli.metrics import Claims, parse_claims
+from proto_loc.cli.metrics import Claims, Format, parse_claims
 from proto_loc.errors import UsageError
 from proto_loc.settings import ROOT
 
 PANEL = "Metrics"
 app = typer.Typer()
 QUESTIONS = ROOT / "evaluations/questions.yml"
-"""The set that `--evaluate` asks by default."""
-
-
-class Format(StrEnum):
-    table = "table"
-    json = "json"
-    csv = "csv"
+"""The questions that ``--evaluate`` asks by default."""
 
 
 @app.command(rich_help_panel=PANEL)
@@ -67,7 +60,7 @@ def ask(
             "The answers of the set are those of all rows.",
             "Leave out --claims.",
         )
-    llm.model()  # said before anything is installed
+    llm.model()  # fails before anything is installed
     options = {"format": form.value}
     if evaluate:
         run("evaluate", options | {"file": question or str(QUESTIONS), "minimum": minimum})

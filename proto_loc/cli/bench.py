@@ -1,4 +1,4 @@
-"""``loc bench``: the benchmarks, as the program of their own that they are."""
+"""``loc bench``: runs the benchmarks, which are a program of their own."""
 
 import os
 import subprocess

@@ -283,7 +283,7 @@ def retire(
     from proto_loc import warehouse
     from proto_loc.cli._console import out, show_log, table
     from proto_loc.errors import UsageError
-    from proto_loc.sources import TABLES
+    from proto_loc.sources import declared_columns
     from proto_loc.warehouse import lake
 
     show_log()
@@ -309,7 +309,7 @@ def retire(
             )
         typer.confirm(f"Retire these {len(loads)} loads with {rows:,} rows?", abort=True)
     before = warehouse.store.current_id("raw")
-    with lake.loading(TABLES, who="loc db retire") as loading:
+    with lake.loading(declared_columns(), who="loc db retire") as loading:
         loading.retire(loads)
     out.print(
         f"Retired {len(loads)} loads with {rows:,} rows: raw now serves version"

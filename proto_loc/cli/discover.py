@@ -1,4 +1,4 @@
-"""``loc discover``: what is in the published marts, and what the last publish has changed."""
+"""``loc discover``: profiles the published marts and the changes of the last publish."""
 
 from pathlib import Path
 from typing import Annotated
@@ -22,10 +22,9 @@ def discover(
     ] = True,
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
-    """Profile the published marts into a page with plots: distributions, gaps, outliers, seasons,
-    and what has changed.
+    """Profile the published marts on a page: distributions, gaps, outliers, seasons, changes.
 
-    With LOC_LLM_MODEL, a model tells it too, and each of its figures is checked against the data.
+    With LOC_LLM_MODEL, a language model adds a text, and its figures are checked against the data.
     """
     from proto_loc.cli._notebooks import run
 

@@ -1,4 +1,4 @@
-"""``loc doctor``: look at this machine and this clone."""
+"""``loc doctor``: checks this machine and this clone."""
 
 from typing import Annotated
 
@@ -11,10 +11,9 @@ app = typer.Typer()
 def doctor(
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
-    """Look at this machine and this clone, and say what to mend. The exit code is 1 if a check
-    fails.
+    """Check this machine and this clone; the exit code is 1 if a check fails.
 
-    It changes nothing; where there is no environment that it could run on, that is set up first.
+    It changes nothing, but installs the environment that it runs in if that is missing.
     """
     from dataclasses import asdict
 

@@ -1,4 +1,4 @@
-"""``loc generate``: the files made from dbt's definitions, and the guide's table of settings."""
+"""``loc generate``: makes files from dbt's definitions, and the guide's table of settings."""
 
 from typing import Annotated
 
@@ -22,10 +22,10 @@ def generate(
 ) -> None:
     """Make Cube's model and Superset's datasets from the metrics defined in dbt.
 
-    It needs no data and no service. Files written by hand beside the generated ones stay as they
-    are. What Cube's own compiler refuses is not written. With --check, the charts and dashboards of
-    superset/bundle are held to the datasets as well. The table of settings in docs/settings.md is
-    made too.
+    It needs no data and no service. Hand-written files beside the generated ones stay. A model that
+    Cube's own compiler refuses is not written. With --check, the charts and dashboards of
+    superset/bundle are compared with the datasets as well. It also makes the table of settings in
+    docs/settings.md.
     """
     from proto_loc.dbt import parse
     from proto_loc.metrics import files
@@ -57,9 +57,7 @@ def generate(
 
 
 def _published() -> dict[str, set[str]]:
-    """The columns of the published tables, which a dataset that is written by hand may be on;
-    none without data.
-    """
+    """The columns of each published table, for hand-written datasets; empty without data."""
     from proto_loc import warehouse
 
     try:

@@ -1,4 +1,4 @@
-"""``loc lock``: make ``locks/`` from ``golden.toml``, or check that they agree."""
+"""``loc lock``: makes the lock files from ``golden.toml``, or checks that they agree."""
 
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
@@ -38,10 +38,10 @@ def lock(
         ),
     ] = False,
 ) -> None:
-    """Make locks/*.txt and proto_loc/cube/server/package-lock.json from golden.toml: every package,
-    with its hashes.
+    """Make the lock files of Python and npm packages from golden.toml, with all hashes.
 
-    Versions that are locked already stay, so that only what golden.toml moves is moved.
+    They are locks/*.txt and proto_loc/cube/server/package-lock.json. Locked versions stay, unless
+    golden.toml changes them.
     """
     if (check and upgrade) or (packages and not upgrade):
         raise UsageError(
@@ -58,7 +58,7 @@ def lock(
         moved = move(packages or [], known)
         if packages and not moved:
             return
-        if not packages:  # what golden.toml does not name is renewed as well
+        if not packages:  # packages that golden.toml does not name are upgraded as well
             known = dict.fromkeys(known, "")
     decided = moved.get(ROOT / "golden.toml")
     packages_by_lock = locks.requirements(tomllib.loads(decided) if decided else None)
@@ -94,7 +94,7 @@ def lock(
                 packages_by_lock,
             )
         )
-    for path, text in moved.items():  # now that every lock can be made
+    for path, text in moved.items():  # only after every lock could be made
         files.replace(path, text)
     locks.write(dict(zip(packages_by_lock, texts, strict=True)))
     if "npm" in golden():

@@ -1,4 +1,4 @@
-"""``loc mcp``: the platform for programs that hold a language model."""
+"""``loc mcp``: serves the platform to clients of the Model Context Protocol."""
 
 from typing import Annotated
 
@@ -19,10 +19,10 @@ def mcp(
     ] = False,
     claims: Claims = "",
 ) -> None:
-    """Serve the Model Context Protocol on stdin and stdout: metrics, tables, read-only SQL,
-    freshness, lineage.
+    """Serve metrics, tables, read-only SQL, freshness and lineage by Model Context Protocol.
 
-    A client starts it by itself: docs/mcp.md shows how Claude Desktop, VS Code and Cursor do.
+    It uses stdin and stdout, and a client starts it by itself: docs/mcp.md shows how for Claude
+    Desktop, VS Code and Cursor.
     """
     from proto_loc.cli._notebooks import run
 

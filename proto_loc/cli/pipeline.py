@@ -1,4 +1,4 @@
-"""Commands that move data: load, refresh, dbt."""
+"""The commands that move data: load, refresh, first-load, dbt."""
 
 import sys
 from pathlib import Path
@@ -19,10 +19,9 @@ Direct = Annotated[bool, typer.Option("--direct", help="Run it here, even if Dag
 def refresh(force: Force = False, direct: Direct = False) -> None:
     """Load what is new, build and audit the models, publish prod.
 
-    New are the files in data/landing/ that were never loaded. On an empty platform with nothing in
-    that folder, the synthetic sample is loaded. If a file is refused or a test fails, nothing is
-    published and prod stays as it was. It is a run of Dagster's where Dagster is up, with the same
-    result.
+    Files in data/landing/ that were never loaded are new. An empty platform without such files
+    loads the synthetic sample. If a file is refused or a test fails, nothing is published and prod
+    stays as it was. If Dagster is up, it does the work, with the same result.
     """
     from proto_loc.refresh.request import Request
 
@@ -56,9 +55,9 @@ def load(
     """Load a source's sample, or files, then refresh.
 
     Sources are the folders of pipelines/. Without a source's name, the files go to the one source
-    that declares them. A partition that is loaded takes the place of what was there; a sample
-    never takes the place of real records. Where rows of another file would leave, you are asked,
-    or must say --replace. If a file is refused, none is loaded.
+    that declares them. A load replaces the partitions that it has; a sample never replaces real
+    records. If rows of another file would be lost, the command asks, or wants --replace. If a file
+    is refused, none is loaded.
 
     Examples: loc load sample --rows 1000000, loc load shop ~/Downloads/orders-*.csv
     """
@@ -86,8 +85,8 @@ def load(
     if what == ["sample"]:
         if replace:
             raise UsageError(
-                "--replace is of files.",
-                "The sample never takes the place of real records.",
+                "--replace is for files.",
+                "The sample never replaces real records.",
                 "Leave it out.",
             )
         of_sample = {
@@ -105,7 +104,7 @@ def load(
         )
     if rows is not None or seed is not None:
         raise UsageError(
-            "--rows and --seed are of the sample.",
+            "--rows and --seed are for the sample.",
             "Files are loaded whole.",
             "Leave them out, or load the sample.",
         )
@@ -127,8 +126,9 @@ def first_load(
         float, typer.Option(help="Seconds to wait for Dagster to come up, else it runs here.")
     ] = 60,
 ) -> None:
-    """Fill an empty platform with the sample, or with what is in data/landing/; no work if prod
-    holds data.
+    """Fill an empty platform with the sample, or with the files in data/landing/.
+
+    Does nothing if prod holds data.
     """
     import time
 
@@ -195,7 +195,7 @@ def _run(request, who: str, direct: bool) -> None:
 
 
 def _close(done) -> None:
-    """Print what was loaded, what became of each row, and what was published."""
+    """Print the loads, the accepted and rejected rows, and the published version."""
     from proto_loc.cli._console import out, table
 
     for outcome in done.outcomes:
@@ -277,8 +277,8 @@ def _close(done) -> None:
 
 
 def _verdicts(loads, by_load: dict[str, dict[str, int]]) -> tuple[str, str]:
-    """Rows accepted and rejected of loads whose rows were judged; dashes where none were, since
-    unknown is not zero.
+    """Accepted and rejected rows of audited loads; dashes where no load is audited, since unknown
+    is not zero.
     """
     if not loads:
         return "-", "-"

@@ -1,4 +1,4 @@
-"""``loc setup``: install the environments ahead of their first use."""
+"""``loc setup``: installs the environments before their first use."""
 
 import os
 from typing import Annotated
@@ -19,9 +19,9 @@ def setup(
         ),
     ] = None,
 ) -> None:
-    """Install the environments exactly as the locks say; no work where that is done already.
+    """Install the environments from the locks, unless they are up to date.
 
-    For cube, the native addon is tried again if it could not be had before.
+    For cube, an earlier failure to install the native addon is tried again.
     """
     parts = parts or [*environments.names(), "cube"]
     if python := [name for name in parts if name != "cube"]:
@@ -40,10 +40,9 @@ def setup(
 
 @app.command(rich_help_panel="Set-up")
 def prepare() -> None:
-    """Make ready what the services need: environments, secrets, an empty first version of raw and
-    prod.
+    """Prepare what the services need: environments, secrets, empty versions of raw and prod.
 
-    The process `setup` runs it at each start; where all is there, it takes a second.
+    The process `setup` runs it at each start; without work it takes a second.
     """
     from proto_loc import services
     from proto_loc.setup.prepare import prepare

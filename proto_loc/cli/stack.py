@@ -1,6 +1,4 @@
-"""``loc up | down | status | logs | urls | exec``: the services, through whoever runs
-process-compose.yaml.
-"""
+"""``loc up | down | restart | status | logs | urls | exec``: controls the services."""
 
 import os
 import subprocess
@@ -30,13 +28,12 @@ def up(
         float, typer.Option(help="With -d: seconds to wait until all is ready.", min=1)
     ] = 1800,
 ) -> None:
-    """Start the services, with data loaded where there is none yet, and print their links once all
-    is ready.
+    """Start the services, load data if there is none, and print the links once all is ready.
 
-    Of a stack that is up, what is off is started.
+    If the stack is up, services that are off are started.
 
-    In the foreground the logs of all are shown, and Ctrl-C ends everything in order. A port that is
-    taken is reported before anything starts.
+    In the foreground all logs are shown, and Ctrl-C stops everything in order. A port that is taken
+    is reported before anything starts.
 
     Examples: loc up -d, loc up --only dagster-web, LOC_PORT_PREFIX=1 loc up
     """
@@ -51,7 +48,7 @@ def up(
 
 @app.command(rich_help_panel=PANEL)
 def down() -> None:
-    """End the services, in reverse order of their dependencies, and all that a killed run left."""
+    """Stop the services in reverse order of dependencies, and all that a killed stack left."""
     from proto_loc.compose import stack
 
     print("Everything has ended." if stack.down() else "Nothing was up.")
@@ -66,8 +63,7 @@ def restart(
         float, typer.Option(help="Seconds to wait until they are ready.", min=1)
     ] = 300,
 ) -> None:
-    """End services of the running stack and start them again, also those that are off; the others
-    go on.
+    """Restart services of the running stack, or start those that are off; the others continue.
 
     Examples: loc restart cube, loc restart dagster-web dagster-daemon
     """
@@ -78,9 +74,7 @@ def restart(
 
 @app.command(rich_help_panel=PANEL)
 def status(json: AsJson = False) -> None:
-    """Show every process; the exit code is 0 if all are well, and 1 if one is not or nothing is
-    up.
-    """
+    """Show the state of every process; the exit code is 1 if one failed or nothing is up."""
     from proto_loc.compose.client import Client
 
     with Client() as client:
@@ -171,7 +165,7 @@ def logs(
     command = ["tail", "-n", str(lines), *(["-F"] if follow else []), str(path)]
     if not sys.stdout.isatty():
         os.execvp("tail", command)
-    # What a service wrote may hold bytes of a file or of a request, which a terminal would obey.
+    # A log may contain control characters from a file or a request.
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, errors="replace") as tail:
         for line in tail.stdout:
             typer.echo(plain(line), nl=False)
@@ -179,9 +173,7 @@ def logs(
 
 @app.command(rich_help_panel=PANEL)
 def urls(json: AsJson = False) -> None:
-    """Print a link for everything that a browser can open. Each holds its secret: share none of
-    them.
-    """
+    """Print the links to all pages. Each link contains a secret: do not share it."""
     from proto_loc import services
 
     if json:
@@ -196,10 +188,9 @@ def urls(json: AsJson = False) -> None:
 def exec_(
     name: Annotated[str, typer.Argument(help="A service of proto_loc/services/__init__.py.")],
 ) -> None:
-    """Run one service here, as its supervisor does: with its environment, its libraries and its own
-    secret.
+    """Run one service in the foreground, as the supervisor does, with its own secret.
 
-    It ends with whoever started it, and so does all that it has started.
+    It ends with the process that started it, and so do its children.
     """
     from proto_loc.settings import ROOT
 

@@ -1,4 +1,4 @@
-"""``loc test``: the suites under ``tests/``."""
+"""``loc test``: runs the suites under ``tests/``."""
 
 import itertools
 import subprocess
@@ -14,13 +14,9 @@ app = typer.Typer()
 
 
 def suites() -> list[str]:
-    """The suites that exist: the folders of tests/ that hold a test file."""
-    return sorted(
-        {
-            path.relative_to(ROOT / "tests").parts[0]
-            for path in (ROOT / "tests").glob("*/**/test_*.py")
-        }
-    )
+    """The names of the suites: the folders of tests/ with a test file."""
+    tests = ROOT / "tests"
+    return sorted({path.relative_to(tests).parts[0] for path in tests.glob("*/**/test_*.py")})
 
 
 @app.command(
@@ -40,9 +36,7 @@ def test(
         ),
     ] = False,
 ) -> None:
-    """Run the tests, as CI does. Each skipped one is listed with its reason; the last line is
-    pytest's summary.
-    """
+    """Run the tests as CI does, and list each skipped test with its reason."""
     names = list(
         itertools.takewhile(
             lambda word: not word.startswith("-") and "/" not in word, arguments or []

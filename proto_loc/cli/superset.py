@@ -1,4 +1,4 @@
-"""``loc superset``: what is kept as YAML of Superset."""
+"""``loc superset``: brings Superset and its YAML files to the same state."""
 
 import subprocess
 from typing import Annotated
@@ -22,21 +22,13 @@ def provision(
         ),
     ] = False,
 ) -> None:
-    """Bring Superset to what the files say: schema, roles, the admin's account, the database, the
-    bundle.
+    """Update Superset from the files: schema, roles, the admin's account, database, bundle.
 
-    `loc up` does so before Superset starts; this does it at any time, also while Superset is up.
-    What a person has changed in an object of the bundle stays, and is named; what a person has made
-    is not touched.
+    `loc up` does this before Superset starts; this command also works while Superset is up. Changes
+    that people made to objects of the bundle stay, and are listed. Their own objects are not
+    touched.
     """
-    from proto_loc import services
-    from proto_loc.settings import ROOT
-    from proto_loc.setup import environments
-
-    environments.sync("superset")
-    command, env = services.start("superset-provision")
-    command += ["--overwrite"] if overwrite else []
-    raise typer.Exit(subprocess.run(command, cwd=ROOT, env=env).returncode)
+    _run("proto_loc.superset.provision", overwrite)
 
 
 @app.command()
@@ -50,16 +42,20 @@ def export(
         typer.Option("--overwrite", help="Also where a file was changed since it was provisioned."),
     ] = False,
 ) -> None:
-    """Bring what was changed in Superset of the bundle's charts and dashboards into their files.
+    """Write changes that people made to the bundle's charts and dashboards into its files.
 
     Only lines that differ are written. Datasets stay: their metrics and columns are defined in dbt.
     """
+    titles = [part for title in add or [] for part in ("--add", title)]
+    _run("proto_loc.superset.export", overwrite, *titles)
+
+
+def _run(module: str, overwrite: bool, *arguments: str) -> None:
     from proto_loc import services
     from proto_loc.settings import ROOT
     from proto_loc.setup import environments
 
     environments.sync("superset")
     command, env = services.start("superset-provision")
-    command = [*command[:-1], "proto_loc.superset.export", *(["--overwrite"] if overwrite else [])]
-    command += [part for title in add or [] for part in ("--add", title)]
+    command = [*command[:-1], module, *(["--overwrite"] if overwrite else []), *arguments]
     raise typer.Exit(subprocess.run(command, cwd=ROOT, env=env).returncode)

@@ -1,6 +1,5 @@
-"""The processes of ``process-compose.yaml``: who runs them, and how to talk to it.
+"""Process supervisors for ``process-compose.yaml``, and the client of their API.
 
-``choose`` finds process-compose or falls back to ``python -m proto_loc.compose``, which runs the
-part of that file's language that the file uses. Both serve the same HTTP API on the same Unix
-socket, so there is one ``Client``.
+``supervisor.choose`` finds process-compose or falls back to ``python -m proto_loc.compose``, a
+stand-in. Both serve the same HTTP API on the same Unix socket, so there is one ``Client``.
 """

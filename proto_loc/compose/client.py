@@ -14,56 +14,51 @@ from proto_loc.standins.process_compose import model
 
 SOCKET = "process-compose.sock"
 STEADY = 10.0
-"""Seconds for which a restarted process without a probe has to run before it counts as ready."""
+"""Seconds after which a restarted process without a probe counts as ready."""
 TOKEN = "process-compose"
-"""The name of the secret that the API asks for, in the header ``X-PC-Token-Key``."""
+"""The name of the secret that the API expects in the header ``X-PC-Token-Key``."""
 
 
 @dataclass(frozen=True)
 class State:
-    """A process as the API tells of it."""
+    """The state of a process, from the supervisor and from the service itself."""
 
     name: str
     status: str
-    """Pending, Running, Restarting, Terminating, Completed, Skipped (a dependency failed), Error,
-    or Disabled.
+    """Pending, Running, Restarting, Terminating, Completed, Skipped, Error or Disabled.
 
-    Crashing is ours: it has ended more than :data:`proto_loc.services.launch.MANY` times in a row,
-    and each further start waits.
+    Two more are not the supervisor's: Crashing (it has ended more than
+    :data:`proto_loc.services.launch.MANY` times in a row) and Broken (see ``why``).
     """
     health: str
-    """Ready, Not Ready, or - (not asked yet, or without a readiness probe)."""
+    """Ready, Not Ready, or - (not probed yet, or without a readiness probe)."""
     probed: bool
     once: bool
-    """Whether it is to end by itself."""
+    """Whether the process exits by itself when its work is done."""
     restarts: int
     exit_code: int
     pid: int
     age: float
-    """Seconds since its start, while it runs."""
+    """Seconds since the start of a running process."""
     why: str = ""
-    """What keeps it from its work though it runs, as it says itself; the status is Broken then,
-    which is ours too.
-    """
+    """The reason that a running service gives why it cannot work."""
 
     @property
     def verdict(self) -> str:
-        """``ready``, ``done`` (ended well, and was to end), ``failed``, ``waiting``, or
-        ``off`` (not to be started).
-        """
+        """``ready``, ``done`` (exited with success), ``failed``, ``waiting`` or ``off``."""
         if self.status == "Disabled":
             return "off"
         if self.once and self.status == "Completed" and self.exit_code == 0:
             return "done"
         if self.status in ("Completed", "Skipped", "Error", "Crashing", "Broken"):
             return "failed"
-        # Without a probe, one that was started again has to show first that it is in no crash loop.
+        # A restarted process without a probe may be in a crash loop until it has run for a while.
         well = self.health == "Ready" if self.probed else not self.restarts or self.age > STEADY
         return "ready" if self.status == "Running" and not self.once and well else "waiting"
 
 
 class Client:
-    """The API of this clone's stack. Use it as a context manager."""
+    """A client of the API of this clone's supervisor; use it as a context manager."""
 
     def __init__(self) -> None:
         self.path = settings().socket(SOCKET)
@@ -81,16 +76,16 @@ class Client:
         self.http.close()
 
     def alive(self) -> bool:
-        """Whether a stack of this clone is up; a socket that a killed one left is none."""
+        """Whether a supervisor of this clone answers on the socket."""
         try:
             return self.http.get("/live").is_success
         except httpx.TransportError:
             return False
 
     def processes(self) -> list[State]:
-        """Every process of the file, by name; empty if nothing is up.
+        """The state of every process, sorted by name; empty if no supervisor runs.
 
-        A service is ready only if what listens on its port is the service, whoever answers the
+        A service is ready only if its own process listens on its port: another one may answer the
         supervisor's probe.
         """
         try:
@@ -105,38 +100,28 @@ class Client:
                 " pid, then ./loc up",
             ) from error
         project = model.load(model.file()).processes
-        keys = {
-            "status": "status",
-            "health": "is_ready",
-            "probed": "has_ready_probe",
-            "exit_code": "exit_code",
-        }
         states = (
             State(
-                **{ours: one[theirs] for ours, theirs in keys.items()},
-                name=one["name"],
-                once=one["name"] in project and project[one["name"]].once,
-                restarts=one["restarts"],
-                pid=one["pid"] if one["is_running"] else 0,
-                age=one["age"] / 1e9 if one["is_running"] else 0,
+                name=answer["name"],
+                status=answer["status"],
+                health=answer["is_ready"],
+                probed=answer["has_ready_probe"],
+                once=answer["name"] in project and project[answer["name"]].once,
+                restarts=answer["restarts"],
+                exit_code=answer["exit_code"],
+                pid=answer["pid"] if answer["is_running"] else 0,
+                age=answer["age"] / 1e9 if answer["is_running"] else 0,
             )
-            for one in answers
+            for answer in answers
         )
-        return sorted(map(self._looked_at, states), key=lambda state: state.name)
+        return sorted(map(self._complete, states), key=lambda state: state.name)
 
-    def _looked_at(self, state: State) -> State:
-        """What the supervisor does not know of a process: whose its port is, and what its
-        service notes of its ends.
-        """
+    def _complete(self, state: State) -> State:
+        """Add what the supervisor does not know: the port's listener, crashes, and trouble."""
         service, known = services.SERVICES.get(state.name), (state.name, state.pid)
-        if (
-            state.health == "Ready"
-            and state.pid
-            and service
-            and service.port
-            and known not in self.listening
-        ):
-            if ports.listens(state.pid, settings().port(service.port)):
+        port = settings().port(service.port) if service and service.port else 0
+        if state.health == "Ready" and state.pid and port and known not in self.listening:
+            if ports.listens(state.pid, port):
                 self.listening.add(known)
             else:
                 state = replace(state, health="Not Ready")
@@ -149,28 +134,25 @@ class Client:
         return state
 
     def start(self, state: State) -> None:
-        """Start a process that is off, or end it and start it again; its ends so far count no more.
+        """Start or restart a process; its earlier crashes no longer count.
 
         Raises:
-            LocError: the supervisor does not do so.
+            LocError: the supervisor refuses.
         """
         launch.forget_ends(state.name)
-        how = (
-            "restart"
-            if state.status in ("Running", "Restarting", "Crashing", "Broken", "Terminating")
-            else "start"
-        )
+        runs = state.status in ("Running", "Restarting", "Crashing", "Broken", "Terminating")
+        path = f"/process/{'restart' if runs else 'start'}/{state.name}"
         try:
-            self.http.post(f"/process/{how}/{state.name}", timeout=60).raise_for_status()
+            self.http.post(path, timeout=60).raise_for_status()
         except httpx.HTTPError as error:
             raise LocError(
                 f"{state.name} cannot be started.", f"{error}.", "See ./loc status"
             ) from error
 
     def stop(self, timeout: float = 60) -> bool:
-        """End the stack in reverse order of dependencies; whether nothing answers any more."""
+        """Stop the stack in reverse order of dependencies; return whether it has ended."""
         end = time.monotonic() + timeout
-        with suppress(httpx.TransportError):  # it may end before it answers
+        with suppress(httpx.TransportError):  # the supervisor may exit before it answers
             self.http.post("/project/stop", timeout=timeout)
         while self.alive() and time.monotonic() < end:
             time.sleep(0.1)

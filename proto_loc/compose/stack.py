@@ -1,4 +1,4 @@
-"""The stack of this clone: up, down, and what became of it."""
+"""Starts, stops and restarts the stack of this clone, and reports why a start failed."""
 
 import os
 import shutil
@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Container
 from contextlib import suppress
+from functools import partial
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -20,13 +21,12 @@ from proto_loc.standins.process_compose import model
 
 POLL = 0.3
 STARTING = 30.0
-"""Seconds for which one waits for another one who starts the stack, or for a killed one's services
-to end.
-"""
+"""Seconds to wait for another `loc up`, or for the services of a killed stack to end."""
+_say = partial(print, flush=True)
 
 
 def log(name: str) -> Path:
-    """The log file of a process; it is made when the process first writes a line.
+    """The path of a process's log, which exists once the process has written a line.
 
     Raises:
         UsageError: there is no such process.
@@ -38,8 +38,9 @@ def log(name: str) -> Path:
 
 
 def up(names: tuple[str, ...], *, detach: bool, timeout: float) -> None:
-    """Start these processes and what they depend on, or all; without ``detach`` this process
-    becomes the supervisor.
+    """Start these processes and their dependencies, or all processes.
+
+    Without ``detach`` this process becomes the supervisor.
 
     Raises:
         LocError: a port is taken, or a process failed or was not ready in time; its log is named.
@@ -47,7 +48,7 @@ def up(names: tuple[str, ...], *, detach: bool, timeout: float) -> None:
     project = model.load(model.file())
     to_start = project.selected(names)
     with Client() as client:
-        lock = _alone(client)
+        lock = _lock_start(client)
         if lock is None:
             off = [
                 state
@@ -55,10 +56,8 @@ def up(names: tuple[str, ...], *, detach: bool, timeout: float) -> None:
                 if state.verdict in ("off", "failed") and state.name in to_start
             ]
             if off:
-                _say(
-                    "The stack of this clone is up; starting what is off:"
-                    f" {', '.join(state.name for state in off)}."
-                )
+                names_off = ", ".join(state.name for state in off)
+                _say(f"The stack of this clone is up; starting what is off: {names_off}.")
                 _start(client, project, off, timeout)
             else:
                 _say("The stack of this clone is up already. See ./loc status.")
@@ -79,7 +78,7 @@ def up(names: tuple[str, ...], *, detach: bool, timeout: float) -> None:
 
 
 def restart(names: tuple[str, ...], *, timeout: float) -> None:
-    """End these processes of the running stack, start them again, and return once they are ready.
+    """Restart these processes of the running stack, and wait until they are ready.
 
     Raises:
         UsageError: there is no such process.
@@ -96,30 +95,28 @@ def restart(names: tuple[str, ...], *, timeout: float) -> None:
 
 
 def _start(client: Client, project: model.Project, states: list[State], timeout: float) -> None:
-    """Start these in the order of their dependencies, and wait for them; those that run are
-    ended first.
-    """
-    names = {state.name: state for state in states}
+    """Start or restart processes in the order of their dependencies, and wait for them."""
+    by_name = {state.name: state for state in states}
     ports.check(
-        name for name, state in names.items() if not state.pid and name in services.SERVICES
+        name for name, state in by_name.items() if not state.pid and name in services.SERVICES
     )
-    before = {name: process.depends_on for name, process in project.processes.items()}
-    for name in TopologicalSorter(before).static_order():
-        if name in names:
-            client.start(names[name])
-    seen = _watch(client, timeout, client.alive, only=names.keys())
-    if not seen or any(state.verdict == "failed" for state in seen):
-        raise _failure(seen, "the others run: ./loc status")
-    if any(state.verdict == "waiting" for state in seen):
-        raise _failure(seen, f"not ready after {timeout:g} s; it goes on, see ./loc status")
-    _links(seen)
+    dependencies = {name: process.depends_on for name, process in project.processes.items()}
+    for name in TopologicalSorter(dependencies).static_order():
+        if name in by_name:
+            client.start(by_name[name])
+    states = _watch(client, timeout, client.alive, only=by_name.keys())
+    if not states or any(state.verdict == "failed" for state in states):
+        raise _failure(states, "the others run: ./loc status")
+    if any(state.verdict == "waiting" for state in states):
+        raise _failure(states, f"not ready after {timeout:g} s; it goes on, see ./loc status")
+    _links(states)
 
 
 def down() -> bool:
-    """End the stack, and what a killed one left; whether there was anything.
+    """Stop the stack and what a killed one left; return whether anything ran.
 
     Raises:
-        LocError: something does not end.
+        LocError: the stack does not end.
     """
     with Client() as client:
         was_up = client.alive()
@@ -129,21 +126,16 @@ def down() -> bool:
             )
     remaining = launch.left(services.mark())
     launch.end(lambda: launch.left(services.mark()))
-    _wait_for_supervisor()
+    # The supervisor no longer answers, but it holds its lock until its process has ended.
+    with suppress(FileNotFoundError), (settings().run / "up.lock").open() as lock:
+        files.lock_within(lock, 10)
     return was_up or bool(remaining)
 
 
-def _wait_for_supervisor() -> None:
-    """It answers no more, and holds its lock until it has ended."""
-    with suppress(FileNotFoundError), (settings().run / "up.lock").open() as lock:
-        files.lock_within(lock, 10)
+def _lock_start(client: Client) -> int | None:
+    """Take the lock of the process that starts the stack; None if the stack is up.
 
-
-def _alone(client: Client) -> int | None:
-    """The lock on being the one that starts the stack, or None if it is up.
-
-    It is held while a stack starts, by a supervisor as long as it lives, and by services that are
-    ending after theirs was killed.
+    A supervisor holds the lock while it lives, and its services while they end after it was killed.
     """
     path = private_folder(settings().run) / "up.lock"
     fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
@@ -191,8 +183,7 @@ def _detached(
     elif unfinished:
         raise _failure(unfinished, "everything has ended")
     elif child.returncode or not states:
-        # It was over before it could be asked: what wrote last is what failed, or it could not run
-        # at all.
+        # It ended before it answered: the newest log is of the process that failed.
         logs = [
             path
             for path in map(_log, project.processes)
@@ -207,15 +198,13 @@ def _detached(
 
 
 def _beside(client: Client, timeout: float, lock: int) -> None:
-    """Tell the links when all is ready, from a process beside the supervisor that this one
-    becomes.
-    """
+    """Fork a process that prints the links once all is ready, since this one becomes another."""
     sys.stdout.flush()
     if child := os.fork():
         os.waitpid(child, 0)
         return
     if os.fork():
-        os._exit(0)  # so that the supervisor has no child that it does not know
+        os._exit(0)  # the supervisor must have no child that it did not start
     os.close(lock)
     try:
         starting = time.monotonic() + STARTING
@@ -239,9 +228,7 @@ def _watch(
     say: Callable[[str], None] | None = None,
     only: Container[str] = (),
 ) -> list[State]:
-    """The last states seen, of all or some: when none waits any more, the time is over, or the
-    supervisor has ended.
-    """
+    """Poll until no process waits, the time is over or the supervisor ends; the last states."""
     start = time.monotonic()
     known: dict[str, str] = {}
     states: list[State] = []
@@ -261,9 +248,7 @@ def _watch(
 
 
 def _failure(states: list[State], note: str) -> LocError:
-    """Of the first of them that failed, else that waits: what it is, the end of its log, and
-    where that is.
-    """
+    """Describe the first process that failed, or else that waits, with the end of its log."""
     if not states:
         return LocError(
             f"The supervisor does not answer; {note}.", _tail(_log("supervisor")), "./loc down"
@@ -280,21 +265,14 @@ def _failure(states: list[State], note: str) -> LocError:
         return LocError(f"{first.name} runs, but not as it is to; {note}.", first.why, fix)
     path, service = _log(first.name), services.SERVICES.get(first.name)
     port = settings().port(service.port) if service and service.port else 0
-    if (
-        first.pid
-        and port
-        and (other := ports.taken_by(port))
-        and not ports.listens(first.pid, port)
-    ):
+    what = f"{first.name} {ended}; {note}."
+    other = ports.taken_by(port) if first.pid and port else ""
+    if other and not ports.listens(first.pid, port):
         why = f"It does not listen on its port {port}: there is {other}."
-        return LocError(
-            f"{first.name} {ended}; {note}.", why, f"End that, then ./loc restart {first.name}"
-        )
+        return LocError(what, why, f"End that, then ./loc restart {first.name}")
     if first.status in ("Pending", "Skipped"):  # its log, if there is one, is of an earlier start
-        return LocError(f"{first.name} {ended}; {note}.", "It was not started.", "See ./loc status")
-    return LocError(
-        f"{first.name} {ended}; {note}.", _tail(path), f"Mend that; the whole log: {path}"
-    )
+        return LocError(what, "It was not started.", "See ./loc status")
+    return LocError(what, _tail(path), f"Mend that; the whole log: {path}")
 
 
 def _tail(path: Path) -> str:
@@ -310,7 +288,3 @@ def _links(states: list[State]) -> None:
 
 def _log(name: str) -> Path:
     return settings().run / "logs" / f"{name}.log"
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)

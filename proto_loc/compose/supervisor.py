@@ -1,12 +1,9 @@
-"""Who runs the processes: process-compose from PATH, else its pinned release, else
-``proto_loc.compose``.
-"""
+"""Chooses the process supervisor: process-compose from PATH, its release, or the stand-in."""
 
 import hashlib
 import os
 import platform
 import shutil
-import subprocess
 import sys
 import tarfile
 import tempfile
@@ -21,6 +18,7 @@ from proto_loc.errors import LocError, UsageError
 from proto_loc.services import MARK
 from proto_loc.settings import ROOT, private_folder, settings
 from proto_loc.setup.environments import golden
+from proto_loc.setup.programs import output
 from proto_loc.standins.process_compose import model
 
 RELEASES = "https://github.com/F1bonacc1/process-compose/releases/download"
@@ -29,17 +27,15 @@ CHOICES = ("path", "release", "runner")
 
 @dataclass(frozen=True)
 class Supervisor:
-    """A program that runs a project, and why it is that one."""
+    """A program that runs the processes, and the reason for the choice."""
 
     name: str
     program: Path | None
-    """process-compose; None for the runner."""
+    """The path of process-compose; None for the stand-in."""
     why: str
 
     def command(self, file: Path, names: tuple[str, ...] = ()) -> list[str]:
-        """The command that runs ``file``, or these of its processes with what they depend
-        on, in the foreground.
-        """
+        """The command that runs the processes of ``file`` in the foreground; all, or these."""
         if self.program:
             return [str(self.program), "up", *names, "--config", str(file)]
         socket = str(settings().socket(SOCKET))
@@ -47,38 +43,36 @@ class Supervisor:
 
 
 def environment() -> dict[str, str]:
-    """What a supervisor gets: our environment, and where its socket, its token and its own log are.
+    """The environment of a supervisor, with the paths of its socket, token and log.
 
-    ``.pc_env`` says the same to a process-compose that is started by hand. ``.env`` is in our
-    environment already, and process-compose would let it win.
+    A process-compose that is started by hand reads the same from ``.pc_env``. It must not read
+    ``.env``, which is in this environment already and would override it.
     """
     run = private_folder(settings().run)
     private_folder(run / "logs")
     credentials.secret(TOKEN)
     env = {key: value for key, value in os.environ.items() if not key.startswith(("PC_", MARK))}
     return env | {
-        "LOC_RUN": str(
-            run
-        ),  # absolute, with what follows: a supervisor runs in the repository's root
+        # Absolute paths, since a supervisor runs in the root of the repository.
+        "LOC_RUN": str(run),
         "LOC_DATA": str(settings().data),
         "LOC_COMPOSE_FILE": str(model.file()),
         "PC_SOCKET_PATH": str(settings().socket(SOCKET)),
         "PC_API_TOKEN_PATH": str(credentials.path(TOKEN)),
         "PC_LOG_FILE": str(run / "logs/process-compose.log"),
         "PC_DISABLE_DOTENV": "1",
-        "PROC_COMP_CONFIG": str(
-            run / "process-compose"
-        ),  # where it finds none, it prints a line of debugging
+        # Without a folder of settings, it prints a line of debugging.
+        "PROC_COMP_CONFIG": str(run / "process-compose"),
         "PYTHONPATH": str(ROOT),
     }
 
 
 def choose(releases: str = RELEASES) -> Supervisor:
-    """The supervisor that is to be had here, or the one that ``LOC_COMPOSE`` names.
+    """Choose the supervisor: the one that ``LOC_COMPOSE`` names, else the first available.
 
     Raises:
-        UsageError: LOC_COMPOSE is none of the choices.
-        LocError: the one that it names cannot be had, or a download is not the pinned one.
+        UsageError: LOC_COMPOSE is not one of the choices.
+        LocError: the named one is not available, or a download has another checksum.
     """
     asked = os.environ.get("LOC_COMPOSE") or ""
     if asked not in ("", *CHOICES):
@@ -104,11 +98,9 @@ def choose(releases: str = RELEASES) -> Supervisor:
 
 
 def on_path() -> tuple[Path | None, str]:
-    """The process-compose of PATH if it is new enough, and why it is that one or none."""
-    program, minimum = (
-        shutil.which("process-compose"),
-        golden()["tools"]["process-compose"]["minimum"],
-    )
+    """Find process-compose on PATH if it is new enough; its path, and the reason."""
+    program = shutil.which("process-compose")
+    minimum = golden()["tools"]["process-compose"]["minimum"]
     if not program:
         return None, "no process-compose on PATH"
     version = _version(Path(program))
@@ -118,17 +110,11 @@ def on_path() -> tuple[Path | None, str]:
 
 
 def _version(program: Path) -> str:
-    try:
-        done = subprocess.run(
-            [program, "version", "--short"], capture_output=True, text=True, timeout=10
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip().removeprefix("v")
+    return output([program, "version", "--short"]).removeprefix("v")
 
 
 def number(version: str) -> tuple[int, ...]:
-    """A version as what compares; one that is none is older than all."""
+    """A version as a tuple to compare; empty, and so the oldest, if it has other parts."""
     parts = version.split("-")[0].split(".")
     return tuple(map(int, parts)) if all(part.isdigit() for part in parts) else ()
 
@@ -145,32 +131,19 @@ def _release(releases: str) -> tuple[Path | None, str]:
     url = f"{releases}/v{version}/process-compose_{system}.tar.gz"
     try:
         fetch(url, pinned["sha256"][system], program)
-    except (
-        httpx.HTTPError,
-        httpx.InvalidURL,
-        OSError,
-        ImportError,
-        ValueError,
-    ) as error:  # the last: of a proxy
-        return (
-            None,
-            (
-                f"release {version} cannot be fetched from {httpx.URL(url).host}"
-                f" ({str(error) or type(error).__name__})"
-            ),
-        )
-    return (
-        program,
-        f"the pinned release, fetched from {httpx.URL(url).host} and checked by its SHA-256",
-    )
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, ImportError, ValueError) as error:
+        # A proxy's setting raises the last two.
+        reason = str(error) or type(error).__name__
+        return None, f"release {version} cannot be fetched from {httpx.URL(url).host} ({reason})"
+    host = httpx.URL(url).host
+    return program, f"the pinned release, fetched from {host} and checked by its SHA-256"
 
 
 def fetch(url: str, sha256: str, program: Path) -> None:
-    """Download a release, check it, and put its ``process-compose`` at ``program``; no other file
-    of it is unpacked.
+    """Download a release, compare its checksum, and extract only ``process-compose`` from it.
 
     Raises:
-        LocError: it is not what its checksum says, or has no such program; nothing was unpacked.
+        LocError: the checksum differs, or the archive has no such program.
         httpx.HTTPError, OSError: it cannot be downloaded or written.
     """
     program.parent.mkdir(parents=True, exist_ok=True)
@@ -193,16 +166,12 @@ def fetch(url: str, sha256: str, program: Path) -> None:
                 " process-compose.",
             )
         with tarfile.open(archive) as packed:
-            names = [
-                member.name
-                for member in packed
-                if member.isreg() and member.name == "process-compose"
-            ]
-            if not names:
+            member = next((m for m in packed if m.isreg() and m.name == "process-compose"), None)
+            if member is None:
                 raise LocError(
                     f"{url} holds no program process-compose.", "", "LOC_COMPOSE=runner ./loc up"
                 )
-            with packed.extractfile(names[0]) as source, new.open("wb") as target:
+            with packed.extractfile(member) as source, new.open("wb") as target:
                 shutil.copyfileobj(source, target)
         new.chmod(0o755)
         new.replace(program)

@@ -21,7 +21,7 @@ import dagster as dg
 from proto_loc import warehouse
 from proto_loc.dagster.policies import progress, said_plainly, who, writes
 from proto_loc.dbt import nodes, parse, publish
-from proto_loc.sources import TABLES
+from proto_loc.sources import declared_columns
 
 # dbt is a program of its own here. Told that dbt-core is absent, as where dbt runs elsewhere,
 # dagster-dbt does not import it, which spares every process and every run a second and 30 MB.
@@ -47,7 +47,7 @@ LEDGER = dg.AssetKey(["raw", "loads"])
 RESERVED = {
     LEDGER,
     dg.AssetKey(["reports", "discovery"]),
-    *(dg.AssetKey(name.split(".")) for name in TABLES),
+    *(dg.AssetKey(name.split(".")) for name in declared_columns()),
 }
 """Assets that are no node of dbt's."""
 

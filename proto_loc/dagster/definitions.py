@@ -13,6 +13,7 @@ from proto_loc.dagster import discover_asset, jobs, source_assets  # noqa: E402
 
 defs = dg.Definitions(
     assets=[*source_assets.make_assets(), *jobs.ASSETS, discover_asset.report],
+    asset_checks=jobs.checks,
     jobs=[jobs.refresh, discover_asset.job],
     schedules=[jobs.daily],
     sensors=[jobs.landing, discover_asset.after_publish],

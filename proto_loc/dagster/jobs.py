@@ -12,11 +12,7 @@ from pydantic import Field
 from proto_loc import sources, warehouse
 from proto_loc.dagster.dbt_assets import models
 from proto_loc.dagster.policies import progress, said_plainly, who, writes
-from proto_loc.dagster.source_assets import (
-    describe_load,
-    has_dynamic_partitions,
-    has_one_partition,
-)
+from proto_loc.dagster.source_assets import LEDGER, describe_load, make_checks, partitions_of
 from proto_loc.dbt.fingerprints import project_hash
 from proto_loc.errors import plain
 from proto_loc.refresh.job import load
@@ -36,7 +32,7 @@ class Load(dg.Config):
 
 
 @dg.asset(
-    key=["raw", "loads"],
+    key=LEDGER,
     group_name="raw",
     kinds={"duckdb"},
     description=(
@@ -86,9 +82,8 @@ def _catch_up(context: dg.AssetExecutionContext, active: list[lake.Load]) -> Non
     """Report each load that counts and that Dagster does not know: loaded just now, by hand, or
     by a rollback.
     """
-    tables = {(load.source, load.table_name) for load in active}
-    for source, table in sorted(tables):
-        key = dg.AssetKey([source, table])
+    for (source, table), declared in sources.declared_tables().items():
+        key, partitions = dg.AssetKey([source, table]), partitions_of(source, declared)
         known: dict[str, int] = {}
         records = context.instance.fetch_materializations(key, limit=5_000).records  # newest first
         for record in records:
@@ -96,9 +91,9 @@ def _catch_up(context: dg.AssetExecutionContext, active: list[lake.Load]) -> Non
             known.setdefault(record.partition_key, about.value if about else -1)
         for counted in active:
             same = (counted.source, counted.table_name) == (source, table)
-            partition = None if has_one_partition(source, table) else counted.partition
+            partition = counted.partition if partitions else None
             if same and known.get(partition) != counted.load_id:
-                if has_dynamic_partitions(source, table):
+                if isinstance(partitions, dg.DynamicPartitionsDefinition):
                     context.instance.add_dynamic_partitions(f"{source}.{table}", [partition])
                 context.log_event(
                     dg.AssetMaterialization(
@@ -107,9 +102,13 @@ def _catch_up(context: dg.AssetExecutionContext, active: list[lake.Load]) -> Non
                 )
 
 
+checks = make_checks()
+
 refresh = dg.define_asset_job(
     "refresh",
-    selection=dg.AssetSelection.assets(ledger) | dg.AssetSelection.assets(models),
+    selection=dg.AssetSelection.assets(ledger)
+    | dg.AssetSelection.assets(models)
+    | dg.AssetSelection.checks(*checks),
     config={"ops": {"dbt": {"config": {"force": False}}}},
     tags={
         "project": project_hash()[:12]

@@ -1,52 +1,124 @@
-"""The tables of sources as assets: what is loaded is reported by the ledger."""
+"""The tables of sources as assets, and the checks of what is loaded."""
 
-import importlib
-from importlib.util import find_spec
+from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import dagster as dg
 
 from proto_loc import warehouse
-from proto_loc.sources import Source, find_sources
+from proto_loc.dagster.policies import progress, said_plainly, who, writes
+from proto_loc.sources import PartitionedSource, Source, Table, declared_tables, find_sources
+from proto_loc.sources.state import TableState, table_states
 from proto_loc.warehouse.lake import Load
 
-
-def make_assets() -> list:
-    """The assets of each source: those of its own ``assets`` module, else one a table."""
-    assets = []
-    for name, source in find_sources().items():
-        module = f"pipelines.{name}.assets"
-        own = find_spec(module)
-        assets += importlib.import_module(module).ASSETS if own else make_specs(source)
-    return assets
+LEDGER = dg.AssetKey(["raw", "loads"])
 
 
-def make_specs(source: Source) -> list[dg.AssetSpec]:
-    """One asset a table; its partitions are those that were loaded."""
-    partitioned = {table.name for table in getattr(source, "tables", ()) if table.partition}
+class Partitions(dg.Config):
+    """How partitions are loaded."""
+
+    replace: bool = False
+    """Whether a file may take away rows of another one that was loaded."""
+
+
+def make_assets() -> list[dg.AssetsDefinition | dg.AssetSpec]:
+    """One asset a table; Dagster can load its partitions if the source can, else it only reports
+    what the ledger loads.
+    """
     return [
-        dg.AssetSpec(
-            key=[source.name, table],
-            group_name="raw",
-            kinds={"parquet", "duckdb"},
-            description=f"Rows of {source.name}, table {table}, as loaded.",
-            partitions_def=dg.DynamicPartitionsDefinition(name=f"{source.name}.{table}")
-            if table in partitioned
-            else None,
-        )
-        for table in source.columns()
+        _loadable(source, table)
+        if table.first and isinstance(source, PartitionedSource)
+        else dg.AssetSpec(**_described(source, table))
+        for source in find_sources().values()
+        for table in source.tables
     ]
 
 
-def has_dynamic_partitions(source: str, table: str) -> bool:
-    """Whether Dagster learns the partitions of the table from its loads."""
-    declared = getattr(find_sources().get(source), "tables", ())
-    return any(one.name == table and one.partition for one in declared)
+def _described(source: Source, table: Table) -> dict:
+    stale = table.fresh_within
+    return {
+        "key": [source.name, table.name],
+        "partitions_def": partitions_of(source.name, table),
+        "group_name": "raw",
+        "kinds": {"parquet", "duckdb"},
+        "description": table.description or f"Rows of {source.name}.{table.name}, as loaded.",
+        "freshness_policy": dg.FreshnessPolicy.time_window(fail_window=stale) if stale else None,
+    }
 
 
-def has_one_partition(source: str, table: str) -> bool:
-    """Whether a load replaces the whole table."""
-    declared = getattr(find_sources().get(source), "tables", ())
-    return any(one.name == table and not one.partition for one in declared)
+def partitions_of(source: str, table: Table) -> dg.PartitionsDefinition | None:
+    """The partitions of a table: all since its first one, else those that were loaded.
+
+    None if a load replaces the whole table.
+    """
+    if not table.partition:
+        return None
+    if not table.first:
+        return dg.DynamicPartitionsDefinition(name=f"{source}.{table.name}")
+    if table.partition.startswith("month:"):
+        return dg.MonthlyPartitionsDefinition(start_date=table.first, fmt="%Y-%m", end_offset=1)
+    return dg.DailyPartitionsDefinition(start_date=table.first, end_offset=1)
+
+
+def _loadable(source: PartitionedSource, table: Table) -> dg.AssetsDefinition:
+    @dg.asset(
+        **_described(source, table),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        **writes("raw"),
+    )
+    def load(context: dg.AssetExecutionContext, config: Partitions) -> None:
+        with said_plainly():
+            outcomes = source.load_partitions(
+                table.name,
+                context.partition_keys,
+                replace=config.replace,
+                who=who(context),
+                report=progress(context, "load"),
+            )
+        for outcome in outcomes:
+            if outcome.leaving:
+                context.log.warning(
+                    f"{outcome.input}: not loaded, {outcome.skipped}; or with the configuration"
+                    " replace"
+                )
+            note = {"not loaded again": outcome.skipped} if outcome.skipped else {}
+            context.add_asset_metadata(
+                describe_load(outcome.load) | note, partition_key=outcome.load.partition
+            )
+
+    return load
+
+
+def make_checks() -> list[dg.AssetChecksDefinition]:
+    """The checks of every table: ``row_count``, and ``freshness`` where it declares that."""
+    declared = declared_tables()
+    if not declared:
+        return []
+    specs = [
+        dg.AssetCheckSpec(name, asset=[source, table.name], additional_deps=[LEDGER])
+        for (source, _), table in declared.items()
+        for name in ("row_count", *(["freshness"] if table.fresh_within else []))
+    ]
+
+    @dg.multi_asset_check(name="sources", specs=specs)
+    def check() -> Iterator[dg.AssetCheckResult]:
+        for state in table_states(datetime.now(UTC).replace(tzinfo=None)):
+            yield _result("row_count", state, state.small)
+            if state.table.fresh_within:
+                yield _result("freshness", state, state.stale)
+
+    return [check]
+
+
+def _result(name: str, state: TableState, fault: str) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        passed=not fault,
+        check_name=name,
+        asset_key=[state.source, state.table.name],
+        severity=dg.AssetCheckSeverity.WARN,
+        description=fault or None,
+        metadata={"partitions": len(state.loads), "rows": state.rows},
+    )
 
 
 def describe_load(load: Load) -> dict[str, dg.MetadataValue | str | int]:

@@ -57,7 +57,8 @@ def _ingredients(node: str, manifest: dict) -> Iterator[str]:
         seen.add(unique_id)
         yield _essence(content)
         if content["resource_type"] == "source":
-            yield json.dumps(sources.TABLES.get(f"{content['schema']}.{content['identifier']}"))
+            name = f"{content['schema']}.{content['identifier']}"
+            yield json.dumps(sources.declared_columns().get(name))
         elif content["resource_type"] == "seed":  # dbt's own checksum of a large one is of its path
             yield hashlib.sha256(_seed(content, manifest).read_bytes()).hexdigest()
         waiting += content.get("depends_on", {}).get("nodes", [])

@@ -10,8 +10,9 @@ from proto_loc import warehouse
 from proto_loc.dbt import program
 from proto_loc.dbt.failures import BuildFailed
 from proto_loc.dbt.fingerprints import project_hash
+from proto_loc.errors import disk_is_full
 from proto_loc.settings import settings
-from proto_loc.warehouse.errors import disk_is_full, explained, no_space
+from proto_loc.warehouse.errors import explained, no_space
 from proto_loc.warehouse.lock import writer_lock
 
 

@@ -65,7 +65,7 @@ def passthrough(arguments: Sequence[str]) -> int:
         or not command
         or "help" in options_by_name
     ):
-        lake.settle(sources.TABLES)
+        lake.settle(sources.declared_columns())
         warehouse.ensure("prod")
         variables = program.environment("dev", deferred=command != "retry")
         return subprocess.run(

@@ -5,10 +5,10 @@ import math
 import duckdb
 
 from proto_loc import warehouse
+from proto_loc.errors import disk_is_full
 from proto_loc.metrics import figures
 from proto_loc.metrics.definitions import Metric, SemanticModel
 from proto_loc.metrics.errors import MetricError
-from proto_loc.warehouse.errors import disk_is_full
 
 TABLES = (("marts", "publication"), ("marts", "metric_figures"))
 """What :func:`record` writes."""

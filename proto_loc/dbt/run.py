@@ -13,7 +13,8 @@ from proto_loc.dbt import program, relations
 from proto_loc.dbt.failures import failure
 from proto_loc.dbt.nodes import names_test
 from proto_loc.dbt.session import attach_raw
-from proto_loc.warehouse.errors import block_is_damaged, disk_is_full, first_line, no_space
+from proto_loc.errors import disk_is_full
+from proto_loc.warehouse.errors import block_is_damaged, first_line, no_space
 
 Report = Callable[[str, int, int], None]
 """Called with what is being done, how many of the nodes are done, and how many there are."""

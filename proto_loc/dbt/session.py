@@ -22,7 +22,7 @@ def open_session(
     """
     with warehouse.write("prod", who=who, timeout=timeout) as session:
         # Under the lock: what another writer loaded during the wait for it belongs to this build.
-        raw = lake.settle(sources.TABLES)
+        raw = lake.settle(sources.declared_columns())
         link = session.folder / "raw.duckdb"
         link.symlink_to(raw.path)
         try:

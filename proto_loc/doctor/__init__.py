@@ -1,8 +1,7 @@
-"""``loc doctor``: finds what stands in the way here, and names the way out of each.
+"""Checks for ``loc doctor``, which find problems of a machine or clone and name the fix.
 
-A check is a function of :data:`CHECKS` that gives findings; it changes nothing. To add one: write
-it in the module of its subject, add it there, and give it its test in
-``tests/unit/test_doctor.py``.
+A check is a function that yields findings and changes nothing. To add one, write it in the module
+of its subject, add it to :data:`CHECKS`, and test it in ``tests/unit/test_doctor.py``.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ CHECKS: dict[str, Callable[[], Iterator[Finding]]] = {
     "folders": clone.folders,
     "space": clone.space,
     "warehouse": data.warehouse,
+    "sources": data.sources,
     "ports": clone.ports,
     "process-compose": clone.process_compose,
     "sockets": clone.sockets,
@@ -31,7 +31,7 @@ CHECKS: dict[str, Callable[[], Iterator[Finding]]] = {
 
 
 def look() -> Iterator[tuple[str, Finding]]:
-    """Every check's findings, by its name. What a check itself stumbles over is a finding too."""
+    """The findings of all checks, each with the check's name; an error of a check is one too."""
     for name, check in CHECKS.items():
         try:
             for finding in check():

@@ -1,4 +1,4 @@
-"""Checks of this clone and of what set-up and the services need."""
+"""Checks of this clone: interpreter, environments, folders, disk space, ports, sockets."""
 
 import os
 import platform
@@ -11,16 +11,15 @@ from pathlib import Path
 
 from proto_loc.compose import supervisor
 from proto_loc.compose.client import SOCKET
-from proto_loc.doctor.finding import Finding, ok, output
+from proto_loc.doctor.finding import Finding, ok
 from proto_loc.settings import ROOT, settings
 from proto_loc.setup.environments import golden, names
+from proto_loc.setup.programs import output
 
 EXECUTABLES = ("loc", ".ci/*", ".devcontainer/run")
-"""What has to be executable, as a shell's patterns; nix/template.nix, nix/programs.nix and
-docs/nix.md say them too.
-"""
+"""Glob patterns of executables; nix/template.nix, nix/programs.nix and docs/nix.md repeat them."""
 SPACE_FAIL, SPACE_WARN = 1 * 2**30, 5 * 2**30
-"""Bytes that are free: fewer than a first start writes, and fewer than a month of it needs."""
+"""Free bytes that a first start needs, and that a month of use needs."""
 
 
 def python() -> Iterator[Finding]:
@@ -108,7 +107,7 @@ def environments() -> Iterator[Finding]:
 
 
 def _out_of_sync(name: str, folder: Path) -> str:
-    """Why `loc --sync` would install it anew; nothing if it would not."""
+    """The reason why ``loc --sync`` would install an environment again; empty if it would not."""
     try:
         made, python, *libraries = (folder / ".stamp").read_text().splitlines()
     except (OSError, ValueError):
@@ -231,5 +230,5 @@ def launcher() -> Iterator[Finding]:
 
 
 def _nearest(folder: Path) -> Path:
-    """The folder itself, or where it would be made."""
+    """The folder, or its nearest parent that exists."""
     return next(path for path in (folder, *folder.parents) if path.exists())

@@ -1,12 +1,13 @@
-"""Checks of what is published."""
+"""Checks of the published data."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 from proto_loc.doctor.finding import Finding, ok
 
 
 def warehouse() -> Iterator[Finding]:
-    """The current versions, read in full and compared with their checksums."""
+    """Read the current versions in full and compare them with their checksums."""
     from proto_loc import warehouse as published
 
     for database in published.DATABASES:
@@ -27,3 +28,21 @@ def warehouse() -> Iterator[Finding]:
                 f"Version {serving} of {database} is as it was published: {verdict.files} files"
                 " were compared"
             )
+
+
+def sources() -> Iterator[Finding]:
+    """Whether what is loaded of each table is as its source declares."""
+    from proto_loc.sources import find_sources
+    from proto_loc.sources.state import table_states
+
+    if not find_sources():
+        yield ok("There is no source yet: docs/data.md shows how to add one")
+        return
+    for state in table_states(datetime.now(UTC).replace(tzinfo=None)):
+        name = f"{state.source}.{state.table.name}"
+        for fault in filter(None, (state.small, state.stale)):
+            fix = f"Load a newer or a whole file: `loc load {state.source} FILES`."
+            yield Finding("warn", f"{name}: {fault}", "", fix)
+        if not (state.small or state.stale):
+            newest = f", newest of {state.newest:%Y-%m-%d %H:%M} UTC" if state.newest else ""
+            yield ok(f"{name}: {len(state.loads)} loads, {state.rows:,} rows{newest}")

@@ -1,4 +1,4 @@
-"""Checks of Nix, and of what a Nix shell leaves behind."""
+"""Checks of Nix, its store, and the variables that a Nix shell sets."""
 
 import os
 import platform
@@ -7,16 +7,17 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from proto_loc.doctor.finding import Finding, ok, output, run
+from proto_loc.doctor.finding import Finding, ok
 from proto_loc.settings import ROOT
+from proto_loc.setup.programs import output, run
 
 NEEDED = ("flake.nix", "flake.lock", "golden.toml", "nix")
 PROFILE = Path("/nix/var/nix/profiles/default/etc/profile.d/nix-daemon.sh")
-"""What a login shell reads where Nix is installed for all users."""
+"""The file that a login shell reads where Nix is installed for all users."""
 NIXOS = Path("/etc/NIXOS")
-"""There on NixOS alone."""
+"""A file that only NixOS has."""
 LOADER = Path("/lib64/ld-linux-x86-64.so.2")
-"""Where programs of wheels (ruff, duckdb) look for their dynamic loader on x86-64."""
+"""The dynamic loader of programs from wheels (ruff, duckdb) on x86-64."""
 
 
 def libraries() -> Iterator[Finding]:
@@ -65,7 +66,7 @@ def features() -> Iterator[Finding]:
         else:
             yield ok("Nix is not on PATH; nothing needs it where ./loc is used")
         return
-    # Without nix-command, neither answers; the second is how newer releases call the first.
+    # Newer releases have the second form; without nix-command, neither answers.
     shown = output(["nix", "show-config"]) or output(["nix", "config", "show"])
     setting = re.search(r"^experimental-features = (.*)$", shown, re.MULTILINE)
     if lacks := sorted({"nix-command", "flakes"} - set(setting[1].split() if setting else ())):

@@ -1,8 +1,8 @@
 """The definitions as SQL: what a publish records of each metric.
 
-Each figure is kept as text, so that counts and money stay exact: ``1234.50`` of a DECIMAL, the
-shortest text that gives the same double of a ratio. Where there is none, such as the average of no
-row, nothing is recorded.
+Each figure is kept as text, so that counts and money stay exact: a DECIMAL as ``1234.50``, a
+double as the shortest text that reads back as the same double. A metric without a figure, such as
+an average of no rows, has no row.
 """
 
 from collections.abc import Iterable
@@ -61,7 +61,7 @@ summed as (
     from dated
     group by grouping sets ((), {_listed(f"({key})" for key in keys.values())})
 ),
-found as (
+final as (
     select
         unnest([{_listed(literal(metric.name) for metric in model.metrics)}]) as metric,
         _dimension as dimension,
@@ -69,7 +69,7 @@ found as (
         unnest([{_listed(figures)}]) as figure
     from summed
 )
-select * from found where figure is not null order by all
+select * from final where figure is not null order by all
 """
 
 

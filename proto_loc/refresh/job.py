@@ -1,4 +1,4 @@
-"""The main job: load what is new, build, audit, publish. Called by `loc` and by Dagster alike."""
+"""The refresh: load what is new, build, audit, publish. `loc` and Dagster both call it."""
 
 import time
 from collections.abc import Callable
@@ -21,11 +21,11 @@ class Refreshed:
 
     prod: warehouse.Version
     built: bool
-    """False if ``prod`` was built from these loads by this dbt project already."""
+    """False if ``prod`` was already built from these loads by this dbt project."""
     outcomes: list[sources.Outcome] = field(default_factory=list)
     """What was loaded, or skipped, this time."""
     loads: list[lake.Load] = field(default_factory=list)
-    """All that ``prod`` is built from."""
+    """Every load that ``prod`` is built from."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Wall time by step."""
 
@@ -40,13 +40,13 @@ def load_and_refresh(
     """Load, then bring ``prod`` up to date.
 
     Args:
-        loading: loads, and says what; None to load what is new in ``data/landing/``, and the sample
-            if there is nothing at all.
+        loading: loads, and returns the outcomes; None to load new files of ``data/landing/``, or
+            the sample into an empty platform.
         force: build even if nothing has changed.
 
     Raises:
-        LocError: a file was refused, a model or test failed, the disk is full, ...: what was
-            published stays served.
+        LocError: a file was refused, a model or test failed, the disk is full, ...; the published
+            version stays as it is.
     """
     seconds = {}
     start = time.perf_counter()
@@ -71,7 +71,7 @@ def load(
 ) -> list[sources.Outcome]:
     """The first half of :func:`load_and_refresh`, with the same arguments and errors."""
     outcomes = loading(report) if loading else _load_new(who, report)
-    lake.settle(sources.TABLES)
+    lake.settle(sources.declared_columns())
     warehouse.tidy()
     return outcomes
 
@@ -97,9 +97,7 @@ def _load_new(who: str, report: sources.Report) -> list[sources.Outcome]:
 
 
 def _refuse_sample_over_records() -> None:
-    """The sample is for an empty platform: one whose ``raw`` was lost shows records in ``prod``
-    still.
-    """
+    """Refuse the sample where ``raw`` was lost but ``prod`` still shows real records."""
     if warehouse.store.current_id("prod") is None:
         return
     with warehouse.read("prod") as con:

@@ -1,4 +1,4 @@
-"""What a refresh is asked to load, as plain data that can be sent to another process."""
+"""What a refresh should load, as plain data that another process can read."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from proto_loc import sources
 
 @dataclass(frozen=True)
 class Request:
-    """By default what is new in ``data/landing/``, and the sample if there is nothing at all."""
+    """By default: new files of ``data/landing/``, or the sample into an empty platform."""
 
     files: tuple[str, ...] = ()
     """Files to load instead, as absolute paths."""
@@ -18,11 +18,11 @@ class Request:
     seed: int | None = None
     """Seed of that sample."""
     replace: bool = False
-    """Whether these files may take away rows of others."""
+    """Whether these files may replace rows of other files that they lack."""
     force: bool = False
     """Build and publish even if nothing has changed."""
     source: str = ""
-    """Name of the source; empty to find the one that declares the files, or has a sample."""
+    """Name of the source; empty for the one that declares the files or has a sample."""
 
     def loading(self, who: str) -> Callable[[sources.Report], list[sources.Outcome]] | None:
         """The ``loading`` argument of :func:`proto_loc.refresh.job.load_and_refresh`."""

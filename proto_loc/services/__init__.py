@@ -1,6 +1,6 @@
-"""The services: what ``loc exec NAME`` starts for each process of ``process-compose.yaml``.
+"""Registry of services, one module each: what ``loc exec NAME`` starts.
 
-One file a service. Only the standard library is imported: every start pays for more.
+Only the standard library is imported, since every start of a service waits for the imports.
 """
 
 import os
@@ -22,12 +22,10 @@ from proto_loc.services.service import Service
 from proto_loc.settings import ROOT, origin, settings, spare_loopback
 
 MARK = "LOC_SERVICE"
-"""Variable that marks every process of a service: its run folder, a colon, its name."""
+"""Variable in the environment of every process of a service: run folder, colon, name."""
 
 DROPPED = ("PYTHON", "PC_", "CONDA_", "VIRTUAL_ENV", "JUPYTER", "LOC_SECRET_FILE", MARK)
-"""How variables begin that no service gets from outside: they change what it runs, or belong to the
-supervisor.
-"""
+"""Prefixes of variables that are not passed on to a service."""
 
 SERVICES = {
     "setup": setup.SERVICE,
@@ -56,12 +54,12 @@ def find(name: str) -> Service:
 
 
 def mark(name: str = "") -> str:
-    """Value of :data:`MARK` for a service of this clone; without a name, its common beginning."""
+    """Value of :data:`MARK` for a service of this clone; without a name, the common prefix."""
     return f"{settings().run}:{name}"
 
 
 def trouble(name: str, text: str | None = None) -> str:
-    """Why a running service cannot do its work, empty if it can; ``text`` sets the reason."""
+    """The reason why a running service cannot work, empty if it can; ``text`` sets it."""
     path = settings().run / f"{name}.trouble"
     if text:
         path.write_text(text)
@@ -71,10 +69,10 @@ def trouble(name: str, text: str | None = None) -> str:
 
 
 def start(name: str) -> tuple[list[str], dict[str, str]]:
-    """The command of a service and its whole environment.
+    """The command of a service and all of its environment variables.
 
     Raises:
-        LocError: the name is unknown, or its secret cannot be read or made.
+        LocError: the name is unknown, or a secret cannot be read or made.
     """
     service, own = find(name), settings()
     texts = {"root": str(ROOT), "run": str(own.run), "port": "", "socket": ""}
@@ -91,7 +89,7 @@ def start(name: str) -> tuple[list[str], dict[str, str]]:
     # Absolute paths, for a service runs in the repository's root.
     env |= {"LOC_RUN": str(own.run), "LOC_DATA": str(own.data)}
     if libraries := os.environ.get("LOC_LIBRARY_PATH"):
-        env["LD_LIBRARY_PATH"] = libraries  # in a shell it would break the user's own programs
+        env["LD_LIBRARY_PATH"] = libraries  # set for a whole shell, it breaks other programs
     if service.secret:
         credentials.secret(service.secret)
         env["LOC_SECRET_FILE"] = str(credentials.path(service.secret))
@@ -103,7 +101,7 @@ def start(name: str) -> tuple[list[str], dict[str, str]]:
 
 
 def urls(names: Iterable[str] = tuple(SERVICES)) -> dict[str, str]:
-    """Links to the pages of these services by title; each URL holds the secret that it needs."""
+    """URLs of the services' pages, by title; each contains the secret that it needs."""
     links = {}
     for service in (SERVICES[name] for name in names if name in SERVICES):
         for title, path in service.links.items():
@@ -113,21 +111,13 @@ def urls(names: Iterable[str] = tuple(SERVICES)) -> dict[str, str]:
     return links
 
 
-def logins(names: Iterable[str] = tuple(SERVICES)) -> dict[str, tuple[str, str]]:
-    """Account and first password for each link, by title, that asks a person to log in."""
-    return {
-        title: (service.login[0], credentials.secret(service.login[1]))
+def lines(names: Iterable[str] = tuple(SERVICES)) -> list[str]:
+    """The URLs of the services' pages as lines of text, each with its account and password."""
+    names = tuple(names)
+    hints = {
+        title: f"  (log in as {service.login[0]}, password {credentials.secret(service.login[1])})"
         for service in (SERVICES[name] for name in names if name in SERVICES)
         for title in service.links
         if service.login
-    }
-
-
-def lines(names: Iterable[str] = tuple(SERVICES)) -> list[str]:
-    """The links of these services, one a line, each with the account to log in with."""
-    names = tuple(names)
-    hints = {
-        title: f"  (log in as {account}, password {password})"
-        for title, (account, password) in logins(names).items()
     }
     return [f"{title:<10} {url}{hints.get(title, '')}" for title, url in urls(names).items()]

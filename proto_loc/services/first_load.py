@@ -1,4 +1,4 @@
-"""Service ``first-load``: loads the sample where ``prod`` is empty, and ends."""
+"""Service ``first-load``: loads the sample if ``prod`` is empty, and exits."""
 
 from proto_loc.services.service import Service
 

@@ -7,7 +7,7 @@ SERVICE = Service(
     environment="notebooks",
     variables={
         "JUPYTER_PORT": "{port}",
-        # State lies in the run folder; the configuration and the kernel come from the repository.
+        # State is in the run folder; the configuration and the kernel are in the repository.
         "JUPYTER_CONFIG_DIR": "{run}/jupyter/config",
         "JUPYTER_DATA_DIR": "{run}/jupyter/data",
         "JUPYTER_RUNTIME_DIR": "{run}/jupyter/runtime",

@@ -1,12 +1,10 @@
-"""``loc exec NAME``: the small parent of one service, which ends with its supervisor and leaves
-nothing behind.
+"""Runs a service for ``loc exec NAME``, and ends all of its processes with the supervisor.
 
-A service that ends again and again is never given up: each further start waits, and a steady run
-wipes its ends out. It waits, without idle work, for its child's end, a signal, or its supervisor's
-end. It is the subreaper of what the service starts (Linux), and every process of a service bears a
-mark in its environment: so what is left of it is found wherever it went, also by the next start
-after this parent itself was killed. Runs as ``python -I -S``: nothing but the standard library, and
-no site-packages.
+A service that crashes repeatedly is started again, but after a pause; a steady run resets the
+count. This process waits for the end of its child, a signal, or the end of its supervisor. It is
+the subreaper of the service's processes (Linux), and each of them has a mark in its environment:
+they are found wherever they went, also by the next start if this process was killed. It runs as
+``python -I -S``, without site-packages: only the standard library is imported.
 """
 
 import json
@@ -21,22 +19,20 @@ from pathlib import Path
 from typing import NamedTuple
 
 GRACE = 8.0
-"""Seconds from SIGTERM to SIGKILL. The supervisor's own SIGKILL comes later:
-``shutdown.timeout_seconds``.
-"""
+"""Seconds from SIGTERM to SIGKILL; less than ``shutdown.timeout_seconds`` of the supervisor."""
 LAST_GRACE = 3.0
-"""The same for what a service left behind when it ended."""
+"""The same for processes that still run after their service has ended."""
 STEADY = 120.0
-"""Seconds of a run after which the ends before it count no more."""
+"""Seconds that a service runs until earlier crashes no longer count."""
 MANY = 5
-"""Ends in a row, none of a steady run, after which each further start waits for :data:`PAUSE`."""
+"""Crashes in a row after which each further start waits for :data:`PAUSE` seconds."""
 PAUSE = 60.0
 ASKED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
 
 def main(name: str) -> int:
-    """Run a service to its end and give its exit code, 128 + n after signal n.
+    """Run a service to its end and return its exit code (128 + n after signal n).
 
     Raises:
         LocError: there is no such service, or its secret cannot be read or made.
@@ -46,16 +42,15 @@ def main(name: str) -> int:
     supervisor = os.getppid()
     over = _ending(supervisor)
     if _unread(sys.stdout.fileno()):
-        return 1  # the supervisor has ended while we started, and our parent is another one now
+        return 1  # the supervisor ended during this start, so the parent is another process
     command, env = services.start(name)
     service = services.find(name)
     marked = services.mark(name)
     end(lambda: left(marked))
     services.trouble(name, "")
-    for made in filter(
-        None, (service.socket, service.ready)
-    ):  # of a killed one: a probe must not take it for ready
-        (services.settings().run / made).unlink(missing_ok=True)
+    # Remove what a killed service left, so that no probe takes the new one for ready.
+    for name_in_run in filter(None, (service.socket, service.ready)):
+        (services.settings().run / name_in_run).unlink(missing_ok=True)
     wake, wake_in = os.pipe()
     for end_of_pipe in (wake, wake_in):
         os.set_blocking(end_of_pipe, False)
@@ -76,58 +71,54 @@ def main(name: str) -> int:
     code = code if code >= 0 else 128 - code
     end(lambda: left(marked, os.getpid()), LAST_GRACE)
     if service.stays and not asked:
-        with suppress(OSError):  # on a full disk the ends count for less
+        with suppress(OSError):  # a full disk; the end is not counted
             _note_end(name, Ends(supervisor, number, code))
     return code
 
 
 class Ends(NamedTuple):
-    """How a service ended by itself, without a steady run in between."""
+    """The crashes of a service since its last steady run."""
 
     supervisor: int = 0
-    """The pid of the one who ran it."""
+    """The pid of the supervisor."""
     number: int = 0
     code: int = 0
     """The last exit code."""
 
 
 def ends(name: str) -> Ends:
-    """What is noted of a service's ends; a note of another supervisor is an old one."""
-    from proto_loc import services
-
+    """Read the recorded crashes of a service; they are outdated if the supervisor is another."""
     try:
-        return Ends(*json.loads(_ends_file(services.settings().run, name).read_text()))
+        return Ends(*json.loads(_ends_file(name).read_text()))
     except (OSError, ValueError, TypeError):
         return Ends()
 
 
 def forget_ends(name: str) -> None:
-    """Let the next start be a first one."""
-    from proto_loc import services
-
-    _ends_file(services.settings().run, name).unlink(missing_ok=True)
+    """Delete the recorded crashes of a service."""
+    _ends_file(name).unlink(missing_ok=True)
 
 
-def _note_end(name: str, noted: Ends) -> None:
-    from proto_loc import services
-
-    path = _ends_file(services.settings().run, name)
+def _note_end(name: str, record: Ends) -> None:
+    path = _ends_file(name)
     path.parent.mkdir(mode=0o700, exist_ok=True)
-    path.write_text(json.dumps(noted))
-    if noted.number > MANY:
-        how = f"ended {noted.number} times in a row, none of them after {STEADY:g} steady seconds"
+    path.write_text(json.dumps(record))
+    if record.number > MANY:
+        how = f"ended {record.number} times in a row, none of them after {STEADY:g} steady seconds"
         print(
             f"loc: {name} {how}: the next start waits {PAUSE:g} s. ./loc restart {name} does not.",
             flush=True,
         )
 
 
-def _ends_file(run: Path, name: str) -> Path:
-    return run / "ends" / name
+def _ends_file(name: str) -> Path:
+    from proto_loc import services
+
+    return services.settings().run / "ends" / name
 
 
 def _until_it_ends(child: int, wake: int, over: int, marked: str) -> tuple[int, bool]:
-    """Its exit code (negative: the signal), and whether it was asked to end."""
+    """Wait for the child; its exit code (negative: the signal), and whether it was told to end."""
     sources, deadline = [wake, over], math.inf
     while True:
         wait = None if deadline == math.inf else max(0, deadline - time.monotonic())
@@ -145,18 +136,18 @@ def _until_it_ends(child: int, wake: int, over: int, marked: str) -> tuple[int, 
         if time.monotonic() >= deadline:
             for pid in left(marked, os.getpid()):
                 _kill(pid, signal.SIGKILL)
-            deadline += 1  # again, for what was started meanwhile
+            deadline += 1  # again, for processes that were started meanwhile
 
 
 def _start(command: list[str], env: dict[str, str]) -> int:
-    """Start the service in a session of its own, with signals as if from a shell; gives its pid."""
+    """Start the service in its own session, with default signal handlers; returns its pid."""
     parent = os.getpid()
     if child := os.fork():
         return child
     try:
         os.setsid()
-        # What ran us with & from a script made us ignore SIGINT, and Python ignores SIGPIPE: a
-        # child would inherit it.
+        # A script that runs `loc exec` with & makes it ignore SIGINT, and Python ignores SIGPIPE;
+        # the child would inherit both.
         for number in (*ASKED, signal.SIGQUIT, signal.SIGPIPE, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
         _prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
@@ -178,7 +169,7 @@ def _prctl(option: int, value: int) -> None:
 
 
 def _ending(pid: int) -> int:
-    """A file descriptor that is readable once that process has ended."""
+    """A file descriptor that becomes readable when that process ends."""
     if hasattr(os, "pidfd_open"):
         return os.pidfd_open(pid)
     queue = select.kqueue()
@@ -189,16 +180,14 @@ def _ending(pid: int) -> int:
 
 
 def _unread(fd: int) -> bool:
-    """Whether this is a pipe that nobody reads any more."""
+    """Whether this is a pipe whose reader is gone."""
     poll = select.poll()
     poll.register(fd, 0)
     return bool(poll.poll(0))
 
 
 def _reap(child: int = 0) -> int | None:
-    """Collect every child that has ended; the exit code of ``child`` (negative: the signal) if
-    it is among them.
-    """
+    """Wait for children that have ended; the exit code of ``child`` (negative: the signal)."""
     code = None
     with suppress(ChildProcessError):
         while (ended := os.waitpid(-1, os.WNOHANG))[0]:
@@ -213,9 +202,7 @@ def _kill(pid: int, number: int) -> None:
 
 
 def end(find, grace: float = GRACE) -> None:
-    """End the processes that ``find()`` gives: SIGTERM, SIGKILL ``grace`` seconds later, until
-    it gives none.
-    """
+    """End the processes that ``find()`` returns: SIGTERM, then SIGKILL after ``grace`` seconds."""
     signalled: set[int] = set()
     start = time.monotonic()
     while (running := find()) and time.monotonic() < start + grace + 5:
@@ -228,8 +215,9 @@ def end(find, grace: float = GRACE) -> None:
 
 
 def left(marked: str, ancestor: int = 0) -> set[int]:
-    """Processes with this mark (or this beginning up to a colon) or under ``ancestor``; never
-    our own line.
+    """Find processes with this mark (or prefix up to a colon) and descendants of ``ancestor``.
+
+    This process and its own ancestors are left out.
     """
     processes = _processes(marked.encode())
     line, descendants = {os.getpid()}, {ancestor} if ancestor else set()
@@ -249,7 +237,7 @@ def left(marked: str, ancestor: int = 0) -> set[int]:
 
 
 def _processes(marked: bytes) -> dict[int, tuple[int, bool]]:
-    """Every process that has not ended: pid to its parent's pid, and whether it bears the mark."""
+    """Every running process by pid: the pid of its parent, and whether it has the mark."""
     variable = b"LOC_SERVICE=" + marked
     if sys.platform != "linux":
         lines = os.popen("ps -axwwE -o pid=,ppid=,stat=,command=").buffer.read().splitlines()

@@ -1,4 +1,4 @@
-"""Taken ports: found before anything starts, with who has them and the way out."""
+"""Checks which processes listen on the services' ports, before a service starts."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -16,29 +16,28 @@ from proto_loc.settings import PORTS, settings
 
 @dataclass(frozen=True)
 class Listener:
-    """Who listens on a port of 127.0.0.1 or of every address; ``pid`` is None where another
-    user's is not told.
-    """
+    """A process that listens on a port of 127.0.0.1 or of every address."""
 
     port: int
     pid: int | None
+    """None for a process of another user that the system does not show."""
     command: str
     mark: str
-    """Which clone's service it is, as :func:`proto_loc.services.mark` names it; empty if none's."""
+    """The value of :data:`proto_loc.services.MARK` in its environment; empty if it has none."""
 
 
 def listeners(ports: Iterable[int]) -> list[Listener]:
-    """Who listens on any of these ports."""
-    ports_wanted = set(ports)
+    """The processes that listen on any of these ports."""
+    ports = set(ports)
     pids: dict[int, int | None] = {}
     for pid, connection in _connections():
-        if connection.status == psutil.CONN_LISTEN and connection.laddr.port in ports_wanted:
+        if connection.status == psutil.CONN_LISTEN and connection.laddr.port in ports:
             pids[connection.laddr.port] = pids.get(connection.laddr.port) or pid
     return [_listener(port, pid) for port, pid in sorted(pids.items())]
 
 
 def listens(pid: int, port: int) -> bool:
-    """Whether this process, or one that descends from it, listens on the port."""
+    """Whether this process or a descendant of it listens on the port."""
     with suppress(psutil.Error):
         parent = psutil.Process(pid)
         for process in (parent, *parent.children(recursive=True)):
@@ -50,9 +49,7 @@ def listens(pid: int, port: int) -> bool:
 
 
 def follow() -> None:
-    """Take the ports of the stack of this clone that runs, whatever ``LOC_PORT_PREFIX`` says
-    here.
-    """
+    """Set ``LOC_PORT_PREFIX`` to that of this clone's running stack, if one runs."""
     if services.MARK in os.environ:
         return
     for pid in launch.left(services.mark()):
@@ -62,16 +59,15 @@ def follow() -> None:
 
 
 def taken_by(port: int) -> str:
-    """Who listens on a port, for a message; empty if nobody does."""
+    """The process that listens on a port, as text for a message; empty if there is none."""
     return next((_who(one) for one in listeners((port,))), "")
 
 
 def check(names: Iterable[str]) -> None:
-    """Refuse if a port of one of these services is taken by what is not of this clone.
+    """Check that no process outside this clone listens on a port of these services.
 
     Raises:
-        LocError: one is; the message has port, pid, command, and a port prefix under which all of
-            them are free.
+        LocError: one does; the message names it, and a port prefix that is free.
     """
     services_by_port = {
         settings().port(key): name for name in names if (key := services.find(name).port)
@@ -112,12 +108,10 @@ def _who(one: Listener) -> str:
 
 
 def _connections() -> Iterator[tuple[int | None, Any]]:
-    """Every TCP connection with its process."""
+    """Every TCP connection with the pid of its process."""
     try:
         yield from ((one.pid, one) for one in psutil.net_connections("tcp"))
-    except (
-        psutil.AccessDenied
-    ):  # macOS tells only root about all of them; one may ask each process of one's own
+    except psutil.AccessDenied:  # macOS shows all to root only, and a user those of their processes
         for process in psutil.process_iter():
             with suppress(psutil.Error):
                 yield from ((process.pid, one) for one in process.net_connections("tcp"))

@@ -6,33 +6,31 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Service:
-    """One service; its texts may hold ``{root}``, ``{run}``, ``{port}`` and ``{socket}``."""
+    """One service; values may contain ``{root}``, ``{run}``, ``{port}`` and ``{socket}``."""
 
     argv: tuple[str, ...]
-    """Its command; programs of its environment come first."""
+    """The command; programs of the service's environment come first in PATH."""
     environment: str = "platform"
-    """The environment under ``.venvs/`` that it runs in."""
+    """The Python environment under ``.venvs/`` that the service runs in."""
     variables: Mapping[str, str] = field(default_factory=dict)
     secret: str = ""
-    """The name of its own secret; the path of that file is in ``LOC_SECRET_FILE``."""
+    """The name of the service's secret; ``LOC_SECRET_FILE`` is the path of its file."""
     more_secrets: Mapping[str, str] = field(default_factory=dict)
-    """Further secrets of its own, by the end of their ``LOC_SECRET_FILE_...``."""
+    """Names of further secrets; the key ``X`` gives the variable ``LOC_SECRET_FILE_X``."""
     login: tuple[str, str] | None = None
-    """For ``loc urls``: a person's account, and the secret that is its password."""
+    """For ``loc urls``: the account of a person, and the name of the secret with its password."""
     port: str = ""
-    """Its name in :data:`proto_loc.settings.PORTS`."""
+    """The name of the service's port in :data:`proto_loc.settings.PORTS`."""
     socket: str = ""
-    """The name of the Unix socket that it makes in the run folder."""
+    """The name of the Unix socket that the service makes in the run folder."""
     ready: str = ""
-    """The name of the file that it makes in the run folder once it is ready."""
+    """The name of the file that the service makes in the run folder once it is ready."""
     links: Mapping[str, str] = field(default_factory=dict)
-    """For ``loc urls``: the path of each page, by title; it may hold ``{secret}``."""
+    """For ``loc urls``: the path of each page, by title; it may contain ``{secret}``."""
     prepare: tuple[str, ...] = ()
-    """Functions (``MODULE:FUNCTION``) that ``loc prepare`` calls at each start; each sees by itself
-    whether there is work.
-    """
+    """Functions (``MODULE:FUNCTION``) that ``loc prepare`` calls at each start."""
 
     @property
     def stays(self) -> bool:
-        """Whether the service stays up: then others see it by its port, socket or file."""
+        """Whether the service runs until it is stopped; one that exits has no port or socket."""
         return bool(self.port or self.socket or self.ready)

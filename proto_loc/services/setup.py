@@ -1,4 +1,4 @@
-"""Service ``setup``: prepares what the other services need, and ends."""
+"""Service ``setup``: prepares what the other services need, and exits."""
 
 from proto_loc.services.service import Service
 

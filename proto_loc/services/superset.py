@@ -1,4 +1,4 @@
-"""Services ``superset-provision`` and ``superset``: its content, then its web server."""
+"""Services ``superset-provision`` and ``superset``: Superset's content and its web server."""
 
 from proto_loc.services.service import Service
 

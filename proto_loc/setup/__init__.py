@@ -1,1 +1,1 @@
-"""Set-up of a clone: environments, Node's packages, locks, and upgrades of them."""
+"""Installs environments and Node packages from lock files; makes and upgrades the locks."""

@@ -1,4 +1,4 @@
-"""The environments under ``.venvs/``, and ``golden.toml``, which decides what is in them."""
+"""Reads ``golden.toml``, and installs the Python environments under ``.venvs/``."""
 
 import subprocess
 import tomllib
@@ -9,7 +9,7 @@ from proto_loc.settings import ROOT
 
 
 def golden() -> dict:
-    """``golden.toml`` as it stands."""
+    """Read ``golden.toml``."""
     return tomllib.loads((ROOT / "golden.toml").read_text())
 
 
@@ -19,11 +19,11 @@ def names() -> list[str]:
 
 
 def sync(*wanted: str) -> None:
-    """Make each ``.venvs/NAME`` what ``locks/NAME.txt`` says; no work where it is already so.
+    """Install each ``.venvs/NAME`` from ``locks/NAME.txt``, unless it is up to date.
 
     Raises:
         UsageError: there is no such environment.
-        LocError: the installation failed; the launcher has said why on stderr.
+        LocError: the installation failed; the launcher has printed the reason.
     """
     if unknown := sorted(set(wanted) - set(names())):
         raise UsageError(
@@ -37,14 +37,14 @@ def sync(*wanted: str) -> None:
         )
 
 
-def uv(*arguments: str | Path, given: str = "") -> str:
-    """Run the golden uv in the repository's root with ``given`` as its input; gives its output.
+def uv(*arguments: str | Path, stdin: str = "") -> str:
+    """Run the golden uv in the root of the repository, and return its output.
 
     Raises:
-        LocError: uv failed; its own words are in the reason.
+        LocError: uv failed; the reason is its own message.
     """
     command = [ROOT / "loc", "--uv", *arguments]
-    done = subprocess.run(command, cwd=ROOT, input=given, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=ROOT, input=stdin, capture_output=True, text=True)
     if done.returncode:
         what = " ".join(map(str, arguments[:2]))
         raise LocError(f"uv {what} failed.", done.stderr.strip(), "Mend what uv names above.")

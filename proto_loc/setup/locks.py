@@ -1,4 +1,4 @@
-"""The files of ``locks/``, made from ``golden.toml``."""
+"""Makes and checks the lock files in ``locks/`` from ``golden.toml``."""
 
 import hashlib
 import re
@@ -15,9 +15,7 @@ ENTRY = re.compile(r"^(?P<name>[a-z0-9][a-z0-9._-]*)(?:\[.*?\])?==.*\n(?:[ #].*\
 
 
 def requirements(versions: dict | None = None) -> dict[str, list[str]]:
-    """What each lock must hold, by the lock's name, as requirement lines; of ``golden.toml`` if
-    no other is given.
-    """
+    """The requirement lines of each lock, by its name; from ``golden.toml`` by default."""
     versions = versions or golden()
     tools = versions["tools"]
     packages = {
@@ -38,7 +36,7 @@ def requirements(versions: dict | None = None) -> dict[str, list[str]]:
 
 
 def entries(text: str) -> dict[str, str]:
-    """The text that a lock has for each package, by the package's name."""
+    """The lines of a lock for each package, by the name of the package."""
     entries_by_name: dict[str, str] = {}
     for match in ENTRY.finditer(text):
         entries_by_name[match["name"]] = entries_by_name.get(match["name"], "") + match[0]
@@ -50,8 +48,7 @@ def sealed(body: str) -> str:
 
 
 def compile_lock(name: str, requirements: list[str], known: str) -> str:
-    """The text of a lock; versions and hashes in ``known`` are kept where golden.toml still allows
-    them.
+    """Compile the text of a lock; versions in ``known`` stay if golden.toml allows them.
 
     Raises:
         LocError: the requirements contradict each other, or the registry cannot be reached.
@@ -78,19 +75,18 @@ def compile_lock(name: str, requirements: list[str], known: str) -> str:
             "--quiet",
             "--output-file",
             out,
-            given="\n".join(requirements),
+            stdin="\n".join(requirements),
         )
         return sealed(out.read_text().replace("-r -", "golden.toml"))
 
 
 def differences(name: str, requirements: list[str], known: str) -> list[str]:
-    """The packages for which a lock is not what golden.toml gives; empty if it is right."""
+    """The packages for which a lock differs from golden.toml; empty if they agree."""
     if not known:
         return ["missing"]
     body = known.partition("\n")[2]
     intact = known == sealed(body)
-    # Of a lock that was edited by hand only the versions are believed: the registry is asked for
-    # every hash.
+    # In a lock that was edited by hand only the versions count: the hashes are fetched again.
     fresh = compile_lock(
         name,
         requirements,
@@ -98,17 +94,16 @@ def differences(name: str, requirements: list[str], known: str) -> list[str]:
     )
     if fresh == known:
         return []
-    old, new = entries(known), entries(fresh)
-    return [key for key in sorted(old | new) if old.get(key) != new.get(key)] or ["edited by hand"]
+    return node.changed(entries(known), entries(fresh)) or ["edited by hand"]
 
 
 def write(texts: dict[str, str]) -> None:
-    """Replace the locks, and say of each what is other than before."""
+    """Replace the locks, and print for each the packages that changed."""
     for name, text in texts.items():
         path = ROOT / "locks" / f"{name}.txt"
         old, new = entries(path.read_text() if path.exists() else ""), entries(text)
         files.replace(path, text)
-        moved = [key for key in sorted(old | new) if old.get(key) != new.get(key)]
+        moved = node.changed(old, new)
         print(
             f"locks/{name}.txt: {len(new)} packages"
             + (f", changed: {', '.join(moved)}" if moved else "")
@@ -116,7 +111,7 @@ def write(texts: dict[str, str]) -> None:
 
 
 def npm_texts() -> tuple[str, str]:
-    """proto_loc/cube/server/package.json and its lock, as they stand; empty where there is none."""
+    """The texts of Cube's package.json and package-lock.json; empty for a missing file."""
     paths = node.CUBE / "package.json", node.CUBE / "package-lock.json"
     return tuple(path.read_text() if path.exists() else "" for path in paths)
 

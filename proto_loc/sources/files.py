@@ -6,20 +6,27 @@ import re
 import shlex
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace as changed
 from fnmatch import fnmatch
 from pathlib import Path
 
 import duckdb
 
-from proto_loc import sources
-from proto_loc.errors import LocError, UsageError
+from proto_loc.errors import LocError, UsageError, disk_is_full
 from proto_loc.settings import private_folder, settings
-from proto_loc.sources import Outcome, Report, Table, WouldReplace
-from proto_loc.sql import identifier, literal, open_duckdb
-from proto_loc.warehouse import lake
-from proto_loc.warehouse.errors import disk_is_full
-from proto_loc.warehouse.lake import Load, Loading
+from proto_loc.sources import (
+    Load,
+    Loading,
+    Outcome,
+    Report,
+    Table,
+    WouldReplace,
+    intact,
+    is_loaded,
+    landing_files,
+    loading,
+)
+from proto_loc.sql import exact_glob, identifier, literal, open_duckdb
 
 ADDED = {
     "_source_file": "VARCHAR",
@@ -28,6 +35,9 @@ ADDED = {
     "_loaded_at": "TIMESTAMP",
 }
 """What the lake adds to each row: its file, its position there from 1, its load, and when (UTC)."""
+
+REJECTED = {"_reason": "VARCHAR", "_record": "JSON"}
+"""Columns of a table of rejects before :data:`ADDED`: why, and the row as the file has it."""
 
 READERS = {
     ".csv": "read_csv({}, header = true, skip = 0, delim = ',', {})",
@@ -43,45 +53,58 @@ def checksum(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-@dataclass(frozen=True)
 class FileSource:
     """A source whose tables are loaded from files; see :class:`proto_loc.sources.Source`."""
 
-    name: str
-    tables: tuple[Table, ...]
-    sample: Callable[[Path, int, int], None] | None = None
-    """Writes files with so many generated rows into a folder; the same seed gives the same ones."""
-    sample_rows: int | None = None
+    def __init__(
+        self,
+        name: str,
+        tables: Sequence[Table],
+        sample: Callable[[Path, int, int], None] | None = None,
+        sample_rows: int | None = None,
+    ) -> None:
+        """Declare a source.
 
-    def columns(self) -> dict[str, dict[str, str]]:
-        return {table.name: {**table.columns, **ADDED} for table in self.tables}
+        Args:
+            tables: with the columns of the files.
+            sample: writes files with so many generated rows into a folder, by a seed.
+            sample_rows: rows of the sample by default.
+        """
+        self.name, self.sample, self.sample_rows = name, sample, sample_rows
+        self._declared = tuple(tables)
+        self.tables = [
+            stored
+            for table in tables
+            for stored in (
+                changed(table, columns={**table.columns, **ADDED}),
+                *([_rejects_of(table)] if table.rejects else []),
+            )
+        ]
 
     def fits(self, path: Path) -> bool:
         return path.is_file() and len(self._tables_of(path)) == 1
 
     def pending(self) -> list[Path]:
-        loads = [load for load in lake.loads(active=False) if load.source == self.name]
-        lost = {load.input_sha256 for load in loads if load.active and not lake.whole(load)}
-        known = {load.input_sha256 for load in loads} - lost
-        files = [path for path in sources.landing_files(self.name) if self.fits(path)]
-        return [path for path in files if checksum(path) not in known]
+        known = is_loaded(self.name)
+        files = [path for path in landing_files(self.name) if self.fits(path)]
+        return [path for path in files if not known(checksum(path))]
 
     def load_landing(self, *, who: str, report: Report) -> list[Outcome]:
         outcomes = [
             Outcome(None, path.name, skipped=f"no table of {self.name} declares such a name")
-            for path in sources.landing_files(self.name)
+            for path in landing_files(self.name)
             if not self.fits(path)
         ]
         if paths := self.pending():
-            with lake.loading(sources.TABLES, who=who) as loading:
-                outcomes += self._load(loading, paths, False, report)
+            with loading(who=who) as session:
+                outcomes += self._load(session, paths, False, report)
         return outcomes
 
     def load_files(
         self, paths: Sequence[Path], *, replace: bool = False, who: str, report: Report
     ) -> list[Outcome]:
-        with lake.loading(sources.TABLES, who=who) as loading:
-            outcomes = self._load(loading, paths, replace, report)
+        with loading(who=who) as session:
+            outcomes = self._load(session, paths, replace, report)
             if kept := [outcome for outcome in outcomes if outcome.leaving]:
                 raise WouldReplace(
                     f"{kept[0].input} would take away {kept[0].leaving:,} rows of"
@@ -102,18 +125,18 @@ class FileSource:
         base = private_folder(settings().run / "tmp")
         with (
             tempfile.TemporaryDirectory(prefix=f"{os.getpid()}-", dir=base) as folder,
-            lake.loading(sources.TABLES, who=who) as loading,
+            loading(who=who) as session,
         ):
             self.sample(Path(folder), rows, seed)
             paths = sorted(Path(folder).iterdir())
-            return self._load(loading, paths, False, report, "synthetic")
+            return self._load(session, paths, False, report, "synthetic")
 
     def _tables_of(self, path: Path) -> list[Table]:
-        return [table for table in self.tables if fnmatch(path.name, table.files)]
+        return [table for table in self._declared if fnmatch(path.name, table.files)]
 
     def _load(
         self,
-        loading: Loading,
+        session: Loading,
         paths: Sequence[Path],
         replace: bool,
         report: Report,
@@ -127,7 +150,7 @@ class FileSource:
             if len(tables) != 1:
                 names = ", ".join(f"{table.name}: {table.files}" for table in self.tables)
                 raise refused(path, f"Its name fits {len(tables)} tables, of {names}.")
-            for outcome in self._load_file(loading, tables[0], path, replace, origin):
+            for outcome in self._load_file(session, tables[0], path, replace, origin):
                 load = outcome.load
                 place = load.table_name, load.partition
                 if not outcome.skipped:
@@ -143,13 +166,13 @@ class FileSource:
         return outcomes
 
     def _load_file(
-        self, loading: Loading, table: Table, path: Path, replace: bool, origin: str
+        self, session: Loading, table: Table, path: Path, replace: bool, origin: str
     ) -> list[Outcome]:
         digest = checksum(path) if path.is_file() else None
         active = {
-            load.partition: load
-            for load in loading.loads()
-            if (load.source, load.table_name) == (self.name, table.name)
+            (load.table_name, load.partition): load
+            for load in session.loads()
+            if load.source == self.name
         }
         base = private_folder(settings().run / "tmp")
         with (
@@ -158,26 +181,28 @@ class FileSource:
         ):
             read(con, table, path)
             outcomes = []
-            for partition, where in partitions(con, table, path):
-                there = active.get(partition)
-                if there and there.input_sha256 == digest and lake.intact(there):
+            for stored, partition, query in parts(con, table, path):
+                there = active.get((stored, partition))
+                if there and there.input_sha256 == digest and intact(there):
                     reason = "it is loaded already"
                     outcomes.append(Outcome(there, path.name, skipped=reason))
                     continue
                 if there and origin == "synthetic" and there.origin == "file":
                     outcomes.append(Outcome(there, path.name, skipped="records are loaded"))
                     continue
-                load_id, target = loading.reserve(self.name, table.name, partition)
+                load_id, target = session.reserve(self.name, stored, partition)
                 (rows,) = con.execute(
                     f"copy (select * exclude (_row), {literal(path.name)} as _source_file,"
                     f" _row, {load_id}::bigint as _load_id,"
-                    f" {literal(loading.loaded_at)}::timestamp as _loaded_at"
-                    f" from rows where {where} order by _row)"
+                    f" {literal(session.loaded_at)}::timestamp as _loaded_at"
+                    f" from ({query}) order by _row)"
                     f" to {literal(target)} (format parquet, compression zstd)"
                 ).fetchone()
-                leaving = 0 if replace else count_leaving(con, table, there, target, path)
+                leaving = 0
+                if stored == table.name and not replace:
+                    leaving = count_leaving(con, table, there, target, path)
                 if leaving:
-                    loading.give_back(target)
+                    session.give_back(target)
                     reason = (
                         f"it lacks {leaving:,} of the {there.rows:,} rows of {there.input}"
                         f" (`loc load {self.name} {shlex.quote(str(path))} --replace`"
@@ -186,27 +211,40 @@ class FileSource:
                     outcomes.append(Outcome(there, path.name, skipped=reason, leaving=leaving))
                     continue
                 load = Load(
-                    load_id, self.name, table.name, partition, origin,
+                    load_id, self.name, stored, partition, origin,
                     str(target.relative_to(settings().lake)), rows, target.stat().st_size,
-                    path.name, digest, loading.loaded_at,
+                    path.name, digest, session.loaded_at,
                 )  # fmt: skip
-                loading.add(load)
+                session.add(load)
                 outcomes.append(Outcome(load, path.name, replaced=there))
         return outcomes
 
 
+def _rejects_of(table: Table) -> Table:
+    """The table of rows that break the declaration of a table; a file is a partition."""
+    return Table(
+        f"{table.name}_rejects",
+        REJECTED | ADDED,
+        partition="file",
+        min_rows=0,
+        description=f"Rows of the files of {table.name} that break its declaration.",
+    )
+
+
 def read(con: duckdb.DuckDBPyConnection, table: Table, path: Path) -> None:
-    """Read the file into the table ``rows``, with ``_row``.
+    """Read the file into the table ``rows`` and the rows that break the declaration into
+    ``rejects``, each with ``_row``.
 
     Raises:
-        LocError: the file breaks the declaration; the message names file, row and column.
+        LocError: the file cannot be read or its columns are others; or a row breaks the
+            declaration, and the table keeps no rejects. The message names file, row and column.
     """
     suffix = path.suffix.lower()
     if suffix in (".xlsx", ".xls"):
         raise refused(path, "Excel needs an extension of DuckDB, and none is downloaded here.")
     if suffix not in READERS:
         raise refused(path, f"Files end in {', '.join(READERS)}.")
-    name = literal(lake.pattern(path.absolute()))
+    name = literal(exact_glob(path.absolute()))
     text = "all_varchar = true" if suffix == ".csv" else ""
     relation = READERS[suffix].format(name, text).replace(", )", ")")
     try:
@@ -219,74 +257,85 @@ def read(con: duckdb.DuckDBPyConnection, table: Table, path: Path) -> None:
                 f"Columns missing: {', '.join(missing) or 'none'}; not declared:"
                 f" {', '.join(more) or 'none'}.",
             )
-        if suffix == ".json" or suffix == ".ndjson":
+        if suffix in (".json", ".ndjson"):
             types = ", ".join(f"{identifier(column)}: 'VARCHAR'" for column in names)
             relation = READERS[suffix].format(name, f"columns = {{{types}}}")
         con.execute(f"create table texts as select *, row_number() over () as _row from {relation}")
-        for column, kind in table.columns.items():
-            value = identifier(column)
-            cast = f"try_cast({value} as {kind})"
-            # A cast may round: what comes back from it must be as near as the text says.
-            loses = f"or ({cast})::double is distinct from try_cast({value} as double)"
-            number = re.match(r"(?i)(u?(tiny|small|big|huge)?int|integer|decimal)", kind)
-            bad = con.execute(
-                f"select _row, {value} from texts where {value} is not null and"
-                f" ({cast} is null {loses if number else ''}) order by _row limit 1"
-            ).fetchone()
-            if bad:
-                raise refused(path, f"Row {bad[0]}, column {column}: {bad[1]!r} is no {kind}.")
+        reasons = ", ".join(_reasons(table))
+        con.execute(f"create table judged as select *, coalesce({reasons}) as _reason from texts")
+        columns = ", ".join(map(identifier, table.columns))
+        con.execute(
+            f"create table rejects as select _reason, to_json(struct_pack({columns})) as _record,"
+            " _row from judged where _reason is not null"
+        )
+        first = con.execute("select _row, _reason from rejects order by _row limit 1").fetchone()
+        if first and not table.rejects:
+            raise refused(path, f"Row {first[0]}, {first[1]}.")
         values = ", ".join(
             f"{identifier(column)}::{kind} as {identifier(column)}"
             for column, kind in table.columns.items()
         )
-        con.execute(f"create table rows as select {values}, _row from texts")
-        con.execute("drop table texts")
-        if table.key:
-            key = ", ".join(map(identifier, table.key))
-            twice = con.execute(
-                f"select {key}, max(_row) from rows group by {key} having count(*) > 1 limit 1"
-            ).fetchone()
-            if twice:
-                names = ", ".join(table.key)
-                raise refused(path, f"Row {twice[-1]}: {names} {twice[0]} is there twice.")
+        con.execute(f"create table rows as select {values}, _row from judged where _reason is null")
+        con.execute("drop table texts; drop table judged")
     except duckdb.Error as error:
         if disk_is_full(error):
             raise
         raise refused(path, str(error).split("\n\n")[0]) from error
 
 
-def partitions(con: duckdb.DuckDBPyConnection, table: Table, path: Path) -> list[tuple[str, str]]:
-    """Each partition of ``rows``, with the condition of its rows."""
-    if table.partition == "":
-        return [("all", "true")]
-    if table.partition == "file":
-        return [(re.sub(r"[^\w.-]", "_", path.stem), "true")]
-    unit, _, column = table.partition.partition(":")
-    if unit not in ("month", "day") or column not in table.columns:
-        raise UsageError(
-            f"The table {table.name} declares the partition {table.partition!r}.",
-            "",
-            "Write file, month:COLUMN or day:COLUMN with one of its columns.",
-        )
-    form = "%Y-%m" if unit == "month" else "%Y-%m-%d"
+def _reasons(table: Table) -> list[str]:
+    """SQL expressions over ``texts``: null, or how the row breaks the declaration."""
+    reasons = []
+    for column, kind in table.columns.items():
+        value = identifier(column)
+        cast = f"try_cast({value} as {kind})"
+        # A cast may round: what comes back from it must be as near as the text says.
+        loses = f" or ({cast})::double is distinct from try_cast({value} as double)"
+        number = re.match(r"(?i)(u?(tiny|small|big|huge)?int|integer|decimal)", kind)
+        bad = f"{value} is not null and ({cast} is null{loses if number else ''})"
+        start, end = literal(f"column {column}: '"), literal(f"' is no {kind}")
+        reasons.append(f"case when {bad} then concat({start}, {value}, {end}) end")
+    partition = table.partition_column
+    for column in dict.fromkeys([*table.key, *([partition] if partition else [])]):
+        use = "its partition" if column == partition else "its key"
+        reason = literal(f"column {column}: no value, and {use} needs one")
+        reasons.append(f"case when {identifier(column)} is null then {reason} end")
+    if table.key:
+        key = ", ".join(f"try_cast({identifier(c)} as {table.columns[c]})" for c in table.key)
+        sound = f"coalesce({', '.join(reasons)}) is null"  # a row that is no reject itself
+        place = f"row_number() over (partition by {key}, {sound} order by _row)"
+        start = literal(f"key {', '.join(table.key)}: ")
+        reason = f"concat({start}, concat_ws(', ', {key}), ' is there twice')"
+        reasons.append(f"case when {place} > 1 then {reason} end")
+    return reasons
+
+
+def parts(con: duckdb.DuckDBPyConnection, table: Table, path: Path) -> list[tuple[str, str, str]]:
+    """Table, partition and query of each part that a file is stored as."""
+    of_file = re.sub(r"[^\w.-]", "_", path.stem)
+    rejects = [(f"{table.name}_rejects", of_file, "from rejects")] if table.rejects else []
+    column = table.partition_column
+    if not column:
+        name = of_file if table.partition else "all"
+        return [(table.name, name, "from rows"), *rejects]
+    form = "%Y-%m" if table.partition.startswith("month:") else "%Y-%m-%d"
     value = f"strftime({identifier(column)}, '{form}')"
-    names = con.execute(f"select distinct {value}, min(_row) from rows group by 1 order by 1")
-    values = names.fetchall()
-    for name, row in values:
-        if name is None:
-            raise refused(path, f"Row {row}, column {column}: no value, so no partition.")
-    return [(name, f"{value} = {literal(name)}") for name, _ in values]
+    names = con.execute(f"select distinct {value} from rows order by 1").fetchall()
+    return [
+        *((table.name, name, f"from rows where {value} = {literal(name)}") for (name,) in names),
+        *rejects,
+    ]
 
 
 def count_leaving(
     con: duckdb.DuckDBPyConnection, table: Table, there: Load | None, target: Path, path: Path
 ) -> int:
     """Rows of a load that a file of another name lacks; a file of its name is a newer edition."""
-    if not there or there.input == path.name or not lake.intact(there):
+    if not there or there.input == path.name or not intact(there):
         return 0
     if there.origin != "file":
         return 0
-    old, new = (f"read_parquet({literal(lake.pattern(file))})" for file in (there.path, target))
+    old, new = (f"read_parquet({literal(exact_glob(file))})" for file in (there.path, target))
     known = {row[0] for row in con.execute(f"describe select * from {old}").fetchall()}
     names = ", ".join(identifier(column) for column in table.columns if column in known)
     return con.execute(

@@ -1,1 +1,1 @@
-"""What stands in where a program cannot be had; each says why on top."""
+"""Stand-ins for programs that a machine cannot install; each states the reason at its top."""

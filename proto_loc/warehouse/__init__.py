@@ -1,8 +1,8 @@
-"""The warehouse: DuckDB files that are written aside, audited and published whole.
+"""The warehouse: versioned DuckDB files with atomic publication.
 
-A database (``raw``, ``prod``) is a folder of immutable versions with a ``current`` link that is
-swapped atomically: readers open a whole version and are never locked out, writers work on a private
-copy and publish it or leave no trace.
+A database (``raw``, ``prod``) is a folder of immutable versions with a symbolic link ``current``
+that is replaced atomically. A reader opens a complete version and never waits for a lock. A writer
+works on a private copy, which is audited and published, or removed.
 
     with warehouse.write("prod", who="nightly build") as session:
         with session.connect() as con:

@@ -1,4 +1,4 @@
-"""What changed between two versions of a database."""
+"""Compares two versions of a database: tables, columns, row counts."""
 
 from dataclasses import dataclass
 
@@ -7,22 +7,20 @@ from proto_loc.warehouse import store
 
 @dataclass(frozen=True)
 class TableDiff:
-    """One table or view that differs between two versions.
-
-    ``rows_*`` is None where it is absent or not counted.
-    """
+    """One table or view in two versions."""
 
     name: str
     status: str
     """``added``, ``removed``, ``schema``, ``rows`` or ``same``."""
     rows_before: int | None
+    """None where the table is absent or its rows were not counted."""
     rows_after: int | None
     columns: tuple[str, ...]
     """Schema changes, each as ``+ name TYPE``, ``- name TYPE`` or ``~ name TYPE -> TYPE``."""
 
 
 def diff(database: str, before: int, after: int) -> list[TableDiff]:
-    """Compare two versions: every table and view of either, by name.
+    """Compare every table and view of two versions, sorted by name.
 
     Raises:
         UsageError: there is no such version.

@@ -1,4 +1,4 @@
-"""What can go wrong with the warehouse, each with its way out."""
+"""Errors of the warehouse, and their explanations for a person."""
 
 import errno
 import os
@@ -10,7 +10,7 @@ from proto_loc.settings import settings
 
 
 class WarehouseError(LocError):
-    """A read or write of the warehouse failed; what was published stays served."""
+    """A read or write of the warehouse failed; the published version is still served."""
 
 
 class NoData(WarehouseError):
@@ -18,37 +18,28 @@ class NoData(WarehouseError):
 
 
 class LockTimeout(WarehouseError):
-    """Another writer held the database for longer than the wait."""
+    """Another writer held the lock for longer than the timeout."""
 
 
 class PublishError(WarehouseError):
-    """The session's file could not become a version."""
+    """The file of a write session could not be published."""
 
 
 class VersionDamaged(WarehouseError):
-    """A published version is incomplete, or was written by a DuckDB that this one cannot read."""
+    """A published version is incomplete, or has the format of another DuckDB release."""
 
 
 @contextmanager
 def explained(doing: str, where: Path):
-    """Turn the operating system's refusals in the block into a :class:`WarehouseError`."""
+    """Turn an :class:`OSError` of the block into a :class:`WarehouseError`."""
     try:
         yield
     except OSError as error:
         raise explain(doing, where, error) from error
 
 
-def disk_is_full(error: object) -> bool:
-    """Whether an error, or a program's text, says that a disk or a quota is full.
-
-    DuckDB gives no number.
-    """
-    words = ("No space left on device", "Disk quota exceeded", "database or disk is full")
-    return any(phrase in str(error) for phrase in words)
-
-
 def block_is_damaged(error: object) -> bool:
-    """Whether an error, or a program's text, says that a database's block is unreadable."""
+    """Whether the text of an error says that a block of a database is damaged."""
     return any(
         words in str(error) for words in ("Corrupt database file", "does not match stored checksum")
     )
@@ -60,16 +51,16 @@ def first_line(error: object) -> str:
 
 
 def no_space(*places: Path) -> OSError:
-    """What the system says of a full disk: of that place whose disk has the least room."""
+    """The system's error for a full disk, with the path whose disk has the least space."""
     return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(min(places, key=_room)))
 
 
 def explain(doing: str, where: Path, error: OSError) -> WarehouseError:
-    """The operating system's refusal in sentences, with a way out.
+    """Explain an error of the operating system, with the next step.
 
     Args:
-        doing: what failed, for the begin of a sentence.
-        where: the path, if the error names none.
+        doing: what failed, as the subject of a sentence.
+        where: the path, if the error has none.
     """
     path = Path(error.filename2 or error.filename or where)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -107,6 +98,6 @@ def explain(doing: str, where: Path, error: OSError) -> WarehouseError:
 
 
 def _room(path: Path) -> tuple[bool, int]:
-    """Whether the disk of a path can hold another file, and its free bytes."""
+    """Whether the disk of a path has a free inode, and how many free bytes."""
     disk = os.statvfs(next(place for place in (path, *path.absolute().parents) if place.exists()))
     return not disk.f_files or disk.f_favail > 0, disk.f_bavail * disk.f_frsize

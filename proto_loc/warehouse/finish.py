@@ -1,10 +1,10 @@
-"""Make a session's file fit to publish.
+"""Prepares the file of a write session for publication.
 
 Run as ``finish.py FILE [alone]``: prints ``{"schema.table": rows}`` as JSON.
 
-In a process of its own, because DuckDB's lock on a file is a POSIX record lock: it shows here a
-handle that is still open elsewhere, and it would be lost in the writer's process as soon as that
-process opened and closed the file.
+It is a separate process because DuckDB locks a file with a POSIX record lock: another process sees
+that a connection is still open. In the writer's own process, opening and closing the file would
+release that lock.
 """
 
 import json
@@ -17,14 +17,14 @@ from proto_loc.sql import identifier
 
 
 def finish(path: str, alone: bool) -> dict[str, int]:
-    """Write the log into the file, and count each table's rows.
+    """Write the log into the file, and count the rows of each table.
 
     Args:
-        alone: whether the file must need no other one: staging views that do are dropped.
+        alone: whether to drop the staging views that read another file.
 
     Raises:
-        duckdb.Error: another process has the file open; a view outside of ``staging`` needs what
-            the file has not.
+        duckdb.Error: another process has the file open, or a view outside of ``staging`` reads
+            another file.
     """
     with duckdb.connect(path) as con:
         if alone:
@@ -35,7 +35,7 @@ def finish(path: str, alone: bool) -> dict[str, int]:
             "where not internal and not temporary and database_name = current_database() order by 1"
         ).fetchall()
         rows = {
-            name: con.table(f'"{schema}"."{table}"').count("*").fetchone()[0]
+            name: con.table(identifier(schema, table)).count("*").fetchone()[0]
             for name, schema, table in tables
         }
     if os.path.exists(f"{path}.wal"):

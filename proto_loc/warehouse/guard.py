@@ -1,17 +1,16 @@
-"""How a reader locks itself, and which SQL it may run when a person or a model wrote it.
+"""Locks read-only connections, and checks SQL that a person or a language model wrote.
 
-Two layers. ``connect`` opens a published file so that DuckDB itself refuses writes, files, the
-network, extensions, secrets and changes of configuration. ``check`` then reads a statement through
-DuckDB's own parser and lets one SELECT, SHOW, DESCRIBE or SUMMARIZE pass, or an EXPLAIN of one,
-because the lock alone is not enough: on a locked connection of DuckDB 1.5.5 ``CALL
+There are two layers. ``connect`` opens a published file so that DuckDB itself refuses writes,
+files, the network, extensions, secrets and changes of configuration. ``check`` parses a statement
+with DuckDB's own parser and allows one SELECT, SHOW, DESCRIBE or SUMMARIZE, or an EXPLAIN of one.
+The first layer alone is not enough: on a locked connection of DuckDB 1.5.5, ``CALL
 enable_logging(storage = 'file', ...)``, ``json_structure`` of deeply nested text and ``lead(x,
--9223372036854775808)`` end the process, and temporary tables can be made that shadow real ones.
+-9223372036854775808)`` end the process, and temporary tables can shadow real ones.
 
-``check`` sees names, not what they expand to: views and macros stored in the database are trusted,
-as are the pipelines that publish them. Not bounded here, because DuckDB bounds it nowhere: the
-memory of one string or list value (``repeat('x', 4000000000)``), and the time of one call on such a
-value, which an interrupt cannot cut. Where people or models write the SQL,
-:mod:`proto_loc.warehouse.query_process` runs it in a process that the system bounds.
+``check`` does not look into views and macros of the database: they are trusted, like the pipelines
+that publish them. DuckDB does not limit the memory of one string or list value (``repeat('x',
+4000000000)``) nor the time of one call on it. So SQL of people or models runs in
+:mod:`proto_loc.warehouse.query_process`, a process whose memory the system limits.
 """
 
 import json
@@ -31,17 +30,17 @@ from proto_loc.sql import open_duckdb
 
 LOCKED = {
     "enable_external_access": "false",
-    "temp_directory": "",  # no spilling: a query over its memory fails instead of filling the disk
+    "temp_directory": "",  # no spilling: a query over its memory fails and does not fill the disk
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
     "allow_community_extensions": "false",
     "allow_persistent_secrets": "false",
-    # else FROM name reads a Python variable of the calling process
+    # without these two, FROM name reads a Python variable of the calling process
     "python_enable_replacements": "false",
     "python_scan_all_frames": "false",
     "lock_configuration": "true",
 }
-"""What every locked reader has in common; ``config`` adds the bounds."""
+"""Options of every locked reader; ``config`` adds the limits."""
 
 TABLE_FUNCTIONS = frozenset(
     {
@@ -67,9 +66,7 @@ TABLE_FUNCTIONS = frozenset(
         "pragma_version",
     }
 )
-"""The table functions that a checked statement may call: those that make rows or describe the
-catalogue.
-"""
+"""Table functions that a checked statement may call: they make rows or describe the catalogue."""
 
 REFUSED_FUNCTIONS = frozenset(
     {
@@ -87,23 +84,22 @@ REFUSED_FUNCTIONS = frozenset(
         "make_type",
     }
 )
-# json_*: these recurse over the text that they are given, and nested text overflows the stack and
-# kills the process.
+# The json functions recurse, so that deeply nested text overflows the stack and kills the process.
 _REFUSED_PATTERN = re.compile(
     r"(from_json|json_transform|json_structure|json_group_structure|json_merge_patch|json_contains"
     r"|json_(de)?serialize|json_execute|variant_|read_|write_|scan_)"
 )
 
-# Names that DuckDB would take for a file or an address if no such table exists.
+# Names that DuckDB reads as a file or a URL if no such table exists.
 _FILE = re.compile(
     r"[/\\*?]|^~|\.(csv|tsv|txt|json|jsonl|ndjson|geojson|parquet|arrows?|feather|ipc|avro|orc|xlsx?|shp|gpkg"
     r"|db|ddb|duckdb|sqlite3?)(\.(gz|zst|bz2|xz|br|lz4))?$",
     re.IGNORECASE,
 )
 
-# EXPLAIN cannot be serialised, what it explains can. The prefix is recognised only where it lexes
-# in one way: ASCII white space, and comments without another comment inside (DuckDB nests block
-# comments).
+# DuckDB cannot serialise EXPLAIN, but the statement after it. This pattern matches only prefixes
+# that have one reading: ASCII white space, and comments without another comment inside (DuckDB
+# nests block comments).
 _GAP = r"(?:[ \t\r\n\f\v]|--[^\r\n]*[\r\n]|/\*(?:(?!/\*|\*/).)*\*/)"
 _EXPLAIN = re.compile(
     rf"{_GAP}*+explain(?:{_GAP}++analyze\b|{_GAP}*+\([ \t\r\n]*(?:analyze|format)\b[\w"
@@ -112,23 +108,22 @@ _EXPLAIN = re.compile(
 )
 
 MAX_LENGTH = 100_000  # characters
-MAX_DEPTH = 600  # levels of the parse tree; about 290 operators in a row, or nested function calls
-MAX_JOINS = 64  # planning 100 joins takes 12 seconds, and no interrupt cuts it
-# expression subqueries and lambdas inside one another: each level doubles the time of planning
+MAX_DEPTH = 600  # levels of the parse tree: about 290 operators in a row, or nested function calls
+MAX_JOINS = 64  # planning 100 joins takes 12 seconds and cannot be interrupted
+# nested subqueries and lambdas in expressions: each level doubles the time of planning
 MAX_NESTED = 12
-MAX_INLINED = (
-    8  # CTEs that are NOT MATERIALIZED: each may double the plan; the parse tree does not tell them
-)
+# CTEs that are NOT MATERIALIZED: each may double the plan, and the parse tree does not show them
+MAX_INLINED = 8
 _INLINED = re.compile(r"(?<!\bAS )\bMATERIALIZED\b", re.IGNORECASE)
 _INT32 = 2**31
 
 
 class Refused(LocError):
-    """The statement may not run here; nothing was run."""
+    """The statement is not allowed; nothing was run."""
 
 
 class TooLong(LocError):
-    """The statement took more than its time."""
+    """The statement ran longer than its timeout."""
 
 
 @dataclass(frozen=True)
@@ -137,14 +132,14 @@ class Result:
 
     columns: tuple[str, ...]
     types: tuple[str, ...]
-    """DuckDB's name of each column's type."""
+    """The type of each column, as DuckDB names it."""
     rows: list[tuple]
     truncated: bool
     """Whether there were more rows than the limit."""
 
 
 def config(memory: str | None = None, threads: int | None = None) -> dict[str, str]:
-    """The DuckDB configuration of a locked reader.
+    """The DuckDB options of a locked reader.
 
     Args:
         memory: DuckDB's ``memory_limit``, such as ``512MB``; by default ``LOC_QUERY_MEMORY``.
@@ -163,21 +158,20 @@ def connect(
 ) -> duckdb.DuckDBPyConnection:
     """Open a database file read-only and locked.
 
-    Symbolic links are resolved first, so that the connection stays with one published version and a
-    later call sees the newest one. One process opens one file with one configuration: all its calls
-    give the same bounds.
+    Symbolic links are resolved first: the connection keeps one published version, and a later call
+    opens the newest one. All calls of a process for one file must have the same limits.
 
     Raises:
-        LocError: the file is missing, no DuckDB database, locked by a writer, or open with another
-            configuration.
+        LocError: the file is missing, not a DuckDB database, locked by a writer, or open with
+            another configuration.
     """
     file, options = Path(path).resolve(), config(memory, threads)
     try:
         try:
             return open_duckdb(file, read_only=True, config=options)
         except duckdb.PermissionException:
-            # DuckDB applies options in the order of a hash table, and refuses temp_directory after
-            # external access.
+            # DuckDB applies options in the order of a hash table, and rejects temp_directory once
+            # external access is disabled.
             return open_duckdb(file, read_only=True, config=dict(reversed(options.items())))
     except duckdb.ConnectionException as error:
         raise LocError(
@@ -194,11 +188,7 @@ def connect(
 
 
 def check_length(sql: str) -> None:
-    """Raise if ``sql`` is longer than any that is read.
-
-    Raises:
-        Refused: it is.
-    """
+    """Raise :class:`Refused` if ``sql`` is longer than :data:`MAX_LENGTH`."""
     if len(sql) > MAX_LENGTH:
         raise Refused(
             f"The SQL is too long, {len(sql)} characters.",
@@ -208,23 +198,23 @@ def check_length(sql: str) -> None:
 
 
 def split(sql: str) -> list[str]:
-    """The statements of a script, each as it is written.
+    """Split a script into its statements.
 
     Raises:
         Refused: it is too long, or does not parse.
     """
     texts = [statement.query for statement in _extract(sql)]
-    return texts if all(texts) else [sql]  # of one that DuckDB makes several of, it keeps no text
+    return texts if all(texts) else [sql]  # DuckDB has no texts where it rewrites one into several
 
 
 def explain(sql: str) -> str:
-    """The EXPLAIN that a statement begins with, as it is written; else nothing."""
+    """The EXPLAIN prefix of a statement; empty if it has none."""
     prefix = _EXPLAIN.match(sql)
     return prefix[0] if prefix else ""
 
 
 def nodes(tree: object) -> Iterator[dict]:
-    """Each node of a parse tree."""
+    """Walk all nodes of a parse tree."""
     stack = [tree]
     while stack:
         node = stack.pop()
@@ -236,8 +226,8 @@ def nodes(tree: object) -> Iterator[dict]:
 
 
 def same(one: object, other: object) -> bool:
-    """Whether two parse trees are equal, wherever in their texts their nodes are."""
-    return _without_places(one) == _without_places(other)
+    """Whether two parse trees are equal, apart from the positions of their nodes in the text."""
+    return _without_positions(one) == _without_positions(other)
 
 
 def check(sql: str) -> None:
@@ -253,9 +243,9 @@ def check(sql: str) -> None:
 
 @lru_cache(maxsize=256)
 def tree(sql: str) -> dict:
-    """DuckDB's parse tree of a checked statement; of an EXPLAIN, that of what it explains.
+    """Check a statement and return DuckDB's parse tree of it, without an EXPLAIN prefix.
 
-    It is the one of ``json_serialize_sql``, and shared: do not change it.
+    The tree is that of ``json_serialize_sql``. It is cached: do not change it.
 
     Raises:
         Refused: as by :func:`check`.
@@ -268,14 +258,14 @@ def tree(sql: str) -> dict:
 
     body = sql
     if kinds == ["EXPLAIN"]:
-        prefix = _EXPLAIN.match(sql)
+        prefix = explain(sql)
         if not prefix:
             raise Refused(
                 "This form of EXPLAIN is not allowed.",
                 "What it explains cannot be told reliably.",
                 "Write EXPLAIN or EXPLAIN ANALYZE, then the SELECT.",
             )
-        body = sql[prefix.end() :]
+        body = sql[len(prefix) :]
     try:
         text = _parse(
             lambda con: con.execute(
@@ -312,17 +302,16 @@ def run(
     timeout: float = 30.0,
     limit: int = 10_000,
 ) -> Result:
-    """Check a statement, run it and fetch its rows, all within ``timeout`` seconds.
+    """Check a statement, run it and fetch its rows within ``timeout`` seconds.
 
-    The rows are fetched here because DuckDB computes most of them while they are fetched, and
-    counts fetched rows towards no memory limit. A connection runs one statement at a time; give
-    each thread its own ``con.cursor()``. The connection stays usable after every error but an
-    internal one of DuckDB.
+    The rows are fetched here because DuckDB computes most of them during the fetch, and does not
+    count fetched rows in its memory limit. A connection runs one statement at a time; each thread
+    needs its own ``con.cursor()``. After an internal error of DuckDB, open a new connection.
 
     Raises:
         Refused: by ``check``; nothing was run.
-        TooLong: it ran out of time.
-        LocError: it ran out of memory, or DuckDB refused it (no such column, a failed cast, ...).
+        TooLong: it ran longer than ``timeout``.
+        LocError: it ran out of memory, or DuckDB rejected it (no such column, a failed cast, ...).
     """
     check(sql)
     return execute(con, sql, params, timeout=timeout, limit=limit)
@@ -336,7 +325,7 @@ def execute(
     timeout: float = 30.0,
     limit: int = 10_000,
 ) -> Result:
-    """Run a statement that :func:`check` lets pass, as :func:`run` does.
+    """Run a statement that :func:`check` has allowed, as :func:`run` does.
 
     Raises:
         TooLong, LocError: as by :func:`run`.
@@ -359,11 +348,7 @@ def execute(
         return Result(names, types, rows[:limit], len(rows) > limit)
     except duckdb.Error as error:
         if expired.is_set():
-            raise TooLong(
-                "The query was stopped.",
-                f"It ran longer than {timeout:g} seconds.",
-                "Narrow it with WHERE, aggregate more, or check for a join without a condition.",
-            ) from error
+            raise too_long(timeout) from error
         if isinstance(error, duckdb.OutOfMemoryException):
             raise LocError(
                 "The query ran out of memory.",
@@ -382,6 +367,15 @@ def execute(
     finally:
         timer.cancel()
         timer.join()  # an interrupt on its way must not hit the next statement
+
+
+def too_long(timeout: float) -> TooLong:
+    """The error of a statement that ran longer than ``timeout`` seconds."""
+    return TooLong(
+        "The query was stopped.",
+        f"It ran longer than {timeout:g} seconds.",
+        "Narrow it with WHERE, aggregate more, or check for a join without a condition.",
+    )
 
 
 def _extract(sql: str) -> list[duckdb.Statement]:
@@ -404,12 +398,12 @@ def _extract(sql: str) -> list[duckdb.Statement]:
         ) from error
 
 
-def _without_places(node: object) -> object:
+def _without_positions(node: object) -> object:
     if isinstance(node, dict):
         return {
-            key: _without_places(value) for key, value in node.items() if key != "query_location"
+            key: _without_positions(value) for key, value in node.items() if key != "query_location"
         }
-    return [_without_places(part) for part in node] if isinstance(node, list) else node
+    return [_without_positions(part) for part in node] if isinstance(node, list) else node
 
 
 _parser_lock = threading.Lock()
@@ -417,14 +411,11 @@ _parser: duckdb.DuckDBPyConnection | None = None
 
 
 def _parse(work):
-    """Call ``work`` with a private, locked connection.
-
-    One thread at a time: a parse takes about a millisecond.
-    """
+    """Call ``work`` with a private, locked connection, in one thread at a time."""
     global _parser
     with _parser_lock:
         if _parser is None:
-            # Locked as well: to parse IMPORT DATABASE is to open its files.
+            # Locked as well, since the parser opens the files of IMPORT DATABASE.
             _parser = duckdb.connect(
                 config={
                     "enable_external_access": "false",
@@ -437,7 +428,7 @@ def _parse(work):
 
 
 def _inspect(statement: dict, inlined: int) -> None:
-    """Walk the parse tree, without recursion, and refuse what a reader may not name."""
+    """Walk the parse tree without recursion, and refuse functions and names that are forbidden."""
     joins = 0
     stack = [(statement, 0, 0)]
     while stack:
@@ -517,7 +508,7 @@ def _not_a_select(sql: str, kinds: list[str], explained: bool) -> Refused:
             f"There are {len(kinds)}: {', '.join(kinds[:5])}.",
             "Send a single SELECT.",
         )
-    # DuckDB rewrites a PRAGMA to a SELECT before it tells the kind.
+    # DuckDB rewrites a PRAGMA to a SELECT before it reports the kind.
     kind = (
         "EXPLAIN of this"
         if explained

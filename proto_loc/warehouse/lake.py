@@ -1,8 +1,8 @@
-"""The lake's immutable Parquet files, and ``raw``: the catalogue of those that count now.
+"""Writes the immutable Parquet files of the lake, and ``raw``, their catalogue.
 
-``raw`` holds a table ``main.loads`` (one row a load, those superseded too) and, for each table of a
-source, a view over exactly the files of its active loads. So a load copies nothing that is there
-already, and going back is a swap.
+``raw`` has a table ``main.loads`` with one row a load, including superseded ones. For each table of
+a source it has a view over the files of the active loads. So a load copies no data that is in the
+lake already, and a rollback only replaces the link ``current``.
 """
 
 import logging
@@ -21,11 +21,10 @@ import duckdb
 
 from proto_loc.errors import UsageError
 from proto_loc.settings import private_folder, settings
-from proto_loc.sql import literal
+from proto_loc.sql import exact_glob, literal
 from proto_loc.warehouse import ledger, store
 from proto_loc.warehouse.errors import VersionDamaged, WarehouseError, explained
 from proto_loc.warehouse.ledger import Load, intact, whole
-from proto_loc.warehouse.lock import writer_lock
 from proto_loc.warehouse.session import Session, write
 
 __all__ = [
@@ -46,30 +45,29 @@ log = logging.getLogger("proto_loc.warehouse")
 LOADS_A_SESSION = 10_000
 SESSIONS_OF_AN_ID = 1_000_000
 BIN = ".bin"
-"""Folder in the lake where files wait that no version uses any more."""
+"""Folder in the lake for unused files, which are removed after a grace time."""
 
 
 @dataclass
 class Loading:
-    """A write session of ``raw``: reserve a file in the lake, write it, add it."""
+    """A write session of ``raw``, in which a caller reserves a file, writes it, and adds it."""
 
     session: Session
     con: duckdb.DuckDBPyConnection
     loaded_at: datetime
     first_id: int
-    """The session's first load id. Ids of versions begin anew, where the newest or all of them were
-    lost; a random part keeps the ids of loads from doing so, since what was built is known by
-    them."""
+    """The first load id of the session. Load ids must never repeat, since they identify what was
+    built. Version ids repeat after a loss of versions, so a random number is part of a load id."""
     added: int = 0
     changed: bool = False
-    """Whether another set of loads counts now."""
+    """Whether the set of active loads has changed."""
 
     def loads(self) -> list[Load]:
-        """The loads that are active now, oldest first."""
+        """The active loads, oldest first."""
         return ledger.loads_in(self.con)
 
     def reserve(self, source: str, table: str, partition: str) -> tuple[int, Path]:
-        """A new load id, and the path in the lake to write that load's Parquet file to."""
+        """A new load id, and the path in the lake for its Parquet file."""
         self.added += 1
         if self.added >= LOADS_A_SESSION:
             raise WarehouseError(
@@ -81,20 +79,16 @@ class Loading:
         path = settings().lake / source / f"{table}-{partition}-{load_id}.parquet"
         with explained("Writing to the lake", path.parent):
             private_folder(path.parent)
-            path.unlink(
-                missing_ok=True
-            )  # the left-over of a session that was killed before it published this id
+            path.unlink(missing_ok=True)  # a file that a killed session left with this id
         return load_id, path
 
     def give_back(self, path: Path) -> None:
-        """Undo the last :meth:`reserve`: nothing is to be loaded there."""
+        """Undo the last :meth:`reserve`."""
         path.unlink(missing_ok=True)
         self.added -= 1
 
     def add(self, load: Load) -> None:
-        """Make the load the active one of its partition; what was there stays in the
-        ledger, inactive.
-        """
+        """Make a load the active one of its partition; the former one stays as inactive."""
         path = load.path
         with explained("Writing to the lake", path.parent):
             path.chmod(0o444)
@@ -112,7 +106,7 @@ class Loading:
         )
 
     def retire(self, loads: Iterable[Load]) -> None:
-        """Let loads count no more; they stay in the ledger, inactive."""
+        """Make loads inactive; they stay in the ledger."""
         self.changed = True
         for load in loads:
             self.con.execute(
@@ -124,13 +118,11 @@ class Loading:
 def loading(
     tables: Mapping[str, Mapping[str, str]], *, who: str, timeout: float | None = None
 ) -> Iterator[Loading]:
-    """Open a write session of ``raw`` and publish its catalogue at the end, if a load was added or
-    a view changed.
+    """Open a write session of ``raw``, and publish it if a load or a view has changed.
 
     Args:
-        tables: ``source.table`` to its columns, name to DuckDB type; a view stands for each, with
-            or without loads.
-        who: who writes, for the history.
+        tables: the columns of each ``source.table``, as name to DuckDB type; each gets a view.
+        who: the writer's name for the history.
 
     Raises:
         LockTimeout, VersionDamaged, WarehouseError: see :func:`proto_loc.warehouse.write`.
@@ -153,9 +145,8 @@ def loading(
                 lost = _lost(con)
                 if lost and not current.changed:
                     raise ledger.damaged(lost)
-                for load in (
-                    lost
-                ):  # they are loaded again one after the other, and until then nothing is built
+                # They can be loaded again one after the other; until then nothing is built.
+                for load in lost:
                     log.warning(
                         "%s is lost from the lake: its rows are missing in raw until it is loaded"
                         " again",
@@ -181,21 +172,17 @@ def loading(
 
 
 def loads(*, active: bool = True) -> list[Load]:
-    """The loads of the current version of ``raw``, oldest first; with ``active=False`` the
-    superseded ones too.
-    """
-    return (
-        ledger.loads_of(store.current("raw"), active=active)
-        if store.current_id("raw") is not None
-        else []
-    )
+    """The loads of the current ``raw``, oldest first; with ``active=False`` all of them."""
+    if store.current_id("raw") is None:
+        return []
+    return ledger.loads_of(store.current("raw"), active=active)
 
 
 def matching(source: str, table: str | None = None, partition: str | None = None) -> list[Load]:
-    """The active loads of a source, of one of its tables, of one partition.
+    """The active loads of a source, or of one of its tables or partitions.
 
     Raises:
-        UsageError: there is none; the message names what there is.
+        UsageError: there is none; the message lists the loads that exist.
     """
     active = loads()
     chosen = [
@@ -207,8 +194,8 @@ def matching(source: str, table: str | None = None, partition: str | None = None
     ]
     if not chosen:
         name = f"{source}.{table}" if table else source
-        there = sorted({f"{load.source}.{load.table_name} {load.partition}" for load in active})
-        shown = ", ".join(there[:20]) + (", ..." if len(there) > 20 else "")
+        names = sorted({f"{load.source}.{load.table_name} {load.partition}" for load in active})
+        shown = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
         raise UsageError(
             f"raw has no load of {name}{f', partition {partition}' if partition else ''}.",
             f"It has: {shown or 'none'}.",
@@ -218,52 +205,49 @@ def matching(source: str, table: str | None = None, partition: str | None = None
 
 
 def settle(tables: Mapping[str, Mapping[str, str]]) -> store.Version:
-    """The current version of ``raw``, with its views as they must be here and now.
+    """The current version of ``raw``, after an update of its views.
 
-    A first, empty version is published where there is none; the catalogue is rebuilt where a source
-    has new columns, and where the clone has moved, since views name their files by absolute path.
+    An empty first version is published if there is none. The catalogue is rebuilt if a source has
+    other columns or the clone has moved, since views contain absolute paths of files.
 
     Raises:
         VersionDamaged: a lake file of an active load is missing or truncated.
     """
-    found = store.current("raw") if store.current_id("raw") is not None else None
-    moved = found is not None and found.facts.get("lake") != str(settings().lake)
-    if found is None or moved or not _stands(found, tables):
+    version = store.current("raw") if store.current_id("raw") is not None else None
+    moved = version is not None and version.facts.get("lake") != str(settings().lake)
+    if version is None or moved or not _is_up_to_date(version, tables):
         if moved:
             log.warning("the lake is now in %s: rebuilding the catalogue of raw", settings().lake)
         with loading(tables, who="set-up"):
             pass
-        found = store.current("raw")
-    with found.open() as con:
+        version = store.current("raw")
+    with version.open() as con:
         if any(not whole(load) for load in ledger.loads_in(con)):
-            with writer_lock(store.folder("raw") / "writer.lock", timeout=settings().lock_timeout):
+            with store.write_lock("raw"):
                 _restore(ledger.loads_in(con))
         if lost := _lost(con):
             raise ledger.damaged(lost)
-    return found
+    return version
 
 
 def sweep(*, grace: float | None = None) -> list[Path]:
-    """Move the lake's files that no kept version of ``raw`` uses into the bin; returns their old
-    paths.
+    """Move files that no version of ``raw`` uses to the lake's bin; return their old paths.
 
     Args:
-        grace: seconds that a file waits in the bin before it is removed, default ``LOC_BIN_GRACE``.
+        grace: seconds that a file stays in the bin, default ``LOC_BIN_GRACE``.
 
     Raises:
         LockTimeout, WarehouseError: see :func:`proto_loc.warehouse.write`.
-        VersionDamaged: the ledger is not certain, so that nothing may go.
+        VersionDamaged: the ledger is damaged, so that nothing is removed.
     """
-    with writer_lock(store.folder("raw") / "writer.lock", timeout=settings().lock_timeout):
+    with store.write_lock("raw"):
         gone = _sweep(grace)
         _expire(waiting(), settings().bin_grace if grace is None else grace)
     return gone
 
 
 def waiting() -> list[Path]:
-    """What waits for its removal: files in the lake's bin, and what was set aside
-    (``*.lost-*``); oldest first.
-    """
+    """Files in the bin and folders that were set aside (``*.lost-*``), oldest first."""
     lost = [*settings().data.glob("lake.lost-*"), *settings().warehouse.glob("*/current.lost-*")]
     return sorted(
         [*(settings().lake / BIN).glob("*/*"), *lost], key=lambda path: path.stat().st_mtime
@@ -271,15 +255,11 @@ def waiting() -> list[Path]:
 
 
 def _set_aside(timeout: float | None) -> None:
-    """Where ``raw`` was removed and the lake was not, keep its files from the sweep: no other
-    copy may be left.
-    """
-    home, lake = store.folder("raw"), settings().lake
+    """Rename the lake if ``raw`` was removed: the sweep must not delete the only copy of files."""
+    lake = settings().lake
     if store.current_id("raw") is not None or not _files():
         return
-    with writer_lock(
-        home / "writer.lock", timeout=settings().lock_timeout if timeout is None else timeout
-    ):
+    with store.write_lock("raw", timeout):
         if store.heal("raw") is None and _files():
             with explained("Setting the old lake aside", lake):
                 aside = store.set_aside(lake)
@@ -287,7 +267,7 @@ def _set_aside(timeout: float | None) -> None:
 
 
 def _sweep(grace: float | None = None) -> list[Path]:
-    """With the lock of ``raw`` held."""
+    """As :func:`sweep`, for a caller that has the lock of ``raw``."""
     lake = settings().lake
     grace = settings().bin_grace if grace is None else grace
     if store.heal("raw") is None:
@@ -302,15 +282,15 @@ def _sweep(grace: float | None = None) -> list[Path]:
             used |= {str(path.relative_to(lake)) for path in made}  # it may need any of them
     gone = [path for path in made if str(path.relative_to(lake)) not in used]
     with explained("Sweeping the lake", lake):
-        # Under the lock no load is at work, so a part of a file is the left-over of one that was
-        # killed.
+        # No load runs under the lock, so a partial file is of a load that was killed.
         for part in lake.glob("*/.*.part"):
             part.unlink()
-        for path in gone if grace else ():
-            _move(path, lake / BIN / path.relative_to(lake))
-            os.utime(lake / BIN / path.relative_to(lake))  # since when it waits
-        for path in () if grace else gone:
-            path.unlink()
+        for path in gone:
+            if grace:
+                _move(path, lake / BIN / path.relative_to(lake))
+                os.utime(lake / BIN / path.relative_to(lake))  # the start of its grace time
+            else:
+                path.unlink()
     _expire(list((lake / BIN).glob("*/*")), grace)
     return gone
 
@@ -323,9 +303,7 @@ def _expire(waiting: list[Path], grace: float) -> None:
 
 
 def _restore(loads: list[Load]) -> None:
-    """Bring back what a load lacks and the bin, or a lake that was set aside, still holds; with
-    the lock of ``raw``.
-    """
+    """Restore missing files from the bin or an old lake; needs the lock of ``raw``."""
     for load in loads:
         for place in (settings().lake / BIN, *settings().data.glob("lake.lost-*")):
             if not whole(load) and ledger.size(place / load.file) == load.bytes:
@@ -339,49 +317,46 @@ def _move(path: Path, target: Path) -> None:
 
 
 def _files(first: int = 0, last: int | None = None) -> list[Path]:
-    """The lake's files of loads ``first`` to ``last``, by their names; other files there are
-    not ours.
-    """
+    """The lake's files whose names have a load id from ``first`` to ``last``, sorted."""
     numbered = (
         (path, re.search(r"-(\d+)\.parquet$", path.name))
         for path in sorted(settings().lake.glob("*/*.parquet"))
     )
     return [
         path
-        for path, found in numbered
-        if found and first <= int(found[1]) <= (last or int(found[1]))
+        for path, load_id in numbered
+        if load_id and first <= int(load_id[1]) <= (last or int(load_id[1]))
     ]
 
 
 def _views(con: duckdb.DuckDBPyConnection) -> list[tuple]:
-    # DuckDB quotes a type's name in a view that was just made, and not in one that was read from a
-    # file.
+    # DuckDB quotes the name of a type in a new view, and not in one that it read from a file.
     return con.execute(
         "select schema_name, view_name, replace(sql, '\"', '') from duckdb_views() where not"
         " internal order by 1, 2"
     ).fetchall()
 
 
-def _stands(version: store.Version, tables: Mapping[str, Mapping[str, str]]) -> bool:
-    """Whether every table's view stands in that version with those columns."""
+def _is_up_to_date(version: store.Version, tables: Mapping[str, Mapping[str, str]]) -> bool:
+    """Whether a version has a view with these columns for every table."""
     with version.open() as con:
-        found = con.execute(
+        actual = con.execute(
             "select schema_name || '.' || table_name, column_name, data_type from duckdb_columns() "
             "where not internal order by column_index"
         ).fetchall()
     return all(
-        [(c, t) for name, c, t in found if name == table] == list(columns.items())
+        [(c, t) for name, c, t in actual if name == table] == list(columns.items())
         for table, columns in tables.items()
     )
 
 
 def _lost(con: duckdb.DuckDBPyConnection) -> list[Load]:
-    """Active loads whose files are missing, of another size, or no Parquet files any more."""
+    """Active loads whose files are missing, have another size, or are no Parquet files."""
     active = ledger.loads_in(con)
-    there = [load for load in active if whole(load)]
-    if not _are_parquet(con, there):
-        there = [load for load in there if _are_parquet(con, [load])]
-    return [load for load in active if load not in there]
+    readable = [load for load in active if whole(load)]
+    if not _are_parquet(con, readable):
+        readable = [load for load in readable if _are_parquet(con, [load])]
+    return [load for load in active if load not in readable]
 
 
 def _are_parquet(con: duckdb.DuckDBPyConnection, loads: list[Load]) -> bool:
@@ -412,7 +387,7 @@ def _catalogue(
 def _drop_undeclared(
     con: duckdb.DuckDBPyConnection, tables: Mapping[str, Mapping[str, str]]
 ) -> None:
-    """Drop the views of tables that no source has any more, once no load of theirs counts."""
+    """Drop the views of tables that no source declares and that have no active load."""
     loaded = {f"{load.source}.{load.table_name}" for load in ledger.loads_in(con)}
     for schema, view, _ in _views(con):
         if f"{schema}.{view}" not in loaded | tables.keys():
@@ -420,24 +395,19 @@ def _drop_undeclared(
 
 
 def _select(con: duckdb.DuckDBPyConnection, columns: Mapping[str, str], files: list[Path]) -> str:
-    """The view's query: every column of the table by name, null where no file has it (yet)."""
-    there: set[str] = set()
+    """The query of a view: every column of the table by name, null if no file has it."""
+    existing: set[str] = set()
     origin = "where false"
     if files:
         origin = f"from read_parquet({_listed(files)}, union_by_name = true)"
-        there = {name for name, *_ in con.execute(f"describe select * {origin}").fetchall()}
+        existing = {name for name, *_ in con.execute(f"describe select * {origin}").fetchall()}
     names = (
-        f'"{name}"' if name in there else f'null::{kind} as "{name}"'
+        f'"{name}"' if name in existing else f'null::{kind} as "{name}"'
         for name, kind in columns.items()
     )
     return f"select {', '.join(names)} {origin}"
 
 
 def _listed(files: Iterable[Path]) -> str:
-    """The files as a list of SQL."""
-    return "[" + ", ".join(literal(pattern(path)) for path in files) + "]"
-
-
-def pattern(path: Path) -> str:
-    """The path as a glob that matches itself only: DuckDB reads every file name as one."""
-    return "".join(f"[{c}]" if c in "*?[" else c for c in os.fspath(path))
+    """The files as an SQL list."""
+    return "[" + ", ".join(literal(exact_glob(path)) for path in files) + "]"

@@ -1,6 +1,4 @@
-"""The ledger ``raw.main.loads``: which files of the lake count, and whether they are as they were
-loaded.
-"""
+"""Reads the ledger ``raw.main.loads``, and checks that the files of loads are unchanged."""
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,10 +14,10 @@ from proto_loc.warehouse.errors import VersionDamaged
 
 TABLE = """
 create table if not exists main.loads (
-    load_id bigint,            -- rises with each load, never used twice, below 2^53
+    load_id bigint,            -- increases with each load, never used twice, below 2^53
     source varchar,            -- folder in the lake and schema of the view
     table_name varchar,        -- the view
-    partition varchar,         -- what the load replaces as a whole, e.g. 2025-01
+    partition varchar,         -- the part of the table that the load replaces, e.g. 2025-01
     origin varchar,            -- synthetic | file
     file varchar,              -- relative to the lake
     rows bigint,
@@ -27,10 +25,10 @@ create table if not exists main.loads (
     input varchar,             -- name of the file that was loaded
     input_sha256 varchar,
     loaded_at timestamp,       -- UTC
-    -- false once another load has taken the partition's place, or it was retired
+    -- false once another load has replaced the partition, or the load was retired
     active boolean
 );
--- of the lake's file; null in older ledgers
+-- checksum of the lake's file; null in older ledgers
 alter table main.loads add column if not exists sha256 varchar
 """
 
@@ -52,9 +50,7 @@ class Load:
     loaded_at: datetime
     active: bool = True
     sha256: str | None = field(default=None, compare=False)
-    """Of the lake's file; None where it was loaded before checksums were kept, or is not added
-    yet.
-    """
+    """Checksum of the lake's file; None for old loads and for one that is not added yet."""
 
     @property
     def path(self) -> Path:
@@ -63,15 +59,13 @@ class Load:
 
 
 def loads_of(version: store.Version, *, active: bool = True) -> list[Load]:
-    """The loads of a version of ``raw``, oldest first; with ``active=False`` the superseded
-    ones too.
-    """
+    """The loads of a version of ``raw``, oldest first; with ``active=False`` all of them."""
     with version.open() as con:
         return loads_in(con, active=active)
 
 
 def loads_in(con: duckdb.DuckDBPyConnection, *, active: bool = True) -> list[Load]:
-    """The loads of an open ``raw``; none in the empty first version of set-up."""
+    """The loads of an open ``raw``; the empty first version has no such table."""
     if not con.execute(
         "from duckdb_tables() where schema_name = 'main' and table_name = 'loads'"
     ).fetchone():
@@ -88,29 +82,27 @@ def size(path: Path) -> int:
 
 
 def whole(load: Load) -> bool:
-    """Whether the load's file is in the lake, with as many bytes as were loaded."""
+    """Whether the load's file is in the lake and has the recorded size."""
     return size(load.path) == load.bytes
 
 
 def intact(load: Load) -> bool:
-    """Whether the load's file is, byte for byte, what was loaded; of one without a checksum,
-    :func:`whole`.
-    """
+    """Whether the load's file has the recorded size and, if one was recorded, checksum."""
     return whole(load) and (load.sha256 is None or store.checksum(load.path) == load.sha256)
 
 
 def check(loads: Iterable[Load]) -> None:
-    """Read the files of these loads in full, at 1 to 2 GB a second and core.
+    """Read the files of these loads in full, 1 to 2 GB per second and core.
 
     Raises:
-        VersionDamaged: one is not what was loaded; the message says how to mend it.
+        VersionDamaged: a file is lost or changed; the message says how to load it again.
     """
     if lost := _without(intact, list(loads)):
         raise damaged(lost)
 
 
 def damaged(lost: list[Load]) -> VersionDamaged:
-    """The error of loads whose files are lost or changed."""
+    """The error for loads whose files are lost or changed."""
     first = lost[0]
     files = [load.input for load in lost if load.origin != "synthetic"]
     commands = [f"`loc load {' '.join(files)}` (with the paths of those files)"] if files else []
@@ -135,7 +127,7 @@ def damaged(lost: list[Load]) -> VersionDamaged:
 
 
 def _without(condition: Callable[[Load], bool], loads: list[Load]) -> list[Load]:
-    with ThreadPoolExecutor(2) as pool:  # a hash leaves Python's lock
+    with ThreadPoolExecutor(2) as pool:  # hashlib releases the GIL
         return [
             load for load, met in zip(loads, pool.map(condition, loads), strict=True) if not met
         ]

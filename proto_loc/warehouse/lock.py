@@ -1,4 +1,4 @@
-"""One writer a database, across processes and their children."""
+"""The writer's lock of a database, which a process shares with its children."""
 
 import glob
 import json
@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from proto_loc.errors import disk_is_full
 from proto_loc.files import try_lock
 from proto_loc.settings import private_folder
-from proto_loc.warehouse.errors import LockTimeout, WarehouseError, disk_is_full, explained
+from proto_loc.warehouse.errors import LockTimeout, WarehouseError, explained
 
 log = logging.getLogger("proto_loc.warehouse")
 POLL = 0.05
@@ -22,16 +23,14 @@ POLL = 0.05
 
 @contextmanager
 def writer_lock(path: Path, *, timeout: float) -> Iterator[int]:
-    """Hold the flock on ``path`` and yield its file descriptor, which a child inherits by
-    ``pass_fds``.
+    """Hold a flock on ``path`` and yield its file descriptor, for ``pass_fds`` of a child.
 
-    The kernel drops the lock when the last process that holds the descriptor ends, however it ends,
-    so a dead writer is no obstacle and a child that outlives its parent still is one. filelock is
-    not used because its release unlocks explicitly (LOCK_UN), and that would free the lock under a
-    child that is still writing.
+    The kernel releases the lock when the last process with the descriptor ends: a dead writer never
+    blocks others, and a child that outlives its parent keeps the lock. The package filelock is not
+    used, since it unlocks explicitly (LOCK_UN), also for a child that still writes.
 
     Raises:
-        LockTimeout: another writer held it for ``timeout`` seconds; the message says who.
+        LockTimeout: another writer held the lock for ``timeout`` seconds; the message names it.
         WarehouseError: the folder cannot be written.
     """
     with explained("Taking the writer's lock", path.parent):
@@ -46,10 +45,7 @@ def writer_lock(path: Path, *, timeout: float) -> Iterator[int]:
 
 
 def lock_is_at(path: Path, fd: int) -> bool:
-    """Whether the lock that ``fd`` holds is still the one at ``path``.
-
-    Its folder may have been renamed or deleted.
-    """
+    """Whether ``fd`` is still the file at ``path``: its folder may be renamed or deleted."""
     try:
         return os.path.samestat(path.stat(), os.fstat(fd))
     except OSError:
@@ -57,7 +53,7 @@ def lock_is_at(path: Path, fd: int) -> bool:
 
 
 def holder(path: Path) -> str:
-    """Who holds the lock on ``path``, such as ``pid 123 (loc refresh), since 10:15:00 UTC``."""
+    """The holder of the lock on ``path``: ``pid 123 (loc refresh), since 10:15:00 UTC``."""
     try:
         owner = json.loads(path.read_text())
         pid, command, since = owner["pid"], owner["command"], owner["since"]
@@ -93,15 +89,15 @@ def _wait(fd: int, path: Path, timeout: float) -> None:
 
 
 def _sign(fd: int, path: Path) -> None:
-    """Write who holds the lock, for those that wait."""
+    """Write this process into the lock file, for others to read while they wait."""
     text = _whoami()
     try:
         with explained("Taking the writer's lock", path.parent):
-            os.pwrite(fd, text, 0)  # over the old text, whose block a full disk need not find anew
+            os.pwrite(fd, text, 0)  # into the existing block: a full disk has no other one
             os.ftruncate(fd, len(text))
     except WarehouseError as error:
         if not disk_is_full(error.__cause__):
-            raise  # on a full disk the lock holds all the same, and `loc db prune` needs it
+            raise  # a full disk is no reason to stop: `loc db prune` needs the lock
 
 
 def _whoami() -> bytes:
@@ -119,7 +115,7 @@ def _alive(pid: int) -> bool:
         return False
     except PermissionError:
         return True
-    # A killed process that its parent has not reaped yet answers signals but holds nothing.
+    # A zombie still accepts signals, but holds no lock.
     return _stat(pid) != "Z"
 
 
@@ -138,13 +134,13 @@ def _command(pid: int) -> str:
 
 
 def open_in(path: Path) -> list[int]:
-    """Processes of this user that have ``path`` open, this one too (Linux; empty elsewhere)."""
+    """The pids of this user's processes that have ``path`` open (Linux; empty elsewhere)."""
     pids = set()
     target = str(path.resolve())
-    for link in glob.iglob("/proc/[0-9]*/fd/*"):  # pathlib's fails where a process ends meanwhile
+    for link in glob.iglob("/proc/[0-9]*/fd/*"):  # pathlib's glob fails if a process ends
         try:
             if os.readlink(link) == target:
                 pids.add(int(link.split("/")[2]))
         except OSError:
-            continue  # it ended meanwhile, or is another user's
+            continue  # the process has ended, or is another user's
     return sorted(pids)

@@ -1,13 +1,11 @@
-"""Runs SQL that a person or a model wrote in a process of its own, which may end without harm to
-others.
+"""Runs SQL that a person or a language model wrote in a child process with a memory limit.
 
-The guard refuses what must not run, and DuckDB bounds most of what may. It does not bound one
-string of four gigabytes, a list of three billion numbers, or a call that no interrupt can cut. So
-the reader is a child process, and the system bounds the memory that it may write to; where it ends,
-``Reader`` starts another one, and the statement is answered by a message.
+The guard refuses what must not run, and DuckDB limits most of the rest. It does not limit one
+string of four gigabytes, a list of three billion numbers, or a call that cannot be interrupted. So
+the statement runs in a child process, and the system limits its memory. If the child ends,
+``Reader`` raises an error and starts another one.
 
-macOS knows the bound (``RLIMIT_DATA``) and does not keep it: there, a reader is bounded by DuckDB
-alone.
+macOS accepts the limit (``RLIMIT_DATA``) but ignores it: there, only DuckDB limits a reader.
 """
 
 import fcntl
@@ -31,15 +29,13 @@ from proto_loc.settings import ROOT, settings
 from proto_loc.warehouse import guard
 
 BESIDE = 512 << 20
-"""Bytes that a reader may have beside DuckDB's memory: Python, libraries' data, stacks, the rows of
-an answer.
-"""
+"""Bytes that a reader may use for Python, libraries, stacks and rows, besides DuckDB's memory."""
 MAX_ANSWER = 64 << 20
-"""The most bytes that an answer may take."""
+"""Largest answer in bytes."""
 IDLE = 300
-"""Seconds without a statement after which a reader ends."""
+"""Seconds without a statement after which a reader exits."""
 GRACE = 3
-"""Seconds in which a reader says itself that a statement ran out of time; then it is ended."""
+"""Seconds after a timeout in which a reader may report it, before it is killed."""
 _HEAD = struct.Struct(">I")
 _KEPT = (
     "PATH",
@@ -57,19 +53,19 @@ _VALUES = {
     "pytz": {"_UTC", "_p"},
     "zoneinfo": {"ZoneInfo._unpickle"},
 } | {"datetime": {"date", "datetime", "time", "timedelta", "timezone"}}
-"""What the values of an answer may be made with, by module."""
+"""Classes that an answer may contain, by module."""
 
 
 class Ended(LocError):
-    """The statement ended the process that ran it, or would take more memory than that has."""
+    """The statement ended its process, or needs more memory than the process may use."""
 
 
 class Reader:
     """A child process that runs one statement at a time on a published file.
 
     Args:
-        memory: bytes that DuckDB may use in it; by default ``LOC_QUERY_MEMORY``.
-        schema: whose tables need no schema in front of their names, as SQL; a file may lack it.
+        memory: bytes that DuckDB may use; by default ``LOC_QUERY_MEMORY``.
+        schema: the default schema of its statements, as SQL; a file without it is accepted.
     """
 
     def __init__(self, memory: int | None = None, *, schema: str = "") -> None:
@@ -77,11 +73,11 @@ class Reader:
         self._child: subprocess.Popen | None = None
 
     def start(self) -> None:
-        """Have the child there, so that a statement need not wait for it."""
+        """Start the child, if it does not run, so that a statement need not wait for it."""
         if self._child is not None and self._child.poll() is None:
             return
         self.close()
-        # Nothing of the environment but where libraries are: a key is no business of this process.
+        # Only a few variables of the environment, since the others may contain secrets.
         kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
         self._child = subprocess.Popen(
             [
@@ -99,14 +95,13 @@ class Reader:
             cwd="/",
             bufsize=0,
         )
-        threading.Thread(
-            target=self._child.wait, daemon=True
-        ).start()  # one that ended when idle is no zombie
-        with suppress(AttributeError, OSError):  # Linux: answers in few pieces
+        # Wait for the child, so that one that exits when idle does not stay as a zombie.
+        threading.Thread(target=self._child.wait, daemon=True).start()
+        with suppress(AttributeError, OSError):  # on Linux a larger pipe makes answers faster
             fcntl.fcntl(self._child.stdout, fcntl.F_SETPIPE_SZ, 1 << 20)
 
     def close(self) -> None:
-        """End the child, and what it runs."""
+        """Kill the child."""
         child, self._child = self._child, None
         if child:
             child.kill()
@@ -123,12 +118,12 @@ class Reader:
         timeout: float = 30.0,
         limit: int = 10_000,
     ) -> guard.Result:
-        """Run a statement as :func:`proto_loc.warehouse.guard.run` does. One thread at a time.
+        """Run a statement as :func:`proto_loc.warehouse.guard.run` does, in one thread at a time.
 
         Raises:
             guard.Refused: by the guard; nothing was run.
-            guard.TooLong: it took more than ``timeout`` seconds.
-            Ended: it took more memory than it may have, or ended the process.
+            guard.TooLong: it ran longer than ``timeout`` seconds.
+            Ended: it needed more memory than allowed, or ended the process.
             LocError: it failed.
         """
         guard.check(sql)
@@ -141,17 +136,20 @@ class Reader:
             except (OSError, EOFError):
                 if self._child.wait(1) != 0:
                     raise
-                answer = self._ask(asked, timeout)  # it ended just now, for it was idle for long
+                answer = self._ask(asked, timeout)  # the child had just exited, idle for too long
             kind, answer, last = _Values(io.BytesIO(answer)).load()
         except TimeoutError:
             self.close()
-            raise _too_long(timeout) from None
+            raise guard.too_long(timeout) from None
         except (OSError, EOFError, subprocess.TimeoutExpired, pickle.UnpicklingError) as error:
             self.close()
-            raise self._ended() from error
-        except (
-            BaseException
-        ):  # interrupted: its answer would be taken for that of the next statement
+            raise Ended(
+                "The query ended the process that ran it.",
+                f"It took more memory than the {self.memory >> 20:,} MB that it may have, or DuckDB"
+                " failed on it.",
+                "Write it differently: smaller values, fewer rows; or raise LOC_QUERY_MEMORY.",
+            ) from error
+        except BaseException:  # interrupted: the next statement would get this one's answer
             self.close()
             raise
         if last:
@@ -160,14 +158,6 @@ class Reader:
         if kind == "rows":
             return guard.Result(*answer)
         raise {"late": guard.TooLong, "memory": Ended}.get(kind, LocError)(*answer)
-
-    def _ended(self) -> Ended:
-        return Ended(
-            "The query ended the process that ran it.",
-            f"It took more memory than the {self.memory >> 20:,} MB that it may have, or DuckDB"
-            " failed on it.",
-            "Write it differently: smaller values, fewer rows; or raise LOC_QUERY_MEMORY.",
-        )
 
     def _ask(self, asked: bytes, timeout: float) -> bytes:
         self.start()
@@ -195,9 +185,7 @@ class Reader:
 
 
 def size(memory: str) -> int:
-    """Bytes of a size as DuckDB has it, such as ``1GB`` or ``512MiB``; of anything else, those
-    of a gigabyte.
-    """
+    """The bytes of a size such as ``1GB`` or ``512MiB``; a gigabyte for any other text."""
     written = re.fullmatch(r"\s*([\d.]+)\s*([KMGT]?)(i?)B?\s*", memory, re.IGNORECASE)
     if not written:
         return 1 << 30
@@ -206,7 +194,7 @@ def size(memory: str) -> int:
 
 
 class _Values(pickle.Unpickler):
-    """Reads values, and nothing that does anything: the child may have been taken over."""
+    """Unpickles plain values only, since the SQL may have taken over the child."""
 
     def find_class(self, module: str, name: str) -> object:
         if name in _VALUES.get(module, ()):
@@ -214,16 +202,8 @@ class _Values(pickle.Unpickler):
         raise pickle.UnpicklingError(f"{module}.{name} is no value")
 
 
-def _too_long(timeout: float) -> guard.TooLong:
-    return guard.TooLong(
-        "The query was stopped.",
-        f"It ran longer than {timeout:g} seconds.",
-        "Narrow it with WHERE, aggregate more, or check for a join without a condition.",
-    )
-
-
 def _serve(memory: int, schema: str = "") -> None:
-    """The child: statements in, answers out, until its input ends or nothing has come for long."""
+    """Run in the child: answer statements until the input ends or :data:`IDLE` is over."""
     import resource
 
     import duckdb
@@ -231,7 +211,7 @@ def _serve(memory: int, schema: str = "") -> None:
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_DATA, (memory + BESIDE, memory + BESIDE))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    gc.disable()  # nothing here makes cycles
+    gc.disable()  # no reference cycles are made here
     statements: queue.SimpleQueue = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(statements,), daemon=True).start()
     out = sys.stdout.buffer
@@ -263,8 +243,7 @@ def _serve(memory: int, schema: str = "") -> None:
                 kind = "late" if isinstance(error, guard.TooLong) else "error"
                 if isinstance(cause, duckdb.OutOfMemoryException):
                     kind = "memory"
-                # After an internal error DuckDB refuses everything more; after a large query it
-                # keeps memory.
+                # DuckDB is unusable after an internal error, and keeps memory after a large query.
                 last = (
                     isinstance(cause, (duckdb.InternalException, duckdb.FatalException))
                     or _resident() > BESIDE
@@ -272,13 +251,11 @@ def _serve(memory: int, schema: str = "") -> None:
                 answer = pickle.dumps((kind, (error.what, error.why, error.fix), last))
             out.write(_HEAD.pack(len(answer)) + answer)
             out.flush()
-    os._exit(
-        0
-    )  # the thread that listens holds its input's lock, over which Python would abort at its end
+    os._exit(0)  # a normal exit would abort, since the listening thread holds the lock of stdin
 
 
 def _listen(statements: queue.SimpleQueue) -> None:
-    """Take statements in; where no more can come, end this process with whatever it does."""
+    """Read statements into the queue; exit the process when the input ends."""
     stream = sys.stdin.buffer
     while len(head := stream.read(_HEAD.size)) == _HEAD.size:
         statements.put(pickle.loads(stream.read(_HEAD.unpack(head)[0])))
@@ -286,7 +263,7 @@ def _listen(statements: queue.SimpleQueue) -> None:
 
 
 def _resident() -> int:
-    """Bytes of memory that this process holds; none where Linux does not tell."""
+    """The resident memory of this process in bytes; 0 on other systems than Linux."""
     with suppress(OSError):
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     return 0

@@ -1,4 +1,4 @@
-"""Which versions stay, and why."""
+"""Decides which versions of a database are kept, and why."""
 
 import errno
 import fcntl
@@ -13,34 +13,32 @@ from pathlib import Path
 from proto_loc.warehouse import lock, store
 
 PROC = Path("/proc/self/fd")
-"""There on Linux."""
+"""A folder that only Linux has."""
 
 
 @dataclass(frozen=True)
 class Kept:
-    """A version on disk, and what keeps it there."""
+    """A version on disk, and the reason to keep it."""
 
     id: int
     bytes: int
-    """Of all its files. Where the file system shares blocks between copies, less is free once
-    it is gone.
-    """
+    """The size of all its files; on a file system with shared blocks, removal frees less."""
     why: str
-    """For a table; empty if nothing keeps it."""
+    """The reason as text for a table; empty if the version may be removed."""
 
 
 def plan(database: str, *, keep: int, grace: float, most: int, now: bool = False) -> list[Kept]:
-    """All versions of a database, oldest first, with what keeps each.
+    """All versions of a database, oldest first, each with the reason to keep it.
 
-    The newest id always stays, so that ids never come twice; so does a version whose time lies in
+    The newest version always stays, so that no id is used twice. So does a version with a time in
     the future (the clock was set back).
 
     Args:
-        keep: how many of the newest stay in any case.
-        grace: seconds for which the others stay once they are superseded.
-        most: bytes that those in their grace time may take; beyond, the oldest go that no process
-            has open.
-        now: none has a grace time, and all go that no process has open.
+        keep: number of the newest versions that stay in any case.
+        grace: seconds that other versions stay after they are superseded.
+        most: bytes that versions in their grace time may take; beyond, the oldest of them are
+            removed unless a process has them open.
+        now: no grace time; a version stays only if a process has it open.
     """
     serving, versions = store.current_id(database), store.versions(database)
     kept, taken = [], 0
@@ -50,7 +48,7 @@ def plan(database: str, *, keep: int, grace: float, most: int, now: bool = False
             size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
             remaining = grace - (time.time() - folder.stat().st_mtime)
         except FileNotFoundError:
-            continue  # another process prunes
+            continue  # another process has removed it
         why = ""
         if version_id == serving:
             why = "current"
@@ -70,13 +68,13 @@ def plan(database: str, *, keep: int, grace: float, most: int, now: bool = False
 
 
 def readers_of(path: Path) -> str:
-    """Who has a DuckDB file open, for a sentence; empty only if it is certain that nobody has."""
+    """The processes that have a DuckDB file open, as text; empty if certainly none has."""
     if not PROC.exists():
         return _listed(path)
     if pids := lock.open_in(path):
         return ", ".join(f"pid {pid}" for pid in pids)
-    # DuckDB locks what it reads; of another user's or container's process the lock is seen, and its
-    # files are not.
+    # DuckDB locks the file that it reads. Another user's or container's open files are not visible,
+    # but the lock is.
     kind = "hhqqi4x"
     try:
         with path.open("rb") as file:

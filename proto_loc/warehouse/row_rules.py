@@ -1,10 +1,10 @@
-"""Writes rules of which rows a person sees into SQL, and looks for them before it runs.
+"""Applies row-level security to SQL: puts the rules into a statement, and checks for them.
 
-DuckDB reads one table by several names (``marts.ORDERS``, ``prod.marts.orders``), and in forms that
-parsers of SQL do not look into (PIVOT, SUMMARIZE). So DuckDB's own parse tree decides. ``put``
-replaces each name of a table that has rules by a subquery with them, and leaves the rest of the
-text as it is. ``hold`` is the second look: where a statement reads such a table, its rules must
-stand there. Both take, by the table's name in small letters, the conditions that must all hold.
+A table has several names (``marts.ORDERS``, ``prod.marts.orders``), and other SQL parsers do not
+read all forms (PIVOT, SUMMARIZE), so DuckDB's own parse tree is used. ``put`` replaces each name of
+a table that has rules by a subquery with them, and leaves the rest of the text. ``hold`` checks a
+statement before it runs: wherever it reads such a table, the rules must be present. Both take the
+conditions of each table by its name in lower case; all conditions must be true.
 """
 
 import re
@@ -17,15 +17,13 @@ from proto_loc.warehouse import guard
 _PART = rb'(?:"(?:[^"]|"")+"|[\w$\x80-\xff]+)'
 _GAP = rb"(?:\s|/\*.*?\*/|--[^\r\n]*[\r\n])*"
 _NAME = re.compile(_PART + rb"(?:" + _GAP + rb"\." + _GAP + _PART + rb")*", re.DOTALL)
-"""The name of a table, at its place in the text."""
+"""Matches the name of a table in the text."""
 _OF_A_TABLE = ("type", "alias", "catalog_name", "schema_name", "table_name", "query_location")
-"""What a node of the tree that reads a table has, and one that reads a subquery has not, or
-differently.
-"""
+"""Keys of a table's node in the parse tree that a subquery's node lacks or has otherwise."""
 
 
 def tables(tree: object) -> set[tuple[str | None, str]]:
-    """The tables that a statement reads: schema, if one is written, and name; CTEs are none."""
+    """The schema (or None) and name of each table that a statement reads, without CTEs."""
     names = ctes(tree)
     return {
         (node.get("schema_name"), node["table_name"])
@@ -35,11 +33,10 @@ def tables(tree: object) -> set[tuple[str | None, str]]:
 
 
 def put(statement: str, clauses: dict[str, list[str]]) -> str:
-    """The statement, with its rules in place of each table that has some.
+    """Replace each table that has rules by a subquery with them.
 
     Raises:
-        guard.Refused: they cannot be put there and all else stay as it is; or it may not run at
-            all.
+        guard.Refused: the statement is not allowed, or has a form that cannot take the rules.
     """
     tree = guard.tree(statement)
     if not clauses:
@@ -77,7 +74,7 @@ def _filtered(name: str, clauses: list[str]) -> str:
 
 
 def _places(tree: object, clauses: dict[str, list[str]]) -> Iterator[dict]:
-    """The nodes that read rows of a table that has rules."""
+    """Find the nodes that read rows of a table with rules."""
     stack = [tree]
     while stack:
         node = stack.pop()
@@ -90,7 +87,7 @@ def _places(tree: object, clauses: dict[str, list[str]]) -> Iterator[dict]:
 
 
 def _same_but_rules(written: object, ruled: object, clauses: dict[str, list[str]]) -> bool:
-    """Whether the one tree is the other one, but for the rules."""
+    """Whether the two trees differ only by the rules."""
     stack = [(written, ruled)]
     while stack:
         one, other = stack.pop()
@@ -122,7 +119,7 @@ def _same_but_rules(written: object, ruled: object, clauses: dict[str, list[str]
 
 
 def ctes(tree: object) -> set[str]:
-    """The names that WITH clauses define, in small letters."""
+    """The names that WITH clauses define, in lower case."""
     maps = (node["cte_map"].get("map", ()) for node in guard.nodes(tree) if "cte_map" in node)
     return {str(entry["key"]).lower() for entries in maps for entry in entries}
 
@@ -136,10 +133,10 @@ def _cannot(name: str) -> guard.Refused:
 
 
 def hold(statement: str, clauses: dict[str, list[str]]) -> None:
-    """Raise where it reads a table without the rules that there are for it.
+    """Raise if a statement reads a table without its rules.
 
     Raises:
-        guard.Refused: it does, or may not run at all.
+        guard.Refused: it does, or is not allowed at all.
     """
     if not clauses:
         return
@@ -167,30 +164,28 @@ def hold(statement: str, clauses: dict[str, list[str]]) -> None:
 
 
 def _table(node: dict) -> str | None:
-    """The name of the table that a node of the tree reads, in small letters; in whichever
-    schema.
-    """
+    """The name of the table that a node reads, in lower case and without its schema."""
     return str(node.get("table_name")).lower() if node.get("type") == "BASE_TABLE" else None
 
 
 def _describes(node: dict) -> bool:
-    """Whether it says columns, and reads no row."""
+    """Whether a node describes columns and reads no rows."""
     return node.get("type") == "SHOW_REF" and node.get("show_type") == "DESCRIBE"
 
 
 @lru_cache(maxsize=256)
 def conditions(clause: str) -> frozenset[str]:
-    """The conditions that a rule comes to.
+    """The conditions of a rule, split at AND.
 
     Raises:
-        guard.Refused: DuckDB does not read it as a condition.
+        guard.Refused: DuckDB does not parse the rule as a condition.
     """
-    guard.check(f"SELECT 1 WHERE {clause}")  # with its own parentheses in balance
+    guard.check(f"SELECT 1 WHERE {clause}")  # refuses unbalanced parentheses
     return _parts(guard.tree(f"SELECT 1 WHERE ({clause})")["node"].get("where_clause"))
 
 
 def _parts(condition: dict | None) -> frozenset[str]:
-    """The conditions that all must hold, as texts to compare."""
+    """The conditions that AND combines, as texts to compare."""
     return frozenset(map(_text, _all(condition))) if condition else frozenset()
 
 

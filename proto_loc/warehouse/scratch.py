@@ -1,4 +1,4 @@
-"""A user's own database beside the published one, to keep or change tables in."""
+"""Opens a user's own database, with the published one attached read-only."""
 
 import re
 
@@ -12,20 +12,18 @@ from proto_loc.warehouse.errors import WarehouseError
 
 FOLDER = ROOT / "notebooks" / "work"
 _TAKEN = ("main", "temp", "system", "information_schema", "pg_catalog")
-"""Names of DuckDB's own; it tells no capitals from small letters."""
+"""Reserved names of DuckDB, which does not distinguish upper and lower case."""
 
 
 def scratch(name: str = "scratch") -> duckdb.DuckDBPyConnection:
-    """Connect to ``notebooks/work/NAME.duckdb`` with the newest ``prod`` in it, read-only.
+    """Connect to ``notebooks/work/NAME.duckdb`` with the newest ``prod`` attached read-only.
 
-    The file is made if it is missing.
-
-    What is created lands in the own file. Published tables are found as ``marts.mart_orders``,
-    in full ``prod.marts.mart_orders``. A further call attaches what is newest then, for all
-    connections of this process.
+    The file is made if it is missing, and new tables go into it. Published tables have names such
+    as ``marts.mart_orders`` or ``prod.marts.mart_orders``. A later call attaches the newest version
+    for all connections of this process.
 
     Raises:
-        UsageError: the name is no plain word, or one of a published database.
+        UsageError: the name is not a plain word, or is reserved.
         WarehouseError: another process has the file open.
         NoData: nothing has been published yet.
     """

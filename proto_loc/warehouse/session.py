@@ -1,4 +1,4 @@
-"""Write, audit, publish; and the ways to read and to go back."""
+"""Write sessions that publish a new version, reading, rollback and pruning."""
 
 import json
 import logging
@@ -17,6 +17,7 @@ from pathlib import Path
 
 import duckdb
 
+from proto_loc.errors import disk_is_full
 from proto_loc.settings import ROOT, settings
 from proto_loc.sql import open_duckdb
 from proto_loc.warehouse import finish, ledger, retention, store
@@ -26,12 +27,11 @@ from proto_loc.warehouse.errors import (
     VersionDamaged,
     WarehouseError,
     block_is_damaged,
-    disk_is_full,
     explained,
     first_line,
     no_space,
 )
-from proto_loc.warehouse.lock import lock_is_at, writer_lock
+from proto_loc.warehouse.lock import lock_is_at
 from proto_loc.warehouse.store import Version
 
 log = logging.getLogger("proto_loc.warehouse")
@@ -43,28 +43,24 @@ class Session:
 
     database: str
     id: int
-    """The id that the version will have."""
+    """The id of the future version."""
     path: Path
-    """The DuckDB file to work on; any process may, while the session lasts."""
+    """The DuckDB file to write; any process may open it during the session."""
     who: str
     base: Version | None
     lock_fd: int
-    """Pass it to children (``pass_fds``), so that the lock lasts until the last of them has
-    ended.
-    """
+    """The descriptor of the lock; a child that inherits it (``pass_fds``) keeps the lock."""
     checks: dict[str, int] = field(default_factory=dict)
     facts: dict = field(default_factory=dict)
     tables: dict[str, int] = field(default_factory=dict)
-    """Row counts that only the writer knows (of views over files); tables of the file are
-    counted at the publish.
-    """
+    """Row counts of views, which the writer has to set; rows of tables are counted."""
     version: Version | None = None
-    """The version published; None until then, and after :meth:`discard`."""
+    """The published version; None before the end of the session and after :meth:`discard`."""
     discarded: bool = False
 
     @property
     def folder(self) -> Path:
-        """The session's own folder: whatever else lies in it is published with the file."""
+        """The session's folder; other files in it are published with the database."""
         return self.path.parent
 
     @cached_property
@@ -74,63 +70,47 @@ class Session:
 
     @cached_property
     def git_revision(self) -> str | None:
-        """The commit that is checked out; None without git.
-
-        It ends in ``-dirty`` if a file that git knows has changed.
-        """
+        """The commit that is checked out, with ``-dirty`` after changes; None without git."""
+        command = ["git", "-C", ROOT, "describe", "--always", "--abbrev=40", "--exclude=*"]
         try:
-            command = [
-                "git",
-                "-C",
-                str(ROOT),
-                "describe",
-                "--always",
-                "--abbrev=40",
-                "--exclude=*",
-                "--dirty",
-            ]
-            done = subprocess.run(command, capture_output=True, text=True)
+            done = subprocess.run([*command, "--dirty"], capture_output=True, text=True)
         except OSError:
             return None
         return done.stdout.strip() or None if done.returncode == 0 else None
 
     @contextmanager
     def connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection to the session's file, closed at the end of the block."""
+        """Connect to the session's file; the connection closes at the end of the block."""
         with explained(f"Writing {self.database}", self.path), open_duckdb(self.path) as con:
             yield con
 
     def run(self, command: Sequence[str | Path], **options) -> subprocess.CompletedProcess:
-        """:func:`subprocess.run`, with the lock inherited."""
+        """Call :func:`subprocess.run` for a child that inherits the lock."""
         return subprocess.run(command, pass_fds=(self.lock_fd,), **options)
 
     def discard(self) -> None:
-        """Publish nothing at the end of the session: there was nothing to change."""
+        """Publish nothing at the end of the session, since nothing has changed."""
         self.discarded = True
 
 
 @contextmanager
 def write(database: str, *, who: str, timeout: float | None = None) -> Iterator[Session]:
-    """Open a write session; a clean end of the block publishes the next version.
-
-    Anything else leaves no trace.
+    """Open a write session; the end of the block publishes it, and an exception discards it.
 
     Args:
         database: ``raw`` or ``prod``.
-        who: who writes, for the history.
+        who: the writer's name for the history.
         timeout: seconds to wait for another writer; default ``LOC_LOCK_TIMEOUT``.
 
     Raises:
         LockTimeout: another writer did not end in time.
         PublishError: a process still has the file open, or the file cannot be finished.
-        VersionDamaged: the current version cannot be read, so nothing can be based on it.
+        VersionDamaged: the current version, on which the session is based, cannot be read.
         WarehouseError: the disk is full, the folder cannot be written.
     """
     config = settings()
     home = store.folder(database)
-    with writer_lock(
-        home / "writer.lock", timeout=config.lock_timeout if timeout is None else timeout
-    ) as fd:
+    with store.write_lock(database, timeout) as fd:
         session = _begin(database, who, fd)
         try:
             try:
@@ -160,7 +140,7 @@ def write(database: str, *, who: str, timeout: float | None = None) -> Iterator[
             shutil.rmtree(session.folder, ignore_errors=True)
         if session.version:
             try:
-                prune(database, held=fd)
+                prune(database, lock_fd=fd)
             except WarehouseError as error:
                 log.warning(
                     "version %d is published, but older ones were not removed: %s",
@@ -170,10 +150,10 @@ def write(database: str, *, who: str, timeout: float | None = None) -> Iterator[
 
 
 def read(database: str, *, version: int | None = None) -> duckdb.DuckDBPyConnection:
-    """A read-only connection to the current version, or to the one with the id ``version``.
+    """Connect read-only to the current version, or to the one with the id ``version``.
 
-    It sees that version, whole, for as long as it is open; a new connection sees the newest. It is
-    trusted with files and extensions; where people or models write the SQL, open
+    The connection sees that version as long as it is open; a new connection sees the newest one. It
+    may use files and extensions: for SQL that people or models write, open
     ``current(database).path`` with :func:`proto_loc.warehouse.guard.connect`.
 
     Raises:
@@ -188,8 +168,7 @@ def read(database: str, *, version: int | None = None) -> duckdb.DuckDBPyConnect
                 store.current(database) if version is None else store.find(database, version)
             ).open()
         except (VersionDamaged, duckdb.IOException):
-            # Between the look-up and the open, a publish and a prune can pass by; then there is a
-            # newer current.
+            # A publish and a prune may come between the look-up and the open; then retry.
             if version is not None or attempt == 4 or store.current_id(database) == serving:
                 raise
     raise AssertionError("not reached")
@@ -198,18 +177,13 @@ def read(database: str, *, version: int | None = None) -> duckdb.DuckDBPyConnect
 def rollback(
     database: str, version_id: int | None = None, *, timeout: float | None = None
 ) -> Version:
-    """Serve an earlier version again: a swap of the link, which copies nothing and loses nothing.
-
-    Args:
-        version_id: which one; default the one that the current one was made from.
+    """Make another version the current one, by default the one that this was based on.
 
     Raises:
         UsageError: there is no such version.
         WarehouseError: there is no earlier one, or it is damaged.
     """
-    config = settings()
-    lock = store.folder(database) / "writer.lock"
-    with writer_lock(lock, timeout=config.lock_timeout if timeout is None else timeout):
+    with store.write_lock(database, timeout):
         serving = store.heal(database)
         if serving is None:
             raise NoData(
@@ -237,14 +211,11 @@ def rollback(
 
 
 def ensure(database: str) -> Version:
-    """The current version; where there is none, an empty first one is published.
-
-    So readers can always open one.
-    """
+    """The current version; publish an empty one first if there is none."""
     if store.current_id(database) is None:
         with write(database, who="set-up") as session:
             if session.base:
-                session.discard()  # another process was first
+                session.discard()  # another process has published the first version
     return store.current(database)
 
 
@@ -254,22 +225,20 @@ def prune(
     keep: int | None = None,
     grace: float | None = None,
     now: bool = False,
-    held: int | None = None,
+    lock_fd: int | None = None,
 ) -> list[int]:
-    """Remove the versions that nothing keeps, as :func:`kept` says; returns their ids.
+    """Remove the versions that :func:`kept` gives no reason to keep; return their ids.
 
     Args:
         keep, grace, now: see :func:`kept`.
-        held: the lock's descriptor, if the caller has the lock.
+        lock_fd: the descriptor of the lock, if the caller has it.
 
     Raises:
         LockTimeout, WarehouseError: see :func:`write`.
     """
-    if held is None:
-        with writer_lock(
-            store.folder(database) / "writer.lock", timeout=settings().lock_timeout
-        ) as fd:
-            return prune(database, keep=keep, grace=grace, now=now, held=fd)
+    if lock_fd is None:
+        with store.write_lock(database) as fd:
+            return prune(database, keep=keep, grace=grace, now=now, lock_fd=fd)
     store.heal(database)
     with explained(f"Pruning {database}", store.folder(database)):
         _clear(database)
@@ -286,11 +255,11 @@ def prune(
 def kept(
     database: str, *, keep: int | None = None, grace: float | None = None, now: bool = False
 ) -> list[retention.Kept]:
-    """All versions, oldest first, each with what keeps it from being pruned.
+    """All versions, oldest first, each with the reason to keep it.
 
     Args:
         keep, grace: default ``LOC_KEEP_VERSIONS`` and ``LOC_GRACE`` (seconds).
-        now: without any grace time, but none that a process has open.
+        now: no grace time; only versions that a process has open are kept.
     """
     config = settings()
     return retention.plan(
@@ -303,16 +272,10 @@ def kept(
 
 
 def tidy() -> None:
-    """Remove what killed writers left, in every database that nobody is writing to.
-
-    A refresh that has nothing to build opens no session, which would do it.
-    """
+    """Remove what killed writers left, as a write session does, without a session."""
     for database in store.DATABASES:
         if (store.folder(database) / "staging").is_dir():
-            with (
-                suppress(WarehouseError),
-                writer_lock(store.folder(database) / "writer.lock", timeout=0),
-            ):
+            with suppress(WarehouseError), store.write_lock(database, timeout=0):
                 _clear(database)
 
 
@@ -352,10 +315,10 @@ def _begin(database: str, who: str, lock_fd: int) -> Session:
 
 
 def _clear(database: str) -> None:
-    """Remove what killed writers left; with the lock held, and no session open.
+    """Remove what killed writers left; needs the lock, and no session may be open.
 
-    A child that did not inherit the lock may still write to a session's folder; it writes on into a
-    file without a name, which nobody will publish.
+    A child without the lock may still write into a session's folder. Its file then has no name, and
+    is never published.
     """
     shutil.rmtree(store.folder(database) / "staging", ignore_errors=True)
     store.empty_trash(database)
@@ -379,14 +342,15 @@ def _publish(session: Session) -> Version:
         facts=session.facts,
         checksums={
             str(path.relative_to(session.folder)): store.checksum(path)
-            for path in sorted(_files(session))
+            for path in sorted(session.folder.rglob("*"))
+            if path.is_file() and not path.is_symlink()
         },
     )
     manifest = session.folder / "manifest.json"
     manifest.write_text(version.dump())
     for path in (*session.folder.rglob("*"), session.folder):
         if path.is_symlink():
-            continue  # what it leads to is not ours
+            continue  # its target is not part of the version
         if path.is_file():
             path.chmod(0o444)
         store.fsync(path)
@@ -398,12 +362,8 @@ def _publish(session: Session) -> Version:
     return version
 
 
-def _files(session: Session) -> list[Path]:
-    return [path for path in session.folder.rglob("*") if path.is_file() and not path.is_symlink()]
-
-
 def _finish(session: Session) -> dict[str, int]:
-    # prod is read by itself; raw is a catalogue of files.
+    # prod must not need other files; raw is a catalogue of files.
     command = [
         sys.executable,
         "-I",
@@ -414,7 +374,7 @@ def _finish(session: Session) -> dict[str, int]:
     deadline = time.monotonic() + 5
     while True:
         done = session.run(command, capture_output=True, text=True)
-        # A child that was told to end can take a moment to let go of the file.
+        # A child that is ending may have the file open for a moment.
         if (
             done.returncode == 0
             or "Could not set lock" not in done.stderr

@@ -1,4 +1,4 @@
-"""The versions of a database on disk: where they are, what is in them, which one is current."""
+"""Versions of a database on disk: folders, manifests, checksums, and the current one."""
 
 import errno
 import hashlib
@@ -8,7 +8,7 @@ import os
 import shutil
 import threading
 import uuid
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -24,15 +24,15 @@ from proto_loc.warehouse.lock import writer_lock
 log = logging.getLogger("proto_loc.warehouse")
 DATABASES = ("raw", "prod")
 UNREADABLE = (OSError, ValueError, TypeError, AttributeError)
-"""What a manifest that is missing or damaged raises."""
+"""Exceptions from reading a missing or damaged manifest."""
 
 
 @dataclass(frozen=True)
 class Version:
-    """One published, immutable version of a database; what its ``manifest.json`` says."""
+    """The manifest of a published, immutable version of a database."""
 
     id: int
-    """Rises by one with each publish, whatever the clock says."""
+    """Increases by one with each publish, independent of the clock."""
     database: str
     published_at: str
     """UTC, ISO 8601."""
@@ -41,20 +41,16 @@ class Version:
     """The DuckDB release that wrote the file."""
     bytes: int
     tables: dict[str, int]
-    """Rows by ``schema.table``."""
+    """Number of rows by ``schema.table``."""
     based_on: int | None = None
-    """The version that the writer started from; None for the first."""
+    """The version that the writer copied; None for the first."""
     git_revision: str | None = None
     checks: dict[str, int] = field(default_factory=dict)
-    """Outcomes of the audit: how many checks had which status."""
+    """Results of the audit: number of checks by status."""
     facts: dict = field(default_factory=dict)
-    """What the writer wants to find again: raw version and load ids used, model fingerprints,
-    ...
-    """
+    """Further values of the writer, such as the version of raw and fingerprints of models."""
     checksums: dict[str, str] = field(default_factory=dict)
-    """SHA-256 of each file, by its path in the version's folder; empty of what was published
-    before they were kept.
-    """
+    """SHA-256 of each file, by its path in the version's folder; empty for old versions."""
 
     @property
     def folder(self) -> Path:
@@ -66,15 +62,15 @@ class Version:
         return self.folder / f"{self.database}.duckdb"
 
     def dump(self) -> str:
-        """The text of its manifest, with a checksum of what it says."""
+        """The text of the manifest, with a checksum of its content."""
         fields = json.loads(json.dumps(asdict(self)))
         return json.dumps(fields | {"checksum": _seal(fields)}, indent=2) + "\n"
 
     def verify(self) -> "Version":
-        """Itself, if its file is whole and readable by this DuckDB.
+        """The version itself, if its file has the recorded size.
 
         Raises:
-            VersionDamaged: the file is missing, truncated, or of another DuckDB release.
+            VersionDamaged: the file is missing or truncated.
         """
         try:
             size = self.path.stat().st_size
@@ -87,12 +83,12 @@ class Version:
         return self
 
     def check(self) -> "Version":
-        """The version itself, if each of its files is, byte for byte, what was published.
+        """The version itself, if all of its files have their checksums.
 
-        Without checksums, as :meth:`verify`.
+        A version without checksums is checked as by :meth:`verify`.
 
         Raises:
-            VersionDamaged: a file is missing, or another one.
+            VersionDamaged: a file is missing or changed.
         """
         self.verify()
         for name, recorded in self.checksums.items():
@@ -161,8 +157,14 @@ def folder(database: str) -> Path:
     return settings().warehouse / database
 
 
+def write_lock(database: str, timeout: float | None = None) -> AbstractContextManager[int]:
+    """Hold the writer's lock of a database; wait up to ``LOC_LOCK_TIMEOUT`` by default."""
+    wait = settings().lock_timeout if timeout is None else timeout
+    return writer_lock(folder(database) / "writer.lock", timeout=wait)
+
+
 def versions(database: str) -> list[int]:
-    """Ids of all complete versions, lowest first."""
+    """Ids of all complete versions, in ascending order."""
     try:
         names = os.listdir(folder(database) / "versions")
     except (FileNotFoundError, NotADirectoryError):
@@ -171,19 +173,19 @@ def versions(database: str) -> list[int]:
 
 
 def current_id(database: str) -> int | None:
-    """The id of the version that is served, or None before the first publish.
+    """The id of the current version; None before the first publish.
 
-    A ``current`` that is lost, or has become a folder or a file as in a copy that keeps no links,
-    is put right at once; where it cannot be written or a writer is at work, the answer is the same.
+    A link ``current`` that is lost, or that a copy has turned into a folder or a file, is repaired.
+    The answer is the same if that is not possible because of permissions or a running writer.
 
     Raises:
-        VersionDamaged: it is lost, and no version is whole.
+        VersionDamaged: the link is lost, and no version is complete.
     """
     linked = _linked(database)
     if linked is not None or not _has_past(database):
         return linked
     try:
-        with writer_lock(folder(database) / "writer.lock", timeout=0):
+        with write_lock(database, timeout=0):
             return heal(database)
     except VersionDamaged:
         raise
@@ -192,7 +194,7 @@ def current_id(database: str) -> int | None:
 
 
 def heal(database: str) -> int | None:
-    """:func:`current_id`, with the writer's lock held: puts the link right, and says so.
+    """As :func:`current_id`, for a caller that has the lock: repair the link and log that.
 
     Raises:
         VersionDamaged: see :func:`current_id`.
@@ -206,9 +208,8 @@ def heal(database: str) -> int | None:
         version_id = _recorded(database)
         if link.is_dir() and version_id and version_id not in versions(database):
             (link.parent / "versions").mkdir(exist_ok=True)
-            link.rename(
-                link.parent / "versions" / dirname(version_id)
-            )  # no other copy of it is left
+            # This is the only copy of the version.
+            link.rename(link.parent / "versions" / dirname(version_id))
         version_id = _last_served(database)
         if link.is_dir():
             set_aside(link)
@@ -223,21 +224,21 @@ def heal(database: str) -> int | None:
 
 
 def set_aside(path: Path) -> Path:
-    """Rename what may be a last copy to ``<name>.lost-...`` where it is; gives its path."""
+    """Rename a path that may be the only copy to ``<name>.lost-...``; return the new path."""
     aside = path.with_name(f"{path.name}.lost-{uuid.uuid4().hex[:6]}")
     path.rename(aside)
-    os.utime(aside)  # since when it waits
+    os.utime(aside)  # the start of its grace time
     return aside
 
 
 def _linked(database: str) -> int | None:
-    """The id that ``current`` points at; None if there is no such link."""
+    """The id in the target of ``current``; None if there is no such link."""
     try:
         return int(os.path.basename(os.readlink(folder(database) / "current")))
     except ValueError:
         return None
     except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EINVAL):  # EINVAL: it is no link
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EINVAL):  # EINVAL: not a link
             return None
         raise
 
@@ -247,7 +248,7 @@ def _has_past(database: str) -> bool:
 
 
 def _last_served(database: str) -> int:
-    """The version that a lost ``current`` led to: the recorded one, else the newest."""
+    """The target of a lost link ``current``: the recorded version, else the newest one."""
     recorded, kept = _recorded(database), versions(database)
     for version_id in sorted(kept, key=lambda other: (other != recorded, -other)):
         if _is_whole(database, version_id):
@@ -263,9 +264,9 @@ def _last_served(database: str) -> int:
 
 
 def _recorded(database: str) -> int | None:
-    """The version that is left of a lost link: in a folder, a file, or ``served``.
+    """The recorded target of a lost link, from a folder or file ``current`` or from ``served``.
 
-    A copy that follows links makes a folder of it, one that knows no links a file with its text.
+    A copy that follows links turns ``current`` into a folder; one without links, into a text file.
     """
     home = folder(database)
     with suppress(*UNREADABLE, KeyError):
@@ -289,9 +290,9 @@ def load(database: str, version_id: int) -> Version:
 
 
 def before(database: str, version_id: int) -> int | None:
-    """The version that this one was made from, which was served before it; None if gone.
+    """The version that this one was based on, or the next lower id if the manifest is damaged.
 
-    Where the manifest that says so is damaged, the next lower one.
+    None if that version was removed.
     """
     kept = versions(database)
     try:
@@ -302,10 +303,7 @@ def before(database: str, version_id: int) -> int | None:
 
 
 def _way_out(database: str, damaged: int, based_on: int | None) -> str:
-    """What to do about a damaged version: serve a whole one.
-
-    Those made or served before it come first.
-    """
+    """The next step after a damage: serve a complete version, preferably an earlier one."""
     serving = current_id(database)
     if damaged != serving and serving is not None:
         return (
@@ -350,7 +348,7 @@ def _seal(fields: dict) -> str:
 
 
 def current(database: str) -> Version:
-    """The version that readers get.
+    """The manifest of the current version.
 
     Raises:
         NoData: nothing has been published yet.
@@ -367,10 +365,10 @@ def current(database: str) -> Version:
 
 
 def find(database: str, version_id: int) -> Version:
-    """The version with that id.
+    """The manifest of the version with that id.
 
     Raises:
-        UsageError: there is none; the message lists those kept.
+        UsageError: there is none; the message lists the ids that exist.
     """
     if version_id not in versions(database):
         kept = ", ".join(map(str, versions(database))) or "none"
@@ -381,7 +379,7 @@ def find(database: str, version_id: int) -> Version:
 
 
 def history(database: str) -> list[Version]:
-    """All versions kept whose manifest is whole, newest first."""
+    """All versions with a readable manifest, newest first."""
     manifests = []
     for version_id in reversed(versions(database)):
         try:
@@ -392,7 +390,7 @@ def history(database: str) -> list[Version]:
 
 
 def swap(database: str, version_id: int) -> None:
-    """Make a version the current one, atomically and durably."""
+    """Replace the link ``current`` atomically, and write the change to the disk."""
     home = folder(database)
     before = _linked(database)
     link = home / ".current.new"
@@ -402,14 +400,12 @@ def swap(database: str, version_id: int) -> None:
     fsync(home)
     _record(home, version_id)
     if before is not None and before != version_id:
-        with suppress(OSError):  # a folder that someone removed; the swap is done
-            os.utime(
-                home / "versions" / dirname(before)
-            )  # the grace time of what was superseded starts now
+        with suppress(OSError):  # the folder may be removed; the swap is done
+            os.utime(home / "versions" / dirname(before))  # the start of its grace time
 
 
 def _record(home: Path, version_id: int) -> None:
-    """Write the target of the link into a file, for copies that lose links."""
+    """Write the target of the link into a file, since a copy may lose the link."""
     try:
         files.replace(home / "served", f"{dirname(version_id)}\n")
     except OSError:  # a full disk: no record is better than an old one
@@ -421,13 +417,10 @@ _removals: list[threading.Thread] = []
 
 
 def remove(path: Path) -> None:
-    """Remove a version's folder in one step for readers.
+    """Rename a version's folder, so that it disappears at once, and delete it in a thread.
 
-    It is renamed first, in its place, so that a full disk is no obstacle.
-
-    To free the blocks of a large file takes a third of the time of copying it, so that happens in
-    the background; a process does not end before it is done. What a killed one leaves goes with
-    :func:`empty_trash`.
+    Deleting a large file takes a third of the time of copying it. The process does not exit before
+    the thread is done; :func:`empty_trash` removes what a killed process leaves.
     """
     gone = path.with_name(f".{path.name}-{uuid.uuid4().hex[:8]}.gone")
     os.rename(path, gone)
@@ -437,7 +430,7 @@ def remove(path: Path) -> None:
 
 
 def empty_trash(database: str) -> None:
-    """Wait until removed files have freed their space, and remove a killed process's."""
+    """Wait for the threads of :func:`remove`, and delete what killed processes left."""
     while _removals:
         _removals.pop().join()
     for gone in (folder(database) / "versions").glob(".*.gone"):
@@ -445,7 +438,7 @@ def empty_trash(database: str) -> None:
 
 
 def fsync(path: Path) -> None:
-    """Have the file's or folder's content on the disk before going on."""
+    """Write the content of a file or folder to the disk."""
     fd = os.open(path, os.O_RDONLY)
     try:
         os.fsync(fd)
@@ -454,15 +447,13 @@ def fsync(path: Path) -> None:
 
 
 def checksum(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal digits."""
+    """The SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def copy(source: Path, target: Path) -> None:
-    """Copy a file, by reflink where the file system can.
-
-    A copy that cannot fit is refused before it fills the disk.
+    """Copy a file, with a reflink if the file system has them; the space is checked first.
 
     Raises:
         WarehouseError: the disk is full, or the folder cannot be written.
@@ -480,12 +471,10 @@ def _reflink(source: Path, target: Path) -> bool:
 
     with source.open("rb") as old, target.open("xb") as new:
         try:
-            fcntl.ioctl(
-                new.fileno(), 0x40049409, old.fileno()
-            )  # FICLONE of Linux (XFS, Btrfs); others refuse it
+            # FICLONE of Linux (XFS, Btrfs); other file systems refuse it.
+            fcntl.ioctl(new.fileno(), 0x40049409, old.fileno())
         except OSError:
-            # A file that was there before, even an empty one, makes ext4 write the whole copy to
-            # the disk at its close.
+            # ext4 writes a copy to the disk at its close if it replaces a file, even an empty one.
             target.unlink()
             return False
         return True

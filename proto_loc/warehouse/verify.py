@@ -1,4 +1,4 @@
-"""Read published files in full, and compare them with their checksums."""
+"""Reads published files in full and compares them with their checksums."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -9,17 +9,17 @@ from proto_loc.warehouse.errors import VersionDamaged
 
 @dataclass(frozen=True)
 class Verdict:
-    """What reading a version in full has shown."""
+    """The result of reading a version in full."""
 
     database: str
     id: int
     version: store.Version | None
-    """None where its manifest is damaged."""
+    """None if the manifest is damaged."""
     damage: VersionDamaged | None = None
     files: int = 0
-    """Files that were compared with their checksums."""
+    """Number of files that were compared with their checksums."""
     unknown: int = 0
-    """Files that were published before checksums were kept: only their sizes could be compared."""
+    """Number of files without a checksum, which were compared by size only."""
 
     @property
     def state(self) -> str:
@@ -28,10 +28,7 @@ class Verdict:
 
 
 def verify(database: str, versions: Iterable[int]) -> Iterator[Verdict]:
-    """Verdicts on these versions, in their order.
-
-    Those of ``raw`` cover its files in the lake too.
-    """
+    """Verify these versions in order; those of ``raw`` with their files in the lake."""
     intact: dict[ledger.Load, bool] = {}  # most versions share most of their files
     for version_id in versions:
         version = None

@@ -1,1 +1,1 @@
-"""Web pages of the platform: who may ask, and how they are served."""
+"""Web servers of the platform: authentication, origin checks and limits."""

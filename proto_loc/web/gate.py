@@ -1,9 +1,8 @@
-"""The layer in front of every web page of the platform: this machine's own names, this user's
-token, no foreign pages.
+"""ASGI middleware that authenticates requests and rejects those of foreign pages.
 
-A request is answered only if :mod:`proto_loc.web.origins` lets it in, and if it
-brings the token: as a cookie, which the link ``/?token=...`` sets, or as ``Authorization: Bearer``.
-Bodies are bounded; :mod:`proto_loc.web.serving` bounds the rest.
+A request passes if :mod:`proto_loc.web.origins` allows it and if it carries the token: as a cookie,
+which the link ``/?token=...`` sets, or as ``Authorization: Bearer``. The size of a body is limited
+here; :mod:`proto_loc.web.serving` has the other limits.
 """
 
 import hmac
@@ -17,23 +16,19 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from proto_loc.web.origins import MAX_BODY, Origins, too_large
 
 PROBE = "/healthz"
-"""Answers ``ok`` to anyone on this machine, and does no work."""
+"""Path of the health check, which needs no token."""
 WHOSE = "/whose"
-"""Answers ``?nonce=...`` with :func:`proof`, so that a client knows whose server this is before it
-sends its token.
-"""
-
-
+"""Path that answers ``?nonce=...`` with :func:`proof`: a client checks it, then sends its token."""
 LINK = "Log in by the link that `./loc urls` prints."
 
 
 def link(port: int, token: str) -> str:
-    """The address that logs a browser in."""
+    """The URL that logs a browser in."""
     return f"http://127.0.0.1:{port}/?{urlencode({'token': token})}"
 
 
 async def _whole(receive: Receive) -> bytes | None:
-    """The body of a request; None where it is too large, or the client is gone."""
+    """Read the body of a request; None if it is too large or the client has disconnected."""
     body, has_more = bytearray(), True
     while has_more:
         message = await receive()
@@ -47,24 +42,22 @@ async def _whole(receive: Receive) -> bytes | None:
 
 
 def proof(token: str, nonce: str, port: int, owner: str) -> str:
-    """What only who knows the token can say about ``owner``, for example a data folder;
-    hexadecimal.
+    """The HMAC of ``owner`` (for example a data folder) under the token, in hexadecimal.
 
-    The port is part of it, so that a server on another one cannot pass on what this one says.
+    The port is part of it, so that a server on another port cannot forward the answer.
     """
     return hmac.new(token.encode(), f"{nonce}\0{port}\0{owner}".encode(), "sha256").hexdigest()
 
 
 class Guard:
-    """An ASGI app around another one that lets only this user in.
+    """An ASGI app that wraps another one and lets only this user in.
 
     Args:
-        app: what is guarded, HTTP and WebSocket alike.
+        app: the app to protect, with HTTP and WebSocket.
         token: the secret.
-        port: where it listens; browsers share cookies among the ports of a host, so the cookie is
-            named after it.
+        port: where it listens; it names the cookie, since all ports of a host share cookies.
         owner: what :data:`WHOSE` proves.
-        way_in: what one who brings no token is told.
+        way_in: text of the answer to a request without a token.
     """
 
     def __init__(
@@ -86,18 +79,17 @@ class Guard:
             await self.app(scope, receive, send)
         elif scope["type"] == "websocket":
             await receive()
-            await send(
-                {"type": "websocket.close", "code": 1008}
-            )  # the server answers the handshake with 403
+            # The server answers the handshake with 403.
+            await send({"type": "websocket.close", "code": 1008})
         else:
             await refusal(scope, receive, send)
 
     async def _bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on once its body is here, and is not too large."""
+        """Pass a request on once its body has arrived and is not too large."""
         length = HTTPConnection(scope).headers.get("content-length", "0")
         body = await _whole(receive) if int(length) <= MAX_BODY else None
         if body is None:
-            await _said(413, too_large(), {"connection": "close"})(scope, receive, send)
+            await _answer(413, too_large(), {"connection": "close"})(scope, receive, send)
             return
         messages = [{"type": "http.request", "body": body, "more_body": False}]
 
@@ -107,7 +99,7 @@ class Guard:
         await self.app(scope, replay, send)
 
     def _refusal(self, connection: HTTPConnection) -> Response | None:
-        """The answer to a request that is not let in; None for one that is."""
+        """The answer to a request that must not pass; None if it may."""
         headers, query = connection.headers, connection.query_params
         refused = self.origins.refusal(
             headers.getlist("host"),
@@ -116,37 +108,32 @@ class Guard:
             mode=headers.get("sec-fetch-mode"),
         )
         if refused:
-            return _said(*refused)
+            return _answer(*refused)
         path = connection.url.path
         if path == PROBE:
-            return _said(200, "ok")
+            return _answer(200, "ok")
         if path == WHOSE:
-            return _said(200, proof(self.token, query.get("nonce", ""), self.port, self.owner))
-        presented = query.get("token")
-        if (
-            presented is not None
-            and connection.scope["type"] == "http"
-            and self._is_token(presented)
-        ):
+            return _answer(200, proof(self.token, query.get("nonce", ""), self.port, self.owner))
+        if connection.scope["type"] == "http" and self._is_token(query.get("token", "")):
             return self._logged_in(connection)
         bearer = headers.get("authorization", "").partition("Bearer ")[2]
         if self._is_token(connection.cookies.get(self.cookie, "")) or self._is_token(bearer):
             return None
-        return _said(401, self.way_in, {"www-authenticate": "Bearer"})
+        return _answer(401, self.way_in, {"www-authenticate": "Bearer"})
 
     def _is_token(self, text: str) -> bool:
         return hmac.compare_digest(text.encode(), self.token.encode())
 
     def _logged_in(self, connection: HTTPConnection) -> Response:
-        """Sets the cookie, and leads to the same page without the token in its address."""
+        """Set the cookie and redirect to the same page without the token in its URL."""
         rest = [(name, value) for name, value in parse_qsl(connection.url.query) if name != "token"]
-        # A path of two slashes would lead to another host.
+        # A path that starts with two slashes would lead to another host.
         target = "/" + connection.url.path.lstrip("/") + (f"?{urlencode(rest)}" if rest else "")
         response = RedirectResponse(
             target, 303, {"cache-control": "no-store", "referrer-policy": "no-referrer"}
         )
-        # A codespace's link is followed from a page of another site, the editor: a strict cookie
-        # would not come along.
+        # In a codespace the link is opened from the editor, another site, which sends no strict
+        # cookie.
         response.set_cookie(
             self.cookie,
             self.token,
@@ -158,5 +145,5 @@ class Guard:
         return response
 
 
-def _said(status: int, text: str, headers: Mapping[str, str] | None = None) -> Response:
+def _answer(status: int, text: str, headers: Mapping[str, str] | None = None) -> Response:
     return PlainTextResponse(text + "\n", status, {"cache-control": "no-store", **(headers or {})})

@@ -1,9 +1,7 @@
-"""Rules for which requests a server of this machine answers.
+"""Checks of ``Host``, ``Origin`` and ``Sec-Fetch-*`` headers for a server on this machine.
 
-It answers those for its own names that no foreign page has sent.
-
-A page of another site that is open in the same browser can reach 127.0.0.1 too, and a name of
-another site can be bound to 127.0.0.1. Only the standard library is imported.
+A page of another site in the same browser can send requests to 127.0.0.1, and the domain of another
+site can resolve to 127.0.0.1 (DNS rebinding). Only the standard library is imported.
 """
 
 from collections.abc import Sequence
@@ -13,27 +11,26 @@ from proto_loc.settings import origin
 
 HOSTS = ("127.0.0.1", "localhost")
 MAX_HEAD = 64 << 10
-"""Bytes of a request's line and headers that a server of ours takes."""
+"""Largest request line and headers, in bytes."""
 MAX_BODY = 16 << 20
-"""Bytes of a request's body that a server of ours takes, from who has logged in."""
+"""Largest request body, in bytes, of a user who is logged in."""
 MAX_STRANGERS_BODY = 64 << 10
-"""The same from anyone."""
+"""Largest request body, in bytes, of anyone else."""
 PATIENCE_HEAD, PATIENCE_BODY = 10.0, 60.0
-"""Seconds in which a request's head, and then its body, must have come."""
+"""Seconds until the head of a request, and then its body, must have arrived."""
 
 
 def too_large(limit: int = MAX_BODY) -> str:
-    """What the sender of a larger body is told."""
+    """The text of the answer to a request whose body is too large."""
     return f"The request is too large: a body may have {limit >> 10:,} KiB here."
 
 
 class Origins:
-    """What is this machine's own.
+    """The origins that a server accepts as its own.
 
     Args:
         port: where the server listens.
-        address: the address under which a proxy serves it, such as ``https://bi.example.org``; none
-            by default.
+        address: the URL of a reverse proxy in front of it, such as ``https://bi.example.org``.
     """
 
     def __init__(self, port: int, address: str = "") -> None:
@@ -44,20 +41,19 @@ class Origins:
         )
         self.hosts = {urlsplit(own).hostname for own in self.own}
         self.forwarded = urlsplit(address or origin(port)).scheme == "https"
-        """Whether browsers reach it by HTTPS, through a proxy."""
+        """Whether browsers reach the server through a reverse proxy with HTTPS."""
 
     def refusal(
         self, hosts: Sequence[str], *, sender: str | None, site: str | None, mode: str | None
     ) -> tuple[int, str] | None:
-        """The status and text for a request that is refused; None for one that may be answered.
+        """The status and text that refuse a request; None if the request is allowed.
 
         Args:
             hosts: every ``Host`` header.
-            sender: ``Origin``: browsers say which page sent a request, and no page can change that.
-            site: ``Sec-Fetch-Site``. Programs send neither.
-            mode: ``Sec-Fetch-Mode``. A link on another page may lead here (``navigate``), since it
-                can read nothing of
-                what it opens.
+            sender: ``Origin``, which a browser sets and a page cannot change.
+            site: ``Sec-Fetch-Site``, likewise. Programs send neither.
+            mode: ``Sec-Fetch-Mode``. A page of another site may link here (``navigate``), since it
+                cannot read the page that it opens.
         """
         if len(hosts) != 1 or _hostname(hosts[0]) not in self.hosts:
             return 400, f"This server answers to {', '.join(sorted(self.hosts))} only."

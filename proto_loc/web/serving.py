@@ -1,4 +1,4 @@
-"""Options for uvicorn, with bounds for headers, connections, and the time of a request."""
+"""Options for uvicorn that limit headers, connections and the time of a request."""
 
 import asyncio
 
@@ -8,11 +8,11 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from proto_loc.web.origins import MAX_BODY, MAX_HEAD, PATIENCE_BODY, PATIENCE_HEAD
 
 MAX_CONNECTIONS = 400
-"""Beyond them, the one is closed whose request has been awaited longest."""
+"""Most connections of a server; beyond, the one that has waited longest is closed."""
 
 
 class Protocol(H11Protocol):
-    """A connection of uvicorn that closes when a request does not come in time."""
+    """A connection of uvicorn that closes if a request does not arrive in time."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)
@@ -32,8 +32,8 @@ class Protocol(H11Protocol):
         super().connection_lost(exc)
 
     def _watch(self) -> None:
-        """Limit the time in which the client has to send the next part."""
-        upgraded = self.transport.get_protocol() is not self  # to a WebSocket, which may be silent
+        """Start the time limit for the next part of the request."""
+        upgraded = self.transport.get_protocol() is not self  # a WebSocket may be silent
         state = None if upgraded else self.conn.their_state
         if state is self._awaited:
             return
@@ -56,6 +56,4 @@ OPTIONS = {
     "access_log": False,
     "server_header": False,
 }
-"""How uvicorn serves a page of ours. It keeps no access log: the address of a log-in has the token
-in it.
-"""
+"""Options of every server here; none writes an access log, since a login URL has the token."""

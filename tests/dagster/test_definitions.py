@@ -65,7 +65,7 @@ def test_every_data_test_and_unit_test_is_a_check_of_a_model(defs, manifest):
 
     tests = {node["unique_id"] for node in nodes(manifest, "test")} | set(manifest["unit_tests"])
     assert set(CHECKS) == tests and len(tests) >= 24
-    shown = [check for asset in defs.resolve_asset_graph().asset_check_keys for check in [asset]]
+    shown = {key for key in defs.resolve_asset_graph().asset_check_keys if key.name != "row_count"}
     assert len(shown) == len(tests)
     of = {check.name: check.asset_key.to_user_string() for check in CHECKS.values()}
     assert of["assert_daily_zones_add_up"] == "marts/agg_daily_zone"
@@ -114,6 +114,7 @@ def test_writers_of_one_database_share_a_pool_and_are_tried_again(defs):
         "taxi__yellow_trips": "raw",
         "taxi__green_trips": "raw",
         "raw__loads": "raw",
+        "sources": None,
         "dbt": "prod",
         "reports__discovery": None,
     }
@@ -128,6 +129,17 @@ def test_the_report_is_in_no_job_that_publishes(defs):
         "marts/mart_taxi_trips",
         "marts/mart_data_quality",
     }
+
+
+def test_each_table_of_a_source_has_a_check_of_its_rows_in_the_refresh(defs):
+    tables = (dg.AssetKey(["taxi", f"{colour}_trips"]) for colour in ("yellow", "green"))
+    keys = {dg.AssetCheckKey(table, "row_count") for table in tables}
+    job = defs.resolve_job_def("refresh")
+    assert keys <= set(job.asset_layer.asset_graph.asset_check_keys)
+    (after,) = next(
+        deps for node, deps in job.dependencies.items() if node.name == "sources"
+    ).values()
+    assert after.node == "raw__loads"  # they look at what was loaded just now
 
 
 def test_a_month_is_a_partition_named_as_a_load_is(defs):

@@ -42,7 +42,7 @@ def test_plain_dbt_build_works_on_dev(own, plain_dbt):
     from proto_loc import sources
     from proto_loc.warehouse import lake
 
-    lake.settle(sources.TABLES)
+    lake.settle(sources.declared_columns())
     done = run("build", env=plain_dbt)
     assert done.returncode == 0, done.stdout
     assert "time spine" not in done.stdout, "Fault: each run began with dbt's warning about it"

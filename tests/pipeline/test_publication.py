@@ -54,6 +54,36 @@ def test_every_metric_is_recorded_whole_by_month_and_by_two_dimensions(platform)
     assert (figures["trips"], figures["revenue"]) == whole
 
 
+SAMPLE = {
+    **{"trips": "19050", "passengers": "20339", "trip_seconds": "19456248"},
+    **{"revenue": "531652.58", "fares": "366784.26", "tips": "57645.86"},
+    **{"rows_loaded": "20000", "rows_accepted": "19050", "rows_rejected": "950"},
+    **{"miles": 56219.12, "trip_minutes": 324270.8, "average_fare": 19.25376692913386},
+    **{"average_distance": 2.9511349081364827, "average_duration": 17.022089238845144},
+    **{"tip_rate": 0.22510412112198688, "revenue_per_mile": 9.456792991423557},
+    **{"rejected_share": 0.0475},
+}
+"""Figures of the sample of 20,000 rows: text is exact."""
+
+
+def test_a_change_of_models_does_not_change_the_figures_of_the_sample(platform):
+    """Models may be rewritten and renamed; what they publish stays."""
+    figures = dict(query("select metric, figure from marts.metric_figures where dimension = ''"))
+    ratios = {name: value for name, value in SAMPLE.items() if isinstance(value, float)}
+    assert {name: figures[name] for name in SAMPLE.keys() - ratios} == {
+        name: value for name, value in SAMPLE.items() if name not in ratios
+    }
+    assert {name: float(figures[name]) for name in ratios} == pytest.approx(ratios, rel=1e-9)
+    assert figures.keys() == SAMPLE.keys()
+    assert warehouse.current("prod").tables == {
+        **{"marts.agg_daily_zone": 6164, "marts.dim_dates": 9861, "marts.dim_taxi_zones": 265},
+        **{"marts.fct_taxi_trips": 19050, "marts.rejected_trips": 950},
+        **{"marts.mart_data_quality": 17, "marts.metric_figures": 245, "marts.publication": 1},
+        **{"staging.payment_types": 7, "staging.rate_codes": 7, "staging.taxi_zones": 265},
+        "staging.vendors": 5,
+    }
+
+
 def test_the_manifest_has_counts_as_numbers_and_money_as_text(platform):
     facts = warehouse.current("prod").facts["metrics"]
     assert facts.keys() == {"marts.mart_taxi_trips", "marts.mart_data_quality"}

@@ -10,6 +10,6 @@ from proto_loc.setup.environments import uv
 def registry() -> None:
     """A package registry can be reached."""
     try:
-        uv("pip", "compile", "-", "--quiet", "--no-cache", "--no-deps", given="filelock")
+        uv("pip", "compile", "-", "--quiet", "--no-cache", "--no-deps", stdin="filelock")
     except LocError as error:
         pytest.skip(f"no package registry can be reached: {error.why.splitlines()[-1]}")

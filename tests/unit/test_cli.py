@@ -134,9 +134,9 @@ def test_list_shows_what_it_can_where_one_database_is_damaged(data, capsys):
 
 def test_options_of_the_sample_are_refused_with_files(data, tmp_path, capsys):
     assert cli.main(["load", str(tmp_path / "a.csv"), "--rows", "10"]) == 2
-    assert "--rows and --seed are of the sample" in capsys.readouterr().err
+    assert "--rows and --seed are for the sample" in capsys.readouterr().err
     assert cli.main(["load", "sample", "--replace"]) == 2
-    assert "--replace is of files" in capsys.readouterr().err
+    assert "--replace is for files" in capsys.readouterr().err
 
 
 def test_a_load_without_verdicts_counts_neither_as_accepted_nor_as_rejected(data, capsys):

@@ -1,19 +1,22 @@
 """A source of files is declared in about 20 lines; its files are loaded whole or refused."""
 
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 import duckdb
 import pytest
 
 import pipelines
-from proto_loc import sources
+from proto_loc import doctor, sources
 from proto_loc.errors import LocError
 from proto_loc.sources import Table, WouldReplace
 from proto_loc.sources.files import FileSource
+from proto_loc.sources.state import table_states
 from proto_loc.warehouse import lake
 
 COLUMNS = {"id": "BIGINT", "day": "DATE", "amount": "DECIMAL(12,2)"}
-SHOP = FileSource("shop", (Table("orders", COLUMNS, "orders*", ("id",), "month:day"),))
+ORDERS = Table("orders", COLUMNS, "orders*", ("id",), "month:day")
+SHOP = FileSource("shop", [ORDERS])
 ROWS = "id,day,amount\n1,2025-01-01,1.50\n2,2025-02-01,2.50\n"
 
 
@@ -25,16 +28,22 @@ def platform(tmp_path, monkeypatch):
     (tmp_path / "data/landing/shop").mkdir(parents=True)
 
 
-def load(*paths, **options):
-    return SHOP.load_files(paths, who="test", report=lambda *state: None, **options)
+def load(*paths, source=SHOP, **options):
+    return source.load_files(paths, who="test", report=lambda *state: None, **options)
 
 
-def rows() -> list[tuple]:
-    version = lake.settle(sources.TABLES)
+def rows(sql: str = "select id, amount::varchar, _row from shop.orders order by 1") -> list[tuple]:
+    version = lake.settle(sources.declared_columns())
     with version.open() as con:
-        return con.execute(
-            "select id, amount::varchar, _row from shop.orders order by 1"
-        ).fetchall()
+        return con.execute(sql).fetchall()
+
+
+@pytest.fixture
+def lenient(monkeypatch) -> FileSource:
+    """The shop with a table of rejects."""
+    shop = FileSource("shop", [replace(ORDERS, rejects=True)])
+    monkeypatch.setattr(sources, "find_sources", lambda: {"shop": shop})
+    return shop
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet", "json", "ndjson"])
@@ -55,7 +64,8 @@ def test_every_format_is_loaded_with_the_declared_types(tmp_path, suffix):
         ("id,day,amount\n1.5,2025-01-01,1\n", "Row 1, column id: '1.5'"),
         ("id,day\n1,2025-01-01\n", "Columns missing: amount"),
         ("id,day,amount\n1,,1\n", "Row 1, column day: no value"),
-        ("id,day,amount\n1,2025-01-01,1\n1,2025-01-01,2\n", "Row 2: id 1 is there twice"),
+        ("id,day,amount\n1,2025-01-01,1\n1,2025-01-01,2\n", "Row 2, key id: 1 is there twice"),
+        ("id,day,amount\n,2025-01-01,1\n", "Row 1, column id: no value, and its key needs one"),
     ],
 )
 def test_a_file_that_breaks_the_declaration_is_refused_whole(tmp_path, text, named):
@@ -91,7 +101,7 @@ def write_sample(folder, rows: int, seed: int) -> None:
 
 
 def test_a_sample_is_synthetic_and_never_takes_the_place_of_records(tmp_path, monkeypatch):
-    source = replace(SHOP, sample=write_sample, sample_rows=3)
+    source = FileSource("shop", [ORDERS], sample=write_sample, sample_rows=3)
     monkeypatch.setattr(sources, "find_sources", lambda: {"shop": source})
 
     def sample(**options) -> tuple:
@@ -117,3 +127,58 @@ def test_a_broken_source_is_named_with_its_line(tmp_path, monkeypatch):
     monkeypatch.setattr(pipelines, "__path__", [str(tmp_path / "pipelines")])
     with pytest.raises(LocError, match=r"broken/__init__.py, line 2"):
         sources.find_sources()
+
+
+def test_rows_that_break_the_declaration_are_kept_with_file_row_and_reason(tmp_path, lenient):
+    path = tmp_path / "orders.csv"
+    path.write_text(
+        "id,day,amount\n1,2025-01-01,1\n2,2025-01-01,much\n2,2025-01-02,2\n2,2025-01-03,3\n4,,4\n"
+    )
+    load(path, source=lenient)
+    assert [row[0] for row in rows()] == [1, 2]
+    rejects = "select _row, _reason, _record->>'amount', _source_file from shop.orders_rejects"
+    assert rows(f"{rejects} order by 1") == [
+        (2, "column amount: 'much' is no DECIMAL(12,2)", "much", "orders.csv"),
+        (4, "key id: 2 is there twice", "3", "orders.csv"),
+        (5, "column day: no value, and its partition needs one", "4", "orders.csv"),
+    ]
+    path.write_text("id,day,amount\n1,2025-01-01,1\n2,2025-01-01,2\n")
+    load(path, source=lenient)
+    assert rows("select count(*) from shop.orders_rejects") == [(0,)]
+    assert {outcome.skipped for outcome in load(path, source=lenient)} == {"it is loaded already"}
+
+
+def test_a_table_of_rejects_stands_before_anything_is_loaded(lenient):
+    assert rows("select count(*) from shop.orders_rejects") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    ("declared", "named"),
+    [
+        ({"partition": "week:day"}, "the partition 'week:day' is none"),
+        ({"partition": "month:when"}, "the partition 'month:when' is none"),
+        ({"first": "2024-1"}, "its first partition '2024-1' is no month"),
+        ({"partition": "day:day", "first": "2024-01"}, "'2024-01' is no day"),
+        ({"partition": "", "first": "2024-01"}, "'2024-01' is no partition"),
+    ],
+)
+def test_a_partition_that_cannot_be_is_refused_where_it_is_declared(declared, named):
+    with pytest.raises(ValueError, match=f"table orders: .*{named}"):
+        replace(ORDERS, **declared)
+
+
+def test_a_partition_that_is_too_small_or_too_old_is_named(tmp_path, monkeypatch):
+    table = replace(ORDERS, min_rows=2, fresh_within=timedelta(days=1))
+    shop = FileSource("shop", [table])
+    monkeypatch.setattr(sources, "find_sources", lambda: {"shop": shop})
+    (state,) = table_states(datetime(2025, 1, 1))
+    assert state.stale == "No load; the declaration wants one within 1 day, 0:00:00."
+    path = tmp_path / "orders.csv"
+    path.write_text(f"{ROWS}3,2025-02-02,3\n")
+    loaded_at = load(path, source=shop)[0].load.loaded_at
+    (state,) = table_states(loaded_at + timedelta(days=1))
+    assert (state.small, state.stale) == ("Fewer rows than 2 in 2025-01 (1 rows).", "")
+    (state,) = table_states(loaded_at + timedelta(days=1, seconds=1))
+    assert state.stale.startswith(f"The newest load is of {loaded_at:%Y-%m-%d}")
+    shown = [finding.what for finding in doctor.data.sources()]
+    assert shown == ["shop.orders: Fewer rows than 2 in 2025-01 (1 rows)."]

@@ -76,6 +76,28 @@ def test_every_binary_in_git_is_listed():
     assert {path for path in paths if b"\0" in (ROOT / path).read_bytes()} == BINARIES
 
 
+MODELS = [
+    path
+    for folder in ("dbt/models", "dbt/snapshots", "dbt/tests", "tests/platform/shop/dbt")
+    for path in sorted((ROOT / folder).rglob("*.sql"))
+]
+READS = re.compile(r"\{\{ (?:ref|source)\(.*?\) \}\}")
+IMPORT = re.compile(rf"^\w+ as \(\n\n    select \* from {READS.pattern}\n\n\)", re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
+def test_sql_imports_then_reasons_then_selects_from_final(path: Path):
+    """Import CTEs, logic CTEs, `final`: what a model reads stands at its top."""
+    comments = r"\{\{\s*config\(.*?\)\s*\}\}$|\{%-? set .*?%\}|\{#.*?#\}|^--[^\n]*$"
+    text = re.sub(comments, "", path.read_text(), flags=re.DOTALL | re.MULTILINE).strip()
+    assert text.startswith("with ") and text.endswith("\n)\n\nselect * from final"), text
+    text = text.removeprefix("with ")
+    assert len(READS.findall(text)) == len(IMPORT.findall(text)), "read outside of an import CTE"
+    names = re.findall(r"^(\w+) as \($", text, re.MULTILINE)
+    imports = [match[0].split()[0] for match in IMPORT.finditer(text)]
+    assert names[: len(imports)] == imports and names[-1] == "final" and len(set(names)) > 1
+
+
 def test_the_readme_names_at_most_six_links():
     assert len(re.findall(r"\]\(|<https?:", (ROOT / "README.md").read_text())) <= 6
 

@@ -1,23 +1,34 @@
 with trips as (
 
+    select * from {{ ref('stg_taxi_trips') }}
+
+),
+
+itemised as (
+
     select
         *,
         date_diff('second', pickup_at, dropoff_at) as duration_seconds,
-        -- What the meter's own items add up to, or null where TLC does not get them all: trips without a payment type
-        -- (0 flex fare, 5 unknown) carry surcharges that no column shows.
-        -- Vendor 1 (Creative Mobile) puts congestion, airport and zone fees into `extra`, and in the green files of
-        -- today the improvement surcharge into `mta_tax` (1.50); counting their own columns would count them twice.
+        -- Sum of the meter's own items, or null where TLC does not get them all: trips without a
+        -- payment type (0 flex fare, 5 unknown) carry surcharges that no column shows.
+        -- Vendor 1 (Creative Mobile) puts congestion, airport and zone fees into `extra`, and in
+        -- recent green files the improvement surcharge into `mta_tax` (1.50); adding their own
+        -- columns would count them twice.
         case
             when payment_type_id in (0, 5) then null
             when vendor_id = 1
                 then
                     fare_amount + extra_amount + mta_tax + tip_amount + tolls_amount
-                    + case when colour = 'green' and abs(mta_tax) = 1.5 then 0 else improvement_surcharge end
+                    + case
+                        when colour = 'green' and abs(mta_tax) = 1.5 then 0
+                        else improvement_surcharge
+                    end
             else
-                fare_amount + extra_amount + mta_tax + tip_amount + tolls_amount + improvement_surcharge
-                + coalesce(congestion_surcharge, 0) + coalesce(airport_fee, 0) + coalesce(cbd_congestion_fee, 0)
+                fare_amount + extra_amount + mta_tax + tip_amount + tolls_amount
+                + improvement_surcharge + coalesce(congestion_surcharge, 0)
+                + coalesce(airport_fee, 0) + coalesce(cbd_congestion_fee, 0)
         end as itemised_amount
-    from {{ ref('stg_taxi_trips') }}
+    from trips
 
 ),
 
@@ -33,19 +44,26 @@ judged as (
         coalesce(distance_miles < 0 or distance_miles > 200, false) as is_implausible_distance,
         coalesce(fare_amount < 0, false) as is_negative_fare,
         coalesce(total_amount < 0, false) as is_negative_total,
-        coalesce(pickup_zone_id not between 1 and 265, true) or coalesce(dropoff_zone_id not between 1 and 265, true)
-            as is_unknown_zone
-    from trips
+        coalesce(pickup_zone_id not between 1 and 265, true)
+        or coalesce(dropoff_zone_id not between 1 and 265, true) as is_unknown_zone
+    from itemised
+
+),
+
+final as (
+
+    select
+        *,
+        has_missing_value or is_outside_month or is_dropoff_before_pickup
+        or is_implausible_duration or is_implausible_distance or is_negative_fare
+        or is_negative_total or is_unknown_zone as is_rejected,
+        case
+            when itemised_amount is null then 'not itemised'
+            when itemised_amount = total_amount then 'matches'
+            else 'differs'
+        end as total_check
+    from judged
 
 )
 
-select
-    *,
-    has_missing_value or is_outside_month or is_dropoff_before_pickup or is_implausible_duration
-    or is_implausible_distance or is_negative_fare or is_negative_total or is_unknown_zone as is_rejected,
-    case
-        when itemised_amount is null then 'not itemised'
-        when itemised_amount = total_amount then 'matches'
-        else 'differs'
-    end as total_check
-from judged
+select * from final

@@ -1,4 +1,22 @@
-with outcomes as (
+with accepted_trips as (
+
+    select * from {{ ref('fct_taxi_trips') }}
+
+),
+
+rejected_trips as (
+
+    select * from {{ ref('rejected_trips') }}
+
+),
+
+loads as (
+
+    select * from {{ source('raw', 'loads') }}
+
+),
+
+outcomes as (
 
     select
         load_id,
@@ -6,7 +24,7 @@ with outcomes as (
         'accepted' as outcome,
         total_check,
         passenger_count is null as is_passenger_count_unknown
-    from {{ ref('fct_taxi_trips') }}
+    from accepted_trips
 
     union all
 
@@ -16,7 +34,7 @@ with outcomes as (
         reasons[1] as outcome,
         total_check,
         passenger_count is null as is_passenger_count_unknown
-    from {{ ref('rejected_trips') }}
+    from rejected_trips
 
 ),
 
@@ -35,15 +53,21 @@ counted as (
     from outcomes
     group by load_id, colour, outcome
 
+),
+
+final as (
+
+    select
+        counted.load_id,
+        counted.colour,
+        (loads.partition || '-01')::date as month,
+        loads.origin,
+        loads.input as source_file,
+        loads.loaded_at,
+        counted.* exclude (load_id, colour)
+    from counted
+    inner join loads on counted.load_id = loads.load_id
+
 )
 
-select
-    counted.load_id,
-    counted.colour,
-    (loads.partition || '-01')::date as month,
-    loads.origin,
-    loads.input as source_file,
-    loads.loaded_at,
-    counted.* exclude (load_id, colour)
-from counted
-inner join {{ source('raw', 'loads') }} as loads on counted.load_id = loads.load_id
+select * from final

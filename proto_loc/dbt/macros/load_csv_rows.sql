@@ -1,4 +1,5 @@
-{#- dbt-duckdb puts a seed's path into its SQL as it is, and a clone's folder may have an apostrophe in its name. -#}
+{#- Escapes a seed's path: dbt-duckdb does not, and a clone's folder may have an apostrophe in its
+    name. -#}
 {% macro duckdb__load_csv_rows(model, agate_table) %}
     {% if not config.get('fast', true) %}
         {{ return(dbt_duckdb.duckdb__load_csv_rows(model, agate_table)) }}

@@ -1,5 +1,5 @@
-{#- What an incremental model over raw loads has to do before and while it adds rows. A load stands for one
-    partition of one table; when another takes its place, or raw is rolled back, the rows of the old one must go. -#}
+{#- For incremental models on raw loads. A load is one partition of a source's table. Once another
+    load takes its place, or raw is rolled back, its rows must leave the model. -#}
 
 {% macro delete_superseded_loads() -%}
     {%- if is_incremental() -%}

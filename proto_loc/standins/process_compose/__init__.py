@@ -1,6 +1,6 @@
 """Stand-in for process-compose, started as ``python -m proto_loc.compose``.
 
-Why: process-compose is a Go binary of GitHub's releases and of nixpkgs, and no package registry has
-it. A machine that reaches registries alone still runs the platform. It runs the part of
-process-compose.yaml's language that ours uses; `tests/stack` holds both to the same behaviour.
+The reason: process-compose is a Go binary in GitHub releases and in nixpkgs, and no package
+registry has it. A machine that reaches only registries can run the platform with this stand-in. It
+supports those keys that process-compose.yaml uses; ``tests/stack`` runs the same tests on both.
 """

@@ -1,4 +1,4 @@
-"""The part of process-compose.yaml's language that ours uses; any other key is refused by name."""
+"""Reads process-compose.yaml: the keys that it uses are supported, any other is an error."""
 
 import os
 import re
@@ -29,9 +29,7 @@ class Exec(Model):
 
 
 class Probe(Model):
-    """Asks every ``period_seconds`` if the process is ready; ``failure_threshold`` failures in
-    a row end it.
-    """
+    """A readiness probe; ``failure_threshold`` failures in a row end the process."""
 
     http_get: HttpGet | None = None
     exec: Exec | None = None
@@ -51,7 +49,7 @@ class Rotation(Model):
 
 
 class LogConfiguration(Model):
-    """Plain lines with a time, each written at once; the runner writes no others."""
+    """The one log format that the runner writes: plain lines with a time, flushed at once."""
 
     flush_each_line: Literal[True]
     no_metadata: Literal[True]
@@ -94,7 +92,7 @@ class Process(Model):
 
     @property
     def once(self) -> bool:
-        """Whether it is to end by itself; a service is started again."""
+        """Whether the process exits by itself when its work is done, unlike a service."""
         return self.availability.restart in ("no", "exit_on_failure")
 
 
@@ -108,7 +106,7 @@ class Project(Model):
     processes: dict[str, Process]
 
     def selected(self, names: tuple[str, ...]) -> set[str]:
-        """These processes and all that they depend on; without a name, all.
+        """These processes and all of their dependencies; without a name, all processes.
 
         Raises:
             UsageError: there is no such process.
@@ -129,17 +127,15 @@ class Project(Model):
 
 
 def file() -> Path:
-    """The project: ``process-compose.yaml``, or what ``LOC_COMPOSE_FILE`` names."""
+    """The path of the project file: ``LOC_COMPOSE_FILE`` or ``process-compose.yaml``."""
     return Path(os.environ.get("LOC_COMPOSE_FILE") or ROOT / "process-compose.yaml").absolute()
 
 
 def load(path: Path, env: Mapping[str, str] = os.environ) -> Project:
-    """Read such a file; ``${NAME}`` and ``${NAME:-default}`` are taken from ``env``, ``$$`` is a
-    dollar sign.
+    """Read a project file; replace ``${NAME}`` and ``${NAME:-default}`` by values of ``env``.
 
     Raises:
-        UsageError: it cannot be read, or says what is unknown or impossible; the message names the
-            place.
+        UsageError: it cannot be read, or is invalid; the message names the place.
     """
 
     def value(match: re.Match) -> str:

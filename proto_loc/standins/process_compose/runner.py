@@ -1,6 +1,6 @@
-"""Runs a project's processes: order, readiness, restarts, logs, and an end that leaves none.
+"""Runs the processes of a project: start order, readiness probes, restarts, logs, shutdown.
 
-Each key works, and each status reads, as in process-compose 1.122.
+Keys and statuses have the same meaning as in process-compose 1.122.
 """
 
 import asyncio
@@ -9,8 +9,8 @@ import os
 import signal
 import time
 from asyncio.subprocess import DEVNULL, STDOUT
-from collections.abc import Coroutine
-from contextlib import suppress
+from collections.abc import Coroutine, Iterator
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from http.client import HTTPConnection, HTTPException
 from logging.handlers import RotatingFileHandler
@@ -26,7 +26,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Process:
-    """One process of the project, through all of its restarts."""
+    """One process of the project, over all of its restarts."""
 
     def __init__(self, name: str, config: model.Process, runner: "Runner") -> None:
         self.name, self.config, self.runner = name, config, runner
@@ -35,7 +35,7 @@ class Process:
         self.renew()
 
     def renew(self) -> None:
-        """Make it one that has not run yet."""
+        """Reset the state to that of a process that has not run yet."""
         self.status, self.health = "Pending", "-"
         self.exit_code = 0
         self.since = 0.0
@@ -46,7 +46,7 @@ class Process:
         return self.child is not None and self.child.returncode is None
 
     def state(self) -> dict:
-        """As process-compose's API tells it: ages in nanoseconds."""
+        """The state in the form of process-compose's API; the age is in nanoseconds."""
         return {
             "name": self.name,
             "status": self.status,
@@ -60,13 +60,11 @@ class Process:
         }
 
     async def run(self) -> None:
-        """Wait for what it depends on, then run it, again where its policy says so, until
-        it has ended for good.
-        """
+        """Wait for the dependencies, then run the process, and again as its policy says."""
         self.status = await self._dependencies()
         if self.status == "Skipped":
             self.exit_code = 1
-        with _LogFile(self.config) as log:
+        with _log_file(self.config) as log:
             while self.status == "Running":
                 await self._once(log)
                 if not self._again():
@@ -88,9 +86,7 @@ class Process:
             self.runner.stop()
 
     async def _dependencies(self) -> str:
-        """The status that follows: Running, Skipped where one failed, Completed where it
-        was stopped before.
-        """
+        """Wait for the dependencies; the next status: Running, Skipped or Completed (stopped)."""
         for name, dependency in self.config.depends_on.items():
             other, condition = self.runner.processes[name], dependency.condition
             reached = {"process_started": other.started, "process_healthy": other.ready}.get(
@@ -113,8 +109,8 @@ class Process:
             pair.split("=", 1)
             for pair in (*self.runner.project.environment, *self.config.environment)
         )
-        # A pipe of our own: of one that asyncio makes, wait() awaits the end too, which
-        # grandchildren may hold open.
+        # Not asyncio's pipe: its wait() also waits for the pipe's end, and grandchildren may keep
+        # that open.
         output, writer = os.pipe()
         self.child = await asyncio.create_subprocess_exec(
             *SHELL,
@@ -135,14 +131,14 @@ class Process:
         tasks = [asyncio.create_task(self._read(stream, log))]
         if self.config.readiness_probe:
             tasks.append(asyncio.create_task(self._probe(self.config.readiness_probe)))
-        if self.stopping.is_set():  # asked while it was being started
+        if self.stopping.is_set():  # a stop came during the start
             tasks.append(asyncio.create_task(self._end()))
         code = await self.child.wait()
         await _first(asyncio.shield(tasks[0]), asyncio.sleep(1))
         for task in tasks:
             task.cancel()
         pipe.close()
-        self.exit_code = code if code >= 0 else -1  # as Go tells of a signal
+        self.exit_code = code if code >= 0 else -1  # Go's exit code after a signal
         self.health = "-"
 
     def _again(self) -> bool:
@@ -185,20 +181,20 @@ class Process:
             await asyncio.sleep(probe.period_seconds)
 
     async def stop(self) -> None:
-        """End it for good, after all that depend on it have ended."""
+        """Stop the process without a restart, after all that depend on it have ended."""
         dependents = [p for p in self.runner.processes.values() if self.name in p.config.depends_on]
         await asyncio.gather(*(dependent.ended.wait() for dependent in dependents))
         await self.stop_alone()
 
     async def stop_alone(self) -> None:
-        """End it for good, whatever depends on it."""
+        """Stop the process without a restart, whatever depends on it."""
         self.stopping.set()
         if self.running:
             await self._end()
         await self.ended.wait()
 
     async def _end(self) -> None:
-        """Signal its process group; after the time-out kill that and all that descends from it."""
+        """Signal the process group; after the timeout, kill it and all descendants."""
         self.status = "Terminating"
         child, shutdown = self.child, self.config.shutdown
         tree = _descendants(child.pid)
@@ -231,9 +227,7 @@ class Runner:
         self.stopped: asyncio.Task | None = None
 
     async def run(self) -> int:
-        """Run until every process has ended, also by :meth:`stop`; 0, or the code of one
-        that must not fail.
-        """
+        """Run until every process has ended; 0, or the exit code of one that must not fail."""
         for number in SIGNALS:
             asyncio.get_running_loop().add_signal_handler(number, self.stop)
         for process in self.processes.values():
@@ -254,9 +248,7 @@ class Runner:
         return task
 
     def start(self, name: str) -> bool:
-        """Start a process that does not run, as at the start of the project; whether it
-        could be.
-        """
+        """Start a process that does not run; return False if it runs or the project stops."""
         process = self.processes[name]
         if self.stopped or not process.ended.is_set():
             return False
@@ -265,7 +257,7 @@ class Runner:
         return True
 
     def restart(self, name: str) -> asyncio.Task:
-        """Begin to end a process and to start it again; what depends on it goes on."""
+        """Begin to restart a process; those that depend on it continue."""
 
         async def work() -> None:
             await self.processes[name].stop_alone()
@@ -274,15 +266,14 @@ class Runner:
         return self._begin(work())
 
     def stop(self) -> asyncio.Task:
-        """Begin to end everything in reverse order of dependencies; a second call begins
-        nothing.
-        """
-        if self.stopped is None:
-            self.stopped = asyncio.create_task(self._stop())
-        return self.stopped
+        """Begin to stop all processes in reverse order of dependencies, once."""
 
-    async def _stop(self) -> None:
-        await asyncio.gather(*(process.stop() for process in self.processes.values()))
+        async def work() -> None:
+            await asyncio.gather(*(process.stop() for process in self.processes.values()))
+
+        if self.stopped is None:
+            self.stopped = asyncio.create_task(work())
+        return self.stopped
 
     def say(self, name: str, text: str) -> None:
         with suppress(OSError, ValueError):  # the terminal may be gone
@@ -323,7 +314,7 @@ def _descendants(pid: int) -> list[psutil.Process]:
 
 
 async def _first(*waits) -> None:
-    """Wait until one of them is over; the others are cancelled."""
+    """Wait until one of them is done; cancel the others."""
     tasks = [asyncio.ensure_future(wait) for wait in waits]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -332,28 +323,23 @@ async def _first(*waits) -> None:
             task.cancel()
 
 
-class _LogFile:
-    """The log file of a process as a logger, rotated by size."""
-
-    def __init__(self, config: model.Process) -> None:
-        rotation, path = config.log_configuration.rotation, Path(config.log_location)
-        private_folder(path.parent)
-        self.handler = RotatingFileHandler(
-            path,
-            maxBytes=rotation.max_size_mb << 20,
-            backupCount=rotation.max_backups,
-            encoding="utf-8",
-            delay=True,
-        )
-        self.handler.setFormatter(_Lines())
-        self.logger = logging.Logger(str(path))
-        self.logger.addHandler(self.handler)
-
-    def __enter__(self) -> logging.Logger:
-        return self.logger
-
-    def __exit__(self, *_: object) -> None:
-        self.handler.close()
+@contextmanager
+def _log_file(config: model.Process) -> Iterator[logging.Logger]:
+    """Open the log file of a process as a logger that rotates by size."""
+    rotation, path = config.log_configuration.rotation, Path(config.log_location)
+    private_folder(path.parent)
+    handler = RotatingFileHandler(
+        path,
+        maxBytes=rotation.max_size_mb << 20,
+        backupCount=rotation.max_backups,
+        encoding="utf-8",
+        delay=True,
+    )
+    handler.setFormatter(_Lines())
+    logger = logging.Logger(str(path))
+    logger.addHandler(handler)
+    with closing(handler):
+        yield logger
 
 
 class _Lines(logging.Formatter):

@@ -1,4 +1,4 @@
-"""Serves the API of process-compose on a Unix socket while the runner runs a project."""
+"""Serves process-compose's HTTP API on a Unix socket while the runner runs a project."""
 
 import asyncio
 import contextlib
@@ -21,7 +21,7 @@ from proto_loc.standins.process_compose.runner import Runner
 
 
 def api(runner: Runner, token: str) -> Starlette:
-    """The routes of process-compose's API that ``loc`` uses; each asks for the token."""
+    """The routes of process-compose's API that ``loc`` uses; each requires the token."""
 
     async def live(_: Request) -> Response:
         return JSONResponse({"status": "alive"})
@@ -64,11 +64,10 @@ def api(runner: Runner, token: str) -> Starlette:
 
 
 def bind(path: Path) -> socket.socket:
-    """Listen on a Unix socket that only this user reaches; one that nobody serves any more is
-    removed.
+    """Bind a Unix socket that only this user can connect to; replace one that nobody serves.
 
     Raises:
-        LocError: it is in use.
+        LocError: the socket is in use.
     """
     listener = socket.socket(socket.AF_UNIX)
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as other:
@@ -90,7 +89,7 @@ async def main(file: Path, path: Path, names: tuple[str, ...]) -> int:
         api(runner, token), log_level="warning", access_log=False, lifespan="off", ws="none"
     )
     server = uvicorn.Server(config)
-    server.capture_signals = contextlib.nullcontext  # signals are the runner's
+    server.capture_signals = contextlib.nullcontext  # the runner handles signals
     serving = asyncio.create_task(server.serve(sockets=[bind(path)]))
     try:
         return await runner.run()

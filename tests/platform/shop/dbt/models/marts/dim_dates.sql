@@ -1,1 +1,17 @@
-select unnest(generate_series(date '2024-01-01', date '2026-12-31', interval 1 day))::date as date_day
+with days as (
+
+    select
+        unnest(
+            generate_series(date '2024-01-01', date '2026-12-31', interval 1 day)
+        )::date as date_day
+
+),
+
+final as (
+
+    select date_day
+    from days
+
+)
+
+select * from final
