@@ -1,7 +1,7 @@
-"""What JupyterLab and the parts with a language model cost beyond the model itself.
+"""Measures JupyterLab and the features with a language model, without the model's own time.
 
-The model is a stand-in, which answers at once. What needs the packages of the environment
-``notebooks`` is measured by this module run as a program there.
+A stand-in for the model answers at once. This module also runs as a program in the environment
+``notebooks``, for measurements that need its packages.
 """
 
 import json
@@ -33,7 +33,7 @@ PROGRAMS = {
         "result = {{'type': 'plot', 'value': 'chart.png'}}"
     ),
 }
-"""Programs that a model may write, by their purpose."""
+"""Programs that a model may write, by their purpose, on the mart that the project has."""
 BARE = """
 import os, sys
 os.environ["MPLBACKEND"] = "Agg"
@@ -43,42 +43,42 @@ execute_sql_query = lambda sql: con.execute(sql).df()
 exec(sys.argv[1])
 print(result["type"])
 """
-"""The floor: the same program in a bare process with the same rows."""
+"""The floor: the same program in a plain process with the same rows."""
 
 Report = Callable[[str], None]
-"""Called with what is being measured next."""
+"""Called with the name of the next measurement."""
 
 
 @dataclass
 class Figures:
-    """Seconds, unless said otherwise."""
+    """The results, in seconds unless stated otherwise."""
 
     jupyter: list[float] = field(default_factory=list)
     """From the start of the service to its first answer."""
     imports: list[float] = field(default_factory=list)
-    """Its floor: to import in one process what it imports."""
+    """Its floor: one process imports the same modules."""
     memory: int = 0
     """PSS of JupyterLab without a kernel, in bytes."""
     boxed: dict[str, list[float]] = field(default_factory=dict)
-    """By program: in the sandbox."""
+    """Each program in the sandbox."""
     bare: dict[str, list[float]] = field(default_factory=dict)
-    """By program: in a bare process."""
+    """Each program in a plain process."""
     cold: list[float] = field(default_factory=list)
-    """`loc ask`, as a command."""
+    """`loc ask` as a command."""
     warm: list[float] = field(default_factory=list)
     """``ask`` in a process that has asked before."""
     sql: list[float] = field(default_factory=list)
-    """The floor of both: the statement that the model gave, on a bare connection."""
+    """The floor of both: the model's statement on a plain connection."""
     discover: float = 0
     """`loc discover`."""
     peak: int = 0
-    """Its peak memory in bytes, with all that it starts."""
+    """Its peak memory in bytes, with its children."""
     summarize: float = 0
     """Its floor: DuckDB's SUMMARIZE of the same marts."""
 
 
 def measure(rows: int, folder: Path, *, prefix: str, repeat: int, report: Report) -> Figures:
-    """Publish a sample in a data folder of its own, and measure on it.
+    """Publish a sample in a separate data folder, and measure on it.
 
     Args:
         prefix: ``LOC_PORT_PREFIX`` of JupyterLab.
@@ -138,7 +138,7 @@ def measure(rows: int, folder: Path, *, prefix: str, repeat: int, report: Report
 
 @contextmanager
 def _jupyter(done: Figures) -> Iterator[None]:
-    """The service, ready; how long that took, and its memory some seconds later."""
+    """Run the service during the block; record its start time, and its memory soon after."""
     import httpx
     import psutil
 
@@ -164,7 +164,7 @@ def _jupyter(done: Figures) -> Iterator[None]:
         done.jupyter.append(time.perf_counter() - start)
         time.sleep(3)
         family = [parent := psutil.Process(process.pid), *parent.children(recursive=True)]
-        done.memory = sum(_memory(each) for each in family if "jupyter" in " ".join(each.cmdline()))
+        done.memory = sum(_memory(one) for one in family if "jupyter" in " ".join(one.cmdline()))
         yield
     finally:
         process.terminate()

@@ -1,6 +1,4 @@
-"""Superset's chart-data API against bare DuckDB, and its dashboards under viewers while the data is
-refreshed.
-"""
+"""Measures Superset's chart-data API against DuckDB, and its dashboards during refreshes."""
 
 import os
 import random
@@ -30,46 +28,42 @@ from proto_loc.settings import ROOT, settings
 VIEWERS = 10
 PERSONS = "bench-viewer-{}"
 PAUSE = 10
-"""Seconds between two looks of a viewer: the shortest interval at which Superset's pages refresh
-themselves.
-"""
+"""Seconds between two views of one viewer: the shortest refresh interval of a dashboard."""
 TARGET = 2.0
-"""Seconds: the 95th percentile of what a viewer waits for a warm dashboard."""
+"""Target in seconds for the 95th percentile of a warm dashboard."""
 
 Report = Callable[[str], None]
-"""Called with what is being measured next."""
+"""Called with the name of the next measurement."""
 
 
 @dataclass
 class Figures:
-    """Seconds, unless said otherwise."""
+    """The results, in seconds unless stated otherwise."""
 
     provisions: list[float] = field(default_factory=list)
-    """The first one, and one that finds nothing to do."""
+    """A first provisioning, and one without changes."""
     boot: float = 0
     """From the start of the server to its first answer."""
     memory: int = 0
-    """PSS of the two workers, their parent and the readers of both, in bytes, after the
-    measurements.
-    """
+    """PSS of all processes of the server at the end, in bytes."""
     api: dict[str, list[float]] = field(default_factory=dict)
-    """Per chart of the dashboard: the chart-data API without its cache."""
+    """By chart: the chart-data API without its cache."""
     bare: dict[str, list[float]] = field(default_factory=dict)
-    """Per chart: the same SQL on a bare DuckDB connection with the guard's threads and memory."""
+    """By chart: the same SQL on DuckDB with the guard's threads and memory."""
     warm: list[float] = field(default_factory=list)
-    """Until all charts of the dashboard are answered, where the viewer saw the version before."""
+    """Time of all charts, for a viewer who has seen the version before."""
     first: list[float] = field(default_factory=list)
     """The same for the first view of a version by anybody."""
     others: list[float] = field(default_factory=list)
-    """The same for views that began while the first one of the version was being answered."""
+    """The same for a viewer's first view of a version that somebody else has seen."""
     publishes: int = 0
     errors: list[str] = field(default_factory=list)
     stale: int = 0
-    """Charts that showed less than what was published before their request."""
+    """Number of charts that showed an older version than the one published before."""
 
 
 def share(values: list[float], percent: int) -> float:
-    """That percentile; the value itself if there is only one."""
+    """A percentile of the values."""
     return (
         quantiles(values, n=100, method="inclusive")[percent - 1] if len(values) > 1 else values[0]
     )
@@ -78,14 +72,14 @@ def share(values: list[float], percent: int) -> float:
 def measure(
     rows: int, folder: Path, *, prefix: str, seconds: float, repeat: int, report: Report
 ) -> Figures:
-    """Provision and start a Superset on a data folder of its own, and end it.
+    """Provision and start Superset on a separate data folder, measure, and stop it.
 
     Args:
-        rows: of the sample.
-        folder: an empty one.
+        rows: number of rows of the sample.
+        folder: an empty folder.
         prefix: its ``LOC_PORT_PREFIX``.
-        seconds: how long the viewers look, beside refreshes.
-        repeat: how often each chart is asked for without the cache.
+        seconds: duration of the test with viewers and refreshes.
+        repeat: number of requests of each chart without the cache.
 
     Raises:
         LocError: no source has a sample, there is no chart, or a command failed.
@@ -107,12 +101,13 @@ def measure(
             report(f"{VIEWERS} viewers for {seconds:g} s, beside refreshes")
             people = [_add(admin, number) for number in range(VIEWERS)]
             _crowd(done, people, charts, seconds)
-            done.memory = sum(_memory(each) for each in (server, *server.children(recursive=True)))
+            family = (server, *server.children(recursive=True))
+            done.memory = sum(_memory(process) for process in family)
     return done
 
 
 class Person(httpx.Client):
-    """A browser's session: cookies, and the CSRF token in each request."""
+    """A session of a browser, with cookies and a CSRF token."""
 
     def __init__(self, name: str, password: str) -> None:
         super().__init__(
@@ -129,19 +124,15 @@ class Person(httpx.Client):
 
 @contextmanager
 def _served(done: Figures, folder: Path):
-    """The service inside of the block; how long it took to answer."""
+    """Run the service during the block, and record the time until it answers."""
+    health = f"http://127.0.0.1:{settings().port('superset')}/health"
     start = time.perf_counter()
     log = (folder / "superset.log").open("w")
     process = subprocess.Popen([ROOT / "loc", "exec", "superset"], cwd=ROOT, stdout=log, stderr=log)
     try:
         while True:
             try:
-                if (
-                    httpx.get(
-                        f"http://127.0.0.1:{settings().port('superset')}/health", trust_env=False
-                    ).text
-                    == "OK"
-                ):
+                if httpx.get(health, trust_env=False).text == "OK":
                     break
             except httpx.TransportError:
                 pass
@@ -160,13 +151,10 @@ def _served(done: Figures, folder: Path):
 
 
 def _charts(admin: Person, configs: list[dict]) -> dict[str, dict]:
-    """What the dashboard's page asks the chart-data API for, by title: made from the parameters
-    as the page does.
-    """
-    number = {each["uuid"]: each for each in _all(admin, "chart")}
-    found = {}
-    datasets = _read("datasets")
-    times = {dataset["uuid"]: dataset.get("main_dttm_col") for dataset in datasets}
+    """The body of each chart's request by title, made from its parameters as the page does."""
+    number = {chart["uuid"]: chart for chart in _all(admin, "chart")}
+    bodies = {}
+    times = {dataset["uuid"]: dataset.get("main_dttm_col") for dataset in _read("datasets")}
     for config in configs:
         params, dataset = config["params"], number[config["uuid"]]["datasource_id"]
         columns = _listed(params, "groupby", "groupbyRows", "groupbyColumns", "entity", "series")
@@ -174,13 +162,9 @@ def _charts(admin: Person, configs: list[dict]) -> dict[str, dict]:
             "metrics": _listed(params, "metrics", "metric", "size", "x", "y"),
             "row_limit": params.get("row_limit", 10_000),
             "filters": [
-                {
-                    "col": condition["subject"],
-                    "op": condition["operator"],
-                    "val": condition.get("comparator"),
-                }
-                for condition in params.get("adhoc_filters", [])
-                if condition["operator"] != "TEMPORAL_RANGE"
+                {"col": each["subject"], "op": each["operator"], "val": each.get("comparator")}
+                for each in params.get("adhoc_filters", [])
+                if each["operator"] != "TEMPORAL_RANGE"
             ],
         }
         if isinstance(axis := params.get("x_axis"), str):
@@ -197,13 +181,13 @@ def _charts(admin: Person, configs: list[dict]) -> dict[str, dict]:
             query["orderby"] = [
                 [params["timeseries_limit_metric"], not params.get("order_desc", True)]
             ]
-        found[config["slice_name"]] = {
+        bodies[config["slice_name"]] = {
             "datasource": {"id": dataset, "type": "table"},
             "queries": [{**query, "columns": columns}],
             "result_format": "json",
             "result_type": "full",
         }
-    return found
+    return bodies
 
 
 def _configs() -> list[dict]:
@@ -233,11 +217,11 @@ def _read(folder: str) -> list[dict]:
 
 
 def _listed(params: dict, *keys: str) -> list:
-    found = []
+    values = []
     for key in keys:
         value = params.get(key) or []
-        found += value if isinstance(value, list) else [value]
-    return found
+        values += value if isinstance(value, list) else [value]
+    return values
 
 
 def _all(admin: Person, kind: str) -> list[dict]:
@@ -248,11 +232,11 @@ def _all(admin: Person, kind: str) -> list[dict]:
 
 
 def _add(admin: Person, number: int) -> Person:
-    """A viewer with an account of their own, logged in."""
+    """Make an account for a viewer, and log in."""
     name, password = PERSONS.format(number), os.urandom(16).hex()
     roles = {
-        role["name"]: role["id"]
-        for role in admin.get("/api/v1/security/roles/?q=(page_size:100)").json()["result"]
+        each["name"]: each["id"]
+        for each in admin.get("/api/v1/security/roles/?q=(page_size:100)").json()["result"]
     }
     made = admin.post(
         "/api/v1/security/users/",
@@ -272,7 +256,7 @@ def _add(admin: Person, number: int) -> Person:
 
 
 def _one_by_one(done: Figures, admin: Person, charts: dict[str, dict], repeat: int) -> None:
-    now, statements = settings(), {}
+    limits, statements = settings(), {}
     for title, body in charts.items():
         for run in range(repeat + 1):
             start = time.perf_counter()
@@ -283,9 +267,9 @@ def _one_by_one(done: Figures, admin: Person, charts: dict[str, dict], repeat: i
                     f"The chart {title!r} is not answered.", answer.text[:500], "Mend that."
                 )
             statements[title] = answer.json()["result"][0]["query"]
-            if run:  # the first one reads from the disk
+            if run:  # the first run reads from the disk
                 done.api.setdefault(title, []).append(taken)
-    options = {"threads": now.query_threads, "memory_limit": now.query_memory}
+    options = {"threads": limits.query_threads, "memory_limit": limits.query_memory}
     with duckdb.connect(str(warehouse.current("prod").path), read_only=True, config=options) as con:
         for title, statement in statements.items():
             for run in range(repeat + 1):
@@ -296,16 +280,14 @@ def _one_by_one(done: Figures, admin: Person, charts: dict[str, dict], repeat: i
 
 
 def _crowd(done: Figures, people: list[Person], charts: dict[str, dict], seconds: float) -> None:
-    """Viewers who open the dashboard again and again; each asks for six charts at a time, as a
-    browser does.
-    """
+    """Let viewers open the dashboard repeatedly, with six requests at a time as in a browser."""
     ended, lock, seen = threading.Event(), threading.Lock(), set()
     versions = [warehouse.current("prod").id]
 
     def look(person: Person) -> None:
         last = None
         with ThreadPoolExecutor(6) as pool:
-            ended.wait(random.uniform(0, PAUSE))  # people do not come at the same moment
+            ended.wait(random.uniform(0, PAUSE))  # viewers do not start at the same moment
             while not ended.is_set():
                 published = versions[-1]
                 with lock:
@@ -340,7 +322,7 @@ def _crowd(done: Figures, people: list[Person], charts: dict[str, dict], seconds
 
 
 def _ask(person: Person, body: dict) -> tuple[str, int | None]:
-    """An error, and the version that a chart of it shows."""
+    """Request a chart: an error or an empty text, and the version that the chart shows."""
     try:
         answer = person.post("/api/v1/chart/data", json=body)
     except httpx.HTTPError as error:

@@ -54,6 +54,40 @@ end of the run for one that works on alone.
 """
 
 
+OF_THE_DEMONSTRATION = (
+    "ai/test_chat.py",
+    *("ask/test_ask.py", "ask/test_evaluate.py"),
+    "chaos/test_full_disk.py",
+    "cube/test_model.py",
+    *(f"dagster/test_{name}.py" for name in ("browser", "definitions", "runs", "web")),
+    "devcontainer/test_lifecycle.py",
+    *("discover", "docs", "mcp"),
+    "nix/test_nix_stack.py",
+    *("notebooks", "pipeline"),
+    "stack/test_platform.py",
+    "superset",
+    *(f"unit/test_{name}.py" for name in ("bundle", "metrics", "outcomes", "time_zone")),
+)
+"""Suites and files that ask for the demonstration's data; a fork without it runs the others."""
+LEFT_OUT = (
+    []
+    if (REPO / "pipelines/taxi/__init__.py").exists()
+    else [REPO / "tests" / name for name in OF_THE_DEMONSTRATION]
+)
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    return True if collection_path in LEFT_OUT else None
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if LEFT_OUT:
+        terminalreporter.write_line(
+            "Left out, as the demonstration (pipelines/taxi) is not here:"
+            f" {', '.join(OF_THE_DEMONSTRATION)}"
+        )
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what is slow by nature, unless it is asked for, and begin with what takes long."""

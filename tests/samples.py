@@ -9,25 +9,31 @@ from pathlib import Path
 import pytest
 
 from proto_loc.refresh.job import load_and_refresh
+from proto_loc.sources import find_sources
 
 ROWS = 20_000
 
 
 def publish_sample(rows: int) -> None:
-    """Load so many synthetic trips in this process, build, audit and publish, in the
-    environment's data folder.
+    """Load so many rows of each source that has a sample in this process, build, audit and
+    publish, in the environment's data folder.
     """
-    from pipelines.taxi import load as taxi
-
+    sampled = [source for source in find_sources().values() if source.sample_rows]
+    if not sampled:
+        pytest.skip("no source of pipelines/ has a sample to publish")
     load_and_refresh(
-        lambda report: taxi.load_sample(rows, who="test", report=report),
+        lambda report: [
+            outcome
+            for source in sampled
+            for outcome in source.load_sample(rows, who="test", report=report)
+        ],
         who="test",
         report=lambda *_: None,
     )
 
 
 def copy_sample(home: Path, factory: pytest.TempPathFactory) -> Path:
-    """Copy a platform with a published sample of 20,000 trips, as ``home/data`` and ``home/run``.
+    """Copy a platform with a published sample of 20,000 rows, as ``home/data`` and ``home/run``.
 
     The first process that wants it publishes it, and the others wait. The copy has moved, so its
     raw catalogue is rebuilt on first use.

@@ -1,5 +1,7 @@
 """A platform without content starts, and says what to do."""
 
+from pathlib import Path
+
 import pytest
 from clone import Clone
 from test_words import domain_words
@@ -27,3 +29,29 @@ def test_a_load_of_a_source_that_is_absent_names_what_is_there(bare: Clone):
 
 def test_superset_is_provisioned_without_a_dashboard(bare: Clone):
     bare.loc("exec", "superset-provision")
+
+
+LEFT_OUT = "Left out, as the demonstration (pipelines/taxi) is not here: ai/test_chat.py"
+
+
+def test_its_suites_are_collected_without_those_of_the_demonstration(bare: Clone):
+    """What asks for the demonstration's data cannot even be imported there."""
+    options = ("-q", "--collect-only", "-p", "no:cacheprovider")
+    done = bare.python("-m", "pytest", *options, "tests", check=False)
+    assert done.returncode == 0, done.stdout[-5000:]
+    assert LEFT_OUT in done.stdout
+    files = {line.partition("::")[0] for line in done.stdout.splitlines() if "::" in line}
+    suites = {Path(file).parent.name for file in files}
+    assert suites >= {"ai", "ask", "chaos", "ci", "cube", "dagster", "nix", "platform", "unit"}
+    assert "tests/ai/test_chat.py" not in files and "superset" not in suites
+
+
+@pytest.mark.parametrize("suite", ["unit", "parity"])
+def test_its_tests_pass_or_say_what_they_lack(bare: Clone, suite: str):
+    """The quick ones; parity asks every metric that the clone has, and it has none."""
+    names = ("compose_file", "cube_client", "file_source", "files", "style")
+    paths = [f"tests/unit/test_{name}.py" for name in names]
+    paths = paths if suite == "unit" else [f"tests/{suite}"]
+    done = bare.python("-m", "pytest", "-q", "-p", "no:cacheprovider", *paths, check=False)
+    assert done.returncode == 0, done.stdout[-5000:]
+    assert LEFT_OUT in done.stdout

@@ -116,14 +116,22 @@ def test_a_name_that_several_cubes_have_asks_which():
     assert Question(("b.rows",)).query(two)["measures"] == ["b.rows"]
 
 
+@pytest.fixture
+def ruled(tmp_path, monkeypatch) -> None:
+    """A model of Cube's with an access rule."""
+    rule = "cubes: [{name: orders, meta: {access: {countries: country}}}]"
+    (tmp_path / "orders.yml").write_text(rule)
+    monkeypatch.setenv("LOC_CUBE_MODEL", str(tmp_path))
+
+
 @pytest.mark.parametrize(
     ("claims", "said"),
     [
         ({"iss": 5}, "The claim iss is not yours to set."),
-        ({"boroughs": [float("nan")]}, "cannot be written as"),
+        ({"countries": [float("nan")]}, "cannot be written as"),
     ],
 )
-def test_claims_that_make_no_token_are_refused(data, claims, said):
+def test_claims_that_make_no_token_are_refused(data, ruled, claims, said):
     with pytest.raises(UsageError, match=said):
         client.token(claims)
 
@@ -137,13 +145,13 @@ def test_a_token_ends_however_long_it_is_asked_for(data):
     assert claims["exp"] - claims["iat"] == client.LONGEST
 
 
-def test_a_token_is_signed_with_the_secret_and_ends(data):
+def test_a_token_is_signed_with_the_secret_and_ends(data, ruled):
     claims = jwt.decode(
-        client.token({"boroughs": ["Queens"]}, seconds=60),
+        client.token({"countries": ["France"]}, seconds=60),
         credentials.secret("cube"),
         algorithms=["HS256"],
     )
-    assert claims["boroughs"] == ["Queens"]
+    assert claims["countries"] == ["France"]
     assert 0 < claims["exp"] - time.time() <= 60
 
 
