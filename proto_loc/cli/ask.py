@@ -25,20 +25,20 @@ def ask(
     ] = "",
     chart: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.png|html", help="Draw the answer too, where a chart fits it."),
+        typer.Option(metavar="FILE.png|html", help="Also draw a chart of the answer, if one fits."),
     ] = None,
     form: Annotated[Format, typer.Option("--format", "-f", help="How to print.")] = Format.table,
     claims: Claims = "",
     evaluate: Annotated[
         bool,
         typer.Option(
-            "--evaluate", help="Ask a set of questions instead, and say how many answers are right."
+            "--evaluate", help="Ask a set of questions, and report the share of right answers."
         ),
     ] = False,
     minimum: Annotated[
         float,
         typer.Option(
-            help="With --evaluate: the share of right answers below which the exit code is 1.",
+            help="With --evaluate: the exit code is 1 below this share of right answers.",
             min=0,
             max=1,
         ),
@@ -56,8 +56,8 @@ def ask(
         raise prompts.no_question()
     if evaluate and claims:
         raise UsageError(
-            "--evaluate and --claims contradict.",
-            "The answers of the set are those of all rows.",
+            "--evaluate and --claims cannot be combined.",
+            "The right answers of the set are for all rows.",
             "Leave out --claims.",
         )
     llm.model()  # fails before anything is installed

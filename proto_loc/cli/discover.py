@@ -16,9 +16,7 @@ def discover(
     ] = None,
     narrative: Annotated[
         bool,
-        typer.Option(
-            " /--no-narrative", help="Leave out the model's words, also where a model is set."
-        ),
+        typer.Option(" /--no-narrative", help="Leave out the language model's text."),
     ] = True,
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:

@@ -36,14 +36,14 @@ def generate(
         if difference := files.drift(ROOT, models):
             print(difference, end="")
             raise LocError(
-                "What is generated is not what dbt defines.",
+                "The generated files differ from dbt's definitions.",
                 "A definition was changed after the last `loc generate`, or a generated file was"
                 " edited.",
                 "Run `loc generate` and commit its result.",
             )
         if not _settings_page.agrees():
             raise LocError(
-                "docs/settings.md does not show the settings as they are.",
+                "The table in docs/settings.md is out of date.",
                 "A declaration in proto_loc/settings.py changed, or the table was edited.",
                 "Run `loc generate` and commit its result.",
             )
@@ -61,14 +61,10 @@ def _published() -> dict[str, set[str]]:
     from proto_loc import warehouse
 
     try:
-        with warehouse.read("prod") as con:
-            rows = con.execute(
-                "select schema_name || '.' || table_name, list(column_name) from duckdb_columns() "
-                "where not internal group by 1"
-            ).fetchall()
+        tables = warehouse.current("prod").columns()
     except warehouse.WarehouseError:
         return {}
-    return {table: set(columns) for table, columns in rows}
+    return {table: set(columns) for table, columns in tables.items()}
 
 
 def _check_cube(models: list) -> None:
@@ -79,13 +75,12 @@ def _check_cube(models: list) -> None:
         faults = process.faults(folder)
     if faults is None:
         typer.echo(
-            "note: Cube is not set up here (./loc setup cube), so its compiler did not read the"
-            " model",
+            "note: Cube is not installed (./loc setup cube); its compiler did not read the model",
             err=True,
         )
     elif faults:
         raise LocError(
-            "Cube does not take the model: it would go on with its last good one, or have none.",
+            "Cube rejects the model: it would keep its last valid one, or have none.",
             "\n".join(f"cube/model/{fault}" for fault in faults),
             "Correct the definition in dbt, or the file in cube/model that was written by hand.",
         )

@@ -26,15 +26,17 @@ app = typer.Typer()
 def lock(
     packages: Annotated[
         list[str] | None,
-        typer.Argument(metavar="NAME", help="With --upgrade, what to move; all if none is named."),
+        typer.Argument(
+            metavar="NAME", help="With --upgrade, the packages to upgrade; default all."
+        ),
     ] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Change nothing; fail where a lock is not right.")
+        bool, typer.Option("--check", help="Change nothing; fail if a lock is out of date.")
     ] = False,
     upgrade: Annotated[
         bool,
         typer.Option(
-            "--upgrade", help="First move golden.toml to the newest versions that it allows."
+            "--upgrade", help="First upgrade golden.toml to the newest versions that it allows."
         ),
     ] = False,
 ) -> None:
@@ -101,6 +103,6 @@ def lock(
         locks.write_npm()
     if upgrade:
         print(
-            "Whether these versions work together, ./loc test tells. Commit golden.toml, locks/ and"
-            " docs/ together."
+            "Run ./loc test to see whether these versions work together. Commit golden.toml, locks/"
+            " and docs/ together."
         )

@@ -14,9 +14,7 @@ app = typer.Typer()
 def setup(
     parts: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="NAME", help="platform, superset, notebooks, cube; all if none is named."
-        ),
+        typer.Argument(metavar="NAME", help="platform, superset, notebooks, cube; default all."),
     ] = None,
 ) -> None:
     """Install the environments from the locks, unless they are up to date.

@@ -19,10 +19,11 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs."
 @app.command(rich_help_panel=PANEL)
 def up(
     detach: Annotated[
-        bool, typer.Option("--detach", "-d", help="Return once all is ready, and leave it running.")
+        bool,
+        typer.Option("--detach", "-d", help="Return once all is ready; the services keep running."),
     ] = False,
     only: Annotated[
-        str, typer.Option(metavar="NAME,...", help="Start these processes and what they depend on.")
+        str, typer.Option(metavar="NAME,...", help="Start these processes and their dependencies.")
     ] = "",
     timeout: Annotated[
         float, typer.Option(help="With -d: seconds to wait until all is ready.", min=1)
@@ -79,7 +80,11 @@ def status(json: AsJson = False) -> None:
 
     with Client() as client:
         states = client.processes()
-    problem = _cube_problem(states)
+    problem = ""
+    if any(state.name == "cube" and state.pid for state in states):
+        from proto_loc.cube.client import model_error
+
+        problem = model_error()
     if json:
         import dataclasses
         from json import dumps
@@ -104,14 +109,6 @@ def status(json: AsJson = False) -> None:
         and all(state.verdict in ("ready", "done", "off") for state in states)
     )
     raise typer.Exit(0 if well else 1)
-
-
-def _cube_problem(states: list) -> str:
-    if not any(state.name == "cube" and state.pid for state in states):
-        return ""
-    from proto_loc.cube import client
-
-    return client.model_error()
 
 
 def _table(states: list) -> None:
@@ -149,13 +146,11 @@ def _table(states: list) -> None:
 def logs(
     name: Annotated[str, typer.Argument(help="A process, as in `loc status`.")],
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on as lines come, until Ctrl-C.")
+        bool, typer.Option("--follow", "-f", help="Follow the log until Ctrl-C.")
     ] = False,
-    lines: Annotated[
-        int, typer.Option("--lines", "-n", help="How many of the last lines.", min=0)
-    ] = 100,
+    lines: Annotated[int, typer.Option("--lines", "-n", help="Number of lines.", min=0)] = 100,
 ) -> None:
-    """Show the end of a process's log, also of one that has ended or of a stack that is down."""
+    """Show the end of a process's log, also when the stack is down."""
     from proto_loc.compose import stack
 
     path = stack.log(name)

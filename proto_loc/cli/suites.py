@@ -26,14 +26,12 @@ def test(
     arguments: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="SUITE", help="Folders of tests/; all if none is named. After -- pytest's own."
+            metavar="SUITE", help="Folders of tests/, default all; options of pytest after --."
         ),
     ] = None,
     everything: Annotated[
         bool,
-        typer.Option(
-            "--all", help="Run what is slow by nature, too: it takes about half an hour more."
-        ),
+        typer.Option("--all", help="Also run the slow tests, which take about half an hour more."),
     ] = False,
 ) -> None:
     """Run the tests as CI does, and list each skipped test with its reason."""

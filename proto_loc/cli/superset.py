@@ -18,7 +18,7 @@ def provision(
     overwrite: Annotated[
         bool,
         typer.Option(
-            "--overwrite", help="Drop what was changed in Superset of the bundle's objects."
+            "--overwrite", help="Discard changes that people made to the bundle's objects."
         ),
     ] = False,
 ) -> None:
@@ -35,11 +35,11 @@ def provision(
 def export(
     add: Annotated[
         list[str] | None,
-        typer.Option(metavar="TITLE", help="Take in a dashboard that a person has made, too."),
+        typer.Option(metavar="TITLE", help="Also export a dashboard that a person has made."),
     ] = None,
     overwrite: Annotated[
         bool,
-        typer.Option("--overwrite", help="Also where a file was changed since it was provisioned."),
+        typer.Option("--overwrite", help="Also write files that were changed since provisioning."),
     ] = False,
 ) -> None:
     """Write changes that people made to the bundle's charts and dashboards into its files.

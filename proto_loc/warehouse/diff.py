@@ -27,7 +27,7 @@ def diff(database: str, before: int, after: int) -> list[TableDiff]:
         VersionDamaged: one of them cannot be read.
     """
     old, new = store.find(database, before), store.find(database, after)
-    old_columns, new_columns = _columns(old), _columns(new)
+    old_columns, new_columns = old.columns(), new.columns()
     return [
         _compare(
             name,
@@ -38,18 +38,6 @@ def diff(database: str, before: int, after: int) -> list[TableDiff]:
         )
         for name in sorted(old_columns.keys() | new_columns.keys())
     ]
-
-
-def _columns(version: store.Version) -> dict[str, dict[str, str]]:
-    with version.open() as con:
-        rows = con.execute(
-            "select schema_name || '.' || table_name, column_name, data_type from duckdb_columns() "
-            "where not internal and database_name = current_database() order by column_index"
-        ).fetchall()
-    tables: dict[str, dict[str, str]] = {}
-    for table, column, kind in rows:
-        tables.setdefault(table, {})[column] = kind
-    return tables
 
 
 def _compare(name, before, after, rows_before, rows_after) -> TableDiff:

@@ -326,13 +326,9 @@ def _views(con: duckdb.DuckDBPyConnection) -> list[tuple]:
 
 def _is_up_to_date(version: store.Version, tables: Mapping[str, Mapping[str, str]]) -> bool:
     """Whether a version has a view with these columns for every table."""
-    with version.open() as con:
-        actual = con.execute(
-            "select schema_name || '.' || table_name, column_name, data_type from duckdb_columns() "
-            "where not internal order by column_index"
-        ).fetchall()
+    actual = version.columns()
     return all(
-        [(c, t) for name, c, t in actual if name == table] == list(columns.items())
+        list(actual.get(table, {}).items()) == list(columns.items())
         for table, columns in tables.items()
     )
 

@@ -90,7 +90,11 @@ def _wait(fd: int, path: Path, timeout: float) -> None:
 
 def _sign(fd: int, path: Path) -> None:
     """Write this process into the lock file, for others to read while they wait."""
-    text = _whoami()
+    command = shlex.join(
+        ["loc", *sys.argv[1:]] if sys.argv[0].endswith(("loc", "cli/__main__.py")) else sys.argv
+    )
+    since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    text = json.dumps({"pid": os.getpid(), "command": command[:200], "since": since}).encode()
     try:
         with explained("Taking the writer's lock", path.parent):
             os.pwrite(fd, text, 0)  # into the existing block: a full disk has no other one
@@ -98,14 +102,6 @@ def _sign(fd: int, path: Path) -> None:
     except WarehouseError as error:
         if not disk_is_full(error.__cause__):
             raise  # a full disk is no reason to stop: `loc db prune` needs the lock
-
-
-def _whoami() -> bytes:
-    command = shlex.join(
-        ["loc", *sys.argv[1:]] if sys.argv[0].endswith(("loc", "cli/__main__.py")) else sys.argv
-    )
-    since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    return json.dumps({"pid": os.getpid(), "command": command[:200], "since": since}).encode()
 
 
 def _alive(pid: int) -> bool:

@@ -123,6 +123,22 @@ class Version:
                 raise
             raise self.damaged(_reason(error)) from error
 
+    def columns(self) -> dict[str, dict[str, str]]:
+        """The columns of each ``schema.table`` or view, as name to DuckDB type, in order.
+
+        Raises:
+            VersionDamaged: see :meth:`verify`.
+        """
+        with self.open() as con:
+            rows = con.execute(
+                "select schema_name || '.' || table_name, column_name, data_type "
+                "from duckdb_columns() where not internal order by column_index"
+            ).fetchall()
+        tables: dict[str, dict[str, str]] = {}
+        for table, column, kind in rows:
+            tables.setdefault(table, {})[column] = kind
+        return tables
+
     def damaged(self, why: str) -> VersionDamaged:
         what = f"Version {self.id} of {self.database} cannot be read."
         return VersionDamaged(what, why, _way_out(self.database, self.id, self.based_on))

@@ -109,7 +109,7 @@ def test_below_the_minimum_the_exit_code_is_1_and_failures_are_listed(loc, model
 def test_claims_which_an_evaluation_would_not_heed_are_refused(loc, model):
     server, settings = model([])
     done = loc("ask", "--evaluate", "--claims", '{"boroughs": ["Queens"]}', **settings)
-    assert done.returncode == 2 and "--evaluate and --claims contradict" in done.stderr
+    assert done.returncode == 2 and "--evaluate and --claims cannot be combined" in done.stderr
     assert not server.requests
 
 

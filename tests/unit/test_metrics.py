@@ -628,7 +628,7 @@ def test_a_changed_definition_reaches_cube_and_the_dataset(clone):
         "superset/bundle/datasets/gone.yaml: removed",
         "superset/bundle/datasets/taxi_trips.yaml: changed",
     ], done.stderr
-    assert "note: Cube is not set up here" in done.stderr
+    assert "note: Cube is not installed" in done.stderr
     (made,) = yaml.safe_load((clone / "cube/model/generated/taxi_trips.yml").read_text())["cubes"]
     (revenue,) = (each for each in made["measures"] if each["name"] == "revenue")
     assert (revenue["title"], revenue["sql"]) == ("Takings", "total_amount - tip_amount")

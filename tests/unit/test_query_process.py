@@ -3,6 +3,7 @@
 import os
 import pickle
 import signal
+import subprocess
 import sys
 import time
 from datetime import UTC, date, datetime, timedelta
@@ -91,7 +92,7 @@ def test_the_next_statement_is_answered_where_the_process_was_killed(child, path
 def test_a_process_that_ends_for_it_was_idle_is_no_fault(path):
     mine = query_process.Reader()
     code = "from proto_loc.warehouse import query_process as p; p.IDLE = 0.5; p._serve(10**9)"
-    mine._child = psutil.Popen(
+    mine._child = subprocess.Popen(
         [sys.executable, "-c", code],
         stdin=-1,
         stdout=-1,
