@@ -1,4 +1,4 @@
-"""Metrics as expressions: aggregates of a mart's columns, ratios of them and arithmetic on them.
+"""Metrics as expressions: aggregates of columns, ratios of them and arithmetic on them.
 
 The SQL of a definition is kept as a sequence of text and columns, so that each projection can write
 the columns in its own way. This module does not parse SQL. It refuses what could end the expression
