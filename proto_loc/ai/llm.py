@@ -111,7 +111,9 @@ _announced: set[tuple[str, str]] = set()
 
 
 def announce(what: str) -> None:
-    """Print to stderr which values of the data go to the model, once per terminal session.
+    """Print to stderr which values of the data go to the model.
+
+    It is printed once per process, and in a terminal once per session.
 
     Args:
         what: those values, as the subject of a sentence.
@@ -179,20 +181,13 @@ def complete(messages: list[dict]) -> str:
     """
     asked = model()
     litellm = _litellm()
-    options = {"api_base": asked.url} if asked.url else {}
+    options = {"temperature": 0, "timeout": asked.timeout, "num_retries": 0, "max_retries": 0}
+    options |= {"api_base": asked.url} if asked.url else {}
     key = KEYS.get(asked.name.partition("/")[0], "")
     if asked.url and not os.environ.get(key):
         options["api_key"] = "none"  # a private server seldom needs one, but the client does
     try:
-        answer = litellm.completion(
-            model=asked.name,
-            messages=messages,
-            temperature=0,
-            timeout=asked.timeout,
-            num_retries=0,
-            max_retries=0,
-            **options,
-        )
+        answer = litellm.completion(model=asked.name, messages=messages, **options)
         choice = answer.choices[0]
         text = choice.message.content
     except Exception as error:
@@ -263,14 +258,8 @@ def _explained(error: Exception, asked: Model, key: str, litellm) -> LocError:
 
 def _socks() -> str:
     """The variable that names a SOCKS proxy."""
-    return next(
-        (
-            key
-            for key, value in os.environ.items()
-            if value.startswith("socks") and "proxy" in key.lower()
-        ),
-        "",
-    )
+    names = (name for name, value in os.environ.items() if value.startswith("socks"))
+    return next((name for name in names if "proxy" in name.lower()), "")
 
 
 def _first(error: Exception) -> str:

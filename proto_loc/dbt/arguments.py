@@ -1,4 +1,4 @@
-"""Command lines of dbt, read as dbt itself reads them."""
+"""Parses command lines of dbt with dbt's own parser."""
 
 import os
 from collections.abc import Sequence
@@ -7,9 +7,7 @@ NARROWING = ("select", "exclude", "selector", "resource_types", "exclude_resourc
 
 
 def selection_options(arguments: Sequence[str]) -> list[str]:
-    """Those arguments of ``dbt build`` that select a part of the project, as ``dbt ls`` takes
-    them; none for all.
-    """
+    """The selecting arguments of ``dbt build``, as ``dbt ls`` takes them; empty for all nodes."""
     options_by_name = read_command(["build", *arguments])[2] if arguments else {}
     if not options_by_name.keys() & set(NARROWING):
         return []
@@ -22,11 +20,12 @@ def selection_options(arguments: Sequence[str]) -> list[str]:
 
 
 def parse_command(arguments: Sequence[str]) -> tuple[str, list[str], dict[str, object]]:
-    """A command line of dbt as dbt itself reads it: the command, the arguments without it, the
-    options given by name.
+    """A command line of dbt, parsed only where it may concern ``prod`` or is a retry.
 
-    The command is empty where there is none that dbt knows, and where nothing speaks of prod or of
-    a retry: to import dbt for this takes over a second.
+    Otherwise the command is empty: importing dbt takes over a second.
+
+    Returns:
+        See :func:`read_command`.
     """
     if not any(
         "prod" in text or text == "retry" for text in (*arguments, os.environ.get("DBT_TARGET", ""))
@@ -36,6 +35,10 @@ def parse_command(arguments: Sequence[str]) -> tuple[str, list[str], dict[str, o
 
 
 def read_command(arguments: Sequence[str]) -> tuple[str, list[str], dict[str, object]]:
+    """The command, the arguments without it, and the values of the options given, by name.
+
+    The command is empty where dbt knows none of that name.
+    """
     import click
     from click.core import ParameterSource
     from dbt.cli.main import cli

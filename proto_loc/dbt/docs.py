@@ -1,9 +1,7 @@
-"""dbt's documentation of what is published now: models, columns, tests, lineage, in one page that
-loads nothing.
+"""Serves dbt's documentation of the published version: models, columns, tests and lineage.
 
-It is dbt's own page, with the manifest of the published version and a catalog read from its file
-inlined, as ``dbt docs generate --static`` does it; that command would need a database to itself,
-and seconds.
+It is dbt's own page with the version's manifest, and a catalog read from its file, inlined. ``dbt
+docs generate --static`` makes the same page, but needs seconds and exclusive use of the database.
 """
 
 import json
@@ -26,7 +24,7 @@ HEADERS = {
 
 
 def page(request: Request) -> Response:
-    """The page of the current version of ``prod``."""
+    """The documentation of the current version of ``prod``, as a web page."""
     try:
         version = warehouse.current("prod")
         if not (version.folder / "dbt" / "manifest.json").exists():
@@ -48,15 +46,13 @@ def _page(version_id: int, _published_at: str) -> bytes:
         Path(find_spec("dbt").submodule_search_locations[0]) / "task" / "docs" / "index.html"
     ).read_text()
     for name, content in {"MANIFEST": manifest, "CATALOG": catalog(version, manifest)}.items():
-        # Inside of a script element, "</" could end it.
+        # A "</" could end the script element that holds it.
         text = text.replace(f'"{name}.JSON INLINE DATA"', json.dumps(content).replace("</", "<\\/"))
     return text.encode()
 
 
 def catalog(version: warehouse.Version, manifest: dict) -> dict:
-    """dbt's catalog.json of a version: its tables with their columns, types and rows, by the
-    nodes that made them.
-    """
+    """dbt's catalog.json of a version: columns, types and rows of the tables, by their nodes."""
     with version.open() as con:
         columns = con.execute(
             "select schema_name, table_name, column_name, data_type, column_index "
@@ -67,20 +63,9 @@ def catalog(version: warehouse.Version, manifest: dict) -> dict:
         matches = [row for row in columns if row[:2] == (node["schema"], node.get("alias"))]
         if node["resource_type"] in ("model", "seed") and matches:
             rows = version.tables.get(f"{node['schema']}.{node['alias']}")
-            known = {
-                "id": "rows",
-                "label": "Rows",
-                "value": rows,
-                "include": True,
-                "description": "",
-            }
-            has = {
-                "id": "has_stats",
-                "label": "Has Stats?",
-                "value": rows is not None,
-                "include": False,
-            }
-            stats = {"has_stats": has} | ({"rows": known} if rows is not None else {})
+            stats = {"has_stats": _statistic("has_stats", "Has Stats?", rows is not None)}
+            if rows is not None:
+                stats["rows"] = _statistic("rows", "Rows", rows) | {"include": True}
             nodes[unique_id] = {
                 "unique_id": unique_id,
                 "metadata": {
@@ -103,3 +88,7 @@ def catalog(version: warehouse.Version, manifest: dict) -> dict:
         "generated_at": time,
     }
     return {"metadata": metadata, "nodes": nodes, "sources": {}, "errors": None}
+
+
+def _statistic(name: str, label: str, value: object) -> dict:
+    return {"id": name, "label": label, "value": value, "include": False, "description": ""}

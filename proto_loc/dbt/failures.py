@@ -1,4 +1,4 @@
-"""A failed build, told in dbt's words and the project's own files."""
+"""Explains a failed build with dbt's messages and the project's files."""
 
 import json
 import re
@@ -13,10 +13,16 @@ class BuildFailed(LocError):
     """dbt did not build, or a test failed; nothing was published."""
 
     results: Sequence[dict] = ()
-    """What became of each node that was reached, as in :attr:`Run.results`."""
+    """Results of the nodes that ran, as in :attr:`Run.results`."""
 
 
 def failure(results: list[dict], lines: list[str]) -> BuildFailed:
+    """The error of a run of dbt: its failed nodes, or the end of its log where none ran.
+
+    Args:
+        results: as in :attr:`Run.results`.
+        lines: of dbt's log.
+    """
     failed = [
         result for result in results if result["status"] in ("error", "fail", "runtime error")
     ]
@@ -30,8 +36,8 @@ def failure(results: list[dict], lines: list[str]) -> BuildFailed:
     lines = []
     for result in failed:
         lines.append(
-            f"  {_named(result['unique_id'], manifest)}:"
-            f" {_said(result['message'] or result['status'])}"
+            f"  {_label(result['unique_id'], manifest)}:"
+            f" {_summary(result['message'] or result['status'])}"
         )
         rows = result.get("rows", [])
         if len(rows) < (result["failures"] or 0):
@@ -44,11 +50,10 @@ def failure(results: list[dict], lines: list[str]) -> BuildFailed:
     )
 
 
-def _said(message: str) -> str:
-    """What dbt says of a failure; of a Python model's, the error and the line of the model in place
-    of a traceback.
+def _summary(message: str) -> str:
+    """dbt's message; for a Python model, its error and line in place of a traceback.
 
-    dbt runs a copy of the model's file, whose lines are the same.
+    dbt runs a copy of the model's file, with the same line numbers.
     """
     _, python, traceback = message.rpartition("Traceback (most recent call last):\n")
     places = re.findall(r'File "[^"]*[/\\]tmp\w+\.py", line (\d+)', traceback)
@@ -58,8 +63,8 @@ def _said(message: str) -> str:
     return f"line {places[-1]}: {error[0].strip()}"
 
 
-def _named(unique_id: str, manifest: dict) -> str:
-    """A node's name and file, of whatever kind it is."""
+def _label(unique_id: str, manifest: dict) -> str:
+    """Name and file of a node of any kind."""
     kinds = ("nodes", "unit_tests", "functions", "saved_queries", "exposures", "sources")
     node = next(
         (manifest[kind][unique_id] for kind in kinds if unique_id in manifest.get(kind, {})), None

@@ -1,4 +1,4 @@
-"""Hashes of the dbt project: of all of it, and of what the rows of each relation depend on."""
+"""Hashes the dbt project: as a whole, and per relation all that its rows depend on."""
 
 import hashlib
 import json
@@ -16,12 +16,13 @@ from proto_loc.settings import ROOT
 
 
 def fingerprints(manifest: dict) -> dict[str, str]:
-    """Relation → a hash of all that its rows depend on beside the loads: what it and its ancestors
-    say of themselves in the manifest, the content of seeds, the columns of raw tables, and what any
-    node may use.
+    """Hash, by relation, of all that its rows depend on apart from the loads.
+
+    That is the manifest's entries of the relation and its ancestors, the content of seeds, the
+    columns of raw tables, and what any node may use.
 
     Args:
-        manifest: of a parse; that of a run differs by what was run.
+        manifest: of a parse; that of a run depends on what was run.
     """
     shared = sorted(_shared(manifest))
     return {
@@ -36,8 +37,9 @@ def fingerprints(manifest: dict) -> dict[str, str]:
 
 
 def _shared(manifest: dict) -> Iterator[str]:
-    """What any node may use without that its manifest says so: a macro in a branch that a parse
-    does not take, too.
+    """What any node may use without a trace in its manifest entry.
+
+    An example is a macro in a branch that a parse does not take.
     """
     for name, path in _files():
         if path.name in ("dbt_project.yml", "profiles.yml"):
@@ -65,41 +67,17 @@ def _ingredients(node: str, manifest: dict) -> Iterator[str]:
 
 
 DESCRIPTIVE = {
-    *(
-        "description",
-        "docs",
-        "doc_blocks",
-        "tags",
-        "owner",
-        "group",
-        "access",
-        "patch_path",
-        "created_at",
-        "root_path",
-    ),
-    *(
-        "source_description",
-        "loader",
-        "freshness",
-        "loaded_at_field",
-        "loaded_at_query",
-        "persist_docs",
-        "checksum",
-    ),
-    *(
-        "build_path",
-        "unrendered_config",
-        "unrendered_config_call_dict",
-        "supported_languages",
-        "static_analysis",
-    ),
-    *("depends_on", "metrics", "primary_key", "time_spine", "deprecation_date", "full_refresh"),
+    *("description", "docs", "doc_blocks", "tags", "owner", "group", "access", "patch_path"),
+    *("created_at", "root_path", "source_description", "loader", "freshness", "loaded_at_field"),
+    *("loaded_at_query", "persist_docs", "checksum", "build_path", "unrendered_config"),
+    *("unrendered_config_call_dict", "supported_languages", "static_analysis", "depends_on"),
+    *("metrics", "primary_key", "time_spine", "deprecation_date", "full_refresh"),
 }
-"""Fields of a manifest's entry that say nothing about rows."""
+"""Fields of a manifest's entry that do not affect rows."""
 
 
 def _essence(content: dict) -> str:
-    """An entry of a manifest as text, without what describes it only."""
+    """A manifest's entry as text, without its :data:`DESCRIPTIVE` fields."""
 
     def kept(entry: dict) -> dict:
         config = {"config": kept(entry["config"])} if isinstance(entry.get("config"), dict) else {}
@@ -113,7 +91,7 @@ def _essence(content: dict) -> str:
 
 
 def _seed(content: dict, manifest: dict) -> Path:
-    """A seed's file, looked for as dbt does: in the project, or in its package's folder."""
+    """A seed's file, in the project or in the folder of its package, as dbt looks for it."""
     package, file = content["package_name"], content["original_file_path"]
     if package == manifest["metadata"]["project_name"]:
         return program.PROJECT / file
@@ -122,8 +100,10 @@ def _seed(content: dict, manifest: dict) -> Path:
 
 
 def project_hash() -> str:
-    """A hash of all that a build depends on beside the loads: every file of the dbt project and of
-    its packages, the environment variables that they read, and the lock that pins dbt and DuckDB.
+    """Hash of all that a build depends on apart from the loads.
+
+    That is every file of the dbt project and its packages, the environment variables that they
+    read, and the lock that pins dbt and DuckDB.
     """
     digest = hashlib.sha256((ROOT / "locks" / "platform.txt").read_bytes())
     for name, path in _files():
@@ -133,15 +113,16 @@ def project_hash() -> str:
 
 
 def _files() -> Iterator[tuple[str, Path]]:
-    """The files of the dbt project by their names in it; a package is often a link to a folder
-    elsewhere.
+    """Files of the dbt project with their names in it.
+
+    It follows links: a package is often a link to a folder elsewhere.
     """
     seen: set[str] = set()
     for folder, folders, names in chain(
         os.walk(program.PROJECT, followlinks=True), os.walk(program.MACROS)
     ):
         real = os.path.realpath(folder)
-        if real in seen:  # a link that leads back
+        if real in seen:  # a link back to a parent
             folders.clear()
             continue
         seen.add(real)
@@ -157,8 +138,9 @@ _VARIABLE = re.compile(rb"""env_var\s*\(\s*['"]([^'"]+)['"]""")
 
 
 def _variables() -> dict[str, str | None]:
-    """The environment variables that the project's files read; the platform's own say only
-    where a build runs.
+    """Values of the environment variables that the project's files read.
+
+    The platform's own are left out: they only say where a build runs.
     """
     texts = (
         path.read_bytes() for _, path in _files() if path.suffix in (".sql", ".yml", ".yaml", ".py")
@@ -170,9 +152,15 @@ def _variables() -> dict[str, str | None]:
 def marks_after(
     manifest: dict, built: set[str], marks: dict[str, str], known: dict[str, str]
 ) -> dict[str, str | None]:
-    """Relation → the fingerprint that its rows are of; None where they are of a project in between.
+    """Fingerprint, by relation, of the project that its rows were built by.
 
-    What was built on a table that was not is of no fingerprint: the next build makes it anew.
+    It is None for a relation that was built on an outdated one: its rows belong to no project, and
+    the next build makes it anew.
+
+    Args:
+        built: relations that this run built.
+        marks: fingerprints of the project as it is now.
+        known: fingerprints before this run.
     """
     graph = {
         i: node.get("depends_on", {}).get("nodes", []) for i, node in manifest["nodes"].items()

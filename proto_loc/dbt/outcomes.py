@@ -1,4 +1,7 @@
-"""Verdicts on loaded rows, from the one model that declares ``config.meta.load_outcomes``."""
+"""Reads how many rows of each load were accepted or rejected, and why.
+
+The figures come from the one model that declares ``config.meta.load_outcomes``.
+"""
 
 from dataclasses import dataclass
 
@@ -10,12 +13,12 @@ from proto_loc.metrics.read import place
 from proto_loc.sql import identifier
 
 KEYS = ("load_id", "outcome", "rows")
-"""What a declaration names a column of the model for."""
+"""Keys of a declaration; each names a column of the model."""
 
 
 @dataclass(frozen=True)
 class LoadOutcomes:
-    """A model with one row a load and outcome, and its columns in the order of :data:`KEYS`."""
+    """A model with one row per load and outcome, and its columns in the order of :data:`KEYS`."""
 
     relation: tuple[str, str]
     columns: tuple[str, ...]
@@ -44,14 +47,14 @@ def declaration(manifest: dict) -> LoadOutcomes | None:
     (node,) = models
     columns = node["config"]["meta"]["load_outcomes"]
     if not isinstance(columns, dict) or set(columns) != set(KEYS):
-        raise _refused(node, f"It is no mapping of {', '.join(KEYS)} to columns.")
+        raise _refused(node, f"It must be a mapping of {', '.join(KEYS)} to columns.")
     if unknown := [name for name in columns.values() if str(name) not in node["columns"]]:
         raise _refused(node, f"{node['name']} describes no column {unknown[0]!r}.")
     return LoadOutcomes((node["schema"], node["alias"]), tuple(columns[key] for key in KEYS))
 
 
 def read_outcomes(session: warehouse.Session, declared: LoadOutcomes) -> dict[str, dict[str, int]]:
-    """Rows by load and outcome, for the history and the closing table."""
+    """Number of rows by load and outcome, for the history and the closing table."""
     load_id, outcome, rows = map(identifier, declared.columns)
     table = ".".join(map(identifier, declared.relation))
     query = (
@@ -62,7 +65,7 @@ def read_outcomes(session: warehouse.Session, declared: LoadOutcomes) -> dict[st
         try:
             result = con.execute(query).fetchall()
         except duckdb.CatalogException:
-            return {}  # a part was built, and the model never was
+            return {}  # only a part was built, and never this model
         except duckdb.Error as error:
             raise BuildFailed(
                 f"The load outcomes of {'.'.join(declared.relation)} cannot be read.",

@@ -1,4 +1,4 @@
-"""dbt's manifest of the project as it is now, parsed only when a file has changed."""
+"""Parses the dbt project into its manifest, only when a file has changed."""
 
 import json
 import shutil
@@ -17,8 +17,9 @@ from proto_loc.warehouse.lock import writer_lock
 
 
 def manifest() -> dict:
-    """dbt's manifest of the project as it is now, in a target folder of its own, so that no session
-    is waited for.
+    """dbt's manifest of the project as it is now.
+
+    It has its own target folder, so that it need not wait for a session.
 
     Raises:
         BuildFailed: the project does not parse; the message has dbt's words, which name the file
@@ -30,20 +31,19 @@ def manifest() -> dict:
 
 
 def session_manifest(session: warehouse.Session) -> dict:
+    """dbt's manifest of the project as it is now, parsed in a session."""
     own, dagsters = program.target_path("prod"), program.target_path("dagster")
-    if (
-        not own.exists() and dagsters.exists()
-    ):  # a first build need not parse what Dagster has parsed to start
+    if not own.exists() and dagsters.exists():  # saves a first build the parse
         with writer_lock(dagsters / "parse.lock", timeout=settings().lock_timeout):
             shutil.copytree(dagsters, own, ignore=shutil.ignore_patterns("parse.lock"))
     return _parsed(own, session.run, cwd=session.folder)
 
 
 def _parsed(folder: Path, run: Callable[..., subprocess.CompletedProcess], cwd: Path) -> dict:
-    """dbt's manifest of the project as it is now; parsed only when a file of the project has
-    changed.
+    """dbt's manifest, from the target folder where no file of the project has changed since.
 
-    It is kept beside dbt's own, which each run writes anew, with what that run alone has seen.
+    It is kept in a file of its own: each run of dbt overwrites ``manifest.json`` with what that run
+    has seen.
     """
     stamp, path = folder / "project.sha256", folder / "parsed.json"
     project = project_hash()

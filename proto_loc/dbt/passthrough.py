@@ -1,4 +1,4 @@
-"""``loc dbt``: dbt with a person's own arguments, on ``dev`` and on ``prod``."""
+"""Runs ``loc dbt``: dbt with a person's own arguments, on ``dev`` and on ``prod``."""
 
 import os
 import subprocess
@@ -6,54 +6,28 @@ from collections.abc import Sequence
 
 from proto_loc import sources, warehouse
 from proto_loc.dbt import program
-from proto_loc.dbt.arguments import parse_command
+from proto_loc.dbt.arguments import NARROWING, parse_command
 from proto_loc.dbt.publish import publish
 from proto_loc.dbt.session import open_session, restore_views
 from proto_loc.errors import UsageError
 from proto_loc.warehouse import lake
 
 UNAUDITED = {"run", "seed", "snapshot", "run-operation", "clone"}
-
-
+"""Commands of dbt that write relations and run no tests."""
 OPTIONS = {
-    *(
-        "select",
-        "exclude",
-        "selector",
-        "resource_types",
-        "exclude_resource_types",
-        "indirect_selection",
-    ),
-    *(
-        "full_refresh",
-        "fail_fast",
-        "threads",
-        "single_threaded",
-        "target",
-        "warn_error",
-        "warn_error_options",
-    ),
-    *(
-        "quiet",
-        "debug",
-        "print",
-        "printer_width",
-        "use_colors",
-        "log_format",
-        "log_level",
-        "log_level_file",
-    ),
+    *NARROWING,
+    *("indirect_selection", "full_refresh", "fail_fast", "threads", "single_threaded", "target"),
+    *("warn_error", "warn_error_options", "quiet", "debug", "print", "printer_width"),
+    *("use_colors", "log_format", "log_level", "log_level_file"),
 }
-"""Options of ``dbt build`` that change neither what a model's rows are nor where they go, by dbt's
-own names.
-"""
+"""Options of ``dbt build``, by dbt's names, that change neither a model's rows nor their place."""
 
 
 def passthrough(arguments: Sequence[str]) -> int:
     """Run dbt with a person's own arguments and return its exit code.
 
-    On ``prod``, ``build`` publishes; commands that only read run on a private copy; those that
-    would write without tests are refused.
+    On ``prod``, ``build`` publishes, commands that only read run on a private copy, and commands
+    that would write without tests are refused.
 
     Raises:
         UsageError: the command would publish what no test has seen.
@@ -73,8 +47,8 @@ def passthrough(arguments: Sequence[str]) -> int:
         ).returncode
     if command == "retry":
         raise UsageError(
-            "`dbt retry` has nothing to go on with on prod.",
-            "Of a build that failed nothing is kept.",
+            "`dbt retry` cannot continue a build of prod.",
+            "A build that failed leaves nothing behind.",
             "Run `loc dbt -- build --target prod`, or use the target dev.",
         )
     if command in UNAUDITED:

@@ -1,4 +1,4 @@
-"""A session's file brought in line with the project before dbt builds on it."""
+"""Makes a session's file agree with the project before dbt builds on it."""
 
 import json
 import logging
@@ -16,17 +16,17 @@ log = logging.getLogger("proto_loc.dbt")
 def make_ready(
     session: warehouse.Session, manifest: dict, marks: dict[str, str], arguments: Sequence[str]
 ) -> list[str]:
-    """Have the session's file hold what the project says, before dbt builds on it.
+    """Make the session's file agree with the project, before dbt builds on it.
 
-    What is no relation of the project leaves, as do tables that grow and were built as the project
-    no longer says; for a build of a part, the views are there.
+    Relations that the project no longer has are dropped, as are growing tables whose definition has
+    changed. For a build of a part, the views of staging are restored.
 
     Args:
         marks: of :func:`fingerprints`.
         arguments: of ``dbt build``.
 
     Returns:
-        Unique ids of the tables to build in full, beside those that every build makes anew.
+        Unique ids of the growing tables to build in full.
     """
     if not (session.base and session.base.tables):
         return []
@@ -55,8 +55,9 @@ def make_ready(
 
 
 def _grows(node: dict) -> bool:
-    """Whether dbt adds to a table that is there: a seed's keeps its columns. A snapshot's
-    cannot be made anew.
+    """Whether dbt adds to an existing table, which a change of its definition must rebuild.
+
+    A seed grows too: its table keeps its columns. A snapshot cannot be made anew.
     """
     return node["resource_type"] != "snapshot" and node["config"]["materialized"] not in (
         "view",
@@ -65,25 +66,16 @@ def _grows(node: dict) -> bool:
 
 
 def _selected(selection: list[str], session: warehouse.Session) -> set[str]:
-    """What such a build makes, by unique id.
+    """Unique ids of what a build with these options makes.
 
     Raises:
-        BuildFailed: dbt does not take them.
+        BuildFailed: dbt refuses the options.
     """
-    command = [
-        program.DBT,
-        "--quiet",
-        "--no-use-colors",
-        "ls",
-        "--output",
-        "json",
-        "--output-keys",
-        "unique_id",
-        *selection,
-    ]
+    command = [program.DBT, "--quiet", "--no-use-colors", "ls", "--target", "prod"]
+    output = ["--output", "json", "--output-keys", "unique_id"]
     variables = program.environment("prod", **program.state(session))
     done = session.run(
-        [*command, "--target", "prod"],
+        [*command, *output, *selection],
         cwd=session.folder,
         env=variables,
         capture_output=True,

@@ -1,4 +1,4 @@
-"""dbt as a program: its command, its folders and its environment variables."""
+"""Commands, folders and environment variables of the program dbt."""
 
 import hashlib
 import os
@@ -9,15 +9,10 @@ from proto_loc import warehouse
 from proto_loc.settings import ROOT, settings
 
 PROJECT = ROOT / "dbt"
-
-
 MACROS = ROOT / "proto_loc" / "dbt" / "macros"
-
-
 DBT = Path(sys.executable).parent / "dbt"
 
-
-# A build lives for seconds and makes few cycles: to look for them costs it a tenth of its own time.
+# Without garbage collection: a build lives for seconds, and collecting takes a tenth of them.
 BUILDER = [
     sys.executable,
     "-c",
@@ -26,26 +21,26 @@ BUILDER = [
 
 
 def target_path(target: str) -> Path:
-    """dbt's target folder: one a data folder, as the lock is, and one a target, so that a parse for
-    one does not spoil the partial parse of the other.
+    """dbt's target folder, one per data folder and target.
+
+    The lock is per data folder too, and a parse for one target would spoil another's partial parse.
     """
     data = hashlib.sha256(os.fspath(settings().data).encode()).hexdigest()[:8]
     return settings().run / "dbt" / f"{target}-{data}"
 
 
 def state(session: warehouse.Session) -> dict[str, str]:
-    """What ``state:modified`` compares with: the project as the current version was built from
-    it.
-    """
+    """Variables that let ``state:modified`` compare with the project of the current version."""
     published = session.base.folder / "dbt" if session.base else None
     return {"DBT_STATE": str(published)} if published and published.exists() else {}
 
 
 def environment(target: str, *, deferred: bool = True, **extra: str) -> dict[str, str]:
-    """The environment of dbt; on ``dev``, what is not built there is read from prod, by default.
+    """Environment variables of dbt.
 
     Args:
-        deferred: False for a retry, which looks for the run to go on with where dbt's state is.
+        deferred: on ``dev``, read relations that are not built there from ``prod``. False for a
+            retry: it looks for the run to continue in dbt's state folder.
     """
     inherited = {name: value for name, value in os.environ.items() if name != "LOC_SESSION"}
     own = {
@@ -60,8 +55,8 @@ def environment(target: str, *, deferred: bool = True, **extra: str) -> dict[str
         **extra,
     }
     if target == "prod":
-        # Every option of dbt can be set by a variable; what is published depends on none that a
-        # person has about.
+        # Any option of dbt can be set by a variable, but a person's variables must not change what
+        # is published.
         kept = {
             name: value
             for name, value in inherited.items()

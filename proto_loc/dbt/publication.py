@@ -1,4 +1,4 @@
-"""What a publish writes into the file itself: its version and the figure of every metric."""
+"""Writes the version and the figure of every metric into the file to be published."""
 
 import math
 
@@ -11,7 +11,7 @@ from proto_loc.metrics.definitions import Metric, SemanticModel
 from proto_loc.metrics.errors import MetricError
 
 TABLES = (("marts", "publication"), ("marts", "metric_figures"))
-"""What :func:`record` writes."""
+"""Tables that :func:`record` writes."""
 
 
 def record(
@@ -20,8 +20,8 @@ def record(
     """Write ``marts.publication`` and ``marts.metric_figures``, after the audit.
 
     Returns:
-        Each metric's whole figure by mart (``schema.table``) and metric: counts as whole numbers,
-        money and what is infinite or NaN as text, other figures as doubles; a metric without a
+        Each metric's whole figure by mart (``schema.table``) and metric. Counts are whole numbers,
+        money and figures that are infinite or NaN are text, others are doubles. A metric without a
         figure is absent.
 
     Raises:
@@ -77,26 +77,17 @@ def _number(model: SemanticModel, metric: Metric, figure: str) -> int | float | 
         number = float(figure)
     except ValueError:
         raise MetricError(
-            f"The metric {metric.name} in {model.file} is no number.",
+            f"The metric {metric.name} in {model.file} is not a number.",
             f"Its figure is {figure!r}.",
             "Mend the definition. Nothing was published, prod is as it was.",
         ) from None
     if metric.format.kind == "money" or not math.isfinite(number):
-        # inf and nan as text: JSON has none, and who reads a manifest would not read the rest
-        # either
-        return figure
+        return figure  # JSON has no inf and no nan
     return int(figure) if figure.lstrip("-").isdigit() else number
 
 
 def _origin(raw: warehouse.Version) -> str:
-    """``synthetic``, ``file``, or ``mixed``: where the records come from that prod is built of;
-    ``none`` if of none.
-    """
+    """Origin of the active loads: ``synthetic``, ``file``, ``mixed``, or ``none`` without any."""
     with raw.open() as con:
-        origins = {
-            origin
-            for (origin,) in con.execute(
-                "select distinct origin from loads where active"
-            ).fetchall()
-        }
-    return origins.pop() if len(origins) == 1 else "mixed" if origins else "none"
+        origins = con.execute("select distinct origin from loads where active").fetchall()
+    return origins[0][0] if len(origins) == 1 else "mixed" if origins else "none"

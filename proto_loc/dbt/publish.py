@@ -29,10 +29,9 @@ def publish(
 
     Args:
         who: who builds, for the history.
-        arguments: further arguments of ``dbt build``. If they leave out any node, all tests run
-            after the build, since
-            the audit is of the whole file.
-        report: called after each node; without it dbt's own log goes to the terminal.
+        arguments: further arguments of ``dbt build``. If they leave out a node, all tests run after
+            the build: the audit is of the whole file.
+        report: called after each node; without it, dbt's own log goes to the terminal.
 
     Raises:
         BuildFailed: a model or test failed; the message names each, its file and why.
@@ -43,7 +42,7 @@ def publish(
     with open_session(who, timeout) as (session, raw):
         if report:
             report("starting dbt", 0, 1)
-        ledger.check(ledger.loads_of(raw))  # what a table is built from is read as it was loaded
+        ledger.check(ledger.loads_of(raw))  # the files of the lake are as they were loaded
         project = project_hash()
         manifest = session_manifest(session)
         marks, metrics = fingerprints(manifest), read(manifest)
@@ -115,9 +114,7 @@ def audit(*, who: str, timeout: float | None = None, report: Report | None = Non
 
 
 def is_current() -> bool:
-    """Whether a build would change nothing: ``prod`` was built in full from this ``raw`` by
-    this dbt project.
-    """
+    """Whether this project has built all of ``prod`` from this ``raw``: a build changes nothing."""
     if warehouse.store.current_id("prod") is None or warehouse.store.current_id("raw") is None:
         return False
     prod, raw = warehouse.current("prod"), warehouse.current("raw")

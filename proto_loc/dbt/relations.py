@@ -1,6 +1,4 @@
-"""What a session's file of ``prod`` holds besides what dbt builds now: what is old, what is gone,
-what a test finds.
-"""
+"""Removes and restores relations in a session's file, and reads the rows of a failing test."""
 
 from collections.abc import Collection, Mapping
 from contextlib import suppress
@@ -13,45 +11,36 @@ Name = tuple[str, str]
 """Schema and name of a relation, in lower case, as DuckDB compares them."""
 
 ROWS, WIDTH = 10, 300
-"""Rows of a failing test that are shown, and characters of each."""
+"""How many rows of a failing test are shown, and how many characters of each."""
 
 
 def remove(
     con: duckdb.DuckDBPyConnection, *, keep: Collection[Name], rebuild: Collection[Name]
 ) -> list[str]:
-    """Drop each table and view that is none of ``keep``, or is one of ``rebuild``; schemas that are
-    empty then, too.
+    """Drop each table and view that is not in ``keep`` or is in ``rebuild``, then empty schemas.
 
     Returns:
-        ``schema.name`` of those that were none of ``keep``.
+        ``schema.name`` of those that were not in ``keep``.
     """
     existing = con.execute(
         "select schema_name, view_name, 'view' from duckdb_views() where not internal and"
         " database_name = current_database() union all select schema_name, table_name, 'table' from"
         " duckdb_tables() where not internal and database_name = current_database() order by all"
     ).fetchall()
-    old = [
-        (schema, name, kind)
-        for schema, name, kind in existing
-        if (schema.lower(), name.lower()) not in keep
-    ]
-    again = [
-        (schema, name, kind)
-        for schema, name, kind in existing
-        if (schema.lower(), name.lower()) in rebuild
-    ]
-    _drop(con, [*old, *again])
+    keys = {row: (row[0].lower(), row[1].lower()) for row in existing}
+    old = [row for row in existing if keys[row] not in keep]
+    _drop(con, [*old, *(row for row in existing if keys[row] in rebuild)])
     for (schema,) in con.execute(
         "select schema_name from duckdb_schemas() where not internal and schema_name <> 'main' "
         "and database_name = current_database()"
     ).fetchall():
-        with suppress(duckdb.DependencyException):  # it holds something
+        with suppress(duckdb.DependencyException):  # it is not empty
             con.execute(f"drop schema {identifier(schema)}")
     return [f"{schema}.{name}" for schema, name, _ in old]
 
 
 def _drop(con: duckdb.DuckDBPyConnection, relations: list[tuple[str, str, str]]) -> None:
-    """Drop relations, a table that a foreign key of another one points to after that one."""
+    """Drop relations; a table that a foreign key points to goes after the table with the key."""
     while relations:
         remaining = []
         for schema, name, kind in relations:
@@ -76,10 +65,9 @@ def views(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
 
 
 def restore(con: duckdb.DuckDBPyConnection, statements: Mapping[str, str]) -> None:
-    """Make the views again that a published file cannot hold, for a build or test of a part of the
-    models.
+    """Recreate the views that a published file cannot hold, for a build or test of some models.
 
-    One whose tables are there no more is left out: dbt names it where it is needed.
+    A view whose tables no longer exist is left out; dbt names it if a model needs it.
     """
     waiting = [sql for name, sql in statements.items() if name not in views(con)]
     while waiting:
@@ -87,7 +75,7 @@ def restore(con: duckdb.DuckDBPyConnection, statements: Mapping[str, str]) -> No
         for sql in waiting:
             try:
                 con.execute(sql)
-            except duckdb.Error:  # it may read one that comes after it
+            except duckdb.Error:  # it may read a view that comes later
                 remaining.append(sql)
         if len(remaining) == len(waiting):
             return
@@ -95,7 +83,7 @@ def restore(con: duckdb.DuckDBPyConnection, statements: Mapping[str, str]) -> No
 
 
 def failing_rows(con: duckdb.DuckDBPyConnection, sql: str) -> list[str]:
-    """The first rows that a test's SQL finds, a line each; none where it cannot be run."""
+    """The first rows that a test's SQL finds, one line per row; empty if the SQL fails."""
     try:
         result = con.execute(f"select * from (\n{sql}\n) limit {ROWS}")
         names = [column[0] for column in result.description]
@@ -112,8 +100,10 @@ def failing_rows(con: duckdb.DuckDBPyConnection, sql: str) -> list[str]:
 
 
 def printable(text: str, keep: str = "\n") -> str:
-    """Text with escapes in place of control characters and of those that change the direction
-    of writing.
+    """Text with control characters and marks of the writing direction escaped.
+
+    Args:
+        keep: characters that stay as they are.
     """
     return "".join(
         c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text

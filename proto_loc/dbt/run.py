@@ -1,4 +1,4 @@
-"""One run of dbt on a session's file, with its progress and its results."""
+"""Runs dbt once on a session's file, and reports its progress and results."""
 
 import json
 import subprocess
@@ -17,12 +17,12 @@ from proto_loc.errors import disk_is_full
 from proto_loc.warehouse.errors import block_is_damaged, first_line, no_space
 
 Report = Callable[[str, int, int], None]
-"""Called with what is being done, how many of the nodes are done, and how many there are."""
+"""Called with the current step, the number of nodes done, and the number of all nodes."""
 
 
 @dataclass
 class Run:
-    """What one run of dbt did, by node."""
+    """Results of one run of dbt, by node."""
 
     results: list[dict] = field(default_factory=list)
     """``unique_id``, ``status``, ``message``, ``failures``, ``execution_time`` (seconds) of
@@ -31,7 +31,7 @@ class Run:
 
     @property
     def nodes(self) -> set[str]:
-        """Nodes that dbt ran, whatever came of it."""
+        """Nodes that dbt ran, whatever the result."""
         return {result["unique_id"] for result in self.results}
 
     @property
@@ -63,11 +63,8 @@ def execute(arguments: Sequence[str], session: warehouse.Session, report: Report
     if report is None:
         code, lines = session.run(command, **options).returncode, []
     else:
-        command[len(program.BUILDER) : len(program.BUILDER)] = [
-            "--log-format",
-            "json",
-            "--no-use-colors",
-        ]
+        at = len(program.BUILDER)
+        command[at:at] = ["--log-format", "json", "--no-use-colors"]
         code, lines = _watch(command, session, report, options)
     run = Run(json.loads(results.read_text())["results"] if results.exists() else [])
     if code != 0:
@@ -87,22 +84,22 @@ def execute(arguments: Sequence[str], session: warehouse.Session, report: Report
 
 
 def _add_rows(session: warehouse.Session, run: Run) -> None:
-    """Add to each data test that failed the first of the rows that it found, as ``rows``."""
+    """Add the first rows that each failed data test found to its result, as ``rows``."""
     failed = [r for r in run.results if r["status"] == "fail" and r.get("compiled_code")]
     if not failed:
         return
-    with (
-        suppress(duckdb.Error, warehouse.WarehouseError),
-        session.connect() as con,
-    ):  # the failure itself counts
+    # Without the rows, the failure itself is still reported.
+    with suppress(duckdb.Error, warehouse.WarehouseError), session.connect() as con:
         attach_raw(con, session)
         for result in failed:
             result["rows"] = relations.failing_rows(con, result["compiled_code"])
 
 
 def _watch(command, session, report, options) -> tuple[int, list[str]]:
-    """Run dbt with its JSON log and report each node as it ends; returns the exit code and the
-    errors logged.
+    """Run dbt with its JSON log and report each node as it ends.
+
+    Returns:
+        The exit code, and the errors of the log.
     """
     errors, done, total = [], 0, 1
     with subprocess.Popen(
@@ -121,14 +118,13 @@ def _watch(command, session, report, options) -> tuple[int, list[str]]:
                 info = data.get("node_info") or {}
                 if name == "LogStartLine":
                     total = max(total, data.get("total", 1))
-                elif (
-                    info and name.startswith("Log") and name.endswith("Result")
-                ):  # NodeFinished is below the log's level
+                # NodeFinished, which would be simpler, is below the log's level.
+                elif info and name.startswith("Log") and name.endswith("Result"):
                     done += 1
                     total = max(total, done)
                     report(info.get("node_name", ""), done, total)
         except BaseException:
-            # what interrupts this one, as the end of a run does, need not reach its child
+            # A signal that ends this process need not reach its child.
             process.terminate()
             raise
     report("dbt has ended", total, total)

@@ -1,4 +1,4 @@
-"""A write session of ``prod`` that dbt can run in: ``raw`` beside it, views restored."""
+"""Opens a write session of ``prod`` for dbt, with ``raw`` beside it and views restored."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,11 +17,13 @@ from proto_loc.warehouse import lake
 def open_session(
     who: str, timeout: float | None
 ) -> Iterator[tuple[warehouse.Session, warehouse.Version]]:
-    """A write session of ``prod`` whose folder is ready to run dbt in: ``raw.duckdb`` there is
-    the current ``raw``.
+    """A write session of ``prod``, with a link to the current ``raw`` in its folder.
+
+    Yields:
+        The session, and the version of ``raw``.
     """
     with warehouse.write("prod", who=who, timeout=timeout) as session:
-        # Under the lock: what another writer loaded during the wait for it belongs to this build.
+        # Under the lock, so that the build has what was loaded while this process waited for it.
         raw = lake.settle(sources.declared_columns())
         link = session.folder / "raw.duckdb"
         link.symlink_to(raw.path)
@@ -34,7 +36,7 @@ def open_session(
 
 
 def _way_back(base: warehouse.Version | None, raw: warehouse.Version) -> str:
-    """How to undo a load that prod's audit refused, if there was one."""
+    """Advice on how to undo a load that the audit of prod refused; empty without a load."""
     before = base.facts.get("raw_version") if base else None
     if before in (None, raw.id) or before not in warehouse.store.versions("raw"):
         return ""
@@ -45,11 +47,10 @@ def _way_back(base: warehouse.Version | None, raw: warehouse.Version) -> str:
 
 
 def restore_views(session: warehouse.Session, keep: set[relations.Name] | None = None) -> None:
-    """Make the views of staging again, which a published file does not hold, for a build or test of
-    a part.
+    """Recreate the views of staging, which a published file does not hold.
 
     Args:
-        keep: the only ones to make; None for all.
+        keep: the views to recreate; None for all.
     """
     if session.base:
         statements = session.base.facts.get("views", {})
@@ -67,9 +68,11 @@ def restore_views(session: warehouse.Session, keep: set[relations.Name] | None =
 
 
 def views(session: warehouse.Session) -> dict[str, str]:
+    """Statements that create the session's views, by ``schema.name``."""
     with session.connect() as con:
         return relations.views(con)
 
 
 def attach_raw(con: duckdb.DuckDBPyConnection, session: warehouse.Session) -> None:
+    """Attach the session's link to ``raw`` as the database ``raw``."""
     con.execute(f"attach {literal(session.folder / 'raw.duckdb')} as raw (read_only)")

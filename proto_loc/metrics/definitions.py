@@ -1,4 +1,4 @@
-"""The definitions, as every door needs them."""
+"""Semantic models, dimensions, metrics and access rules as plain data."""
 
 from dataclasses import dataclass
 
@@ -8,11 +8,11 @@ from proto_loc.metrics.formats import Format
 
 @dataclass(frozen=True)
 class MartColumn:
-    """A column of the mart, by its contract."""
+    """A column of the mart, as its contract declares it."""
 
     name: str
     type: str
-    """DuckDB's, in capitals."""
+    """DuckDB's type, in capitals."""
     description: str
 
     @property
@@ -27,7 +27,7 @@ class MartColumn:
 
 @dataclass(frozen=True)
 class Dimension:
-    """What figures are grouped and filtered by."""
+    """A column or expression that figures are grouped and filtered by."""
 
     name: str
     label: str
@@ -38,7 +38,7 @@ class Dimension:
 
     @property
     def column(self) -> str | None:
-        """The mart's column that it is; None for an expression."""
+        """Name of the mart's column; None for an expression."""
         return self.of[0].name if len(self.of) == 1 and isinstance(self.of[0], Column) else None
 
 
@@ -57,13 +57,13 @@ class Metric:
 
 @dataclass(frozen=True)
 class AccessRule:
-    """A rule of who sees which rows: a viewer's claim lists the values that they may see."""
+    """A rule that limits rows: a viewer's claim lists the values of a column that they may see."""
 
     claim: str
     column: str
-    """Of the mart."""
+    """A column of the mart."""
     dimension: str
-    """The dimension that is this column."""
+    """Name of the dimension on this column."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class SemanticModel:
     label: str
     description: str
     file: str
-    """Where it is defined, from the root of the clone."""
+    """Path of its definition from the root of the clone."""
     node: str
     """dbt's unique id of the mart."""
     schema: str
@@ -83,12 +83,12 @@ class SemanticModel:
     dimensions: tuple[Dimension, ...]
     metrics: tuple[Metric, ...]
     time: Dimension
-    """The time dimension that a figure's month is of."""
+    """The time dimension that gives a figure's month."""
     record_by: tuple[Dimension, ...]
-    """By what a publish records the metrics, beside each whole figure and its months."""
+    """Dimensions by which a publish records the metrics, in addition to the month."""
     access: tuple[AccessRule, ...] = ()
-    """Who sees which rows, by ``config.meta.access`` of the mart; without a rule, all of them."""
+    """Rules of the mart's ``config.meta.access``; without one, everyone sees all rows."""
 
     def type_of(self, dimension: Dimension) -> MartColumn | None:
-        """The column that a dimension is; None for an expression."""
+        """The mart's column of a dimension; None for an expression."""
         return next((column for column in self.columns if column.name == dimension.column), None)

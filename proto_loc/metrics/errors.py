@@ -1,9 +1,7 @@
-"""Why a definition cannot be served."""
+"""The error of a definition that cannot be served."""
 
 from proto_loc.errors import LocError
 
 
 class MetricError(LocError):
-    """A definition is not supported, or contradicts another one; the message names it and its
-    file.
-    """
+    """A definition is not supported or contradicts another one; the message names its file."""

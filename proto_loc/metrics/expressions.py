@@ -1,12 +1,11 @@
-"""What a metric is as an expression: aggregates of a mart's columns, ratios of them, arithmetic on
-them.
+"""Metrics as expressions: aggregates of a mart's columns, ratios of them and arithmetic on them.
 
-The SQL that a definition holds is kept as a sequence of text and columns, so that each projection
-can write the columns in its own way. It is no parser: what could end the expression early, or would
-be read as a template by Cube or dbt, is refused.
+The SQL of a definition is kept as a sequence of text and columns, so that each projection can write
+the columns in its own way. This module does not parse SQL. It refuses what could end the expression
+early, and what Cube or dbt would read as a template.
 
-sqlglot was tried in place of the tokens below. It rewrites what it parses, takes ``a -- x`` for an
-expression with a comment and ``{{x}}`` for a struct, and so would not save these refusals.
+sqlglot was tried in place of the tokens below. It rewrites what it parses, reads ``a -- x`` as an
+expression with a comment and ``{{x}}`` as a struct, so these refusals would still be needed.
 """
 
 import re
@@ -62,7 +61,7 @@ FUNCTIONS = {
     "min": "min({})",
     "max": "max({})",
 }
-"""Aggregations of dbt's measures that every door can do, in SQL."""
+"""SQL of those aggregations of dbt's measures that every door supports."""
 
 _TOKEN = re.compile(
     r"(?P<text>'(?:[^']|'')*')|(?P<quoted>\"(?:[^\"]|\"\")*\")|(?P<comment>--|/\*|;)|(?P<name>[^\W\d]\w*)|(?P<open>\()|(?P<close>\))"
@@ -74,16 +73,16 @@ _TEMPLATED = re.compile(r"[{}\\`\x00-\x08\x0b-\x0c\x0e-\x1f\x7f]")
 
 
 def sql(text: str, columns: Callable[[str], Sql | None] = lambda name: None) -> Sql:
-    """Check a piece of SQL from a definition.
+    """Check a piece of SQL from a definition, and split it into text and columns.
 
     Args:
-        columns: what a name in it stands for; None where it stands for itself.
+        columns: gives the SQL that replaces a name; None where the name stays.
 
     Raises:
-        ValueError: it cannot stand inside of a larger expression; the message says why.
+        ValueError: it cannot be a part of a larger expression; the message says why.
     """
     if template := _TEMPLATED.search(text):
-        raise ValueError(f"it holds {template[0]!r}, which a template could be made of")
+        raise ValueError(f"it holds {template[0]!r}, which could be part of a template")
     depth, parts = 0, []
     tokens = list(_TOKEN.finditer(text.strip()))
     for i, token in enumerate(tokens):
@@ -120,7 +119,7 @@ def column(text: str) -> Sql:
 
 
 def joined(parts: list) -> tuple:
-    """Neighbouring texts made one."""
+    """Parts with neighbouring texts joined."""
     made: list = []
     for part in parts:
         if isinstance(part, str) and made and isinstance(made[-1], str):
@@ -147,9 +146,8 @@ def render(
     """An expression as SQL over the mart's rows.
 
     Args:
-        known: how an expression is called that need not be written out: a reference, or the name of
-            a column that has
-            it; None for the others.
+        known: gives a reference, such as a column's name, that stands for an expression; None for
+            one that must be written out.
     """
     if (reference := known(expression)) is not None:
         return reference
@@ -172,7 +170,7 @@ def render(
 
 
 def aggregates(expression: Expression) -> list[Aggregate]:
-    """The aggregates that an expression is made of, each once, in the order in which they stand."""
+    """The distinct aggregates of an expression, in their order."""
     match expression:
         case Aggregate():
             return [expression]

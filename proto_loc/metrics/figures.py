@@ -1,4 +1,4 @@
-"""The definitions as SQL: what a publish records of each metric.
+"""Makes the SQL for the figures of each metric that a publish records.
 
 Each figure is kept as text, so that counts and money stay exact: a DECIMAL as ``1234.50``, a
 double as the shortest text that reads back as the same double. A metric without a figure, such as
@@ -12,23 +12,22 @@ from proto_loc.metrics.expressions import Expression, aggregates, render, writte
 from proto_loc.sql import identifier, literal
 
 MONTH = "month"
-"""The dimension under which a figure by month of the model's time dimension is recorded."""
+"""Name under which figures by month of the model's time dimension are recorded."""
 
 COLUMNS = "metric varchar, dimension varchar, value varchar, figure varchar"
-"""``dimension`` is empty for a whole figure; ``value`` is null where the dimension is, for a month
-its first day.
+"""``dimension`` is empty for a whole figure. ``value`` is null where the dimension is null, and the
+first day of a month.
 """
 
 ROLLED_UP = {"sum": "sum", "count": "sum", "min": "min", "max": "max"}
-"""How parts of an aggregate are put together; those that are not here need the rows."""
+"""Function that combines partial results of an aggregate; the others need all rows."""
 
 
 def query(model: SemanticModel) -> str:
-    """A query for all figures of a semantic model, as :data:`COLUMNS`: one pass over its mart, one
-    row a figure.
+    """A query for all figures of a semantic model: one row per figure, as :data:`COLUMNS`.
 
-    Where all aggregates roll up, the mart is first summed by day and dimensions, which is what
-    takes the time.
+    It reads the mart once. Where all aggregates roll up, it first sums the mart by day and
+    dimensions, which takes most of the time.
     """
     needed = list(
         dict.fromkeys(item for metric in model.metrics for item in aggregates(metric.expression))

@@ -1,16 +1,14 @@
-"""How a figure is shown: one small vocabulary, in the words of each door."""
+"""Display formats of figures, from one vocabulary to that of each door."""
 
 from dataclasses import dataclass
 
 KINDS = {"count": 0, "number": 2, "money": 2, "percent": 1}
-"""What ``config.meta.format`` may say, and how many decimals it has where ``config.meta.decimals``
-does not say.
-"""
+"""Values of ``config.meta.format``, with their decimals unless ``config.meta.decimals`` is set."""
 
 CURRENCY = "USD"
-"""The currency of ``money`` where ``config.meta.currency`` does not say."""
+"""Currency of ``money`` unless ``config.meta.currency`` is set."""
 SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥"}
-"""Of currencies that have one of their own; another currency is shown by its code."""
+"""Symbols by currency; any other currency is shown by its code."""
 
 MAX_UNIT = 12
 """Characters that a unit may have."""
@@ -26,11 +24,11 @@ class Format:
     currency: str = ""
     """ISO 4217, of ``money``."""
     unit: str = ""
-    """What stands behind a ``number``, such as km; empty for the other kinds."""
+    """Text behind a ``number``, such as km; empty for the other kinds."""
 
     @property
     def d3(self) -> str:
-        """As d3-format writes it, for Superset; the currency is set beside it."""
+        """Format of d3, for Superset; the currency is set beside it."""
         return f",.{self.decimals}{'%' if self.kind == 'percent' else 'f'}"
 
     @property
@@ -49,15 +47,15 @@ def parse(meta: dict) -> Format:
     """The format in a metric's ``config.meta``.
 
     Raises:
-        ValueError: it is none of the vocabulary; the message says why.
+        ValueError: it is not in the vocabulary; the message says why.
     """
     kind = meta.get("format", "number")
     if not isinstance(kind, str) or kind not in KINDS:
-        raise ValueError(f"Its format is {kind!r}, which is none of {', '.join(KINDS)}")
+        raise ValueError(f"Its format is {kind!r}, not one of {', '.join(KINDS)}")
     decimals = meta.get("decimals", KINDS[kind])
     if type(decimals) is not int or not 0 <= decimals <= MAX_DECIMALS:
         raise ValueError(
-            f"Its decimals are {decimals!r}, which is no whole number from 0 to {MAX_DECIMALS}"
+            f"Its decimals are {decimals!r}, not a whole number from 0 to {MAX_DECIMALS}"
         )
     currency = meta.get("currency", CURRENCY if kind == "money" else "")
     if kind == "money" and not (
@@ -66,12 +64,12 @@ def parse(meta: dict) -> Format:
         and currency.isascii()
         and currency.isupper()
     ):
-        raise ValueError(f"Its currency is {currency!r}, which is no code such as USD")
+        raise ValueError(f"Its currency is {currency!r}, not a code such as USD")
     if kind != "money" and currency:
         raise ValueError(f"It has a currency, and its format is {kind}, not money")
     unit = meta.get("unit", "")
     if not isinstance(unit, str) or len(unit) > MAX_UNIT or not unit.isprintable():
-        raise ValueError(f"Its unit is {unit!r}, which is no text of up to {MAX_UNIT} characters")
+        raise ValueError(f"Its unit is {unit!r}, not a text of up to {MAX_UNIT} characters")
     if unit and kind != "number":
         raise ValueError(f"It has a unit, and its format is {kind}, not number")
     return Format(kind, decimals, currency, unit)

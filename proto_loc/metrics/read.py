@@ -33,7 +33,7 @@ FIX = (
 KINDS = ("simple", "ratio", "derived")
 COUNTS = ("count", "count_distinct")
 NO_CLAIMS = ("all_rows", "iat", "exp", "nbf", "iss", "aud", "sub", "jti")
-"""Names with a meaning of their own in a token."""
+"""Names that have another meaning in a token."""
 
 _REFERENCE = re.compile(
     r"""\{\{\s*(?P<kind>Dimension|TimeDimension)\(\s*(?P<q>['"])(?P<path>[a-z0-9_]+)(?P=q)\s*"""
@@ -42,7 +42,7 @@ _REFERENCE = re.compile(
 
 
 def read(manifest: dict) -> list[SemanticModel]:
-    """The semantic models with their metrics, by name.
+    """The semantic models with their metrics, sorted by name.
 
     Args:
         manifest: dbt's, of a parse.
@@ -59,7 +59,7 @@ def read(manifest: dict) -> list[SemanticModel]:
             raise MetricError(
                 f"The semantic models {tables[model.node]} and {model.name} are on the one table"
                 f" {model.table}.",
-                "Superset has one dataset a table, and Cube one cube a semantic model.",
+                "Superset has one dataset per table, and Cube one cube per semantic model.",
                 f"Make them one, in {model.file}.",
             )
         tables[model.node] = model.name
@@ -103,10 +103,10 @@ def _file(content: dict) -> str:
 
 
 def place(node: dict, key: str) -> str:
-    """File and line of a key in a model's declaration; the file alone where no line has it."""
+    """File and line of a key in a model's declaration; only the file where no line has the key."""
     file = f"dbt/{(node['patch_path'] or node['original_file_path']).rpartition('://')[2]}"
     own = False
-    with suppress(OSError):  # one that was published may be gone
+    with suppress(OSError):  # the file of a published model may be gone
         for number, line in enumerate((ROOT / file).read_text().splitlines(), 1):
             name = line.strip().removeprefix("- name:").strip(" \"'")
             own = own or name == node["name"]
@@ -120,14 +120,15 @@ class _Reader:
 
     def __init__(self, content: dict, manifest: dict) -> None:
         self.content = content
-        # By name: the order of a manifest depends on what dbt has parsed before.
+        # Sorted, because the order of a manifest depends on what dbt has parsed before.
         self.metrics = {
             m["name"]: m for m in sorted(manifest["metrics"].values(), key=lambda m: m["name"])
         }
         (self.node,) = content["depends_on"]["nodes"]
         if not self.node.startswith("model."):
             raise self._no(
-                f"It is on {self.node}, which is no model.", "Make a mart of it, with a contract."
+                f"It is on {self.node}, which is not a model.",
+                "Make a mart of it, with a contract.",
             )
         self.mart = manifest["nodes"][self.node]
         self.measures = {measure["name"]: measure for measure in content["measures"]}
@@ -152,7 +153,7 @@ class _Reader:
         for name in record_by if isinstance(record_by, list) else [record_by]:
             if not isinstance(name, str) or name not in self.dimensions:
                 raise self._no(
-                    f"Its config.meta.record_by lists {name!r}, which is none of its dimensions."
+                    f"Its config.meta.record_by lists {name!r}, which is not one of its dimensions."
                 )
         metrics = tuple(
             self._metric(entry) for entry in self.metrics.values() if self._is_own(entry)
@@ -182,14 +183,14 @@ class _Reader:
         rules = self.mart["config"].get("meta", {}).get("access", {})
         where = f"config.meta.access of {self.mart['name']} ({place(self.mart, 'access')})"
         if not isinstance(rules, dict):
-            raise self._no(f"{where} is no mapping.", "Write it as {claim: column}.")
+            raise self._no(f"{where} must be a mapping.", "Write it as {claim: column}.")
         for claim, name in rules.items():
             if not re.fullmatch(r"[a-z_]\w*", str(claim)) or claim in NO_CLAIMS:
                 raise self._no(f"{where} has the claim {claim!r}.", "Choose another name for it.")
             kinds = {column.name: column.type for column in self.columns}
             if kinds.get(name) != "VARCHAR":
                 raise self._no(
-                    f"{where} names {name!r} for the claim {claim}, which is no column of text.",
+                    f"{where} names {name!r} for the claim {claim}, which is not a column of text.",
                     "Choose from: "
                     + ", ".join(name for name, kind in kinds.items() if kind == "VARCHAR")
                     + ".",
@@ -229,11 +230,11 @@ class _Reader:
             of=of,
             grain=params.get("time_granularity", "") if content["type"] == "time" else "",
         )
-        columns = {each.name for each in self.columns}
+        columns = {column.name for column in self.columns}
         if made.column is not None and made.column not in columns:
             raise self._no(
-                f"Its dimension {name} is the column {made.column}, which {self.mart['name']} has"
-                " not."
+                f"Its dimension {name} is the column {made.column}, which {self.mart['name']} does"
+                " not have."
             )
         if made.column != name and name in columns:
             raise self._no(
@@ -263,12 +264,12 @@ class _Reader:
         for item in (*metrics, *self.dimensions.values()):
             if keyword.iskeyword(item.name):
                 raise self._no(
-                    f"{item.name} is a word of Python, which Cube's references are written in."
+                    f"{item.name} is a keyword of Python, the language of Cube's references."
                 )
         for metric in metrics:
             if metric.name in self.dimensions:
                 raise self._no(
-                    f"{metric.name} is a metric and a dimension, and Cube has one of a name."
+                    f"{metric.name} is a metric and a dimension, and a name is unique in Cube."
                 )
 
     def _is_own(self, content: dict) -> bool:
@@ -349,8 +350,8 @@ class _Reader:
                 parts += [template[end : match.start()], self._reference(match, metric)]
                 end = match.end()
             parts.append(template[end:])
-            # Checked as a whole, with a stand-in for each dimension: a quote may open before one
-            # and close after it.
+            # Checked as a whole, with a placeholder for each dimension: a quote may open before a
+            # dimension and close after it.
             names = {
                 f"dimension_{i}": part for i, part in enumerate(parts) if not isinstance(part, str)
             }
@@ -360,7 +361,7 @@ class _Reader:
             yield self._sql(sql, text, f"its filter {template!r}", metric, names.get)
 
     def _reference(self, match: re.Match, metric: dict) -> Sql:
-        """What ``{{ Dimension(...) }}`` or ``{{ TimeDimension(...) }}`` in a filter stands for."""
+        """SQL of a ``{{ Dimension(...) }}`` or ``{{ TimeDimension(...) }}`` in a filter."""
 
         def no(why: str) -> MetricError:
             return _refused("metric", metric, f"Its filter has {match[0]}, and {why}.")
@@ -384,7 +385,7 @@ class _Reader:
                 raise no(f"{name} is a time dimension: write TimeDimension, with a grain")
             return dimension.of
         if not dimension.grain:
-            raise no(f"{name} is no time dimension")
+            raise no(f"{name} is not a time dimension")
         return joined([f"date_trunc('{grain or dimension.grain}', ", *dimension.of, ")"])
 
     def _sql(self, reader, text: str, where: str, content: dict | None = None, *more) -> Sql:

@@ -1,15 +1,15 @@
-"""Generated YAML: stable, readable, and no template to Cube."""
+"""Writes generated YAML: stable, readable, and without what Cube reads as a template."""
 
 import re
 
 import yaml
 
 MARK = "# Made by `loc generate` from "
-"""How each generated file begins."""
+"""Beginning of each generated file."""
 
 
 class _Dumper(yaml.SafeDumper):
-    """Lists are indented under their key, and nothing is an alias."""
+    """Indents lists under their key, and writes no aliases."""
 
     def increase_indent(self, flow=False, indentless=False):
         return super().increase_indent(flow, False)
@@ -30,10 +30,9 @@ _ESCAPED = {"{": "\\x7B", "}": "\\x7D"}
 
 
 def dump(content: dict, source: str) -> str:
-    """A YAML file that says where it comes from.
+    """A YAML file whose first line names its source.
 
-    Two braces, which Cube takes for a Jinja template wherever they stand in a file, are written as
-    escapes.
+    Double braces are escaped: Cube reads them as a Jinja template anywhere in a file.
     """
     body = yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10_000)
     body = _TEMPLATE.sub(

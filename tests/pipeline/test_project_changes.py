@@ -204,5 +204,5 @@ def test_a_retry_goes_on_with_the_last_run_on_dev(toy):
     assert passthrough.passthrough(["run", "--select", "moved"]) != 0
     model.write_text(good)
     assert passthrough.passthrough(["retry"]) == 0
-    with pytest.raises(UsageError, match="`dbt retry` has nothing to go on with on prod"):
+    with pytest.raises(UsageError, match="`dbt retry` cannot continue a build of prod"):
         passthrough.passthrough(["retry", "--target", "prod"])

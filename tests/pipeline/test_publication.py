@@ -128,7 +128,7 @@ def test_a_figure_that_is_no_number_publishes_nothing(own, project):
         "name: passengers, agg: max, expr: vendor || ''",
     )
     with pytest.raises(
-        MetricError, match=r"The metric passengers in .*mart_taxi_trips.metrics.yml is no number"
+        MetricError, match=r"The metric passengers in .*mart_taxi_trips.metrics.yml is not a number"
     ):
         refresh()
     assert store.versions("prod") == [1]

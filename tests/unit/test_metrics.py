@@ -145,7 +145,7 @@ def test_display_formats_in_the_words_of_each_door(meta, d3, named):
 @pytest.mark.parametrize(
     ("meta", "why"),
     [
-        ({"format": "euros"}, "Its format is 'euros', which is none of count, number"),
+        ({"format": "euros"}, "Its format is 'euros', not one of count, number"),
         ({"format": ["money"]}, "Its format is ['money']"),
         ({"format": "money", "decimals": 7}, "Its decimals are 7"),
         ({"format": "money", "decimals": True}, "Its decimals are True"),
@@ -185,7 +185,7 @@ REFUSED = {
     "a seed": (
         lambda m: semantic(m)["depends_on"].update(nodes=["seed.proto_loc.vendors"]),
         "semantic model taxi_trips",
-        "It is on seed.proto_loc.vendors, which is no model",
+        "It is on seed.proto_loc.vendors, which is not a model",
     ),
     "an offset": (
         lambda m: metric(m)["type_params"]["numerator"].update(
@@ -244,7 +244,7 @@ REFUSED = {
     "no such column": (
         lambda m: semantic(m)["dimensions"][1].update(expr="pickup_minute"),
         "semantic model taxi_trips",
-        "dimension pickup_hour is the column pickup_minute, which mart_taxi_trips has not",
+        "dimension pickup_hour is the column pickup_minute, which mart_taxi_trips does not have",
     ),
     "a false column": (
         lambda m: semantic(m)["dimensions"][1].update(expr="vendor"),
@@ -281,7 +281,7 @@ REFUSED = {
     "a word of Python": (
         lambda m: metric(m).update(name="lambda"),
         "semantic model taxi_trips",
-        "lambda is a word of Python",
+        "lambda is a keyword of Python",
     ),
     "a jinja expression": (
         lambda m: filtered(m, "vendor = '{{ var(\"v\") }}'"),
@@ -311,7 +311,7 @@ REFUSED = {
     "a grain of what is no time": (
         lambda m: filtered(m, "{{ TimeDimension('trip__vendor', 'day') }} = 1"),
         "metric tip_rate",
-        "vendor is no time dimension",
+        "vendor is not a time dimension",
     ),
     "a comment": (
         lambda m: measure(m, "tips").update(expr="tip_amount -- all"),
@@ -341,7 +341,7 @@ REFUSED = {
     "a template of Cube": (
         lambda m: measure(m, "tips").update(expr="${SECURITY_CONTEXT.x}"),
         "semantic model",
-        "it holds '{', which a template could be made of",
+        "it holds '{', which could be part of a template",
     ),
     "a backslash": (
         lambda m: measure(m, "tips").update(expr="'\\x7b'"),
@@ -369,11 +369,11 @@ def test_what_is_not_supported_is_refused_by_name_and_file(manifest, case):
 
 MART = "dbt/models/marts/mart_taxi_trips.yml"
 NO_RULES = {
-    "a list": (["pickup_borough"], "is no mapping", "{claim: column}"),
+    "a list": (["pickup_borough"], "must be a mapping", "{claim: column}"),
     "a claim that no name can be": ({"a-b": "pickup_borough"}, "has the claim 'a-b'", "another"),
     "a claim with a meaning of its own": ({"sub": "pickup_borough"}, "claim 'sub'", "another"),
-    "a number": ({"trips": "trip_id"}, "no column of text", "pickup_borough"),
-    "a column that is not there": ({"boroughs": "borough"}, "no column of text", "pickup_borough"),
+    "a number": ({"trips": "trip_id"}, "not a column of text", "pickup_borough"),
+    "an unknown column": ({"boroughs": "borough"}, "not a column of text", "pickup_borough"),
     "no dimension": ({"checks": "total_check"}, "no dimension is that column", "Add the dimension"),
 }
 

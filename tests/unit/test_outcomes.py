@@ -46,8 +46,8 @@ def test_two_declarations_are_refused_with_file_and_line(manifest):
 @pytest.mark.parametrize(
     ("declared", "why"),
     [
-        ("load_id", "no mapping"),
-        ({"load_id": "load_id", "outcome": "outcome"}, "no mapping"),
+        ("load_id", "must be a mapping"),
+        ({"load_id": "load_id", "outcome": "outcome"}, "must be a mapping"),
         ({"load_id": "load_id", "outcome": "outcome", "rows": "gone"}, "no column 'gone'"),
         ({"load_id": ["load_id"], "outcome": "outcome", "rows": "outcome"}, "no column"),
     ],

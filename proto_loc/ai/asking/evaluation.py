@@ -173,28 +173,20 @@ def difference(
         return f"{wide} columns, and {width} are expected"
     plain_expected = [[_plain(value) for value in row] for row in expected]
     plain_actual = [[_plain(value) for value in row] for row in actual]
-    fits = [
-        [
-            at
-            for at in range(wide)
-            if _alike(
-                [[row[own]] for row in plain_expected],
-                [[row[at]] for row in plain_actual],
-                ordered,
-                tolerance,
-            )
-        ]
-        for own in range(width)
-    ]
+
+    def fit(own: int, at: int) -> bool:
+        one, other = [[row[own]] for row in plain_expected], [[row[at]] for row in plain_actual]
+        return _alike(one, other, ordered, tolerance)
+
+    fits = [[at for at in range(wide) if fit(own, at)] for own in range(width)]
     for own, candidates in enumerate(fits):
         if not candidates:
             return (
                 f"no column holds what is expected as column {own + 1}, such as {expected[0][own]}"
             )
     for picked in itertools.islice(itertools.product(*fits), 1000):
-        if len(set(picked)) == width and _alike(
-            plain_expected, [[row[at] for at in picked] for row in plain_actual], ordered, tolerance
-        ):
+        rows = [[row[at] for at in picked] for row in plain_actual]
+        if len(set(picked)) == width and _alike(plain_expected, rows, ordered, tolerance):
             return ""
     return "each column is there, but not in the same rows"
 

@@ -100,26 +100,13 @@ class Command:
             Why that is not possible here, in a sentence; empty if it is done.
         """
         child = json.loads(os.pread(self.info, 4096, 0))["child-pid"]
-        done = subprocess.run(
-            [
-                sys.executable,
-                "-I",
-                "-S",
-                _HERE / "inodes.py",
-                str(child),
-                str(self.inodes),
-                *FOLDERS,
-            ],
-            env={},
-            capture_output=True,
-            text=True,
-        )
+        program = [sys.executable, "-I", "-S", _HERE / "inodes.py"]
+        command = [*program, str(child), str(self.inodes), *FOLDERS]
+        done = subprocess.run(command, env={}, capture_output=True, text=True)
+        if not done.returncode:
+            return ""
         message = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        return (
-            f"The number of files in a box cannot be bounded on this machine ({message})."
-            if done.returncode
-            else ""
-        )
+        return f"The number of files in a box cannot be bounded on this machine ({message})."
 
     def __exit__(self, *_: object) -> None:
         for file in self.files:
@@ -134,14 +121,8 @@ class Command:
 
     def _box(self) -> list[str]:
         box = ["--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-net"]
-        box += [
-            "--unshare-cgroup-try",
-            "--die-with-parent",
-            "--new-session",
-            "--clearenv",
-            "--cap-drop",
-            "ALL",
-        ]
+        box += ["--unshare-cgroup-try", "--die-with-parent", "--new-session", "--clearenv"]
+        box += ["--cap-drop", "ALL"]
         box += ["--uid", "65534", "--gid", "65534", "--hostname", "sandbox"]
         # These come first, because the clone itself may be below /tmp.
         box += ["--proc", "/proc", "--dev", "/dev"]

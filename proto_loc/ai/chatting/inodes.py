@@ -26,16 +26,9 @@ def main(pid: str, number: str, *folders: str) -> None:
     mounts = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
     call("setns", fcntl.ioctl(mounts, NS_GET_USERNS), CLONE_NEWUSER)
     call("setns", mounts, CLONE_NEWNS)
+    flags, options = MS_REMOUNT | MS_NOSUID | MS_NODEV, f"nr_inodes={number}".encode()
     for folder in folders:
-        flags = MS_REMOUNT | MS_NOSUID | MS_NODEV
-        call(
-            "mount",
-            b"tmpfs",
-            os.fsencode(folder),
-            None,
-            ctypes.c_ulong(flags),
-            f"nr_inodes={number}".encode(),
-        )
+        call("mount", b"tmpfs", os.fsencode(folder), None, ctypes.c_ulong(flags), options)
 
 
 if __name__ == "__main__":

@@ -81,20 +81,14 @@ def changes(
             metric.kind == "simple"
             and {aggregate.function for aggregate in aggregates(metric.expression)} <= ADDITIVE
         )
-        keys = sorted(
-            {key for key in old.keys() | new.keys() if key[0] == metric.name and key[1]},
-            key=lambda key: (
-                -abs(new.get(key, Decimal(0)) - old.get(key, Decimal(0))),
-                key[1],
-                str(key[2]),
-            ),
-        )
-        segments = tuple(
-            Segment(key[1], str(key[2]), old.get(key, Decimal(0)), new.get(key, Decimal(0)))
-            for key in keys
-            if adds_up or (key in old and key in new)
-        )
-        result.append(Change(metric, old[whole], new[whole], segments, adds_up))
+        zero = Decimal(0)
+        segments = [
+            Segment(key[1], str(key[2]), old.get(key, zero), new.get(key, zero))
+            for key in (old.keys() | new.keys() if adds_up else old.keys() & new.keys())
+            if key[0] == metric.name and key[1]
+        ]
+        segments.sort(key=lambda part: (-abs(part.after - part.before), part.dimension, part.value))
+        result.append(Change(metric, old[whole], new[whole], tuple(segments), adds_up))
     return sorted(result, key=lambda change: -abs(change.relative or 0))
 
 

@@ -1,7 +1,9 @@
 """Profiles the columns of a mart: distribution, missing values and outliers of two versions."""
 
 import math
+from collections import Counter
 from dataclasses import dataclass, field
+from itertools import combinations
 
 from proto_loc.ai.discover.reading import Reading
 from proto_loc.sql import identifier
@@ -145,8 +147,7 @@ def related(reading: Reading, columns: list[Column]) -> list[tuple[str, str, flo
     """
     strengths = []
     numbers = [column.name for column in columns if column.kind == "number" and column.quartiles]
-    pairs = [(one, other) for at, one in enumerate(numbers) for other in numbers[at + 1 :]]
-    if pairs:
+    if pairs := list(combinations(numbers, 2)):
         # A few outliers would decide: each column is cut at its 0.5 and 99.5 percentiles.
         bounds = reading.rows(f"select {', '.join(map(_bounds, numbers))} from sampled")[0]
         cut = ", ".join(
@@ -166,22 +167,21 @@ def related(reading: Reading, columns: list[Column]) -> list[tuple[str, str, flo
     categories = [
         column.name for column in columns if column.kind == "category" and column.distinct > 1
     ]
-    for at, one in enumerate(categories):
-        for other in categories[at + 1 :]:
-            cells = reading.rows(
-                f"select {identifier(one)}::varchar, {identifier(other)}::varchar, count(*)"
-                f" from sampled where {identifier(one)} is not null"
-                f" and {identifier(other)} is not null group by all"
-            )
-            strengths.append((one, other, _cramers_v(cells), "V"))
+    for one, other in combinations(categories, 2):
+        cells = reading.rows(
+            f"select {identifier(one)}::varchar, {identifier(other)}::varchar, count(*)"
+            f" from sampled where {identifier(one)} is not null"
+            f" and {identifier(other)} is not null group by all"
+        )
+        strengths.append((one, other, _cramers_v(cells), "V"))
     return sorted(strengths, key=lambda pair: -pair[2])
 
 
 def _cramers_v(cells: list[tuple[str, str, int]]) -> float:
-    ones, others = {}, {}
+    ones, others = Counter(), Counter()
     for one, other, count in cells:
-        ones[one] = ones.get(one, 0) + count
-        others[other] = others.get(other, 0) + count
+        ones[one] += count
+        others[other] += count
     total, rows, columns = sum(ones.values()), len(ones), len(others)
     if total < 2 or min(rows, columns) < 2:
         return 0.0

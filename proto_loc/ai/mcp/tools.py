@@ -6,113 +6,26 @@ lacks it (nan, inf). Times are ISO 8601.
 
 import json
 import threading
-from dataclasses import replace
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Annotated
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from proto_loc import warehouse
 from proto_loc.ai import context, llm, values
 from proto_loc.ai.asking import queries
+from proto_loc.ai.mcp import answers
 from proto_loc.cube.client import ALL_ROWS, Question
 from proto_loc.errors import LocError, UsageError
-from proto_loc.metrics import formats
 from proto_loc.warehouse import lake
 
 MOST_ROWS = 1000
 """The maximum number of rows in one answer: a model reads no more."""
 
-Value = bool | int | float | str | None
-
-
-class Metric(BaseModel):
-    name: str
-    description: str
-    format: str = Field(description=f"one of: {', '.join(formats.KINDS)}")
-
-
-class Dimension(BaseModel):
-    name: str
-    description: str
-    grain: str = Field(description="of a time dimension, the finest grain; empty for others")
-    values: list[str] = Field(description="all values, where there are few")
-
-
-class SemanticModel(BaseModel):
-    name: str
-    description: str
-    table: str
-    metrics: list[Metric]
-    dimensions: list[Dimension]
-
-
-class Metrics(BaseModel):
-    version: int
-    semantic_models: list[SemanticModel]
-
-
-class Rows(BaseModel):
-    columns: list[str]
-    rows: list[list[Value]]
-    truncated: bool = Field(description="whether there were more rows than these")
-    version: int = Field(description="of the published data")
-    published_at: str
-
-
-class Table(BaseModel):
-    name: str
-    description: str
-    rows: int | None
-    columns: int
-
-
-class Tables(BaseModel):
-    version: int
-    tables: list[Table]
-
-
-class Column(BaseModel):
-    name: str
-    type: str
-    description: str
-    values: list[str] = Field(description="all values, where there are few")
-
-
-class Columns(BaseModel):
-    table: str
-    description: str
-    columns: list[Column]
-
-
-class Load(BaseModel):
-    table: str
-    partition: str = Field(description="the part of the table that the load replaced")
-    origin: str = Field(description="of the rows: a generated sample, or a file of records")
-    rows: int | None
-    loaded_at: str
-
-
-class Freshness(BaseModel):
-    version: int
-    published_at: str
-    published_hours_ago: float
-    published_by: str
-    origin: str = Field(description="of the data: a generated sample, or files of records")
-    tests_passed: int
-    tests_warned: int
-    loads: list[Load]
-    loads_waiting: int = Field(description="loads that are newer than what is published")
-
-
-class Lineage(BaseModel):
-    table: str
-    description: str
-    defined_in: str
-    reads: list[str] = Field(description="what it is built from, directly")
-    sources: list[str] = Field(description="the raw tables it comes from in the end")
-    read_by: list[str] = Field(description="what is built from it")
-    metrics: list[str] = Field(description="metrics that are measured on it")
-
+Limit = Annotated[int, Field(ge=1, le=MOST_ROWS, description="At most so many rows.")]
+Name = Annotated[str, Field(description="The table's name, with or without its schema.")]
+Day = Field(pattern=r"^(\d{4}-\d\d-\d\d)?$")
 
 VIEWER: dict = {"claims": ALL_ROWS}
 """The claims that limit the rows; the user of this machine sees all."""
@@ -126,8 +39,10 @@ def _published():
     return version, reader, context.published(reader, version, VIEWER["claims"])
 
 
-def list_metrics() -> Metrics:
-    """List every metric and dimension."""
+def list_metrics() -> answers.Metrics:
+    """List the defined metrics, with the dimensions that each can be cut and filtered by. Look
+    here first.
+    """
     with _one:
         version, _, published = _published()
     if not any(model.metrics for model in published.models):
@@ -139,18 +54,18 @@ def list_metrics() -> Metrics:
     models = []
     for model in published.models:
         models.append(
-            SemanticModel(
+            answers.SemanticModel(
                 name=model.name,
                 description=model.description,
                 table=f"{model.schema}.{model.table}",
                 metrics=[
-                    Metric(
+                    answers.Metric(
                         name=metric.name, description=metric.description, format=metric.format.kind
                     )
                     for metric in model.metrics
                 ],
                 dimensions=[
-                    Dimension(
+                    answers.Dimension(
                         name=dimension.name,
                         description=dimension.description,
                         grain=dimension.grain,
@@ -162,25 +77,48 @@ def list_metrics() -> Metrics:
                 ],
             )
         )
-    return Metrics(version=version.id, semantic_models=models)
+    return answers.Metrics(version=version.id, semantic_models=models)
 
 
-def query_metrics(question: Question) -> Rows:
-    """Query metrics from Cube."""
+def query_metrics(
+    metrics: Annotated[
+        list[str],
+        Field(min_length=1, description="Names from list_metrics, all of one semantic model."),
+    ],
+    dimensions: Annotated[
+        list[str],
+        Field(description="Cut by these; a time dimension with its grain, as in NAME:month."),
+    ] = (),
+    since: Annotated[str, Day, Field(description="First day, YYYY-MM-DD.")] = "",
+    until: Annotated[str, Day, Field(description="Last day, included.")] = "",
+    where: Annotated[
+        list[str],
+        Field(
+            description=(
+                "Conditions dimension=value or dimension!=value; alike ones are alternatives."
+            )
+        ),
+    ] = (),
+    order: Annotated[
+        str, Field(description="A metric or dimension of the answer; - in front: largest first.")
+    ] = "",
+    limit: Limit = 100,
+) -> answers.Rows:
+    """Get the agreed figures of defined metrics, as every other tool of the platform shows them."""
     _values_may_go()
-    answer, version = queries.measured(
-        replace(question, limit=question.limit + 1), VIEWER["claims"]
-    )
+    names, cuts, conditions = map(tuple, (metrics, dimensions, where))
+    question = Question(names, cuts, since, until, conditions, order, limit + 1)
+    answer, version = queries.measured(question, VIEWER["claims"])
     rows = [[values.exact(value) for value in row.values()] for row in answer.rows]
-    return _rows([column.short for column in answer.columns], rows, question.limit, version)
+    return _rows([column.short for column in answer.columns], rows, limit, version)
 
 
-def list_tables() -> Tables:
-    """List every published table."""
+def list_tables() -> answers.Tables:
+    """List the published tables with what a row of each is, and how many rows there are."""
     with _one:
         version, _, published = _published()
     tables = [
-        Table(
+        answers.Table(
             name=name,
             description=node["description"],
             rows=version.tables.get(name) if published.claims == ALL_ROWS else None,
@@ -188,16 +126,18 @@ def list_tables() -> Tables:
         )
         for name, node in published.tables.items()
     ]
-    return Tables(version=version.id, tables=tables)
+    return answers.Tables(version=version.id, tables=tables)
 
 
-def list_columns(table: str) -> Columns:
-    """List the columns of one table."""
+def list_columns(table: Name) -> answers.Columns:
+    """List the columns of a table, with types, descriptions and, where there are few, all
+    values.
+    """
     with _one:
         _, _, published = _published()
     name, node = _find(table, published)
     columns = [
-        Column(
+        answers.Column(
             name=column,
             type=kind,
             description=description,
@@ -205,11 +145,16 @@ def list_columns(table: str) -> Columns:
         )
         for column, (kind, description) in node["columns"].items()
     ]
-    return Columns(table=name, description=node["description"], columns=columns)
+    return answers.Columns(table=name, description=node["description"], columns=columns)
 
 
-def run_sql(sql: str, limit: int) -> Rows:
-    """Run one statement that only reads."""
+def run_sql(
+    sql: Annotated[str, Field(description="One SELECT in DuckDB's SQL; tables with their schema.")],
+    limit: Limit = 100,
+) -> answers.Rows:
+    """Run one SQL statement that only reads, for 30 seconds at most. Aggregate in SQL rather
+    than fetch rows.
+    """
     _values_may_go()
     with _one:
         version, reader, published = _published()
@@ -219,8 +164,10 @@ def run_sql(sql: str, limit: int) -> Rows:
     return _rows(columns, rows, limit, version, truncated)
 
 
-def show_freshness() -> Freshness:
-    """Show how old the published data is, and what it was built from."""
+def show_freshness() -> answers.Freshness:
+    """Show when the data was published, by whom, from which loads of which origin, and which
+    tests passed.
+    """
     with _one:
         version, reader, published = _published()
         (publication,) = reader.raw(
@@ -229,7 +176,7 @@ def show_freshness() -> Freshness:
     used = set(version.facts.get("load_ids", ()))
     loads = lake.loads(active=False)
     age = datetime.now(UTC) - datetime.fromisoformat(version.published_at)
-    return Freshness(
+    return answers.Freshness(
         version=version.id,
         published_at=version.published_at,
         published_hours_ago=round(age.total_seconds() / 3600, 2),
@@ -238,7 +185,7 @@ def show_freshness() -> Freshness:
         tests_passed=publication[1],
         tests_warned=publication[2],
         loads=[
-            Load(
+            answers.Load(
                 table=f"{load.source}.{load.table_name}",
                 partition=load.partition,
                 origin=load.origin,
@@ -252,8 +199,10 @@ def show_freshness() -> Freshness:
     )
 
 
-def show_lineage(table: str) -> Lineage:
-    """Show what a table is built from, and what depends on it."""
+def show_lineage(table: Name) -> answers.Lineage:
+    """Show what a table is built from, what is built from it, which file defines it, and its
+    metrics.
+    """
     with _one:
         version, _, published = _published()
     name, node = _find(table, published)
@@ -272,7 +221,7 @@ def show_lineage(table: str) -> Lineage:
         for key in manifest["child_map"].get(unique_id, [])
         if key in known and known[key]["resource_type"] in ("model", "snapshot")
     ]
-    return Lineage(
+    return answers.Lineage(
         table=name,
         description=node["description"],
         defined_in=f"dbt/{manifest['nodes'][unique_id]['original_file_path']}",
@@ -330,11 +279,18 @@ def _values_may_go() -> None:
 
 def _rows(
     columns: list[str], rows: list[list], limit: int, version, truncated: bool = False
-) -> Rows:
-    return Rows(
+) -> answers.Rows:
+    return answers.Rows(
         columns=columns,
         rows=rows[:limit],
         truncated=truncated or len(rows) > limit,
         version=version.id,
         published_at=version.published_at,
     )
+
+
+TOOLS: tuple[Callable, ...] = (
+    *(list_metrics, query_metrics, list_tables, list_columns),
+    *(run_sql, show_freshness, show_lineage),
+)
+"""A model reads the docstring of each as its description."""
