@@ -1,6 +1,4 @@
-"""Trips of New York's metered taxis: a synthetic sample, and the user's own files of the same
-shapes.
-"""
+"""The source ``taxi``: a synthetic sample of New York taxi trips, and the user's own files."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The tables that the synthetic trips are drawn from: moments of a month, and pairs of zones."""
+"""Makes the tables that synthetic trips are drawn from: moments of a month, pairs of zones."""
 
 from calendar import monthrange
 from datetime import date
@@ -35,9 +35,7 @@ def database(colour: Colour, process: int) -> duckdb.DuckDBPyConnection:
 
 
 def moments(connection: duckdb.DuckDBPyConnection, colour: Colour, start: date) -> None:
-    """``hours``: each hour of the month, with its traffic. ``moments``: stretches of it with
-    equally many trips.
-    """
+    """Make ``hours`` (each hour with its traffic) and ``moments`` (spans with equal trips)."""
     days = monthrange(start.year, start.month)[1]
     hours, total = [], 0
     for hour in range(days * 24):
@@ -83,9 +81,7 @@ def moments(connection: duckdb.DuckDBPyConnection, colour: Colour, start: date) 
 
 
 def _pairs(connection: duckdb.DuckDBPyConnection, colour: Colour) -> None:
-    """``pairs``: equally likely pairs of zones, with the road between them (miles) and what it
-    costs (cents).
-    """
+    """Make ``pairs``: equally likely pairs of zones, with distance (miles) and tolls (cents)."""
 
     def weights(table: dict) -> str:
         return (

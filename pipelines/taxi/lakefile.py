@@ -1,6 +1,4 @@
-"""A file in the lake: what it carries beside the source's columns, how it is written, and the SQL
-it is made with.
-"""
+"""Writes a Parquet file of trips for the lake, with the columns of :data:`schema.META`."""
 
 import os
 import re
@@ -19,7 +17,7 @@ ROW_GROUP = 122_880
 def meta_fields(
     origin: str, month: str, source_file: str, row: str, load_id: int, loaded_at: datetime
 ) -> str:
-    """The select list of :data:`schema.META`; ``row`` is an SQL expression, the rest are values."""
+    """The select list of :data:`schema.META`; ``row`` is an SQL expression, others are values."""
     moment = loaded_at.astimezone(UTC).replace(tzinfo=None) if loaded_at.tzinfo else loaded_at
     values = (
         literal(origin),
@@ -42,11 +40,10 @@ def write_parquet(
     rows: int,
     still_good=lambda: None,
 ) -> int:
-    """Stream ``query`` into ``target``, which appears only if there are ``rows`` rows and
-    ``still_good()`` is silent.
+    """Write a query to ``target``, if it has ``rows`` rows and ``still_good()`` does not raise.
 
     Raises:
-        LocError: another number of rows came out, or the query failed.
+        LocError: the number of rows differs, or the query failed.
         OSError, duckdb.Error: the disk is full.
     """
     target = Path(target)
@@ -81,15 +78,13 @@ def write_parquet(
 
 
 def shown(path: Path | str) -> str:
-    """A path for a sentence: odd characters are escaped, so that a message stays on its line."""
+    """A path for a message; characters that cannot be printed are escaped."""
     text = str(path)
     return text if text.isprintable() else ascii(text)
 
 
 def first_lines(error: Exception, plain: Path | None = None) -> str:
-    """The part of DuckDB's message that is about the file: before its advice, and without our
-    scratch path.
-    """
+    """DuckDB's message about a file, without its advice and the path of the scratch folder."""
     text = str(error).split("\nPossible fixes", 1)[0].split("\n\n", 1)[0]
     text = ", ".join(line.strip() for line in text.splitlines() if line.strip())
     text = re.sub(r"^[\w ]+ Error: ", "", text)

@@ -1,8 +1,6 @@
-"""Files that the user drops: TLC's shapes as Parquet, CSV or JSON, checked whole and brought into
-the lake's form.
+"""Checks a user's file of TLC trips (Parquet, CSV or JSON), and converts it for the lake.
 
-:func:`inspect` reads a file to its end and either says what it is or refuses it; only then does
-:func:`convert` write.
+:func:`inspect` reads a whole file and describes or refuses it; then :func:`convert` writes it.
 """
 
 import hashlib
@@ -41,11 +39,11 @@ _FOR_HIRE = {
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file that :func:`inspect` has read and found good."""
+    """A file that :func:`inspect` has accepted."""
 
     path: Path
     name: str
-    """Base name as given; becomes ``_source_file``."""
+    """Base name of the file; becomes ``_source_file``."""
     kind: str
     """``parquet``, ``csv`` or ``json`` (an array of records, or a record a line)."""
     colour: Colour
@@ -57,23 +55,20 @@ class SourceFile:
     """Bytes."""
     mtime_ns: int
     columns: Mapping[str, str | None] = field(hash=False)
-    """Canonical column name → the file's own name for it, or None where it is absent and
-    becomes NULL.
-    """
+    """The file's own name of each canonical column; None for a missing one, which is NULL."""
     extra: tuple[str, ...] = ()
-    """Columns of the file that the trip tables do not have; they are left out."""
+    """Columns that the trip tables do not have; they are left out."""
 
 
 def inspect(path: Path) -> SourceFile:
-    """Read ``path`` to its end and say what it is; write nothing but scratch.
+    """Read the whole file and check it; nothing is written to the lake.
 
-    Names are matched without regard to case and surrounding spaces. The month is the one in the
-    file's name, else the one that at least 95 % of the pick-ups are in.
+    Names of columns are compared without case and surrounding spaces. The month is that of the
+    file's name, else the one with at least 95 % of the pick-ups.
 
     Raises:
-        LocError: the file is not usable, with the column, row and value where it is one of those.
-            Rows are counted
-            from 1, without a CSV file's header.
+        LocError: the file is not usable; the message names column, row and value. Rows are counted
+            from 1, without the header of a CSV file.
     """
     path = Path(path).absolute()
     kind = _format(path)
@@ -100,14 +95,13 @@ def inspect(path: Path) -> SourceFile:
 
 
 def convert(source: SourceFile, target: Path, *, load_id: int, loaded_at: datetime) -> int:
-    """Write ``source`` to ``target`` as one Parquet file in :func:`schema.lake_schema`'s form;
-    return its rows.
+    """Write a file as Parquet with the columns of :func:`schema.lake_schema`; return its rows.
 
-    ``target`` appears whole or not at all, and replaces a file of that name. ``loaded_at`` is taken
-    as UTC where it has no zone.
+    ``target`` is written completely or not at all, and replaces an existing file. ``loaded_at`` is
+    UTC if it has no zone.
 
     Raises:
-        LocError: the file has changed since :func:`inspect`, or not all of its rows arrived.
+        LocError: the file has changed since :func:`inspect`, or rows are missing in the result.
     """
     if sha256(source.path) != source.sha256:
         raise _changed(source.path)
@@ -128,7 +122,7 @@ def convert(source: SourceFile, target: Path, *, load_id: int, loaded_at: dateti
 
 
 def month_in(name: str) -> str | None:
-    """The month (``YYYY-MM``) that a file's name says; None where it says none, or several."""
+    """The month (``YYYY-MM``) in a file's name; None if it has no month or several."""
     named = set(_MONTH.findall(name))
     return named.pop() if len(named) == 1 else None
 
@@ -137,11 +131,9 @@ def month_in(name: str) -> str | None:
 
 
 def left_out(path: Path) -> str:
-    """Why a file of the landing folder is passed over, the reason for a sentence; empty for one to
-    be loaded.
+    """The reason why a file of the landing folder is skipped; empty if it is to be loaded.
 
-    Systems, browsers and office programs put files of their own beside a person's, and these must
-    not stop the others.
+    Systems, browsers and office programs write files of their own, which must not stop the others.
     """
     if path.is_dir():
         return "it is a folder, and only files that lie in the landing folder itself are loaded"
@@ -155,7 +147,7 @@ def left_out(path: Path) -> str:
 
 
 def _format_of(path: Path) -> str | None:
-    """The kind that a file's name says; None where it says none."""
+    """The kind of file by its name; None if it is unknown."""
     suffix = path.suffix.lower()
     packed = suffix == ".gz"
     kind = _FORMATS.get(Path(path.stem).suffix.lower() if packed else suffix)
@@ -200,7 +192,7 @@ def _stat(path: Path) -> os.stat_result:
 
 
 def sha256(path: Path) -> str:
-    """The hash of a file's content.
+    """The SHA-256 of a file's content.
 
     Raises:
         LocError: it cannot be read.
@@ -213,7 +205,7 @@ def sha256(path: Path) -> str:
 
 
 def _unchanged(path: Path, before) -> None:
-    """``before`` is what :func:`_stat` gave, or the SourceFile."""
+    """Raise if a file has changed; ``before`` is the result of :func:`_stat` or a SourceFile."""
     size, mtime_ns = (
         (before.size, before.mtime_ns)
         if isinstance(before, SourceFile)
@@ -234,9 +226,7 @@ def _changed(path: Path) -> LocError:
 
 
 def _match(path: Path, names: list[str]) -> tuple[Colour, dict[str, str | None], tuple[str, ...]]:
-    """Find the colour, and for each canonical column the file's own; refuse what is no trip
-    table.
-    """
+    """Find the colour, and the file's own name of each canonical column."""
     own: dict[str, list[str]] = {}
     for name in names:
         own.setdefault(name.strip().lower(), []).append(name)

@@ -1,6 +1,4 @@
-"""Bring months of trips into the lake and the ``raw`` catalogue; a month of a colour is loaded as a
-whole.
-"""
+"""Loads whole months of trips into the lake and the catalogue ``raw``."""
 
 import shlex
 from collections.abc import Iterable, Sequence
@@ -21,10 +19,10 @@ SEED = 2025
 def load_sample(
     rows: int = sample.DEFAULT_ROWS, seed: int = SEED, *, who: str, report: Report
 ) -> list[Outcome]:
-    """Load the synthetic sample; months that hold real records are left alone.
+    """Load the synthetic sample; months with real records are kept.
 
     Args:
-        rows: trips in all, over three months of both colours; 1 to 100 million.
+        rows: number of trips, over three months of both colours; 1 to 100 million.
 
     Raises:
         UsageError: ``rows`` is out of range.
@@ -48,17 +46,16 @@ def load_files(
 ) -> list[Outcome]:
     """Load files of trip records: all of them, or none if one is refused.
 
-    A file takes the place of what was loaded for its month and colour; a file that is loaded
-    already is skipped. TLC's zone lookup is compared with the zones that ship.
+    A file replaces the load of its month and colour; a file that is loaded already is skipped. The
+    zone lookup of TLC is compared with the seed.
 
     Args:
-        replace: whether rows of another file may leave; see :func:`_leaving`.
+        replace: whether rows of another file may be lost; see :func:`_leaving`.
 
     Raises:
-        WouldReplace: rows of another file would, and may not; nothing was written.
-        LocError: a file is no file of trip records, two are of one month and colour, or a zone
-            lookup differs from
-            the seed; nothing was written.
+        WouldReplace: rows of another file would be lost; nothing was written.
+        LocError: a file has no trip records, two files are of one month and colour, or a zone
+            lookup differs from the seed; nothing was written.
         WarehouseError: see :func:`proto_loc.sources.loading`.
     """
     files, outcomes = [], []
@@ -77,11 +74,11 @@ def load_files(
 
 
 def load_landing(*, who: str, report: Report) -> list[Outcome]:
-    """Load what is new in ``data/landing/``: all of it, or nothing if a file is refused.
+    """Load the new files in ``data/landing/``: all of them, or none if one is refused.
 
-    Nobody may be there to ask, so what is left out does not stop the rest, and its outcome says
-    why: what is no file of trips, a file that would take rows of another one away, and two new
-    files of one month.
+    It may run without a person to ask. So some files are skipped with a reason, and the others are
+    loaded: files without trips, files that would remove rows of another one, and two new files of
+    one month.
 
     Raises:
         LocError, WarehouseError: see :func:`load_files`.
@@ -118,13 +115,13 @@ def load_months(
     who: str,
     report: Report,
 ) -> list[Outcome]:
-    """Load whole months (``YYYY-MM``) of one colour, each from where it can be had.
+    """Load whole months (``YYYY-MM``) of one colour, from files or else from the sample.
 
-    That is a file in ``data/landing/`` whose name says that colour and month, else the synthetic
-    sample with as many trips as a month of the default sample has; real records are kept.
+    A file is used if it is in ``data/landing/`` and its name has that colour and month. Else the
+    sample has as many trips as a month of the default sample; real records are kept.
 
     Args:
-        replace: whether rows of another file may leave; where they may not, the outcome says so.
+        replace: whether rows of another file may be lost; else the outcome has the reason.
 
     Raises:
         LocError, WarehouseError: see :func:`load_files`.
@@ -161,9 +158,7 @@ def _load(
 
 
 def _real(session: Loading, there: Load | None, file: landing.SourceFile, replace: bool) -> Outcome:
-    """Load a file in the place of ``there``, unless that is the same one, or has rows that this
-    one lacks.
-    """
+    """Load a file in place of the load ``there``, unless that has the same or other rows."""
     if there and there.input_sha256 == file.sha256 and sources.intact(there):
         return Outcome(there, file.name, skipped="it is loaded already")
     load_id, path = session.reserve("taxi", _table(file.colour), file.month)
@@ -182,11 +177,10 @@ def _real(session: Loading, there: Load | None, file: landing.SourceFile, replac
 
 
 def _leaving(there: Load, path: Path, file: landing.SourceFile) -> int:
-    """Rows of a load that would leave with it, since a new file at ``path`` of the lake has none to
-    take their place.
+    """Count the rows of a load that would be lost, since the new file at ``path`` lacks them.
 
-    A file of the same name is a newer edition: it may correct rows, but has trips of each day of
-    the month that the other has. One of another name has every row. The sample may always leave.
+    A file of the same name is a newer edition: it may correct rows, but must have trips on each day
+    that the old one has. A file of another name must have every row. The sample never counts.
     """
     if there.origin == "synthetic" or not sources.intact(there):
         return 0
@@ -225,7 +219,7 @@ def _would_replace(kept: Sequence[Outcome]) -> WouldReplace:
 def _synthetic(
     session: Loading, there: Load | None, colour: Colour, month: str, rows: int, seed: int
 ) -> Outcome:
-    """Load a month of the sample in the place of ``there``, unless that holds real records."""
+    """Load a month of the sample in place of the load ``there``, unless that has real records."""
     if there and there.origin != "synthetic":
         return Outcome(there, there.input, skipped="real records are kept")
     load_id, path = session.reserve("taxi", _table(colour), month)
@@ -253,10 +247,10 @@ def _landed(colour: Colour, months: Sequence[str]) -> list[landing.SourceFile]:
 
 
 def pending() -> list[Path]:
-    """Files in ``data/landing/`` that the current ``raw`` has never loaded, by content.
+    """Files in ``data/landing/`` whose content the current ``raw`` has never loaded.
 
-    A file whose load was superseded by another one is not pending: what a person loaded later
-    stays. One whose rows were lost from the lake is.
+    A file whose load was superseded is not pending, since a later load counts. A file whose rows
+    were lost from the lake is pending.
     """
     known = sources.is_loaded("taxi")
     return [
@@ -273,7 +267,7 @@ def _compared(count: int) -> str:
 
 
 def _waiting() -> list[Path]:
-    """What lies in ``data/landing/``."""
+    """All files in ``data/landing/``."""
     return sources.landing_files("taxi")
 
 
@@ -326,7 +320,7 @@ def _refuse_rivals(files: Iterable[landing.SourceFile]) -> None:
 
 
 def _rivals(files: Iterable[landing.SourceFile]) -> dict[landing.SourceFile, landing.SourceFile]:
-    """Each file that shares its month and colour with one of other content, and that one."""
+    """Files that share month and colour with a file of other content, and that other file."""
     months: dict[tuple[Colour, str], list[landing.SourceFile]] = {}
     for file in files:
         months.setdefault((file.colour, file.month), []).append(file)

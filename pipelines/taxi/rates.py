@@ -1,6 +1,4 @@
-"""What the synthetic trips are made from: rates, weights and curves, with the files that they were
-counted in.
-"""
+"""Rates, weights and curves of the synthetic trips, and the TLC files they come from."""
 
 from dataclasses import dataclass
 
@@ -9,13 +7,12 @@ from pipelines.taxi.schema import Colour
 
 @dataclass(frozen=True)
 class Rates:
-    """How often things happen, as shares of all rows unless said otherwise."""
+    """Frequencies of events, as shares of all rows unless stated otherwise."""
 
     vendors: dict[int, float]
     app: float
-    """Rows of vendors 1 and 2 whose trip was booked by app: no passengers, rate code, flag,
-    congestion or airport fee; payment type 0 in yellow files, null in green ones. All rows of
-    vendor 6 are such."""
+    """Rows of vendors 1 and 2 with a trip booked by app: no passengers, rate code, flag, congestion
+    or airport fee; payment type 0 in yellow files, null in green ones. So are all of vendor 6."""
     app_negative_fare: float
     """Of the app's rows of vendor 2: a fare below zero under a total above."""
     app_tip: float

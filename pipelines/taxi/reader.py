@@ -1,7 +1,7 @@
-"""How a Parquet, CSV or JSON file is read safely: as one DuckDB relation with true row numbers.
+"""Reads a Parquet, CSV or JSON file as one DuckDB relation with exact row numbers.
 
-All reading of rows is DuckDB's, streaming. Text is read as text and cast later (:mod:`values`), so
-that a value which does not fit is named instead of guessed at.
+DuckDB reads all rows, streaming. Text is read as text and cast later (:mod:`values`), so that a
+value of a wrong type is reported and not guessed.
 """
 
 import codecs
@@ -28,14 +28,14 @@ from proto_loc.settings import settings
 from proto_loc.sql import identifier, literal, open_duckdb
 
 DIGITS = 38
-"""Digits of the widest decimal that DuckDB has."""
+"""Most digits of a decimal in DuckDB."""
 
 
 @dataclass(frozen=True)
 class Reader:
-    """A file as DuckDB sees it: ``expressions`` and ``types`` by the file's own column names.
+    """A file as a DuckDB relation, with an SQL expression and a type for each column name.
 
-    Types are DuckDB's, but for a Parquet decimal that it cannot hold: that has the file's, such as
+    The types are DuckDB's, except for a Parquet decimal that is too wide for DuckDB, such as
     ``DECIMAL(74,2)``.
     """
 
@@ -43,28 +43,20 @@ class Reader:
     names: list[str]
     relation: str
     row: str
-    """SQL expression of the position in the file, from 1."""
+    """SQL expression of a row's position in the file, from 1."""
     expressions: Mapping[str, str]
     types: Mapping[str, str]
     lines: int | None = None
-    """Lines of a CSV file that are not blank, without its header: each is a row, or lies in a
-    quoted value.
-    """
+    """Number of lines of a CSV file that are not blank, without its header."""
     inner: str = "0"
-    """SQL: how many of the lines lie in the quoted values of a row, beside the one that the row
-    is.
-    """
+    """SQL: the number of further lines in the quoted values of a row."""
     swallowing: str = "NULL"
-    """SQL: the name of a row's column whose quoted value holds what look like other rows; NULL
-    where none does.
-    """
+    """SQL: the name of a column whose quoted value seems to contain other rows, else NULL."""
 
 
 @contextmanager
 def reading(path: Path, kind: str) -> Iterator[Reader]:
-    """Open the file under a plain name, because DuckDB takes a path for a pattern and its
-    folders for partitions.
-    """
+    """Open a file under a plain name, since DuckDB reads a path as a pattern with partitions."""
     with scratch_folder() as scratch:
         plain = scratch / f"source.{kind}"
         try:
@@ -97,7 +89,7 @@ def reading(path: Path, kind: str) -> Iterator[Reader]:
 
 
 def connect(scratch: Path, memory: str = "1GB") -> duckdb.DuckDBPyConnection:
-    """A DuckDB in memory that spills to ``scratch`` and keeps rows in order."""
+    """Connect to a DuckDB in memory that spills to ``scratch`` and keeps the order of rows."""
     return open_duckdb(
         config={
             "memory_limit": memory,
@@ -111,7 +103,7 @@ def connect(scratch: Path, memory: str = "1GB") -> duckdb.DuckDBPyConnection:
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """A temporary folder under the run folder, which is on disk where ``/tmp`` may be memory."""
+    """Make a temporary folder in the run folder, which is on disk; ``/tmp`` may be memory."""
     base = settings().run / "tmp"
     base.mkdir(mode=0o700, parents=True, exist_ok=True)
     _clear(base)
@@ -120,9 +112,7 @@ def scratch_folder() -> Iterator[Path]:
 
 
 def _clear(base: Path) -> None:
-    """Remove what killed processes left in ``base``; a folder's name begins with the id of its
-    process.
-    """
+    """Remove folders of killed processes; the name of a folder begins with the pid."""
     for folder in base.glob("*-*"):
         try:
             os.kill(int(folder.name.partition("-")[0]), 0)
@@ -133,15 +123,14 @@ def _clear(base: Path) -> None:
 
 
 def refused(path: Path, why: str, fix: str) -> LocError:
-    """The error that says that the file ``path`` is not taken."""
+    """The error for a file that cannot be loaded."""
     return LocError(f"{shown(path)} cannot be loaded.", why, fix)
 
 
 def _parquet(connection, path: Path, plain: Path, text) -> Reader:
     file = literal(glob.escape(str(plain)))
-    # The footer's names: a relation's are made unique, and would hide that a column is there twice.
-    # Its types as well: a decimal of more than 38 digits comes as a double, of wrong bytes for most
-    # lengths.
+    # Names and types come from the footer. A relation makes names unique, which hides a column that
+    # is there twice, and it reads a decimal of more than 38 digits as a wrong double.
     depth, names, wide = 0, [], {}
     schema = connection.execute(
         f"SELECT name, num_children, precision, scale FROM parquet_schema({file})"
@@ -154,8 +143,8 @@ def _parquet(connection, path: Path, plain: Path, text) -> Reader:
         depth = max(depth - 1, 0) + (children or 0)
     relation = f"read_parquet({file}, binary_as_string=true, hive_partitioning=false)"
     described = connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
-    # DuckDB's own position, unless the file has a column of that name; the window is right too, but
-    # on one thread.
+    # DuckDB's own position is fast. If the file has a column of that name, the window function on
+    # one thread is used.
     shadowed = "file_row_number" in (name.lower() for name in names)
     return Reader(
         connection,
@@ -174,8 +163,8 @@ def _csv(connection, path: Path, plain: Path, text: tuple[int, bool]) -> Reader:
     delimiter = max(",;\t|", key=first.count)
     names = next(csv.reader(io.StringIO(first), delimiter=delimiter), [])
     columns = {f"c{n}": "VARCHAR" for n in range(len(names))}
-    # The dialect is stated, not sniffed: a sniffer that is wrong drops or merges rows. Strict mode
-    # refuses the rest.
+    # The dialect is fixed, since a wrong guess of the sniffer drops or merges rows. Strict mode
+    # refuses other files.
     relation = (
         f"read_csv({literal(glob.escape(str(plain)))}, auto_detect=false, header=true, "
         f"delim={literal(delimiter)}, quote='\"', escape='\"', new_line='\\n', strict_mode=true, "
@@ -194,11 +183,10 @@ def _csv(connection, path: Path, plain: Path, text: tuple[int, bool]) -> Reader:
 
 
 def _quoted(names: list[str], delimiter: str) -> tuple[str, str]:
-    """``inner`` and ``swallowing`` of a CSV file with these columns.
+    """The expressions ``inner`` and ``swallowing`` of a CSV file with these columns.
 
-    A value may have lines of its own. One that a stray quote opened goes on to the next quote and
-    takes whole rows with
-    it: then there are as many delimiters to a line end as in a row, which no text has.
+    A value may contain line ends. A stray quote starts a value that ends at the next quote and
+    contains whole rows: it has as many delimiters per line as a row, which normal text has not.
     """
     inner, swallowing = [], []
     for n, name in enumerate(names):
@@ -256,7 +244,7 @@ _CODINGS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-"""How a text file begins that says it is none of bytes, and its coding; the longer mark first."""
+"""Byte order marks and their encodings, the longest first."""
 _PACKED = {
     b"PAR1": "Parquet",
     b"PK\3\4": "a ZIP archive",
@@ -270,17 +258,13 @@ CONVERT = (
 
 
 def _is_plain_json(path: Path) -> bool:
-    """Whether the file can be read where it is: DuckDB takes any line end between the records
-    of JSON.
-    """
+    """Whether DuckDB can read a JSON file as it is: it accepts any line end between records."""
     with open(path, "rb") as file:
         return re.match(rb"\s*[\[{][^\0]", file.read(64)) is not None
 
 
 def _chunks(path: Path) -> Iterator[bytes]:
-    """The text of a file as UTF-8 without a mark, and unpacked: by what it begins with,
-    whatever its name says.
-    """
+    """Read a text file in chunks, unpacked and as UTF-8, by its first bytes and not its name."""
     with ExitStack() as opened:
         file = opened.enter_context(open(path, "rb"))
         if file.read(2) == b"\x1f\x8b":
@@ -314,10 +298,10 @@ def _chunks(path: Path) -> Iterator[bytes]:
 
 
 def _plain_text(path: Path, plain: Path) -> tuple[int, bool]:
-    """Unpack, and give every line one ending: old files of TLC mix ``\\r\\n`` and ``\\n``, which
-    DuckDB refuses.
+    """Unpack a file and write all line ends as ``\\n``; old files of TLC mix them.
 
-    Returns the number of lines that are not blank, less the header, and whether there are quotes.
+    Returns the number of lines that are not blank, without the header, and whether there are
+    quotes.
     """
     lines, quoted, last, held = -1, False, b"\n", b""
     with open(plain, "wb") as target:

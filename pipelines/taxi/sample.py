@@ -1,5 +1,4 @@
-"""Synthetic trips in TLC's schema of 2025: made in DuckDB from a seed, with the quirks of the real
-files.
+"""Generates synthetic trips in TLC's schema of 2025 from a seed, with quirks of real files.
 
 Every draw is a hash of the row's number, so the same seed and number of rows give the same rows,
 whatever the number of threads. A trip is: a moment (the week's curve), a pair of zones (popularity
@@ -54,8 +53,7 @@ _DRAWS = (
 
 
 def plan(rows: int = DEFAULT_ROWS) -> list[tuple[Colour, str, int]]:
-    """Split ``rows`` trips over the sample's three months and two colours; parts without rows are
-    left out.
+    """Split ``rows`` trips over three months and two colours, without empty parts.
 
     Raises:
         UsageError: ``rows`` is not between 1 and 100,000,000.
@@ -79,7 +77,7 @@ def plan(rows: int = DEFAULT_ROWS) -> list[tuple[Colour, str, int]]:
 
 
 def name(colour: Colour, month: str) -> str:
-    """What stands for the file's name (``_source_file``) in a sample, which comes from none."""
+    """The name in place of a file's name (``_source_file``) in a sample."""
     return f"sample-{colour}-{month}"
 
 
@@ -93,10 +91,9 @@ def generate(
     load_id: int,
     loaded_at: datetime,
 ) -> int:
-    """Write ``rows`` synthetic trips of ``month`` (``YYYY-MM``) to ``target`` as one lake file;
-    return the rows.
+    """Write synthetic trips of a month (``YYYY-MM``) as one lake file; return the rows.
 
-    The rows are in the order of their pick-ups, but for the few outside of the month.
+    The rows are in the order of their pick-ups, except for a few outside the month.
 
     Raises:
         UsageError: ``rows`` is not between 1 and 100,000,000.
@@ -107,8 +104,7 @@ def generate(
     start = date(*_year_month(month), 1)
     with database(colour, os.getpid()).cursor() as connection:
         moments(connection, colour, start)
-        # Only to have a source of rows that DuckDB reads on all threads and in order; range() is
-        # read on one.
+        # DuckDB reads a table on all threads and in order, but range() on one thread.
         connection.execute(f"CREATE TEMP TABLE rows AS SELECT true FROM range({int(rows)})")
         fields = ", ".join(
             f'CAST({column.name} AS {column.type}) AS "{column.name}"' for column in COLUMNS[colour]
@@ -127,9 +123,7 @@ def _year_month(month: str) -> tuple[int, int]:
 
 
 def _trips(colour: Colour, start: date, rows: int, seed: int) -> str:
-    """SQL of the trips, one a row of ``rows``: TLC's columns in dollars, and ``i``, the row's
-    number from 0.
-    """
+    """The SQL of the trips: TLC's columns in dollars, and ``i``, the row's number from 0."""
     rates = RATES[colour]
     text = f"{seed}/{colour}/{start:%Y-%m}"
     # 62 bits, so that a row's key, however changed, stays a positive BIGINT.

@@ -1,10 +1,9 @@
-"""The trip tables as New York's Taxi & Limousine Commission (TLC) published them in 2025, and what
-the lake adds.
+"""Columns of the trip tables that New York's Taxi & Limousine Commission (TLC) publishes.
 
-Names, order and types are those of the Parquet files, checked against
-``green_tripdata_2025-11.parquet``. In that file the codes that can be null are doubles; they stay
-doubles here, because the lake holds what was published and the staging models do the casting.
-``whole`` marks such columns: their values must be whole numbers all the same.
+Names, order and types are those of the Parquet files of 2025, checked against
+``green_tripdata_2025-11.parquet``. In that file the codes that can be null are doubles. They stay
+doubles here, since the lake has the published types and the staging models cast them. ``whole``
+marks such columns: their values must be whole numbers.
 """
 
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from enum import StrEnum
 
 
 class Colour(StrEnum):
-    """The two kinds of taxi that are metered. The value is how TLC's file names begin."""
+    """The two kinds of taxi with meters; the value is the prefix of TLC's file names."""
 
     YELLOW = "yellow"
     GREEN = "green"
@@ -23,9 +22,8 @@ class Column:
     """One column of a trip table.
 
     ``name`` and ``type`` (a DuckDB type) are canonical. A column that is not ``required`` may be
-    absent from older files and is then NULL. ``whole`` values have no fraction. ``aliases`` are
-    other names that files of the same shape use for it; they are compared without regard to case,
-    as is ``name``.
+    missing in older files and is then NULL. ``whole`` values have no fraction. ``aliases`` are
+    other names of the column in files. Names are compared without case.
     """
 
     name: str
@@ -99,11 +97,11 @@ META: tuple[Column, ...] = (
     Column("_load_id", "BIGINT"),
     Column("_loaded_at", "TIMESTAMP"),  # UTC
 )
-"""What every file in the lake carries after the source's columns."""
+"""Columns of every file in the lake, after the columns of the source."""
 
 
 def lake_schema(colour: Colour) -> dict[str, str]:
-    """Names and DuckDB types, in order, of a lake file: the source's columns, then :data:`META`."""
+    """Names and DuckDB types of a lake file, in order: the source's columns and :data:`META`."""
     return {column.name: column.type for column in (*COLUMNS[colour], *META)}
 
 

@@ -1,6 +1,4 @@
-"""Whether the values of a file fit the canonical columns, and their cast to them; every value is
-read.
-"""
+"""Checks that every value of a file fits its canonical column, and casts it."""
 
 import json
 import re
@@ -15,15 +13,15 @@ from proto_loc.sql import identifier, literal
 
 _EXACT = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|DECIMAL\(.*\)")
 _NUMBER = re.compile(rf"{_EXACT.pattern}|FLOAT|DOUBLE")
-# A time without a zone: the tables hold New York's local time, and a cast would drop an offset
-# without a word.
+# A time without a zone, since the tables have New York's local time. A cast would drop an offset
+# silently.
 _TIME = r"\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}(:\d{2}(\.\d+)?)?"
 
 
 def check(
     reader: Reader, path: Path, colour: Colour, columns: Mapping[str, str | None]
 ) -> tuple[int, Counter]:
-    """Read every value. Returns the rows, and how many pick-ups are in each ``YYYY-MM``."""
+    """Read every value; return the number of rows, and of pick-ups in each ``YYYY-MM``."""
     used = [column for column in COLUMNS[colour] if columns[column.name] is not None]
     tests = {column: _unfit(column, reader, columns[column.name]) for column in used}
     counts = ", ".join(f"count_if({test})" for test in tests.values())
@@ -51,12 +49,12 @@ def check(
 
 
 def selected(column: Column, reader: Reader, own: str | None) -> str:
-    """SQL of ``column`` for a select list, from the file's column ``own`` or NULL."""
+    """The SQL of a column in a select list, from the file's column ``own`` or NULL."""
     return f"{_cast(column, reader, own)} AS {identifier(column.name)}"
 
 
 def _unfit(column: Column, reader: Reader, own: str) -> str:
-    """SQL that is true where the value cannot become ``column``'s type without loss."""
+    """The SQL condition of a value that cannot become the column's type without loss."""
     value, file_type = reader.expressions[own], reader.types[own]
     number, text = _NUMBER.fullmatch(file_type), file_type == "VARCHAR"
     if column.type == "TIMESTAMP" and text:
@@ -71,7 +69,7 @@ def _unfit(column: Column, reader: Reader, own: str) -> str:
     ):
         fits = f"isfinite(CAST({value} AS TIMESTAMP))"
     elif column.type == "VARCHAR" and text:
-        # A line end in a value is a stray quote that has swallowed the rows up to the next one.
+        # A line end in a value means: a stray quote has included the rows up to the next quote.
         fits = f"NOT contains({value}, chr(10))"
     elif _is_wide(file_type):
         fits = "false"
@@ -84,18 +82,17 @@ def _unfit(column: Column, reader: Reader, own: str) -> str:
                 " NULL"
             )
         if column.type == "DOUBLE" and _EXACT.fullmatch(file_type):
-            # A double holds 15 digits of a decimal, or 2^53; beyond that the number would become
-            # its neighbour.
+            # A double is exact for 15 digits of a decimal, or up to 2^53.
             fits += f" AND TRY_CAST(CAST({double} AS VARCHAR) AS {file_type}) = {value}"
         elif column.type == "DOUBLE" and column.whole:
             fits += f" AND abs({double}) <= 9007199254740992"
     else:
-        fits = "false"  # another type; a column without any value passes, whatever its type
+        fits = "false"  # another type; a column without values passes
     return f"({value} IS NOT NULL AND NOT coalesce({fits}, false))"
 
 
 def _is_wide(duckdb_type: str) -> bool:
-    """Whether it is a decimal that DuckDB cannot hold."""
+    """Whether a type is a decimal that is too wide for DuckDB."""
     return duckdb_type.startswith("DECIMAL(") and int(re.split(r"[(,]", duckdb_type)[1]) > DIGITS
 
 
@@ -115,7 +112,7 @@ def _swallowing_quote(reader: Reader, path: Path) -> LocError:
 def _unfit_value(
     reader: Reader, path: Path, column: Column, own: str, test: str, count: int
 ) -> LocError:
-    if _is_wide(reader.types[own]):  # its values are not shown, for they may have been read wrongly
+    if _is_wide(reader.types[own]):  # its values are not shown, since they may be wrong
         return refused(
             path,
             f"Column {own!r} is {reader.types[own]}; a decimal of more than {DIGITS} digits cannot"
@@ -150,7 +147,7 @@ def _by_name(colour: Colour, name: str) -> Column:
 
 def _cast(column: Column, reader: Reader, own: str | None, cast: str = "CAST") -> str:
     value = "NULL" if own is None else reader.expressions[own]
-    # A column of another type has passed the check only because it holds nothing.
+    # A column of another type has passed the check only because it has no values.
     kept = (
         own is None
         or _NUMBER.fullmatch(reader.types[own])

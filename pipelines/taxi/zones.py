@@ -1,6 +1,4 @@
-"""TLC's zone lookup table. The zones ship as a dbt seed, so a lookup file is compared with it
-instead of loaded.
-"""
+"""Compares a zone lookup file of TLC with the zones in the dbt seed; it is not loaded."""
 
 from pathlib import Path
 
@@ -13,28 +11,26 @@ from proto_loc.sql import exact_glob, open_duckdb
 SEED = ROOT / "dbt" / "seeds" / "taxi_zones.csv"
 COLUMNS = ["locationid", "borough", "zone", "service_zone"]
 
-# The releases of the table write what is not known as null, as N/A or as Unknown.
+# The releases of the table have null, N/A or Unknown for unknown values.
 _KNOWN = "nullif(nullif(trim({0}::varchar), 'N/A'), 'Unknown')"
 
 
 def is_lookup(path: Path) -> bool:
-    """Whether the file is Parquet or CSV and has the columns of the zone lookup table, and no
-    others.
-    """
+    """Whether a Parquet or CSV file has exactly the columns of the zone lookup table."""
     if path.suffix.lower() not in (".parquet", ".csv") or not path.is_file():
         return False
     try:
         with open_duckdb() as con:
             return [name.strip().lower() for name in _relation(con, path).columns] == COLUMNS
     except duckdb.Error:
-        return False  # whatever it is, the check of trip files says what is wrong with it
+        return False  # the check of trip files reports what is wrong with it
 
 
 def compare(path: Path) -> int:
-    """The number of zones in a lookup file that is equal to the seed.
+    """Compare a lookup file with the seed; return the number of zones.
 
     Raises:
-        LocError: it differs; the message names the first zone that does.
+        LocError: they differ; the message names the first such zone.
     """
     with open_duckdb() as con:
         known = ", ".join(f"{_KNOWN.format(column)} as {column}" for column in COLUMNS[1:])

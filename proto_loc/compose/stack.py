@@ -109,9 +109,9 @@ def _start(client: Client, project: model.Project, states: list[State], timeout:
 
 def _report(states: list[State], timeout: float) -> None:
     """Print the links if all is ready, else raise the failure."""
-    if any(state.verdict == "failed" for state in states):
+    if not states or any(state.verdict == "failed" for state in states):
         raise _failure(states, "the others run: ./loc status")
-    if not states or any(state.verdict == "waiting" for state in states):
+    if any(state.verdict == "waiting" for state in states):
         raise _failure(states, f"not ready after {timeout:g} s; it goes on, see ./loc status")
     _links(states)
 
@@ -247,9 +247,7 @@ def _watch(
 def _failure(states: list[State], note: str) -> LocError:
     """Describe the first process that failed, or else that waits, with the end of its log."""
     if not states:
-        return LocError(
-            f"The supervisor does not answer; {note}.", _tail(_log("supervisor")), "./loc down"
-        )
+        return LocError("The supervisor does not answer.", _tail(_log("supervisor")), "./loc down")
     order = {"failed": 0, "waiting": 1}
     first = min(states, key=lambda state: (order.get(state.verdict, 2), state.status == "Skipped"))
     ended = (
