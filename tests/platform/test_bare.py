@@ -6,7 +6,7 @@ import pytest
 from clone import Clone
 from test_words import domain_words
 
-pytestmark = [pytest.mark.xdist_group("platform"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.xdist_group("platform"), pytest.mark.timeout(600)]
 
 
 @pytest.mark.parametrize(
