@@ -14,6 +14,7 @@ from pathlib import Path
 from proto_loc import files
 from proto_loc.errors import LocError, exit_on_error
 from proto_loc.settings import ROOT, private_folder, settings
+from proto_loc.superset import role_rules
 
 LOCK = "provision.lock"
 
@@ -35,6 +36,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _provision(folder: Path, *, overwrite: bool) -> None:
+    rules = role_rules.read_rules(folder)  # a fault in them stops everything else
     _quick_sqlite()
     _reach(settings().superset_metadata)
     from superset.app import create_app
@@ -47,7 +49,6 @@ def _provision(folder: Path, *, overwrite: bool) -> None:
 
         schema.upgrade()
         keys.rotate()
-        rules = accounts.read_rules(folder)
         accounts.roles()
         accounts.admin()
         datasets = import_bundle.bring(folder / "bundle", overwrite=overwrite)

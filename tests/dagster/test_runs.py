@@ -65,6 +65,7 @@ def content(stack: Stack) -> list[tuple]:
         ]
 
 
+@pytest.mark.slow
 def test_first_load_fills_an_empty_platform_through_dagster_and_a_second_one_does_nothing(stack):
     assert stack.current("prod") is None
     done = stack.loc("first-load")
@@ -124,6 +125,7 @@ def test_where_nothing_has_changed_nothing_is_published_and_nothing_is_reported(
     )
 
 
+@pytest.mark.slow
 def test_what_was_published_without_dagster_is_told_by_the_next_run(filled):
     assert filled.loc("refresh", "--force", "--direct").returncode == 0
     direct = filled.current("prod")
@@ -132,6 +134,7 @@ def test_what_was_published_without_dagster_is_told_by_the_next_run(filled):
     assert newest["prod version"] == filled.current("prod") == direct
 
 
+@pytest.mark.slow
 def test_checks_alone_are_made_again_and_publish_nothing(filled):
     assert filled.loc("refresh").returncode == 0
     before = filled.current("prod")
@@ -319,6 +322,7 @@ def test_a_month_is_loaded_alone_and_real_records_are_kept(filled, tlc):
     )
 
 
+@pytest.mark.slow
 def test_a_rollback_followed_by_refresh_ends_where_a_fresh_build_would(filled):
     """Dagster remembers materializations that the rollback has undone; they count for nothing."""
     assert filled.loc("load", "sample", "--rows", "20000", "--seed", "1").returncode == 0
@@ -507,7 +511,10 @@ def test_a_broken_code_location_is_told_with_its_file_and_line(filled, name, cod
     assert not trouble.exists()
 
 
-@pytest.mark.parametrize("service", ["code_server", "web", "daemon"])
+@pytest.mark.parametrize(
+    "service",
+    ["code_server", *(pytest.param(n, marks=pytest.mark.slow) for n in ("web", "daemon"))],
+)
 def test_a_killed_process_heals_and_its_runs_end(filled, service):
     """A supervisor starts it anew; the run that was at work goes on, or is found to have ended."""
     run = launch(filled, "refresh", runConfigData={"ops": {"dbt": {"config": {"force": True}}}})

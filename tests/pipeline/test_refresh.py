@@ -123,6 +123,7 @@ def test_the_manifest_tells_what_prod_was_built_from(platform):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [GREEN, YELLOW, OLD])
 def test_each_real_file_loads_with_every_row_accounted_for(data, tlc, name):
     done = load_files(tlc / name)
@@ -462,7 +463,14 @@ def test_two_files_of_one_month_are_refused_naming_both(own, tlc, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "column", ["total_amount", "extra", "tolls_amount", "congestion_surcharge"]
+    "column",
+    [
+        "total_amount",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("extra", "tolls_amount", "congestion_surcharge")
+        ),
+    ],
 )
 def test_an_amount_too_large_for_money_rejects_its_row_and_not_the_month(
     own, tlc, tmp_path, column

@@ -9,7 +9,9 @@ from test_words import domain_words
 pytestmark = [pytest.mark.xdist_group("platform"), pytest.mark.timeout(300)]
 
 
-@pytest.mark.parametrize("command", [("refresh", "--direct"), ("first-load",), ("generate",)])
+@pytest.mark.parametrize(
+    "command", [("refresh", "--direct"), ("first-load", "--wait", "0"), ("generate",)]
+)
 def test_a_platform_without_a_source_passes_and_says_what_to_do(bare: Clone, command):
     done = bare.loc(*command)
     if command != ("generate",):

@@ -1,12 +1,16 @@
 """Provisioning when people made or deleted the same objects, or rules are not valid."""
 
 import json
+import re
 import shutil
 import uuid
 from pathlib import Path
 
 import pytest
 from supersets import dashboard
+
+from proto_loc.errors import LocError
+from proto_loc.superset.role_rules import read_rules
 
 pytestmark = [pytest.mark.xdist_group("superset-provision"), pytest.mark.timeout(300)]
 
@@ -24,6 +28,7 @@ def copy(folder: Path, name: str, new: str, **changes: str) -> None:
     path.write_text("\n".join([*keep, *lines]) + "\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "changes"),
     [
@@ -72,6 +77,7 @@ def test_what_a_person_made_is_not_taken_over_by_a_file_of_the_same_name(
     assert seen() == before
 
 
+@pytest.mark.slow
 def test_a_dataset_that_was_deleted_comes_back_for_charts_and_filters(own, folder):
     """It has another id then: the dashboards' filters pointed to the old one, and its charts
     counted as changed.
@@ -111,9 +117,14 @@ def test_a_dataset_that_was_deleted_comes_back_for_charts_and_filters(own, folde
         (f"{'Q' * 80}: {{boroughs: [Queens]}}", "longer than 80"),
     ],
 )
-def test_roles_that_are_not_sound_are_named(unserved, folder, text, why):
+def test_roles_that_are_not_sound_are_named(folder, text, why):
     path = folder / "roles.yaml"
     path.write_text(text) if text is not None else path.unlink()
+    with pytest.raises(LocError, match=re.escape(why)):
+        read_rules(folder)
+
+
+def test_roles_that_are_not_sound_stop_the_provisioning(unserved, folder):
+    (folder / "roles.yaml").write_text("Queens: {boroughs: []}")
     answer = unserved.provision(folder=folder, check=False)
-    assert "error: " in answer and "fix: " in answer and why in answer, answer
-    assert "Traceback" not in answer, answer
+    assert "error: " in answer and "is no list of names" in answer and "Traceback" not in answer

@@ -47,6 +47,7 @@ def added(pages: Pages) -> dict[str, dict]:
     return found
 
 
+@pytest.mark.slow
 def test_what_explore_adds_is_what_is_recorded(browser, superset):
     pages = Pages(browser, superset)
     found = added(pages)

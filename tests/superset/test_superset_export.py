@@ -17,8 +17,7 @@ pytestmark = [pytest.mark.xdist_group("superset"), pytest.mark.timeout(240)]
 
 @pytest.fixture
 def served(own: Superset, folder: Path) -> Iterator[Superset]:
-    """A server of the test's own, provisioned from the copy."""
-    own.provision(folder=folder)
+    """A server of the test's own; what it was provisioned from is what the copy holds."""
     own.start()
     yield own
 
@@ -72,6 +71,7 @@ def test_after_provisioning_there_is_nothing_to_export(served, folder):
     assert changes(before, folder) == {}
 
 
+@pytest.mark.slow
 def test_a_dashboard_that_people_looked_at_is_not_changed(served, folder):
     """Its page writes the colours that labels got, and the charts that each filter comes to."""
     before, admin = texts(folder), served.log_in()
@@ -158,6 +158,7 @@ def test_values_come_back_as_they_are(served, folder):
     assert "The files say what Superset holds." in export(served, folder).stdout
 
 
+@pytest.mark.slow
 def test_comments_and_the_order_of_a_file_stay(served, folder):
     path = folder / "bundle/charts/trips.yaml"
     path.write_text(
@@ -189,6 +190,7 @@ def new_chart(admin, title: str, dataset: str, dashboards: tuple[int, ...]) -> i
     )["id"]
 
 
+@pytest.mark.slow
 def test_a_chart_that_was_put_on_a_dashboard_comes_with_it(served, folder):
     before, admin = texts(folder), served.log_in()
     dashboard = admin.item("dashboard", dashboard_title="Taxi overview")["id"]
@@ -208,6 +210,7 @@ def test_a_chart_that_was_put_on_a_dashboard_comes_with_it(served, folder):
     assert "was changed in Superset" not in served.provision(folder=folder)
 
 
+@pytest.mark.slow
 def test_a_chart_on_a_dataset_that_the_bundle_lacks_is_named_and_nothing_written(served, folder):
     before, admin = texts(folder), served.log_in()
     database = admin.item("database", database_name="prod")["id"]
@@ -229,6 +232,7 @@ def test_a_chart_on_a_dataset_that_the_bundle_lacks_is_named_and_nothing_written
     assert changes(before, folder) == {}
 
 
+@pytest.mark.slow
 def test_a_dashboard_of_a_persons_own_is_taken_in_where_asked(served, folder):
     before, admin = texts(folder), served.log_in()
     own = admin.call("POST", "dashboard/", {"dashboard_title": "My own"})["id"]
@@ -242,6 +246,7 @@ def test_a_dashboard_of_a_persons_own_is_taken_in_where_asked(served, folder):
     assert check.faults(folder / "bundle") == []
 
 
+@pytest.mark.slow
 def test_metrics_and_columns_of_a_dataset_stay_and_it_is_said(served, folder):
     before, admin = texts(folder), served.log_in()
     dataset = admin.item("dataset", table_name="mart_taxi_trips")["id"]
@@ -277,6 +282,7 @@ def test_a_file_that_changed_since_is_not_lost(served, folder):
     }
 
 
+@pytest.mark.slow
 def test_what_was_deleted_in_superset_leaves_the_files(served, folder):
     before, admin = texts(folder), served.log_in()
     admin.call("DELETE", f"chart/{admin.item('chart', slice_name='Trips between boroughs')['id']}")

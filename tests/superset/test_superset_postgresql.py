@@ -70,6 +70,7 @@ def postgresql(tmp_path: Path) -> Iterator[str]:
         shutil.rmtree(home)
 
 
+@pytest.mark.slow
 def test_superset_is_the_same_on_postgresql(superset, postgresql, tmp_path, port_prefix):
     own = Superset(tmp_path / "own", port_prefix, {"LOC_SUPERSET_METADATA": postgresql})
     shutil.copytree(superset.home / "data/warehouse", own.home / "data/warehouse", symlinks=True)

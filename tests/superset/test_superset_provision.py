@@ -160,6 +160,7 @@ def test_what_a_person_makes_survives_restarts_a_new_provision_and_a_publish(own
     assert admin.call("GET", f"chart/{managed}")
 
 
+@pytest.mark.slow
 def test_a_file_that_changes_changes_what_came_from_it_and_nothing_else(own, folder):
     chart = add_chart(folder, "Before")
     own.provision(folder=folder)
@@ -171,6 +172,7 @@ def test_a_file_that_changes_changes_what_came_from_it_and_nothing_else(own, fol
     assert "After" in names and "Before" not in names and chart["slice_name"] == "Before"
 
 
+@pytest.mark.slow
 def test_what_leaves_the_bundle_goes_unless_a_person_changed_it_or_uses_it(own, folder):
     for name in ("Gone", "Changed", "Used"):
         add_chart(folder, name)
@@ -211,6 +213,7 @@ def test_what_a_person_changed_in_the_bundle_stays_and_is_named_until_it_is_drop
     assert "was changed" not in own.provision(folder=folder)
 
 
+@pytest.mark.slow
 def test_to_look_at_an_object_or_import_it_again_is_no_change(own):
     """Pages write a chart's query and a dashboard's colours by themselves. After an import of what
     Superset had exported, "was changed in Superset" was said of each chart and dashboard."""
@@ -246,6 +249,7 @@ def resorted(exported: bytes) -> bytes:
     return made.getvalue()
 
 
+@pytest.mark.slow
 def test_what_a_person_deletes_of_the_bundle_comes_back_whole(own):
     admin = own.start().log_in()
     before = admin.call("GET", "dashboard/taxi-overview/charts")["result"]
@@ -328,6 +332,7 @@ def test_roles_and_rules_are_brought_back_and_a_person_s_own_role_stays(own, fol
     assert [rule["clause"] for rule in admin.items("rowlevelsecurity")] == ["1 = 0"]
 
 
+@pytest.mark.slow
 def test_a_new_password_file_is_a_new_password_and_a_person_s_own_one_stays(own):
     admin = own.start().log_in()
     admin.call("PUT", "me/", {"password": "a person's own choice"})
@@ -340,6 +345,7 @@ def test_a_new_password_file_is_a_new_password_and_a_person_s_own_one_stays(own)
     assert "/login" in answer.headers["location"]
 
 
+@pytest.mark.slow
 def test_the_key_is_rotated(own):
     admin = own.start().log_in()
     database = admin.item("database", database_name="prod")["id"]

@@ -9,6 +9,7 @@ import pytest
 pytestmark = [pytest.mark.xdist_group("superset-provision"), pytest.mark.timeout(300)]
 
 
+@pytest.mark.slow
 def test_what_may_go_at_any_time_may(own):
     """Without the counts of log-ins, each log-in was a page of an error until the next start."""
     admin = own.start().log_in()
@@ -20,6 +21,7 @@ def test_what_may_go_at_any_time_may(own):
     assert "FileNotFoundError" not in own.log()
 
 
+@pytest.mark.slow
 def test_what_superset_writes_down_is_kept_for_so_many_days(own):
     admin = own.start().log_in()
     admin.rows("select 1 as old")

@@ -73,6 +73,7 @@ def locked(clone: Path, lock: str) -> dict[str, str]:
     return {name: re.match(r"[^=]*==(\S+)", text)[1] for name, text in texts.items()}
 
 
+@pytest.mark.slow
 def test_everything_that_may_move_moves_and_the_comments_stay(clone):
     done = loc(clone, "lock", "--upgrade")
     assert done.returncode == 0, done.stderr
@@ -102,6 +103,7 @@ def test_one_package_moves_alone(clone):
     assert (again.returncode, again.stdout) == (0, "No version that golden.toml names can move.\n")
 
 
+@pytest.mark.slow
 def test_what_else_is_pinned_holds_a_package_and_is_said(clone):
     """requests 2.26 requires urllib3 below 1.27."""
     path = clone / "golden.toml"
@@ -118,6 +120,7 @@ def test_what_else_is_pinned_holds_a_package_and_is_said(clone):
     )
 
 
+@pytest.mark.slow
 def test_uv_moves_and_each_one_that_is_fetched_is_what_its_name_says(clone):
     """golden.toml was once written first, and the old uv fetched under the new one's name, for
     good.
@@ -173,6 +176,7 @@ def test_the_example_of_the_help_names_a_family_that_can_move_together():
     assert set(example) == {name for name in versions if name.startswith("dagster")}
 
 
+@pytest.mark.slow
 def test_what_every_environment_has_moves_as_far_as_all_of_them_can(clone):
     """requests 2.26 requires urllib3 below 1.27, in one of two environments."""
     text = GOLDEN.replace('six = "1.16.0"', 'urllib3 = "1.26.5"').replace(
