@@ -122,7 +122,7 @@ def _out_of_sync(name: str, folder: Path) -> str:
         return f"Its interpreter, {python}, is gone."
     for variable, value in (("LOC_PYTHON", python), ("LOC_LIBRARY_PATH", "".join(libraries))):
         if (asked := os.environ.get(variable)) and asked != value:
-            return f"It was made with {variable}={value}, and {variable}={asked} is set now."
+            return f"It was made with {variable}={value}, and now {variable}={asked} is set."
     return ""
 
 
