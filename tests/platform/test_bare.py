@@ -33,7 +33,7 @@ def test_superset_is_provisioned_without_a_dashboard(bare: Clone):
     bare.loc("exec", "superset-provision")
 
 
-LEFT_OUT = "Left out, as the demonstration (pipelines/taxi) is not here: ai/test_chat.py"
+LEFT_OUT = "is not here: ai/test_chat.py"
 
 
 def test_its_suites_are_collected_without_those_of_the_demonstration(bare: Clone):
