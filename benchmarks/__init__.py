@@ -1,4 +1,4 @@
-"""Benchmarks of ``loc bench``: each compares figures with a floor of the same run."""
+"""Benchmarks of ``loc bench``: each measures a feature and its lower bound (floor)."""
 
 import os
 import shutil

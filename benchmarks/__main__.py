@@ -1,4 +1,4 @@
-"""``loc bench``: prints figures beside a floor measured in the same run."""
+"""``loc bench``: prints measurements beside a lower bound (floor) from the same run."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Runs SQL in a plain DuckDB process, the floor of the pipeline's benchmark.
+"""Runs SQL in a plain DuckDB process: the lower bound (floor) of the pipeline benchmark.
 
 Started as ``bare.py FILE RAW STATEMENTS``: one connection on a new FILE, with the catalogue RAW
 attached read-only, runs the SQL statements in the JSON file STATEMENTS. It imports nothing else, so

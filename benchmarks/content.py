@@ -1,4 +1,4 @@
-"""What the project gives a benchmark: the sample of a source, and the mart with most metrics."""
+"""Finds data for a benchmark: a source's sample, and the mart with the most metrics."""
 
 import json
 from dataclasses import dataclass

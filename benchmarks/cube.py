@@ -1,4 +1,4 @@
-"""What Cube adds to the SQL that it runs, and what publishes do to those who ask meanwhile."""
+"""Measures Cube's overhead over its SQL, and how publishes affect clients."""
 
 import json
 import shutil
@@ -48,7 +48,7 @@ cubes:
 
 @dataclass(frozen=True)
 class Shape:
-    """A query of Cube's, and the SQL that a person would write for it."""
+    """A query for Cube, and the equivalent SQL that a person would write."""
 
     mart: Mart
     metrics: tuple[Metric, ...]
@@ -63,7 +63,7 @@ class Shape:
         return f"{f'{self.days} days' if self.days else 'all'}, {f'by {by}' if by else 'whole'}"
 
     def query(self, first: date, at: int) -> dict:
-        """The query from the first day on; ``at`` makes each one new."""
+        """Make Cube's query from the day ``first`` on; a new ``at`` avoids Cube's cache."""
         cube = self.mart.model.name
         query: dict = {
             "measures": [f"{cube}.{metric.name}" for metric in self.metrics],
@@ -99,7 +99,7 @@ class Shape:
 
 
 def shapes(mart: Mart) -> list[Shape]:
-    """Queries of the mart: whole and cut, of 20 days and of all."""
+    """Return queries of a mart: totals and groups, over 20 days and over all days."""
     one = mart.metrics[:1]
     return [
         Shape(mart, one, days=20),
@@ -112,7 +112,7 @@ def shapes(mart: Mart) -> list[Shape]:
 
 @dataclass
 class Latency:
-    """Seconds of one shape's queries, each of them new."""
+    """Seconds per query of one shape, in Cube and in plain SQL (``floor``); no query is cached."""
 
     name: str
     cube: list[float]
@@ -125,7 +125,7 @@ class Latency:
 
 @dataclass
 class Crowd:
-    """What clients met while versions were published."""
+    """Results of clients that send queries while versions are published."""
 
     asked: int = 0
     published: int = 0
@@ -138,7 +138,7 @@ class Crowd:
 
 @dataclass
 class Cube:
-    """All figures."""
+    """All results of this benchmark."""
 
     start: float
     """Seconds from the process's start to /readyz."""
@@ -165,13 +165,13 @@ def measure(
     """Build a sample, serve it, and measure.
 
     Args:
-        rows: of the sample for the queries; the publishes are of a small sample.
-        repeat: queries of each shape.
-        seconds: how long the clients ask.
-        publishes: after which memory is looked at again.
+        rows: number of rows of the sample for the queries; the publishes use a small sample.
+        repeat: number of queries of each shape.
+        seconds: how long the clients send queries.
+        publishes: number of publishes, after which the memory is measured again.
 
     Raises:
-        LocError: no source has a sample, a step failed, or Cube answers other than the SQL.
+        LocError: no source has a sample, a step failed, or Cube's answer differs from the SQL's.
     """
     memory: dict[str, int] = {}
     with environment(LOC_DATA=folder / "data", LOC_RUN=folder / "run"):
@@ -331,10 +331,10 @@ class Server:
         )
 
     def rows(self, query: dict, client: httpx.Client | None = None) -> list[dict]:
-        """The data of an answer.
+        """Return the rows of Cube's answer.
 
         Raises:
-            LocError: there is none.
+            LocError: Cube answers with an error.
         """
         while True:
             answer = (client or self.own).post("/cubejs-api/v1/load", json={"query": query}).json()

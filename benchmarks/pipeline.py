@@ -1,4 +1,4 @@
-"""How long data takes from its source to ``prod``, and what dbt adds to the time of its own SQL."""
+"""Measures the time from source to ``prod``, and the time that dbt adds to its own SQL."""
 
 import csv
 import json

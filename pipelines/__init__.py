@@ -1,1 +1,1 @@
-"""The Dagster code location: one folder a source under ``sources/``, and the dbt assets."""
+"""The sources of the platform: each folder declares one source as ``SOURCE``."""

@@ -1,4 +1,4 @@
-"""Failures that a person can act on."""
+"""Errors that tell a person what failed, why, and how to fix it."""
 
 import re
 import sys

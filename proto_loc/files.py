@@ -1,4 +1,4 @@
-"""Atomic replacement of files, and file locks that the kernel releases with their process."""
+"""Atomic replacement of files, and file locks that the kernel releases when a process ends."""
 
 import fcntl
 import os

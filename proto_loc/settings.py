@@ -100,7 +100,7 @@ def _address(name: str) -> str:
 
 @dataclass(frozen=True)
 class Setting:
-    """One variable as the guide shows it; ``read`` takes its name and returns its value."""
+    """One variable, with its texts for the guide; ``read`` takes its name and returns its value."""
 
     default: str
     meaning: str

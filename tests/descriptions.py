@@ -1,4 +1,4 @@
-"""Published columns that nobody has described."""
+"""Finds the published columns that have no description in dbt."""
 
 import json
 from pathlib import Path

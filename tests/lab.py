@@ -1,4 +1,4 @@
-"""Starts JupyterLab's server as its supervisor does, with a client of it and its kernels."""
+"""Starts JupyterLab's server as its supervisor does, and connects to it and its kernels."""
 
 import json
 import uuid

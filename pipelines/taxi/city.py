@@ -1,4 +1,4 @@
-"""Makes the tables that synthetic trips are drawn from: moments of a month, pairs of zones."""
+"""Makes the tables from which trips are sampled: times of a month, and pairs of zones."""
 
 from calendar import monthrange
 from datetime import date

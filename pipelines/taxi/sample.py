@@ -1,10 +1,10 @@
 """Generates synthetic trips in TLC's schema of 2025 from a seed, with quirks of real files.
 
-Every draw is a hash of the row's number, so the same seed and number of rows give the same rows,
-whatever the number of threads. A trip is: a moment (the week's curve), a pair of zones (popularity
-and distance), and from these the length, the time, the meter's fare and the surcharges, all in
-whole cents so that they add up. Then the quirks, each at a rate of :mod:`rates`. No row is a real
-trip.
+Every random value is a hash of the row's number, so the same seed and number of rows give the same
+rows, whatever the number of threads. A trip first gets a time (from the week's curve) and a pair of
+zones (by popularity and distance). The length, the duration, the fare and the surcharges follow
+from these; amounts are whole cents, so that they add up. The last step adds the quirks, each at a
+rate of :mod:`rates`. No row is a real trip.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""Compares a zone lookup file of TLC with the zones in the dbt seed; it is not loaded."""
+"""Compares TLC's zone lookup file with the zones in the dbt seed; it loads nothing."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Collects what can be asked about a published version: metrics, dimensions, tables, values.
+"""Collects what a question can use of a version: metrics, dimensions, tables, values.
 
 Definitions and descriptions come from dbt's manifest, types from the database file. Values of the
 data are included only where ``LOC_LLM_SEND_ROWS`` allows it.
@@ -33,7 +33,7 @@ RECORDS = ("marts.publication", "marts.metric_figures")
 
 @dataclass(frozen=True)
 class Published:
-    """What can be asked about a published version."""
+    """The content of a published version that a question can use."""
 
     version: warehouse.Version
     models: tuple[SemanticModel, ...]
@@ -48,7 +48,7 @@ class Published:
 def published(
     reader: SqlReader, version: warehouse.Version, claims: Mapping = ALL_ROWS
 ) -> Published:
-    """Collect what can be asked about a version.
+    """Collect the content of a version that a question can use.
 
     Raises:
         LocError: the version has no data or no dbt manifest.
@@ -64,8 +64,8 @@ def definitions(version: warehouse.Version) -> dict:
     """Read the dbt manifest of a version.
 
     Raises:
-        NoData: it is the empty version that a new platform starts with.
-        LocError: it was published without dbt.
+        NoData: the version is the empty one that a new platform starts with.
+        LocError: the version was published without dbt.
     """
     file = version.folder / "dbt" / "manifest.json"
     if file.exists():
@@ -173,7 +173,7 @@ def sql(question: Question, models: tuple[SemanticModel, ...]) -> str:
     """Write the question as SQL on the mart, from the definitions: Cube must give the same rows.
 
     Raises:
-        UsageError: a metric or dimension is unknown, or the metrics are of several semantic models.
+        UsageError: a metric or dimension is unknown, or the metrics have different semantic models.
     """
     for model in models:
         metrics = {metric.name: metric for metric in model.metrics}
@@ -239,8 +239,8 @@ def run(reader: SqlReader, sql: str, published: Published, limit: int | None = N
     """Run a model's statement on the rows that the claims allow; return its table.
 
     Raises:
-        guard.Refused: it may not run, or its rows cannot be limited.
-        LocError: it failed.
+        guard.Refused: the statement is not allowed, or its rows cannot be limited.
+        LocError: the statement failed.
     """
     limited = access.limit(sql, published.claims, published.models, tuple(published.tables))
     try:

@@ -29,11 +29,11 @@ _CONTROLS = ("Cc", "Cf", "Cs", "Co")
 
 
 def number(value: float | Decimal, places: int = 2, digits: int = 6) -> str:
-    """Write a number for a person; only zero looks like zero.
+    """Format a number for a person; a number that is not zero never looks like zero.
 
     Args:
         places: minimum number of decimals.
-        digits: minimum number of significant digits of a double; a DECIMAL keeps all its own.
+        digits: minimum number of significant digits of a double; a DECIMAL keeps all its digits.
     """
     if not math.isfinite(value):
         return str(float(value))
@@ -48,7 +48,7 @@ def number(value: float | Decimal, places: int = 2, digits: int = 6) -> str:
 
 
 def rounded(value: float | Decimal, places: int) -> str:
-    """Round a number to its format's decimals; if all of them would be 0, to two digits."""
+    """Round a number to the decimals of its format, or to two digits if the result would be 0."""
     if not math.isfinite(value):
         return str(float(value))
     shown = f"{value:,.{places}f}"

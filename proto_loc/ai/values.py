@@ -1,4 +1,4 @@
-"""Tables as JSON, in which rows travel between the reader, the sandbox and their parent.
+"""Converts tables to and from JSON, for the reader, the sandbox and their parent process.
 
 It imports only the standard library at first, because the sandbox's child uses this file alone.
 A table is ``{"columns": [name], "kinds": [kind], "rows": [[value]], "truncated": bool}``.

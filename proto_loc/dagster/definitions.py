@@ -1,4 +1,4 @@
-"""Dagster's definitions: the assets of sources and the dbt project, jobs, schedules, sensors.
+"""Dagster's definitions: assets of sources and of dbt, jobs, schedules and sensors.
 
 A source needs no line here: :func:`proto_loc.sources.find_sources` finds those of ``pipelines/``.
 """

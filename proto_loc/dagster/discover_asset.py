@@ -1,8 +1,8 @@
 """The report of ``loc discover`` as an asset, with a job of its own and a sensor.
 
-No job that loads or builds contains it, so it can neither delay nor fail a publish. The sensor
-starts it after each publish; it is off by default, because with a language model set, figures of
-the data are sent to that.
+The jobs that load and build do not contain this asset, so it cannot delay or fail a publish. The
+sensor starts the job after each publish. The sensor is off by default, because the report sends
+figures of the data to the language model, if one is set.
 """
 
 import json

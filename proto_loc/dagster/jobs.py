@@ -1,4 +1,4 @@
-"""The job ``refresh``, the asset of the ledger, and the schedule and sensor of the job."""
+"""The job ``refresh``, its schedule and sensor, and the asset of the loads (the ledger)."""
 
 import json
 import os

@@ -1,7 +1,7 @@
-"""The private names of Dagster that we use, each imported at its first use.
+"""Imports the private names of Dagster that we use, each at its first use.
 
-A test compares :data:`VERSION` with the installed one: at an upgrade, check that each name is still
-the same, then change it.
+A test compares :data:`VERSION` with the installed version. After an upgrade, check that each name
+has the same meaning, then change :data:`VERSION`.
 """
 
 from importlib import import_module

@@ -7,7 +7,7 @@ NARROWING = ("select", "exclude", "selector", "resource_types", "exclude_resourc
 
 
 def selection_options(arguments: Sequence[str]) -> list[str]:
-    """The selecting arguments of ``dbt build``, as ``dbt ls`` takes them; empty for all nodes."""
+    """Convert the selection options of ``dbt build`` for ``dbt ls``; empty if they select all."""
     options_by_name = read_command(["build", *arguments])[2] if arguments else {}
     if not options_by_name.keys() & set(NARROWING):
         return []
@@ -20,9 +20,9 @@ def selection_options(arguments: Sequence[str]) -> list[str]:
 
 
 def parse_command(arguments: Sequence[str]) -> tuple[str, list[str], dict[str, object]]:
-    """A command line of dbt, parsed only where it may concern ``prod`` or is a retry.
+    """Parse a command line of dbt, if it mentions ``prod`` or is a retry.
 
-    Otherwise the command is empty: importing dbt takes over a second.
+    For any other command line the result is empty, because the import of dbt takes over a second.
 
     Returns:
         See :func:`read_command`.
@@ -35,9 +35,9 @@ def parse_command(arguments: Sequence[str]) -> tuple[str, list[str], dict[str, o
 
 
 def read_command(arguments: Sequence[str]) -> tuple[str, list[str], dict[str, object]]:
-    """The command, the arguments without it, and the values of the options given, by name.
+    """Return the command, the arguments without it, and the values of the given options by name.
 
-    The command is empty where dbt knows none of that name.
+    The command is an empty text if dbt does not know it.
     """
     import click
     from click.core import ParameterSource

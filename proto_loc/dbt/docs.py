@@ -1,7 +1,8 @@
 """Serves dbt's documentation of the published version: models, columns, tests and lineage.
 
-It is dbt's own page with the version's manifest, and a catalog read from its file, inlined. ``dbt
-docs generate --static`` makes the same page, but needs seconds and exclusive use of the database.
+The page is dbt's own. It contains the version's manifest, and a catalog that is read from the
+version's database file. ``dbt docs generate --static`` makes the same page, but needs seconds and
+exclusive use of the database.
 """
 
 import json

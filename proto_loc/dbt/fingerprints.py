@@ -1,4 +1,4 @@
-"""Hashes the dbt project: as a whole, and per relation all that its rows depend on."""
+"""Hashes the whole dbt project, and for each relation all that its rows depend on."""
 
 import hashlib
 import json

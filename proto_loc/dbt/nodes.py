@@ -1,4 +1,4 @@
-"""Tells relations and tests apart among the nodes of dbt's manifest."""
+"""Separates relations and tests among the nodes of dbt's manifest."""
 
 
 def names_test(node: str) -> bool:

@@ -1,4 +1,4 @@
-"""Makes a session's file agree with the project before dbt builds on it."""
+"""Changes the database file of a write session to match the dbt project before a build."""
 
 import json
 import logging

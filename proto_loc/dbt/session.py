@@ -1,4 +1,4 @@
-"""Opens a write session of ``prod`` for dbt, with ``raw`` beside it and views restored."""
+"""Opens a write session of ``prod`` for dbt: links ``raw`` and restores the staging views."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""The error of a definition that cannot be served."""
+"""The error for a metric definition that is not supported."""
 
 from proto_loc.errors import LocError
 

@@ -1,8 +1,8 @@
 """Metrics as expressions: aggregates of columns, ratios of them and arithmetic on them.
 
-The SQL of a definition is kept as a sequence of text and columns, so that each projection can write
-the columns in its own way. This module does not parse SQL. It refuses what could end the expression
-early, and what Cube or dbt would read as a template.
+The SQL of a definition is kept as a sequence of text and columns, so that each generated file can
+write the columns in its own way. This module does not parse SQL. It refuses characters that could
+end the expression early, and characters that Cube or dbt would read as a template.
 
 sqlglot was tried in place of the tokens below. It rewrites what it parses, reads ``a -- x`` as an
 expression with a comment and ``{{x}}`` as a struct, so these refusals would still be needed.
@@ -16,7 +16,7 @@ from typing import TypeAlias
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the mart, as SQL names it."""
+    """A column of the mart, by its name in SQL."""
 
     name: str
 
@@ -46,7 +46,7 @@ class Ratio:
 
 @dataclass(frozen=True)
 class Derived:
-    """Arithmetic: text, with other expressions in it."""
+    """An arithmetic expression: a sequence of text and other expressions."""
 
     parts: "tuple[str | Expression, ...]"
 
@@ -76,10 +76,10 @@ def sql(text: str, columns: Callable[[str], Sql | None] = lambda name: None) -> 
     """Check a piece of SQL from a definition, and split it into text and columns.
 
     Args:
-        columns: gives the SQL that replaces a name; None where the name stays.
+        columns: returns the SQL that replaces a name, or None to keep the name.
 
     Raises:
-        ValueError: it cannot be a part of a larger expression; the message says why.
+        ValueError: the text cannot be part of a larger expression; the message says why.
     """
     if template := _TEMPLATED.search(text):
         raise ValueError(f"it holds {template[0]!r}, which could be part of a template")
@@ -110,7 +110,7 @@ def sql(text: str, columns: Callable[[str], Sql | None] = lambda name: None) -> 
 
 
 def column(text: str) -> Sql:
-    """The SQL of a measure or dimension: a column where it is a plain name, else an expression.
+    """Parse the SQL of a measure or dimension: a plain name is a column, other text an expression.
 
     Raises:
         ValueError: see :func:`sql`.
@@ -119,7 +119,7 @@ def column(text: str) -> Sql:
 
 
 def joined(parts: list) -> tuple:
-    """Parts with neighbouring texts joined."""
+    """Join adjacent texts in a sequence of parts."""
     made: list = []
     for part in parts:
         if isinstance(part, str) and made and isinstance(made[-1], str):
@@ -130,12 +130,12 @@ def joined(parts: list) -> tuple:
 
 
 def written(parts: Sql, name: Callable[[str], str] = str) -> str:
-    """SQL as text; ``name`` writes a column's name."""
+    """Write the parts as SQL text; ``name`` formats the name of each column."""
     return "".join(part if isinstance(part, str) else name(part.name) for part in parts)
 
 
 def conjunction(filters: tuple[Sql, ...], name: Callable[[str], str] = str) -> str:
-    """All filters as one condition."""
+    """Join all filters with AND into one condition."""
     texts = [written(condition, name) for condition in filters]
     return texts[0] if len(texts) == 1 else " and ".join(f"({text})" for text in texts)
 
@@ -143,11 +143,11 @@ def conjunction(filters: tuple[Sql, ...], name: Callable[[str], str] = str) -> s
 def render(
     expression: Expression, known: Callable[[Expression], str | None] = lambda expression: None
 ) -> str:
-    """An expression as SQL over the mart's rows.
+    """Write an expression as SQL over the mart's rows.
 
     Args:
-        known: gives a reference, such as a column's name, that stands for an expression; None for
-            one that must be written out.
+        known: returns a reference to an expression, such as a column's name, or None if the
+            expression must be written in full.
     """
     if (reference := known(expression)) is not None:
         return reference
@@ -170,7 +170,7 @@ def render(
 
 
 def aggregates(expression: Expression) -> list[Aggregate]:
-    """The distinct aggregates of an expression, in their order."""
+    """Return the distinct aggregates of an expression, in their order."""
     match expression:
         case Aggregate():
             return [expression]

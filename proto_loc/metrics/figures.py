@@ -1,4 +1,4 @@
-"""Makes the SQL for the figures of each metric that a publish records.
+"""Makes the SQL of the metric values (figures) that a publish records.
 
 Each figure is kept as text, so that counts and money stay exact: a DECIMAL as ``1234.50``, a
 double as the shortest text that reads back as the same double. A metric without a figure, such as

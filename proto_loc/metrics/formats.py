@@ -1,4 +1,4 @@
-"""Display formats of figures, from one vocabulary to that of each door."""
+"""Display formats of metrics, and their translation for each interface."""
 
 from dataclasses import dataclass
 

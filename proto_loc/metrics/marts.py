@@ -1,10 +1,10 @@
-"""Which relations are marts, read from dbt's manifest."""
+"""Finds the marts among the relations in dbt's manifest."""
 
 from collections.abc import Iterable
 
 
 def marts(manifest: dict) -> set[str]:
-    """Unique ids of what readers use: in a folder or schema ``marts``, or measured."""
+    """Return the unique ids of the marts: in a folder or schema ``marts``, or used by a metric."""
     return measured(manifest) | {
         unique_id
         for unique_id, node in manifest["nodes"].items()
@@ -14,7 +14,7 @@ def marts(manifest: dict) -> set[str]:
 
 
 def measured(manifest: dict) -> set[str]:
-    """Unique ids of the models that semantic models stand on."""
+    """Return the unique ids of the models that semantic models use."""
     return {
         unique_id
         for content in manifest["semantic_models"].values()
@@ -23,6 +23,6 @@ def measured(manifest: dict) -> set[str]:
 
 
 def tables(manifest: dict, unique_ids: Iterable[str]) -> set[str]:
-    """``schema.table`` of relations."""
+    """Return the names of relations as ``schema.table``."""
     nodes = [manifest["nodes"][unique_id] for unique_id in unique_ids]
     return {f"{node['schema']}.{node['alias']}" for node in nodes}

@@ -1,4 +1,4 @@
-"""Reads the definitions from dbt's manifest, and refuses what only some doors can serve."""
+"""Reads the metrics from dbt's manifest; refuses what some interfaces cannot serve."""
 
 import keyword
 import re

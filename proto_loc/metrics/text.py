@@ -1,4 +1,4 @@
-"""Writes generated YAML: stable, readable, and without what Cube reads as a template."""
+"""Writes generated YAML: stable, readable, and free of Cube's template syntax."""
 
 import re
 

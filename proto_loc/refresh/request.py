@@ -1,4 +1,4 @@
-"""What a refresh should load, as plain data that another process can read."""
+"""Describes what a refresh loads, as plain data that another process can read."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

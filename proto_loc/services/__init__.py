@@ -1,4 +1,4 @@
-"""Registry of services, one module each: what ``loc exec NAME`` starts.
+"""Registry of the services that ``loc exec NAME`` starts; each service is one module.
 
 Only the standard library is imported, since every start of a service waits for the imports.
 """

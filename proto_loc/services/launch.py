@@ -1,10 +1,10 @@
 """Runs a service for ``loc exec NAME``, and ends all of its processes with the supervisor.
 
-A service that crashes repeatedly is started again, but after a pause; a steady run resets the
-count. This process waits for the end of its child, a signal, or the end of its supervisor. It is
-the subreaper of the service's processes (Linux), and each of them has a mark in its environment:
-they are found wherever they went, also by the next start if this process was killed. It runs as
-``python -I -S``, without site-packages: only the standard library is imported.
+This process waits until its child ends, a signal arrives, or its supervisor ends. After several
+crashes in a row, the next start waits for a while; a long run resets the count. On Linux this
+process is the subreaper of the service's processes. Each of them has a mark in its environment, so
+that this process can find all of them. If this process is killed, the next start finds them. It
+runs as ``python -I -S``, without site-packages: only the standard library is imported.
 """
 
 import json

@@ -49,7 +49,7 @@ def listens(pid: int, port: int) -> bool:
 
 
 def follow() -> None:
-    """Set ``LOC_PORT_PREFIX`` to that of this clone's running stack, if one runs."""
+    """Set ``LOC_PORT_PREFIX`` to the prefix of this clone's stack, if the stack is running."""
     if services.MARK in os.environ:
         return
     for pid in launch.left(services.mark()):
@@ -59,7 +59,7 @@ def follow() -> None:
 
 
 def taken_by(port: int) -> str:
-    """The process that listens on a port, as text for a message; empty if there is none."""
+    """Describe the process that listens on a port, for a message; empty if there is none."""
     return next((_who(one) for one in listeners((port,))), "")
 
 
@@ -67,7 +67,7 @@ def check(names: Iterable[str]) -> None:
     """Check that no process outside this clone listens on a port of these services.
 
     Raises:
-        LocError: one does; the message names it, and a port prefix that is free.
+        LocError: a process does; the message names the process and a port prefix that is free.
     """
     services_by_port = {
         settings().port(key): name for name in names if (key := services.find(name).port)

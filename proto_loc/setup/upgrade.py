@@ -1,4 +1,4 @@
-"""Upgrades golden versions to the newest ones that fit together and ``golden.toml`` allows."""
+"""Upgrades versions to the newest compatible ones that ``golden.toml`` allows."""
 
 import re
 from concurrent.futures import ThreadPoolExecutor

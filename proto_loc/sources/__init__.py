@@ -1,4 +1,4 @@
-"""What a source declares, and the sources of ``pipelines/``: each folder defines ``SOURCE``."""
+"""Declarations of sources; each folder of ``pipelines/`` defines one as ``SOURCE``."""
 
 import importlib
 import pkgutil

@@ -1,4 +1,4 @@
-"""Sources that are files: CSV, Parquet, JSON and NDJSON, read by DuckDB with declared types."""
+"""Sources of CSV, Parquet, JSON and NDJSON files; DuckDB reads them with declared types."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""The loads of each declared table, compared with what the declaration wants."""
+"""Compares the loads of each declared table with its declaration."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from proto_loc.warehouse import lake
 
 @dataclass(frozen=True)
 class TableState:
-    """A declared table, and the loads of it that count."""
+    """A declared table with its active loads."""
 
     source: str
     table: Table
@@ -20,17 +20,17 @@ class TableState:
 
     @property
     def rows(self) -> int:
-        """Rows of every partition."""
+        """Number of rows of all partitions."""
         return sum(load.rows for load in self.loads)
 
     @property
     def newest(self) -> datetime | None:
-        """When the newest load was made, UTC."""
+        """Time of the newest load, in UTC."""
         return max((load.loaded_at for load in self.loads), default=None)
 
     @property
     def small(self) -> str:
-        """A sentence about partitions with fewer rows than declared; empty if none has."""
+        """A sentence about partitions with fewer rows than declared; empty if all have enough."""
         small = [load for load in self.loads if load.rows < self.table.min_rows]
         if not small:
             return ""
@@ -40,7 +40,7 @@ class TableState:
 
     @property
     def stale(self) -> str:
-        """A sentence about a newest load that is older than declared; empty if it is not."""
+        """A sentence about a newest load that is older than declared; empty if it is fresh."""
         limit = self.table.fresh_within
         if limit is None or (self.newest and self.at - self.newest <= limit):
             return ""
@@ -49,7 +49,7 @@ class TableState:
 
 
 def table_states(at: datetime) -> Iterator[TableState]:
-    """The state of every declared table at a time, UTC without a zone."""
+    """Return the state of every declared table at a time (UTC, without a time zone)."""
     active = lake.loads()
     for (source, name), table in declared_tables().items():
         loads = (load for load in active if (load.source, load.table_name) == (source, name))

@@ -1,1 +1,1 @@
-"""Superset: its configuration, provisioning, export, and the guarded way to DuckDB."""
+"""Superset: its configuration, provisioning and export, and its read-only access to DuckDB."""

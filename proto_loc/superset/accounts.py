@@ -1,4 +1,4 @@
-"""Who may do what: the roles, the admin's account, and which rows a role sees."""
+"""Provisions the roles, the admin's account, and the rules of which rows each role sees."""
 
 import os
 from importlib.metadata import version

@@ -1,6 +1,7 @@
 """Refuses a bundle's object with the same name as one that a person made in Superset.
 
-Superset's import looks for the name as well as the uuid, so it would overwrite that person's.
+Superset's import matches objects by name as well as by uuid, so it would overwrite the person's
+object.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""SQLAlchemy dialect that gives Superset guarded, read-only access to the published ``prod``.
+"""SQLAlchemy dialect that gives Superset checked, read-only access to ``prod``.
 
 It serves every ``duckdb:`` address, so that no address or extra parameter can open DuckDB without
 the guard. A request reads one version, the newest at its first query; the next request sees a

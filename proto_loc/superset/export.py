@@ -1,7 +1,8 @@
-"""Exports people's changes of charts and dashboards in Superset to the bundle's files.
+"""Exports changes that people made to charts and dashboards to the bundle's files.
 
-It may run while the web server runs. A file is written only if it differs from Superset, and only
-in the lines that differ: the order and the comments of the other lines stay.
+The export may run while the web server runs. It writes a file only if the file differs from
+Superset, and changes only the lines that differ: the order and the comments of the other lines
+stay.
 """
 
 import argparse

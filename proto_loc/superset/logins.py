@@ -1,6 +1,6 @@
 """Limits log-in attempts across all worker processes.
 
-Superset 6.1 limits a view that receives no passwords, and each worker counts for itself.
+Superset 6.1 applies its limit to a view that receives no passwords, and each worker counts alone.
 """
 
 import sqlite3

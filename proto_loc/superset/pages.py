@@ -1,13 +1,14 @@
-"""Mends of Superset's pages that no setting of the release offers.
+"""Patches faults of Superset's pages that no setting of this release can fix.
 
-- The pages load a picture by which Scarf counts visitors. The content security policy refuses it,
-  and the browser reports every page as faulty. The script is served with an empty picture.
-- The tables of SQL Lab and of "View as table" number their rows by a text that is evaluated as a
-  script. The policy refuses that too, and the numbers stay blank. The script is served with a
-  function instead.
+- The pages load an image with which Scarf counts visitors. The content security policy blocks it,
+  and the browser reports an error on every page. The script is served with an empty image.
+- The tables of SQL Lab and of "View as table" number their rows with a text that is evaluated as a
+  script. The policy blocks that too, and the numbers stay blank. The script is served with a
+  function instead of the text.
 - Error pages fetch a font from Google. They are served without it.
-- Dashboards write the colours of their labels, also for a person who may only look. The refusal
-  would count as a fault, so the page hears that all is well; nothing is written.
+- A dashboard saves the colours of its labels, even for a person who may only read it. The server
+  would refuse this, and the browser would report an error. So the page gets a positive answer, and
+  nothing is saved.
 """
 
 import re

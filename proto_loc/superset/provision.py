@@ -1,7 +1,7 @@
 """Provisions Superset's metadata: schema, roles, admin account, bundle and history.
 
-It runs before the web server starts, and may also run while that is up. It does only what is not
-done yet.
+It runs before the web server starts, and may also run while the server is up. It skips the steps
+that are already done.
 """
 
 import argparse

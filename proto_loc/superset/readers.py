@@ -1,11 +1,12 @@
 """The processes that run Superset's queries: light ones for quick queries, and heavy ones.
 
 A query runs in a reader process (:mod:`proto_loc.warehouse.query_process`) with a memory limit, so
-that one with too much memory ends no other. It starts in a light reader, with one second and a
-quarter of ``LOC_QUERY_MEMORY``. If that is not enough, it starts again in a heavy reader with the
-full time and memory. Heavy queries wait for each other; light ones do not wait for them. There are
-more threads than queries may run and wait, so that pages are always answered. All limits are per
-process of the server, which has two.
+that a query that exceeds the limit ends no other query. It starts in a light reader, with one
+second and a quarter of ``LOC_QUERY_MEMORY``. If that is not enough, it starts again in a heavy
+reader with the full time and memory. Heavy queries wait for each other; light ones do not wait for
+heavy ones. The number of queries that run or wait is smaller than the number of threads, so that
+some threads are always free to serve pages. The server has two processes, and each has these
+limits.
 """
 
 import os

@@ -19,7 +19,7 @@ MOST_OF_A_NAME = 80
 
 @dataclass(frozen=True)
 class RowRule:
-    """A rule of row-level security, as Superset keeps it."""
+    """A rule of row-level security, in the form of Superset."""
 
     name: str
     dataset: str
@@ -32,16 +32,16 @@ class RowRule:
 
 
 def read_rules(folder: Path) -> list[RowRule]:
-    """The rules of which rows a role sees.
+    """Read the rules that decide which rows each role sees.
 
-    ``bundle/datasets`` say which column each claim limits, ``roles.yaml`` which values a role has.
-    Who has no role with the claim sees no rows, except by :data:`SEES_ALL`.
+    ``bundle/datasets`` say which column each claim limits; ``roles.yaml`` says which values each
+    role has. A person without a role for the claim sees no rows; :data:`SEES_ALL` lists exceptions.
 
     Args:
-        folder: of the bundle and of ``roles.yaml``.
+        folder: the folder with the bundle and ``roles.yaml``.
 
     Raises:
-        LocError: the file is no such mapping, or names a claim that no dataset has a rule for.
+        LocError: the file is not a valid mapping, or names a claim without a rule in any dataset.
     """
     path = folder / "roles.yaml"
     try:

@@ -1,7 +1,7 @@
-"""The permissions of the roles Viewer and Analyst, by Superset's names of its views.
+"""Lists the permissions of the roles Viewer and Analyst, with Superset's names of views.
 
-Each permission is listed, instead of copied from Superset's roles, because those grow with each
-release. The role Admin is Superset's own.
+The permissions are not copied from Superset's roles, because those grow with each release. The role
+Admin is Superset's own.
 """
 
 VIEWER: dict[str, tuple[str, ...]] = {

@@ -1,7 +1,8 @@
 """Makes a new password end all sessions and API tokens of its user.
 
 Superset keeps no list of sessions: a signed cookie or token is valid until it expires. So each
-contains a mark that is derived from the hash of the password, and is refused when that changes.
+cookie and token contains a mark that is derived from the hash of the password. If the hash changes,
+the cookie or token is refused.
 """
 
 import hmac
@@ -16,7 +17,7 @@ KEY = "loc_password"
 
 
 def mark(user) -> str:
-    """The mark of the user's password hash, in hexadecimal."""
+    """Return a mark that is derived from the hash of the user's password, in hexadecimal."""
     return hmac.new(
         current_app.secret_key.encode(), (user.password or "").encode(), "sha256"
     ).hexdigest()[:32]
@@ -28,11 +29,11 @@ def _remember(_app, user, **_) -> None:
 
 
 def keep(app: Flask, endpoints: tuple[str, ...]) -> None:
-    """Let an anonymous request set a session cookie only at the log-in endpoints.
+    """Set a session cookie for an anonymous request only at the log-in endpoints.
 
-    The log-in page also reports events. If such an answer came after the log-in, its cookie
-    replaced the new one, and the user was logged out. A request with an API token counts as logged
-    in; its cookie contains the CSRF token.
+    The log-in page also sends events. If the answer to an event arrived after the log-in, its
+    cookie replaced the new one, and the user was logged out. A request with an API token counts as
+    logged in; its cookie contains the CSRF token.
     """
 
     @app.after_request
@@ -47,10 +48,10 @@ def keep(app: Flask, endpoints: tuple[str, ...]) -> None:
 
 
 class SecurityManager(SupersetSecurityManager):
-    """Superset's security manager, with marked sessions and charts of a user's own queries."""
+    """Superset's security manager: marks sessions, and limits charts of a query to its author."""
 
     def can_access_schema(self, datasource) -> bool:
-        """Check the database too if it is a query: Superset 6.1 does that for datasets only."""
+        """Check access to a query's database too; Superset 6.1 does this for datasets only."""
         from superset.models.sql_lab import Query
 
         if isinstance(datasource, Query):
@@ -60,7 +61,7 @@ class SecurityManager(SupersetSecurityManager):
         return super().can_access_schema(datasource)
 
     def get_rls_cache_key(self, datasource) -> list[str]:
-        """Cache a query's result per user: Superset 6.1 finds the rules of datasets only."""
+        """Cache the result of a query per user; Superset 6.1 applies the rules to datasets only."""
         from superset.models.sql_lab import Query
 
         person = [f"person {get_user_id()}"] if isinstance(datasource, Query) else []
@@ -74,11 +75,11 @@ class SecurityManager(SupersetSecurityManager):
         return manager
 
     def load_user(self, pk: int):
-        """The user of a session cookie, or None."""
+        """Return the user of a valid session cookie, or None."""
         return self._if_marked(super().load_user(pk), session.get(KEY))
 
     def load_user_jwt(self, _jwt_header: dict, jwt_data: dict):
-        """The user of a token, or None."""
+        """Return the user of a valid API token, or None."""
         user = self._if_marked(super().load_user(jwt_data["sub"]), jwt_data.get(KEY))
         if user:
             g.user = user

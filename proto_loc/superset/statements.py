@@ -2,9 +2,10 @@
 
 Superset parses each statement of SQL Lab, virtual datasets and charts with sqlglot, and runs the
 SQL that sqlglot generates. That is not always the same: ``interval '1 day 06:30:00'`` lost its
-hours, ``4!`` became false. Here the text stays. A LIMIT is appended or put around it, and a
-row-level rule replaces a table's name; each time, DuckDB's parser confirms that nothing else
-changed, or the statement is refused.
+hours, ``4!`` became false. This module keeps the text of the statement. It adds a LIMIT at the end
+or around the statement, and replaces a table's name by a row-level rule. After each change,
+DuckDB's parser confirms that the rest of the statement is the same; otherwise the statement is
+refused.
 """
 
 import re

@@ -1,8 +1,8 @@
 """Writes the immutable Parquet files of the lake, and ``raw``, their catalogue.
 
-``raw`` has a table ``main.loads`` with one row a load, including superseded ones. For each table of
-a source it has a view over the files of the active loads. So a load copies no data that is in the
-lake already, and a rollback only replaces the link ``current``.
+``raw`` has a table ``main.loads`` with one row per load, including superseded loads. For each table
+of a source, ``raw`` has a view over the files of the active loads. So a load does not copy data
+that is in the lake already, and a rollback only replaces the link ``current``.
 """
 
 import logging

@@ -1,10 +1,11 @@
 """Applies row-level security to SQL: puts the rules into a statement, and checks for them.
 
 A table has several names (``marts.ORDERS``, ``prod.marts.orders``), and other SQL parsers do not
-read all forms (PIVOT, SUMMARIZE), so DuckDB's own parse tree is used. ``put`` replaces each name of
-a table that has rules by a subquery with them, and leaves the rest of the text. ``hold`` checks a
-statement before it runs: wherever it reads such a table, the rules must be present. Both take the
-conditions of each table by its name in lower case; all conditions must be true.
+read all forms (PIVOT, SUMMARIZE), so DuckDB's own parse tree is used. ``put`` replaces the name of
+each table that has rules by a subquery that applies them, and keeps the rest of the text. ``hold``
+checks a statement before it runs: wherever the statement reads such a table, the rules must be
+present. Both functions take a list of conditions per table, by the table's name in lower case; a
+row must meet all conditions.
 """
 
 import re

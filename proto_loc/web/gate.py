@@ -42,9 +42,9 @@ async def _whole(receive: Receive) -> bytes | None:
 
 
 def proof(token: str, nonce: str, port: int, owner: str) -> str:
-    """The HMAC of ``owner`` (for example a data folder) under the token, in hexadecimal.
+    """Return the HMAC of ``owner`` (for example a data folder) under the token, in hexadecimal.
 
-    The port is part of it, so that a server on another port cannot forward the answer.
+    The HMAC includes the port, so that a server on another port cannot forward the answer.
     """
     return hmac.new(token.encode(), f"{nonce}\0{port}\0{owner}".encode(), "sha256").hexdigest()
 
@@ -56,8 +56,8 @@ class Guard:
         app: the app to protect, with HTTP and WebSocket.
         token: the secret.
         port: where it listens; it names the cookie, since all ports of a host share cookies.
-        owner: what :data:`WHOSE` proves.
-        way_in: text of the answer to a request without a token.
+        owner: the text that :data:`WHOSE` proves, for example a data folder.
+        way_in: the text for a request without a token: how to log in.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Which parts of the machine are visible in the sandbox."""
+"""Tests of which parts of the machine a program in the sandbox can see."""
 
 from proto_loc.ai.chatting import bubblewrap
 

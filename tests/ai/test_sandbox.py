@@ -66,8 +66,9 @@ def test_dates_that_nanoseconds_do_not_reach_come_in_and_go_out(box):
 
 
 def test_times_with_and_without_a_zone_in_one_column_stay_as_they_are(box):
-    """The parent makes a frame of a result in the same way: it failed, with a value in its
-    words.
+    """Bug: a frame of such times failed, and the message contained a value of the data.
+
+    The parent process makes the frame of a result in the same way.
     """
     table = {
         "columns": ["at"],

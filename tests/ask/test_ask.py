@@ -31,7 +31,7 @@ GOOD = json.dumps({"sql": BY_BOROUGH})
 
 @pytest.fixture
 def here(platform, monkeypatch):
-    """The platform of the suite, in this process."""
+    """Let this process use the suite's platform; return the current version of ``prod``."""
     for name, value in platform.items():
         monkeypatch.setenv(name, value)
     return warehouse.current("prod")
@@ -64,8 +64,8 @@ def test_rows_come_as_json_and_csv_alike(loc, model, here):
 
 
 def test_figures_keep_their_digits_and_json_stays_json(loc, model, tmp_path):
-    """NaN made the JSON none, a DECIMAL lost its last digits, and of two columns of one name
-    the first was gone.
+    """Bug: NaN made the JSON invalid, a DECIMAL lost its last digits, and of two columns with the
+    same name the first was lost.
     """
     sql = """select 'nan'::double as a, '-inf'::double as i, 12345678901234567.89 as b,
         0.00000000 as z, 1 as c, 2 as c, 9007199254740993 as d,
@@ -125,12 +125,12 @@ def test_figures_keep_their_digits_and_json_stays_json(loc, model, tmp_path):
     ids=str,
 )  # fmt: skip
 def test_no_figure_is_shown_as_zero_or_as_another(value, form, text):
-    """0.0034 was shown as 0.00, and a metric's own format, ``percent_1``, was not known."""
+    """Bug: 0.0034 was shown as 0.00, and a metric's own format, ``percent_1``, was ignored."""
     assert printing._cell(value, form) == text
 
 
 def test_money_is_shown_in_the_currency_of_its_metric(monkeypatch, capsys):
-    """Every currency was shown as dollars."""
+    """Bug: every currency was shown as dollars."""
     monkeypatch.setenv("COLUMNS", "140")
     answer = queries.Answer("?", ["euros", "francs"], [(Decimal("1.5"), Decimal(2))], 1, "now")
     answer.formats = {"euros": "currency_2", "francs": "currency_0"}
@@ -170,15 +170,15 @@ def test_money_is_shown_in_the_currency_of_its_metric(monkeypatch, capsys):
     ),
 )
 def test_the_last_query_of_an_answer_is_the_one_that_is_run(text, query, several):
-    """An example before the answer was run in its place, and an empty "cannot" was taken for a
-    refusal.
+    """Bug: an example earlier in the answer was run instead of the query, and an empty "cannot"
+    counted as a refusal.
     """
     assert queries._parsed(text, "it") == (query, several)
 
 
 def test_whole_numbers_beside_nulls_stay_what_they_are_in_a_notebook():
-    """pandas made a double of 9007199254740993 where another row had none, and MCP's clients of
-    any such number.
+    """Bug: pandas changed 9007199254740993 to a double if another row was null, and clients of MCP
+    did so with every such number.
     """
     code = """
 from decimal import Decimal
@@ -283,8 +283,8 @@ def test_a_chart_is_drawn_where_one_helps(loc, model, tmp_path):
 
 
 def test_nothing_in_an_answer_or_a_question_is_a_program_of_its_chart(loc, model, tmp_path):
-    """A value, a column's name or the question ended the page's script, and began one of its
-    own.
+    """Bug: a value, a column's name or the question could end the page's script and start another
+    script.
     """
     script = "</script><script>alert(1)</script>"
     sql = f"""select '{script}' as "name {script}", 1 as n union all select 'b', 2"""
@@ -364,7 +364,7 @@ def test_a_model_that_is_not_there_is_told_plainly(loc):
 
 
 def test_a_socks_proxy_that_the_client_cannot_use_is_named(loc):
-    """Bug: "Make sure to install httpx[socks]" was all that a person read."""
+    """Bug: the only message was "Make sure to install httpx[socks]"."""
     proxy = {"ALL_PROXY": "socks5://127.0.0.1:9"}
     done = loc(
         "ask", "Revenue?", LOC_LLM_MODEL="openai/x", LOC_LLM_URL="http://127.0.0.1:9/v1", **proxy
@@ -375,7 +375,7 @@ def test_a_socks_proxy_that_the_client_cannot_use_is_named(loc):
 
 @pytest.mark.parametrize(("sends", "told"), [("1", True), ("0", False)])
 def test_near_values_go_to_a_model_only_where_rows_may(monkeypatch, sends, told):
-    """A filter's value that no row has is refused with near ones, which are data."""
+    """The message about an unknown filter value suggests similar values, which are data."""
     monkeypatch.setenv("LOC_LLM_SEND_ROWS", sends)
     said = queries._failure(
         NoSuchValue(Member("trips.place", "Place", "string"), "quens", ["Bronx", "Queens"])

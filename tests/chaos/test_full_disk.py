@@ -1,7 +1,7 @@
-"""Tests on a full disk: a small tmpfs in a mount namespace, where this file is a program.
+"""Tests on a full disk: a small tmpfs in a mount namespace, in which this file is run.
 
-Wherever the space ends, the message names the disk and the way out, the published version is still
-served, and with free space again the next session succeeds and leaves nothing behind.
+Wherever the space runs out, the message names the disk and what to do, and the published version is
+still served. When there is space again, the next session succeeds and leaves no files behind.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Date filters and grains are exact to the microsecond, and compare the column uncast."""
+"""Date filters and grains are exact to the microsecond, and do not cast the column."""
 
 import pytest
 from servers import Server

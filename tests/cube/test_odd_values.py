@@ -1,4 +1,4 @@
-"""Values that filters or figures got wrong: LIKE's wildcards, large integers, Infinity."""
+"""Values that once gave wrong results: LIKE's wildcards, large integers, Infinity."""
 
 import json
 

@@ -175,7 +175,7 @@ def test_a_dry_run_gives_no_rows(limited):
     ids=str,
 )
 def test_a_cube_whose_rows_cannot_be_limited_is_refused(limited, query):
-    """Also where the query only passes through it."""
+    """The cube is also refused if the query reads it only on the path of a join."""
     answer = limited.ask(query, **QUEENS)
     assert answer.status_code in (400, 403), answer.text
     if answer.status_code == 400:
@@ -209,7 +209,9 @@ SILENT = {"sub": "somebody", "iss": "an identity provider"}
     ids=str,
 )
 def test_what_no_rule_reads_sees_no_rows(limited, claims, why):
-    """`{"origins": ["JFK"]}`, which no rule knew, saw every row, and so did no claim at all."""
+    """Bug: a token with the unknown claim `{"origins": ["JFK"]}` saw every row; so did a token
+    without claims.
+    """
     for query in (
         {"measures": ["trips.trips"]},
         {"dimensions": ["trips.id"], "ungrouped": True},
@@ -224,8 +226,9 @@ def test_what_no_rule_reads_sees_no_rows(limited, claims, why):
 
 
 def test_each_rule_of_a_cube_must_be_answered(limited, small, tmp_path):
-    """With two rules, a token that names one of them saw all rows of the other; the model is
-    read as it changes.
+    """Bug: if a cube had two rules, a token with one of the claims saw all rows of the other.
+
+    The test also changes the model while the server runs.
     """
     model = tmp_path / "model"
     model.mkdir()
@@ -253,7 +256,7 @@ def test_each_rule_of_a_cube_must_be_answered(limited, small, tmp_path):
 
 
 def test_a_cube_written_by_hand_declares_its_rule_or_is_refused(limited):
-    """Whichever columns it has: ``inner`` declares one, and a copy without it is closed."""
+    """Only the rule counts, not the columns: ``inner`` declares a rule, its copy declares none."""
     assert "no rule for boroughs" in limited.ask({"measures": ["copy.rows"]}, **QUEENS).text
     assert limited.rows({"measures": ["copy.rows"]}) == [{"copy.rows": "1000"}]
 
@@ -298,8 +301,8 @@ INJECTED = {
     ids=["measure", "dimension", "segment", "filter", "or", "time", "join"],
 )
 def test_an_expression_instead_of_a_name_is_refused(limited, query, claims):
-    """The name of an expression went into the SQL as it was: any token read any table, past its
-    boroughs.
+    """Bug: the name of an expression was copied into the SQL, so any token could read any table,
+    without the limit to its boroughs.
     """
     for path in ("load", "sql", "dry-run"):
         answer = limited.post(f"/cubejs-api/v1/{path}", {"query": query}, **claims)
@@ -310,7 +313,7 @@ def test_an_expression_instead_of_a_name_is_refused(limited, query, claims):
 
 
 def test_a_query_in_a_query_is_refused_to_a_limited_token(limited):
-    """A filter does not reach the query that such a dimension is."""
+    """A dimension may contain a subquery, and the row filter does not apply inside it."""
     both = limited.ask({"measures": ["inner.rows"], "dimensions": ["inner.of_all"]}, **QUEENS)
     assert both.status_code == 403, both.text
     alone = limited.ask({"measures": ["inner.rows"]}, **QUEENS)
@@ -332,7 +335,7 @@ def test_the_sql_api_is_closed(limited, path):
 
 
 def test_what_one_token_was_answered_is_not_given_to_another(limited):
-    """Both ask the same query, of which answers are kept."""
+    """Tokens with different claims send the same query, and Cube caches the answers."""
     query = {"measures": ["trips.trips", "trips.revenue"]}
     found = [
         limited.rows(query, **claims)[0]["trips.trips"]
@@ -348,7 +351,7 @@ def test_values_are_parameters_and_no_sql(limited):
 
 
 def test_every_cube_that_a_query_reads_is_limited(limited):
-    """Each trip of Queens has its stop in the Bronx here."""
+    """In this data, each trip from Queens has its stop in the Bronx."""
     query = {
         "measures": ["stops.stops"],
         "dimensions": ["trips.pickup_borough", "stops.pickup_borough"],

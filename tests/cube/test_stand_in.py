@@ -1,7 +1,7 @@
 """The stand-in for Cube's native addon gives the same answers as Cube.
 
-What it does not support, it refuses with the reason. With ``LOC_CUBE_NATIVE=required`` the addon
-must be installed, and the answers are compared with the addon's too.
+It refuses what it does not support, and gives the reason. With ``LOC_CUBE_NATIVE=required`` the
+addon must be installed, and the answers are compared with the addon's too.
 """
 
 import base64

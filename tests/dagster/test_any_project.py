@@ -168,7 +168,7 @@ print(json.dumps({
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory):
-    """The odd project's assets and checks, and what a run of the job on an empty platform did."""
+    """The assets and checks of an unusual project, and the result of its job's first run."""
     home = tmp_path_factory.mktemp("any")
     project = home / "dbt"
     shutil.copytree(
@@ -202,7 +202,7 @@ def loaded(tmp_path_factory):
 
 
 def test_whatever_dbt_accepts_loads_and_is_built(loaded):
-    """A test on a source, one without refs, a hyphenated name: each killed the whole code
+    """Bug: a test on a source, a test without refs, or a name with a hyphen stopped the whole code
     location.
     """
     assert loaded["ran"], loaded["told"]
@@ -235,8 +235,8 @@ def test_what_is_no_check_is_left_out_with_a_word(loaded):
 
 
 def test_nothing_is_built_before_the_load_where_no_model_reads_the_ledger(loaded):
-    """The run said "Loaded 250", built what was there before, and the next one "Nothing has
-    changed".
+    """Bug: the run said "Loaded 250" but built the data from before the load, and the next run said
+    "Nothing has changed".
     """
     assert loaded["first"] == ["raw__loads", "dbt"] and loaded["rows"] > 200
     assert set(loaded["deps"]["staging/top"]) == {

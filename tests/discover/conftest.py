@@ -14,7 +14,7 @@ from proto_loc.setup import environments
 
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Its home: version 1 of 6,000 trips, version 2 of 9,000. Only look at it."""
+    """The home folder of a platform: version 1 has 6,000 trips, version 2 has 9,000. Read-only."""
     home = tmp_path_factory.mktemp("platform")
     environments.sync("notebooks")
     with pytest.MonkeyPatch.context() as patch:

@@ -1,4 +1,4 @@
-"""A figure in a text checks out only if it is the fact that it cites; others are marked."""
+"""A figure in a text is accepted only if it equals the fact that it cites."""
 
 from datetime import date
 from decimal import Decimal

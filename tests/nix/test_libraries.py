@@ -19,9 +19,7 @@ LENT = set(re.findall(r"\$folder/([^']+)'", (ROOT / "loc").read_text()))
     "folder", sorted((ROOT / ".venvs").glob("*/lib/python3.11")), ids=lambda path: path.parts[-3]
 )
 def test_every_library_that_a_wheel_needs_is_lent(folder):
-    """Of every environment that is installed here; what a wheel brings itself it finds by
-    itself.
-    """
+    """The test covers every installed environment; a wheel finds the libraries that it contains."""
     modules = [path for path in folder.rglob("*.so*") if path.is_file()]
     said = subprocess.run(
         ["readelf", "--dynamic", "--wide", *modules], capture_output=True, text=True

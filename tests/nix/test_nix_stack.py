@@ -1,7 +1,8 @@
 """`nix develop -c process-compose up` in a fresh clone ends with published data.
 
-Without process-compose, the stand-in for nixpkgs runs ``proto_loc.compose`` under its name, and the
-summary of the test run says so. Packages come from the registry or uv's cache.
+If process-compose is not installed, the stand-in for nixpkgs runs ``proto_loc.compose`` as
+``process-compose``, and the summary of the test run says so. Packages come from the registry or
+uv's cache.
 """
 
 import json

@@ -16,7 +16,7 @@ NOTEBOOKS = ("start_here", "explore_trips", "ask_your_data", "validate_the_platf
 
 @pytest.fixture
 def page(browser) -> Iterator:
-    """A page of a browser that has been nowhere, so tall that all of a notebook is in view."""
+    """A page of a new browser profile; the window is tall enough to show a whole notebook."""
     with browser.new_context(viewport={"width": 1300, "height": 5200}) as context:
         page = context.new_page()
         page.set_default_timeout(60_000)

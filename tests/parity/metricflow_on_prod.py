@@ -1,4 +1,4 @@
-"""Runs MetricFlow on the published ``prod``: the oracle, which shares no code with a door."""
+"""Runs MetricFlow on the published ``prod``: the reference, independent of all interfaces."""
 
 from duckdb import DuckDBPyConnection
 from metricflow.engine.metricflow_engine import MetricFlowEngine, MetricFlowQueryRequest

@@ -1,4 +1,4 @@
-"""The questions to every door: each metric, in total, by dimensions, and with filters."""
+"""The questions to every interface: each metric, in total, by dimension, and with filters."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

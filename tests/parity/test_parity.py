@@ -1,4 +1,4 @@
-"""Every door gives the same number: counts and money exactly, ratios to 1e-9."""
+"""Every interface gives the same number: counts and money exactly, ratios to 1e-9."""
 
 import math
 from decimal import Decimal

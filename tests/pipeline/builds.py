@@ -1,4 +1,4 @@
-"""Loads and builds that report to nobody."""
+"""Functions that load and build without a progress report."""
 
 from pathlib import Path
 

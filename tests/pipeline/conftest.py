@@ -1,4 +1,4 @@
-"""A published platform to look at, and copies of the dbt project to break."""
+"""Fixtures: a published platform to read, and copies of the dbt project to change."""
 
 import os
 import shutil

@@ -1,6 +1,4 @@
-"""The dbt project as a person uses it: plain dbt on dev, `loc dbt` on prod, and what the project
-promises.
-"""
+"""The dbt project in use: plain dbt on dev, `loc dbt` on prod, and its guarantees."""
 
 import json
 import os

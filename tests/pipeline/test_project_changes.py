@@ -1,6 +1,4 @@
-"""What is published is what the dbt project says now, whatever it said when the tables in prod were
-built.
-"""
+"""A publish matches the current dbt project, even if prod's tables are from an older one."""
 
 import os
 import shutil

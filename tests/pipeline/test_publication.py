@@ -1,4 +1,4 @@
-"""What a publish records in its file: which version it is, and the figure of every metric."""
+"""A publish records its version and the figure of every metric in its database file."""
 
 import pytest
 from builds import quiet, refresh

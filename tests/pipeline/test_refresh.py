@@ -1,4 +1,4 @@
-"""The main job: what is loaded is built, audited and published, or nothing is."""
+"""The main job: loaded data is built, audited and published, or nothing is published."""
 
 import json
 import os
@@ -33,7 +33,7 @@ def query(sql: str) -> list[tuple]:
 
 
 def content(table: str) -> str:
-    """A hash of the rows of a mart, without the load ids, which tell when a row came."""
+    """Hash the rows of a mart, without the load ids and load times."""
     with warehouse.read("prod") as con:
         relation = con.table(f"marts.{table}")
         columns = ", ".join(
@@ -284,8 +284,8 @@ def test_rollback_followed_by_refresh_ends_where_a_fresh_build_would(own):
 
 
 def test_a_build_that_waited_for_the_lock_takes_what_was_loaded_meanwhile(own):
-    """Two refreshes at once: the one that came second to the lock must not publish an older raw
-    than the first.
+    """Of two refreshes, the one that gets the lock second must not publish an older raw than the
+    first.
     """
     settled = []
     settle = lake.settle
@@ -320,7 +320,7 @@ def test_other_data_in_a_raw_that_was_made_anew_is_noticed(own):
 
 
 def test_a_lost_raw_is_not_filled_with_the_sample_where_prod_holds_records(data):
-    """Issue 7, item 1: the synthetic sample was published over real months, with exit code 0."""
+    """Issue 7, item 1: the synthetic sample replaced real months in prod, with exit code 0."""
     with warehouse.write("prod", who="test") as session, session.connect() as con:
         con.execute(
             "create schema marts; create table marts.publication as select 'file' as origin"
@@ -333,8 +333,8 @@ def test_a_lost_raw_is_not_filled_with_the_sample_where_prod_holds_records(data)
 
 
 def test_a_data_folder_that_is_gone_under_dagster_is_named(data):
-    """Issue 7, item 21: Dagster answers 500 then, and the command was said to be a defect of
-    proto_loc.
+    """Issue 7, item 21: Dagster answers 500 if the folder is gone, and the message said that
+    proto_loc has a defect.
     """
     from proto_loc.dagster import client, instance
 
@@ -364,8 +364,9 @@ def test_a_lost_lake_file_is_loaded_again_from_its_input(own, tlc):
 
 
 def test_an_unreadable_block_of_prod_is_named_and_not_told_as_a_traceback_of_dbt(own):
-    """Issue 7, item 2, of a version from before checksums were kept: each refresh ended so, and
-    none helped.
+    """Issue 7, item 2: each refresh ended with a traceback, and a new refresh did not help.
+
+    The version is from a time before checksums were recorded.
     """
     version = warehouse.current("prod")
     manifest = version.folder / "manifest.json"
@@ -389,7 +390,7 @@ def test_an_unreadable_block_of_prod_is_named_and_not_told_as_a_traceback_of_dbt
 
 
 def test_a_copied_platform_reads_its_own_lake(own):
-    """`own` is a copy of another platform."""
+    """The fixture `own` is a copy of another platform."""
     refresh()
     with warehouse.read("raw") as con:
         (sql,) = con.execute(
@@ -399,7 +400,7 @@ def test_a_copied_platform_reads_its_own_lake(own):
 
 
 def test_what_is_told_of_a_refresh_is_of_the_version_that_it_published(own):
-    """Another writer may have loaded and published between the publish and the telling."""
+    """Another writer may load and publish between the publish and the report."""
     publish_really = publish.publish
 
     def overtaken(**options):

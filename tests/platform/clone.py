@@ -1,4 +1,4 @@
-"""Makes clones of this repository with other content: none, or that of a shop."""
+"""Makes clones of this repository without content, or with the content of a shop."""
 
 import json
 import os

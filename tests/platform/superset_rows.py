@@ -1,7 +1,8 @@
-"""Run by Superset's environment, in the clone: what people with given roles see, as JSON.
+"""Prints as JSON which rows people with given roles see; Superset's environment runs it.
 
-People come in on stdin, as name: roles. Each gives the rows of a chart (its status, and orders by
-country), which Superset's own application answers to Flask's test client.
+The clone is the current folder. The people come from stdin as JSON, a list of roles by name. The
+result has the answer to each person's chart: its status, and orders by country. Superset's own
+application answers to Flask's test client.
 """
 
 import json

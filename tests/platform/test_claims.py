@@ -1,4 +1,4 @@
-"""One claim gives the same rows of the shop through every door.
+"""One claim gives the same rows of the shop through every interface.
 
 The tests start Cube, MCP and Superset, so they take a minute.
 """

@@ -1,4 +1,4 @@
-"""The platform serves any domain: a shop's content in a clone without the demonstration's.
+"""The platform serves any domain: here a shop, in a clone without the demonstration.
 
 The tests take two minutes, because six services start.
 """

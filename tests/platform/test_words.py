@@ -1,4 +1,4 @@
-"""The platform knows no word of the demonstration's domain: it learns from the content."""
+"""The platform's code contains no word of the demonstration's domain."""
 
 import re
 

@@ -57,7 +57,7 @@ def test_up_status_logs_down(stack):
 
 
 def test_status_shows_a_cube_that_serves_an_old_model(stack, port_prefix, monkeypatch, tmp_path):
-    """A model that Cube refused was served as it had been before, and all of it was "ready"."""
+    """Bug: Cube refused a new model and served the old one, and the status was "ready"."""
     node.install()
     model = tmp_path / "model/one.yml"
     model.parent.mkdir()
@@ -171,7 +171,7 @@ def test_up_only_some(stack):
 
 
 def test_up_starts_what_failed_and_what_waited_for_it(stack):
-    """Bug: what had ended for good stayed off, and `loc up` said "is up already"."""
+    """Bug: `loc up` did not start failed services again, and said "is up already"."""
     flag = stack.folder / "flag"
     stack.add("load", f"test -e {flag} || exit 3", availability={"restart": "no"})
     stack.service("front", after={"load": "completed_successfully"})
@@ -207,9 +207,7 @@ def test_restart_ends_a_service_and_starts_it_again_alone(stack):
 
 
 def web(stack, port: int) -> None:
-    """A service that has a port, as the platform's file says it: asked by its supervisor over
-    HTTP.
-    """
+    """Add a service with a port and an HTTP readiness probe, as in process-compose.yaml."""
     python = f"exec {ROOT}/.venvs/platform/bin/python -m http.server {port} --bind 127.0.0.1"
     probe = {
         "http_get": {"port": str(port), "path": "/"},
@@ -225,8 +223,9 @@ def web(stack, port: int) -> None:
 
 
 def test_what_another_one_answers_makes_no_service_ready(stack, monkeypatch, port_prefix):
-    """Bug: `loc up -d` said "All is ready" while another stack's service answered the probe of one
-    that could not even start, its port being taken.
+    """Bug: `loc up -d` said "All is ready" although a service could not start.
+
+    Another stack used its port and answered its readiness probe.
     """
     monkeypatch.setenv("LOC_PORT_PREFIX", port_prefix)
     port = int(f"{port_prefix}{PORTS['dagster']}")
@@ -258,8 +257,8 @@ def test_what_another_one_answers_makes_no_service_ready(stack, monkeypatch, por
 
 
 def test_commands_take_the_ports_of_the_stack_that_runs(stack, monkeypatch, port_prefix):
-    """Bug: `loc status` and `loc urls` printed the ports of the shell's LOC_PORT_PREFIX, and
-    clients asked there.
+    """Bug: `loc status`, `loc urls` and the clients used the ports of the shell's LOC_PORT_PREFIX,
+    not those of the running stack.
     """
     monkeypatch.setenv("LOC_PORT_PREFIX", port_prefix)
     web(stack, int(f"{port_prefix}{PORTS['dagster']}"))
@@ -334,7 +333,7 @@ def short_folder():
 
 
 def test_paths_may_be_long_and_relative(stack, monkeypatch, short_folder):
-    """A Unix socket's path may have about 100 bytes, and a clone may be deeper than that."""
+    """The path of a Unix socket is limited to about 100 bytes, and a clone's path may be longer."""
     run = stack.folder / ("long-" * 30) / "run"
     run.parent.mkdir()
     monkeypatch.chdir(run.parent)
@@ -360,7 +359,9 @@ def test_a_bad_line_of_the_file_is_named_and_nothing_starts(stack):
 
 @pytest.mark.parametrize("stack", ["process-compose"], indirect=True)
 def test_process_compose_by_hand_is_the_same_stack(stack, monkeypatch):
-    """With no flag: `.pc_env` says where its socket and its token are, and `loc` finds it there."""
+    """process-compose starts without flags: it reads the paths of its socket and token from
+    `.pc_env`, and `loc` finds it there.
+    """
     run = stack.folder / ".run"
     monkeypatch.setenv("LOC_RUN", str(run))
     shutil.copy(ROOT / ".pc_env", stack.folder)

@@ -19,9 +19,7 @@ from proto_loc.settings import ROOT
 
 @dataclass
 class Superset:
-    """A data folder with Superset's metadata in it, and the server that a test has started
-    there.
-    """
+    """A data folder with Superset's metadata, and the server that a test starts in it."""
 
     home: Path
     prefix: str
@@ -50,7 +48,7 @@ class Superset:
         return kept | mine | self.more
 
     def loc(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
-        """Run a command of ours to its end."""
+        """Run a command of ``loc`` and wait for its end."""
         done = subprocess.run(
             [ROOT / "loc", *arguments],
             cwd=ROOT,
@@ -63,7 +61,7 @@ class Superset:
         return done
 
     def run(self, module: str, *arguments: str) -> subprocess.CompletedProcess:
-        """Run a module of ours in Superset's environment, as `loc superset` does."""
+        """Run a module of proto_loc in Superset's environment, as `loc superset` does."""
         code = (
             "import os, sys; from proto_loc import services; command, env ="
             " services.start('superset-provision');os.execvpe(command[0], [*command[:-1],"
@@ -75,9 +73,7 @@ class Superset:
         )  # fmt: skip
 
     def provision(self, *arguments: str, folder: Path | None = None, check: bool = True) -> str:
-        """Provision, with another folder of files than the repository's if one is given;
-        what it said.
-        """
+        """Provision Superset from the repository's files or from ``folder``; return the output."""
         if folder:
             done = self.run("proto_loc.superset.provision", "--folder", str(folder), *arguments)
             assert not check or done.returncode == 0, done.stdout + done.stderr
@@ -117,7 +113,7 @@ class Superset:
             return False
 
     def workers(self) -> set[int]:
-        """The pids of the processes that answer."""
+        """Return the process ids of gunicorn's worker processes."""
         found = set()
         for child in psutil.Process(self.server.pid).children(recursive=True):
             with suppress(psutil.NoSuchProcess):  # a reader that ended just now
@@ -128,7 +124,7 @@ class Superset:
         return found
 
     def memory(self) -> int:
-        """Bytes that the server and its processes hold of their own."""
+        """Return the resident memory of the server's processes, in bytes."""
         held = 0
         with suppress(psutil.NoSuchProcess):
             for process in psutil.Process(self.server.pid).children(recursive=True):
@@ -140,10 +136,10 @@ class Superset:
         return (self.home / "run/secrets/superset-admin").read_text().strip()
 
     def log_in(self, name: str = "admin", password: str | None = None) -> "Person":
-        """A browser's session of that person.
+        """Log in as this person; return the browser session.
 
         Raises:
-            AssertionError: Superset does not let them in.
+            AssertionError: Superset refuses the log-in.
         """
         person = Person(self.url)
         answer = person.submit(name, password or self.password())
@@ -152,7 +148,7 @@ class Superset:
         return person
 
     def add_person(self, name: str, *roles: str) -> "Person":
-        """A person with these roles, logged in; their password is ``password-of-NAME``."""
+        """Add a person with these roles and log in; the password is ``password-of-NAME``."""
         admin = self.log_in()
         ids = {role["name"]: role["id"] for role in admin.items("security/roles")}
         admin.call(
@@ -190,7 +186,11 @@ class Person(httpx.Client):
     def call(
         self, method: str, path: str, body: dict | None = None, *, status: int | None = None
     ) -> dict:
-        """The API's answer; its status is 2xx, or the one that is given."""
+        """Call the API; return the answer.
+
+        Args:
+            status: the expected status; any 2xx if it is not given.
+        """
         answer = self.request(method, f"/api/v1/{path}", json=body)
         assert answer.status_code == status if status else answer.is_success, (
             f"{answer.status_code} {answer.text}"
@@ -201,7 +201,7 @@ class Person(httpx.Client):
         return self.call("GET", f"{kind}/?q=(page_size:100)")["result"]
 
     def item(self, kind: str, **wanted: str) -> dict:
-        """The one with these values."""
+        """Return the only item with these values."""
         (found,) = [item for item in self.items(kind) if wanted.items() <= item.items()]
         return found
 
@@ -219,7 +219,7 @@ class Person(httpx.Client):
         return answer.json()["data"]
 
     def refusal(self, statement: str) -> str:
-        """What a person reads where the statement is refused or fails."""
+        """Return the error message that a person reads if the statement is refused or fails."""
         answer = self.sql(statement)
         assert 400 <= answer.status_code < 500, f"{answer.status_code} {answer.text}"
         text = " ".join(error["message"] for error in answer.json()["errors"])
@@ -227,7 +227,7 @@ class Person(httpx.Client):
         return text
 
     def chart(self, *metrics: str, by: tuple[str, ...] = (), **query) -> httpx.Response:
-        """Data of the dataset taxi_trips, as a chart asks for it."""
+        """Request data of the dataset mart_taxi_trips, as a chart does."""
         dataset = self.item("dataset", table_name="mart_taxi_trips")["id"]
         return self.post(
             "/api/v1/chart/data",
@@ -246,13 +246,13 @@ class Person(httpx.Client):
 
 
 def copied(template: Path, home: Path) -> Path:
-    """A copy of the folders of one that has been provisioned and is not up."""
+    """Copy the folders of a Superset that is provisioned and not running."""
     shutil.copytree(template, home, symlinks=True, dirs_exist_ok=True)
     return home
 
 
 def dashboard(person: Person, title: str, chart: int) -> int:
-    """Make a dashboard with one chart, as the editor saves it; its id."""
+    """Create a dashboard with one chart, as the editor saves it; return its id."""
     position = {
         "DASHBOARD_VERSION_KEY": "v2",
         "ROOT_ID": {"type": "ROOT", "id": "ROOT_ID", "children": ["GRID_ID"]},

@@ -1,4 +1,4 @@
-"""Files that the user drops: what is loaded, what is refused, and that no row is lost or moved."""
+"""Files that the user drops are loaded or refused, and no row is lost or moved."""
 
 import gzip
 import os

@@ -1,6 +1,4 @@
-"""A file takes the place of another one of its month and colour only where no row leaves without a
-word.
-"""
+"""A file replaces another file of its month and colour; it never removes rows silently."""
 
 import os
 import pty

@@ -1,6 +1,4 @@
-"""The synthetic sample: the same rows from the same seed, in TLC's form, with the real files'
-shares and quirks.
-"""
+"""The synthetic sample: reproducible from its seed, in TLC's schema, with real quirks."""
 
 import os
 from datetime import UTC, date, datetime

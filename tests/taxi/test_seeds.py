@@ -1,6 +1,4 @@
-"""The seeds: zones as TLC lists them with plausible centres, and the codes of the data
-dictionaries.
-"""
+"""The seeds: TLC's zones with plausible centres, and the codes of the data dictionaries."""
 
 import csv
 from math import cos, hypot, radians

@@ -23,14 +23,14 @@ from proto_loc.setup.environments import golden
 
 @pytest.fixture(autouse=True)
 def plain(monkeypatch: pytest.MonkeyPatch):
-    """An environment in which this clone is well."""
+    """Remove the variables that would make a check fail."""
     for name in ("LOC_PYTHON", "LOC_UV", "LOC_LIBRARY_PATH", "LD_LIBRARY_PATH", "TMPDIR"):
         monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that the checks take for the clone."""
+    """A temporary folder that the checks use in place of the clone."""
     for module in (doctor.clone, doctor.nix):
         monkeypatch.setattr(module, "ROOT", tmp_path)
     return tmp_path
@@ -41,7 +41,7 @@ def found(check: str) -> list[doctor.Finding]:
 
 
 def only(check: str) -> doctor.Finding:
-    """The one finding of a check that is not ok. It names a way out."""
+    """Return the only finding of a check that is not ok, and assert that it has a fix."""
     (finding,) = (finding for finding in found(check) if finding.status != "ok")
     assert finding.why and finding.fix
     return finding
@@ -115,7 +115,7 @@ def test_uv_of_a_nix_shell_that_is_gone(monkeypatch):
 
 @pytest.fixture
 def environment(root: Path) -> Path:
-    """``.venvs/platform`` of a clone, stamped as the launcher stamps it."""
+    """An environment ``.venvs/platform`` with a stamp as the launcher writes it."""
     shutil.copytree(ROOT / "locks", root / "locks")
     folder = root / ".venvs/platform"
     program(folder / "bin/python", "")
@@ -238,8 +238,8 @@ def test_script_without_its_mode(root, name: str):
 
 
 def test_everything_executable_is_named_wherever_a_fork_is_told_to_make_it_so():
-    """`nix flake init` copies files without their mode. A hook or a workflow that cannot be
-    executed is dead.
+    """`nix flake init` copies files without their mode, and a hook or workflow that is not
+    executable cannot run.
     """
     listed = subprocess.run(
         ["git", "ls-files", "-s"], cwd=ROOT, capture_output=True, text=True, check=True
@@ -311,7 +311,7 @@ def test_store_of_nix(tmp_path, monkeypatch, script: str, why: str):
 )
 @pytest.mark.parametrize("user, status", [(0, "ok"), (65534, "fail")])
 def test_store_that_belongs_to_another_user(monkeypatch, user: int, status: str):
-    """The real Nix. Where a user has no daemon and no /nix of his own, it can do nothing."""
+    """The test runs the real Nix: users without a daemon and their own /nix cannot use it."""
     nix = shutil.which("nix")
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
@@ -338,7 +338,7 @@ def test_the_space_of_nix_is_looked_at(data, tmp_path, monkeypatch):
 
 @pytest.fixture
 def repository(root: Path) -> Path:
-    """A clone of what the flake needs, all of it tracked."""
+    """A git repository with the files that the flake needs; git tracks all of them."""
     for name in ("flake.nix", "flake.lock", "golden.toml", "nix/shell.nix"):
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).touch()
@@ -408,7 +408,7 @@ def test_command(monkeypatch, capsys, status: str, code: int):
 
 
 def doctor_of(clone: Path, **env: str) -> dict[tuple[str, str], str]:
-    """What ``./loc doctor`` says in a clone: the reasons, by check and status."""
+    """Run ``./loc doctor`` in a clone; return the text of each finding by check and status."""
     done = subprocess.run(
         [clone / "loc", "doctor", "--json"], env=os.environ | env, capture_output=True, text=True
     )
@@ -444,8 +444,8 @@ def doctor_of(clone: Path, **env: str) -> dict[tuple[str, str], str]:
 def test_the_command_sees_what_set_up_would_stumble_over_and_changes_nothing(
     tmp_path, data, env: dict, check: tuple[str, str], said: str
 ):
-    """``./loc doctor`` once set up anew first: it failed on the fault, or mended it and said
-    that all was well.
+    """Bug: ``./loc doctor`` first ran the set-up, which failed on the fault, or repaired it before
+    doctor could report it.
     """
     borrowing_clone(
         tmp_path,

@@ -1,4 +1,4 @@
-"""Git ignores all files that the platform writes, and none of its own."""
+"""Git ignores all files that the platform writes, and no file of the repository."""
 
 import shutil
 import subprocess

@@ -218,8 +218,9 @@ def test_an_empty_raw_that_set_up_made_holds_no_loads_and_can_be_loaded_into(dat
 
 
 def test_load_ids_never_come_again(data):
-    """Neither where raw was made anew, nor where its newest version was lost: by them prod
-    knows what it is made of.
+    """Load ids stay unique if raw is made again or loses its newest version.
+
+    ``prod`` identifies its data by the load ids.
     """
     first = load(1)
     second = load(2, partition="2025-02")
@@ -282,10 +283,10 @@ def _nowhere(link: Path) -> None:
     "lose", [_gone, _folder, _text, _garbage, _nowhere], ids=lambda lose: lose.__name__[1:]
 )
 def test_a_lost_link_of_raw_loses_no_record(data, caplog, lose):
-    """Issue 7, item 1: `loc refresh` read "nothing published", and later loads had every lake file
-    swept away.
+    """Issue 7, item 1: `loc refresh` found nothing published, and later loads removed every lake
+    file.
 
-    The link leads again to what was served, and not to what one went back from.
+    The link is restored to the version that was served, not to one that a rollback replaced.
     """
     load(1)
     load(2)
@@ -299,7 +300,7 @@ def test_a_lost_link_of_raw_loses_no_record(data, caplog, lose):
 
 
 def test_a_lost_link_leads_to_the_newest_whole_version_where_nothing_is_recorded(data):
-    """A tree that was published before there was a record, and copied in part."""
+    """The folder was published before the served version was recorded, and was copied in part."""
     load(1)
     load(2)
     os.truncate(load(3) and warehouse.current("raw").path, 100)
@@ -329,7 +330,7 @@ def test_a_lost_link_beside_no_whole_version_is_refused_and_nothing_is_swept(dat
 
 
 def test_a_current_that_a_copy_made_the_only_version_is_kept(data):
-    """`cp -rL`, and then the folder of versions is left out or removed as a needless double."""
+    """`cp -rL` copies `current` as a folder, and the folder `versions` is missing."""
     load(1)
     home = store.folder("raw")
     _folder(home / "current")
@@ -359,7 +360,7 @@ def test_a_version_whose_link_dangles_stops_writers_and_the_sweep(data):
 
 
 def test_what_is_swept_waits_in_the_bin_for_its_grace_time(data, monkeypatch, caplog):
-    """Issue 7, item 1: what was swept by mistake was gone at once."""
+    """Issue 7, item 1: a file that was removed by mistake was lost at once."""
     made = load(1)
     load(2)
     warehouse.prune("raw", keep=1, grace=0)
@@ -373,7 +374,7 @@ def test_what_is_swept_waits_in_the_bin_for_its_grace_time(data, monkeypatch, ca
 
 
 def test_a_lake_file_is_brought_back_from_the_bin(data, caplog):
-    """A copy of raw was brought back, after its lake was swept or set aside."""
+    """A copy of raw is restored after its lake files were removed or the lake was renamed."""
     made = load(1)
     shutil.copytree(store.folder("raw"), data / "copy", symlinks=True)
     load(2)
@@ -393,7 +394,7 @@ def test_a_lake_file_is_brought_back_from_the_bin(data, caplog):
 
 
 def flip(path: Path, position: int = 0) -> None:
-    """Change one bit and nothing else that a file system tells of a file."""
+    """Change one bit of a file, but not its size, mode or times."""
     stat = path.stat()
     path.chmod(0o644)
     content = bytearray(path.read_bytes())
@@ -404,7 +405,7 @@ def flip(path: Path, position: int = 0) -> None:
 
 
 def without_checksums() -> None:
-    """Make the current raw one that was published before checksums were kept."""
+    """Make the current raw look like a version from before checksums were recorded."""
     version = warehouse.current("raw")
     for path in version.folder.iterdir():
         path.chmod(0o644)
@@ -418,7 +419,7 @@ def without_checksums() -> None:
 
 
 def test_a_flipped_bit_in_a_lake_file_is_found_before_anything_is_built_of_it(data, capsys):
-    """Issue 7, item 2: 144 of 200 flips gave wrong values, and every test was green: only sizes
+    """Issue 7, item 2: 144 of 200 flips gave wrong values, and no check failed, because only sizes
     were compared.
     """
     first = load(*range(1000))
@@ -449,7 +450,7 @@ def test_a_flipped_bit_in_a_lake_file_is_found_before_anything_is_built_of_it(da
 
 
 def test_a_ledger_without_checksums_goes_on_and_says_that_nothing_is_known(data, capsys):
-    """One of before checksums were kept: unknown is not wrong, and not right either."""
+    """A load from before checksums were recorded is reported as unknown, not as right or wrong."""
     made = load(*range(1000))
     without_checksums()
     flip(made.path, 40)
@@ -465,7 +466,9 @@ def test_a_ledger_without_checksums_goes_on_and_says_that_nothing_is_known(data,
 
 
 def test_a_lake_file_that_is_no_parquet_any_more_is_named_and_stops_no_other_load(data):
-    """Issue 7, item 2: a flip in its footer was a traceback, of the load of another file too."""
+    """Issue 7, item 2: a flipped bit in a file's footer caused a traceback, even in the load of
+    another file.
+    """
     made = load(1)
     without_checksums()
     flip(made.path, made.bytes - 2)
@@ -483,7 +486,7 @@ def test_a_lake_file_that_is_no_parquet_any_more_is_named_and_stops_no_other_loa
 
 
 def test_loads_can_be_retired_and_come_back_by_a_rollback(data, capsys):
-    """Issue 7, item 4: what a source had loaded could not be taken out of raw, nor out of prod."""
+    """Issue 7, item 4: the loads of a source could not be removed from raw or prod."""
     for month in ("2025-01", "2025-02"):
         load(1, partition=month)
     old = {**TABLES, "old.things": {"id": "INTEGER"}}

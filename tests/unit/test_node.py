@@ -23,7 +23,7 @@ PACKAGES = json.loads(LOCK)["packages"]
 
 @pytest.fixture(scope="module")
 def npm_registry() -> None:
-    """An npm registry can be reached."""
+    """Skip the test if no npm registry can be reached."""
     done = node.npm("view", "express@4.22.2", "version")
     if done.returncode:
         pytest.skip(f"no npm registry can be reached: {done.stderr.strip()[-200:]}")
@@ -104,7 +104,7 @@ def test_another_one_is_left_alone_and_the_wheel_is_used(tmp_path, monkeypatch, 
 
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cube folder of the test's own, where installing is as in the repository."""
+    """A temporary cube folder, in which npm installs the same packages as in the repository."""
     cube = tmp_path / "cube"
     cube.mkdir()
     for name in ("package.json", "package-lock.json"):
@@ -151,7 +151,7 @@ def test_what_npm_says_is_told_where_it_fails(own, monkeypatch):
 
 @pytest.fixture
 def installer(own: Path):
-    """Makes the addon's script what a test says, in an installation that is otherwise whole."""
+    """Replace the addon's install script in an installation that is otherwise complete."""
     node.NATIVE.mkdir(parents=True)
     node.STAMP.write_text(node.stamp(node.program()))
     script = node.MODULES / "@cubejs-infra/post-installer/dist/bin.js"
@@ -201,7 +201,7 @@ def test_where_it_is_off_it_is_not_tried(installer, monkeypatch):
 
 
 def test_one_that_is_installed_is_said(installer, capfd):
-    """Any addon that loads will do: Cube's own driver brings one."""
+    """The test installs the addon of Cube's own driver, because any addon that loads will do."""
     known = next(
         (ROOT / "proto_loc/cube/server/node_modules/@duckdb").glob("node-bindings-*/*.node")
     )

@@ -1,4 +1,4 @@
-"""Tests of outcomes of loaded rows, and of which models are marts, from the dbt project."""
+"""Tests of the outcomes of loads, and of the list of marts, both read from dbt's manifest."""
 
 import copy
 

@@ -61,8 +61,10 @@ print(json.dumps(rows))
 
 @pytest.mark.parametrize("zone", ZONES)
 def test_times_are_the_same_in_any_zone_of_the_machine(data, zone):
-    """Fault: a TIMESTAMPTZ followed the machine's zone, so the same loads published another day
-    under another TZ, and readers disagreed with each other."""
+    """Bug: a TIMESTAMPTZ followed the machine's zone.
+
+    The same loads gave another day under another TZ, and readers got different values.
+    """
     env = {**os.environ, "TZ": zone, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-c", PUBLISH_AND_READ, SELECT],
@@ -83,7 +85,7 @@ def test_times_are_the_same_in_any_zone_of_the_machine(data, zone):
 
 
 def test_dbt_builds_the_same_in_any_zone_of_the_machine(data, tmp_path):
-    """With the profile that ships: every target has the zone, and dbt takes it."""
+    """The test uses the shipped profile: every target sets the zone, and dbt applies it."""
     targets = yaml.safe_load((ROOT / "dbt" / "profiles.yml").read_text())["proto_loc"]["outputs"]
     assert [target["settings"]["TimeZone"] for target in targets.values()] == ["UTC", "UTC"]
     (tmp_path / "models").mkdir()
@@ -107,7 +109,7 @@ def test_dbt_builds_the_same_in_any_zone_of_the_machine(data, tmp_path):
 
 
 def test_duckdb_is_opened_in_one_place():
-    """Who opens DuckDB past ``proto_loc.sql`` reads times in the machine's zone."""
+    """A connection that is not opened by ``proto_loc.sql`` reads times in the machine's zone."""
     free_of_times = {
         "proto_loc/sql.py",
         "proto_loc/warehouse/guard.py",

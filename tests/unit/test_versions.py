@@ -36,9 +36,7 @@ def test_every_tool_has_a_row():
 
 
 def test_an_upgrade_leaves_the_page_right():
-    """A weekly upgrade once failed here, for its versions stood in the page as well and were
-    moved by hand.
-    """
+    """Bug: a weekly upgrade failed, because it did not update the versions in the page."""
     document = tomlkit.parse((ROOT / "golden.toml").read_text())
     moved = {wish.key: "999.9" for wish in wishes(document) if wish.pinned}
     new = dict(ROW.findall(page(PAGE, moved)))

@@ -36,7 +36,9 @@ async def echo(client: WebSocket) -> None:
 
 @pytest.fixture
 def port(monkeypatch) -> Iterator[int]:
-    """A server that counts the bytes of a body, with little patience and few connections."""
+    """The port of a server that counts the bytes of a body, with short timeouts and a low limit of
+    connections.
+    """
     monkeypatch.setattr(serving, "PATIENCE_HEAD", 1.0)
     monkeypatch.setattr(serving, "PATIENCE_BODY", 1.0)
     monkeypatch.setattr(serving, "MAX_CONNECTIONS", 20)
@@ -72,7 +74,7 @@ def opened(port: int, data: bytes) -> socket.socket:
 
 
 def test_a_body_has_a_bound_however_it_is_sent(port):
-    """Bodies of 250 MB filled the memory of a service."""
+    """Bug: bodies of 250 MB filled the memory of a service."""
     assert send(port, bytes(MAX_BODY)).text == send(port, blocks(MAX_BODY)).text == str(MAX_BODY)
     for body in (bytes(MAX_BODY + 1), blocks(MAX_BODY + (1 << 16))):
         answer = send(port, body)
@@ -81,7 +83,7 @@ def test_a_body_has_a_bound_however_it_is_sent(port):
 
 
 def test_headers_have_a_bound(port):
-    """The parser that uvicorn takes where it is installed has none."""
+    """uvicorn uses httptools if it is installed, and that parser does not limit the headers."""
     client = opened(port, HALF)
     with pytest.raises(OSError):
         for _ in range(500):
@@ -107,7 +109,7 @@ def test_clients_that_wait_make_room(port):
 
 
 def test_a_web_socket_may_be_silent(port):
-    """As Dagster's subscriptions are, for hours."""
+    """Dagster's subscriptions, for example, are silent for hours."""
     token = {"authorization": "Bearer mine"}
     with connect(f"ws://127.0.0.1:{port}/echo", additional_headers=token, proxy=None) as client:
         for _ in range(2):

@@ -1,1 +1,1 @@
-"""``loc ask``: turns a question into one query, and measures a model with sets of questions."""
+"""``loc ask``: turns a question into one query, and evaluates a model with known questions."""

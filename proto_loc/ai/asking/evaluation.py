@@ -1,4 +1,4 @@
-"""Measures how often a model answers correctly: asks questions whose correct query is known.
+"""Measures how often a model answers correctly, with questions whose query is known.
 
 A file of questions holds queries, not results: the expected rows are read from the published data.
 Rows are compared in any order, unless the question asks for one. Columns are compared by their

@@ -1,4 +1,4 @@
-"""``chat``: PandasAI on the marts, with its SQL in the reader and its Python in the sandbox.
+"""``chat``: PandasAI on the marts; its SQL runs in the reader, its Python in the sandbox.
 
 PandasAI gets the columns of the marts and, where ``LOC_LLM_SEND_ROWS`` allows it, their first
 rows. It loads no table, and reaches its model through LiteLLM.

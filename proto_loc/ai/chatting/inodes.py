@@ -1,9 +1,10 @@
 """Limits the number of files in a sandbox's folders.
 
-Usage: ``python inodes.py PID NUMBER FOLDER...``. An empty file counts nothing towards the size of a
-tmpfs, but takes a kilobyte of kernel memory, and bubblewrap does not limit the number of files. The
-owner of a user namespace may remount in it. This program runs outside of the sandbox, and has one
-thread, because a process with several cannot enter a namespace.
+Usage: ``python inodes.py PID NUMBER FOLDER...``. An empty file adds nothing to the size of a tmpfs,
+but takes a kilobyte of kernel memory, and bubblewrap does not limit the number of files. This
+program runs outside of the sandbox. It enters the sandbox's user namespace, whose owner may remount
+the folders with a limit. It has one thread, because a process with several threads cannot enter a
+user namespace.
 """
 
 import ctypes

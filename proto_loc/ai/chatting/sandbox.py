@@ -1,4 +1,4 @@
-"""Runs a model's program in a bubblewrap sandbox: one process without network or your files.
+"""Runs a model's program in a bubblewrap sandbox: one process, no network, no user files.
 
 The program gets its code and the rows of its queries over a pipe, and returns its result as JSON.
 Nothing is unpickled, and no file of the sandbox is opened outside. The kernel enforces the limits,

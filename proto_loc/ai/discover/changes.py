@@ -1,4 +1,4 @@
-"""Compares each metric with the previous version, and finds the segment that drives a change."""
+"""Compares each metric with the previous version; finds the segment that drives a change."""
 
 from dataclasses import dataclass
 from decimal import Decimal

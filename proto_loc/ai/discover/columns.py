@@ -1,4 +1,4 @@
-"""Profiles the columns of a mart: distribution, missing values and outliers of two versions."""
+"""Profiles a mart's columns in two versions: distribution, missing values, outliers."""
 
 import math
 from collections import Counter

@@ -15,7 +15,7 @@ STANDS_OUT = 4.0
 
 @dataclass
 class Seasons:
-    """Rows of a mart over time, counted over all rows."""
+    """Counts of all rows of a mart, by day and by hour of the week."""
 
     days: list[tuple[date, int]] = field(default_factory=list)
     hours: list[tuple[int, int, float]] = field(default_factory=list)
@@ -27,7 +27,7 @@ class Seasons:
 
 
 def seasons(reading: Reading, model: SemanticModel) -> Seasons:
-    """Count by the model's time dimension; the result is empty if there are too few days."""
+    """Count the rows by the model's time dimension; with too few days the result is empty."""
     time = written(model.time.of)
     table = f"{model.schema}.{model.table}"
     result = Seasons()

@@ -1,4 +1,4 @@
-"""The forms of the MCP tools' answers."""
+"""Schemas of the answers of the MCP tools."""
 
 from pydantic import BaseModel, Field
 

@@ -1,7 +1,7 @@
 """The tools of the MCP server, which return published data, metrics and lineage.
 
-Figures are exact: a number is text where a double would change it (an integer above 2^53) or JSON
-lacks it (nan, inf). Times are ISO 8601.
+Figures are exact. A number is sent as text if a double would change it (an integer above 2^53) or
+if JSON does not have it (nan, inf). Times are ISO 8601.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Reads process-compose.yaml: the keys that it uses are supported, any other is an error."""
+"""Reads process-compose.yaml; supports the keys of that file, and refuses all others."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Checks which values of a bundle's file are mappings, lists and texts, before other checks."""
+"""Checks the types (mapping, list, text) of the values in a bundle's file, as a first step."""
 
 from collections.abc import Iterator
 

@@ -1,9 +1,10 @@
-"""The doors that are compared with MetricFlow; a new one is a module and a line here.
+"""The interfaces (doors) that are compared with MetricFlow, one module each.
 
-A door is a context manager on the published ``prod``. Its ``answer`` returns the figures by the
-dimension's value (``questions.key``; an empty text without a dimension), as numbers or numeric
-text; an entry is missing or None where there is no figure. ``answers`` tells whether the door can
-answer a question. A door that needs others lists their classes in ``needs``, and receives them.
+A door is a context manager on the published ``prod``. Its method ``answers`` says whether it can
+answer a question. Its method ``answer`` returns a figure per value of the dimension
+(``questions.key``; an empty text if the question has no dimension). A figure is a number or numeric
+text. If there is no figure, the entry is missing or None. A door that needs other doors lists their
+classes in ``needs``, and receives them.
 """
 
 from contextlib import AbstractContextManager

@@ -1,7 +1,7 @@
-"""The door ``ask``, with a model that answers with a query of metrics.
+"""The interface ``ask``, with a model that answers with a query of metrics.
 
-The model's server is a stand-in that returns the query of the question: this compares the wiring
-and the figures with the oracle, and says nothing about a real model.
+The model's server is a stand-in that returns the query of the question. The test compares the
+figures with MetricFlow's, and says nothing about a real model.
 """
 
 import json

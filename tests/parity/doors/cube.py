@@ -1,4 +1,4 @@
-"""The door Cube, by its REST API."""
+"""The interface Cube, by its REST API."""
 
 import time
 from datetime import date
@@ -12,7 +12,7 @@ from proto_loc.setup import node
 
 
 class Cube(Running):
-    """The service ``cube``."""
+    """A running service ``cube`` that answers questions."""
 
     def __init__(self) -> None:
         super().__init__("cube")

@@ -1,4 +1,4 @@
-"""The door of Superset's dataset YAML: its SQL, run directly on ``prod``."""
+"""The interface of Superset's dataset YAML: its SQL, run directly on ``prod``."""
 
 import yaml
 from questions import Between, Equals, Filter, Question, key

@@ -1,4 +1,4 @@
-"""The door notebook: a kernel of JupyterLab asks Cube, as the shipped notebooks do."""
+"""The interface notebook: a kernel of JupyterLab queries Cube, as the shipped notebooks do."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The door of the figures that the publish recorded in the database file."""
+"""The figures that the publish recorded in the database file, as an interface."""
 
 from questions import Question
 

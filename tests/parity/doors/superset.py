@@ -1,4 +1,4 @@
-"""The door Superset, by its chart-data API, on the datasets of the bundle."""
+"""The interface Superset, by its chart-data API, on the datasets of the bundle."""
 
 import json
 import re

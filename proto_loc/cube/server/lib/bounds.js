@@ -1,5 +1,5 @@
 'use strict';
-/** Limits of a connection: time, headers, and a body only with a token. They hold before anything is parsed. */
+/** Limits each connection before anything is parsed: its time, its headers, and no body without a token. */
 const express = require('express');
 
 const BODY = 2 ** 20; // bytes

@@ -2,10 +2,12 @@
 /**
  * Cube's SQL dialect of DuckDB, with two corrections.
  *
- * Times: a published file has TIMESTAMP in UTC or DATE, and Cube compares and groups them as TIMESTAMPTZ. That casts every
- * row, so DuckDB cannot skip row groups. (The driver sets the session's time zone to UTC, so that a TIMESTAMPTZ column means
- * the same in both.) Filters: Cube escapes the wildcards of LIKE without the ESCAPE clause that DuckDB needs, and compares
- * every number as DOUBLE, in which integers above 2^53 equal their neighbours.
+ * Times: a published file has columns of the types TIMESTAMP (in UTC) or DATE, but Cube casts them to TIMESTAMPTZ. Such a
+ * cast of every row keeps DuckDB from skipping row groups, so this dialect casts to TIMESTAMP. (The driver sets the
+ * session's time zone to UTC, so that a TIMESTAMPTZ column has the same meaning in both types.)
+ *
+ * Filters: Cube escapes the wildcards of LIKE, but omits the ESCAPE clause that DuckDB needs. It also compares every number
+ * as DOUBLE, which cannot tell integers above 2^53 apart.
  */
 const { BaseFilter } = require('@cubejs-backend/schema-compiler');
 const { DuckDBQuery } = require('@cubejs-backend/duckdb-driver/dist/src/DuckDBQuery.js');

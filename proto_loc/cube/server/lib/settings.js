@@ -10,7 +10,7 @@
  * @property {string} memory DuckDB's memory limit, for each open version.
  * @property {number} threads DuckDB's threads.
  * @property {number} timeout Seconds after which a query is stopped.
- * @property {number} rows The maximum limit of a query.
+ * @property {number} rows The largest row limit that a query may ask for.
  * @property {number} grace Seconds that a superseded version stays open.
  * @property {number} cacheBytes Maximum size of the cached results of one version.
  * @property {'auto' | 'required' | 'off'} native

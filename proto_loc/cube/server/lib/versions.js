@@ -3,7 +3,7 @@
  * Finds the published version of `prod` (see proto_loc/warehouse/store.py): `current` is a link to `versions/<id>`.
  *
  * @typedef {object} Version
- * @property {string} key Identifies the content: a rollback returns to an older key, but new data never get an old one.
+ * @property {string} key Identifies the content. A rollback returns to an older key; new data always get a new one.
  * @property {number} id
  * @property {string} file The version's DuckDB file.
  * @property {string} publishedAt

@@ -1,7 +1,7 @@
 'use strict';
 /**
- * Refuses foreign hosts and pages of other sites, as proto_loc/web/gate.py does: a page of another site that is open in a
- * browser of this machine can reach 127.0.0.1 too.
+ * Refuses requests with a foreign host, or from a page of another site, as proto_loc/web/gate.py does. A page of another
+ * site can reach 127.0.0.1 if it is open in a browser of this machine.
  */
 
 /**
