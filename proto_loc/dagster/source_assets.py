@@ -8,7 +8,7 @@ import dagster as dg
 from proto_loc import warehouse
 from proto_loc.dagster.policies import progress, said_plainly, who, writes
 from proto_loc.sources import PartitionedSource, Source, Table, declared_tables, find_sources
-from proto_loc.sources.state import TableState, table_states
+from proto_loc.sources.state import table_states
 from proto_loc.warehouse.lake import Load
 
 LEDGER = dg.AssetKey(["raw", "loads"])
@@ -98,25 +98,23 @@ def make_checks() -> list[dg.AssetChecksDefinition]:
         for name in ("row_count", *(["freshness"] if table.fresh_within else []))
     ]
 
-    @dg.multi_asset_check(name="sources", specs=specs)
-    def check() -> Iterator[dg.AssetCheckResult]:
+    @dg.multi_asset_check(name="sources", specs=specs, can_subset=True)
+    def check(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        asked = context.selected_asset_check_keys
         for state in table_states(datetime.now(UTC).replace(tzinfo=None)):
-            yield _result("row_count", state, state.small)
-            if state.table.fresh_within:
-                yield _result("freshness", state, state.stale)
+            key = dg.AssetKey([state.source, state.table.name])
+            for name, fault in (("row_count", state.small), ("freshness", state.stale)):
+                if dg.AssetCheckKey(key, name) in asked:
+                    yield dg.AssetCheckResult(
+                        passed=not fault,
+                        check_name=name,
+                        asset_key=key,
+                        severity=dg.AssetCheckSeverity.WARN,
+                        description=fault or None,
+                        metadata={"partitions": len(state.loads), "rows": state.rows},
+                    )
 
     return [check]
-
-
-def _result(name: str, state: TableState, fault: str) -> dg.AssetCheckResult:
-    return dg.AssetCheckResult(
-        passed=not fault,
-        check_name=name,
-        asset_key=[state.source, state.table.name],
-        severity=dg.AssetCheckSeverity.WARN,
-        description=fault or None,
-        metadata={"partitions": len(state.loads), "rows": state.rows},
-    )
 
 
 def describe_load(load: Load) -> dict[str, dg.MetadataValue | str | int]:
