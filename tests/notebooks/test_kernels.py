@@ -173,7 +173,7 @@ def test_a_scratch_database_of_another_kernel_is_named_with_its_process(lab, ker
     "name", ["prod", "PROD", "a/b", "../up", "", "a b", "temp", "Main", "pg_catalog"]
 )
 def test_a_name_that_is_none_is_refused(name, platform):
-    with pytest.raises(UsageError, match="no name for a scratch database"):
+    with pytest.raises(UsageError, match="cannot be the name of a scratch database"):
         warehouse.scratch(name)
 
 
