@@ -57,7 +57,7 @@ def secret(name: str) -> str:
 
 
 def _make(file: Path) -> None:
-    """Write a secret to a file and link that file to its place: nobody reads half a secret."""
+    """Write a secret to a file, then link it to its path, so that nobody reads half a secret."""
     own = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
     fd = os.open(own, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
@@ -65,6 +65,6 @@ def _make(file: Path) -> None:
             out.write(secrets.token_urlsafe(32) + "\n")
         os.link(own, file)
     except FileExistsError:
-        pass  # another process was first, and its secret counts
+        pass  # another process was first: its secret is used
     finally:
         own.unlink()

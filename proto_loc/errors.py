@@ -14,7 +14,7 @@ SOURCES = Path(__file__).resolve().parent.parent / "pipelines"
 _CONTROL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb]"
 )
-"""Escape sequences, text directions and other characters that no terminal shows."""
+"""Escape sequences, marks of text direction and other characters that a terminal hides."""
 
 
 def plain(text: object) -> str:

@@ -41,7 +41,7 @@ def open_duckdb(
         config: DuckDB's options; ``lock_configuration`` takes effect once the zone is set.
 
     Raises:
-        duckdb.Error: as of :func:`duckdb.connect`.
+        duckdb.Error: see :func:`duckdb.connect`.
     """
     options = dict(config or {})
     lock = options.pop("lock_configuration", "false") == "true"

@@ -16,10 +16,10 @@ MOMENTS = 1 << 12  # equally likely stretches of the month
 
 @cache
 def database(colour: Colour, process: int) -> duckdb.DuckDBPyConnection:
-    """A database in memory with ``pairs``, which is dear to make and the same for every month.
+    """Make a database in memory with ``pairs``, which is slow to make and serves every month.
 
-    A forked process must not use its parent's database, hence ``process``. Nothing is large enough
-    to spill to disk.
+    ``process`` is part of the cache's key, because a forked process must not use its parent's
+    database. No table is large enough to spill to disk.
     """
     connection = open_duckdb(
         config={
@@ -41,7 +41,7 @@ def moments(connection: duckdb.DuckDBPyConnection, colour: Colour, start: date) 
     for hour in range(days * 24):
         day, clock = divmod(hour, 24)
         weekday = (start.weekday() + day) % 7
-        # A night belongs to the evening before: Friday and Saturday nights are long.
+        # The hours before 6 belong to the evening before: Friday and Saturday nights are long.
         evening = (weekday - (clock < 6)) % 7
         curve = (
             rates.WEEKEND

@@ -17,7 +17,7 @@ ROW_GROUP = 122_880
 def meta_fields(
     origin: str, month: str, source_file: str, row: str, load_id: int, loaded_at: datetime
 ) -> str:
-    """The select list of :data:`schema.META`; ``row`` is an SQL expression, others are values."""
+    """Return the select list of :data:`schema.META`; only ``row`` is an SQL expression."""
     moment = loaded_at.astimezone(UTC).replace(tzinfo=None) if loaded_at.tzinfo else loaded_at
     values = (
         literal(origin),
@@ -66,7 +66,7 @@ def write_parquet(
         os.replace(part, target)
     except (duckdb.Error, OSError) as error:
         if disk_is_full(error):
-            raise  # the warehouse's session says what to do
+            raise  # the warehouse's session explains it
         raise LocError(
             f"{shown(target)} could not be written.",
             first_lines(error),
@@ -78,13 +78,13 @@ def write_parquet(
 
 
 def shown(path: Path | str) -> str:
-    """A path for a message; characters that cannot be printed are escaped."""
+    """Format a path for a message; escape characters that cannot be printed."""
     text = str(path)
     return text if text.isprintable() else ascii(text)
 
 
 def first_lines(error: Exception, plain: Path | None = None) -> str:
-    """DuckDB's message about a file, without its advice and the path of the scratch folder."""
+    """Shorten DuckDB's message about a file: no advice, no path of the scratch folder."""
     text = str(error).split("\nPossible fixes", 1)[0].split("\n\n", 1)[0]
     text = ", ".join(line.strip() for line in text.splitlines() if line.strip())
     text = re.sub(r"^[\w ]+ Error: ", "", text)

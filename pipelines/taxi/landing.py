@@ -45,7 +45,7 @@ class SourceFile:
     name: str
     """Base name of the file; becomes ``_source_file``."""
     kind: str
-    """``parquet``, ``csv`` or ``json`` (an array of records, or a record a line)."""
+    """``parquet``, ``csv`` or ``json`` (an array of records, or one record per line)."""
     colour: Colour
     month: str
     """``YYYY-MM``."""
@@ -63,8 +63,8 @@ class SourceFile:
 def inspect(path: Path) -> SourceFile:
     """Read the whole file and check it; nothing is written to the lake.
 
-    Names of columns are compared without case and surrounding spaces. The month is that of the
-    file's name, else the one with at least 95 % of the pick-ups.
+    Names of columns are compared without case and surrounding spaces. The month comes from the
+    file's name, or else is the month of at least 95 % of the pick-ups.
 
     Raises:
         LocError: the file is not usable; the message names column, row and value. Rows are counted
@@ -101,7 +101,7 @@ def convert(source: SourceFile, target: Path, *, load_id: int, loaded_at: dateti
     UTC if it has no zone.
 
     Raises:
-        LocError: the file has changed since :func:`inspect`, or rows are missing in the result.
+        LocError: the file has changed since :func:`inspect`, or the result lacks rows.
     """
     if sha256(source.path) != source.sha256:
         raise _changed(source.path)
@@ -122,18 +122,18 @@ def convert(source: SourceFile, target: Path, *, load_id: int, loaded_at: dateti
 
 
 def month_in(name: str) -> str | None:
-    """The month (``YYYY-MM``) in a file's name; None if it has no month or several."""
+    """Return the month (``YYYY-MM``) in a file's name; None if the name has none or several."""
     named = set(_MONTH.findall(name))
     return named.pop() if len(named) == 1 else None
 
 
-# What and where the file is
+# Name, format and location of the file
 
 
 def left_out(path: Path) -> str:
-    """The reason why a file of the landing folder is skipped; empty if it is to be loaded.
+    """Return the reason why a file of the landing folder is skipped; empty if it must be loaded.
 
-    Systems, browsers and office programs write files of their own, which must not stop the others.
+    Operating systems, browsers and office programs leave files there, which must not stop a load.
     """
     if path.is_dir():
         return "it is a folder, and only files that lie in the landing folder itself are loaded"
@@ -222,7 +222,7 @@ def _changed(path: Path) -> LocError:
     )
 
 
-# What it holds
+# Content of the file
 
 
 def _match(path: Path, names: list[str]) -> tuple[Colour, dict[str, str | None], tuple[str, ...]]:

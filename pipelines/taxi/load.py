@@ -76,9 +76,9 @@ def load_files(
 def load_landing(*, who: str, report: Report) -> list[Outcome]:
     """Load the new files in ``data/landing/``: all of them, or none if one is refused.
 
-    It may run without a person to ask. So some files are skipped with a reason, and the others are
-    loaded: files without trips, files that would remove rows of another one, and two new files of
-    one month.
+    Nobody may be there to answer a question, so these files are skipped with a reason: files
+    without trips, files that would remove rows of another file, and two new files of one month.
+    The other files are loaded.
 
     Raises:
         LocError, WarehouseError: see :func:`load_files`.
@@ -117,11 +117,12 @@ def load_months(
 ) -> list[Outcome]:
     """Load whole months (``YYYY-MM``) of one colour, from files or else from the sample.
 
-    A file is used if it is in ``data/landing/`` and its name has that colour and month. Else the
-    sample has as many trips as a month of the default sample; real records are kept.
+    A month is loaded from a file in ``data/landing/`` whose name has that colour and month. If
+    there is none, the sample has as many trips as a month of the default sample, and real records
+    are kept.
 
     Args:
-        replace: whether rows of another file may be lost; else the outcome has the reason.
+        replace: whether rows of another file may be lost; if not, the outcome has the reason.
 
     Raises:
         LocError, WarehouseError: see :func:`load_files`.
@@ -158,7 +159,10 @@ def _load(
 
 
 def _real(session: Loading, there: Load | None, file: landing.SourceFile, replace: bool) -> Outcome:
-    """Load a file in place of the load ``there``, unless that has the same or other rows."""
+    """Load a file in place of the load ``there``.
+
+    The file is skipped if it is loaded already, or if ``there`` has rows that the file lacks.
+    """
     if there and there.input_sha256 == file.sha256 and sources.intact(there):
         return Outcome(there, file.name, skipped="it is loaded already")
     load_id, path = session.reserve("taxi", _table(file.colour), file.month)
@@ -177,10 +181,11 @@ def _real(session: Loading, there: Load | None, file: landing.SourceFile, replac
 
 
 def _leaving(there: Load, path: Path, file: landing.SourceFile) -> int:
-    """Count the rows of a load that would be lost, since the new file at ``path`` lacks them.
+    """Count the rows of a load that the new file at ``path`` lacks, so that they would be lost.
 
     A file of the same name is a newer edition: it may correct rows, but must have trips on each day
-    that the old one has. A file of another name must have every row. The sample never counts.
+    that the old file has. A file of another name must have every row. Rows of the sample never
+    count.
     """
     if there.origin == "synthetic" or not sources.intact(there):
         return 0
@@ -249,7 +254,7 @@ def _landed(colour: Colour, months: Sequence[str]) -> list[landing.SourceFile]:
 def pending() -> list[Path]:
     """Files in ``data/landing/`` whose content the current ``raw`` has never loaded.
 
-    A file whose load was superseded is not pending, since a later load counts. A file whose rows
+    A file whose load was superseded is not pending, because the later load stays. A file whose rows
     were lost from the lake is pending.
     """
     known = sources.is_loaded("taxi")
@@ -320,7 +325,7 @@ def _refuse_rivals(files: Iterable[landing.SourceFile]) -> None:
 
 
 def _rivals(files: Iterable[landing.SourceFile]) -> dict[landing.SourceFile, landing.SourceFile]:
-    """Files that share month and colour with a file of other content, and that other file."""
+    """Map each file to another file with the same month and colour, but other content."""
     months: dict[tuple[Colour, str], list[landing.SourceFile]] = {}
     for file in files:
         months.setdefault((file.colour, file.month), []).append(file)

@@ -11,44 +11,45 @@ class Rates:
 
     vendors: dict[int, float]
     app: float
-    """Rows of vendors 1 and 2 with a trip booked by app: no passengers, rate code, flag, congestion
-    or airport fee; payment type 0 in yellow files, null in green ones. So are all of vendor 6."""
+    """Share of the rows of vendors 1 and 2 whose trip was booked by app. Passengers, rate code,
+    flag, congestion fee and airport fee are null; the payment type is 0 in yellow files, null in
+    green files. Every row of vendor 6 is an app row."""
     app_negative_fare: float
-    """Of the app's rows of vendor 2: a fare below zero under a total above."""
+    """Share of vendor 2's app rows with a fare below zero but a total above zero."""
     app_tip: float
-    """Of the app's rows: with a tip."""
+    """Share of app rows with a tip."""
     refund: float
-    """A charge taken back: the row before again, all amounts negative."""
+    """Share of refunds: a refund repeats the row before it, with all amounts negative."""
     refund_no_charge: float
-    """Of refunds: payment type 3 (no charge); the rest is 4 (dispute)."""
+    """Share of refunds with payment type 3 (no charge); the others have 4 (dispute)."""
     refund_seen: float
-    """Of charges that were taken back: the charge too has payment type 3 or 4."""
+    """Share of refunded charges whose own row also has payment type 3 or 4."""
     cash: float
-    """Of metered rows, as are the next five."""
+    """Share of metered rows; so are the next four fields."""
     no_charge: float
     dispute: float
     negotiated: float
     flagged: float
     no_passenger: float
-    """Of metered rows of vendor 1: passenger_count 0. Other vendors' meters do not allow it."""
+    """Share of vendor 1's metered rows with passenger_count 0; other meters do not allow it."""
     unknown_rate: float
-    """Of metered rows of vendor 1: rate code 99."""
+    """Share of vendor 1's metered rows with rate code 99."""
     no_distance: float
     absurd_distance: float
     backwards: float
-    """Drop-off before the pick-up."""
+    """The drop-off is before the pick-up."""
     left_running: float
-    """A meter left on for most of a day."""
+    """The meter runs for most of a day."""
     outside_month: float
     wrong_total: float
-    """Of metered rows: a total that is not the sum of its parts."""
+    """Share of metered rows whose total is not the sum of its parts."""
     pickup_unknown: float
     dropoff_unknown: float
 
 
-# Counted in a 5,000-row sample of yellow_tripdata_2025-02, but for three, of which the sample shows
-# none: backwards is green's, counted in green_tripdata_2025-11; left_running and outside_month are
-# assumed, at one in as many rows.
+# The rates are counted in a 5,000-row sample of yellow_tripdata_2025-02. Three events do not occur
+# in it: backwards has the rate of green_tripdata_2025-11 (46,912 rows); left_running and
+# outside_month are assumed to occur once in as many rows.
 YELLOW_RATES = Rates(
     vendors={1: 1020 / 5000, 2: 3973 / 5000, 7: 7 / 5000},
     app=1125 / 4993,
@@ -74,7 +75,7 @@ YELLOW_RATES = Rates(
     dropoff_unknown=26 / 5000,
 )
 
-# Counted in green_tripdata_2025-11, 46,912 rows.
+# The rates are counted in green_tripdata_2025-11, 46,912 rows.
 GREEN_RATES = Rates(
     vendors={1: 4348 / 46912, 2: 38655 / 46912, 6: 3909 / 46912},
     app=1660 / 43003,
@@ -102,7 +103,8 @@ GREEN_RATES = Rates(
 
 RATES = {Colour.YELLOW: YELLOW_RATES, Colour.GREEN: GREEN_RATES}
 
-# Pick-ups a zone, relative, rounded from the same files; other zones get their borough's weight.
+# Relative number of pick-ups per zone, rounded, from the same files; other zones have the weight of
+# their borough.
 PICKUPS = {
     Colour.YELLOW: {
         236: 250,
@@ -197,7 +199,7 @@ PICKUPS_ELSEWHERE = {
         "Staten Island": 0.05,
         "EWR": 0,
     },
-    # Green cabs may pick up nobody at the airports and in Manhattan below about 96th Street.
+    # Green cabs must not pick up passengers at the airports or below about Manhattan's 96th Street.
     Colour.GREEN: {
         "Manhattan": 0,
         "Queens": 4,
@@ -207,8 +209,8 @@ PICKUPS_ELSEWHERE = {
         "EWR": 0,
     },
 }
-# How much more a borough is a trip's end than its start, and over which distance (miles) trips
-# become rare.
+# DROPOFFS: factor for a borough's weight as the end of trips. REACH: the distance in miles over
+# which the number of trips falls to 1/e.
 DROPOFFS = {
     Colour.YELLOW: {"Manhattan": 1, "Queens": 2, "Brooklyn": 6, "Bronx": 4, "Staten Island": 1},
     Colour.GREEN: {"Manhattan": 1, "Queens": 1.5, "Brooklyn": 1.5, "Bronx": 4, "Staten Island": 1},
@@ -216,10 +218,10 @@ DROPOFFS = {
 AIRPORTS = {Colour.YELLOW: 0.14, Colour.GREEN: 0.14}
 NEWARK = {Colour.YELLOW: 14, Colour.GREEN: 4}
 REACH = {Colour.YELLOW: 1.8, Colour.GREEN: 1.9}
-SAME_ZONE = {Colour.YELLOW: 0.8, Colour.GREEN: 0.35}  # people walk there
+SAME_ZONE = {Colour.YELLOW: 0.8, Colour.GREEN: 0.35}  # within a zone, people walk
 
-# Trips an hour of the day, relative, from midnight; and miles an hour on the road. From the same
-# files.
+# Relative number of trips per hour of the day, from midnight, and road speed in miles per hour,
+# from the same files.
 WEEKDAY = (
     45,
     25,
@@ -303,5 +305,5 @@ SPEED = (
     11.7,
 )
 
-# Up to which draw a trip has so many passengers; the rest has six.
+# Cumulative share of trips by number of passengers; the remaining trips have six.
 PASSENGERS = {1: 0.80, 2: 0.935, 3: 0.967, 4: 0.984, 5: 0.994}

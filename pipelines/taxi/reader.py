@@ -28,7 +28,7 @@ from proto_loc.settings import settings
 from proto_loc.sql import identifier, literal, open_duckdb
 
 DIGITS = 38
-"""Most digits of a decimal in DuckDB."""
+"""Maximum number of digits of a decimal in DuckDB."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Reader:
 
 @contextmanager
 def reading(path: Path, kind: str) -> Iterator[Reader]:
-    """Open a file under a plain name, since DuckDB reads a path as a pattern with partitions."""
+    """Open a file under a plain name; DuckDB would expand patterns and partitions in its path."""
     with scratch_folder() as scratch:
         plain = scratch / f"source.{kind}"
         try:
@@ -119,7 +119,7 @@ def _clear(base: Path) -> None:
         except ProcessLookupError:
             shutil.rmtree(folder, ignore_errors=True)
         except (ValueError, OverflowError, PermissionError):
-            pass  # not a process's folder, or another user's
+            pass  # the name has no pid, or the process belongs to another user
 
 
 def refused(path: Path, why: str, fix: str) -> LocError:
@@ -129,8 +129,8 @@ def refused(path: Path, why: str, fix: str) -> LocError:
 
 def _parquet(connection, path: Path, plain: Path, text) -> Reader:
     file = literal(glob.escape(str(plain)))
-    # Names and types come from the footer. A relation makes names unique, which hides a column that
-    # is there twice, and it reads a decimal of more than 38 digits as a wrong double.
+    # Names and types come from the footer. A DuckDB relation renames duplicate columns, which hides
+    # them, and reads a decimal of more than 38 digits as a wrong double.
     depth, names, wide = 0, [], {}
     schema = connection.execute(
         f"SELECT name, num_children, precision, scale FROM parquet_schema({file})"
@@ -186,14 +186,15 @@ def _quoted(names: list[str], delimiter: str) -> tuple[str, str]:
     """The expressions ``inner`` and ``swallowing`` of a CSV file with these columns.
 
     A value may contain line ends. A stray quote starts a value that ends at the next quote and
-    contains whole rows: it has as many delimiters per line as a row, which normal text has not.
+    contains whole rows. Such a value has as many delimiters per line as a row; normal text has
+    fewer.
     """
     inner, swallowing = [], []
     for n, name in enumerate(names):
         ends, delimiters = (
             f"len(c{n}) - len(replace(c{n}, {literal(of)}, ''))" for of in ("\n", delimiter)
         )
-        runs = (  # a blank line is not counted elsewhere either
+        runs = (  # blank lines are never counted
             f"len(regexp_extract_all(c{n}, '\\n+'))"
         )
         inner.append(f"CASE WHEN contains(c{n}, chr(10)) THEN {runs} ELSE 0 END")
@@ -264,7 +265,7 @@ def _is_plain_json(path: Path) -> bool:
 
 
 def _chunks(path: Path) -> Iterator[bytes]:
-    """Read a text file in chunks, unpacked and as UTF-8, by its first bytes and not its name."""
+    """Read a text file as chunks of UTF-8; its first bytes tell compression and encoding."""
     with ExitStack() as opened:
         file = opened.enter_context(open(path, "rb"))
         if file.read(2) == b"\x1f\x8b":
@@ -300,8 +301,8 @@ def _chunks(path: Path) -> Iterator[bytes]:
 def _plain_text(path: Path, plain: Path) -> tuple[int, bool]:
     """Unpack a file and write all line ends as ``\\n``; old files of TLC mix them.
 
-    Returns the number of lines that are not blank, without the header, and whether there are
-    quotes.
+    Returns:
+        The number of lines that are not blank, without the header, and whether the file has quotes.
     """
     lines, quoted, last, held = -1, False, b"\n", b""
     with open(plain, "wb") as target:

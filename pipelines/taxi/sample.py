@@ -77,7 +77,7 @@ def plan(rows: int = DEFAULT_ROWS) -> list[tuple[Colour, str, int]]:
 
 
 def name(colour: Colour, month: str) -> str:
-    """The name in place of a file's name (``_source_file``) in a sample."""
+    """Return the value of ``_source_file`` for a sample."""
     return f"sample-{colour}-{month}"
 
 
@@ -126,7 +126,7 @@ def _trips(colour: Colour, start: date, rows: int, seed: int) -> str:
     """The SQL of the trips: TLC's columns in dollars, and ``i``, the row's number from 0."""
     rates = RATES[colour]
     text = f"{seed}/{colour}/{start:%Y-%m}"
-    # 62 bits, so that a row's key, however changed, stays a positive BIGINT.
+    # 62 bits, so that a row's key stays a positive BIGINT after every xor.
     key = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 2
 
     def below(draw: str, rate: float) -> str:
@@ -134,8 +134,8 @@ def _trips(colour: Colour, start: date, rows: int, seed: int) -> str:
         return f"({draw} < {round(rate * _DRAW)})"
 
     def bits(number: str, lane: int) -> str:
-        # One argument, because hash(a, b) is hash(a) mixed with hash(b) by xor: draws of two lanes
-        # would be related.
+        # hash() gets one argument, because hash(a, b) is the xor of hash(a) and hash(b): draws of
+        # two lanes would be correlated.
         return f"hash(xor({number} * 16 + {lane}, {key}))"
 
     # Three draws of 0 to 2^21 - 1 from each hash.
@@ -152,7 +152,7 @@ def _trips(colour: Colour, start: date, rows: int, seed: int) -> str:
         f"WHEN {below('d_vendor', end)} THEN {vendor}" for vendor, end in vendor_ends[:-1]
     )
     metered_vendor_1 = "vendor = 1 AND NOT app"
-    # Amounts in cents, before a refund turns their signs.
+    # Amounts in cents, before a refund changes their signs.
     amounts = {
         "fare_amount": f"CASE WHEN below_zero THEN -100 - d_tip2 // {_DRAW // 800} ELSE fare END",
         "extra": "surcharge + within_extra",
@@ -170,7 +170,7 @@ def _trips(colour: Colour, start: date, rows: int, seed: int) -> str:
         "Airport_fee": _metered("airport_fee"),
         "cbd_congestion_fee": "CASE WHEN vendor = 6 THEN 0 ELSE zone_charge END",
     }
-    if colour == Colour.GREEN:  # there, vendor 1 counts the improvement surcharge in the tax too
+    if colour == Colour.GREEN:  # vendor 1 also adds the improvement surcharge to the tax
         amounts["mta_tax"] += (
             f" + CASE WHEN {metered_vendor_1} AND NOT negotiated THEN 100 ELSE 0 END"
         )
@@ -301,5 +301,5 @@ def _trips(colour: Colour, start: date, rows: int, seed: int) -> str:
 
 
 def _metered(value: str) -> str:
-    """SQL: ``value``, but NULL where an app booked the trip."""
+    """SQL of ``value``; NULL if an app booked the trip."""
     return f"CASE WHEN app THEN NULL ELSE {value} END"

@@ -38,7 +38,7 @@ def _whole(name: str, duckdb_type: str, *aliases: str, required: bool = True) ->
 
 
 def _amounts(*names: str, required: bool = True) -> tuple[Column, ...]:
-    """Columns in dollars."""
+    """Declare columns in dollars."""
     return tuple(Column(name, "DOUBLE", required) for name in names)
 
 
@@ -48,7 +48,7 @@ _DROPOFF_ZONE = _whole("DOLocationID", "INTEGER", "dropoff_location_id")
 _DISTANCE = Column("trip_distance", "DOUBLE")  # miles, as the meter says
 _FLAG = Column("store_and_fwd_flag", "VARCHAR")
 
-# Local time of New York, without a zone, as in the files.
+# Times are New York's local time, without a zone, as in the files.
 COLUMNS: dict[Colour, tuple[Column, ...]] = {
     Colour.YELLOW: (
         _VENDOR,
@@ -79,7 +79,7 @@ COLUMNS: dict[Colour, tuple[Column, ...]] = {
         _whole("passenger_count", "DOUBLE"),
         _DISTANCE,
         *_amounts("fare_amount", "extra", "mta_tax", "tip_amount", "tolls_amount"),
-        *_amounts("ehail_fee", required=False),  # always null, and of no type in some years
+        *_amounts("ehail_fee", required=False),  # always null; some years give it no type
         *_amounts("improvement_surcharge", required=False),
         *_amounts("total_amount"),
         _whole("payment_type", "DOUBLE"),

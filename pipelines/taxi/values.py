@@ -54,7 +54,7 @@ def selected(column: Column, reader: Reader, own: str | None) -> str:
 
 
 def _unfit(column: Column, reader: Reader, own: str) -> str:
-    """The SQL condition of a value that cannot become the column's type without loss."""
+    """Return an SQL condition: true for a value that the column's type cannot hold exactly."""
     value, file_type = reader.expressions[own], reader.types[own]
     number, text = _NUMBER.fullmatch(file_type), file_type == "VARCHAR"
     if column.type == "TIMESTAMP" and text:
@@ -69,7 +69,7 @@ def _unfit(column: Column, reader: Reader, own: str) -> str:
     ):
         fits = f"isfinite(CAST({value} AS TIMESTAMP))"
     elif column.type == "VARCHAR" and text:
-        # A line end in a value means: a stray quote has included the rows up to the next quote.
+        # A line end in a value shows that a stray quote includes the rows up to the next quote.
         fits = f"NOT contains({value}, chr(10))"
     elif _is_wide(file_type):
         fits = "false"
@@ -82,7 +82,7 @@ def _unfit(column: Column, reader: Reader, own: str) -> str:
                 " NULL"
             )
         if column.type == "DOUBLE" and _EXACT.fullmatch(file_type):
-            # A double is exact for 15 digits of a decimal, or up to 2^53.
+            # A double is exact for a decimal of up to 15 digits, or an integer up to 2^53.
             fits += f" AND TRY_CAST(CAST({double} AS VARCHAR) AS {file_type}) = {value}"
         elif column.type == "DOUBLE" and column.whole:
             fits += f" AND abs({double}) <= 9007199254740992"

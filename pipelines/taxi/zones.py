@@ -30,7 +30,7 @@ def compare(path: Path) -> int:
     """Compare a lookup file with the seed; return the number of zones.
 
     Raises:
-        LocError: they differ; the message names the first such zone.
+        LocError: they differ; the message names the first zone that differs.
     """
     with open_duckdb() as con:
         known = ", ".join(f"{_KNOWN.format(column)} as {column}" for column in COLUMNS[1:])

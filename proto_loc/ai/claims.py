@@ -14,7 +14,7 @@ from proto_loc.warehouse import guard, row_rules
 
 
 def check(claims: Mapping, models: tuple[SemanticModel, ...]) -> None:
-    """Check that a rule reads each claim, and that each is a list of names.
+    """Check that a rule uses each claim, and that each claim is a list of names.
 
     Raises:
         UsageError: a claim is unknown or not a list of names.

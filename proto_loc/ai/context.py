@@ -1,7 +1,7 @@
 """Collects what a question can use of a version: metrics, dimensions, tables, values.
 
 Definitions and descriptions come from dbt's manifest, types from the database file. Values of the
-data are included only where ``LOC_LLM_SEND_ROWS`` allows it.
+data are included only if ``LOC_LLM_SEND_ROWS`` allows it.
 """
 
 import json
@@ -40,7 +40,10 @@ class Published:
     tables: dict[str, dict]
     """By ``schema.table``: dbt's description, and the type and description of each column."""
     values: dict[str, list[str]]
-    """By ``schema.table.column``: values of text columns with few; empty if none may be sent."""
+    """By ``schema.table.column``: all values of a text column that has only a few.
+
+    Empty if no values may be sent.
+    """
     claims: Mapping = field(default_factory=lambda: ALL_ROWS)
     """The claims of the viewer who asks."""
 
@@ -57,7 +60,7 @@ def published(
     if claims == ALL_ROWS:
         return version_content
     access.check(claims, version_content.models)
-    return replace(version_content, values={}, claims=claims)  # some values are of other rows
+    return replace(version_content, values={}, claims=claims)  # not the values of all rows
 
 
 def definitions(version: warehouse.Version) -> dict:
@@ -129,13 +132,13 @@ def _kept_values(
         if kept["of"] == of:
             return kept["values"]
     values = _values(reader, models)
-    with suppress(OSError):  # then the next process computes them again
+    with suppress(OSError):  # if this fails, the next process computes them again
         files.replace(file, json.dumps({"of": of, "values": values}), private=True)
     return values
 
 
 def _values(reader: SqlReader, models: tuple[SemanticModel, ...]) -> dict[str, list[str]]:
-    """The values of each text dimension that has few, from one scan of each mart."""
+    """Return the values of each text dimension with few values, from one scan of each mart."""
     known = {}
     for model in models:
         names = [

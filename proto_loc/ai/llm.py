@@ -23,7 +23,7 @@ KEYS = {
     "gemini": "GEMINI_API_KEY",
     "xai": "XAI_API_KEY",
 }
-"""The variable with a provider's key. LiteLLM supports more, and reports itself what they lack."""
+"""Provider → the variable with its key. LiteLLM reports a missing key of other providers."""
 
 UNSET = (
     "Set LOC_LLM_MODEL to a model as LiteLLM names it and its provider's key, as in"
@@ -257,7 +257,7 @@ def _explained(error: Exception, asked: Model, key: str, litellm) -> LocError:
 
 
 def _socks() -> str:
-    """The variable that names a SOCKS proxy."""
+    """Return the variable that names a SOCKS proxy; empty if there is none."""
     names = (name for name, value in os.environ.items() if value.startswith("socks"))
     return next((name for name in names if "proxy" in name.lower()), "")
 

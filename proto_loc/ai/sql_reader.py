@@ -30,7 +30,7 @@ class SqlReader:
         """Run a statement; return its table in the form of :mod:`proto_loc.ai.values`.
 
         Raises:
-            LocError: as by :meth:`proto_loc.warehouse.query_process.Reader.run`.
+            LocError: see :meth:`proto_loc.warehouse.query_process.Reader.run`.
         """
         rows = self._reader.run(
             self.path, sql, timeout=timeout or self.timeout, limit=limit or self.limit

@@ -112,7 +112,7 @@ def load(table: dict) -> tuple[list[str], list[str], list[list], bool]:
 
 
 def exact(value):
-    """The value as every JSON reader keeps it: a number that a double would change becomes text.
+    """Return the value; turn a number that a double would change into text.
 
     JSON has no NaN or infinity, and JavaScript, in which most MCP clients are written, reads every
     number as a double.
@@ -132,7 +132,7 @@ def exact(value):
 
 
 def _whole(column, numbers: list):
-    """The column; with its exact integers where a double would change one."""
+    """Return the column, with exact integers if a double would change one of them."""
     import pandas as pd
 
     large = any(isinstance(value, int) and abs(value) > DOUBLE for value in numbers)
@@ -145,7 +145,7 @@ def _whole(column, numbers: list):
 
 
 def frame(columns: list[str], kinds: list[str], rows: list):
-    """Make a pandas DataFrame of what :func:`load` returns; large integers stay exact.
+    """Make a pandas DataFrame from the result of :func:`load`; large integers stay exact.
 
     Decimals become floats, and times get microseconds, because nanoseconds reach from 1677 to 2262
     only. Without kinds, values stay as they are.
@@ -159,7 +159,7 @@ def frame(columns: list[str], kinds: list[str], rows: list):
         if of in ("decimal", "float"):
             made[at] = made[at].astype(float)
         elif of in ("date", "timestamp"):
-            with suppress(ValueError, TypeError):  # a column with and without time zones
+            with suppress(ValueError, TypeError):  # times with and without a zone
                 made[at] = made[at].astype("datetime64[us]")
     made.columns = columns
     return made

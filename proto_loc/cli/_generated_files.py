@@ -22,7 +22,7 @@ PROJECTIONS: list[tuple[str, str, Callable[[SemanticModel], str]]] = [
 
 
 def wanted(models: list[SemanticModel]) -> dict[str, str]:
-    """The text of each generated file, by its path from the root of the clone."""
+    """Make the text of each generated file, by its path from the root of the clone."""
     return {
         f"{folder}/{model.name}{suffix}": project(model)
         for folder, suffix, project in PROJECTIONS
@@ -31,7 +31,7 @@ def wanted(models: list[SemanticModel]) -> dict[str, str]:
 
 
 def present(root: Path) -> dict[str, str]:
-    """The generated files on disk, without hand-written ones beside them."""
+    """Read the generated files on disk, without the hand-written files beside them."""
     files = {}
     for folder, suffix, _ in PROJECTIONS:
         for path in sorted((root / folder).glob(f"*{suffix}")):
@@ -42,7 +42,7 @@ def present(root: Path) -> dict[str, str]:
 
 
 def drift(root: Path, models: list[SemanticModel]) -> str:
-    """A unified diff between the files on disk and what they must be; empty if they agree."""
+    """Return a unified diff from the files on disk to the expected text; empty if they agree."""
     before, after = present(root), wanted(models)
     return "".join(
         line
@@ -58,7 +58,7 @@ def drift(root: Path, models: list[SemanticModel]) -> str:
 
 @contextmanager
 def cube_model(root: Path, models: list[SemanticModel]) -> Iterator[Path]:
-    """A copy of Cube's model as it will be after :func:`write`, with the hand-written files."""
+    """Make a copy of Cube's model as :func:`write` would leave it, with hand-written files."""
     home = "cube/model/"
     with tempfile.TemporaryDirectory(prefix="loc-cube-model-") as folder:
         copy = Path(folder, "model")
@@ -76,10 +76,10 @@ def cube_model(root: Path, models: list[SemanticModel]) -> Iterator[Path]:
 
 
 def write(root: Path, models: list[SemanticModel]) -> list[str]:
-    """Write the files and remove generated ones without a definition; returns a line a change.
+    """Write the files, remove generated files without a definition; return one line per change.
 
     Raises:
-        MetricError: a hand-written file has such a name; nothing is written.
+        MetricError: a hand-written file has the name of a generated one; nothing is written.
     """
     before, after = present(root), wanted(models)
     done = []

@@ -9,7 +9,7 @@ PAGE = ROOT / "docs/settings.md"
 
 
 def expected() -> str:
-    """The text of the page with the generated table; unchanged if the page has no mark."""
+    """Return the page's text with the generated table; unchanged if the page has no marker."""
     text = PAGE.read_text() if PAGE.exists() else ""
     return re.sub(
         r"(?<=^<!-- settings: )([^\n]*\n).*?(?=^<!-- end -->$)",
@@ -24,7 +24,7 @@ def agrees() -> bool:
 
 
 def write() -> list[str]:
-    """Update the page; return a line about it if it has changed."""
+    """Update the page; return one line if it has changed, else an empty list."""
     if agrees():
         return []
     files.replace(PAGE, expected())

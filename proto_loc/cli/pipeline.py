@@ -277,9 +277,7 @@ def _close(done) -> None:
 
 
 def _verdicts(loads, by_load: dict[str, dict[str, int]]) -> tuple[str, str]:
-    """Accepted and rejected rows of audited loads; dashes where no load is audited, since unknown
-    is not zero.
-    """
+    """Format accepted and rejected rows of audited loads; dashes, not zeros, if none is audited."""
     if not loads:
         return "-", "-"
     counts = [by_load[str(load.load_id)] for load in loads]

@@ -45,7 +45,7 @@ def prepare() -> None:
     from proto_loc import services
     from proto_loc.setup.prepare import prepare
 
-    if services.MARK in os.environ:  # as the process `setup`, also of `process-compose up` by hand
+    if services.MARK in os.environ:  # as the process `setup` of any supervisor
         from proto_loc.compose.client import Client
         from proto_loc.services import ports
 

@@ -41,7 +41,7 @@ class State:
     age: float
     """Seconds since the start of a running process."""
     why: str = ""
-    """The reason that a running service gives why it cannot work."""
+    """Why a running service cannot work, as the service itself says."""
 
     @property
     def verdict(self) -> str:

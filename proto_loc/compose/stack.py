@@ -139,7 +139,8 @@ def down() -> bool:
 def _lock_start(client: Client) -> int | None:
     """Take the lock of the process that starts the stack; None if the stack is up.
 
-    A supervisor holds the lock while it lives, and its services while they end after it was killed.
+    A supervisor holds the lock while it lives. If it is killed, its services hold the lock until
+    they have ended.
     """
     path = private_folder(settings().run) / "up.lock"
     fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
@@ -180,7 +181,7 @@ def _detached(
     elif unfinished:
         raise _failure(unfinished, "everything has ended")
     elif child.returncode or not states:
-        # It ended before it answered: the newest log is of the process that failed.
+        # The supervisor ended before it answered: the process that failed has the newest log.
         logs = [
             path
             for path in map(_log, project.processes)
@@ -195,7 +196,7 @@ def _detached(
 
 
 def _beside(client: Client, timeout: float, lock: int) -> None:
-    """Fork a process that prints the links once all is ready, since this one becomes another."""
+    """Fork a process that prints the links once all is ready; this one becomes the supervisor."""
     sys.stdout.flush()
     if child := os.fork():
         os.waitpid(child, 0)
@@ -225,7 +226,7 @@ def _watch(
     say: Callable[[str], None] | None = None,
     only: Container[str] = (),
 ) -> list[State]:
-    """Poll until no process waits, the time is over or the supervisor ends; the last states."""
+    """Poll until no process waits, time is up or the supervisor ends; return the last states."""
     start = time.monotonic()
     known: dict[str, str] = {}
     states: list[State] = []
@@ -245,7 +246,7 @@ def _watch(
 
 
 def _failure(states: list[State], note: str) -> LocError:
-    """Describe the first process that failed, or else that waits, with the end of its log."""
+    """Describe the first failed process, or else the first waiting one, with its log's end."""
     if not states:
         return LocError("The supervisor does not answer.", _tail(_log("supervisor")), "./loc down")
     order = {"failed": 0, "waiting": 1}
@@ -265,7 +266,7 @@ def _failure(states: list[State], note: str) -> LocError:
     if other and not ports.listens(first.pid, port):
         why = f"It does not listen on its port {port}: there is {other}."
         return LocError(what, why, f"End that, then ./loc restart {first.name}")
-    if first.status in ("Pending", "Skipped"):  # its log, if there is one, is of an earlier start
+    if first.status in ("Pending", "Skipped"):  # if it has a log, that is from an earlier start
         return LocError(what, "It was not started.", "See ./loc status")
     return LocError(what, _tail(path), f"Mend that; the whole log: {path}")
 

@@ -35,7 +35,7 @@ class Supervisor:
     why: str
 
     def command(self, file: Path, names: tuple[str, ...] = ()) -> list[str]:
-        """The command that runs the processes of ``file`` in the foreground; all, or these."""
+        """Return the command that runs all or these processes of ``file`` in the foreground."""
         if self.program:
             return [str(self.program), "up", *names, "--config", str(file)]
         socket = str(settings().socket(SOCKET))
@@ -43,10 +43,10 @@ class Supervisor:
 
 
 def environment() -> dict[str, str]:
-    """The environment of a supervisor, with the paths of its socket, token and log.
+    """Return the environment of a supervisor, with the paths of its socket, token and log.
 
-    A process-compose that is started by hand reads the same from ``.pc_env``. It must not read
-    ``.env``, which is in this environment already and would override it.
+    If a person starts process-compose, it reads the same variables from ``.pc_env``. It must not
+    read ``.env``: this environment already includes that file, which would override it.
     """
     run = private_folder(settings().run)
     private_folder(run / "logs")
@@ -61,7 +61,7 @@ def environment() -> dict[str, str]:
         "PC_API_TOKEN_PATH": str(credentials.path(TOKEN)),
         "PC_LOG_FILE": str(run / "logs/process-compose.log"),
         "PC_DISABLE_DOTENV": "1",
-        # Without a folder of settings, it prints a line of debugging.
+        # Without a folder of settings, it prints a debug line.
         "PROC_COMP_CONFIG": str(run / "process-compose"),
         "PYTHONPATH": str(ROOT),
     }
@@ -98,7 +98,7 @@ def choose(releases: str = RELEASES) -> Supervisor:
 
 
 def on_path() -> tuple[Path | None, str]:
-    """Find process-compose on PATH if it is new enough; its path, and the reason."""
+    """Find a new enough process-compose on PATH; return its path or None, and the reason."""
     program = shutil.which("process-compose")
     minimum = golden()["tools"]["process-compose"]["minimum"]
     if not program:
@@ -114,7 +114,7 @@ def _version(program: Path) -> str:
 
 
 def number(version: str) -> tuple[int, ...]:
-    """A version as a tuple to compare; empty, and so the oldest, if it has other parts."""
+    """Convert a version to a tuple to compare; empty (the oldest) if a part is no number."""
     parts = version.split("-")[0].split(".")
     return tuple(map(int, parts)) if all(part.isdigit() for part in parts) else ()
 
@@ -132,7 +132,7 @@ def _release(releases: str) -> tuple[Path | None, str]:
     try:
         fetch(url, pinned["sha256"][system], program)
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ImportError, ValueError) as error:
-        # A proxy's setting raises the last two.
+        # A wrong setting of a proxy raises the last two.
         reason = str(error) or type(error).__name__
         return None, f"release {version} cannot be fetched from {httpx.URL(url).host} ({reason})"
     host = httpx.URL(url).host

@@ -123,7 +123,7 @@ class Member:
     """Its full name, ``cube.member``."""
     title: str
     kind: str
-    """Cube's type: ``number`` or an aggregate; of a dimension ``string``, ``time``, ..."""
+    """Cube's type, such as ``number`` or ``sum`` (metric), ``string`` or ``time`` (dimension)."""
     description: str = ""
     format: str | None = None
     """``number``, ``currency`` or ``percent``, with the decimals, as in ``percent_1``."""
@@ -222,7 +222,7 @@ class Condition:
         return cls(name, sign.replace("==", "="), value)
 
     def of_kind(self, kind: str) -> str:
-        """The value, checked and written for a dimension of this Cube type.
+        """Check the value, and write it for a dimension of this Cube type.
 
         Raises:
             UsageError: the value does not have this type.
@@ -268,7 +268,7 @@ def _period_filter(member: str, condition: Condition) -> dict:
     if condition.sign == "=":
         return {"member": member, "operator": "inDateRange", "values": dates}
     outside = {"member": member, "operator": "notInDateRange", "values": dates}
-    unknown = {"member": member, "operator": "notSet"}  # != is true for null, as for text
+    unknown = {"member": member, "operator": "notSet"}  # != includes null, as for a text
     return {"or": [outside, unknown]}
 
 
@@ -356,7 +356,7 @@ class Question:
         return asked
 
     def _filters(self, meta: Meta, cube: str) -> list[dict]:
-        # A date alone would mean its midnight.
+        # Cube would read a date without a time as midnight.
         until = f"{self.until}T23:59:59.999999" if self.until else ""
         filters = {
             ("", operator): {"member": meta.time(cube).name, "operator": operator, "values": [time]}
@@ -519,7 +519,7 @@ class Cube:
 
 
 def model_error() -> str:
-    """The error in the files of the running Cube's model; empty if there is none, or no Cube."""
+    """Return the error in the model of the running Cube; empty without an error or a Cube."""
     try:
         answer = httpx.get(
             f"http://127.0.0.1:{settings().port('cube')}/readyz", timeout=5, trust_env=False

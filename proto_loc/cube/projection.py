@@ -38,9 +38,9 @@ def project(model: SemanticModel) -> str:
 
 
 def _hidden(model: SemanticModel) -> dict[Expression, str]:
-    """Names of the aggregates that metrics are made of, but that are not metrics themselves.
+    """Name the aggregates that metrics use, but that are not metrics themselves.
 
-    They have two underscores, which dbt does not allow, so they cannot collide with others.
+    The names have two underscores, which dbt does not allow, so they collide with no other name.
     """
     metrics = {metric.expression for metric in model.metrics}
     names: dict[Expression, str] = {}
@@ -97,7 +97,7 @@ def _aggregate(aggregate: Aggregate) -> dict:
 
 
 def _words(of: SemanticModel | Dimension | Metric) -> dict:
-    """The title and description that are not empty; Cube refuses empty ones."""
+    """Return title and description, unless they are empty: Cube refuses empty ones."""
     words = {"title": _text(of.label), "description": _text(of.description)}
     return {name: text for name, text in words.items() if text}
 

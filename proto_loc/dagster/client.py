@@ -118,7 +118,7 @@ class Dagster:
             ) from error
         if (
             "errors" in answer or not response.is_success
-        ):  # Dagster tells an error with the status 500
+        ):  # Dagster reports an error with status 500
             errors = answer.get("errors") or [
                 {"message": f"{response.status_code} {response.reason_phrase}."}
             ]
@@ -201,7 +201,7 @@ class Dagster:
         }
         launch = str(
             uuid4()
-        )  # by it, a run whose answer was lost is found again, and none is launched twice
+        )  # this tag finds a run whose answer was lost, so that no run is launched twice
         params = {
             "selector": {**SELECTOR, "pipelineName": "refresh"},
             "runConfigData": config,
@@ -215,7 +215,7 @@ class Dagster:
             if sent and (run := self._launched(launch)):
                 return {"run": {"runId": run}}
             if any(isinstance(away.__cause__, httpx.ReadTimeout) for away in sent):
-                raise sent[-1]  # it may be at it still
+                raise sent[-1]  # Dagster may still be launching the run
             try:
                 return self._send(LAUNCH, {"params": params})["launchRun"]
             except Away as away:
@@ -237,7 +237,7 @@ class Dagster:
         run = next(iter(self._send(LAUNCHED, {"launch": launch})["runsOrError"]["results"]), None)
         if (
             run and run["status"] == "NOT_STARTED"
-        ):  # made, and the web server ended before it was queued
+        ):  # the web server made the run, but ended before it queued the run
             why = "Dagster ended while it launched it."
             raise Away(f"Run {run['runId']} is not queued.", why, "Run the command again.")
         return run["runId"] if run else None
@@ -310,7 +310,7 @@ def find() -> Dagster | None:
 
 
 def _full() -> LocError | None:
-    """The error if Dagster cannot write to its home, which it reports in many ways."""
+    """Return the error if Dagster cannot write to its home, which it reports in many ways."""
     if not instance.home().exists():
         return LocError(
             f"{instance.home()} is gone.",
@@ -370,7 +370,7 @@ def _failure(failures: list[dict], url: str) -> LocError:
 
 
 def _fault(error: dict) -> dict[str, str]:
-    """Dagster's error as sentences, with the file and line if it comes from a source's code."""
+    """Write Dagster's error in sentences, with file and line if a source's code raised it."""
     message = error.get("message") or "It does not say why."
     last = message.strip().splitlines()[-1]
     places = re.findall(r'File "(.+?)", line (\d+)', "".join([*error.get("stack", ()), message]))

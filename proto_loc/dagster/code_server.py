@@ -26,13 +26,13 @@ def main() -> None:
     """
     instance.begin()
     instance.socket().unlink(missing_ok=True)  # the socket of a killed server is misleading
-    for orphan in psutil.Process().children():  # runs from before a reload must be waited for
+    for orphan in psutil.Process().children():  # the parent must wait for runs of an earlier code
         threading.Thread(target=orphan.wait, daemon=True).start()
     from proto_loc.dagster.private import DagsterApiServer, dagster_api_pb2
     from proto_loc.dagster.private import main as dagster
 
     def reload(self, request, context):
-        """Become a new process with the same id; runs go on, watched by the launcher."""
+        """Replace this process, with the same id; runs continue, and the launcher watches them."""
         threading.Timer(GRACE, os.execv, [sys.executable, instance.command("code_server")]).start()
         return dagster_api_pb2.ReloadCodeReply()
 

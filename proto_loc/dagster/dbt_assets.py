@@ -60,7 +60,7 @@ def _keys() -> dict[str, dg.AssetKey]:
     """
     keys: dict[str, dg.AssetKey] = {}
     for unique_id, source in MANIFEST["sources"].items():
-        if source["database"] == "raw":  # the name of the source in dbt may be any
+        if source["database"] == "raw":  # the source may have any name in dbt
             schema = "raw" if source["schema"] == "main" else source["schema"]
             keys[unique_id] = dg.AssetKey([schema, source["identifier"]])
         else:
@@ -78,7 +78,7 @@ def _keys() -> dict[str, dg.AssetKey]:
         i for i, node in relations.items() if paths[i] == [node["schema"], node["alias"]]
     ]
     for unique_id in dict.fromkeys([*sorted(as_they_are), *sorted(relations)]):
-        # A user may declare a key in the way of dagster-dbt.
+        # A user may declare a key as in dagster-dbt.
         stated = relations[unique_id]["config"].get("meta", {}).get("dagster", {}).get("asset_key")
         *folders, name = map(_plain, stated or paths[unique_id])
         if dg.AssetKey([*folders, name]).to_python_identifier() in taken:
@@ -190,10 +190,10 @@ ASSETS = dict(_specs())
 
 
 def _tested(test: dict) -> str | None:
-    """The relation whose check a test becomes; None if no relation is connected to it.
+    """Find the relation whose check a test becomes; None if no relation is connected to it.
 
-    It is the node that the test is attached to, or else the most downstream relation that it reads;
-    for a test of a source or an ephemeral model, the first relation that reads that.
+    It is the node that the test is attached to, or else the most downstream relation that the test
+    reads. For a test of a source or an ephemeral model, it is the first relation that reads those.
     """
     attached = test.get("attached_node") or test.get("tested_node_unique_id")
     if attached in ASSETS:
@@ -328,7 +328,7 @@ def _reported(
 
 
 def _known(context: dg.AssetExecutionContext, key: dg.AssetKey) -> int | None:
-    """The version of ``prod`` that Dagster knows of an asset; `loc` also publishes without it."""
+    """Return the version of an asset that Dagster knows; `loc` also publishes without Dagster."""
     event = context.instance.get_latest_materialization_event(key)
     found = (
         event.asset_materialization.metadata.get("prod version")
@@ -339,7 +339,7 @@ def _known(context: dg.AssetExecutionContext, key: dg.AssetKey) -> int | None:
 
 
 def _selection(context: dg.AssetExecutionContext) -> list[str]:
-    """dbt's arguments for the selected assets; empty for all of them, which is a full build."""
+    """Return dbt's arguments for the selected assets; empty for all assets (a full build)."""
     chosen = {
         unique_id for unique_id, spec in ASSETS.items() if spec.key in context.selected_asset_keys
     }
@@ -376,7 +376,7 @@ def _described(
 def _checked(
     context: dg.AssetExecutionContext, results: list[dict]
 ) -> Iterator[dg.AssetCheckResult]:
-    """Turn test results into check results; those that are not selected become runless events."""
+    """Turn test results into check results, or into runless events if not selected."""
     for result in results:
         spec = CHECKS.get(result["unique_id"])
         if spec is None or result["status"] == "skipped":

@@ -72,7 +72,7 @@ def prepare() -> Path:
 def begin() -> Path:
     """Set up a Dagster process: environment, configuration and signals; return the home folder.
 
-    Call it before dagster is imported, because that reads the environment.
+    Call it before dagster is imported, because the import reads the environment.
     """
     os.environ.update(environment())
     # A process that a shell starts with & ignores SIGINT, and then Dagster ignores SIGTERM too.
@@ -83,8 +83,8 @@ def begin() -> Path:
     _make_storage(folder)
     from proto_loc.dagster.private import server_watcher
 
-    # Seconds between two checks of the code server; Dagster's are 1, which is needless, and, after
-    # an error, 10, which is slow when the code server starts later.
+    # Seconds between two checks of the code server. Dagster's defaults are 1, which is more often
+    # than needed, and 10 after an error, which is slow if the code server starts later.
     server_watcher.WATCH_INTERVAL, server_watcher.ERROR_RECOVERY_INTERVAL = 5, 5
     return folder
 
@@ -98,7 +98,7 @@ def _make_storage(folder: Path) -> None:
         if not made.exists():
             from dagster import DagsterInstance
 
-            for name in ("history", "schedules", "storage"):  # of a process that was killed here
+            for name in ("history", "schedules", "storage"):  # left by a process that was killed
                 shutil.rmtree(folder / name, ignore_errors=True)
             with DagsterInstance.get() as dagster:
                 dagster.get_runs(limit=1)

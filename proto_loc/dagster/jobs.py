@@ -79,7 +79,7 @@ def recorded(outcome: sources.Outcome) -> dict:
 
 
 def _catch_up(context: dg.AssetExecutionContext, active: list[lake.Load]) -> None:
-    """Report the active loads that Dagster does not know: new ones, and those of `loc`."""
+    """Report the active loads that Dagster does not know: new loads, and loads of `loc`."""
     for (source, table), declared in sources.declared_tables().items():
         key, partitions = dg.AssetKey([source, table]), partitions_of(source, declared)
         known: dict[str, int] = {}
@@ -139,7 +139,7 @@ def landing(context: dg.SensorEvaluationContext):
     folders = [folder, *(folder / name for name in sources.find_sources())]
     stats: dict[str, os.stat_result] = {}
     for path in sorted(path for place in folders for path in place.glob("[!.]*")):
-        with suppress(FileNotFoundError):  # moved away meanwhile, or a link that leads nowhere
+        with suppress(FileNotFoundError):  # the file is gone, or it is a broken link
             if path not in folders:
                 stats[str(path.relative_to(folder))] = path.stat()
     if any(abs(time.time() - stat.st_mtime) < 10 for stat in stats.values()):

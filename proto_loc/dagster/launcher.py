@@ -10,10 +10,10 @@ from proto_loc.dagster.private import CheckRunHealthResult, WorkerStatus
 
 
 class RunLauncher(DefaultRunLauncher):
-    """Dagster's launcher, plus a look for the process that a run has recorded.
+    """Dagster's launcher, which also looks for the process that a run has recorded.
 
-    Dagster's own forgets its runs when the code server ends or the machine restarts: they would
-    count as running for ever, and keep their slots.
+    Dagster's own launcher forgets its runs when the code server ends or the machine restarts. Such
+    runs would count as running for ever, and keep their slots.
     """
 
     supports_check_run_worker_health = True

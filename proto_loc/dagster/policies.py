@@ -23,9 +23,9 @@ def writes(database: str) -> dict:
 def said_plainly() -> Iterator[None]:
     """Turn a :class:`LocError` into a failure of the step, with the same sentences.
 
-    A retry cannot repair a file, a model or a disk, so of these errors only a lock time-out is
-    retried. Other exceptions are retried by :data:`RETRY`; one in a source's code is reported with
-    its file and line.
+    A retry cannot repair a file, a model or a disk, so a lock time-out is the only LocError that is
+    retried. :data:`RETRY` retries other exceptions; an exception in a source's code is reported
+    with its file and line.
     """
     try:
         yield
@@ -47,7 +47,7 @@ def _failure(error: LocError, again: bool) -> dg.Failure:
 
 
 def who(context: dg.AssetExecutionContext) -> str:
-    """The writer's name in the warehouse's history: the command that launched the run, or it."""
+    """Return the writer's name for the warehouse's history: the command, or Dagster's run."""
     return context.run.tags.get("who", f"Dagster run {context.run_id[:8]}")
 
 

@@ -7,7 +7,7 @@ has the same meaning, then change :data:`VERSION`.
 from importlib import import_module
 
 VERSION = "1.13.27"
-"""The version of Dagster for which they were checked."""
+"""The version of Dagster for which the names were checked."""
 
 PLACES = {
     "CheckRunHealthResult": "dagster._core.launcher.base",
@@ -24,7 +24,7 @@ PLACES = {
     "server_watcher": "dagster._grpc.server_watcher",
     "setup_interrupt_handlers": "dagster._utils.interrupts",
 }
-"""Name → the module that contains it, or that it is."""
+"""Name → the module that contains the name; for a module, its own full name."""
 
 
 def __getattr__(name: str):

@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def _number() -> tuple[int, int] | None:
-    """Identifies the socket of the code server's current process; None while that starts."""
+    """Identify the socket of the current code server; None while the code server starts."""
     try:
         found = instance.socket().stat()
     except FileNotFoundError:

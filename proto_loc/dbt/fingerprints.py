@@ -1,4 +1,4 @@
-"""Hashes the whole dbt project, and for each relation all that its rows depend on."""
+"""Hashes the whole dbt project, and for each relation everything that its rows depend on."""
 
 import hashlib
 import json
@@ -16,13 +16,13 @@ from proto_loc.settings import ROOT
 
 
 def fingerprints(manifest: dict) -> dict[str, str]:
-    """Hash, by relation, of all that its rows depend on apart from the loads.
+    """Hash, for each relation, everything that its rows depend on, except the loads.
 
     That is the manifest's entries of the relation and its ancestors, the content of seeds, the
     columns of raw tables, and what any node may use.
 
     Args:
-        manifest: of a parse; that of a run depends on what was run.
+        manifest: the manifest of a parse; a run's manifest depends on the nodes that ran.
     """
     shared = sorted(_shared(manifest))
     return {
@@ -37,7 +37,7 @@ def fingerprints(manifest: dict) -> dict[str, str]:
 
 
 def _shared(manifest: dict) -> Iterator[str]:
-    """What any node may use without a trace in its manifest entry.
+    """Yield everything that any node may use although its manifest entry does not show it.
 
     An example is a macro in a branch that a parse does not take.
     """
@@ -54,14 +54,14 @@ def _ingredients(node: str, manifest: dict) -> Iterator[str]:
     while waiting:
         unique_id = waiting.pop()
         content = manifest["nodes"].get(unique_id) or manifest["sources"].get(unique_id)
-        if unique_id in seen or content is None:  # what is shared
+        if unique_id in seen or content is None:  # seen before, or in _shared
             continue
         seen.add(unique_id)
         yield _essence(content)
         if content["resource_type"] == "source":
             name = f"{content['schema']}.{content['identifier']}"
             yield json.dumps(sources.declared_columns().get(name))
-        elif content["resource_type"] == "seed":  # dbt's own checksum of a large one is of its path
+        elif content["resource_type"] == "seed":  # of a large one, dbt hashes only the path
             yield hashlib.sha256(_seed(content, manifest).read_bytes()).hexdigest()
         waiting += content.get("depends_on", {}).get("nodes", [])
 
@@ -77,7 +77,7 @@ DESCRIPTIVE = {
 
 
 def _essence(content: dict) -> str:
-    """A manifest's entry as text, without its :data:`DESCRIPTIVE` fields."""
+    """Write a manifest's entry as text, without its :data:`DESCRIPTIVE` fields."""
 
     def kept(entry: dict) -> dict:
         config = {"config": kept(entry["config"])} if isinstance(entry.get("config"), dict) else {}
@@ -91,7 +91,7 @@ def _essence(content: dict) -> str:
 
 
 def _seed(content: dict, manifest: dict) -> Path:
-    """A seed's file, in the project or in the folder of its package, as dbt looks for it."""
+    """Find a seed's file in the project or in its package's folder, as dbt does."""
     package, file = content["package_name"], content["original_file_path"]
     if package == manifest["metadata"]["project_name"]:
         return program.PROJECT / file
@@ -100,7 +100,7 @@ def _seed(content: dict, manifest: dict) -> Path:
 
 
 def project_hash() -> str:
-    """Hash of all that a build depends on apart from the loads.
+    """Hash everything that a build depends on, except the loads.
 
     That is every file of the dbt project and its packages, the environment variables that they
     read, and the lock that pins dbt and DuckDB.
@@ -113,9 +113,9 @@ def project_hash() -> str:
 
 
 def _files() -> Iterator[tuple[str, Path]]:
-    """Files of the dbt project with their names in it.
+    """Yield each file of the dbt project, with its name relative to the project.
 
-    It follows links: a package is often a link to a folder elsewhere.
+    It follows links, because a package is often a link to a folder elsewhere.
     """
     seen: set[str] = set()
     for folder, folders, names in chain(
@@ -138,9 +138,9 @@ _VARIABLE = re.compile(rb"""env_var\s*\(\s*['"]([^'"]+)['"]""")
 
 
 def _variables() -> dict[str, str | None]:
-    """Values of the environment variables that the project's files read.
+    """Return the values of the environment variables that the project's files read.
 
-    The platform's own are left out: they only say where a build runs.
+    The platform's own variables are left out, because they only say where a build runs.
     """
     texts = (
         path.read_bytes() for _, path in _files() if path.suffix in (".sql", ".yml", ".yaml", ".py")
@@ -152,10 +152,10 @@ def _variables() -> dict[str, str | None]:
 def marks_after(
     manifest: dict, built: set[str], marks: dict[str, str], known: dict[str, str]
 ) -> dict[str, str | None]:
-    """Fingerprint, by relation, of the project that its rows were built by.
+    """Map each relation to the fingerprint of the project that built its rows.
 
-    It is None for a relation that was built on an outdated one: its rows belong to no project, and
-    the next build makes it anew.
+    The fingerprint is None if a relation was built from an outdated one: its rows match no state of
+    the project, so the next build makes it again.
 
     Args:
         built: relations that this run built.

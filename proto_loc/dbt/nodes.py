@@ -7,7 +7,7 @@ def names_test(node: str) -> bool:
 
 
 def is_relation(node: dict) -> bool:
-    """Whether a node becomes a table or view: a seed, a snapshot, or a model not ephemeral."""
+    """Whether a node becomes a table or view: a seed, a snapshot or a non-ephemeral model."""
     return (
         node["resource_type"] in ("model", "seed", "snapshot")
         and node["config"]["materialized"] != "ephemeral"
@@ -20,6 +20,6 @@ def is_test(node: dict) -> bool:
 
 
 def build_nodes(manifest: dict) -> set[str]:
-    """Unique ids of what a full build runs: every relation and test."""
+    """Return the unique ids of every relation and test, which a full build runs."""
     nodes = manifest["nodes"] | manifest["unit_tests"]
     return {unique_id for unique_id, node in nodes.items() if is_relation(node) or is_test(node)}

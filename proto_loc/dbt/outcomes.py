@@ -25,7 +25,7 @@ class LoadOutcomes:
 
 
 def declaration(manifest: dict) -> LoadOutcomes | None:
-    """The declaration of the project; None where no model has one.
+    """Return the declaration of the project; None if no model has one.
 
     Raises:
         BuildFailed: two models declare it, or it is malformed; the message has file and line.
@@ -65,7 +65,7 @@ def read_outcomes(session: warehouse.Session, declared: LoadOutcomes) -> dict[st
         try:
             result = con.execute(query).fetchall()
         except duckdb.CatalogException:
-            return {}  # only a part was built, and never this model
+            return {}  # no build has made this model yet
         except duckdb.Error as error:
             raise BuildFailed(
                 f"The load outcomes of {'.'.join(declared.relation)} cannot be read.",

@@ -17,13 +17,12 @@ from proto_loc.warehouse.lock import writer_lock
 
 
 def manifest() -> dict:
-    """dbt's manifest of the project as it is now.
+    """Return dbt's manifest of the project as it is now.
 
-    It has its own target folder, so that it need not wait for a session.
+    The parse has its own target folder, so that it need not wait for a session.
 
     Raises:
-        BuildFailed: the project does not parse; the message has dbt's words, which name the file
-            and the line.
+        BuildFailed: the project does not parse; dbt's message names the file and the line.
     """
     folder = program.target_path("dagster")
     with writer_lock(folder / "parse.lock", timeout=settings().lock_timeout):
@@ -31,19 +30,19 @@ def manifest() -> dict:
 
 
 def session_manifest(session: warehouse.Session) -> dict:
-    """dbt's manifest of the project as it is now, parsed in a session."""
+    """Return dbt's manifest of the project as it is now, parsed in a session."""
     own, dagsters = program.target_path("prod"), program.target_path("dagster")
-    if not own.exists() and dagsters.exists():  # saves a first build the parse
+    if not own.exists() and dagsters.exists():  # so the first build need not parse
         with writer_lock(dagsters / "parse.lock", timeout=settings().lock_timeout):
             shutil.copytree(dagsters, own, ignore=shutil.ignore_patterns("parse.lock"))
     return _parsed(own, session.run, cwd=session.folder)
 
 
 def _parsed(folder: Path, run: Callable[..., subprocess.CompletedProcess], cwd: Path) -> dict:
-    """dbt's manifest, from the target folder where no file of the project has changed since.
+    """Return dbt's manifest; parse the project only if one of its files has changed.
 
-    It is kept in a file of its own: each run of dbt overwrites ``manifest.json`` with what that run
-    has seen.
+    The manifest is kept in a file of its own, because each run of dbt overwrites ``manifest.json``
+    with what that run has seen.
     """
     stamp, path = folder / "project.sha256", folder / "parsed.json"
     project = project_hash()

@@ -30,7 +30,7 @@ def passthrough(arguments: Sequence[str]) -> int:
     that would write without tests are refused.
 
     Raises:
-        UsageError: the command would publish what no test has seen.
+        UsageError: the command would publish rows without a test.
         BuildFailed, WarehouseError: see :func:`publish`.
     """
     command, rest, options_by_name = parse_command(arguments)

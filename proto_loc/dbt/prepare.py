@@ -18,15 +18,15 @@ def make_ready(
 ) -> list[str]:
     """Make the session's file agree with the project, before dbt builds on it.
 
-    Relations that the project no longer has are dropped, as are growing tables whose definition has
-    changed. For a build of a part, the views of staging are restored.
+    Drop relations that the project no longer has, and tables with a changed definition that dbt
+    would keep (:func:`_grows`). For a build of a part, restore the views of staging.
 
     Args:
-        marks: of :func:`fingerprints`.
-        arguments: of ``dbt build``.
+        marks: the result of :func:`fingerprints`.
+        arguments: the arguments of ``dbt build``.
 
     Returns:
-        Unique ids of the growing tables to build in full.
+        Unique ids of those tables that dbt must build in full.
     """
     if not (session.base and session.base.tables):
         return []
@@ -55,9 +55,10 @@ def make_ready(
 
 
 def _grows(node: dict) -> bool:
-    """Whether dbt adds to an existing table, which a change of its definition must rebuild.
+    """Whether dbt keeps an existing table, so that a changed definition needs a full build.
 
-    A seed grows too: its table keeps its columns. A snapshot cannot be made anew.
+    An example is a seed, whose table keeps its columns. A snapshot is left out, because it cannot
+    be built again.
     """
     return node["resource_type"] != "snapshot" and node["config"]["materialized"] not in (
         "view",
@@ -66,7 +67,7 @@ def _grows(node: dict) -> bool:
 
 
 def _selected(selection: list[str], session: warehouse.Session) -> set[str]:
-    """Unique ids of what a build with these options makes.
+    """Return the unique ids of the nodes that a build with these options selects.
 
     Raises:
         BuildFailed: dbt refuses the options.

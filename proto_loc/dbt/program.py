@@ -12,7 +12,7 @@ PROJECT = ROOT / "dbt"
 MACROS = ROOT / "proto_loc" / "dbt" / "macros"
 DBT = Path(sys.executable).parent / "dbt"
 
-# Without garbage collection: a build lives for seconds, and collecting takes a tenth of them.
+# The garbage collection is off, because it would take a tenth of the time of a build.
 BUILDER = [
     sys.executable,
     "-c",
@@ -21,16 +21,17 @@ BUILDER = [
 
 
 def target_path(target: str) -> Path:
-    """dbt's target folder, one per data folder and target.
+    """Return dbt's target folder, one per data folder and target.
 
-    The lock is per data folder too, and a parse for one target would spoil another's partial parse.
+    The lock is per data folder too, and a parse for one target would invalidate the partial parse
+    of another target.
     """
     data = hashlib.sha256(os.fspath(settings().data).encode()).hexdigest()[:8]
     return settings().run / "dbt" / f"{target}-{data}"
 
 
 def state(session: warehouse.Session) -> dict[str, str]:
-    """Variables that let ``state:modified`` compare with the project of the current version."""
+    """Return variables for ``state:modified``: it compares with the current version's project."""
     published = session.base.folder / "dbt" if session.base else None
     return {"DBT_STATE": str(published)} if published and published.exists() else {}
 
@@ -40,7 +41,7 @@ def environment(target: str, *, deferred: bool = True, **extra: str) -> dict[str
 
     Args:
         deferred: on ``dev``, read relations that are not built there from ``prod``. False for a
-            retry: it looks for the run to continue in dbt's state folder.
+            retry, which looks in dbt's state folder for the run to continue.
     """
     inherited = {name: value for name, value in os.environ.items() if name != "LOC_SESSION"}
     own = {
@@ -49,14 +50,14 @@ def environment(target: str, *, deferred: bool = True, **extra: str) -> dict[str
         "DBT_PROFILES_DIR": str(PROJECT),
         "DBT_TARGET_PATH": str(target_path(target)),
         "DBT_LOG_PATH": str(settings().run / "dbt" / "logs"),
-        # dbt's default, debug, costs over half a second a run; `loc dbt -- --log-level-file debug
-        # ...` has it.
+        # dbt's default, debug, costs over half a second per run; `loc dbt -- --log-level-file debug
+        # ...` turns it on.
         "DBT_LOG_LEVEL_FILE": "info",
         **extra,
     }
     if target == "prod":
-        # Any option of dbt can be set by a variable, but a person's variables must not change what
-        # is published.
+        # A variable can set any option of dbt, but a person's variables must not change what is
+        # published.
         kept = {
             name: value
             for name, value in inherited.items()

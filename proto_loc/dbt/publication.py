@@ -20,9 +20,9 @@ def record(
     """Write ``marts.publication`` and ``marts.metric_figures``, after the audit.
 
     Returns:
-        Each metric's whole figure by mart (``schema.table``) and metric. Counts are whole numbers,
-        money and figures that are infinite or NaN are text, others are doubles. A metric without a
-        figure is absent.
+        Each metric's total figure by mart (``schema.table``) and metric. Counts are whole numbers;
+        money, infinity and NaN are text; other figures are doubles. A metric without a figure is
+        absent.
 
     Raises:
         MetricError: a metric cannot be computed.
@@ -55,7 +55,7 @@ def _record(con: duckdb.DuckDBPyConnection, model: SemanticModel) -> dict[str, i
         con.execute(f"insert into marts.metric_figures {figures.query(model)}")
     except duckdb.Error as error:
         if disk_is_full(error):
-            raise  # the session says what to do
+            raise  # the session explains it
         raise MetricError(
             f"The metrics in {model.file} cannot be computed.",
             f"DuckDB says: {error}".rstrip(".") + ".",
@@ -87,7 +87,7 @@ def _number(model: SemanticModel, metric: Metric, figure: str) -> int | float | 
 
 
 def _origin(raw: warehouse.Version) -> str:
-    """Origin of the active loads: ``synthetic``, ``file``, ``mixed``, or ``none`` without any."""
+    """Return the origin of the active loads: ``synthetic``, ``file``, ``mixed`` or ``none``."""
     with raw.open() as con:
         origins = con.execute("select distinct origin from loads where active").fetchall()
     return origins[0][0] if len(origins) == 1 else "mixed" if origins else "none"

@@ -28,9 +28,9 @@ def publish(
     """Build ``prod`` from the current ``raw``, audit it with every test, and publish it.
 
     Args:
-        who: who builds, for the history.
+        who: the builder's name for the history.
         arguments: further arguments of ``dbt build``. If they leave out a node, all tests run after
-            the build: the audit is of the whole file.
+            the build, because the audit covers the whole file.
         report: called after each node; without it, dbt's own log goes to the terminal.
 
     Raises:
@@ -102,7 +102,7 @@ def publish(
 
 
 def audit(*, who: str, timeout: float | None = None, report: Report | None = None) -> Run:
-    """Run every test on what is published, and publish nothing.
+    """Run every test on the published version, and publish nothing.
 
     Raises:
         BuildFailed, WarehouseError: see :func:`publish`.
@@ -114,7 +114,7 @@ def audit(*, who: str, timeout: float | None = None, report: Report | None = Non
 
 
 def is_current() -> bool:
-    """Whether this project has built all of ``prod`` from this ``raw``: a build changes nothing."""
+    """Whether this project has built all of ``prod`` from this ``raw``, so no build is needed."""
     if warehouse.store.current_id("prod") is None or warehouse.store.current_id("raw") is None:
         return False
     prod, raw = warehouse.current("prod"), warehouse.current("raw")

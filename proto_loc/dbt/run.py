@@ -25,8 +25,8 @@ class Run:
     """Results of one run of dbt, by node."""
 
     results: list[dict] = field(default_factory=list)
-    """``unique_id``, ``status``, ``message``, ``failures``, ``execution_time`` (seconds) of
-    dbt's run_results.json.
+    """From dbt's run_results.json: ``unique_id``, ``status``, ``message``, ``failures`` and
+    ``execution_time`` (seconds).
     """
 
     @property
@@ -70,7 +70,7 @@ def execute(arguments: Sequence[str], session: warehouse.Session, report: Report
     if code != 0:
         messages = [result["message"] or "" for result in run.results]
         if disk_is_full([*lines, *messages]):
-            raise no_space(session.path, program.target_path("prod"))  # the session says what to do
+            raise no_space(session.path, program.target_path("prod"))  # the session explains it
         message = next((text for text in (*lines, *messages) if block_is_damaged(text)), None)
         if message and session.base:
             raise session.base.damaged(

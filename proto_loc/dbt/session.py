@@ -17,13 +17,13 @@ from proto_loc.warehouse import lake
 def open_session(
     who: str, timeout: float | None
 ) -> Iterator[tuple[warehouse.Session, warehouse.Version]]:
-    """A write session of ``prod``, with a link to the current ``raw`` in its folder.
+    """Open a write session of ``prod``, with a link to the current ``raw`` in its folder.
 
     Yields:
         The session, and the version of ``raw``.
     """
     with warehouse.write("prod", who=who, timeout=timeout) as session:
-        # Under the lock, so that the build has what was loaded while this process waited for it.
+        # It runs under the lock: the build includes loads that ended while this process waited.
         raw = lake.settle(sources.declared_columns())
         link = session.folder / "raw.duckdb"
         link.symlink_to(raw.path)
@@ -36,7 +36,7 @@ def open_session(
 
 
 def _way_back(base: warehouse.Version | None, raw: warehouse.Version) -> str:
-    """Advice on how to undo a load that the audit of prod refused; empty without a load."""
+    """Advise how to undo a load that the audit of prod refused; empty without a new load."""
     before = base.facts.get("raw_version") if base else None
     if before in (None, raw.id) or before not in warehouse.store.versions("raw"):
         return ""

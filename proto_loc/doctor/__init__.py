@@ -31,7 +31,7 @@ CHECKS: dict[str, Callable[[], Iterator[Finding]]] = {
 
 
 def look() -> Iterator[tuple[str, Finding]]:
-    """The findings of all checks, each with the check's name; an error of a check is one too."""
+    """Yield the findings of all checks, each with the check's name; report errors in checks too."""
     for name, check in CHECKS.items():
         try:
             for finding in check():

@@ -31,7 +31,7 @@ def warehouse() -> Iterator[Finding]:
 
 
 def sources() -> Iterator[Finding]:
-    """Whether what is loaded of each table is as its source declares."""
+    """Compare the rows and the age of each table's loads with the declaration of its source."""
     from proto_loc.sources import find_sources
     from proto_loc.sources.state import table_states
 

@@ -14,7 +14,7 @@ import threading
 from contextlib import suppress
 
 PATIENCE = 0.5
-"""Seconds after which a thread handles a signal that the main thread, busy in DuckDB, has not."""
+"""Seconds after which a thread handles a signal, if the main thread is still busy in DuckDB."""
 
 _stopped = threading.Event()
 

@@ -39,15 +39,15 @@ def without_output(model: dict, path: str, **_: object) -> None:
     if "language_info" in metadata:
         metadata["language_info"] = {"name": metadata["language_info"].get("name", "python")}
     if metadata.get("kernelspec", {}).get("name") == "python3":
-        metadata["kernelspec"]["display_name"] = "Python 3"  # as anywhere else
+        metadata["kernelspec"]["display_name"] = "Python 3"  # the same on every machine
 
 
 forwarded = urlsplit(origin(int(os.environ["JUPYTER_PORT"])))
 home = Path(os.environ["LOC_RUN"], "jupyter")
 (ROOT / "notebooks" / WORK).mkdir(exist_ok=True)
 
-# Files of killed servers and kernels, which contain the token or a kernel's key. A run folder has
-# one server only.
+# Killed servers and kernels leave files with the token or a kernel's key. A run folder has only one
+# server, so all of these files are old.
 for stale in (
     *home.glob("runtime/jpserver-*"),
     *home.glob("runtime/kernel-*.json"),
@@ -74,12 +74,12 @@ c.IdentityProvider.cookie_options = {"samesite": "Lax" if forwarded.scheme == "h
 if forwarded.scheme == "https":
     c.ServerApp.allow_origin = forwarded.geturl()
 
-# Size of a request (of an anonymous one: request_limits.py), and the connection to kernels: Unix
+# Limit the size of a request; request_limits.py limits anonymous ones. Connect to kernels by Unix
 # sockets of this user, because every user of the machine can listen to TCP.
 c.ServerApp.max_body_size = c.ServerApp.max_buffer_size = request_limits.LOGGED_IN
 c.MappingKernelManager.kernel_manager_class = "proto_loc.jupyter.kernel_managers.ServerManager"
 
-# A terminal would be a part of the service, and end with it; a kernel can do the same.
+# A terminal would end with the service; a kernel can run the same commands.
 c.ServerApp.terminals_enabled = False
 c.ServerApp.jpserver_extensions = {
     "jupyterlab": True,
@@ -90,8 +90,8 @@ c.ServerApp.jpserver_extensions = {
     "notebook_shim": False,
 }
 
-# What it writes. The trash would be the desktop's. Jupyter reads this file, and so sets the hook,
-# twice.
+# Files that the server writes. The trash would be the desktop's. Jupyter reads this file twice, so
+# it also sets the hook twice.
 warnings.filterwarnings("ignore", "Overriding existing pre_save_hook")
 c.FileContentsManager.pre_save_hook = without_output
 c.FileContentsManager.delete_to_trash = False

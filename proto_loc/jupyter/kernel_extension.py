@@ -111,7 +111,7 @@ def _shown(shell, kind, error, trace, tb_offset=None) -> None:
 
 
 def _is_stop(error: BaseException) -> bool:
-    """Whether it is one of DuckDB's two errors for an interrupted query."""
+    """Whether an error is one of DuckDB's two errors for an interrupted query."""
     return type(error).__name__ == "InterruptException" or str(error) == "Query interrupted"
 
 

@@ -10,9 +10,9 @@ from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest
 from tornado.ioloop import IOLoop
 
 ANONYMOUS = 64 << 10
-"""Bytes of a body without the token or its cookie; the log-in form has some hundred."""
+"""Bytes of a body without the token or its cookie; the log-in form needs a few hundred."""
 LOGGED_IN = 128 << 20
-"""Bytes of a body with it, such as a notebook; the file browser sends large files in chunks."""
+"""Bytes of a body with the token, such as a notebook; large files are sent in chunks."""
 PATIENCE = 30.0
 """Seconds for the headers of a request, for an anonymous body, and of an idle connection."""
 

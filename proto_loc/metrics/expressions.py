@@ -61,7 +61,7 @@ FUNCTIONS = {
     "min": "min({})",
     "max": "max({})",
 }
-"""SQL of those aggregations of dbt's measures that every door supports."""
+"""SQL of the aggregations of dbt's measures that every interface (Cube, Superset) supports."""
 
 _TOKEN = re.compile(
     r"(?P<text>'(?:[^']|'')*')|(?P<quoted>\"(?:[^\"]|\"\")*\")|(?P<comment>--|/\*|;)|(?P<name>[^\W\d]\w*)|(?P<open>\()|(?P<close>\))"
@@ -159,7 +159,7 @@ def render(
                 if expression.filters
                 else text
             )
-        case Ratio():  # as MetricFlow writes it
+        case Ratio():  # the same SQL as MetricFlow's
             over, under = render(expression.numerator, known), render(expression.denominator, known)
             return f"cast({over} as double) / cast(nullif({under}, 0) as double)"
         case Derived():

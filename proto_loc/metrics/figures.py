@@ -15,8 +15,8 @@ MONTH = "month"
 """Name under which figures by month of the model's time dimension are recorded."""
 
 COLUMNS = "metric varchar, dimension varchar, value varchar, figure varchar"
-"""``dimension`` is empty for a whole figure. ``value`` is null where the dimension is null, and the
-first day of a month.
+"""``dimension`` is empty for the total figure. ``value`` is null if the dimension is null; for a
+month, it is the first day.
 """
 
 ROLLED_UP = {"sum": "sum", "count": "sum", "min": "min", "max": "max"}
@@ -26,8 +26,8 @@ ROLLED_UP = {"sum": "sum", "count": "sum", "min": "min", "max": "max"}
 def query(model: SemanticModel) -> str:
     """A query for all figures of a semantic model: one row per figure, as :data:`COLUMNS`.
 
-    It reads the mart once. Where all aggregates roll up, it first sums the mart by day and
-    dimensions, which takes most of the time.
+    It reads the mart once. If all aggregates roll up, it first sums the mart by day and dimensions,
+    which takes most of the time.
     """
     needed = list(
         dict.fromkeys(item for metric in model.metrics for item in aggregates(metric.expression))

@@ -12,7 +12,7 @@ SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥"}
 
 MAX_UNIT = 12
 """Characters that a unit may have."""
-MAX_DECIMALS = 6  # Cube knows no more
+MAX_DECIMALS = 6  # Cube's limit
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Format:
     kind: str
     decimals: int
     currency: str = ""
-    """ISO 4217, of ``money``."""
+    """ISO 4217 code, for ``money``."""
     unit: str = ""
     """Text behind a ``number``, such as km; empty for the other kinds."""
 

@@ -45,7 +45,7 @@ def read(manifest: dict) -> list[SemanticModel]:
     """The semantic models with their metrics, sorted by name.
 
     Args:
-        manifest: dbt's, of a parse.
+        manifest: dbt's manifest of a parse.
 
     Raises:
         MetricError: a definition is not supported, or two contradict each other.
@@ -103,7 +103,7 @@ def _file(content: dict) -> str:
 
 
 def place(node: dict, key: str) -> str:
-    """File and line of a key in a model's declaration; only the file where no line has the key."""
+    """Find file and line of a key in a model's declaration; only the file if no line has it."""
     file = f"dbt/{(node['patch_path'] or node['original_file_path']).rpartition('://')[2]}"
     own = False
     with suppress(OSError):  # the file of a published model may be gone
@@ -291,7 +291,7 @@ class _Reader:
         )
 
     def _expression(self, content: dict, filters: tuple[Sql, ...]) -> Expression:
-        """A metric as an expression; ``filters`` come from the metrics that it is an input of."""
+        """Make an expression of a metric; ``filters`` come from the metrics that use it."""
         params = content["type_params"]
         filters = (*filters, *self._filters(content["filter"], content))
         if content["type"] == "simple":
@@ -350,8 +350,8 @@ class _Reader:
                 parts += [template[end : match.start()], self._reference(match, metric)]
                 end = match.end()
             parts.append(template[end:])
-            # Checked as a whole, with a placeholder for each dimension: a quote may open before a
-            # dimension and close after it.
+            # The filter is checked as a whole, with a placeholder for each dimension, because a
+            # quote may open before a dimension and close after it.
             names = {
                 f"dimension_{i}": part for i, part in enumerate(parts) if not isinstance(part, str)
             }

@@ -97,7 +97,7 @@ def _load_new(who: str, report: sources.Report) -> list[sources.Outcome]:
 
 
 def _refuse_sample_over_records() -> None:
-    """Refuse the sample where ``raw`` was lost but ``prod`` still shows real records."""
+    """Refuse the sample if ``raw`` was lost but ``prod`` still shows real records."""
     if warehouse.store.current_id("prod") is None:
         return
     with warehouse.read("prod") as con:

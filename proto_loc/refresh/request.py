@@ -9,7 +9,7 @@ from proto_loc import sources
 
 @dataclass(frozen=True)
 class Request:
-    """By default: new files of ``data/landing/``, or the sample into an empty platform."""
+    """What to load; by default new files of ``data/landing/``, or the first sample."""
 
     files: tuple[str, ...] = ()
     """Files to load instead, as absolute paths."""
@@ -25,7 +25,7 @@ class Request:
     """Name of the source; empty for the one that declares the files or has a sample."""
 
     def loading(self, who: str) -> Callable[[sources.Report], list[sources.Outcome]] | None:
-        """The ``loading`` argument of :func:`proto_loc.refresh.job.load_and_refresh`."""
+        """Make the argument ``loading`` of :func:`proto_loc.refresh.job.load_and_refresh`."""
         if self.files:
             files = [Path(name) for name in self.files]
             source = (

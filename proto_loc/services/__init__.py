@@ -59,7 +59,7 @@ def mark(name: str = "") -> str:
 
 
 def trouble(name: str, text: str | None = None) -> str:
-    """The reason why a running service cannot work, empty if it can; ``text`` sets it."""
+    """Return why a running service cannot work, empty if it can; set it if ``text`` is given."""
     path = settings().run / f"{name}.trouble"
     if text:
         path.write_text(text)

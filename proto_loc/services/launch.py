@@ -23,7 +23,7 @@ GRACE = 8.0
 LAST_GRACE = 3.0
 """The same for processes that still run after their service has ended."""
 STEADY = 120.0
-"""Seconds that a service runs until earlier crashes no longer count."""
+"""After so many seconds of a run, the earlier crashes of a service no longer count."""
 MANY = 5
 """Crashes in a row after which each further start waits for :data:`PAUSE` seconds."""
 PAUSE = 60.0
@@ -71,7 +71,7 @@ def main(name: str) -> int:
     code = code if code >= 0 else 128 - code
     end(lambda: left(marked, os.getpid()), LAST_GRACE)
     if service.stays and not asked:
-        with suppress(OSError):  # a full disk; the end is not counted
+        with suppress(OSError):  # if the disk is full, this end is not counted
             _note_end(name, Ends(supervisor, number, code))
     return code
 
@@ -87,7 +87,7 @@ class Ends(NamedTuple):
 
 
 def ends(name: str) -> Ends:
-    """Read the recorded crashes of a service; they are outdated if the supervisor is another."""
+    """Read a service's recorded crashes; those under another supervisor are outdated."""
     try:
         return Ends(*json.loads(_ends_file(name).read_text()))
     except (OSError, ValueError, TypeError):
@@ -118,7 +118,7 @@ def _ends_file(name: str) -> Path:
 
 
 def _until_it_ends(child: int, wake: int, over: int, marked: str) -> tuple[int, bool]:
-    """Wait for the child; its exit code (negative: the signal), and whether it was told to end."""
+    """Wait for the child; return its exit code or minus its signal, and whether it had to end."""
     sources, deadline = [wake, over], math.inf
     while True:
         wait = None if deadline == math.inf else max(0, deadline - time.monotonic())
@@ -140,7 +140,7 @@ def _until_it_ends(child: int, wake: int, over: int, marked: str) -> tuple[int, 
 
 
 def _start(command: list[str], env: dict[str, str]) -> int:
-    """Start the service in its own session, with default signal handlers; returns its pid."""
+    """Start the service in its own session, with default signal handlers; return its pid."""
     parent = os.getpid()
     if child := os.fork():
         return child
@@ -169,7 +169,7 @@ def _prctl(option: int, value: int) -> None:
 
 
 def _ending(pid: int) -> int:
-    """A file descriptor that becomes readable when that process ends."""
+    """Open a file descriptor that becomes readable when that process ends."""
     if hasattr(os, "pidfd_open"):
         return os.pidfd_open(pid)
     queue = select.kqueue()
@@ -187,7 +187,7 @@ def _unread(fd: int) -> bool:
 
 
 def _reap(child: int = 0) -> int | None:
-    """Wait for children that have ended; the exit code of ``child`` (negative: the signal)."""
+    """Wait for ended children; return the exit code of ``child``, or minus its signal."""
     code = None
     with suppress(ChildProcessError):
         while (ended := os.waitpid(-1, os.WNOHANG))[0]:
@@ -215,9 +215,9 @@ def end(find, grace: float = GRACE) -> None:
 
 
 def left(marked: str, ancestor: int = 0) -> set[int]:
-    """Find processes with this mark (or prefix up to a colon) and descendants of ``ancestor``.
+    """Find processes with this mark (or prefix up to a colon), and descendants of ``ancestor``.
 
-    This process and its own ancestors are left out.
+    The result leaves out this process and its ancestors.
     """
     processes = _processes(marked.encode())
     line, descendants = {os.getpid()}, {ancestor} if ancestor else set()

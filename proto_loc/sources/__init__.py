@@ -32,7 +32,7 @@ __all__ = [  # what the code of a source needs, beside proto_loc's errors, setti
 ]
 
 Report = Callable[[str, int, int], None]
-"""Reports progress: the step, the units done, the units in all."""
+"""Reports progress: the step, the number of units done, the number of all units."""
 
 
 class WouldReplace(UsageError):
@@ -53,10 +53,10 @@ class Table:
     partition: str = ""
     """What a load replaces: the whole table, ``file``, ``month:COLUMN`` or ``day:COLUMN``."""
     first: str = ""
-    """The first month (``2024-01``) or day (``2024-01-31``) that can be asked for by name."""
+    """The first month (``2024-01``) or day (``2024-01-31``) that can be loaded by its name."""
     rejects: bool = False
-    """Whether rows that break the declaration go to the table ``NAME_rejects`` with their reason;
-    else the first one refuses its file."""
+    """Whether rows that break the declaration go to the table ``NAME_rejects`` with their reason.
+    If not, a file with such a row is refused."""
     min_rows: int = 1
     """A partition with fewer rows fails the check ``row_count``."""
     fresh_within: timedelta | None = None
@@ -67,7 +67,7 @@ class Table:
         """Check the partition.
 
         Raises:
-            ValueError: it is none of those that a table can have.
+            ValueError: the partition has another form than those above.
         """
         unit, _, column = self.partition.partition(":")
         pattern = {"month": r"\d{4}-\d\d", "day": r"\d{4}-\d\d-\d\d"}.get(unit, "")
@@ -84,7 +84,7 @@ class Table:
 
     @property
     def partition_column(self) -> str:
-        """The column whose month or day a load replaces; empty where none decides it."""
+        """Column whose month or day a load replaces; empty if no column decides the partition."""
         return self.partition.partition(":")[2]
 
 
@@ -101,7 +101,7 @@ class Outcome:
     skipped: str = ""
     """Why nothing was loaded, as the end of a sentence; empty if it was loaded."""
     leaving: int = 0
-    """Rows of ``load`` that the file lacks, so that it did not replace it."""
+    """Number of rows of ``load`` that the file lacks; because of them, the load stays."""
     ignored: tuple[str, ...] = ()
     """Columns of the file that no table has."""
     note: str = ""
@@ -111,8 +111,8 @@ class Outcome:
 class Source(Protocol):
     """What a folder ``pipelines/<name>/`` declares as ``SOURCE``.
 
-    :class:`proto_loc.sources.files.FileSource` is one for files; write a class of your own for
-    what it cannot do.
+    :class:`proto_loc.sources.files.FileSource` loads files; write a class of your own for a source
+    that it does not support.
     """
 
     name: str
@@ -123,10 +123,10 @@ class Source(Protocol):
     """Rows of its sample by default; None where it has no sample."""
 
     def fits(self, path: Path) -> bool:
-        """Whether the file is declared by this source."""
+        """Whether this source declares the file."""
 
     def pending(self) -> list[Path]:
-        """Files of its landing folder that were never loaded, by content."""
+        """Return the files of its landing folder whose content was never loaded."""
 
     def load_files(
         self, paths: Sequence[Path], *, replace: bool = False, who: str, report: Report
@@ -168,9 +168,10 @@ def loading(*, who: str) -> AbstractContextManager[Loading]:
 
 
 def is_loaded(source: str) -> Callable[[str], bool]:
-    """A test whether a file, by its SHA-256, was ever loaded and its rows are there.
+    """Return a function that tells from a file's SHA-256 whether the file is loaded.
 
-    A file whose load was superseded counts: what a person loaded later stays.
+    A file whose load was superseded counts as loaded, so that the later load stays. A file whose
+    rows are lost from the lake does not.
     """
     loads = [load for load in lake.loads(active=False) if load.source == source]
     lost = {load.input_sha256 for load in loads if load.active and not whole(load)}
@@ -181,7 +182,7 @@ def find_sources() -> dict[str, Source]:
     """The sources of ``pipelines/`` by name.
 
     Raises:
-        LocError: the code of one is broken, or defines no ``SOURCE`` of its folder's name.
+        LocError: the code of a source is broken, or has no ``SOURCE`` with its folder's name.
     """
     sources = {}
     for module in pkgutil.iter_modules([str(ROOT / "pipelines")]):
@@ -211,7 +212,7 @@ def find_source(name: str) -> Source:
     """The source of that name.
 
     Raises:
-        UsageError: there is none; the message names what there is.
+        UsageError: there is none; the message lists the sources.
     """
     sources = find_sources()
     if name not in sources:
@@ -227,7 +228,7 @@ def source_of_files(paths: Sequence[Path]) -> Source:
     """The one source that declares all of these files; the only source takes any file.
 
     Raises:
-        UsageError: none does, or several do.
+        UsageError: no source declares all of them, or several sources do.
     """
     sources = find_sources()
     if len(sources) == 1:
@@ -262,8 +263,10 @@ def source_with_sample(name: str = "") -> Source:
 
 
 def landing_files(name: str) -> list[Path]:
-    """The files of a source: those in ``data/landing/<name>/``, and those in ``data/landing/``
-    itself that fit this source alone.
+    """Return the files of a source in the landing folder.
+
+    These are all files in ``data/landing/<name>/``, and the files in ``data/landing/`` itself that
+    fit only this source.
     """
     sources, landing = find_sources(), settings().landing
     with explained("Looking into the landing folder", landing):

@@ -35,10 +35,10 @@ ADDED = {
     "_load_id": "BIGINT",
     "_loaded_at": "TIMESTAMP",
 }
-"""What the lake adds to each row: its file, its position there from 1, its load, and when (UTC)."""
+"""Columns that the lake adds: file, position in the file (from 1), load, and time (UTC)."""
 
 REJECTED = {"_reason": "VARCHAR", "_record": "JSON"}
-"""Columns of a table of rejects before :data:`ADDED`: why, and the row as the file has it."""
+"""Columns of a table of rejects before :data:`ADDED`: the reason, and the row of the file."""
 
 READERS = {
     ".csv": "read_csv({}, header = true, skip = 0, delim = ',', {})",
@@ -67,7 +67,7 @@ class FileSource:
         """Declare a source.
 
         Args:
-            tables: with the columns of the files.
+            tables: the tables, with the columns of the files.
             sample: writes files with generated rows into a folder, given their number and a seed;
                 the same seed gives the same rows.
             sample_rows: rows of the sample by default.
@@ -223,7 +223,7 @@ def _scratch_folder() -> Iterator[Path]:
 
 
 def _rejects_of(table: Table) -> Table:
-    """The table of rows that break the declaration of a table; a file is a partition."""
+    """Declare the table of rows that break a table's declaration; each file is a partition."""
     return Table(
         f"{table.name}_rejects",
         REJECTED | ADDED,
@@ -234,12 +234,13 @@ def _rejects_of(table: Table) -> Table:
 
 
 def read(con: duckdb.DuckDBPyConnection, table: Table, path: Path) -> None:
-    """Read the file into the table ``rows`` and the rows that break the declaration into
-    ``rejects``, each with ``_row``.
+    """Read the file into the tables ``rows`` and ``rejects``, each with a column ``_row``.
+
+    ``rejects`` has the rows that break the declaration.
 
     Raises:
-        LocError: the file cannot be read or its columns are others; or a row breaks the
-            declaration, and the table keeps no rejects. The message names file, row and column.
+        LocError: the file cannot be read, has other columns, or has a row that breaks the
+            declaration of a table without rejects. The message names file, row and column.
     """
     suffix = path.suffix.lower()
     if suffix in (".xlsx", ".xls"):
@@ -286,12 +287,12 @@ def read(con: duckdb.DuckDBPyConnection, table: Table, path: Path) -> None:
 
 
 def _reasons(table: Table) -> list[str]:
-    """SQL expressions over ``texts``: null, or how the row breaks the declaration."""
+    """Write SQL expressions over ``texts``: null, or how the row breaks the declaration."""
     reasons = []
     for column, kind in table.columns.items():
         value = identifier(column)
         cast = f"try_cast({value} as {kind})"
-        # A cast may round: what comes back from it must be as near as the text says.
+        # A cast may round, so its result must be the same double as the text.
         loses = f" or ({cast})::double is distinct from try_cast({value} as double)"
         number = re.match(r"(?i)(u?(tiny|small|big|huge)?int|integer|decimal)", kind)
         bad = f"{value} is not null and ({cast} is null{loses if number else ''})"
@@ -304,7 +305,7 @@ def _reasons(table: Table) -> list[str]:
         reasons.append(f"case when {identifier(column)} is null then {reason} end")
     if table.key:
         key = ", ".join(f"try_cast({identifier(c)} as {table.columns[c]})" for c in table.key)
-        sound = f"coalesce({', '.join(reasons)}) is null"  # a row that is no reject itself
+        sound = f"coalesce({', '.join(reasons)}) is null"  # true if the row has no other fault
         place = f"row_number() over (partition by {key}, {sound} order by _row)"
         start = literal(f"key {', '.join(table.key)}: ")
         reason = f"concat({start}, concat_ws(', ', {key}), ' is there twice')"
@@ -313,7 +314,7 @@ def _reasons(table: Table) -> list[str]:
 
 
 def parts(con: duckdb.DuckDBPyConnection, table: Table, path: Path) -> list[tuple[str, str, str]]:
-    """Table, partition and query of each part that a file is stored as."""
+    """Return table, partition and query of each part in which a file is stored."""
     of_file = re.sub(r"[^\w.-]", "_", path.stem)
     rejects = [(f"{table.name}_rejects", of_file, "from rejects")] if table.rejects else []
     column = table.partition_column
@@ -332,7 +333,7 @@ def parts(con: duckdb.DuckDBPyConnection, table: Table, path: Path) -> list[tupl
 def count_leaving(
     con: duckdb.DuckDBPyConnection, table: Table, there: Load | None, target: Path, path: Path
 ) -> int:
-    """Rows of a load that a file of another name lacks; a file of its name is a newer edition."""
+    """Count the rows of a load that a file lacks; 0 for a file of the same name, a new edition."""
     if not there or there.input == path.name or not intact(there):
         return 0
     if there.origin != "file":

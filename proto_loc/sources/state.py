@@ -16,7 +16,7 @@ class TableState:
     table: Table
     loads: tuple[Load, ...]
     at: datetime
-    """The time, UTC without a zone, at which it is looked at."""
+    """The time of this state, in UTC without a zone."""
 
     @property
     def rows(self) -> int:

@@ -1,4 +1,4 @@
-"""Provisions the roles, the admin's account, and the rules of which rows each role sees."""
+"""Provisions the roles, the admin's account, and the rules for the rows of each role."""
 
 import os
 from importlib.metadata import version
@@ -19,7 +19,7 @@ ADMIN = "admin"
 
 
 def roles() -> None:
-    """Superset's own permissions and roles, where this release has not made them yet."""
+    """Create Superset's own permissions and roles, if this release has not done so yet."""
     state = [version("apache-superset"), schema.head()]
     if schema.notes("roles").get("roles") != state:
         appbuilder.add_permissions(update_perms=True)
@@ -29,9 +29,9 @@ def roles() -> None:
 
 
 def admin() -> None:
-    """The admin's account, with the password of its secret; a person's own later password stays.
+    """Create the admin's account with its secret as the password; a later password stays.
 
-    A new secret (its file was removed, and made anew) sets the password again.
+    A new secret (its file was removed and made again) sets the password again.
     """
     with open(os.environ["LOC_SECRET_FILE_ADMIN"]) as file:
         secret = file.read().strip()
@@ -60,10 +60,10 @@ def admin() -> None:
 
 
 def grants(rules: list[RowRule], datasets: set[str]) -> None:
-    """The roles Viewer and Analyst, and the rules of which rows a role sees.
+    """Create the roles Viewer and Analyst, and the rules for the rows that a role sees.
 
     Args:
-        rules: of :func:`proto_loc.superset.role_rules.read_rules`.
+        rules: the result of :func:`proto_loc.superset.role_rules.read_rules`.
         datasets: the uuids of the bundle's datasets, which a Viewer may see.
     """
     prod = db.session.query(Database).filter_by(database_name="prod").one()
@@ -112,7 +112,7 @@ def _row_level_security(rules: list[RowRule]) -> None:
         kind = RowLevelSecurityFilterType
         row_filter.filter_type = (kind.BASE if rule.closes else kind.REGULAR).value
         row_filter.clause = rule.clause
-        # Of several roles with one claim a person has the values of all.
+        # A person who has several roles with one claim sees the values of all of them.
         row_filter.group_key = None if rule.closes else rule.claim
         row_filter.roles = [roles[name] for name in rule.roles]
         row_filter.tables = [tables[rule.dataset]]

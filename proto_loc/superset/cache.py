@@ -23,7 +23,7 @@ class VersionedFileSystemCache(FileSystemCache):
 
 
 class DataCache(VersionedFileSystemCache):
-    """The same cache, in which requests wait for the one that computes the same entry.
+    """The same cache, in which a request waits for another one that computes the same entry.
 
     After a publish, all viewers of a dashboard request the same charts, in both processes of the
     server. A request locks an entry until it has set it, or until the request ends.

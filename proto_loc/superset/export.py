@@ -77,7 +77,7 @@ class _Export:
         self.files = {kind: _read(folder / kind) for kind in ("datasets", "charts", "dashboards")}
         self.said: list[str] = []
         self.ahead: list[Path] = []
-        """Files that were changed since they were provisioned, and in Superset too."""
+        """Files that were changed since provisioning, and whose object was changed as well."""
         self.texts: dict[Path, str | None] = {}
         """The texts to write; None to remove a file."""
         self.noted: dict[str, tuple[str, str, object]] = {}

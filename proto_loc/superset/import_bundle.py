@@ -111,9 +111,9 @@ def state(item: Database | SqlaTable | Slice | Dashboard) -> str:
 
 
 def _content(item: Database | SqlaTable | Slice | Dashboard) -> dict:
-    """The part of an object that a person can change; of charts and dashboards, the short form.
+    """Return the part of an object that a person can change; the short form, if it has one.
 
-    So an import of an exported file is not a change, whatever its order and defaults.
+    So an import of an exported file is not a change, even if its order and defaults differ.
     """
     if isinstance(item, Slice):
         content = serialize.chart(item, {})
@@ -210,7 +210,7 @@ class _Import:
                 self.renewed.add(uuid)
 
     def _point_again(self, item: Slice, config: dict) -> None:
-        """Connect a chart with its dataset again, after a person deleted that."""
+        """Connect a chart with its dataset again, after a person deleted the dataset."""
         item.datasource_id = find("datasets", config["dataset_uuid"]).id
         db.session.flush()
         db.session.expire(item)
@@ -287,7 +287,7 @@ class _Import:
 
 
 def noted(kind: str, item, file: str) -> dict[str, str]:
-    """The note of an object with the content of its file; ``file`` is the file's fingerprint."""
+    """Make the note of an object that has the content of its file, with fingerprint ``file``."""
     return {"kind": kind, "file": file, "state": state(item), "written": _written(item)}
 
 
@@ -329,7 +329,7 @@ def _dataset(uuid: str) -> dict:
 
 
 def _used(item: SqlaTable | Slice | Dashboard) -> bool:
-    """Whether a chart or dashboard uses the object; those without a file are removed before."""
+    """Whether a chart or dashboard uses the object; those without a file are removed earlier."""
     if isinstance(item, Slice):
         return bool(item.dashboards)
     if isinstance(item, SqlaTable):

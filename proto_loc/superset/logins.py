@@ -80,7 +80,7 @@ class SqliteStorage(Storage):
 def limit(app: Flask, path: Path) -> None:
     """Limit failed log-ins by account and by address; a success clears the account's count.
 
-    A browser's log-in sends a signal when it succeeds; that of a program shows in its answer.
+    A successful log-in in a browser sends a signal; for a program, the status of the answer tells.
     """
     storage = SqliteStorage(path)
     limiter = FixedWindowRateLimiter(storage)

@@ -25,11 +25,11 @@ SCRIPTS = {
     ),
     b'valueGetter:"node.rowIndex+1"': b"valueGetter:e=>e.node.rowIndex+1",
 }
-"""What stands in scripts, and what is served instead."""
+"""Text in Superset's scripts → the text that is served instead."""
 
 
 def mend(app: Flask) -> None:
-    """Answer the pages of the application so."""
+    """Install these patches in the application."""
     static = app.view_functions["static"]
 
     def mended_script(filename: str) -> Response:
@@ -60,7 +60,7 @@ def mend(app: Flask) -> None:
 
 @lru_cache(maxsize=2_000)
 def _mended(folder: Path, name: str) -> bytes | None:
-    """The script as it is served, if something in it is to be replaced."""
+    """Return the patched script; None if nothing in it needs a patch."""
     path = (folder / name).resolve()
     if not path.is_relative_to(folder.resolve()) or not path.is_file():
         return None

@@ -12,9 +12,9 @@ from proto_loc.superset.bundle.read import read
 ALL_ROWS = "All rows"
 """The role of a Viewer whose rows no rule limits."""
 SEES_ALL = ("Admin", "Analyst", ALL_ROWS)
-"""Roles to which a rule that closes a dataset leaves it open; a claim of theirs limits it still."""
+"""Roles that see a dataset without a claim; if such a role has a claim, that still limits rows."""
 MOST_OF_A_NAME = 80
-"""Characters of a rule's name."""
+"""Maximum number of characters of a rule's name."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class RowRule:
     clause: str
     roles: tuple[str, ...]
     closes: bool
-    """Whether it holds for everybody but the roles, instead of for them."""
+    """Whether the rule applies to everybody except the roles, instead of to the roles."""
 
 
 def read_rules(folder: Path) -> list[RowRule]:
@@ -79,7 +79,7 @@ def read_rules(folder: Path) -> list[RowRule]:
 
 
 def _fault(roles: object, known: set[str]) -> str:
-    """Why the content of ``roles.yaml`` cannot be used; empty where it can."""
+    """Say why the content of ``roles.yaml`` cannot be used; empty if it can."""
     if not isinstance(roles, dict):
         return "It must map each role to its claims, such as ROLE: {CLAIM: [VALUE]}."
     for role, claims in roles.items():

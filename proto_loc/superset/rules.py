@@ -1,6 +1,6 @@
 """Applies Superset's row-level security rules to SQL that people write.
 
-Superset 6.1 applies a person's rules only where a table has exactly the name of its dataset, but
+Superset 6.1 applies a person's rules only if a table has exactly the name of its dataset, but
 DuckDB accepts other spellings too. :mod:`proto_loc.warehouse.row_rules` covers them.
 """
 
@@ -10,10 +10,10 @@ from proto_loc.warehouse import row_rules
 
 
 def put(statement: str) -> str:
-    """Put the user's rules into a statement, in place of each table that has some.
+    """Replace each table that has rules for the user by a subquery with these rules.
 
     Raises:
-        guard.Refused: that is not possible, or the statement may not run.
+        guard.Refused: this is not possible, or the statement may not run.
     """
     return row_rules.put(statement, _of_the_person())
 
@@ -22,7 +22,7 @@ def hold(statement: str) -> None:
     """Check that a statement reads no table without the user's rules for it.
 
     Raises:
-        guard.Refused: it does, or it may not run.
+        guard.Refused: it reads such a table, or it may not run.
     """
     row_rules.hold(statement, _of_the_person())
 

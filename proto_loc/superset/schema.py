@@ -20,7 +20,7 @@ _NOTES = Table(
     Column("key", String(100), primary_key=True),
     Column("value", Text, nullable=False),
 )
-"""The notes of provisioning, in the database that it changes."""
+"""Table of provisioning's notes, in the database that provisioning changes."""
 
 
 def head() -> str:

@@ -114,7 +114,7 @@ class Statement(BaseSQLStatement[str]):
                 continue
 
     def has_cte(self) -> bool:
-        return False  # Superset uses it only where a subquery may not have a CTE
+        return False  # Superset asks only for databases whose subqueries have no CTE
 
     def has_subquery(self) -> bool:
         return any(
@@ -127,7 +127,7 @@ class Statement(BaseSQLStatement[str]):
     def apply_rls(
         self, catalog: object, schema: object, predicates: object, method: object
     ) -> None:
-        """Put the user's rules in; Superset's own search knows only one spelling of a name."""
+        """Apply the user's rules; Superset's own search knows only one spelling of a name."""
         self._parsed = rules.put(self._parsed)
 
 
@@ -139,7 +139,7 @@ def _limit(tree: dict) -> int | None:
 
 
 def _without_limit(tree: dict) -> dict:
-    """The statement before a LIMIT was appended."""
+    """Return the tree without the LIMIT at the end of the statement."""
     node = dict(tree["node"])
     node["modifiers"] = node["modifiers"][:-1]
     if node["modifiers"] or "offset" in tree["node"]["modifiers"][-1]:
@@ -175,9 +175,9 @@ def _as_named(schema: str | None, name: str) -> Table:
 def clause(text: str, engine: str) -> str:
     """Check an expression, and return it in a form that is safe within other SQL.
 
-    It may follow ``SELECT`` or ``SELECT 1 ORDER BY``. The text stays as it is if possible; where,
-    for example, a comment at its end would hide what follows, Superset's rewrite is used, if DuckDB
-    parses it the same.
+    It may follow ``SELECT`` or ``SELECT 1 ORDER BY``. The text stays as it is if possible. If not,
+    for example because a comment at its end would hide the following SQL, Superset's rewrite is
+    used, provided that DuckDB parses it to the same tree.
 
     Raises:
         QueryClauseValidationException: it is not an expression, or is not safe within other SQL.

@@ -139,7 +139,7 @@ def FLASK_APP_MUTATOR(app):
 
     from proto_loc.superset import statements
 
-    SupersetErrorsException.status = 400  # of a failed query; pages retry the default, 500
+    SupersetErrorsException.status = 400  # for a failed query, because pages retry the default, 500
     statements.install()
     sql_fixes.keep_limits()
     sql_fixes.bind_tasks()

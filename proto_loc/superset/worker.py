@@ -23,9 +23,9 @@ from proto_loc.web.origins import MAX_BODY, MAX_HEAD, PATIENCE_BODY, PATIENCE_HE
 MAX_HELD = 64 << 20
 """Bytes of requests and answers that a process buffers for its clients."""
 PATIENCE_READING = 30.0
-"""Seconds in which a client must read a part of its answer."""
+"""Seconds within which a client must read a part of its answer."""
 LINGERING = 5.0
-"""Seconds in which a client may still send after its answer, which it may otherwise not get."""
+"""Seconds in which a client may still send after its answer; a hard close could lose the answer."""
 BLOCK = 1 << 16
 
 

@@ -79,7 +79,7 @@ REFUSED_FUNCTIONS = frozenset(
         "sleep_ms",
         "which_secret",
         "write_log",
-        # an internal error with odd arguments, after which the whole database object is invalid
+        # odd arguments cause an internal error, after which the whole database object is invalid
         "reservoir_quantile",
         "make_type",
     }
@@ -97,9 +97,9 @@ _FILE = re.compile(
     re.IGNORECASE,
 )
 
-# DuckDB cannot serialise EXPLAIN, but the statement after it. This pattern matches only prefixes
-# that have one reading: ASCII white space, and comments without another comment inside (DuckDB
-# nests block comments).
+# DuckDB can serialise the statement after EXPLAIN, but not the EXPLAIN. This pattern matches only
+# unambiguous prefixes: ASCII white space, and comments without another comment inside (DuckDB nests
+# block comments).
 _GAP = r"(?:[ \t\r\n\f\v]|--[^\r\n]*[\r\n]|/\*(?:(?!/\*|\*/).)*\*/)"
 _EXPLAIN = re.compile(
     rf"{_GAP}*+explain(?:{_GAP}++analyze\b|{_GAP}*+\([ \t\r\n]*(?:analyze|format)\b[\w"
@@ -204,7 +204,7 @@ def split(sql: str) -> list[str]:
         Refused: it is too long, or does not parse.
     """
     texts = [statement.query for statement in _extract(sql)]
-    return texts if all(texts) else [sql]  # DuckDB has no texts where it rewrites one into several
+    return texts if all(texts) else [sql]  # no texts: DuckDB rewrote one statement into several
 
 
 def explain(sql: str) -> str:
@@ -248,7 +248,7 @@ def tree(sql: str) -> dict:
     The tree is that of ``json_serialize_sql``. It is cached: do not change it.
 
     Raises:
-        Refused: as by :func:`check`.
+        Refused: see :func:`check`.
     """
     kinds = [statement.type.name for statement in _extract(sql)]
     if not kinds:
@@ -309,7 +309,7 @@ def run(
     needs its own ``con.cursor()``. After an internal error of DuckDB, open a new connection.
 
     Raises:
-        Refused: by ``check``; nothing was run.
+        Refused: see :func:`check`; nothing was run.
         TooLong: it ran longer than ``timeout``.
         LocError: it ran out of memory, or DuckDB rejected it (no such column, a failed cast, ...).
     """
@@ -328,7 +328,7 @@ def execute(
     """Run a statement that :func:`check` has allowed, as :func:`run` does.
 
     Raises:
-        TooLong, LocError: as by :func:`run`.
+        TooLong, LocError: see :func:`run`.
     """
     expired = threading.Event()
 

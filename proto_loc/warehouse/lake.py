@@ -54,7 +54,7 @@ class Loading:
         return ledger.loads_in(self.con)
 
     def reserve(self, source: str, table: str, partition: str) -> tuple[int, Path]:
-        """A new load id, and the path in the lake for its Parquet file."""
+        """Return a new load id, and the path in the lake for its Parquet file."""
         self.added += 1
         if self.added >= LOADS_A_SESSION:
             raise WarehouseError(
@@ -75,7 +75,7 @@ class Loading:
         self.added -= 1
 
     def add(self, load: Load) -> None:
-        """Make a load the active one of its partition; the former one stays as inactive."""
+        """Make a load the active one of its partition; the former load stays as inactive."""
         path = load.path
         with explained("Writing to the lake", path.parent):
             path.chmod(0o444)
@@ -132,7 +132,7 @@ def loading(
                 lost = _lost(con)
                 if lost and not current.changed:
                     raise ledger.damaged(lost)
-                # They can be loaded again one after the other; until then nothing is built.
+                # The lost files can be loaded again one by one; until then no build runs.
                 for load in lost:
                     log.warning(
                         "%s is lost from the lake: its rows are missing in raw until it is loaded"
@@ -254,7 +254,7 @@ def _set_aside(timeout: float | None) -> None:
 
 
 def _sweep(grace: float | None = None) -> list[Path]:
-    """As :func:`sweep`, for a caller that has the lock of ``raw``."""
+    """Do the same as :func:`sweep`, for a caller that has the lock of ``raw``."""
     lake = settings().lake
     grace = settings().bin_grace if grace is None else grace
     if store.heal("raw") is None:
@@ -266,10 +266,10 @@ def _sweep(grace: float | None = None) -> list[Path]:
         try:
             used |= {load.file for load in ledger.loads_of(store.load("raw", version_id).check())}
         except VersionDamaged:
-            used |= {str(path.relative_to(lake)) for path in made}  # it may need any of them
+            used |= {str(path.relative_to(lake)) for path in made}  # the version may need any file
     gone = [path for path in made if str(path.relative_to(lake)) not in used]
     with explained("Sweeping the lake", lake):
-        # No load runs under the lock, so a partial file is of a load that was killed.
+        # The lock excludes other loads, so a partial file belongs to a load that was killed.
         for part in lake.glob("*/.*.part"):
             part.unlink()
         for path in gone:
@@ -334,7 +334,7 @@ def _is_up_to_date(version: store.Version, tables: Mapping[str, Mapping[str, str
 
 
 def _lost(con: duckdb.DuckDBPyConnection) -> list[Load]:
-    """Active loads whose files are missing, have another size, or are no Parquet files."""
+    """Find active loads whose files are missing, have another size, or are not Parquet."""
     active = ledger.loads_in(con)
     readable = [load for load in active if whole(load)]
     if not _are_parquet(con, readable):

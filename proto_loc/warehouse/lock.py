@@ -97,7 +97,7 @@ def _sign(fd: int, path: Path) -> None:
     text = json.dumps({"pid": os.getpid(), "command": command[:200], "since": since}).encode()
     try:
         with explained("Taking the writer's lock", path.parent):
-            os.pwrite(fd, text, 0)  # into the existing block: a full disk has no other one
+            os.pwrite(fd, text, 0)  # reuses the existing block, also on a full disk
             os.ftruncate(fd, len(text))
     except WarehouseError as error:
         if not disk_is_full(error.__cause__):

@@ -33,9 +33,9 @@ def kept(
 ) -> list[Kept]:
     """All versions of a database, oldest first, each with the reason to keep it.
 
-    The newest version always stays, so that no id is used twice. So does a version with a time in
-    the future (the clock was set back). Versions in their grace time may take
-    ``LOC_GRACE_BYTES``; beyond, the oldest of them are removed unless a process has them open.
+    The newest version always stays, so that no id is used twice. A version with a time in the
+    future also stays (the clock was set back). Versions in their grace time may take
+    ``LOC_GRACE_BYTES``; above it, the oldest of them are removed unless a process has them open.
 
     Args:
         keep: number of the newest versions that stay, default ``LOC_KEEP_VERSIONS``.

@@ -20,7 +20,7 @@ _GAP = rb"(?:\s|/\*.*?\*/|--[^\r\n]*[\r\n])*"
 _NAME = re.compile(_PART + rb"(?:" + _GAP + rb"\." + _GAP + _PART + rb")*", re.DOTALL)
 """Matches the name of a table in the text."""
 _OF_A_TABLE = ("type", "alias", "catalog_name", "schema_name", "table_name", "query_location")
-"""Keys of a table's node in the parse tree that a subquery's node lacks or has otherwise."""
+"""Keys of a table's node in the parse tree that a subquery's node lacks or uses differently."""
 
 
 def tables(tree: object) -> set[tuple[str | None, str]]:
@@ -137,7 +137,7 @@ def hold(statement: str, clauses: dict[str, list[str]]) -> None:
     """Raise if a statement reads a table without its rules.
 
     Raises:
-        guard.Refused: it does, or is not allowed at all.
+        guard.Refused: it reads such a table, or is not allowed at all.
     """
     if not clauses:
         return

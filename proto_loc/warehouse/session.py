@@ -54,7 +54,7 @@ class Session:
     checks: dict[str, int] = field(default_factory=dict)
     facts: dict = field(default_factory=dict)
     tables: dict[str, int] = field(default_factory=dict)
-    """Row counts of views, which the writer has to set; rows of tables are counted."""
+    """Row counts of views, which the writer has to set; the session counts rows of tables."""
     version: Version | None = None
     """The published version; None before the end of the session and after :meth:`discard`."""
     discarded: bool = False
@@ -66,7 +66,7 @@ class Session:
 
     @cached_property
     def published_at(self) -> str:
-        """The time of publication, UTC, ISO 8601: the moment of the first call."""
+        """The time of publication, UTC, ISO 8601; the first call fixes it."""
         return datetime.now(UTC).isoformat(timespec="milliseconds")
 
     @cached_property
@@ -177,11 +177,11 @@ def read(database: str, *, version: int | None = None) -> duckdb.DuckDBPyConnect
 def rollback(
     database: str, version_id: int | None = None, *, timeout: float | None = None
 ) -> Version:
-    """Make another version the current one, by default the one that this was based on.
+    """Make another version the current one, by default the one on which it is based.
 
     Raises:
         UsageError: there is no such version.
-        WarehouseError: there is no earlier one, or it is damaged.
+        WarehouseError: there is no earlier version, or it is damaged.
     """
     with store.write_lock(database, timeout):
         serving = store.heal(database)

@@ -67,7 +67,7 @@ class Version:
         return json.dumps(fields | {"checksum": _seal(fields)}, indent=2) + "\n"
 
     def verify(self) -> "Version":
-        """The version itself, if its file has the recorded size.
+        """Return the version itself, if its file has the recorded size.
 
         Raises:
             VersionDamaged: the file is missing or truncated.
@@ -83,9 +83,9 @@ class Version:
         return self
 
     def check(self) -> "Version":
-        """The version itself, if all of its files have their checksums.
+        """Return the version itself, if all of its files have their checksums.
 
-        A version without checksums is checked as by :meth:`verify`.
+        A version without checksums is checked by :meth:`verify`.
 
         Raises:
             VersionDamaged: a file is missing or changed.
@@ -191,8 +191,8 @@ def versions(database: str) -> list[int]:
 def current_id(database: str) -> int | None:
     """The id of the current version; None before the first publish.
 
-    A link ``current`` that is lost, or that a copy has turned into a folder or a file, is repaired.
-    The answer is the same if that is not possible because of permissions or a running writer.
+    It repairs the link ``current`` if the link is lost, or if a copy has turned it into a folder or
+    a file. If permissions or a running writer prevent the repair, the result is the same.
 
     Raises:
         VersionDamaged: the link is lost, and no version is complete.
@@ -210,7 +210,7 @@ def current_id(database: str) -> int | None:
 
 
 def heal(database: str) -> int | None:
-    """As :func:`current_id`, for a caller that has the lock: repair the link and log that.
+    """Do the same as :func:`current_id`, for a caller that has the lock; log a repair.
 
     Raises:
         VersionDamaged: see :func:`current_id`.
@@ -282,7 +282,8 @@ def _last_served(database: str) -> int:
 def _recorded(database: str) -> int | None:
     """The recorded target of a lost link, from a folder or file ``current`` or from ``served``.
 
-    A copy that follows links turns ``current`` into a folder; one without links, into a text file.
+    A copy that follows links turns ``current`` into a folder. A copy without links turns it into a
+    text file.
     """
     home = folder(database)
     with suppress(*UNREADABLE, KeyError):
@@ -368,7 +369,7 @@ def current(database: str) -> Version:
 
     Raises:
         NoData: nothing has been published yet.
-        VersionDamaged: its manifest is gone.
+        VersionDamaged: its manifest is missing or damaged.
     """
     version_id = current_id(database)
     if version_id is None:

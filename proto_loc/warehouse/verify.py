@@ -28,7 +28,7 @@ class Verdict:
 
 
 def verify(database: str, versions: Iterable[int]) -> Iterator[Verdict]:
-    """Verify these versions in order; those of ``raw`` with their files in the lake."""
+    """Verify these versions in order; for ``raw``, include the files in the lake."""
     intact: dict[ledger.Load, bool] = {}  # most versions share most of their files
     for version_id in versions:
         version = None

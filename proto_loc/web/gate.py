@@ -55,9 +55,10 @@ class Guard:
     Args:
         app: the app to protect, with HTTP and WebSocket.
         token: the secret.
-        port: where it listens; it names the cookie, since all ports of a host share cookies.
+        port: the port on which it listens; the cookie's name contains it, since all ports of a host
+            share cookies.
         owner: the text that :data:`WHOSE` proves, for example a data folder.
-        way_in: the text for a request without a token: how to log in.
+        way_in: the text for a request without a token, which says how to log in.
     """
 
     def __init__(
@@ -132,8 +133,8 @@ class Guard:
         response = RedirectResponse(
             target, 303, {"cache-control": "no-store", "referrer-policy": "no-referrer"}
         )
-        # In a codespace the link is opened from the editor, another site, which sends no strict
-        # cookie.
+        # In a codespace, the editor opens the link. It is another site, so a browser would not send
+        # a strict cookie.
         response.set_cookie(
             self.cookie,
             self.token,

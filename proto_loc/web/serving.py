@@ -8,7 +8,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from proto_loc.web.origins import MAX_BODY, MAX_HEAD, PATIENCE_BODY, PATIENCE_HEAD
 
 MAX_CONNECTIONS = 400
-"""Most connections of a server; beyond, the one that has waited longest is closed."""
+"""Maximum number of connections; above it, the one that has waited longest is closed."""
 
 
 class Protocol(H11Protocol):
@@ -56,4 +56,4 @@ OPTIONS = {
     "access_log": False,
     "server_header": False,
 }
-"""Options of every server here; none writes an access log, since a login URL has the token."""
+"""Options of every server here. The access log is off, since a login URL has the token."""

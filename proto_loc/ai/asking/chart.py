@@ -99,7 +99,7 @@ def _kinds(answer) -> dict[str, str]:
 
 
 def _plain(value):
-    """The value as JSON can hold it; None for a number that is not finite."""
+    """Convert a value for JSON; None for a number that is not finite."""
     if isinstance(value, (float, Decimal)):
         return float(value) if math.isfinite(value) else None
     return value.isoformat() if isinstance(value, date) else value

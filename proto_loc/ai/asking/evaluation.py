@@ -30,7 +30,7 @@ class Item:
 
     question: str
     kind: str
-    """``metric`` or ``sql``: what the expected query is."""
+    """``metric`` or ``sql``: the kind of the expected query."""
     expected: dict | str
     """A query with the keys of `loc query`, or a SQL statement."""
     ordered: bool = False
@@ -46,7 +46,7 @@ class Judged:
     why: str = ""
     """Why the answer is wrong; empty if it is correct."""
     gave: str = ""
-    """The query that the model gave."""
+    """The model's query."""
 
 
 @dataclass
@@ -192,7 +192,7 @@ def difference(
 
 
 def _plain(value):
-    """The value as it is compared: a number as a float, a date as its midnight."""
+    """Convert a value for the comparison: a number to a float, a date to its midnight."""
     if isinstance(value, bool) or value is None:
         return value
     if isinstance(value, (int, float, Decimal)):

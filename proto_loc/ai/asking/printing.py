@@ -61,7 +61,7 @@ def _table(reply: Answer) -> None:
 
 
 def _cell(value, form: str, currency: str = CURRENCY) -> str:
-    """The value as text for a person; a metric in its own format."""
+    """Format a value as text for a person; a metric has its own format."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -86,7 +86,7 @@ def _cell(value, form: str, currency: str = CURRENCY) -> str:
 
 
 def _digits(value):
-    """The value with all its digits; a DECIMAL without an exponent."""
+    """Write a value with all its digits, and a DECIMAL without an exponent."""
     return f"{value:f}" if isinstance(value, Decimal) else value
 
 

@@ -23,7 +23,7 @@ from proto_loc.settings import settings
 TIMEOUT = 30.0
 """Seconds that a query may run."""
 MOST_READ = 100_000
-"""Characters of a model's answer that are read, from its end."""
+"""Number of characters at the end of a model's answer that are read."""
 TEXTS = ("since", "until", "order")
 LISTS = ("metrics", "dimensions", "where")
 
@@ -141,9 +141,9 @@ def cube_is_up() -> bool:
 
 
 def _failure(error: LocError) -> str:
-    """The message that tells the model why its query failed.
+    """Write the message that tells the model why its query failed.
 
-    Where no values may be sent, it leaves out what DuckDB quotes.
+    If no values may be sent, the message leaves out the values that DuckDB quotes.
     """
     why = error.why
     if not llm.sends_rows() and not why.startswith(
@@ -154,7 +154,7 @@ def _failure(error: LocError) -> str:
 
 
 def _parsed(text: str, name: str) -> tuple[dict, bool]:
-    """The last valid JSON object in a model's answer, and whether it has other, different ones.
+    """Return the last valid JSON object in a model's answer, and whether other objects differ.
 
     Models think aloud and give examples, so the last object is the answer. Empty keys are dropped.
 
@@ -293,7 +293,7 @@ def measured(question: Question, claims: Mapping = ALL_ROWS) -> tuple[Measured, 
                 break
             time.sleep(
                 1
-            )  # a version was published meanwhile: ask again, to name the one that is read
+            )  # a version was published meanwhile: ask again, to name the version that is read
     return answer, before
 
 

@@ -37,7 +37,7 @@ _ENVIRONMENT = {
 def unavailable() -> str:
     """Say in a sentence why this machine cannot run the sandbox; empty if it can.
 
-    It is tried once per process.
+    Each process tries it once.
     """
     if not PYTHON.exists():
         return "The environment notebooks is not installed (./loc setup notebooks)."
@@ -97,7 +97,7 @@ class Command:
         """Limit the number of files; call it before the model's part of the program runs.
 
         Returns:
-            Why that is not possible here, in a sentence; empty if it is done.
+            A sentence that says why this is not possible here; empty on success.
         """
         child = json.loads(os.pread(self.info, 4096, 0))["child-pid"]
         program = [sys.executable, "-I", "-S", _HERE / "inodes.py"]
@@ -154,7 +154,7 @@ def read_only(python: Path) -> list[str]:
     """
     paths = ["/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache"]
     real = os.path.realpath(python)
-    # Only the link to Python, not the folder that it is in: that may be ~/.local/bin.
+    # Show only the link to Python and not its folder, which may be ~/.local/bin.
     for path in (
         os.readlink(python) if python.is_symlink() else "",
         real,

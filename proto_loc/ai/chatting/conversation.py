@@ -1,7 +1,7 @@
 """``chat``: PandasAI on the marts; its SQL runs in the reader, its Python in the sandbox.
 
-PandasAI gets the columns of the marts and, where ``LOC_LLM_SEND_ROWS`` allows it, their first
-rows. It loads no table, and reaches its model through LiteLLM.
+PandasAI gets the columns of the marts and, if ``LOC_LLM_SEND_ROWS`` allows it, their first rows. It
+loads no table, and reaches its model through LiteLLM.
 """
 
 import logging
@@ -137,7 +137,7 @@ def _agent(version: warehouse.Version, reader, limits: sandbox.Limits):
     published, sends = context.published(reader, version), llm.sends_rows()
 
     class Model(LLM):
-        """Makes :func:`llm.complete` a model of PandasAI."""
+        """Adapts :func:`llm.complete` to PandasAI's interface for models."""
 
         @property
         def type(self) -> str:
@@ -150,7 +150,7 @@ def _agent(version: warehouse.Version, reader, limits: sandbox.Limits):
                 raise _Stop(error) from None
 
     class Box(Sandbox):
-        """Makes our sandbox one of PandasAI."""
+        """Adapts our sandbox to PandasAI's interface for sandboxes."""
 
         outcome = sandbox.Outcome("", None)
         error: LocError | None = None
@@ -202,7 +202,7 @@ def _agent(version: warehouse.Version, reader, limits: sandbox.Limits):
 
 
 class _Stop(BaseException):
-    """A failure of the model itself; it passes PandasAI, which would ask three more times."""
+    """A failure of the model; PandasAI does not catch it, so it does not ask three more times."""
 
     def __init__(self, error: LocError) -> None:
         super().__init__(str(error))
@@ -219,7 +219,7 @@ def _told(error: LocError) -> str:
 
 
 def _table(pai, name: str, node: dict, reader, sends: bool):
-    """A mart as a table of PandasAI: described columns and, if allowed, the first rows."""
+    """Make a PandasAI table of a mart: described columns and, if allowed, the first rows."""
     from pandasai.data_loader.semantic_layer_schema import Column, SemanticLayerSchema, Source
 
     columns = list(node["columns"])
@@ -231,7 +231,7 @@ def _table(pai, name: str, node: dict, reader, sends: bool):
     short = name.partition(".")[2]
     schema = SemanticLayerSchema(
         name=short,
-        source=Source(type="parquet", path="data.parquet"),  # means DuckDB's dialect to PandasAI
+        source=Source(type="parquet", path="data.parquet"),  # selects DuckDB's dialect in PandasAI
         description=node["description"],
         columns=[
             Column(name=column, description=description or None)

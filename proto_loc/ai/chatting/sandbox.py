@@ -43,9 +43,9 @@ class Limits:
     """Files, folders and links in each of them: even an empty one takes kernel memory."""
     threads: int = 64
     output: int = 64 << 10
-    """Bytes of its output that are kept; at sixteen times as many it is stopped."""
+    """Bytes of output that are kept; sixteen times as many stop the program."""
     message: int = 8 << 20
-    """Bytes of one message to the parent, which needs up to thirty times that to read it."""
+    """Bytes of one message; the parent needs up to thirty times as much memory to read it."""
     queries: int = 100
     rows: int = 10_000
     """Rows of a query, and of the result."""
@@ -186,7 +186,7 @@ class _Talk:
             raise self._ended(f"It asked for more than {self.limits.queries} queries.")
         self.outcome.queries.append(sql[: guard.MAX_LENGTH])
         try:
-            guard.check_length(sql)  # before anything reads it
+            guard.check_length(sql)  # before anything parses it
             seconds = max(0.1, self.until - time.monotonic())
             return self.reader.raw(
                 sql, timeout=min(seconds, self.reader.timeout), limit=self.limits.rows
@@ -231,7 +231,7 @@ class _Talk:
             return self._ended(f"It took more than {self.limits.memory >> 20} MB of memory.")
         words = clean(str(message.get("said")))[:1000]
         at = f" in line {line}" if known else ""
-        # A program can name a class of its own after a value.
+        # A program can put a value of the data into the name of its own class.
         builtin = isinstance(getattr(builtins, name, None), type)
         kind = name if builtin else "an exception that is not of Python itself"
         what = f"The program failed{at} with"

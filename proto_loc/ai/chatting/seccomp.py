@@ -68,7 +68,7 @@ _CLONE, _CLONE3 = (56, 220), (435, 435)
 _CLONE_THREAD = 0x00010000
 _FCNTL = (72, 25)
 _LOCKS = (6, 7, 37, 38)
-"""Commands of fcntl that lock a part of a file: any number of them, each takes kernel memory."""
+"""Commands of fcntl that lock a part of a file: each lock takes kernel memory, without limit."""
 
 _LOAD, _EQUAL, _GREATER_EQUAL, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _KILL, _FAIL = 0x7FFF0000, 0x80000000, 0x00050000

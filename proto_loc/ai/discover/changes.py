@@ -53,11 +53,11 @@ ADDITIVE = {"sum", "count"}
 NOISE = Decimal("1e-9")
 """Relative difference that floating point may show when the same rows are added up again."""
 NOISY = 15
-"""Significant digits from which on a figure is floating point: counts and money have fewer."""
+"""Minimum number of significant digits of a floating-point figure; other figures have fewer."""
 
 
 def difference(before: Decimal, after: Decimal) -> Decimal:
-    """The change of a figure; zero where floating-point noise explains it."""
+    """Return the change of a figure; zero if floating-point noise explains it."""
     change = after - before
     floating = max(len(figure.as_tuple().digits) for figure in (before, after)) >= NOISY
     return (
@@ -68,7 +68,7 @@ def difference(before: Decimal, after: Decimal) -> Decimal:
 def changes(
     reading: Reading, before: Reading | None, models: tuple[SemanticModel, ...]
 ) -> list[Change]:
-    """Every metric that both versions recorded, the largest relative change first."""
+    """Return every metric that both versions recorded, the largest relative change first."""
     if before is None or not before.has(FIGURES) or not reading.has(FIGURES):
         return []
     old, new = _figures(before), _figures(reading)
@@ -111,7 +111,7 @@ def _figures(reading: Reading) -> dict[tuple[str, str, str | None], Decimal]:
 
 
 def unmeasurable(reading: Reading, models: tuple[SemanticModel, ...]) -> list[tuple[Metric, str]]:
-    """Every metric whose total is not a finite number, with that: ``nan``, ``inf`` or ``-inf``."""
+    """Return every metric with the total ``nan``, ``inf`` or ``-inf``, and that total."""
     if not reading.has(FIGURES):
         return []
     whole = dict(reading.rows(f"select metric, figure from {FIGURES} where dimension = ''"))

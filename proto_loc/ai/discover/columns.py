@@ -69,7 +69,7 @@ def describe(reading: Reading, table: str, before: Reading | None) -> tuple[list
 
 
 def _summarized(reading: Reading) -> list[Column]:
-    """Profile the sample, as SUMMARIZE does; that fails where a column has an infinite number."""
+    """Profile the sample; SUMMARIZE would fail on a column with an infinite number."""
     names = [(name, type_) for name, type_, *_ in reading.rows("describe sampled")]
     asked = []
     for name, type_ in names:
@@ -109,7 +109,7 @@ def _far_out(
 ) -> None:
     low, _, high = known.quartiles if known and known.quartiles else column.quartiles
     spread = high - low
-    if not spread or not math.isfinite(FAR * spread + abs(high) + abs(low)):  # beyond doubles
+    if not spread or not math.isfinite(FAR * spread + abs(high) + abs(low)):  # overflows a double
         return
     column.fences = (low - FAR * spread, high + FAR * spread)
     beyond = f"{identifier(column.name)} not between {column.fences[0]!r} and {column.fences[1]!r}"
@@ -135,7 +135,7 @@ def _histogram(reading: Reading, column: str) -> list[tuple[float, float, int]]:
 
 
 def _bounds(column: str) -> str:
-    """SQL of the 0.5 and 99.5 percentiles of a column's finite numbers."""
+    """Return the SQL of the 0.5 and 99.5 percentiles of a column's finite numbers."""
     name = f"{identifier(column)}::double"
     return f"quantile_cont({name}, [0.005, 0.995]) filter (where isfinite({name}))"
 
@@ -148,7 +148,7 @@ def related(reading: Reading, columns: list[Column]) -> list[tuple[str, str, flo
     strengths = []
     numbers = [column.name for column in columns if column.kind == "number" and column.quartiles]
     if pairs := list(combinations(numbers, 2)):
-        # A few outliers would decide: each column is cut at its 0.5 and 99.5 percentiles.
+        # A few outliers would decide r, so each column is cut at its 0.5 and 99.5 percentiles.
         bounds = reading.rows(f"select {', '.join(map(_bounds, numbers))} from sampled")[0]
         cut = ", ".join(
             f"greatest(least({identifier(name)}::double, {high!r}), {low!r}) as {identifier(name)}"

@@ -107,8 +107,8 @@ _TIMES = {"thousand": 3, "k": 3, "million": 6, "m": 6, "billion": 9}
 def check(text: str, facts: Facts) -> list[Piece]:
     """Split a text at its figures, and compare each with the fact that it cites: ``12.3 % [f7]``.
 
-    A figure checks out if it is the fact, rounded to the digits that are written; the sign may be
-    in the words. A figure without a reference, with an unknown one, or in words does not.
+    A figure checks out if it equals the fact, rounded to the digits in the text; words may express
+    the sign. It does not check out without a reference, with an unknown reference, or in words.
     """
     pieces, at = [], 0
     while match := _FIGURE.search(text, at):
@@ -130,7 +130,7 @@ def check(text: str, facts: Facts) -> list[Piece]:
 def _checks_out(match: re.Match, fact: Fact) -> bool:
     try:
         return _same(match, fact)
-    except ArithmeticError:  # such as 1e-40, to which no Decimal is rounded
+    except ArithmeticError:  # Decimal cannot round to, for example, 1e-40
         return False
 
 
@@ -162,7 +162,7 @@ def _same(match: re.Match, fact: Fact) -> bool:
 
 
 def html(pieces: list[Piece]) -> str:
-    """The text as HTML; each figure is marked with its meaning, or why it does not check out."""
+    """Write the text as HTML; mark each figure with its meaning, or why it does not check out."""
     parts = []
     for piece in pieces:
         if piece.wrong:

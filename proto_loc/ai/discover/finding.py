@@ -16,15 +16,15 @@ from proto_loc.metrics.read import read
 from proto_loc.warehouse import store
 
 STRONG = 0.5
-"""Strength from which on a relation of two columns is a finding."""
+"""Minimum strength of a relation of two columns that is a finding."""
 SAME = 0.99
-"""Strength from which on two columns are the same, such as a duration in seconds and in minutes."""
+"""Minimum strength of two equal columns, such as a duration in seconds and in minutes."""
 MOST = 6
-"""Changes of metrics that are findings; the table shows the others."""
+"""Maximum number of metric changes that are findings; the table shows the others."""
 MOVED = 0.02
 """A smaller relative change of a metric is not a finding."""
 GREW = 0.01
-"""Growth of a share of nulls or outliers from which on it is a finding."""
+"""Minimum growth of a share of nulls or outliers that is a finding."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Mart:
     model: SemanticModel
     rows: int
     described: int
-    """The number of rows that its columns are described from."""
+    """The number of rows from which its columns are profiled."""
     columns: list[profiling.Column]
     related: list[tuple[str, str, float, str]]
     seasons: Seasons

@@ -11,7 +11,7 @@ from proto_loc.errors import LocError
 from proto_loc.warehouse import guard
 
 SAMPLE = 1_000_000
-"""Approximate rows of a table that its columns are described from."""
+"""Approximate number of rows of a table from which its columns are profiled."""
 TIMEOUT = 60.0
 """Seconds that one statement may take."""
 

@@ -17,8 +17,8 @@ def page(discovery: Discovery, pieces: list[Piece] | None, note: str = "") -> st
     """Write the report as one HTML page.
 
     Args:
-        pieces: the model's summary; None without one.
-        note: why there is none.
+        pieces: the model's summary; None if there is no summary.
+        note: why there is no summary.
     """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -47,7 +47,7 @@ def page(discovery: Discovery, pieces: list[Piece] | None, note: str = "") -> st
 
 
 def _moved(change: Change) -> tuple[list[str], list[tuple[Segment, str]]]:
-    """The figures of a change, and its largest segments with theirs."""
+    """Format the figures of a change, and its largest segments with their figures."""
     form = form_of(change.metric.format.kind)
     relative = "" if change.relative is None else figure(change.relative, "percent", sign=True)
     segments = [segment for segment in change.segments if segment.change][:3]
@@ -76,7 +76,7 @@ def _short(text: str | None, number: bool) -> str:
     if text is None:
         return ""
     if number and text.lstrip("-").isdigit():
-        return f"{int(text):,}"  # each digit counts, as in a key
+        return f"{int(text):,}"  # every digit matters, for example in a key
     if number:
         return f"{float(text):,.6g}"
     return text if len(text) <= 16 else text[:15] + "…"
@@ -92,7 +92,7 @@ def _figure(value, form: str, *, sign: bool = False) -> str:
 
 
 def _apart(before, after, form: str) -> list[str]:
-    """Two figures with enough decimals to show that they differ."""
+    """Format two figures with enough decimals to show that they differ."""
     shown = [_figure(value, form) for value in (before, after)]
     for decimals in range(3, 13 if difference(before, after) else 0):
         if shown[0] != shown[1]:

@@ -60,7 +60,7 @@ class Process:
         }
 
     async def run(self) -> None:
-        """Wait for the dependencies, then run the process, and again as its policy says."""
+        """Wait for the dependencies, run the process, and restart it as its policy says."""
         self.status = await self._dependencies()
         if self.status == "Skipped":
             self.exit_code = 1
@@ -86,7 +86,7 @@ class Process:
             self.runner.stop()
 
     async def _dependencies(self) -> str:
-        """Wait for the dependencies; the next status: Running, Skipped or Completed (stopped)."""
+        """Wait for the dependencies; return Running, Skipped or Completed (if stopped)."""
         for name, dependency in self.config.depends_on.items():
             other, condition = self.runner.processes[name], dependency.condition
             reached = {"process_started": other.started, "process_healthy": other.ready}.get(
@@ -109,8 +109,8 @@ class Process:
             pair.split("=", 1)
             for pair in (*self.runner.project.environment, *self.config.environment)
         )
-        # Not asyncio's pipe: its wait() also waits for the pipe's end, and grandchildren may keep
-        # that open.
+        # The pipe is not asyncio's, whose wait() also waits for the pipe's end: grandchildren may
+        # keep the pipe open.
         output, writer = os.pipe()
         self.child = await asyncio.create_subprocess_exec(
             *SHELL,
@@ -181,7 +181,7 @@ class Process:
             await asyncio.sleep(probe.period_seconds)
 
     async def stop(self) -> None:
-        """Stop the process without a restart, after all that depend on it have ended."""
+        """Stop the process without a restart, after all processes that depend on it."""
         dependents = [p for p in self.runner.processes.values() if self.name in p.config.depends_on]
         await asyncio.gather(*(dependent.ended.wait() for dependent in dependents))
         await self.stop_alone()
@@ -227,7 +227,7 @@ class Runner:
         self.stopped: asyncio.Task | None = None
 
     async def run(self) -> int:
-        """Run until every process has ended; 0, or the exit code of one that must not fail."""
+        """Run until all processes end; return 0, or the exit code of one that must not fail."""
         for number in SIGNALS:
             asyncio.get_running_loop().add_signal_handler(number, self.stop)
         for process in self.processes.values():
@@ -257,7 +257,7 @@ class Runner:
         return True
 
     def restart(self, name: str) -> asyncio.Task:
-        """Begin to restart a process; those that depend on it continue."""
+        """Begin to restart a process; the processes that depend on it continue."""
 
         async def work() -> None:
             await self.processes[name].stop_alone()

@@ -166,7 +166,7 @@ def _unmade_query(document: Document) -> Iterator[str]:
 
 
 def _written(params: dict) -> Iterator[tuple[tuple, str]]:
-    """The SQL expressions in a chart's parameters, and their places."""
+    """Find the SQL expressions in a chart's parameters, and their places."""
     for key, value in params.items():
         many = isinstance(value, list)
         for number, item in enumerate(value if many else [value]):

@@ -18,5 +18,5 @@ def columns(expression: str) -> set[str]:
 
 
 def _references(tree: object) -> list[list[str]]:
-    """The name of each column reference in a tree, in its parts."""
+    """Find the name of each column reference in a tree, split into its parts."""
     return [node["column_names"] for node in guard.nodes(tree) if node.get("class") == "COLUMN_REF"]

@@ -85,13 +85,14 @@ OF_THE_PAGE = (
 )
 _OF_A_FILTER = ("filterOptionName", "isExtra", "isNew", "datasourceWarning", "operatorId")
 _OF_A_METRIC = ("optionName", "datasourceWarning", "isNew")
-"""Keys of a filter and a metric that only the page on which a chart was saved uses."""
+"""Keys of a filter or a metric that only the page uses on which a chart was saved."""
 
 
 def full_dashboard(config: dict) -> dict:
-    """The full form of a dashboard, with numbers where Superset has ids.
+    """Make the full form of a dashboard, with numbers in place of Superset's ids.
 
-    The numbers are those of the file, or count the charts; Superset's import replaces them by ids.
+    The numbers come from the file, or else count the charts; Superset's import replaces them by
+    ids.
     """
     made = {**DASHBOARD, **deepcopy(config)}
     made["position"] = full_position(made.get("position") or {}, made.get("dashboard_title", ""))
@@ -164,8 +165,8 @@ def short_chart(config: dict, known: dict | None = None) -> dict:
 
     Args:
         config: the chart.
-        known: the parameters of its file; defaults that Explore adds are left out unless they are
-            in it.
+        known: the parameters in its file; a default that Explore adds is left out unless it is
+            there.
     """
     made = {
         key: value

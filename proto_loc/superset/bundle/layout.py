@@ -75,7 +75,7 @@ def _below(nodes: dict, key: str, seen: set[str]) -> Iterator[str]:
 
 
 def _mappings(dashboard: dict) -> dict:
-    """The components that are mappings."""
+    """Return the components that are mappings."""
     position = dashboard.get("position") or {}
     return {
         key: node or {} for key, node in position.items() if node is None or isinstance(node, dict)

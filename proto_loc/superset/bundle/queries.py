@@ -174,7 +174,7 @@ def _timeseries(base: Query, form: dict, temporal: set[str]) -> list[Query]:
 
 
 def _sorting_metric(form: dict) -> list:
-    """The metric that sorts the axis, if it is not one of those that are shown."""
+    """The metric that sorts the axis, if the chart does not show it."""
     metric = next(iter(_listed(form.get("timeseries_limit_metric"))), None)
     known = [_label(item) for item in _listed(form.get("metrics"))]
     is_sorted = metric and not form.get("groupby") and _label(metric) == form.get("x_axis_sort")

@@ -51,8 +51,8 @@ function limitRows(compilerApi) {
 }
 
 /**
- * Make the handler that refuses the SQL API. It is a part of the addon, but not offered with it either: `limitRows` and
- * the limits of a request do not cover SQL that a client writes.
+ * Make the handler that refuses the SQL API. Only the addon implements that API, but it is refused with the addon too:
+ * `limitRows` and the limits of a request do not cover SQL that a client writes.
  *
  * @param {ReturnType<typeof checkAuth>} check
  * @param {string} why

@@ -7,7 +7,7 @@ const { PublishedQuery } = require('./dialect');
 
 /** The same as LOCKED of proto_loc/warehouse/guard.py, except for settings of the Python package. */
 const LOCKED = {
-  temp_directory: '', // a query over its memory fails instead of spilling; must come before the next one
+  temp_directory: '', // a query over its memory fails instead of spilling; must come before the next option
   enable_external_access: 'false',
   autoinstall_known_extensions: 'false',
   autoload_known_extensions: 'false',
@@ -57,7 +57,7 @@ class VersionDriver extends DuckDBDriver {
     });
     try {
       const connection = await instance.connect();
-      await connection.run("SET GLOBAL TimeZone = 'UTC'"); // of published times without a zone
+      await connection.run("SET GLOBAL TimeZone = 'UTC'"); // published times have no zone
       for (const [name, value] of Object.entries(LOCKED)) await connection.run(`SET GLOBAL ${name} = '${value}'`);
       this.idle.push(connection);
       return { defaultConnection: connection, instance };
@@ -82,7 +82,7 @@ class VersionDriver extends DuckDBDriver {
       timer = setTimeout(() => {
         late = true;
         connection.interrupt();
-        timer = setTimeout(refuse, UNCUT, this.#stopped()); // it still runs, but nobody waits for it
+        timer = setTimeout(refuse, UNCUT, this.#stopped()); // the statement still runs, but nobody waits for it
       }, this.settings.timeout * 1000);
     });
     const rows = this.#rows(connection, sql, values).catch((error) => {

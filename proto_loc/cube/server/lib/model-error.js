@@ -12,7 +12,7 @@ const MEMBERS = /\b(dimensions|measures|segments|joins|hierarchies|preAggregatio
  *
  * @param {Error} error
  * @param {ModelFile[]} files
- * @param {string[]} changed The files that changed since the last good model; named where no place is known.
+ * @param {string[]} changed The files that changed since the last good model; named if the place is unknown.
  * @returns {string}
  */
 function locate(error, files, changed) {
@@ -26,7 +26,7 @@ function locate(error, files, changed) {
   }).join('\n');
 }
 
-/** The syntax error of a file, if any; with the line of Cube's own parser where it reports one. */
+/** The syntax error of a file, if any; with the line of Cube's own parser if it reports one. */
 function syntax({ fileName, content }, error) {
   if (fileName.endsWith('.js')) {
     try {
@@ -42,7 +42,7 @@ function syntax({ fileName, content }, error) {
   ));
 }
 
-/** Split a compiler's message into its parts, with their file where it names one. */
+/** Split a compiler's message into its parts, with the file of each part that names one. */
 function sentences(error) {
   const found = [];
   let file;
@@ -56,7 +56,7 @@ function sentences(error) {
   return found;
 }
 
-/** `file:line` of what a message is about; undefined if it is unknown. */
+/** The place of a message's fault, as `file:line`; undefined if it is unknown. */
 function positionOf(text, files) {
   const [, cube] = /^(\w+) cube: /.exec(text) || [];
   const [, kind, member] = MEMBERS.exec(text) || [];

@@ -74,7 +74,7 @@ function tooManyFields(req) {
   try {
     document = parse(req.query.query ?? req.body?.query); // as express-graphql reads it
   } catch {
-    return undefined; // the syntax error is reported where the query is run
+    return undefined; // Cube reports the syntax error when it runs the query
   }
   const fragments = new Map(document.definitions.filter((each) => each.kind === 'FragmentDefinition').map((each) => [each.name.value, each]));
   const counts = new Map(); // by fragment; counted once, because nested ones would double the work at every level

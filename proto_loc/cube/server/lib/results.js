@@ -2,7 +2,7 @@
 /**
  * Turns a driver's rows into Cube's answer: a replacement in JavaScript for the part of Cube's native addon that every
  * REST and GraphQL answer needs. Up to release 1.1, Cube itself did this in JavaScript; tests/cube compares the answers
- * with those of that release, and of the addon where there is one.
+ * with those of that release, and with those of the addon if it is installed.
  */
 
 const LEVELS = ['second', 'minute', 'hour', 'day', 'week', 'month', 'quarter', 'year'];

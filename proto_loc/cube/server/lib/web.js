@@ -31,7 +31,7 @@ function hostname(req) {
   }
 }
 
-/** Browsers name the page that sent a request, and a page cannot change that; programs name none. */
+/** A browser names the page that sent a request, and a page cannot change that; a program names no page. */
 function isOwn(req, own) {
   const { origin, 'sec-fetch-site': site = 'none', 'sec-fetch-mode': mode } = req.headers;
   if (origin !== undefined && !own.has(origin)) return false;
