@@ -1,4 +1,4 @@
-"""Benchmarks of ``loc bench``: each measures a feature and its lower bound (floor)."""
+"""Benchmarks of ``loc bench``: each measures a feature and its lower bound (the ``floor``)."""
 
 import os
 import shutil
@@ -63,7 +63,7 @@ def run(*command: str | Path, **variables: str) -> str:
     """Run a command with further environment variables, and return its output.
 
     Raises:
-        LocError: it failed.
+        LocError: the command failed.
     """
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | variables)
     if done.returncode:
@@ -73,14 +73,14 @@ def run(*command: str | Path, **variables: str) -> str:
 
 
 def seconds_of(work: Callable[[], object]) -> float:
-    """The wall time of a call."""
+    """Return the wall time of a call, in seconds."""
     start = perf_counter()
     work()
     return perf_counter() - start
 
 
 def timed(*command: str | Path, **variables: str) -> float:
-    """The wall time of :func:`run`."""
+    """Return the wall time of :func:`run`, in seconds."""
     return seconds_of(lambda: run(*command, **variables))
 
 
@@ -116,7 +116,7 @@ class Measured:
                 try:
                     total += process.memory_info().rss
                 except psutil.Error:
-                    continue  # it has just ended
+                    continue  # the process has just ended
             self.peak = max(self.peak, total)
             if self._ended.wait(0.05):
                 return
