@@ -135,7 +135,7 @@ def machine(port_prefix) -> Iterator[Machine]:
 
 
 def debian(machine: Machine) -> Machine:
-    """Install Debian, create its user, and copy the clone with the files that git tracks."""
+    """Install Debian, create its user, and copy the files that git does not ignore."""
     install = [
         "mmdebstrap",
         "--quiet",
