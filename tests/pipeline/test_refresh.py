@@ -284,7 +284,7 @@ def test_rollback_followed_by_refresh_ends_where_a_fresh_build_would(own):
 
 
 def test_a_build_that_waited_for_the_lock_takes_what_was_loaded_meanwhile(own):
-    """Of two refreshes, the one that gets the lock second must not publish an older raw than the
+    """If two refreshes run, the second one to get the lock must not publish an older raw than the
     first.
     """
     settled = []
