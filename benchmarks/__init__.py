@@ -19,8 +19,8 @@ def scratch(keep: Path | None = None) -> Iterator[Path]:
     """Make a folder for the measurements, and remove it at the end unless it is ``keep``.
 
     Args:
-        keep: the folder to use and keep; default is a new one in ``TMPDIR`` or in the run folder,
-            which is on a disk where ``/tmp`` may be memory.
+        keep: the folder to use and keep. The default is a new folder in ``TMPDIR`` or in the run
+            folder, which is on a disk, while ``/tmp`` may be in memory.
 
     Raises:
         UsageError: ``keep`` is not empty.
