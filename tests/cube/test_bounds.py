@@ -97,9 +97,7 @@ def test_one_over_its_memory_fails_and_says_which_setting_it_is(hungry):
 
 
 def test_one_that_no_interrupt_reaches_keeps_nobody_waiting(monsters):
-    """The test has its own server: the query continues, with gigabytes of memory, until
-    that ends.
-    """
+    """The test has its own server, because the query takes gigabytes until the server ends."""
     with Server(monsters, **LITTLE) as made:
         start = time.monotonic()
         answer = made.ask({"measures": ["uncut.n"]})
