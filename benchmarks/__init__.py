@@ -1,4 +1,4 @@
-"""Benchmarks of ``loc bench``: each measures a feature and its lower bound (floor)."""
+"""Benchmarks of ``loc bench``: each measures a feature and its lower bound (the ``floor``)."""
 
 import os
 import shutil
@@ -19,8 +19,8 @@ def scratch(keep: Path | None = None) -> Iterator[Path]:
     """Make a folder for the measurements, and remove it at the end unless it is ``keep``.
 
     Args:
-        keep: the folder to use and keep; default is a new one in ``TMPDIR`` or in the run folder,
-            which is on a disk where ``/tmp`` may be memory.
+        keep: the folder to use and keep. The default is a new folder in ``TMPDIR`` or in the run
+            folder, which is on a disk, while ``/tmp`` may be in memory.
 
     Raises:
         UsageError: ``keep`` is not empty.
@@ -63,7 +63,7 @@ def run(*command: str | Path, **variables: str) -> str:
     """Run a command with further environment variables, and return its output.
 
     Raises:
-        LocError: it failed.
+        LocError: the command failed.
     """
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | variables)
     if done.returncode:
@@ -73,14 +73,14 @@ def run(*command: str | Path, **variables: str) -> str:
 
 
 def seconds_of(work: Callable[[], object]) -> float:
-    """The wall time of a call."""
+    """Return the wall time of a call, in seconds."""
     start = perf_counter()
     work()
     return perf_counter() - start
 
 
 def timed(*command: str | Path, **variables: str) -> float:
-    """The wall time of :func:`run`."""
+    """Return the wall time of :func:`run`, in seconds."""
     return seconds_of(lambda: run(*command, **variables))
 
 
@@ -116,7 +116,7 @@ class Measured:
                 try:
                     total += process.memory_info().rss
                 except psutil.Error:
-                    continue  # it has just ended
+                    continue  # the process has just ended
             self.peak = max(self.peak, total)
             if self._ended.wait(0.05):
                 return

@@ -1,4 +1,4 @@
-"""``loc bench``: prints measurements beside a lower bound (floor) from the same run."""
+"""``loc bench``: prints measurements beside a lower bound (``floor``) from the same run."""
 
 import sys
 from pathlib import Path
@@ -498,7 +498,7 @@ def ai(
 
 
 def _seconds(values: list[float]) -> str:
-    """The median, with the range if there are several runs."""
+    """Return the median, and the range if there are several runs."""
     text = f"{median(values):.2f}"
     return text if len(values) == 1 else f"{text} ({min(values):.2f} to {max(values):.2f})"
 

@@ -43,7 +43,7 @@ execute_sql_query = lambda sql: con.execute(sql).df()
 exec(sys.argv[1])
 print(result["type"])
 """
-"""The floor: the same program in a plain process with the same rows."""
+"""The lower bound: the same program runs in a plain process with the same rows."""
 
 Report = Callable[[str], None]
 """Called with the name of the next measurement."""
@@ -56,25 +56,25 @@ class Figures:
     jupyter: list[float] = field(default_factory=list)
     """From the start of the service to its first answer."""
     imports: list[float] = field(default_factory=list)
-    """Its floor: one process imports the same modules."""
+    """Lower bound of ``jupyter``: one process imports the same modules."""
     memory: int = 0
-    """PSS of JupyterLab without a kernel, in bytes."""
+    """Memory (PSS) of JupyterLab without a kernel, in bytes."""
     boxed: dict[str, list[float]] = field(default_factory=dict)
-    """Each program in the sandbox."""
+    """By program: its time in the sandbox."""
     bare: dict[str, list[float]] = field(default_factory=dict)
-    """Each program in a plain process."""
+    """By program: its time in a plain process."""
     cold: list[float] = field(default_factory=list)
     """`loc ask` as a command."""
     warm: list[float] = field(default_factory=list)
     """``ask`` in a process that has asked before."""
     sql: list[float] = field(default_factory=list)
-    """The floor of both: the model's statement on a plain connection."""
+    """Lower bound of ``cold`` and ``warm``: the model's statement runs on a plain connection."""
     discover: float = 0
     """`loc discover`."""
     peak: int = 0
-    """Its peak memory in bytes, with its children."""
+    """Peak memory of `loc discover` and its child processes, in bytes."""
     summarize: float = 0
-    """Its floor: DuckDB's SUMMARIZE of the same marts."""
+    """Lower bound of ``discover``: DuckDB runs SUMMARIZE on the same marts."""
 
 
 def measure(rows: int, folder: Path, *, prefix: str, repeat: int, report: Report) -> Figures:
@@ -86,7 +86,7 @@ def measure(rows: int, folder: Path, *, prefix: str, repeat: int, report: Report
     Raises:
         LocError: no source has a sample, or a step failed.
     """
-    from benchmarks import content  # which the environment notebooks cannot import
+    from benchmarks import content  # the environment notebooks cannot import it
 
     done = Figures()
     environments.sync("notebooks")

@@ -1,8 +1,8 @@
-"""Runs SQL in a plain DuckDB process: the lower bound (floor) of the pipeline benchmark.
+"""Runs SQL in a plain DuckDB process: the lower bound of the pipeline benchmark.
 
-Started as ``bare.py FILE RAW STATEMENTS``: one connection on a new FILE, with the catalogue RAW
-attached read-only, runs the SQL statements in the JSON file STATEMENTS. It imports nothing else, so
-that only DuckDB's time is measured.
+It is started as ``bare.py FILE RAW STATEMENTS``. One connection on a new FILE, with the catalogue
+RAW attached read-only, runs the SQL statements in the JSON file STATEMENTS. The program imports
+nothing else, so that the benchmark measures only DuckDB's time.
 """
 
 import json

@@ -14,10 +14,10 @@ from proto_loc.sql import identifier
 
 
 def sampled_source() -> Source:
-    """The first source of ``pipelines/`` that has a sample.
+    """Return the first source of ``pipelines/`` that has a sample.
 
     Raises:
-        LocError: there is none.
+        LocError: no source has a sample.
     """
     sources = find_sources()
     for source in sources.values():
@@ -32,12 +32,12 @@ def sampled_source() -> Source:
 
 
 def load_sample(rows: int) -> None:
-    """Load so many rows in this process, into the environment's data folder."""
+    """Load ``rows`` rows of a sample in this process, into the environment's data folder."""
     sampled_source().load_sample(rows, who="loc bench", report=quiet)
 
 
 def publish_sample(rows: int) -> None:
-    """Load so many rows in this process, build, audit and publish."""
+    """Load ``rows`` rows of a sample in this process, then build, audit and publish."""
     source = sampled_source()
     load_and_refresh(
         lambda report: source.load_sample(rows, who="loc bench", report=report),
@@ -52,32 +52,34 @@ def quiet(*state: object) -> None:
 
 @dataclass(frozen=True)
 class Mart:
-    """A mart, with what of it is asked for."""
+    """A mart, with the metrics and dimensions that a benchmark queries."""
 
     model: SemanticModel
     metrics: tuple[Metric, ...]
-    """One or two, simple ones where there are any."""
+    """One or two metrics; simple metrics if the mart has any."""
     dimensions: tuple[Dimension, ...]
-    """Of text, at most two."""
+    """At most two dimensions, of type text."""
 
     @property
     def table(self) -> str:
         return identifier(self.model.schema, self.model.table)
 
     def select(self, metrics: tuple[Metric, ...], *by: str) -> str:
-        """A statement up to its FROM: expressions of SQL, then the metrics."""
+        """Return a SELECT statement without a GROUP BY: the SQL expressions ``by``, then the
+        metrics.
+        """
         columns = [*by, *(render(metric.expression) for metric in metrics)]
         return f"select {', '.join(columns)} from {self.table}"
 
 
 def published_models() -> list[SemanticModel]:
-    """The semantic models of what is published."""
+    """Return the semantic models of the published version."""
     manifest = warehouse.current("prod").folder / "dbt/manifest.json"
     return read(json.loads(manifest.read_text()))
 
 
 def published_mart() -> Mart:
-    """The mart with most metrics.
+    """Return the mart with the most metrics.
 
     Raises:
         LocError: the project has no metrics.

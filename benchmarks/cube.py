@@ -32,10 +32,10 @@ from proto_loc.setup import node
 from proto_loc.warehouse import guard, store
 
 RATIO, EXTRA, CACHED, STALE, START, MEMORY = 2, 0.015, 0.010, 5.0, 6.0, 350e6
-"""The targets: twice the floor and 15 ms, 10 ms, 5 s, 6 s, 350 MB."""
+"""The targets: twice the lower bound and 15 ms, 10 ms, 5 s, 6 s, 350 MB."""
 
 Report = Callable[[str], None]
-"""Called with what is being measured next."""
+"""Called with the name of the next measurement."""
 
 VERSION = """\
 cubes:
@@ -43,7 +43,7 @@ cubes:
     sql_table: marts.bench_version
     measures: [{ name: id, sql: id, type: max }]
 """
-"""Beside the model of the repository: which version an answer is of."""
+"""A cube beside the repository's model: its answer is the id of the version that Cube reads."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Shape:
     dimension: Dimension | None = None
     grain: str = ""
     days: int = 0
-    """Days from the first one; 0 for all of them."""
+    """Number of days from the first one; 0 means all days."""
 
     @property
     def name(self) -> str:
@@ -112,7 +112,7 @@ def shapes(mart: Mart) -> list[Shape]:
 
 @dataclass
 class Latency:
-    """Seconds per query of one shape, in Cube and in plain SQL (``floor``); no query is cached."""
+    """Seconds per query of one shape, in Cube and in plain SQL (``floor``). No query is cached."""
 
     name: str
     cube: list[float]
@@ -130,8 +130,8 @@ class Crowd:
     asked: int = 0
     published: int = 0
     staleness: float = 0.0
-    """The longest time after a publish at which a request began that was answered from an older
-    version, in seconds.
+    """The longest time in seconds between a publish and the start of a later request whose answer
+    came from an older version.
     """
     errors: Counter = field(default_factory=Counter)
 
@@ -141,10 +141,10 @@ class Cube:
     """All results of this benchmark."""
 
     start: float
-    """Seconds from the process's start to /readyz."""
+    """Seconds from the start of the process until /readyz answers."""
     memory: dict[str, int]
-    """Proportional share in bytes: at the start, after the queries, before and after the
-    publishes.
+    """Proportional set size (PSS) in bytes: after the start, after the queries, before the
+    publishes, and after them.
     """
     latencies: list[Latency]
     cached: list[float]
@@ -209,18 +209,22 @@ def measure(
 
 
 def _publish() -> int:
-    """A new version that says its own id, without dbt: the readers' side is what is measured."""
+    """Publish a version whose data contains its own id; return the id.
+
+    It does not use dbt, because the benchmark measures only the readers.
+    """
     with warehouse.write("prod", who="loc bench") as session, session.connect() as con:
         con.execute(f"create or replace table marts.bench_version as select {session.id} as id")
     return session.id
 
 
 def _latency(server: "Server", shape: Shape, repeat: int) -> Latency:
-    """Cube's answer and the SQL's, in turn; each query is new to both, but for the first, which is
-    not counted.
+    """Measure Cube and the same SQL in turn; each query is new to both.
+
+    The first query of each is not counted.
 
     Raises:
-        LocError: they differ in their number of rows.
+        LocError: the two results have different numbers of rows.
     """
     random, done = Random(1), Latency(shape.name, [], [])
     first, last = _days(shape.mart)
@@ -241,7 +245,7 @@ def _latency(server: "Server", shape: Shape, repeat: int) -> Latency:
 
 
 def _days(mart: Mart) -> tuple[date, date]:
-    """First and last day of what is published."""
+    """Return the first and the last day of the published data."""
     column = written(mart.model.time.of)
     with guard.connect(warehouse.current("prod").path) as con:
         return con.execute(
@@ -254,7 +258,7 @@ def _fetch(con: duckdb.DuckDBPyConnection, sql: str) -> list[tuple]:
 
 
 def _timed(work: Callable, *given: object) -> tuple[float, list]:
-    """The seconds that it took, and its result."""
+    """Return the duration of a call in seconds, and its result."""
     start = time.perf_counter()
     result = work(*given)
     return time.perf_counter() - start, result
@@ -304,7 +308,7 @@ def _crowd(server: "Server", asked: list[Shape], seconds: float, clients: int) -
 
 
 class Server:
-    """Cube's process, and its clients."""
+    """Cube's process, and the clients that query it."""
 
     def __init__(self, process: subprocess.Popen, port: int) -> None:
         self.process, self.port = process, port
@@ -350,7 +354,7 @@ class Server:
 
 @contextmanager
 def _server(model: Path, **variables: str) -> Iterator[tuple[Server, float]]:
-    """Cube's process on the data of the environment, and the seconds until it was ready."""
+    """Run Cube on the environment's data; yield it with its start time in seconds."""
     node.install()
     argv, env = services.start("cube")
     with socket.socket() as probe:

@@ -44,7 +44,7 @@ def create() -> None:
 
 
 def state(con: duckdb.DuckDBPyConnection) -> tuple[int, bool]:
-    """The number of the last batch, and whether all batches up to it are complete."""
+    """Return the number of the last batch, and whether all batches up to it are complete."""
     return con.execute(STATE).fetchone()
 
 
@@ -70,7 +70,7 @@ def acknowledge(acks: Path, batch: int, version: int) -> None:
 
 
 def acknowledged(acks: Path) -> list[dict]:
-    """All acknowledgements, in order."""
+    """Return all acknowledgements, in order."""
     return [json.loads(line) for line in acks.read_text().splitlines()] if acks.exists() else []
 
 
@@ -85,7 +85,7 @@ def wait_for_readers(reports: list[Path], timeout: float = 120) -> None:
     """Wait until every reader has read once, so that their start is not measured.
 
     Raises:
-        LocError: one has not after ``timeout`` seconds.
+        LocError: a reader has not read after ``timeout`` seconds.
     """
     end = time.monotonic() + timeout
     while not all(_ready(report).exists() for report in reports):
@@ -115,7 +115,9 @@ def _write(stop: Path, acks: Path, rows: int, through_child: bool) -> None:
 
 
 def _child(path: str, rows: int) -> None:
-    """Write three batches with pauses, in which it or its parent can be killed."""
+    """Write three batches with pauses; during a pause, the test can kill this process or its
+    parent.
+    """
     with duckdb.connect(path) as con:
         for _ in range(3):
             batch = add(con, rows)

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @dataclass
 class Fault:
-    """An error as an answer: a status with a body, after so many seconds."""
+    """An error as an answer: an HTTP status and a body, sent after a delay in seconds."""
 
     status: int = 200
     body: str = '{"error": {"message": "as asked for", "type": "test"}}'
@@ -20,10 +20,10 @@ class Fault:
 
 @dataclass
 class Standin:
-    """A running server."""
+    """A running stand-in server."""
 
     answers: list | Callable[[list[dict]], str | Fault]
-    """Answers in order, or a function of the messages; each is a text or a Fault."""
+    """Answers in order, or a function that gets the messages; each answer is a text or a Fault."""
     url: str = ""
     requests: list[dict] = field(default_factory=list)
     """The body of each request."""
@@ -31,7 +31,7 @@ class Standin:
 
     @property
     def received(self) -> str:
-        """The content of all messages that it received, as one text."""
+        """Return the content of all received messages as one text."""
         return "\n".join(
             message["content"] for request in self.requests for message in request["messages"]
         )

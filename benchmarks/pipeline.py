@@ -23,25 +23,25 @@ from proto_loc.settings import settings
 from proto_loc.warehouse import lake
 
 TARGET = 1.3
-"""dbt's build over its bare SQL, at 10 million rows."""
+"""Target: dbt's build takes at most this many times as long as its bare SQL, at 10 million rows."""
 ALONE = ["build", "--exclude-resource-type", "test", "unit_test"]
 LARGE = 10_000_000
 
 Report = Callable[[str], None]
-"""Called with what is being measured next."""
+"""Called with the name of the next measurement."""
 
 
 @dataclass
 class Pipeline:
-    """One size's figures; each list holds one entry a run."""
+    """The figures of one sample size; each list has one entry per run."""
 
     rows: int
     load: Measured
     publish: Measured
     built: list[Measured]
-    """dbt's run on a new file, without tests, from its start to its exit."""
+    """dbt's run on a new file, without tests, from the start of dbt to its exit."""
     floor: list[Measured]
-    """The same SQL in one DuckDB process, likewise."""
+    """The same SQL in one DuckDB process, also from its start to its exit."""
     lake_bytes: int
     prod_bytes: int
     checks: dict[str, int]
@@ -54,8 +54,8 @@ class Pipeline:
 
 
 def measure(rows: int, folder: Path, *, repeat: int | None, report: Report) -> Pipeline:
-    """Load a sample of ``rows`` rows into a new data folder, build ``prod`` from it with and
-    without dbt, publish it.
+    """Load a sample into a new data folder, build ``prod`` with and without dbt, and
+    publish it.
 
     Args:
         repeat: runs with and without dbt, in turn; default 3, and 1 beyond 10 million rows.
@@ -74,9 +74,10 @@ def measure(rows: int, folder: Path, *, repeat: int | None, report: Report) -> P
             report(f"{rows:,} rows: build without tests, by dbt and bare, {turn + 1} of {repeat}")
             with _session() as (session, raw):
                 if turn == 0:
-                    # A build finds the project parsed, but for what has changed since.
+                    # The project is parsed before the measurement, as it is for a usual build.
                     run.execute(["parse"], session, content.quiet)
-                    # The bare SQL is dbt's own, so dbt has to go first here; then they take turns.
+                    # The bare SQL comes from dbt's first run, so dbt runs first here; then they
+                    # alternate.
                     statements = _statements(_by_dbt(session, built))
                     by_bare = _bare(session, raw, statements, floor)
                 elif turn % 2:
@@ -95,9 +96,7 @@ def measure(rows: int, folder: Path, *, repeat: int | None, report: Report) -> P
 
 @contextmanager
 def _session() -> Iterator[tuple[warehouse.Session, warehouse.Version]]:
-    """A session on a new file that is never published, in a folder where dbt finds the current
-    ``raw``.
-    """
+    """Open a session that is never published; dbt finds the current ``raw`` in its folder."""
     raw = lake.settle(sources.declared_columns())
     with warehouse.write("prod", who="loc bench") as session:
         session.discard()
@@ -116,8 +115,9 @@ def _by_dbt(session: warehouse.Session, runs: list[Measured]) -> run.Run:
 def _bare(
     session: warehouse.Session, raw: warehouse.Version, statements: list[str], runs: list[Measured]
 ) -> Path:
-    """Run the statements into a new file; returns its path. It is named like dbt's, as the SQL
-    expects.
+    """Run the statements in a new file; return its path.
+
+    The file has the same name as dbt's file, because the SQL contains that name.
     """
     file = session.folder / "bare" / session.path.name
     file.parent.mkdir(exist_ok=True)
@@ -141,7 +141,7 @@ def _bare(
 
 
 def _statements(built: run.Run) -> list[str]:
-    """What dbt ran, in the order in which it ended, without its detours over temporary names."""
+    """Return dbt's SQL in the order of completion, without dbt's temporary names."""
     manifest = json.loads((program.target_path("prod") / "manifest.json").read_text())
     nodes = [
         manifest["nodes"][unique_id]
@@ -176,7 +176,7 @@ def _seed(node: dict) -> str:
 
 
 def _compare(by_dbt: Path, by_bare: Path) -> None:
-    """Refuse to compare the times of what is not the same.
+    """Raise an error if dbt and the bare SQL made different tables.
 
     Raises:
         LocError: they differ in a table's or view's columns, types or rows.
@@ -194,7 +194,7 @@ def _compare(by_dbt: Path, by_bare: Path) -> None:
 
 
 def _contents(file: Path) -> dict[str, tuple]:
-    """Table or view → its columns with types, and a table's rows."""
+    """Return the columns and types of each table or view, and the rows of each table."""
     with duckdb.connect(str(file), read_only=True) as con:
         columns = con.execute(
             "select schema_name || '.' || table_name, list(column_name || ' ' || data_type "

@@ -28,17 +28,17 @@ class Stack:
     first: float
     """From an empty data folder to published data and all services ready."""
     warm: float
-    """The same with data."""
+    """The same as ``first``, with a data folder that already has data."""
     imports: float
-    """The floor of both: one process imports the modules of the services."""
+    """Lower bound of ``first`` and ``warm``: one process imports the modules of the services."""
     memory: int
-    """PSS of the services in bytes, without the supervisor and ``loc exec``."""
+    """Memory (PSS) of the services in bytes, without the supervisor and ``loc exec``."""
     cpu: float
     """Share of one core that the idle services use."""
     through: list[float]
-    """`loc refresh --force` as a run of Dagster."""
+    """Times of `loc refresh --force` as a run of Dagster."""
     direct: list[float]
-    """Its floor: the same with --direct."""
+    """Lower bound of ``through``: the same command with --direct."""
 
     @property
     def ratio(self) -> float:
@@ -63,7 +63,7 @@ def measure(folder: Path, *, prefix: str, idle: float, repeat: int, report: Repo
         report("a second start")
         with _up() as warm:
             imports = timed(sys.executable, "-c", IMPORT)
-            time.sleep(10)  # the services still work after a start
+            time.sleep(10)  # the services are still busy shortly after a start
             report(f"{idle:g} s of idling")
             memory, cpu = _idle(idle)
             through, direct = [], []
@@ -76,7 +76,7 @@ def measure(folder: Path, *, prefix: str, idle: float, repeat: int, report: Repo
 
 @contextmanager
 def _up() -> Iterator[list[float]]:
-    """Run the services during the block; yields the time of their start."""
+    """Run the services during the block; yield the duration of their start."""
     try:
         yield [timed(ROOT / "loc", "up", "-d")]
     finally:
@@ -84,7 +84,7 @@ def _up() -> Iterator[list[float]]:
 
 
 def _idle(seconds: float) -> tuple[int, float]:
-    """Memory in bytes, and share of one core."""
+    """Measure the idle services: memory in bytes, and their share of one core."""
     services = _services()
     before = sum(sum(process.cpu_times()[:2]) for process in services)
     start = time.perf_counter()
@@ -95,7 +95,7 @@ def _idle(seconds: float) -> tuple[int, float]:
 
 
 def _services() -> list[psutil.Process]:
-    """The processes of all services: the descendants of each ``loc exec``."""
+    """Return the processes of all services: the descendants of each ``loc exec``."""
     states = json.loads(
         subprocess.run([ROOT / "loc", "status", "--json"], capture_output=True, text=True).stdout
     )
@@ -104,6 +104,6 @@ def _services() -> list[psutil.Process]:
 
 
 def _memory(process: psutil.Process) -> int:
-    """The PSS of a process on Linux, elsewhere its USS, in bytes."""
+    """Return the PSS of a process in bytes on Linux, and its USS elsewhere."""
     info = process.memory_full_info()
     return getattr(info, "pss", 0) or info.uss

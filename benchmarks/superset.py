@@ -41,19 +41,19 @@ class Figures:
     """The results, in seconds unless stated otherwise."""
 
     provisions: list[float] = field(default_factory=list)
-    """A first provisioning, and one without changes."""
+    """The duration of a first provisioning, and of one without changes."""
     boot: float = 0
     """From the start of the server to its first answer."""
     memory: int = 0
-    """PSS of all processes of the server at the end, in bytes."""
+    """Memory (PSS) of all processes of the server at the end, in bytes."""
     api: dict[str, list[float]] = field(default_factory=dict)
-    """By chart: the chart-data API without its cache."""
+    """By chart: the time of the chart-data API without its cache."""
     bare: dict[str, list[float]] = field(default_factory=dict)
-    """By chart: the same SQL on DuckDB with the guard's threads and memory."""
+    """By chart: the time of the same SQL on DuckDB, with the guard's threads and memory."""
     warm: list[float] = field(default_factory=list)
-    """Time of all charts, for a viewer who has seen the version before."""
+    """Time of all charts together, for a viewer who has seen the version before."""
     first: list[float] = field(default_factory=list)
-    """The same for the first view of a version by anybody."""
+    """The same for the first view of a version by any viewer."""
     others: list[float] = field(default_factory=list)
     """The same for a viewer's first view of a version that somebody else has seen."""
     publishes: int = 0
@@ -63,7 +63,7 @@ class Figures:
 
 
 def share(values: list[float], percent: int) -> float:
-    """A percentile of the values."""
+    """Return a percentile of the values."""
     return (
         quantiles(values, n=100, method="inclusive")[percent - 1] if len(values) > 1 else values[0]
     )
@@ -107,7 +107,7 @@ def measure(
 
 
 class Person(httpx.Client):
-    """A session of a browser, with cookies and a CSRF token."""
+    """A browser session with cookies and a CSRF token."""
 
     def __init__(self, name: str, password: str) -> None:
         super().__init__(
@@ -151,7 +151,7 @@ def _served(done: Figures, folder: Path):
 
 
 def _charts(admin: Person, configs: list[dict]) -> dict[str, dict]:
-    """The body of each chart's request by title, made from its parameters as the page does."""
+    """Return the request body of each chart by its title, made from the chart's parameters."""
     number = {chart["uuid"]: chart for chart in _all(admin, "chart")}
     bodies = {}
     times = {dataset["uuid"]: dataset.get("main_dttm_col") for dataset in _read("datasets")}
@@ -191,7 +191,7 @@ def _charts(admin: Person, configs: list[dict]) -> dict[str, dict]:
 
 
 def _configs() -> list[dict]:
-    """The charts of the dashboard that has most of them.
+    """Return the charts of the dashboard with the most charts.
 
     Raises:
         LocError: no dashboard of the project has a chart.
@@ -211,7 +211,7 @@ def _configs() -> list[dict]:
 
 
 def _read(folder: str) -> list[dict]:
-    """The files of a folder of the bundle."""
+    """Read the files of a folder of the bundle."""
     paths = sorted((ROOT / "superset/bundle" / folder).glob("*.yaml"))
     return [yaml.safe_load(path.read_text()) for path in paths]
 
@@ -232,7 +232,7 @@ def _all(admin: Person, kind: str) -> list[dict]:
 
 
 def _add(admin: Person, number: int) -> Person:
-    """Make an account for a viewer, and log in."""
+    """Create an account for a viewer, and log in."""
     name, password = PERSONS.format(number), os.urandom(16).hex()
     roles = {
         each["name"]: each["id"]
@@ -322,7 +322,7 @@ def _crowd(done: Figures, people: list[Person], charts: dict[str, dict], seconds
 
 
 def _ask(person: Person, body: dict) -> tuple[str, int | None]:
-    """Request a chart: an error or an empty text, and the version that the chart shows."""
+    """Request a chart: return an error or an empty text, and the version that the chart shows."""
     try:
         answer = person.post("/api/v1/chart/data", json=body)
     except httpx.HTTPError as error:

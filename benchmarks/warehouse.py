@@ -45,9 +45,9 @@ class Crowd:
     errors: Counter[str]
     torn: int
     back: int
-    """Reads that saw an older state than the previous read of the same reader."""
+    """Number of reads that saw an older state than the same reader's previous read."""
     lost: int
-    """Batches that were acknowledged and are missing."""
+    """Number of batches that were acknowledged but are missing."""
     staleness: list[float]
     """Seconds from the acknowledgement of a version until a reader has read it."""
 
@@ -56,20 +56,20 @@ class Crowd:
         return not (self.errors or self.torn or self.back or self.lost)
 
     def stale(self, share: float) -> float:
-        """A quantile of the staleness, in seconds."""
+        """Return a quantile of the staleness, in seconds."""
         return sorted(self.staleness)[
             min(int(share * len(self.staleness)), len(self.staleness) - 1)
         ]
 
 
 def publish(megabytes: int, folder: Path, *, repeat: int) -> Publish:
-    """Time write sessions that change one row, and plain copies, in alternating order."""
+    """Measure write sessions that change one row, and plain copies, alternately."""
     with environment(
         LOC_DATA=folder / "data", LOC_RUN=folder / "run", LOC_KEEP_VERSIONS=2, LOC_GRACE=0
     ):
         with warehouse.write("prod", who="loc bench") as session, session.connect() as con:
             con.execute("create table changed as select 0 as run")
-            # Hashes do not compress, so that each row takes its 16 bytes.
+            # Hashes cannot be compressed, so each row takes its full 16 bytes.
             con.execute(
                 "create table bulk as select hash(range) as a, hash(range, 1) as b from"
                 f" range({megabytes * 62_500})"
@@ -170,7 +170,7 @@ def _staleness(promised: list[dict], seen: list[dict]) -> list[float]:
             while batch < ack["batch"]:
                 batch, at = next(sights, (float("inf"), None))
             if at is None:
-                break  # the run ended before this reader could see it
-            # A negative time means: read between the swap and the acknowledgement.
+                break  # the run ended before this reader could see the version
+            # A negative time means that the read happened between the swap and the acknowledgement.
             staleness.append(max(at - ack["at"], 0.0))
     return staleness

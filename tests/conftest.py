@@ -20,7 +20,7 @@ REPO = Path(__file__).resolve().parent.parent
 NO_TLC = "real TLC files are not at"
 NO_SUPERVISOR = "process-compose is not on PATH"
 CANNOT_BE_HAD = (NO_TLC, NO_SUPERVISOR)
-"""Why a test may be skipped in spite of ``--no-skips``: no package registry has these."""
+"""Reasons to skip a test that ``--no-skips`` allows: no package registry has these."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -49,8 +49,9 @@ LONGEST = (
     "nix",
     "discover",
 )
-"""Groups and files that take longest, by time. They start first, so that no process waits at the
-end of the run for one that works on alone.
+"""Groups and files that take longest, in order of time.
+
+They start first, so that no process works alone at the end of the run.
 """
 
 
@@ -68,7 +69,7 @@ OF_THE_DEMONSTRATION = (
     "superset",
     *(f"unit/test_{name}.py" for name in ("bundle", "metrics", "outcomes", "time_zone")),
 )
-"""Suites and files that ask for the demonstration's data; a fork without it runs the others."""
+"""Suites and files that need the demonstration's data; a fork without it runs the others."""
 LEFT_OUT = (
     []
     if (REPO / "pipelines/taxi/__init__.py").exists()
@@ -90,7 +91,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is slow by nature, unless it is asked for, and begin with what takes long."""
+    """Leave out slow tests unless ``--all`` is given, and run the longest ones first."""
     if not config.getoption("all"):
         slow = [item for item in items if item.get_closest_marker("slow")]
         config.hook.pytest_deselected(items=slow)
@@ -132,10 +133,11 @@ def pytest_make_collect_report(collector: pytest.Collector):
 
 @contextmanager
 def _reserved() -> Iterator[str]:
-    """A LOC_PORT_PREFIX whose ports are free and stay so, and that no other test has meanwhile.
+    """Reserve a LOC_PORT_PREFIX: its ports stay free, and no other test uses it.
 
-    There are five. Each of two processes has at most one for its session, one for its module and
-    one for its test; so whoever waits for the last kind gets it once the other's test has ended.
+    There are five prefixes. Each of two processes has at most one for its session, one for its
+    module and one for its test. So a test that waits for a prefix gets one when the other process's
+    test ends.
     """
     end = time.monotonic() + 240
     with ExitStack() as held:
@@ -143,12 +145,12 @@ def _reserved() -> Iterator[str]:
 
 
 def _take(prefix: str, held: ExitStack, end: float) -> bool:
-    """Keep other tests, and outgoing connections, off the ports of a prefix, while services may
-    still listen there.
+    """Keep other tests and outgoing connections off the ports of a prefix; services may listen
+    there.
 
-    From 3 on, they are among those that Linux gives to outgoing connections, and one that lasts
-    keeps a service from starting. Linux gives no connection a port that is bound, and lets a second
-    socket listen on it if both may reuse the address.
+    Ports with a prefix from 3 on are among those that Linux gives to outgoing connections, and a
+    connection that stays open keeps a service from starting. Linux gives no connection a port that
+    is bound, and lets a second socket listen on it if both may reuse the address.
     """
     with ExitStack() as taken:
         try:
@@ -186,14 +188,14 @@ def module_port_prefix() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def session_port_prefix() -> Iterator[str]:
-    """A ``LOC_PORT_PREFIX`` for what runs as long as a whole suite."""
+    """A ``LOC_PORT_PREFIX`` for services that run during a whole suite."""
     with _reserved() as prefix:
         yield prefix
 
 
 @pytest.fixture(scope="session")
 def tlc() -> Path:
-    """A folder of TLC's real files (``LOC_TLC``). They are not part of the repository."""
+    """A folder with real files of TLC (``LOC_TLC``), which are not part of the repository."""
     folder = Path(os.environ.get("LOC_TLC") or REPO.parent / "shared/data/tlc")
     if not folder.is_dir():
         pytest.skip(f"{NO_TLC} {folder}; set LOC_TLC to their folder")
@@ -219,7 +221,7 @@ def browser() -> Iterator:
     if not path:
         pytest.skip("no Chromium here: apt-get install chromium, or set LOC_CHROMIUM to its path")
     with sync_playwright() as playwright:
-        # As root, in a container, Chromium's own sandbox cannot be set up.
+        # Chromium's own sandbox does not work for root in a container.
         arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
         browser = playwright.chromium.launch(executable_path=path, args=arguments)
         yield browser
@@ -228,8 +230,9 @@ def browser() -> Iterator:
 
 @pytest.fixture
 def model() -> Iterator[Callable[..., tuple]]:
-    """Starts a stand-in for a language model that gives these answers; gives it, and the
-    settings that lead to it.
+    """Starts a stand-in for a language model with the given answers.
+
+    It returns the stand-in, and the settings that connect `loc` to it.
     """
     from benchmarks.llm import standin
 

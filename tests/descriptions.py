@@ -9,10 +9,10 @@ from proto_loc.metrics.marts import marts
 
 
 def undescribed_columns(folder: Path) -> list[str]:
-    """Columns of the marts and seeds, as ``table.column``, that dbt's manifest does not describe.
+    """Return the columns of the marts and seeds, as ``table.column``, without a description in dbt.
 
     Args:
-        folder: of a version of ``prod``.
+        folder: the folder of a version of ``prod``.
     """
     manifest = json.loads((folder / "dbt/manifest.json").read_text())
     readable = marts(manifest) | {name for name in manifest["nodes"] if name.startswith("seed.")}

@@ -1,4 +1,4 @@
-"""Headers that a browser sends for a page of another site, which every service refuses."""
+"""HTTP headers that a browser sends for a page of another site. Every service refuses them."""
 
 FOREIGN = (
     {"origin": "http://evil.example"},

@@ -1,4 +1,4 @@
-"""Starts JupyterLab's server as its supervisor does, and connects to it and its kernels."""
+"""Starts JupyterLab's server as its supervisor does, and connects to the server and its kernels."""
 
 import json
 import uuid
@@ -12,7 +12,7 @@ from proto_loc import credentials
 
 
 class Lab(Running):
-    """JupyterLab's server, and calls to it with its token."""
+    """JupyterLab's server; the methods call it with its token."""
 
     def __init__(self, **variables: str) -> None:
         super().__init__("jupyter", **variables)
@@ -44,7 +44,7 @@ class Kernel:
         return f"{self.lab.url.replace('http', 'ws')}/api/kernels/{self.id}/channels"
 
     def __call__(self, code: str) -> str:
-        """What the cell shows: its output, its result as text, or its error as it is shown."""
+        """Run a cell; return what it shows: its output, its result as text, or its error."""
         head = {
             "msg_id": uuid.uuid4().hex,
             "msg_type": "execute_request",
@@ -86,7 +86,7 @@ class Kernel:
                     return "".join(shown)
 
     def interrupt(self) -> None:
-        """Press Stop."""
+        """Interrupt the cell, as the button Stop does."""
         assert self.lab.call("POST", f"/api/kernels/{self.id}/interrupt").status_code == 204
 
     def end(self) -> None:
@@ -94,5 +94,5 @@ class Kernel:
 
 
 def read_proc(pid: int, what: str) -> str:
-    """``/proc/PID/what`` as text."""
+    """Return ``/proc/PID/what`` as text."""
     return Path(f"/proc/{pid}/{what}").read_bytes().replace(b"\0", b" ").decode(errors="replace")

@@ -1,4 +1,4 @@
-"""Starts one service as its supervisor does, for tests that need no whole stack."""
+"""Starts one service as its supervisor does, for tests that do not need the whole stack."""
 
 import os
 import subprocess
@@ -19,16 +19,17 @@ PROBES = {
     ].items()
     if "readiness_probe" in process
 }
-"""By service that stays up, how process-compose sees that it is ready."""
+"""By long-running service: the readiness probe of process-compose."""
 
 
 class Running:
-    """One service by ``loc exec``, with the settings of the environment; a context manager, ready
-    inside.
+    """One service, started by ``loc exec`` with the settings of the environment.
+
+    It is a context manager; inside, the service is ready.
 
     Args:
-        name: of :data:`proto_loc.services.SERVICES`.
-        variables: further ones for it alone.
+        name: a name of :data:`proto_loc.services.SERVICES`.
+        variables: additional environment variables of this service.
     """
 
     def __init__(self, name: str, **variables: str) -> None:
@@ -62,7 +63,7 @@ class Running:
         self.process.wait(30)
 
     def opened(self) -> None:
-        """What is left to do once it answers."""
+        """Do the remaining set-up once the service answers; subclasses override it."""
 
     def ready(self) -> bool:
         try:
@@ -71,6 +72,6 @@ class Running:
             return False
 
     def family(self) -> list[psutil.Process]:
-        """Every process that runs for it."""
+        """Return every process of the service."""
         parent = psutil.Process(self.process.pid)
         return [parent, *parent.children(recursive=True)]

@@ -1,4 +1,4 @@
-"""Published samples, made once per test run, for suites that need data."""
+"""Published samples for suites that need data; each test run makes them once."""
 
 import fcntl
 import os
@@ -15,8 +15,9 @@ ROWS = 20_000
 
 
 def publish_sample(rows: int) -> None:
-    """Load so many rows of each source that has a sample in this process, build, audit and
-    publish, in the environment's data folder.
+    """Publish a sample of each source that has one, in this process.
+
+    It loads ``rows`` rows, builds, audits and publishes in the environment's data folder.
     """
     sampled = [source for source in find_sources().values() if source.sample_rows]
     if not sampled:
@@ -35,14 +36,14 @@ def publish_sample(rows: int) -> None:
 def copy_sample(home: Path, factory: pytest.TempPathFactory) -> Path:
     """Copy a platform with a published sample of 20,000 rows, as ``home/data`` and ``home/run``.
 
-    The first process that wants it publishes it, and the others wait. The copy has moved, so its
-    raw catalogue is rebuilt on first use.
+    The first process that needs the platform publishes it, and the others wait. The copy has
+    another path, so its raw catalogue is rebuilt at its first use.
 
     Returns:
         The data folder.
     """
     base = factory.getbasetemp()
-    if published := os.environ.get("PLATFORM_OF_TESTS"):  # of other content: tests/platform
+    if published := os.environ.get("PLATFORM_OF_TESTS"):  # with other content: tests/platform
         shutil.copytree(published, home, dirs_exist_ok=True, symlinks=True)
         return home / "data"
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base

@@ -14,14 +14,14 @@ from proto_loc.settings import ROOT
 
 @pytest.fixture(scope="session")
 def notebooks() -> Path:
-    """The Python of the environment that programs run in, installed."""
+    """The Python of the environment ``notebooks``, in which programs run; it is installed first."""
     subprocess.run([ROOT / "loc", "--sync", "notebooks"], check=True)
     return ROOT / ".venvs/notebooks/bin/python"
 
 
 @pytest.fixture(scope="session")
 def database(tmp_path_factory) -> Path:
-    """A file with one table, ``trips``: 100 rows of fare, borough and day."""
+    """A DuckDB file with one table, ``trips``: 100 rows with fare, borough and day."""
     path = tmp_path_factory.mktemp("database") / "prod.duckdb"
     with duckdb.connect(str(path)) as con:
         con.execute(
@@ -39,7 +39,7 @@ def reader(database) -> Iterator[SqlReader]:
 
 @pytest.fixture
 def box(notebooks, reader) -> Callable[..., sandbox.Outcome]:
-    """Runs a program in the sandbox; skipped where there can be none."""
+    """Runs a program in the sandbox. The test is skipped if this machine cannot run a sandbox."""
     if why := sandbox.unavailable():
         pytest.skip(why)
 
@@ -51,8 +51,9 @@ def box(notebooks, reader) -> Callable[..., sandbox.Outcome]:
 
 @pytest.fixture
 def outside(notebooks, tmp_path) -> Callable[[str], str]:
-    """Runs a program without a sandbox, and gives what it put into result: the control of a
-    test.
+    """Runs a program without a sandbox, and returns what it assigned to ``result``.
+
+    It is the control of a test.
     """
 
     def run(code: str) -> str:

@@ -4,7 +4,7 @@ from proto_loc.ai.chatting import bubblewrap
 
 
 def test_a_link_to_python_shows_nothing_of_the_folder_that_it_stands_in(tmp_path):
-    """uv and people put python3.11 into ~/.local/bin; ~/.local holds keyrings and tokens."""
+    """Python 3.11 may be a link in ~/.local/bin, and ~/.local contains keyrings and tokens."""
     real = tmp_path / "opt/python/bin/python3.11"
     link = tmp_path / "home/.local/bin/python3.11"
     venv = tmp_path / "clone/.venvs/notebooks/bin/python"

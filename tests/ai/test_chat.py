@@ -1,4 +1,4 @@
-"""PandasAI on the marts: what its model gets, where programs run, what a person sees."""
+"""PandasAI on the marts: what its model receives, where programs run, what a person sees."""
 
 import json
 import os
@@ -63,7 +63,9 @@ LEAKS = {
         "execute_sql_query(\"select error('Binder Error: ' || pickup_zone) from mart_taxi_trips\")"
     ),
 }
-"""What a program does with a value so that the model, asked to mend it, would see the value."""
+"""Programs that raise an error with a value of the data; the model is asked to correct
+the error.
+"""
 SHELL = """```python
 import os
 df = execute_sql_query("select count(*) as n from mart_taxi_trips")
@@ -73,7 +75,9 @@ result = {"type": "string", "value": os.popen("id").read()}
 
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory):
-    """Variables of a platform whose prod holds a sample of 20,000 trips; no service runs."""
+    """Environment variables of a platform whose prod has a sample of 20,000 trips; no
+    service runs.
+    """
     home = tmp_path_factory.mktemp("platform")
     variables = {"LOC_DATA": str(home / "data"), "LOC_RUN": str(home / "run")}
     copy_sample(home, tmp_path_factory)
@@ -88,8 +92,9 @@ def last_zone(platform) -> str:
 
 @pytest.fixture
 def talk(notebooks, platform, tmp_path):
-    """Asks questions of one conversation; gives each reply, the files left in the working
-    folder, and the stand-in.
+    """Asks the questions of one conversation.
+
+    It returns each reply, the files that remain in the working folder, and the stand-in.
     """
     if why := sandbox.unavailable():
         pytest.skip(why)
@@ -130,7 +135,7 @@ def test_tables_and_pictures_come_back_and_nothing_is_left_behind(talk):
 
 @pytest.mark.parametrize("way", LEAKS)
 def test_no_value_is_sent_where_none_may_be(talk, platform, way):
-    """Not in the prompt, and not by way of a failure that the model is asked to mend."""
+    """The value is neither in the prompt nor in an error that the model is asked to correct."""
     zone = last_zone(platform)
     answers = [f"```python\n{ZONE}{LEAKS[way]}\n```", TABLE]
     (reply,), _, server, said = talk(answers, "Trips by borough", LOC_LLM_SEND_ROWS="0")

@@ -24,8 +24,9 @@ def attempt(work):
 
 @pytest.fixture
 def attempt(box, outside):
-    """Runs one expression inside and outside: what came of it, ``did: ...`` or ``contained:
-    ...``, of both.
+    """Evaluates one expression in the sandbox and without it; returns both outcomes.
+
+    An outcome is ``did: ...`` or ``contained: ...``.
     """
 
     def run(before: str, expression: str) -> tuple[str, str]:
@@ -40,7 +41,7 @@ def attempt(box, outside):
 
 @pytest.fixture
 def secret(tmp_path):
-    """Files that belong to the user, each with its content."""
+    """A folder with files that belong to the user; each contains "the secret"."""
     for name in (
         "run/secrets/cube",
         "data/warehouse/prod.duckdb",
@@ -103,13 +104,15 @@ def test_the_environment_of_no_process_holds_a_key(attempt, monkeypatch):
 
 @pytest.fixture
 def listeners(tmp_path):
-    """Servers of each kind on this machine: TCP and UDP ports, a Unix and an abstract socket."""
+    """Servers of each kind on this machine: TCP and UDP ports, a Unix socket, an
+    abstract socket.
+    """
     made = []
     for family, kind, address in (
         (socket.AF_INET, socket.SOCK_STREAM, ("127.0.0.1", 0)),
         (socket.AF_INET, socket.SOCK_DGRAM, ("127.0.0.1", 0)),
         (socket.AF_UNIX, socket.SOCK_STREAM, str(tmp_path / "sock")),
-        (socket.AF_UNIX, socket.SOCK_STREAM, ""),  # Linux gives it a free abstract name
+        (socket.AF_UNIX, socket.SOCK_STREAM, ""),  # Linux chooses a free abstract name for it
     ):
         server = socket.socket(family, kind)
         server.bind(address)
@@ -139,7 +142,7 @@ def test_no_socket_reaches_anyone(attempt, listeners, at):
 
 
 def test_without_the_filter_the_network_is_still_another_one(box, listeners):
-    """The second wall: the box has a network of its own, with nothing in it."""
+    """Second protection: the sandbox has its own network namespace, which is empty."""
     found = box("result = {'type': 'string', 'value': open('/proc/self/net/dev').read()}").value
     assert [line.split(":")[0].strip() for line in found.splitlines()[2:]] == ["lo"]
     assert len(Path("/proc/net/dev").read_text().splitlines()) > 3
@@ -219,8 +222,9 @@ def test_the_disk_is_filled_to_the_limit_and_no_further(box, folder):
     ],
 )
 def test_empty_files_fill_no_memory_of_the_kernel(box, folder, make):
-    """411,610 empty files took 622 MB of the kernel's memory, and none of the 64 MB that the
-    folder has.
+    """Bug: 411,610 empty files took 622 MB of kernel memory.
+
+    They did not count towards the 64 MB limit of the folder.
     """
     found = box(
         f"import os\none = '{folder}/one'\nopen(one, 'w').close()\nmade = 0\n"
@@ -253,8 +257,9 @@ def test_nothing_else_can_be_written(attempt, folder):
 
 
 def test_settings_of_the_kernel_cannot_be_changed(attempt):
-    """Where the user is root, the kernel took the program for root: core_pattern is a command
-    that runs outside.
+    """Bug: if the user is root, the kernel treats the program in the sandbox as root.
+
+    The kernel runs the command in core_pattern outside of the sandbox.
     """
     path = "/proc/sys/kernel/core_pattern"
     inside, control = attempt("import os", f"os.close(os.open({path!r}, os.O_WRONLY))")
@@ -379,7 +384,7 @@ def test_limits_cannot_be_raised(attempt):
     assert inside == "contained: ValueError"
 
 
-# What a program sends to its parent itself, on descriptor 3, past the helper that it is given.
+# The program writes to its parent directly, on descriptor 3, and does not use the helper.
 RAW = (
     "import json, os, struct\ndef raw(text):\n    os.write(3, struct.pack('>I', len(text)) +"
     " text)\n"
@@ -418,7 +423,7 @@ def test_a_flood_of_requests_is_cut(box):
 
 
 def test_long_statements_are_not_kept_and_not_passed_on(box):
-    """A hundred of 32 MB each were: over three gigabytes in the parent."""
+    """Bug: a hundred statements of 32 MB each took over three gigabytes in the parent process."""
     found = box(
         RAW.replace("os.write(3, ", "sent(").replace(
             "def raw",
@@ -451,7 +456,9 @@ def test_a_table_beyond_its_limits_is_refused_before_it_is_read(box, table):
 
 
 def test_objects_that_run_code_when_read_arrive_as_nothing(box, tmp_path):
-    """A table with crafted objects: they become text, and no code of theirs runs in the parent."""
+    """Objects with crafted code in a table become text; the parent process does not run
+    their code.
+    """
     mark = tmp_path / "ran"
     found = box(
         "class Evil:\n"
@@ -474,7 +481,7 @@ def test_paths_of_pictures_lead_nowhere(box, path):
     else:
         assert box(code).value.startswith(
             b"\x89PNG"
-        )  # the empty figure: there is no such file inside
+        )  # the file does not exist in the sandbox, so the result is the empty figure
 
 
 def test_text_cannot_drive_a_terminal(box):
@@ -519,8 +526,9 @@ def test_sql_that_does_more_than_read_is_refused(box, reader, sql, why):
 
 
 def test_sql_that_ends_its_process_ends_only_the_reader(box, reader):
-    """A value that no limit of DuckDB's bounds: the reader may die of it, and another one takes
-    its place.
+    """No limit of DuckDB bounds this value.
+
+    The SQL reader may end because of it; then another reader takes its place.
     """
     sql = "select length(repeat(repeat('x', 1000000), 6000)) as n"
     code = (

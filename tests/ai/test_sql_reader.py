@@ -1,4 +1,4 @@
-"""The SQL reader after an interrupt: the next query gets its own answer."""
+"""The SQL reader after an interrupted query: the next query gets its own answer."""
 
 import signal
 import threading
@@ -8,7 +8,9 @@ import pytest
 
 
 def test_an_interrupted_question_does_not_answer_the_next_one(reader):
-    """The answer of the first was left in the pipe, and came as that of the second."""
+    """Bug: the answer to the first query stayed in the pipe, and was returned for the
+    second query.
+    """
     reader.raw("select 1")
     main = threading.main_thread().ident
     threading.Timer(1, signal.pthread_kill, [main, signal.SIGINT]).start()

@@ -13,7 +13,9 @@ from proto_loc.settings import ROOT
 
 @pytest.fixture(scope="session")
 def platform(tmp_path_factory, session_port_prefix) -> Iterator[dict[str, str]]:
-    """Variables of a platform whose prod holds a sample of 20,000 trips; no service runs."""
+    """Environment variables of a platform whose prod has a sample of 20,000 trips; no
+    service runs.
+    """
     home = tmp_path_factory.mktemp("platform")
     variables = {
         "LOC_DATA": str(home / "data"),
@@ -26,7 +28,7 @@ def platform(tmp_path_factory, session_port_prefix) -> Iterator[dict[str, str]]:
 
 @pytest.fixture
 def loc(platform, tmp_path) -> Callable[..., subprocess.CompletedProcess]:
-    """Runs `loc` on that platform, with these further variables."""
+    """Runs `loc` on that platform, with additional environment variables."""
 
     def run(*arguments: str | Path, **variables: str) -> subprocess.CompletedProcess:
         env = {

@@ -1,4 +1,4 @@
-"""Texts for people and models come from a project's own definitions, here a shop's."""
+"""Texts for people and models come from a project's own definitions; the project here is a shop."""
 
 import json
 import os
@@ -59,7 +59,7 @@ def metric(name: str, measure: str, description: str, **meta: str) -> dict:
 
 
 def manifest(metrics: bool) -> dict:
-    """What dbt writes of a shop with one mart, as far as the platform reads it."""
+    """dbt's manifest of a shop with one mart, with the parts that the platform reads."""
     node = {
         "resource_type": "model",
         "name": "mart_orders",
@@ -132,13 +132,13 @@ def publish(sql: str, content: dict) -> warehouse.Version:
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory) -> dict[str, str]:
-    """Variables of a platform that holds 400 orders; only look at it."""
+    """Environment variables of a platform with 400 orders. Do not change it: tests share it."""
     return _home(tmp_path_factory.mktemp("shop"), ORDERS + ";" + RECORDS, manifest(metrics=True))
 
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory) -> dict[str, str]:
-    """A shop without a metric."""
+    """A shop without metrics."""
     return _home(tmp_path_factory.mktemp("plain"), ORDERS + ";" + RECORDS, manifest(metrics=False))
 
 
@@ -153,7 +153,7 @@ def _home(folder: Path, sql: str, content: dict) -> dict[str, str]:
 
 @pytest.fixture
 def use(monkeypatch):
-    """Switches this process to a platform, and gives what it publishes."""
+    """Switches this process to a platform; returns the parts of its published version."""
 
     def switch(variables: dict[str, str]) -> context.Published:
         for name, value in variables.items():

@@ -1,4 +1,4 @@
-"""`loc ask` turns a question into rows with their origin; the model is a stand-in."""
+"""`loc ask` turns a question into rows and names their origin; the model is a stand-in."""
 
 import csv
 import io
@@ -31,7 +31,7 @@ GOOD = json.dumps({"sql": BY_BOROUGH})
 
 @pytest.fixture
 def here(platform, monkeypatch):
-    """Let this process use the suite's platform; return the current version of ``prod``."""
+    """Make this process use the suite's platform; return the current version of ``prod``."""
     for name, value in platform.items():
         monkeypatch.setenv(name, value)
     return warehouse.current("prod")
@@ -177,8 +177,9 @@ def test_the_last_query_of_an_answer_is_the_one_that_is_run(text, query, several
 
 
 def test_whole_numbers_beside_nulls_stay_what_they_are_in_a_notebook():
-    """Bug: pandas changed 9007199254740993 to a double if another row was null, and clients of MCP
-    did so with every such number.
+    """Bug: pandas converted 9007199254740993 to a double if another row was null.
+
+    Clients of MCP converted every such number.
     """
     code = """
 from decimal import Decimal
@@ -283,8 +284,8 @@ def test_a_chart_is_drawn_where_one_helps(loc, model, tmp_path):
 
 
 def test_nothing_in_an_answer_or_a_question_is_a_program_of_its_chart(loc, model, tmp_path):
-    """Bug: a value, a column's name or the question could end the page's script and start another
-    script.
+    """Bug: a value, a column's name or the question could end the page's script and start a new
+    one.
     """
     script = "</script><script>alert(1)</script>"
     sql = f"""select '{script}' as "name {script}", 1 as n union all select 'b', 2"""
@@ -375,7 +376,7 @@ def test_a_socks_proxy_that_the_client_cannot_use_is_named(loc):
 
 @pytest.mark.parametrize(("sends", "told"), [("1", True), ("0", False)])
 def test_near_values_go_to_a_model_only_where_rows_may(monkeypatch, sends, told):
-    """The message about an unknown filter value suggests similar values, which are data."""
+    """The message about an unknown filter value suggests similar values, and these are data."""
     monkeypatch.setenv("LOC_LLM_SEND_ROWS", sends)
     said = queries._failure(
         NoSuchValue(Member("trips.place", "Place", "string"), "quens", ["Bronx", "Queens"])

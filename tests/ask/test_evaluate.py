@@ -1,4 +1,4 @@
-"""`loc ask --evaluate` scores recorded answers; it says nothing about a real model."""
+"""`loc ask --evaluate` scores recorded answers; the tests do not measure a real model."""
 
 import json
 from datetime import date, datetime
@@ -56,7 +56,7 @@ def test_an_answer_without_rows_is_right_where_none_are_expected():
 
 @pytest.fixture
 def recorded(platform, monkeypatch):
-    """For each question that ships, an answer that is right, as a model would give it."""
+    """For each shipped question, the correct answer in the form that a model returns."""
     for name, value in platform.items():
         monkeypatch.setenv(name, value)
     version = warehouse.current("prod")
@@ -80,7 +80,9 @@ def test_the_questions_that_ship_are_many_and_of_both_kinds():
 
 
 def test_right_and_wrong_recorded_answers_are_told_apart(loc, model, recorded):
-    """Three wrong ones: another figure, a query that fails twice, and no query at all."""
+    """Three answers are wrong: a different figure, a query that fails twice, and no
+    query at all.
+    """
     names = list(recorded)
     wrong = {
         names[0]: '{"sql": "select count(*) + 1 as trips from marts.mart_taxi_trips"}',
@@ -94,7 +96,7 @@ def test_right_and_wrong_recorded_answers_are_told_apart(loc, model, recorded):
     assert {item["question"] for item in found["failures"]} == set(wrong)
     assert found["accuracy"] == pytest.approx(1 - 3 / len(names))
     assert sum(kind["right"] for kind in found["kinds"].values()) == len(names) - 3
-    assert len(server.requests) == len(names) + 2  # the two that cannot be run are tried once more
+    assert len(server.requests) == len(names) + 2  # two fail and are sent again
 
 
 def test_below_the_minimum_the_exit_code_is_1_and_failures_are_listed(loc, model, tmp_path):

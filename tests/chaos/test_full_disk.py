@@ -1,7 +1,8 @@
-"""Tests on a full disk: a small tmpfs in a mount namespace, in which this file is run.
+"""Tests on a full disk: this file runs on a small tmpfs in a mount namespace.
 
-Wherever the space runs out, the message names the disk and what to do, and the published version is
-still served. When there is space again, the next session succeeds and leaves no files behind.
+At every point where the space may run out, the message names the disk and what to do, and readers
+still get the published version. When there is space again, the next session succeeds and leaves no
+files behind.
 """
 
 import os
@@ -21,21 +22,22 @@ from proto_loc.settings import ROOT, settings
 from proto_loc.warehouse import lake, store
 
 SIZE = 64
-"""Megabytes of the disk; the published version takes a good third of it, so there is room for one
-copy.
+"""Size of the disk in megabytes.
+
+The published version takes more than a third of the disk, so there is room for one copy.
 """
 PAGE = 4096
 
 
 class Disk:
-    """The small disk, and a file that takes the space away."""
+    """The small disk, and a file that fills it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.filler = folder / "filler"
 
     def fill(self, leave: int = 0) -> None:
-        """Leave ``leave`` bytes free."""
+        """Fill the disk, except for ``leave`` bytes."""
         with self.filler.open("ab") as file, suppress(OSError):
             while True:
                 os.write(file.fileno(), bytes(PAGE))
@@ -48,7 +50,7 @@ class Disk:
 def numbers(
     session: warehouse.Session, rows: int, how: str = "create or replace table numbers as"
 ) -> None:
-    """Write random numbers: 16 bytes a row, and none of them compress."""
+    """Write random numbers: 16 bytes per row, which cannot be compressed."""
     with session.connect() as con:
         con.execute(f"{how} select hash(range) as a, hash(range, 1) as b from range({rows})")
 
@@ -60,13 +62,13 @@ def not_enough_for_the_copy(disk: Disk) -> None:
 
 
 def gone_during_the_copy(disk: Disk) -> None:
-    """The check finds enough room, and another process takes it while the copy runs."""
+    """The check finds enough room, and another process takes the room during the copy."""
     home = store.folder("prod")
 
     def rival() -> None:
         while not any(home.glob("staging/*/prod.duckdb")):
             pass
-        # Where it comes too late, the copy has taken the space already.
+        # If this thread is too late, the copy has used the space already.
         with disk.filler.open("ab") as file, suppress(OSError):
             os.posix_fallocate(file.fileno(), disk.filler.stat().st_size, 4 << 20)
 
@@ -119,10 +121,10 @@ def gone_in_a_load(disk: Disk) -> None:
 
 
 def gone_under_dagster(disk: Disk) -> None:
-    """Bug: Dagster, which cannot note anything then, was said to give no answer: 500."""
+    """Bug: Dagster cannot write on a full disk and answers 500; the message said "no answer"."""
     from proto_loc.dagster import client, instance
 
-    instance.home().mkdir()  # as Dagster has it there
+    instance.home().mkdir()  # Dagster's home exists, as it does in normal use
     disk.fill()
     raise client._full()
 
@@ -150,7 +152,7 @@ SCENARIOS: dict[str, Callable[[Disk], None]] = {
 
 @pytest.fixture(scope="module")
 def namespace() -> list[str]:
-    """The command that gives a program its own mounts."""
+    """The command that runs a program in its own mount namespace."""
     why = "unshare is not installed"
     for command in (["unshare", "-m"], ["unshare", "-rm"]):
         try:
@@ -192,8 +194,9 @@ def test_full_disk_is_named_and_harms_nothing(
 
 @pytest.fixture
 def ext4(namespace: list[str], tmp_path: Path) -> Path:
-    """An image of a small ext4: unlike tmpfs, it needs a block for a folder and for a file's
-    first byte.
+    """An image of a small ext4 file system.
+
+    Unlike tmpfs, ext4 needs a block for a folder and for the first byte of a file.
     """
     image = tmp_path / "ext4"
     with image.open("wb") as file:
@@ -211,7 +214,7 @@ def ext4(namespace: list[str], tmp_path: Path) -> Path:
 def test_prune_frees_a_disk_that_is_full_to_the_last_block(
     ext4: Path, namespace: list[str], data: Path
 ) -> None:
-    """The way out that every message of a full disk names."""
+    """Every message about a full disk recommends this command."""
     disk = data.parent / "disk"
     disk.mkdir()
     script = """
@@ -249,7 +252,7 @@ rm "$LOC_DATA/filler"
 
 
 def no_inode(folder: Path) -> None:
-    """Issue 7, item 21: this was told as "no space (204 MB free)"."""
+    """Issue 7, item 21: the message was "no space (204 MB free)", but the disk lacked inodes."""
     with suppress(OSError):
         for number in range(1_000_000):
             (folder / f"filler-{number}").touch()
@@ -263,7 +266,7 @@ def no_inode(folder: Path) -> None:
 
 
 def full_run_folder(folder: Path) -> None:
-    """Issue 7, item 21: the disk of LOC_DATA was named, which had room."""
+    """Issue 7, item 21: the message named the disk of LOC_DATA, which had free space."""
     load_sample(600, who="test", report=lambda *state: None)
     with pytest.raises(warehouse.WarehouseError) as failed:
         publish.publish(who="test", report=lambda *state: None)
@@ -340,7 +343,7 @@ def _run(scenario: str, folder: Path) -> None:
 
 
 def _served() -> tuple[int, int]:
-    """The current version's id, and the rows that a reader gets."""
+    """Return the current version's id, and the number of rows that a reader gets."""
     with warehouse.read("prod") as con:
         return store.current_id("prod"), con.execute("select count(*) from numbers").fetchone()[0]
 

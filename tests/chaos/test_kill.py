@@ -1,6 +1,6 @@
 """Tests of ``kill -9`` at random moments, of a writer, its parent, or its child.
 
-50 kills take a minute; ``./loc test --all`` makes 200. ``LOC_KILLS`` sets the number, and
+50 kills take a minute; ``./loc test --all`` runs 200. ``LOC_KILLS`` sets the number, and
 ``LOC_SEED`` repeats the random moments of a failed run.
 """
 
@@ -24,13 +24,14 @@ KILLS = int(os.environ.get("LOC_KILLS") or 50)
 SEED = int(os.environ.get("LOC_SEED") or random.randrange(2**32))
 ROWS = 200
 WRITERS = ("ledger", "finish.py")
-"""What a writing child has in its command: our own child, and the publish's."""
+"""Command line parts of a writer's children: our own child process, and the publish."""
 
 
 @pytest.fixture
 def stop(data: Path, monkeypatch: pytest.MonkeyPatch):
-    """A file whose appearance ends every program; versions are pruned soon, so that this is
-    under test too.
+    """A file that ends every program when it appears.
+
+    Versions are pruned soon, so that the test covers pruning too.
     """
     monkeypatch.setenv("LOC_KEEP_VERSIONS", "3")
     monkeypatch.setenv("LOC_GRACE", "2")
@@ -48,13 +49,13 @@ def stop(data: Path, monkeypatch: pytest.MonkeyPatch):
     ],
 )
 def test_no_kill_tears_loses_or_blocks_anything(kills: int, data: Path, stop: Path) -> None:
-    """Issue: a writer that died in the old stack left a locked or half-written file behind for
+    """Bug: a killed writer of the old stack left a locked or half-written file, which blocked
     everyone.
     """
     moments = random.Random(SEED)
     start = time.monotonic()
     ledger.create()
-    session = time.monotonic() - start  # how long one takes; the moments are spread over a few
+    session = time.monotonic() - start  # duration of one session; a kill comes within the next few
     acks = data.parent / "acks"
     reports = [data.parent / f"reader-{number}.json" for number in range(2)]
     readers = [ledger.program("read", stop, report, 0.02) for report in reports]
@@ -71,7 +72,7 @@ def test_no_kill_tears_loses_or_blocks_anything(kills: int, data: Path, stop: Pa
             orphans = _kill(victim, writer, moments)
             blocked += any(_blocks(orphan) for orphan in orphans)
             promised = _check(before, acks, published)
-            session *= 1.1 if 4 * promised < kill else 0.95  # the machine is not always as fast
+            session *= 1.1 if 4 * promised < kill else 0.95  # the speed of the machine varies
     finally:
         stop.touch()
         waiting[1].communicate(b"\n")
@@ -90,7 +91,7 @@ def test_no_kill_tears_loses_or_blocks_anything(kills: int, data: Path, stop: Pa
 
 
 def _writer(moments: random.Random, stop: Path, acks: Path) -> tuple[str, subprocess.Popen]:
-    """A victim's role, and the writer for it, started and waiting for its cue."""
+    """Start a writer that waits for a signal to begin; return the victim's role and the writer."""
     victim = moments.choice(("writer", "parent", "child"))
     mode = [] if victim == "writer" else ["child"]
     return victim, ledger.program(
@@ -99,8 +100,8 @@ def _writer(moments: random.Random, stop: Path, acks: Path) -> tuple[str, subpro
 
 
 def _kill(victim: str, writer: subprocess.Popen, moments: random.Random) -> list[psutil.Process]:
-    """Kill the victim; returns the writer's children that are left behind. The writer itself
-    has ended.
+    """Kill the victim, and make sure that the writer ends; return the children that are still
+    running.
     """
     children = _children(writer)
     while victim != "writer" and not children and writer.poll() is None:
@@ -112,7 +113,7 @@ def _kill(victim: str, writer: subprocess.Popen, moments: random.Random) -> list
     if victim == "child":
         for child in children:
             child.kill()
-        with suppress(subprocess.TimeoutExpired):  # the child had ended just before
+        with suppress(subprocess.TimeoutExpired):  # the child ended just before
             writer.wait(2)
     writer.kill()
     said = writer.communicate()[1].decode()
@@ -127,13 +128,14 @@ def _children(writer: subprocess.Popen) -> list[psutil.Process]:
             if any(name in " ".join(child.cmdline()) for name in WRITERS):
                 found.append(child)
     except psutil.Error:
-        pass  # one of them has just ended
+        pass  # a child has just ended
     return found
 
 
 def _blocks(orphan: psutil.Process) -> bool:
-    """Whether the child that outlived its parent still keeps other writers out, and the refusal
-    names it.
+    """Return whether the child that outlived its parent still blocks other writers.
+
+    The error must name the child.
     """
     try:
         with warehouse.write("prod", who="impatient", timeout=0) as session:
@@ -147,7 +149,10 @@ def _blocks(orphan: psutil.Process) -> bool:
 
 
 def _works(process: psutil.Process) -> bool:
-    """Whether it has files open: one that is just ending has none any more, but is listed still."""
+    """Return whether the process has open files.
+
+    A process that is just ending has none, but is still listed.
+    """
     try:
         return bool(process.open_files())
     except psutil.Error:
@@ -155,10 +160,10 @@ def _works(process: psutil.Process) -> bool:
 
 
 def _check(after: str, acks: Path, published: dict[int, str]) -> int:
-    """What was acknowledged is served, whole; the next session begins and leaves nothing behind.
+    """Check that readers get every acknowledged batch, complete, and that the next session works.
 
     Returns:
-        how many publishes were acknowledged.
+        the number of acknowledged publishes.
     """
     with warehouse.read("prod") as con:
         batch, whole = ledger.state(con)

@@ -1,4 +1,4 @@
-"""A release has its version in pyproject.toml and its section in CHANGELOG.md."""
+"""A release needs its version in pyproject.toml and its section in CHANGELOG.md."""
 
 import shutil
 import subprocess

@@ -1,6 +1,6 @@
 """Tests of the step of upgrade.yml that pushes its branch and opens a pull request.
 
-It runs against a temporary repository, with a program in place of GitHub's ``gh`` that records its
+The step runs in a temporary repository, with a program in place of GitHub's ``gh`` that records its
 arguments.
 """
 
@@ -45,7 +45,7 @@ class Repository:
         ).strip()
 
     def propose(self, version: str, number: str = "") -> subprocess.CompletedProcess:
-        """A weekly run that has found a newer version."""
+        """Run the step of a weekly run that found a newer version."""
         self.git("work", "switch", "--quiet", "--detach", "origin/main")
         for name in ("golden.toml", "docs/versions.md"):
             (self.work / name).write_text(f"{version}\n")
@@ -79,7 +79,7 @@ def test_the_branch_is_made_and_renewed_with_the_page_of_versions(repository):
 
 
 def test_commits_of_a_person_on_the_branch_stay(repository):
-    """The branch was once made anew with force, and what a person had mended there was gone."""
+    """Bug: the step created the branch again with force, and lost a person's commits on it."""
     repository.propose("new")
     repository.clone("person")
     repository.git("person", "switch", "--quiet", "upgrade/golden")
@@ -101,7 +101,9 @@ def test_our_pull_request_is_renewed_by_its_number(repository):
 
 
 def test_a_pull_request_of_a_fork_is_not_ours(repository):
-    """`gh pr list --head` knows only the branch's name, and a fork may have the same."""
+    """`gh pr list --head` compares only the branch's name, and a fork may have the same branch
+    name.
+    """
     repository.propose("new")
     asked = repository.log.read_text()
     assert (

@@ -35,7 +35,7 @@ PROMISES = {
     "docs commands",
 }
 
-COMMANDS = {  # what makes a job's name true; as it stands in the job, a step or a line each
+COMMANDS = {  # commands that a job must contain because its name promises them
     "debian": ["./loc up -d", "./loc down", ".ci/run"],
     "nix": ["nix flake check", "nix develop --command ./loc up -d", "nix run .#test"],
     "devcontainer": ["nix --version && .devcontainer/run status"],
@@ -61,7 +61,7 @@ PERMISSIONS = {
     "release": {"contents": "write"},
     "propose": {"actions": "write", "contents": "write", "pull-requests": "write"},
 }
-"""What a job may do more than its workflow; no other may."""
+"""Permissions that a job has in addition to its workflow's. No other job has any."""
 TRIGGERS = {
     "ci.yml": {"push": {"branches": ["main"]}, "pull_request": None, "workflow_dispatch": None},
     "nightly.yml": {"schedule": [{"cron": "41 2 * * *"}], "workflow_dispatch": None},
@@ -71,8 +71,9 @@ TRIGGERS = {
 
 
 def build(program: Path, folder: Path) -> None:
-    """Build actionlint with the machine's Go, or, where that is too old or absent, with the one
-    of locks/go.txt.
+    """Build actionlint with the machine's Go.
+
+    If Go is missing or too old, use the Go of locks/go.txt.
     """
     module = f"github.com/rhysd/actionlint/cmd/actionlint@v{golden()['tools']['actionlint']}"
     env = os.environ | {"GOBIN": str(folder / "bin"), "GOTOOLCHAIN": "local"}
@@ -98,7 +99,7 @@ def build(program: Path, folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def actionlint() -> Path:
-    """The program, kept in ``.tools/``."""
+    """The program actionlint, kept in ``.tools/``."""
     program = ROOT / f".tools/actionlint-{golden()['tools']['actionlint']}"
     if not program.exists():
         try:
@@ -131,7 +132,7 @@ def test_actionlint_finds_a_job_that_needs_one_that_is_not_there(actionlint, tmp
 
 
 def names(job: dict) -> set[str]:
-    """A job's name for each entry of its matrix."""
+    """Return the job's name for each entry of its matrix."""
     rows = job.get("strategy", {}).get("matrix", {}).get("include", [{}])
     return {
         re.sub(r"\$\{\{ matrix\.(\w+) \}\}", lambda m, row=row: row[m[1]], job["name"])

@@ -9,8 +9,9 @@ from servers import MODEL, Server, publish
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A data folder with a small published version, as the environment of the module; gives the
-    model's folder.
+    """A data folder with a small published version, which the module's environment uses.
+
+    It returns the folder of the model.
     """
     home = tmp_path_factory.mktemp("cube")
     model = home / "model"
@@ -25,6 +26,6 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def server(small: Path) -> Iterator[Server]:
-    """A server on it, with time-outs short enough to test."""
+    """A server on that version, with timeouts that are short enough to test."""
     with Server(small, LOC_CUBE_TIMEOUT=3, LOC_CUBE_GRACE=1, LOC_CUBE_ROWS=2000) as made:
         yield made

@@ -29,12 +29,13 @@ cubes:
     segments:
       - { name: all, sql: 1 = 1 }
 """
-"""A model on the table that :func:`publish` makes."""
+"""A model for the table that :func:`publish` creates."""
 
 
 def publish(rows: int = 1000) -> warehouse.Version:
-    """A version with so many trips: one a minute from 2025-01-01, in four boroughs, of 0.10
-    each.
+    """Publish a version with ``rows`` trips.
+
+    There is one trip per minute from 2025-01-01, in four boroughs, with the amount 0.10.
     """
     with warehouse.write("prod", who="test") as session, session.connect() as con:
         con.execute(f"""
@@ -52,7 +53,7 @@ class Server:
     """The process ``cube`` on the data folder of the environment; a context manager.
 
     Args:
-        model: the folder of the model; default that of the repository.
+        model: the folder of the model; default is that of the repository.
         variables: settings, such as ``LOC_CUBE_TIMEOUT``.
     """
 
@@ -94,7 +95,7 @@ class Server:
         assert self.process.wait(20) in (
             0,
             -9,
-        ), self.log()  # -9: by its own hand, where a query could not be cut
+        ), self.log()  # -9: the server kills itself if it cannot interrupt a query
 
     def log(self) -> str:
         return self.file.read_text()
@@ -108,7 +109,7 @@ class Server:
     def ask(
         self, query: object, *, headers: dict[str, str] | None = None, **claims: object
     ) -> httpx.Response:
-        """``/load``, as often as it says that the answer takes longer."""
+        """Send a query to ``/load``, and repeat it while the answer is "Continue wait"."""
         while True:
             answer = self.post(
                 "/cubejs-api/v1/load",
@@ -129,7 +130,7 @@ class Server:
         )
 
     def rows(self, query: object, **claims: object) -> list[dict[str, Any]]:
-        """The data of an answer."""
+        """Return the rows of an answer."""
         answer = self.ask(query, **claims)
         assert answer.status_code == 200, answer.text
         return answer.json()["results"][0]["data"]
@@ -138,7 +139,7 @@ class Server:
         return int(self.rows({"measures": ["trips.trips"]}, **claims)[0]["trips.trips"])
 
     def open_files(self) -> set[str]:
-        """The DuckDB files that the process has open (Linux)."""
+        """Return the DuckDB files that the process has open (Linux)."""
         folder = f"/proc/{self.process.pid}/fd"
         links = []
         for name in os.listdir(folder):
@@ -150,9 +151,9 @@ class Server:
 
 
 def token(secret: str = "", header: dict | None = None, **claims: object) -> str:
-    """A JWT made by hand, so that the server is held to the standard and not to our own code.
+    """Make a JWT without our own code, so that the test checks the server against the standard.
 
-    Without a claim of ours, it sees all rows.
+    A token without claims that limit rows sees all rows.
     """
     import base64
     import hmac

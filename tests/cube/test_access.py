@@ -1,4 +1,4 @@
-"""Only a page or program of this machine with a token of this clone gets an answer."""
+"""Cube answers only pages and programs of this machine that have a token of this clone."""
 
 import socket
 import subprocess
@@ -66,7 +66,7 @@ def test_a_foreign_host_is_refused_though_the_token_is_right(server, host):
 
 
 def test_a_request_with_two_hosts_is_refused(server):
-    """Whichever of them a proxy or a cache goes by, none is foreign."""
+    """A proxy or a cache may use either of the two hosts, so both must be valid."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as sock:
         hosts = "Host: 127.0.0.1\r\nHost: evil.example\r\n"
         sock.sendall(

@@ -1,4 +1,4 @@
-"""No query stops the server or blocks others: a large one is stopped or refused."""
+"""No query stops the server or blocks other queries: the server stops or refuses large ones."""
 
 import json
 import socket
@@ -47,7 +47,7 @@ LITTLE = {"LOC_CUBE_TIMEOUT": 3, "LOC_CUBE_ROWS": 5000, "LOC_QUERY_MEMORY": "200
 
 @pytest.fixture(scope="module")
 def monsters(small):
-    """The model's folder, with what takes too much."""
+    """The model's folder, with cubes whose queries take too much time or memory."""
     (small / "monsters.yml").write_text(MONSTERS)
     return small
 
@@ -97,7 +97,7 @@ def test_one_over_its_memory_fails_and_says_which_setting_it_is(hungry):
 
 
 def test_one_that_no_interrupt_reaches_keeps_nobody_waiting(monsters):
-    """On a server of its own: it runs on, and takes gigabytes, until that ends."""
+    """The test has its own server, because the query takes gigabytes until the server ends."""
     with Server(monsters, **LITTLE) as made:
         start = time.monotonic()
         answer = made.ask({"measures": ["uncut.n"]})
@@ -116,7 +116,7 @@ def test_not_even_the_model_writes(hungry):
 
 
 def test_many_heavy_queries_at_once_do_not_keep_the_server_from_the_next(hungry):
-    """Twelve of them, each different, three times as many as run at once."""
+    """The test sends twelve different queries, three times as many as run at the same time."""
     found = []
 
     def ask(at: int) -> None:
@@ -134,7 +134,7 @@ def test_many_heavy_queries_at_once_do_not_keep_the_server_from_the_next(hungry)
 
 
 def test_heavy_queries_whose_askers_have_gone_end_too(monsters):
-    """On a server of its own, which runs nothing else."""
+    """The test has its own server, which runs nothing else."""
     with Server(monsters, **LITTLE) as made:
         for at in range(6):
             with pytest.raises(httpx.TimeoutException):
@@ -150,7 +150,7 @@ def test_heavy_queries_whose_askers_have_gone_end_too(monsters):
         end, quiet = time.monotonic() + 60, 0
         while (
             quiet < 4 and time.monotonic() < end
-        ):  # they run four at a time, with a moment between
+        ):  # four queries run at a time, with short pauses between them
             quiet = quiet + 1 if process.cpu_percent(1) < 50 else 0
         assert quiet == 4, "nothing runs on"
 
@@ -183,7 +183,7 @@ def test_what_is_no_query_is_refused_in_json_and_without_a_traceback(hungry, bod
 
 
 def test_a_request_of_many_queries_is_refused(hungry):
-    """Their results are in memory at once: twelve of 50,000 rows took the server down."""
+    """Bug: all results are in memory at the same time; twelve of 50,000 rows crashed the server."""
     one = {
         "measures": ["trips.trips"],
         "timeDimensions": [{"dimension": "trips.pickup_at", "granularity": "second"}],
@@ -229,7 +229,9 @@ def test_a_graphql_request_of_many_queries_is_refused(hungry, text):
 
 
 def test_fragments_in_fragments_are_counted_once_each(hungry):
-    """Counted along each path, forty levels of two took the server's only thread for ever."""
+    """Bug: the server counted fragments along each path, so forty levels of two blocked
+    it forever.
+    """
     levels = " ".join(f"fragment a{i} on Query {{ ...a{i + 1} ...a{i + 1} }}" for i in range(40))
     text = f"{{ ...a0 }} {levels} fragment a40 on Query {{ __typename }}"
     assert (
@@ -239,7 +241,7 @@ def test_fragments_in_fragments_are_counted_once_each(hungry):
 
 
 def test_a_query_is_checked_as_cube_reads_it(hungry):
-    """A body beside the address of a GET once hid the query from the checks."""
+    """Bug: a GET with both a query string and a body hid the query from the checks."""
     deep: dict = {"member": "trips.id", "operator": "gt", "values": ["0"]}
     for _ in range(100):
         deep = {"and": [deep]}
@@ -266,7 +268,9 @@ def test_filters_and_their_values_are_bounded(hungry):
 
 
 def test_a_result_of_many_values_is_refused(small):
-    """With the settings as they are: eight wide results of 50,000 rows took the server down."""
+    """Bug: eight wide results of 50,000 rows crashed the server. The test uses the default
+    settings.
+    """
     columns = "".join(f"      - {{ name: d{i}, sql: id + {i}, type: number }}\n" for i in range(20))
     cube = (
         "cubes:\n  - name: wide\n    sql: select range as id from range(100000)\n    dimensions:\n"
@@ -287,7 +291,7 @@ def test_a_result_of_many_values_is_refused(small):
 
 
 def connect(server, *lines: str) -> socket.socket:
-    """A connection on which so much of a request has been sent."""
+    """Open a connection, and send only a part of a request."""
     sock = socket.create_connection(("127.0.0.1", server.port), timeout=30)
     sock.sendall(
         "\r\n".join(["POST /cubejs-api/v1/load HTTP/1.1", "Host: 127.0.0.1", *lines, ""]).encode()
@@ -296,7 +300,7 @@ def connect(server, *lines: str) -> socket.socket:
 
 
 def answer_of(sock: socket.socket) -> str:
-    """What comes until the server closes the connection."""
+    """Return all data until the server closes the connection."""
     parts = []
     with sock:
         try:
@@ -308,7 +312,9 @@ def answer_of(sock: socket.socket) -> str:
 
 
 def test_bodies_are_bounded_before_they_are_read(hungry):
-    """Any program, and any page in a browser, could make the server hold what it sent."""
+    """Bug: any program, and any page in a browser, could fill the server's memory with a large
+    body.
+    """
     process = psutil.Process(hungry.process.pid)
     before = process.memory_info().rss
     json_body = "Content-Type: application/json"
@@ -339,7 +345,9 @@ def test_headers_are_bounded(hungry):
 
 
 def test_slow_connections_are_ended_and_keep_nobody_waiting(hungry):
-    """Each of them could stay for five minutes; a hundred did no more than wait."""
+    """Bug: a slow connection could stay open for five minutes, and a hundred of them
+    only waited.
+    """
     slow = [connect(hungry, "X: and so on") for _ in range(100)]
     own = (f"Authorization: {token()}", "Content-Type: application/json")
     slow += [connect(hungry, *own, "Content-Length: 9", "", "{") for _ in range(20)]

@@ -38,7 +38,7 @@ def edges(tmp_path_factory):
         patch.setenv("LOC_RUN", str(home / "run"))
         patch.setenv(
             "TZ", "Asia/Kathmandu"
-        )  # neither who publishes nor Cube takes the machine's zone
+        )  # neither the writer nor Cube may use the machine's time zone
         with warehouse.write("prod", who="test") as session, session.connect() as con:
             con.execute("create schema marts")
             con.execute(
@@ -73,8 +73,9 @@ def test_a_date_is_compared_as_the_day_that_it_is(edges):
 @pytest.mark.parametrize("member", ["at", "zoned", "day"])
 @pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Tokyo"])
 def test_no_time_zone_of_a_query_moves_a_published_time(edges, member, zone):
-    """Published times are local times and dates; a client that sends its own zone once got
-    other days and months.
+    """Bug: a client that sent its own time zone got other days and months.
+
+    Published times are local times and dates.
     """
     time = {
         "dimension": f"edges.{member}",
@@ -101,7 +102,7 @@ def test_no_time_zone_of_a_query_moves_a_published_time(edges, member, zone):
     ],
 )
 def test_date_operators(edges, operator, values, found):
-    """A date in one of them is to Cube the beginning of that day."""
+    """Cube reads a date in one of these operators as the beginning of that day."""
     filters = [{"member": "edges.at", "operator": operator, "values": values}]
     assert edges.rows({"measures": ["edges.n"], "filters": filters}) == [{"edges.n": str(found)}]
 

@@ -21,7 +21,7 @@ def eventually(holds, seconds: float = 15) -> bool:
 
 
 def refreshed_at(server: Server) -> str:
-    """When the answer was made."""
+    """Return the time at which Cube made the answer."""
     return server.ask(TRIPS).json()["results"][0]["lastRefreshTime"]
 
 
@@ -50,9 +50,7 @@ def test_an_answer_is_kept_for_its_version_alone(server):
 
 
 def test_both_queries_of_one_request_see_one_version_while_others_are_published(server):
-    """A request with two queries whose figures must agree, against a writer that changes them
-    all the time.
-    """
+    """One request has two queries whose figures must agree, while a writer changes the figures."""
     stop, seen, failures = threading.Event(), set(), []
     query = [
         {
@@ -107,7 +105,7 @@ def test_a_version_that_is_current_again_within_its_grace_time_keeps_its_answers
         refreshed = refreshed_at(own)
         publish(1200)
         assert own.trips() == 1200
-        time.sleep(1.5)  # within a second its successor is seen, and its grace time begins
+        time.sleep(1.5)  # after at most a second, the first version's grace time begins
         warehouse.rollback("prod", first.id)
         assert refreshed_at(own) == refreshed
         time.sleep(4)
@@ -115,7 +113,7 @@ def test_a_version_that_is_current_again_within_its_grace_time_keeps_its_answers
 
 
 def test_a_query_that_is_under_way_ends_on_its_version(server, small):
-    """It takes longer than the grace time of one second, and is not cut by the end of that."""
+    """The query takes longer than the grace time of one second, and still finishes."""
     (small / "slow.yml").write_text("""\
 cubes:
   - name: slow
@@ -165,7 +163,7 @@ def test_without_any_version_at_all_it_is_ready_too(tmp_path, data):
 
 
 def test_data_that_were_removed_and_loaded_anew_are_not_taken_for_the_old_ones(tmp_path, data):
-    """Their version has the id of the first one again."""
+    """The new data's version has the id of the first version again."""
     import shutil
 
     model = tmp_path / "model"

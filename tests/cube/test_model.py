@@ -108,7 +108,7 @@ def test_without_any_good_model_it_is_not_ready_and_says_why_to_who_asks(model):
 
 
 def test_hand_written_files_stand_beside_generated_ones(tmp_path, data):
-    """The example of docs/metrics.md, as it is, beside the model of this repository."""
+    """The example of docs/metrics.md works unchanged beside the model of this repository."""
     import re
     import shutil
 

@@ -70,8 +70,9 @@ def figure(odd, measure: str, dimension: str, operator: str, *values: str) -> st
     ],
 )
 def test_wildcards_in_a_value_are_characters(odd, operator, value, amount):
-    """LIKE without an ESCAPE: `contains "transfer_only"` found nothing, `notContains` left
-    nothing out.
+    """Bug: LIKE had no ESCAPE, so `contains "transfer_only"` found nothing.
+
+    `notContains` excluded nothing.
     """
     assert figure(odd, "amount", "txt", operator, value) == amount
 
@@ -94,7 +95,7 @@ def test_wildcards_in_a_value_are_characters(odd, operator, value, amount):
     ],
 )
 def test_numbers_are_compared_digit_by_digit(odd, dimension, operator, values, count):
-    """As doubles, 9007199254740995 was equal to its neighbour."""
+    """Bug: compared as doubles, 9007199254740995 was equal to its neighbour."""
     assert figure(odd, "odds", dimension, operator, *values) == count
 
 
@@ -105,7 +106,9 @@ def test_numbers_are_answered_digit_by_digit(odd):
 
 
 def test_a_number_that_json_has_rounded_already_is_refused(odd):
-    """9007199254740995 without quotes is 9007199254740996 to JavaScript: another row's."""
+    """JavaScript reads 9007199254740995 without quotes as 9007199254740996, the id of
+    another row.
+    """
     filters = [{"member": "odd.big", "operator": "equals", "values": [9007199254740995]}]
     answer = odd.ask({"measures": ["odd.odds"], "filters": filters})
     assert answer.status_code == 400 and "in quotes" in answer.json()["error"]
@@ -115,7 +118,10 @@ def test_a_number_that_json_has_rounded_already_is_refused(odd):
 
 
 def test_graphql_gives_no_rounded_figure(odd):
-    """Its Float is a double: what that cannot hold is refused, with the way to the exact figure."""
+    """GraphQL's Float is a double; a figure that a double would round is refused.
+
+    The error says how to get the exact figure.
+    """
     answer = odd.post("/cubejs-api/graphql", {"query": "{ cube { odd { big odds } } }"}).json()
     assert (
         "ask by REST" in answer["errors"][0]["message"]
@@ -134,7 +140,7 @@ def test_graphql_gives_no_rounded_figure(odd):
     [("table", "Infinity", "NaN"), ("json", '"inf"', '"nan"'), ("csv", "Infinity", "NaN")],
 )
 def test_infinity_in_a_measure_is_shown(odd, form, infinity, nan):
-    """`loc query` ended in an OverflowError."""
+    """Bug: `loc query` failed with an OverflowError."""
     done = loc(odd, "query", "-m", "most", "-d", "id", "--order", "id", "-f", form)
     assert done.returncode == 0, done.stderr
     assert infinity in done.stdout and nan in done.stdout
@@ -143,7 +149,7 @@ def test_infinity_in_a_measure_is_shown(odd, form, infinity, nan):
 
 
 def test_json_keeps_every_digit(odd):
-    """A DECIMAL was rounded to a double; a whole number above 2^53 is, by who reads JSON."""
+    """Bug: a DECIMAL was rounded to a double. JSON readers also round whole numbers above 2^53."""
     done = loc(odd, "query", "-m", "wide", "-m", "big_sum", "-f", "json")
     assert json.loads(done.stdout) == [
         {"wide": "12345678901234567.89", "big_sum": "18014398509481997"}

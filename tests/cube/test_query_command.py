@@ -15,7 +15,7 @@ pytestmark = pytest.mark.xdist_group("cube")
 
 
 def loc(server, *arguments: str) -> subprocess.CompletedProcess:
-    """The command line, with Cube's port as the server's."""
+    """Runs `loc` with the port of the test's Cube server."""
     code = f"import sys; from proto_loc import settings; settings.PORTS['cube'] = {server.port}; "
     code += "from proto_loc.cli import main; sys.exit(main())"
     python = ROOT / ".venvs/platform/bin/python"
@@ -43,7 +43,7 @@ def test_a_metric_by_a_dimension_in_three_formats(server):
 
 
 def test_the_last_day_is_included_to_its_end(server):
-    """--until with a bare day once ended at its midnight."""
+    """Bug: --until with a date ended at the beginning of that day."""
     days = rows(server, "-m", "trips", "-d", "pickup_at:day", "--until", "2025-01-01")
     assert [(day["pickup_at_day"][:10], day["trips"]) for day in days] == [("2025-01-01", 1000)]
     assert rows(server, "-m", "trips", "--since", "2025-01-02")[0]["trips"] == 0
@@ -75,7 +75,7 @@ def test_conditions_limits_and_claims(server):
     ],
 )
 def test_spaces_and_quotes_in_a_condition_are_no_part_of_the_value(server, where):
-    """Each of them gave 0 trips, with exit code 0."""
+    """Bug: each of these conditions gave 0 trips, with exit code 0."""
     assert rows(server, "-m", "trips", "-w", where) == [{"trips": 250}]
 
 
@@ -98,7 +98,7 @@ def test_spaces_and_quotes_in_a_condition_are_no_part_of_the_value(server, where
     ],
 )
 def test_a_value_that_no_row_has_is_refused_with_near_ones(server, where, said):
-    """`=Quens` gave 0, and `!=queens` counted everything."""
+    """Bug: `=Quens` gave 0, and `!=queens` counted all rows."""
     done = loc(server, "query", "-m", "trips", "-w", where)
     assert done.returncode == 2 and said in done.stderr, done.stderr
     assert done.stdout == ""
@@ -135,14 +135,14 @@ def test_a_value_is_looked_for_among_the_rows_that_the_claims_let_one_see(server
     ],
 )
 def test_a_time_is_compared_by_its_period_and_a_number_as_a_number(server, where, trips):
-    """`pickup_at=2025-01-01` was the first moment of that day."""
+    """Bug: `pickup_at=2025-01-01` meant only the first moment of that day."""
     asked = [part for each in where for part in ("-w", each)]
     assert rows(server, "-m", "trips", *asked) == [{"trips": trips}]
 
 
 @pytest.mark.parametrize(("currency", "amount"), [("", "$100.00"), (", currency: EUR", "€100.00")])
 def test_a_table_shows_the_format_of_the_definition(small, server, currency, amount):
-    """A format with decimals comes as an object, and was once left out."""
+    """Bug: a format with decimals, which arrives as an object, was ignored."""
     model = MODEL.replace(
         "sql: amount, type: sum", f"sql: amount, type: sum, format: currency_2{currency}"
     )
@@ -189,7 +189,7 @@ def test_a_minted_token_opens_the_api_until_it_ends(server):
     ],
 )
 def test_a_token_is_minted_for_rows_that_are_said(server, arguments, said):
-    """A claim that no rule reads was signed, and saw every row."""
+    """Bug: `loc token` signed a claim that no rule reads, and this token saw every row."""
     done = loc(server, "token", *arguments)
     assert done.returncode == 2 and said in done.stderr and done.stdout == "", done.stderr
     assert "boroughs" in done.stderr

@@ -1,4 +1,4 @@
-"""A token with the claim ``boroughs`` sees only rows of those boroughs, by every API."""
+"""A token with the claim ``boroughs`` sees only rows of those boroughs, through every API."""
 
 import pytest
 from servers import Server

@@ -20,8 +20,8 @@ from proto_loc.setup import node
 
 pytestmark = pytest.mark.xdist_group("cube")
 
-# The last one that shaped answers in JavaScript. No dependency of anything: it is what the stand-in
-# is held against.
+# The last release that formats answers in JavaScript. It is not a dependency; the tests only
+# compare the stand-in with it.
 ORACLE = "@cubejs-backend/api-gateway@1.1.9"
 INTEGRITY = (
     "vMsNnUwQW2g2PbsHpmz2v84RWCrgP/df6lEjo/O5MqCPN0CNM+KkGWA0OdSowdzT3ttDF57TClEKXaWhu6aODA=="

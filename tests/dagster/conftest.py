@@ -9,19 +9,23 @@ import pytest
 from processes import SERVICES, Stack, clone
 
 FOLDER = 'it\'s 100% "é" #1 $HOME a\\b; '
-"""A name that means something to SQL, YAML, a shell, a URI: clone, data and run folder of the suite
-are under it.
+"""A folder name with special characters of SQL, YAML, the shell and URIs.
+
+The suite's clone, data folder and run folder are inside it.
 """
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What needs the stack empty comes before what fills it; the other tests keep their order."""
+    """Run the tests that need an empty stack first; keep the order of the others."""
     items.sort(key=lambda item: "empty_platform_through_dagster" not in item.name)
 
 
 @pytest.fixture(scope="session")
 def stack(session_port_prefix: str) -> Iterator[Stack]:
-    """All three processes; one stack for the whole suite, since it takes seconds to come up."""
+    """A stack with all three processes.
+
+    The whole suite shares it, because its start takes seconds.
+    """
     home = Path(tempfile.mkdtemp(prefix=FOLDER))
     clone(home)
     made = Stack(home, session_port_prefix)

@@ -19,7 +19,7 @@ SERVICES = ("code_server", "web", "daemon")
 
 
 def until(what: str, condition: Callable, seconds: float = 60):
-    """The first true value of ``condition``; fails with ``what`` where it does not come in time."""
+    """Return the first true value of ``condition``; fail with ``what`` after the time limit."""
     end = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < end, f"after {seconds:g} s still not: {what}"
@@ -66,7 +66,7 @@ class Stack:
         }
 
     def python(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
-        """Run the clone's Python to its end."""
+        """Run the clone's Python and wait until it ends."""
         return subprocess.run(
             [sys.executable, "-P", *arguments],
             cwd=self.home,
@@ -80,8 +80,8 @@ class Stack:
         return self.python("-m", "proto_loc.cli", *arguments, **environment)
 
     def start(self, *services: str) -> None:
-        """Start processes and wait until each is ready, by what its probe looks at."""
-        if "daemon" in services:  # as `loc exec` does: a killed one leaves it
+        """Start processes, and wait until each is ready, as its probe does."""
+        if "daemon" in services:  # `loc exec` does so too: a killed daemon leaves the file
             (self.home / "run/dagster-daemon.ready").unlink(missing_ok=True)
         for service in services:
             log = (self.home / f"{service}.log").open("a")
@@ -131,14 +131,14 @@ class Stack:
         return answer.json()["data"]
 
     def runs(self) -> list[dict]:
-        """Newest first."""
+        """Return the runs, newest first."""
         return self.ask(
             "{ runsOrError { ... on Runs { results { runId status jobName tags { key value } }"
             " } } }"
         )["runsOrError"]["results"]
 
     def wait_for_run(self, run: str, seconds: float = 90) -> str:
-        """How the run has ended."""
+        """Wait until the run ends; return its status."""
         ended = ("SUCCESS", "FAILURE", "CANCELED")
         query = "query($run: ID!) { runOrError(runId: $run) { ... on Run { status } } }"
         status = lambda: self.ask(query, run=run)["runOrError"]["status"]  # noqa: E731
@@ -146,7 +146,9 @@ class Stack:
         return status()
 
     def materializations(self, *key: str, limit: int = 100) -> list[dict]:
-        """Of an asset, newest first: ``partition``, ``runId``, and the metadata by label."""
+        """Return an asset's materializations, newest first: ``partition``, ``runId``, metadata by
+        label.
+        """
         node = self.ask(
             """query($key: AssetKeyInput!, $limit: Int!) {
               assetOrError(assetKey: $key) { ... on Asset {
@@ -179,7 +181,7 @@ class Stack:
         ]
 
     def checks(self, *key: str) -> dict[str, str | None]:
-        """The checks of an asset: name to the status of the last execution."""
+        """Return the checks of an asset: the name, and the status of the last execution."""
         node = self.ask(
             """query($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode {
               assetChecksOrError { ... on AssetChecks { checks {
@@ -205,7 +207,7 @@ class Stack:
         )
 
     def history(self) -> list[dict]:
-        """The manifests of the versions of prod, newest first."""
+        """Return the manifests of the versions of prod, newest first."""
         folders = sorted((self.data / "warehouse/prod/versions").glob("*"), reverse=True)
         return [json.loads((folder / "manifest.json").read_text()) for folder in folders]
 

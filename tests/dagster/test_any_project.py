@@ -20,7 +20,7 @@ on-run-start: "{{ require_session() }}"
 seeds: {+schema: staging}
 snapshots: {+schema: marts}
 """,
-    # No model reads raw.loads; the source has a name of its own.
+    # No model reads raw.loads, and the source has its own name.
     "models/top.sql": "{{ config(schema='staging') }} select count(*) as rows_read "
     "from {{ source('meters', 'yellow_trips') }}",
     "models/marts/my-model.sql": "{{ config(schema='marts', materialized='table') }} select 1 as i",

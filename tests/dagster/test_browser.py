@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.xdist_group("dagster"), pytest.mark.timeout(300)]
 
 @pytest.fixture
 def page(browser) -> Iterator:
-    """A page of a browser that has been nowhere."""
+    """A page in a new browser session."""
     with browser.new_context(viewport={"width": 1400, "height": 900}) as context:
         page = context.new_page()
         page.set_default_timeout(90_000)
@@ -20,7 +20,7 @@ def page(browser) -> Iterator:
 
 @pytest.fixture
 def inside(page, filled: Stack):
-    """The same, logged in by the link."""
+    """A page that the link has logged in."""
     page.goto(f"{filled.url}/?token={filled.token}")
     page.wait_for_selector("text=Catalog")
     return page

@@ -137,7 +137,7 @@ def test_each_table_of_a_source_has_a_check_of_its_rows_in_the_refresh(defs):
     (after,) = next(
         deps for node, deps in job.dependencies.items() if node.name == "sources"
     ).values()
-    assert after.node == "raw__loads"  # they look at what was loaded just now
+    assert after.node == "raw__loads"  # the checks read what was just loaded
 
 
 def test_a_month_is_a_partition_named_as_a_load_is(defs):
@@ -173,7 +173,7 @@ def test_a_link_to_nowhere_in_the_landing_folder_stops_no_tick_of_the_sensor(def
 
 
 def test_definitions_load_without_dbt_in_the_process(defs):
-    """It costs each process and each run a second and 30 MB."""
+    """An import of dbt would cost each process and each run a second and 30 MB."""
     code = (
         "import sys, json, proto_loc.dagster.definitions as d; print(json.dumps(sorted(m for m in"
         " sys.modules if m == 'dbt')))"
@@ -195,7 +195,7 @@ def test_telemetry_is_off_and_nothing_is_asked_of_a_newcomer():
 
 
 def test_what_dagster_does_not_promise_is_in_one_module_and_there():
-    """After an upgrade each name has to be looked at again, and then ``VERSION`` changed."""
+    """After an upgrade of Dagster, check each private name again, and then change ``VERSION``."""
     from proto_loc.dagster import private
 
     assert version("dagster") == private.VERSION
@@ -209,7 +209,7 @@ def test_what_dagster_does_not_promise_is_in_one_module_and_there():
 
 
 def test_progress_is_an_event_whose_metadata_is_what_was_reported():
-    """Fault: the text of a log line was parsed back; a name such as this one broke it."""
+    """Fault: a reader parsed the text of a log line, and a name such as this one broke it."""
     from proto_loc.dagster.policies import progress
 
     reported = ["a (1 of 2)\nload: b", 3, 4]
@@ -235,8 +235,8 @@ def test_progress_is_an_event_whose_metadata_is_what_was_reported():
 
 
 def test_processes_that_start_at_once_on_a_new_home_share_one_storage(data):
-    """Without a lock their SQLite files ended with two heads of alembic, and no process came up
-    ever again.
+    """Fault: without a lock, the SQLite files got two heads of alembic, and no process
+    could start.
     """
     code = (
         "from proto_loc.dagster import instance; instance.begin(); import dagster;"

@@ -29,8 +29,8 @@ SENSOR = """mutation($selector: SensorSelector!, $cursor: String) {
 REPOSITORY = {"repositoryLocationName": "proto_loc", "repositoryName": "__repository__"}
 
 
-# Ids and times of loads differ, and a sum of doubles differs in its last digit with the order of
-# the threads.
+# Ids and times of loads differ. The last digit of a sum of doubles depends on the order of the
+# threads.
 KEPT_OUT = ("load_id", "loaded_at", "distance_miles")
 
 
@@ -46,7 +46,7 @@ def launch(stack: Stack, job: str, *keys: str, **more) -> str:
 
 
 def month(stack: Stack, colour: str, key: str) -> str:
-    """Materialize one month, as the UI does, and give the run."""
+    """Materialize one month, as the UI does; return the id of the run."""
     tags = [{"key": "dagster/partition", "value": key}]
     run = launch(stack, "__ASSET_JOB", f"taxi/{colour}_trips", executionMetadata={"tags": tags})
     assert stack.wait_for_run(run) == "SUCCESS"
@@ -54,7 +54,7 @@ def month(stack: Stack, colour: str, key: str) -> str:
 
 
 def content(stack: Stack) -> list[tuple]:
-    """What readers get, without ids and times of the loads."""
+    """Return the rows that readers get, without ids and times of the loads."""
     with duckdb.connect(stack.data / "warehouse/prod/current/prod.duckdb", read_only=True) as con:
         return [
             con.execute(
@@ -96,7 +96,7 @@ def test_materializations_come_with_the_published_version(filled):
 
 
 def test_a_mart_shows_its_metrics(filled):
-    """Counts as numbers, which Dagster plots, and money as text, which stays exact."""
+    """Counts are numbers, which Dagster plots; money is text, which stays exact."""
     told = filled.materializations("marts", "mart_taxi_trips")[0]
     version, *_ = filled.history()
     figures = version["facts"]["metrics"]["marts.mart_taxi_trips"]
@@ -160,7 +160,7 @@ def test_checks_alone_are_made_again_and_publish_nothing(filled):
 
 
 def test_without_a_daemon_the_command_does_the_work_itself(filled):
-    """Bug: the run stayed in the queue for ever."""
+    """Bug: the run stayed in the queue forever."""
     filled.stop("daemon", signal.SIGKILL)
     try:
         done = filled.loc("refresh", "--force")
@@ -268,7 +268,7 @@ def test_a_broken_model_names_file_and_line_and_the_others_stay_up(filled):
 
 
 def test_a_fault_in_a_source_names_its_file_and_line(filled):
-    """Fault: a loader that raised, or a module that could not be imported, was "its process was
+    """Fault: if a loader raised an error or an import failed, the message was "its process was
     ended".
     """
     for name, place, line in (
@@ -324,7 +324,9 @@ def test_a_month_is_loaded_alone_and_real_records_are_kept(filled, tlc):
 
 @pytest.mark.slow
 def test_a_rollback_followed_by_refresh_ends_where_a_fresh_build_would(filled):
-    """Dagster remembers materializations that the rollback has undone; they count for nothing."""
+    """Dagster still has the materializations that the rollback has undone; the refresh ignores
+    them.
+    """
     assert filled.loc("load", "sample", "--rows", "20000", "--seed", "1").returncode == 0
     raw, expected = filled.current("raw"), content(filled)
     assert filled.loc("load", "sample", "--rows", "20000", "--seed", "2").returncode == 0
@@ -370,7 +372,7 @@ def test_the_sensor_sees_new_files_once_they_are_still(filled, tlc):
 
 
 def run_process(stack: Stack) -> psutil.Process:
-    """The process of the run that is at work."""
+    """Return the process of the active run."""
 
     def find() -> psutil.Process | None:
         for process in psutil.Process(stack.processes["code_server"].pid).children(recursive=True):
@@ -410,8 +412,8 @@ def test_an_interrupt_of_the_command_ends_the_run_and_publishes_nothing(filled):
 
 
 def test_a_refresh_waits_for_a_dagster_that_is_started_again(filled):
-    """Bug: one dropped answer ended the command, though Dagster was back in seconds and the run
-    went on.
+    """Bug: one lost answer ended the command, though Dagster was back in seconds and the run
+    continued.
     """
     before = len(filled.runs())
     command = [sys.executable, "-P", "-m", "proto_loc.cli", "refresh", "--force"]
@@ -456,7 +458,7 @@ def test_a_launch_whose_answer_is_lost_launches_nothing_twice(filled, monkeypatc
     lost = []
 
     class Dropping(httpx.HTTPTransport):
-        """A line on which Dagster gets every request, and the answer to the first launch is
+        """A connection on which Dagster gets every request, but the answer to the first launch is
         lost.
         """
 
@@ -484,9 +486,10 @@ def test_a_launch_whose_answer_is_lost_launches_nothing_twice(filled, monkeypatc
     ("name", "code"), [("proto_loc/dagster/definitions.py", 0), ("pipelines/taxi/__init__.py", 1)]
 )
 def test_a_broken_code_location_is_told_with_its_file_and_line(filled, name, code):
-    """Bug: `loc status` said ready, and `loc refresh` ran elsewhere without a word.
+    """Bug: `loc status` said "ready", and `loc refresh` worked without Dagster and did not say so.
 
-    Where only Dagster is broken, the refresh runs without it; where a source is, it cannot.
+    If only Dagster's code is broken, the refresh runs without Dagster. If a source is broken, the
+    refresh fails.
     """
     file, trouble = filled.clone / name, filled.home / "run/dagster-code.trouble"
     good = file.read_text()
@@ -516,7 +519,9 @@ def test_a_broken_code_location_is_told_with_its_file_and_line(filled, name, cod
     ["code_server", *(pytest.param(n, marks=pytest.mark.slow) for n in ("web", "daemon"))],
 )
 def test_a_killed_process_heals_and_its_runs_end(filled, service):
-    """A supervisor starts it anew; the run that was at work goes on, or is found to have ended."""
+    """A supervisor restarts the process. The active run continues, or Dagster finds that it has
+    ended.
+    """
     run = launch(filled, "refresh", runConfigData={"ops": {"dbt": {"config": {"force": True}}}})
     run_process(filled)
     filled.stop(service, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""The gate in front of Dagster's web server, over real HTTP."""
+"""The gate in front of Dagster's web server, tested over real HTTP."""
 
 import asyncio
 import json
@@ -40,7 +40,7 @@ def test_a_request_that_is_too_large_is_refused(stack):
     assert answer.status_code == 413 and "too large" in answer.text
     with pytest.raises(
         httpx.HTTPError
-    ):  # httptools, which Dagster brings along, has no bound for headers
+    ):  # httptools, a dependency of Dagster, does not limit headers
         httpx.get(stack.url, headers={"x": "y" * (1 << 20)}, trust_env=False).raise_for_status()
 
 
@@ -76,7 +76,7 @@ def test_a_foreign_host_is_400_whatever_else_it_brings(stack, host):
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "localhost:1", "LOCALHOST:3000"])
 def test_this_machines_names_are_let_in_on_any_port(stack, host):
-    """A port is forwarded to another one, for example by an editor."""
+    """A program such as an editor may forward the port to another one."""
     assert post(stack, host=host, authorization=f"Bearer {stack.token}").status_code == 200
 
 
@@ -122,7 +122,7 @@ def test_the_probe_needs_no_token_and_tells_nothing(stack):
 
 
 def subscribe(stack: Stack, **headers: str) -> dict:
-    """The first answer to a subscription over a WebSocket."""
+    """Return the first answer to a subscription over a WebSocket."""
 
     async def talk() -> dict:
         async with websockets.asyncio.client.connect(

@@ -13,10 +13,10 @@ HOOKS = (
     "postAttachCommand",
 )
 PREBUILT = HOOKS[:2]
-"""The hooks of a prebuild: what they leave is in every codespace that is made from it."""
+"""The hooks of a prebuild: every codespace that is made from the prebuild has their results."""
 
 
 def config() -> dict:
-    """``devcontainer.json``; its comments are whole lines."""
+    """Return the content of ``devcontainer.json``; each of its comments is a whole line."""
     text = (ROOT / ".devcontainer/devcontainer.json").read_text()
     return json.loads(re.sub(r"^\s*//.*$", "", text, flags=re.MULTILINE))

@@ -1,4 +1,4 @@
-"""Tests of ``devcontainer.json`` against its specification and our promises."""
+"""Tests of ``devcontainer.json`` against its specification and the promises of the guides."""
 
 import re
 from typing import Annotated, Literal
@@ -15,8 +15,9 @@ Size = Annotated[str, Field(pattern=r"^\d+([tgmk]b)?$")]
 
 
 class Part(BaseModel):
-    """A part of the schema (devcontainers/spec, schemas/devContainer.base.schema.json), as far
-    as it is used here.
+    """A part of the schema (devcontainers/spec, schemas/devContainer.base.schema.json).
+
+    It contains only the keys that this repository uses.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -43,7 +44,7 @@ class Host(Part):
 
 
 class Nix(Part):
-    """The options of the feature (devcontainers/features, src/nix) that are used here."""
+    """The options of the feature (devcontainers/features, src/nix) that this repository uses."""
 
     multiUser: bool
     extraNixConfig: str
@@ -115,9 +116,10 @@ def test_what_it_does_not_allow_is_found(wrong):
 
 
 def test_nix_works_for_a_user_whose_number_is_not_1000():
-    """On Linux the user of the container gets the number of the host's (the runner of GitHub has
-    1001). That changes the owner of the home and not of /nix, which only a daemon can then
-    write."""
+    """On Linux, the container's user gets the host user's UID, which is 1001 on a GitHub runner.
+
+    Then this user owns the home folder but not /nix, and only a daemon can write to /nix.
+    """
     assert CONFIG["features"]["ghcr.io/devcontainers/features/nix:1"]["multiUser"] is True
 
 

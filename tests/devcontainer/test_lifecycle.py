@@ -1,6 +1,6 @@
 """The hooks of devcontainer.json give a healthy stack in a clean Debian, without root.
 
-That Debian has no Nix, so the hooks use the packages of registries, and say so. The job
+This Debian has no Nix, so the hooks use the packages of registries, and print this. The job
 *devcontainer* of ci.yml tests the hooks with Nix.
 """
 
@@ -21,16 +21,16 @@ from proto_loc.settings import PORTS, ROOT
 
 PACKAGES = "ca-certificates,git,python3,python3-pip,python3-venv"
 REACH = ("INDEX", "PROXY", "CERT", "TRUSTED", "MIRROR")
-"""What is in the name of a variable that says how to reach packages."""
+"""Parts of the names of variables that say how to reach package registries."""
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 HOME = "home/vscode"
 CLONE = f"{HOME}/proto_loc"
 UID = 1000
 SBIN = f"{os.environ['PATH']}:/usr/sbin:/sbin"
 
-# In a file system of its own, which is one file to delete: 140,000 of them take a minute and a
-# half. The kernel ends all that was started in the namespace with its first process, and undoes the
-# mounts with the last.
+# The files are in a file system of their own: to delete its image is quick, and to delete 140,000
+# files takes a minute and a half. When the first process of the namespace ends, the kernel ends all
+# others. When the last one ends, the kernel removes the mounts.
 HOLD = """
 mount --make-rprivate /
 mount -o loop "$0/image" "$0/root"
@@ -40,7 +40,7 @@ exec sleep 3600
 
 
 class Machine:
-    """A clean Debian below a folder. It shares this machine's network, and nothing else."""
+    """A clean Debian in a folder. It shares only the network of this machine."""
 
     def __init__(self, folder: Path, first: int, prefix: str) -> None:
         self.first = first
@@ -49,9 +49,9 @@ class Machine:
             "--target",
             str(first),
             "--pid",
-        )  # before a command that is to be one of its own
+        )  # put before a command that runs in the namespace
         self.mounted = folder / "root"
-        self.root = Path(f"/proc/{first}/root{self.mounted}")  # the same, as seen from outside
+        self.root = Path(f"/proc/{first}/root{self.mounted}")  # the same folder, seen from outside
         reach = {
             name: value
             for name, value in os.environ.items()
@@ -75,12 +75,13 @@ class Machine:
         )
 
     def within(self, *command: str | Path, **more) -> subprocess.CompletedProcess:
-        """A command of this machine, as root, that sees the other one's file system."""
+        """Run a command of this machine as root, with the file system of the clean Debian."""
         return subprocess.run(["nsenter", "--target", str(self.first), "--mount", *command], **more)
 
     def run(self, command: str) -> subprocess.CompletedProcess:
-        """A shell command in the clone, as the user. What it leaves running goes on until
-        the fixture ends it.
+        """Run a shell command in the clone, as the user.
+
+        The processes that it starts continue until the fixture ends them.
         """
         inside = [
             "env",
@@ -98,7 +99,7 @@ class Machine:
 
 @pytest.fixture
 def machine(port_prefix) -> Iterator[Machine]:
-    """A clean Debian with a clone in the home of its user."""
+    """A clean Debian with a clone in its user's home folder."""
     if os.geteuid() != 0:
         pytest.skip("a clean root is made by root")
     if missing := [
@@ -130,11 +131,11 @@ def machine(port_prefix) -> Iterator[Machine]:
                     Machine(Path(folder), psutil.Process(held.pid).children()[0].pid, port_prefix)
                 )
             finally:
-                held.kill()  # and with it, all in the namespace
+                held.kill()  # ends all processes in the namespace too
 
 
 def debian(machine: Machine) -> Machine:
-    """Install Debian, make its user, and put the clone there as git would."""
+    """Install Debian, create its user, and copy the files that git does not ignore."""
     install = [
         "mmdebstrap",
         "--quiet",

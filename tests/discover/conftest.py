@@ -14,7 +14,9 @@ from proto_loc.setup import environments
 
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The home folder of a platform: version 1 has 6,000 trips, version 2 has 9,000. Read-only."""
+    """The home folder of a platform with two versions, of 6,000 and 9,000 trips. Do not
+    change it.
+    """
     home = tmp_path_factory.mktemp("platform")
     environments.sync("notebooks")
     with pytest.MonkeyPatch.context() as patch:

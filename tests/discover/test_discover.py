@@ -1,4 +1,4 @@
-"""``loc discover``: its figures are correct, its page needs no other file, its limits hold."""
+"""``loc discover``: its figures are correct, its page is one file, and its limits work."""
 
 import json
 import re
@@ -103,8 +103,10 @@ def test_the_week_and_what_goes_together_are_found(found):
 
 @pytest.fixture
 def worse(platform, data):
-    """A copy with one more version: half of the passengers gone, a tenth of the fares a
-    hundredfold, one day thrice.
+    """A copy with one more version.
+
+    Half of the passenger counts are missing, a tenth of the fares is 100 times as high, and one
+    day's rows are there three times.
     """
     shutil.copytree(platform / "data", data, symlinks=True)
     before = warehouse.current("prod")
@@ -149,8 +151,9 @@ def test_nothing_is_said_of_a_version_that_is_like_the_one_before(platform, data
 
 
 def test_noise_of_floating_point_is_no_change_and_no_number_is_said_to_be_none(loc, platform, data):
-    """The same rows, added up in another order, were "3.00 → 3.00", in femto; an infinite
-    figure was a defect.
+    """Bugs: the order of a sum made a change of "3.00 → 3.00"; an infinite figure ended the report.
+
+    The relative difference of such sums is about 1e-15.
     """
     shutil.copytree(platform / "data", data, symlinks=True)
     before = warehouse.current("prod")
@@ -178,7 +181,7 @@ def test_noise_of_floating_point_is_no_change_and_no_number_is_said_to_be_none(l
 
 
 def test_columns_of_any_type_and_figures_that_are_no_numbers_are_described(platform, data):
-    """An interval, a list, an infinite or a missing number ended the report as a defect."""
+    """Bug: an interval, a list, an infinite or a missing number ended the report with an error."""
     shutil.copytree(platform / "data", data, symlinks=True)
     before = warehouse.current("prod")
     with warehouse.write("prod", who="test") as session, session.connect() as con:
@@ -270,7 +273,7 @@ def test_json_is_for_programs_and_the_report_is_in_the_run_folder(loc, platform)
 
 
 def test_on_a_platform_whose_first_load_has_not_run_it_says_so(loc, tmp_path):
-    """It spoke of a missing manifest of version 1."""
+    """Bug: the message was that version 1 has no manifest."""
     variables = {"LOC_DATA": str(tmp_path / "data"), "LOC_RUN": str(tmp_path / "run")}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LOC_DATA", variables["LOC_DATA"])
@@ -289,7 +292,7 @@ def test_without_data_it_says_what_to_do(loc, tmp_path):
 
 
 def told(messages: list[dict]) -> str:
-    """A model that writes one figure right, one wrong, one from nowhere."""
+    """Answer as a model with a correct figure, a wrong one, and one that is not in the report."""
     fact = re.search(r"^\[(f\d+)\] Revenue: (\$[\d,.]+)$", messages[-1]["content"], re.MULTILINE)
     return (
         f"Revenue is {fact[2]} [{fact[1]}]. <b>It was $1.00 [{fact[1]}]</b>, and 7 boroughs lead."

@@ -120,7 +120,7 @@ def test_no_figure_but_zero_is_shown_as_zero(value, form, text):
     ],
 )  # fmt: skip
 def test_money_is_of_the_currency_of_its_metric(currency, text, right):
-    """Every currency was shown as dollars, and dollars were right for each."""
+    """Bug: every currency was shown as dollars, and a figure in dollars was accepted for each."""
     facts = Facts()
     facts.add("revenue", Decimal("1234.50"), "money", currency)
     assert [not piece.wrong for piece in check(text, facts) if piece.fact] == [right]

@@ -1,4 +1,4 @@
-"""Tests of the documentation: its commands run, and every command and setting is in it."""
+"""Tests of the documentation: its commands run, and it has every command and setting."""
 
 import os
 import re
@@ -26,7 +26,7 @@ NOT_RUN = {
 
 
 def blocks(page: Path) -> list[str]:
-    """The commands of a page's console blocks, in order."""
+    """Return the commands of a page's console blocks, in order."""
     found = re.findall(r"^```console\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
     return [line[2:] for block in found for line in block.splitlines() if line.startswith("$ ")]
 
@@ -36,7 +36,10 @@ def blocks(page: Path) -> list[str]:
 def test_every_command_runs_in_the_order_of_the_page(
     page, data, port_prefix, monkeypatch, tmp_path_factory
 ):
-    """On an empty platform of its own; where a page does not fill it itself, a sample is there."""
+    """Each page has its own empty platform.
+
+    If a page does not load data itself, the platform has a sample.
+    """
     monkeypatch.setenv("LOC_PORT_PREFIX", port_prefix)
     commands = [
         line for line in blocks(page) if not any(line.startswith(skipped) for skipped in NOT_RUN)
@@ -64,9 +67,7 @@ def test_the_python_of_the_warehouse_page_runs(data, tmp_path_factory):
 def test_the_ways_of_other_tools_open_the_published_file_and_cannot_write_it(
     data, tmp_path_factory
 ):
-    """Bug: "any tool can open the file" was said without a word of read-only, which most tools
-    have to be told.
-    """
+    """Bug: the guide said "any tool can open the file", but most tools need a read-only option."""
     copy_sample(data.parent, tmp_path_factory)
     file = subprocess.run(
         [ROOT / "loc", "db", "path"], capture_output=True, text=True, check=True
@@ -129,7 +130,7 @@ def test_the_table_of_settings_is_made_from_their_declarations(tmp_path, monkeyp
 
 def test_every_setting_is_documented_and_every_documented_one_exists():
     documented = set(re.findall(r"`(LOC_[A-Z_]+)`", (ROOT / "docs/settings.md").read_text()))
-    # What a session sets for dbt, and `loc exec` for its service, is no setting of a person.
+    # A session sets these for dbt, and `loc exec` for its service. They are not settings of a user.
     internal = {
         "LOC_TESTS_PLATFORM",
         "LOC_SESSION",

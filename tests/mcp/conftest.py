@@ -20,7 +20,7 @@ CLIENT = [ROOT / ".venvs/notebooks/bin/python", Path(__file__).parent / "sdk_cli
 
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory, module_port_prefix: str) -> Iterator[Path]:
-    """The home of a platform with a published sample of 20,000 trips, and Cube up."""
+    """The home folder of a platform with a published sample of 20,000 trips, and Cube running."""
     home = tmp_path_factory.mktemp("platform")
     environments.sync("notebooks")
     node.install()
@@ -34,7 +34,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory, module_port_prefix: str) 
 
 
 def wait(url: str, process: subprocess.Popen, log: Path) -> None:
-    """Until the address answers."""
+    """Wait until the address answers."""
     end = time.monotonic() + 90
     while True:
         assert process.poll() is None and time.monotonic() < end, log.read_text()
@@ -47,7 +47,7 @@ def wait(url: str, process: subprocess.Popen, log: Path) -> None:
 
 @pytest.fixture(scope="module")
 def http(platform: Path) -> Iterator[str]:
-    """The address of ``loc mcp --http``."""
+    """Starts ``loc mcp --http``, and returns its address."""
     log = platform / "mcp.log"
     with log.open("w") as out:
         process = subprocess.Popen([ROOT / "loc", "mcp", "--http"], stdout=out, stderr=out)
@@ -62,8 +62,9 @@ def http(platform: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def mcp(platform: Path) -> Callable:
-    """Call tools by the SDK's client over stdio, in one session; gives the tools and each
-    result.
+    """Calls tools with the SDK's client over stdio, in one session.
+
+    It returns the tools and each result.
     """
 
     def call(*calls: tuple, where: tuple = ("stdio",), **variables: str) -> dict:

@@ -1,7 +1,7 @@
 """Client of ``loc mcp`` with the MCP SDK; the environment ``notebooks`` runs it.
 
 It reads calls from stdin and writes results to stdout, as JSON. ``python sdk_client.py stdio``
-starts the server itself; ``... URL TOKEN`` connects to one that is up.
+starts the server itself; ``... URL TOKEN`` connects to a running one.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""A claim gives the same rows through Cube, MCP and `ask`, and no claim gives none."""
+"""A claim gives the same rows through Cube, MCP and `ask`; without a claim there are no rows."""
 
 import json
 
@@ -17,7 +17,7 @@ QUESTION = Question(("trips",), ("pickup_borough",))
 
 @pytest.fixture(scope="module")
 def queens(platform) -> int:
-    """The trips of Queens that are published."""
+    """The number of published trips that begin in Queens."""
     with warehouse.read("prod") as con:
         return con.execute(
             "select count(*) from marts.mart_taxi_trips where pickup_borough = 'Queens'"
@@ -36,7 +36,7 @@ def rows(sql: str, claims: dict) -> list:
 
 
 def test_the_same_claim_gives_the_same_rows_through_cube_mcp_and_ask(mcp, queens):
-    """Superset's part is in tests/superset/test_superset_roles.py, by the same rule."""
+    """tests/superset/test_superset_roles.py tests the same rule in Superset."""
     with Cube(QUEENS) as cube:
         meta = cube.meta()
         answer = cube.load(QUESTION.query(meta), meta)

@@ -1,4 +1,4 @@
-"""The MCP server, tested by the SDK's client over stdio and HTTP."""
+"""Tests of the MCP server with the SDK's client, over stdio and HTTP."""
 
 import json
 import subprocess
@@ -30,7 +30,7 @@ TOOLS = {
 
 @pytest.fixture(scope="module")
 def answers(mcp) -> dict:
-    """One session of good calls, by tool."""
+    """The answers to valid calls of one session, by tool."""
     calls = [
         ("list_metrics", {}),
         (
@@ -96,8 +96,9 @@ def test_sql_gives_the_same(answers):
 
 
 def test_a_condition_means_in_cube_what_it_means_in_sql(mcp, con):
-    """`ask` is compared with such SQL; a `!=` left out there the rows without a value, and
-    dates were moments.
+    """Bug: in SQL, `!=` left out the rows without a value, and a date meant one moment.
+
+    The evaluation of `ask` compares answers with this SQL.
     """
     conditions = [
         ["pickup_borough = 'Queens'"],
@@ -121,7 +122,7 @@ def test_a_condition_means_in_cube_what_it_means_in_sql(mcp, con):
 
 
 def test_a_value_that_no_row_has_is_refused_with_near_ones(mcp):
-    """A model that wrote `queens` was told 0."""
+    """Bug: a model that wrote `queens` got 0."""
     calls = [
         ("query_metrics", {"metrics": ["trips"], "where": [f"pickup_borough{end}"]})
         for end in ("=quens", "!=Quens")
@@ -180,7 +181,7 @@ REFUSED = [
 
 @pytest.fixture(scope="module")
 def refusals(mcp) -> list[dict]:
-    """What a session gives to each of :data:`REFUSED`, in order."""
+    """The errors that one session returns for each call of :data:`REFUSED`, in order."""
     return mcp(*((tool, arguments) for tool, arguments, _ in REFUSED))["results"]
 
 

@@ -1,4 +1,4 @@
-"""Fixtures of the Nix suite: the real Nix, a clone under git, a stand-in for nixpkgs."""
+"""Fixtures of the Nix suite: the real Nix, a clone in git, a stand-in for nixpkgs."""
 
 import os
 import shutil
@@ -24,8 +24,9 @@ warn-dirty = false
 
 @pytest.fixture(scope="session")
 def nix(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.CompletedProcess]:
-    """Runs Nix, in a folder; fails the test where Nix fails, unless ``fails`` says that it has
-    to.
+    """Runs Nix in a folder.
+
+    The test fails if Nix fails, or with ``fails``, if Nix does not fail.
     """
     if not shutil.which("nix"):
         pytest.skip("nix is not installed (apt-get install nix-bin)")
@@ -60,7 +61,7 @@ def nix(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.Co
 
 
 def commit(folder: Path) -> None:
-    """Put all of a folder that git does not ignore under git."""
+    """Commit all files of a folder that git does not ignore."""
     for arguments in (
         ("init", "--quiet"),
         ("add", "--all"),
@@ -75,8 +76,8 @@ def commit(folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """This repository as it stands, what git ignores aside, in a repository of its own. No test
-    changes it.
+    """A copy of this repository without ignored files, as a git repository. Tests do
+    not change it.
     """
     folder = tmp_path_factory.mktemp("clone").resolve() / "proto_loc"
     subprocess.run(["git", "init", "--quiet", folder], check=True)
@@ -91,14 +92,15 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def own_clone(clone: Path, tmp_path: Path) -> Path:
-    """A clone that a test may change."""
+    """A copy of the clone that a test may change."""
     return Path(shutil.copytree(clone, tmp_path.resolve() / "proto_loc", symlinks=True))
 
 
 @pytest.fixture(scope="session")
 def offline(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Nix's arguments that hand in the stand-in for nixpkgs. The summary of the run lists what
-    stood in for what.
+    """Arguments that make Nix use the stand-in for nixpkgs.
+
+    The summary of the test run lists the stand-ins for missing programs.
     """
     for name, what in stub.absent().items():
         warnings.warn(f"{name} is not on this machine; in its place: {what}", stacklevel=1)

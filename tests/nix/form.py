@@ -13,7 +13,7 @@ NAME = r"[A-Za-z_][\w'-]*"
 
 
 def form(text: str) -> list[str]:
-    """What is wrong with the form, by line."""
+    """Return the errors of format, by line."""
     wrong = []
     lines = text.splitlines()
     for number, line in enumerate(lines, 1):
@@ -33,7 +33,7 @@ def form(text: str) -> list[str]:
 
 
 def dead(text: str) -> list[str]:
-    """Arguments and `let` names that appear nowhere else."""
+    """Return arguments and `let` names that are not used."""
     code = re.sub(
         r"''.*?(?<!')''(?!['$\\])", "text", re.sub(r"(?m)(^|\s)#.*$", "", text), flags=re.DOTALL
     )

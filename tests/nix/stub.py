@@ -22,7 +22,7 @@ VERSIONS = {
     "uv": "0.11.25",
     "process-compose": "1.110.0",
 }
-"""What nixpkgs would bring; what runs is this machine's."""
+"""Versions that the stand-in claims; the programs that run are those of this machine."""
 GOLDEN_UV = ROOT / f".tools/uv-{golden()['tools']['uv']}"
 PROGRAMS = {
     "python311": {
@@ -33,7 +33,7 @@ PROGRAMS = {
     "uv": {"uv": "uv"},
     "process-compose": {"process-compose": "process-compose"},
     "git": {"git": "git"},
-    "bashInteractive": {"bash": "bash"},  # `nix develop` asks for it
+    "bashInteractive": {"bash": "bash"},  # `nix develop` needs it
     "bubblewrap": {"bwrap": "bwrap"},
     "nixfmt": {"nixfmt": "nixfmt"},
     "deadnix": {"deadnix": "deadnix"},
@@ -56,9 +56,7 @@ STOOD_IN = {
 
 
 def nixpkgs(folder: Path, **versions: str) -> list[str]:
-    """Write a stand-in with these versions into ``folder``; gives Nix's arguments that make it
-    our input.
-    """
+    """Write a stand-in with these versions into ``folder``; return Nix's arguments to use it."""
     shutil.copytree(HERE / "nixpkgs", folder, dirs_exist_ok=True)
     for name, (_, script) in STOOD_IN.items():
         path = folder / "programs" / name
@@ -83,7 +81,7 @@ def nixpkgs(folder: Path, **versions: str) -> list[str]:
 
 
 def absent() -> dict[str, str]:
-    """What this machine lacks, and what stands in for it."""
+    """Return the programs that this machine lacks, with their stand-ins."""
     return {
         name: STOOD_IN[name][0] for name in PROGRAMS if name in STOOD_IN and _here(name) is None
     }
@@ -100,7 +98,7 @@ def _here(name: str) -> dict[str, str] | None:
 
 
 def _libraries(*names: str) -> list[str]:
-    if sys.platform != "linux":  # elsewhere the flake lends none
+    if sys.platform != "linux":  # on other systems the flake adds no libraries
         return []
     ldconfig = subprocess.run(["/sbin/ldconfig", "-p"], capture_output=True, text=True).stdout
     machine = {"x86_64": "x86-64", "aarch64": "AArch64"}[platform.machine()]

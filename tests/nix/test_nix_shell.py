@@ -30,7 +30,7 @@ LEFT = (
 
 
 def inside(nix, clone: Path, offline: list[str], script: str, **env: str) -> str:
-    """What a script prints in the shell."""
+    """Return the output of a script that runs in the shell."""
     return nix("develop", ".", *offline, "-c", "bash", "-c", script, cwd=clone, **env).stdout
 
 
@@ -69,7 +69,7 @@ def test_environment(nix, clone: Path, offline):
 
 
 def test_certificates_of_the_user_stay(nix, clone: Path, offline):
-    """``test_environment`` sees that those of stdenv, /no-cert-file.crt, are taken away."""
+    """``test_environment`` checks that stdenv's certificates, /no-cert-file.crt, are removed."""
     assert (
         inside(nix, clone, offline, 'echo "$SSL_CERT_FILE"', SSL_CERT_FILE="/mine.crt")
         == "/mine.crt\n"
@@ -90,7 +90,7 @@ def test_entering_does_no_work_and_is_quick(nix, clone: Path, offline):
 
 
 def test_process_compose_by_hand_gets_a_token_in_a_fresh_clone(nix, own_clone: Path, offline):
-    """.pc_env names a file, and process-compose does not start where it is missing."""
+    """.pc_env names the token's file, and process-compose does not start if the file is missing."""
     token = own_clone / "my run/secrets/process-compose"
     for command, there in (("version --short", False), ("--version", True), ("--version", True)):
         inside(
@@ -140,8 +140,9 @@ def test_run_starts_loc_of_the_clone_around(
 
 
 def test_the_hooks_of_the_devcontainer_go_through_the_flake(nix, own_clone: Path, offline):
-    """Where there is Nix. A hook cannot name our stand-in for nixpkgs: a program that is called
-    nix does.
+    """The test is for a machine with Nix.
+
+    A hook cannot pass the stand-in for nixpkgs, so a program with the name nix adds it.
     """
     (own_clone / "loc").write_text('#!/bin/sh\necho "$*; $LOC_PYTHON"\n')
     programs = own_clone.parent / "bin"
@@ -165,7 +166,7 @@ def test_the_hooks_of_the_devcontainer_go_through_the_flake(nix, own_clone: Path
 
 
 def test_a_hook_does_not_hide_that_nix_fails(own_clone: Path):
-    """The other door is for where there is no Nix: one that fails is a failure, and is seen."""
+    """The hook works without Nix only if there is no Nix; if Nix fails, the hook fails visibly."""
     programs = own_clone.parent / "bin"
     programs.mkdir()
     (programs / "nix").write_text("#!/bin/sh\necho 'error: no daemon' >&2\nexit 1\n")
@@ -201,7 +202,7 @@ def test_template_makes_a_fork_that_passes_its_own_check(
     for flake in (str(own_clone), f"path:{own_clone}"):
         shutil.rmtree(fork, ignore_errors=True)
         fork.mkdir()
-        nix("flake", "init", "-t", flake, cwd=fork)  # without nixpkgs, so it needs no network
+        nix("flake", "init", "-t", flake, cwd=fork)  # this needs no nixpkgs, and so no network
         tracked = subprocess.run(
             ["git", "ls-files"], cwd=own_clone, capture_output=True, text=True, check=True
         ).stdout

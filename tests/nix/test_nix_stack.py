@@ -20,7 +20,7 @@ from running import PROBES
 from proto_loc.setup.environments import uv
 
 BOUND = 450.0
-"""Seconds for installing, starting and loading on a busy machine."""
+"""Time limit in seconds for installing, starting and loading on a busy machine."""
 
 
 @pytest.mark.slow
@@ -28,7 +28,7 @@ BOUND = 450.0
 def test_process_compose_up_in_the_shell_ends_with_published_data_and_nix_run_finds_it(
     nix, own_clone: Path, offline, port_prefix: str
 ):
-    uv("--version")  # fetches the golden one, where the shell's is stood in for by it
+    uv("--version")  # downloads the golden uv in case it is the stand-in for the shell's uv
     with tempfile.TemporaryDirectory(prefix="loc-") as home:
         chosen = {
             "LOC_DATA": f"{home}/data",

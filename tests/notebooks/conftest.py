@@ -15,8 +15,9 @@ from proto_loc.setup import environments, node
 
 @pytest.fixture(scope="session")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The data folder of a platform with a published sample of 20,000 trips. Only look at it:
-    modules share it.
+    """The data folder of a platform with a published sample of 20,000 trips.
+
+    Do not change it: modules share it.
     """
     home = tmp_path_factory.mktemp("published")
     environments.sync("notebooks")
@@ -27,7 +28,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def platform(
     published: Path, module_port_prefix: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Path]:
-    """A folder for what services on it leave: ``run`` and ``home``."""
+    """A folder for the files of its services, in ``run`` and ``home``."""
     home = tmp_path_factory.mktemp("platform")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LOC_DATA", str(published))
@@ -55,8 +56,8 @@ def superset(platform: Path) -> Iterator[Running]:
 
 @pytest.fixture(scope="module")
 def lab(platform: Path) -> Iterator[Lab]:
-    """JupyterLab's server, with a home folder of its own, so that what it leaves there can be
-    seen.
+    """JupyterLab's server, with its own home folder, so that a test can see the files that it
+    leaves.
     """
     (platform / "home").mkdir()
     with Lab(

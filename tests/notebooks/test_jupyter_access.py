@@ -1,4 +1,4 @@
-"""Access to JupyterLab over HTTP and WebSockets: with the token, from its own pages only."""
+"""Access to JupyterLab over HTTP and WebSockets needs the token and comes from its own pages."""
 
 import base64
 import json
@@ -174,9 +174,7 @@ for socket, _ in heard.poll(3000):
 
 
 def test_no_other_user_overhears_a_kernel(lab, kernel, platform):
-    """Kernels listened on TCP, where a subscriber of any user, without a key, read code and
-    output.
-    """
+    """Bug: kernels listened on TCP, so any user could read code and output without a key."""
     kernel("1")
     folder = Path(json.loads(kernel_file(platform))["ip"]).parent
     assert folder.is_dir() and any(folder.iterdir()) and folder.stat().st_mode & 0o077 == 0
@@ -198,20 +196,20 @@ def test_no_other_user_overhears_a_kernel(lab, kernel, platform):
 
 
 def kernel_file(platform) -> str:
-    """The file that says how the newest kernel is reached."""
+    """Return the newest kernel's connection file."""
     return max(
         platform.glob("run/jupyter/runtime/kernel-*.json"), key=lambda file: file.stat().st_mtime
     ).read_text()
 
 
 def server_memory(lab: Lab) -> int:
-    """Megabytes of the server's process."""
+    """Return the memory of the server's process in megabytes."""
     (server,) = (each for each in lab.family() if "jupyter-lab" in " ".join(each.cmdline()[:3]))
     return server.memory_info().rss >> 20
 
 
 def pieces(megabytes: int):
-    """A body of unknown length."""
+    """Yield a body of unknown length."""
     for _ in range(megabytes):
         yield b"x" * (1 << 20)
 
@@ -220,7 +218,9 @@ def pieces(megabytes: int):
     "kind", ["known length", "unknown length", "wrong token", "foreign cookie", "log-in"]
 )
 def test_the_body_of_anyone_fills_no_memory(lab, kind):
-    """Three of 250 MB, from any web page, took the server from 82 to 829 MB."""
+    """Bug: three bodies of 250 MB, from any web page, took the server's memory from 82
+    to 829 MB.
+    """
     headers = {
         "wrong token": {"authorization": "token no"},
         "foreign cookie": {"cookie": f"{cookie_name(lab)}=2|1:0|10"},
@@ -234,7 +234,7 @@ def test_the_body_of_anyone_fills_no_memory(lab, kind):
         )
         assert answer.status_code == 400
     except httpx.TransportError:
-        pass  # it did not wait for the rest
+        pass  # the server closes the connection before the whole body is sent
     assert server_memory(lab) < before + 30
     assert lab.call("GET", "/api/status").status_code == 200
 

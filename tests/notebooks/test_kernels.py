@@ -1,4 +1,4 @@
-"""What a kernel can do with the warehouse, what is refused, and which files it leaves."""
+"""What a kernel can do with the warehouse, what fails, and which files the kernel leaves."""
 
 import json
 import re
@@ -25,7 +25,7 @@ COUNT = (
 
 @pytest.fixture
 def own(tmp_path, published, port_prefix, monkeypatch):
-    """A copy of the published platform to publish to, and JupyterLab on it."""
+    """A copy of the published platform that a test may change, and JupyterLab on it."""
     shutil.copytree(published, tmp_path / "data", symlinks=True)
     monkeypatch.setenv("LOC_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("LOC_RUN", str(tmp_path / "run"))
@@ -44,7 +44,7 @@ def publish(note: int) -> int:
 
 @pytest.fixture
 def names():
-    """Names of scratch databases; their files are removed."""
+    """Names of scratch databases; the fixture removes their files."""
     made = [f"test_{time.time_ns()}_{letter}" for letter in "ab"]
     yield made
     for name in made:
@@ -75,7 +75,7 @@ def test_sql_cells_read_it_too_without_a_word_of_set_up(kernel):
 
 
 def test_sql_cells_work_once_there_is_data_though_the_first_came_too_early(kernel, tmp_path):
-    """The first one's failure left %%sql without a connection for as long as the kernel lived."""
+    """Bug: if the first SQL cell failed, %%sql had no connection until the kernel ended."""
     kernel(
         f"import os; before = os.environ['LOC_DATA']; os.environ['LOC_DATA'] = {str(tmp_path)!r}"
     )
@@ -88,8 +88,8 @@ LONG = "select count(*) from range(100000000000) a where a.range % 7 = 3 and has
 
 
 def test_stop_ends_a_query_and_the_next_cell_answers(kernel):
-    """After Stop, the threads of DuckDB went on, and each further cell waited for them, past
-    any Stop.
+    """Bug: after Stop, DuckDB's threads continued, and each further cell waited for them, despite
+    Stop.
     """
     kernel(
         f"import duckdb; con = duckdb.connect(config={{'threads': 8}}); long = {LONG!r}\n%sql con"
@@ -213,8 +213,8 @@ def test_kernels_end_with_the_service(own):
 
 
 def test_a_killed_server_leaves_no_token_to_the_next_ones_readers(own):
-    """Files of killed servers, with the token in them, and of their kernels, with a key, stayed
-    for ever.
+    """Bug: files of killed servers (with the token) and of their kernels (with a key) stayed
+    forever.
     """
     own.kernel()("1")
     (server,) = (each for each in own.family() if "jupyter-lab" in " ".join(each.cmdline()[:3]))
@@ -247,7 +247,9 @@ def server_pid(lab: Lab) -> int:
 def test_kernels_work_in_a_folder_whose_path_is_longer_than_that_of_a_socket(
     tmp_path, monkeypatch, port_prefix
 ):
-    """A Unix socket's path has 107 bytes at most, and a kernel's is in the run folder."""
+    """The path of a Unix socket has at most 107 bytes, and a kernel's socket is in the
+    run folder.
+    """
     monkeypatch.setenv("LOC_PORT_PREFIX", port_prefix)
     monkeypatch.setenv("LOC_RUN", str(tmp_path / ("deep" * 30) / "run"))
     monkeypatch.setenv("LOC_DATA", str(tmp_path / "data"))

@@ -1,4 +1,4 @@
-"""The shipped notebooks run on the real services, and git holds none of their output."""
+"""The shipped notebooks run on the real services, and git contains none of their output."""
 
 import json
 import os
@@ -26,8 +26,8 @@ PYTHON = ROOT / ".venvs/notebooks/bin/python"
 
 
 def run(notebook: Path, folder: Path, **variables: str) -> tuple[subprocess.CompletedProcess, dict]:
-    """Run a notebook by nbmake in the environment of the service; and the notebook as it is
-    then.
+    """Run a notebook with nbmake in the environment of the service; return the notebook afterwards
+    too.
     """
     copy = folder / notebook.name
     copy.write_bytes(notebook.read_bytes())
@@ -44,7 +44,7 @@ def run(notebook: Path, folder: Path, **variables: str) -> tuple[subprocess.Comp
         copy,
     ]
     _, env = services.start("jupyter")
-    env.pop("PYTEST_ADDOPTS", None)  # it is this run's, as --no-skips
+    env.pop("PYTEST_ADDOPTS", None)  # it is for the outer test run, such as --no-skips
     done = subprocess.run(
         [PYTHON, *command], cwd=folder, env=env | variables, capture_output=True, text=True
     )
@@ -52,7 +52,7 @@ def run(notebook: Path, folder: Path, **variables: str) -> tuple[subprocess.Comp
 
 
 def shown(notebook: dict) -> str:
-    """Everything that its cells have put out, as text."""
+    """Return the outputs of all cells as text."""
     return json.dumps([cell.get("outputs", []) for cell in notebook["cells"]])
 
 
@@ -80,7 +80,7 @@ def test_it_runs_top_to_bottom(notebook, platform, cube, superset, tmp_path):
 
 
 def test_it_runs_by_nbconvert_and_papermill_from_any_folder(platform, tmp_path):
-    """Outside of the service nothing knew where proto_loc is, or what an SQL cell is."""
+    """Bug: outside of the service, proto_loc could not be imported, and SQL cells did not work."""
     known = ("PATH", "LANG", "LOC_DATA", "LOC_RUN", "LOC_PORT_PREFIX")
     env = {name: os.environ[name] for name in known if name in os.environ} | {"HOME": str(tmp_path)}
     shipped, made = ROOT / "notebooks/explore_trips.ipynb", tmp_path / "made.ipynb"
@@ -149,7 +149,7 @@ def test_the_validation_fails_where_a_service_is_down_and_says_how_to_start_it(
 
 
 def test_the_validation_fails_where_a_figure_differs(platform, cube, superset, tmp_path):
-    """The control of the one above it: the same notebook with one dollar more."""
+    """This is the control of the test above: the same notebook with a figure of one dollar more."""
     changed = json.loads((ROOT / "notebooks/validate_the_platform.ipynb").read_text())
     for cell in changed["cells"]:
         if cell["id"] == "semantic-cell":

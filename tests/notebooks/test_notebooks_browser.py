@@ -1,4 +1,4 @@
-"""The notebooks in a real browser: opened by the link, run, drawn without the internet."""
+"""The notebooks in a real browser: opened by the link, run, and drawn without the internet."""
 
 import subprocess
 from collections.abc import Iterator
@@ -34,8 +34,8 @@ def test_it_runs_from_the_top_in_the_browser_and_asks_the_internet_for_nothing(
     page.on("request", lambda request: asked.append(request.url))
     page.goto(f"{lab.url}/lab/tree/{name}.ipynb?token={lab.token}&reset")
     page.wait_for_selector(".jp-Notebook .jp-CodeCell")
-    # The indicator is idle also while there is no kernel yet, and what is run then asks which
-    # kernel to take.
+    # The indicator also shows "Idle" before there is a kernel. A cell that runs then opens a dialog
+    # to select a kernel.
     page.wait_for_selector(".jp-StatusBar-Widget >> text=/^Python 3 .* Idle$/")
     page.locator(".lm-MenuBar-item", has_text="Run").click()
     page.locator(".lm-Menu-item", has_text="Run All Cells").first.click()

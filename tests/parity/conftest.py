@@ -1,4 +1,4 @@
-"""Fixtures: a published platform for the suite, which is one module."""
+"""Fixtures: a published platform for the suite, which consists of one module."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -25,7 +25,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory, module_port_prefix: str) 
 
 @pytest.fixture(scope="module")
 def oracle(platform: Path) -> Iterator[MetricFlow]:
-    """MetricFlow on what is published."""
+    """MetricFlow on the published version: the reference."""
     made = MetricFlow(warehouse.current("prod"))
     yield made
     made.close()
@@ -33,7 +33,7 @@ def oracle(platform: Path) -> Iterator[MetricFlow]:
 
 @pytest.fixture(scope="module")
 def opened(platform: Path) -> Iterator:
-    """A function that opens a door, once."""
+    """A function that opens an interface (door), once."""
     known: dict[type, Door] = {}
     with ExitStack() as stack:
 

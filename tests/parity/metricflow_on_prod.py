@@ -14,7 +14,7 @@ from proto_loc import warehouse
 
 
 class Client:
-    """What MetricFlow needs of a database, on a connection that reads."""
+    """A database client for MetricFlow, on a read-only connection."""
 
     sql_engine_type = SqlEngine.DUCKDB
     sql_plan_renderer = DuckDbSqlPlanRenderer()
@@ -23,12 +23,16 @@ class Client:
         self.con = con
 
     def dry_run(self, stmt: str, sql_bind_parameter_set=None) -> None:
-        """Raises: duckdb.Error: DuckDB cannot run it."""
+        """Check that DuckDB can run the statement.
+
+        Raises:
+            duckdb.Error: DuckDB cannot run it.
+        """
         self.con.execute(f"explain {stmt}")
 
 
 class MetricFlow:
-    """Answers questions with the definitions that a version of ``prod`` was published with."""
+    """Answers questions with the metric definitions of a published version of ``prod``."""
 
     def __init__(self, version: warehouse.Version) -> None:
         self.manifest = parse_manifest_from_dbt_generated_manifest(
@@ -42,7 +46,7 @@ class MetricFlow:
         self.client.con.close()
 
     def answer(self, question: Question) -> dict:
-        """The figures by value, as DuckDB gives them: whole numbers, Decimal or double."""
+        """Return the figures by value, with DuckDB's types: whole numbers, Decimal or double."""
         by = []
         if question.dimension:
             by = [self._path(question) + (f"__{question.grain}" if question.grain else "")]

@@ -1,4 +1,4 @@
-"""The questions to every interface: each metric, in total, by dimension, and with filters."""
+"""The questions to every interface: each metric in total, by dimension, and with filters."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from proto_loc.settings import ROOT
 
 @dataclass(frozen=True)
 class Equals:
-    """Rows whose dimension has the value."""
+    """Keeps the rows whose dimension has the value."""
 
     dimension: str
     value: str
@@ -20,7 +20,7 @@ class Equals:
 
 @dataclass(frozen=True)
 class Between:
-    """Rows whose time dimension is on one of the days from ``first`` to ``last``, both included."""
+    """Keeps the rows with a time dimension from ``first`` to ``last``, both days included."""
 
     dimension: str
     first: date
@@ -33,13 +33,13 @@ Filter = Equals | Between
 
 @dataclass(frozen=True)
 class Question:
-    """One metric, by one dimension or whole, under one condition or none."""
+    """One metric, in total or by one dimension, with one filter or none."""
 
     model: str
     metric: str
     dimension: str | None = None
     grain: str | None = None
-    """``month`` where the dimension is one of time."""
+    """``month`` if it is the time dimension."""
     condition: Filter | None = None
 
     def __str__(self) -> str:
@@ -53,11 +53,11 @@ FILTERS: dict[str, tuple[Filter, Filter]] = {
     for path in (ROOT / "tests").glob("*/filters.yml")
     for model, filters in yaml.safe_load(path.read_text()).items()
 }
-"""Two filters a semantic model; those of a domain are with its tests."""
+"""Two filters per semantic model; each domain has them in the folder of its tests."""
 
 
 def questions(models: list[SemanticModel]) -> Iterator[Question]:
-    """All questions: by month, and by the two dimensions that a publish records."""
+    """Yield all questions: in total, by month, and by the dimensions that a publish records."""
     for model in models:
         dimensions = [
             (None, None),
@@ -71,7 +71,7 @@ def questions(models: list[SemanticModel]) -> Iterator[Question]:
 
 
 def key(value: object) -> str | None:
-    """A dimension's value as text, a month by its first day."""
+    """Return a dimension's value as text; a month is its first day."""
     if isinstance(value, datetime):
         value = value.date()
     return None if value is None else str(value)

@@ -21,7 +21,7 @@ from proto_loc.dbt import parse
 from proto_loc.metrics.read import read
 
 DOORS = [Recorded, Dataset, Cube, Superset, Notebook, Ask]
-"""Each is asked every question that it answers."""
+"""Each interface is asked every question that it can answer."""
 
 pytestmark = pytest.mark.xdist_group("parity")  # one platform for the suite
 
@@ -36,12 +36,14 @@ def expected(oracle) -> dict:
 
 
 def exactly(figure: object) -> Decimal:
-    """A door's figure as the number that its text says."""
+    """Return an interface's figure as an exact number."""
     return Decimal(str(figure))
 
 
 def differences(expected: dict, found: dict) -> dict:
-    """Where a door's answer is not the oracle's: value → both."""
+    """Return the values for which an interface's figure differs from MetricFlow's, with both
+    figures.
+    """
     found = {value: figure for value, figure in found.items() if figure is not None}
     return {
         value: (expected.get(value), found.get(value))
@@ -59,7 +61,7 @@ def _agree(one: object, other: object) -> bool:
 
 
 def test_the_definitions_are_valid(oracle):
-    """As `mf validate-configs` would say."""
+    """`mf validate-configs` does the same check."""
     found = SemanticManifestValidator().validate_semantic_manifest(oracle.manifest)
     assert [issue.as_readable_str() for issue in found.errors] == []
 

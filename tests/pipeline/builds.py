@@ -7,7 +7,7 @@ from proto_loc.refresh.job import Refreshed, load_and_refresh
 
 
 def quiet(*_: object) -> None:
-    """A report that says nothing."""
+    """Ignore a progress report."""
 
 
 def load_sample(rows: int, seed: int = taxi.SEED) -> Refreshed:

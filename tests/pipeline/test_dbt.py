@@ -1,4 +1,4 @@
-"""The dbt project in use: plain dbt on dev, `loc dbt` on prod, and its guarantees."""
+"""Use of the dbt project: plain dbt on dev, `loc dbt` on prod, and their guarantees."""
 
 import json
 import os
@@ -171,7 +171,7 @@ def test_a_part_is_not_built_from_other_loads_than_the_rest(own):
 
 
 def test_a_part_that_reads_a_staging_view_can_be_built_and_tested(own, project):
-    """A published file holds no view over raw."""
+    """A published file contains no view of raw."""
     path = project / "models/staging/stg_taxi_trips.yml"
     path.write_text(
         path.read_text().replace(

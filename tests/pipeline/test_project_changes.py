@@ -1,4 +1,4 @@
-"""A publish matches the current dbt project, even if prod's tables are from an older one."""
+"""A publish matches the current dbt project, even if an older project built prod's tables."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ GROWS = (
     "{{ config(materialized='incremental') }} select * from (%s) {%% if is_incremental() %%} where"
     " %s not in (select %s from {{ this }}) {%% endif %%}"
 )
-"""A model that keeps what it has, and adds the keys that it has not."""
+"""An incremental model that keeps its rows and adds the rows with new keys."""
 
 FILES = {
     "dbt_project.yml": """
@@ -96,9 +96,7 @@ def query(sql: str) -> list[tuple]:
 
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A small project that was published once, with a package that is a link to a folder of its
-    own.
-    """
+    """A small project, published once; its package is a link to a separate folder."""
     home = tmp_path_factory.mktemp("toy")
     project = home / "dbt"
     shutil.copytree(
@@ -127,9 +125,10 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def test_a_changed_project_is_built_as_a_fresh_one_would_be(toy, caplog):
-    """Faults: rows of an old source, macro, seed type or variable stayed; so did deleted and
-    renamed models, seeds and snapshots; a seed of another shape and a new seed below a new view
-    failed on ``--target prod``.
+    """Faults: a change of a source, macro, seed type or variable left the old rows.
+
+    Deleted and renamed models, seeds and snapshots stayed. A seed with other columns, and a new
+    seed that a new view reads, failed on ``--target prod``.
     """
     assert query("select sum(usd) from marts.days") == [(1,)] and publish.is_current()
     for name, text in CHANGES.items():
@@ -181,9 +180,7 @@ def test_a_changed_project_is_built_as_a_fresh_one_would_be(toy, caplog):
 
 
 def test_a_part_that_was_built_on_an_old_table_is_made_anew_by_the_next_build(toy):
-    """The part is chosen by ``state:modified+``, which had nothing to compare with; its table
-    was taken for current.
-    """
+    """Bug: ``state:modified+`` had nothing to compare with, so the next build kept an old table."""
     write(toy, {"../pack/macros/rate.sql": "{% macro rate() %}3{% endmacro %}"})
     write(toy, {"../pack/models/of_pack.sql": "select 8 as i"})
     arguments = ["build", "-t", "prod", "--select", "state:modified+", "--exclude", "of_pack"]
@@ -195,7 +192,7 @@ def test_a_part_that_was_built_on_an_old_table_is_made_anew_by_the_next_build(to
 
 
 def test_a_retry_goes_on_with_the_last_run_on_dev(toy):
-    """dbt looked for that run in the version that prod was published from."""
+    """Bug: dbt looked for the last run in the version from which prod was published."""
     model = toy / "models/moved.sql"
     good = model.read_text()
     model.write_text("select nothing from nowhere")

@@ -63,11 +63,11 @@ SAMPLE = {
     **{"tip_rate": 0.22510412112198688, "revenue_per_mile": 9.456792991423557},
     **{"rejected_share": 0.0475},
 }
-"""Figures of the sample of 20,000 rows: text is exact."""
+"""Figures of the sample of 20,000 rows; a text is compared exactly."""
 
 
 def test_a_change_of_models_does_not_change_the_figures_of_the_sample(platform):
-    """Models may be rewritten and renamed; what they publish stays."""
+    """Models may be rewritten and renamed, but the published figures stay the same."""
     figures = dict(query("select metric, figure from marts.metric_figures where dimension = ''"))
     ratios = {name: value for name, value in SAMPLE.items() if isinstance(value, float)}
     assert {name: figures[name] for name in SAMPLE.keys() - ratios} == {
@@ -121,7 +121,9 @@ def test_a_metric_that_cannot_be_computed_publishes_nothing(own, project):
 
 
 def test_a_figure_that_is_no_number_publishes_nothing(own, project):
-    """Once a ValueError, which Dagster tried again and then called the end of its process."""
+    """Bug: a ValueError ended the step, and Dagster retried it and reported the end of
+    its process.
+    """
     change(
         project,
         "name: passengers, agg: sum, expr: passenger_count",

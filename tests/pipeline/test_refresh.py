@@ -33,13 +33,13 @@ def query(sql: str) -> list[tuple]:
 
 
 def content(table: str) -> str:
-    """Hash the rows of a mart, without the load ids and load times."""
+    """Return a hash of a mart's rows, without the load ids and load times."""
     with warehouse.read("prod") as con:
         relation = con.table(f"marts.{table}")
         columns = ", ".join(
             (
                 f"round({name}, 6)" if kind == "DOUBLE" else name
-            )  # a sum of doubles depends on the order of its rows
+            )  # a sum of doubles depends on the order of the rows
             for name, kind in zip(relation.columns, map(str, relation.types), strict=True)
             if name not in ("load_id", "loaded_at")
         )
@@ -223,8 +223,8 @@ def test_the_known_quirks_of_the_real_files_are_rejected_for_what_they_are(data,
             "(select colour, unnest(reasons) as reason from marts.rejected_trips) group by all"
         )
     )
-    # Figures of the data's own description: 142 and 272 negative fares, 92 negative totals, 3
-    # drop-offs before pick-up.
+    # These figures are from a description of the real data: 142 and 272 negative fares, 92 negative
+    # totals, 3 drop-offs before pick-up.
     assert reasons["green: negative fare"] == 142
     assert reasons["yellow: negative fare"] == 272
     assert reasons["yellow: negative total"] == 92
@@ -284,7 +284,7 @@ def test_rollback_followed_by_refresh_ends_where_a_fresh_build_would(own):
 
 
 def test_a_build_that_waited_for_the_lock_takes_what_was_loaded_meanwhile(own):
-    """Of two refreshes, the one that gets the lock second must not publish an older raw than the
+    """If two refreshes run, the second one to get the lock must not publish an older raw than the
     first.
     """
     settled = []
@@ -320,7 +320,9 @@ def test_other_data_in_a_raw_that_was_made_anew_is_noticed(own):
 
 
 def test_a_lost_raw_is_not_filled_with_the_sample_where_prod_holds_records(data):
-    """Issue 7, item 1: the synthetic sample replaced real months in prod, with exit code 0."""
+    """Issue 7, item 1: the synthetic sample replaced real months in prod, and the exit
+    code was 0.
+    """
     with warehouse.write("prod", who="test") as session, session.connect() as con:
         con.execute(
             "create schema marts; create table marts.publication as select 'file' as origin"
@@ -378,7 +380,7 @@ def test_an_unreadable_block_of_prod_is_named_and_not_told_as_a_traceback_of_dbt
     content = bytearray(version.path.read_bytes())
     for position in range(
         3 * 4096 + 2_000, len(content), 262_144
-    ):  # a byte of each block, behind the three headers
+    ):  # one byte of each block, after the three headers
         content[position] ^= 1
     version.path.write_bytes(content)
     way = (
@@ -400,7 +402,7 @@ def test_a_copied_platform_reads_its_own_lake(own):
 
 
 def test_what_is_told_of_a_refresh_is_of_the_version_that_it_published(own):
-    """Another writer may load and publish between the publish and the report."""
+    """Another writer may load and publish between this refresh's publish and its report."""
     publish_really = publish.publish
 
     def overtaken(**options):

@@ -10,7 +10,7 @@ from pathlib import Path
 from proto_loc.settings import ROOT
 
 SHOP = Path(__file__).parent / "shop"
-"""Laid over a clone: its content, and ``files``, which a person drops into the landing folder."""
+"""Files of a shop for a clone: its content, and ``files``, which go into the landing folder."""
 
 CONTENT = (
     "pipelines/*/",
@@ -27,19 +27,19 @@ CONTENT = (
     "evaluations",
     "tests/taxi",
 )
-"""Content of the demonstration's domain; a fork deletes it."""
+"""The content of the demonstration; a fork deletes it."""
 
 
 @dataclass
 class Clone:
-    """A clone with its data, and ``loc`` in it."""
+    """A clone with its data folder; its methods run ``loc`` in it."""
 
     folder: Path
     variables: dict[str, str]
 
     @property
     def environment(self) -> dict[str, str]:
-        """Variables of a person who works in the clone."""
+        """Return the environment variables of a person who works in the clone."""
         outside = {
             name: value
             for name, value in os.environ.items()
@@ -48,7 +48,7 @@ class Clone:
         return outside | {"PYTHONPATH": str(self.folder)} | self.variables
 
     def start(self, *arguments: str) -> subprocess.Popen:
-        """Start ``loc`` with these arguments; its output is in the run folder."""
+        """Start ``loc`` with these arguments; its output goes to a file in the run folder."""
         with Path(self.variables["LOC_RUN"], f"{arguments[-1]}.log").open("w") as log:
             return subprocess.Popen(
                 [self.folder / "loc", *arguments],
@@ -64,7 +64,7 @@ class Clone:
         """Run a program in the clone.
 
         Raises:
-            AssertionError: it failed, and ``check`` is set.
+            AssertionError: the program failed, and ``check`` is set.
         """
         done = subprocess.run(
             command,
@@ -84,7 +84,7 @@ class Clone:
         return self.run(self.folder / ".venvs/platform/bin/python", "-P", *arguments, **options)
 
     def published(self, sql: str) -> list[list]:
-        """Rows of the published file."""
+        """Return rows of the published file."""
         program = (
             "import json, sys; from proto_loc import warehouse\n"
             "with warehouse.read('prod') as con:\n"
@@ -102,7 +102,7 @@ class Clone:
 
 
 def make_clone(home: Path, prefix: str) -> Clone:
-    """Copy the repository as it is, commit it, and delete the content of its domain."""
+    """Copy the current repository, commit it, and delete the content of the demonstration."""
     folder = home / "clone"
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
@@ -134,7 +134,7 @@ def make_clone(home: Path, prefix: str) -> Clone:
 
 
 def add_shop(clone: Clone) -> None:
-    """Lay the shop's content over the clone, and drop its files into the landing folder."""
+    """Copy the shop's content over the clone, and its files into the landing folder."""
     shutil.copytree(
         SHOP,
         clone.folder,
@@ -145,7 +145,7 @@ def add_shop(clone: Clone) -> None:
 
 
 def _lend_tools(folder: Path) -> None:
-    """Lend the clone this repository's environments, which find ``proto_loc`` in the clone."""
+    """Link the clone to this repository's environments; they import the clone's ``proto_loc``."""
     (folder / ".tools").symlink_to(ROOT / ".tools")
     modules = "proto_loc/cube/server/node_modules"
     if (ROOT / modules).exists():

@@ -1,4 +1,4 @@
-"""Fixtures: a clone without content, and a published one with the content of a shop."""
+"""Fixtures: a clone without content, and a clone with the published content of a shop."""
 
 import tempfile
 import time
@@ -12,13 +12,13 @@ from clone import Clone, add_shop, make_clone
 
 @pytest.fixture(scope="session")
 def bare(tmp_path_factory: pytest.TempPathFactory, session_port_prefix: str) -> Clone:
-    """A clone without any domain's content."""
+    """A clone without content of any domain."""
     return make_clone(tmp_path_factory.mktemp("bare"), session_port_prefix)
 
 
 @pytest.fixture(scope="session")
 def shop(session_port_prefix: str) -> Iterator[Clone]:
-    """A clone with the shop's content, its files loaded and published. Leave it as it is."""
+    """A clone with the shop's content, loaded and published. Do not change it: tests share it."""
     with tempfile.TemporaryDirectory(prefix="loc-") as home:  # a socket's path has a short limit
         clone = make_clone(Path(home), session_port_prefix)
         add_shop(clone)
@@ -30,7 +30,7 @@ def shop(session_port_prefix: str) -> Iterator[Clone]:
 
 @pytest.fixture(scope="session")
 def cube(shop: Clone) -> Iterator[None]:
-    """Cube on the shop, started as its supervisor starts it."""
+    """Cube on the shop's data, started as its supervisor starts it."""
     address = f"http://127.0.0.1:{shop.variables['LOC_PORT_PREFIX']}4000/readyz"
     process = shop.start("exec", "cube")
     try:

@@ -1,7 +1,7 @@
-"""Prints as JSON which rows people with given roles see; Superset's environment runs it.
+"""Prints as JSON the rows that people with given roles see; it runs in Superset's environment.
 
 The clone is the current folder. The people come from stdin as JSON, a list of roles by name. The
-result has the answer to each person's chart: its status, and orders by country. Superset's own
+output has the answer to each person's chart: its status, and orders by country. Superset's own
 application answers to Flask's test client.
 """
 
@@ -54,7 +54,7 @@ def log_in(app, name: str) -> FlaskClient:
 
 
 def chart(client: FlaskClient, dataset: int) -> list:
-    """The chart's answer: its status, and its rows or the reason why there are none."""
+    """Return the chart's answer: its status, and its rows or the error."""
     token = client.get("/api/v1/security/csrf_token/", base_url=ADDRESS).json["result"]
     answer = client.post(
         "/api/v1/chart/data",

@@ -37,7 +37,7 @@ LEFT_OUT = "is not here: ai/test_chat.py"
 
 
 def test_its_suites_are_collected_without_those_of_the_demonstration(bare: Clone):
-    """What asks for the demonstration's data cannot even be imported there."""
+    """Tests that need the demonstration's data cannot be imported without it."""
     options = ("-q", "--collect-only", "-p", "no:cacheprovider")
     done = bare.python("-m", "pytest", *options, "tests", check=False)
     assert done.returncode == 0, done.stdout[-5000:]
@@ -50,7 +50,9 @@ def test_its_suites_are_collected_without_those_of_the_demonstration(bare: Clone
 
 @pytest.mark.parametrize("suite", ["unit", "parity"])
 def test_its_tests_pass_or_say_what_they_lack(bare: Clone, suite: str):
-    """The quick ones; parity asks every metric that the clone has, and it has none."""
+    """The test runs the fast ones. The parity suite has no questions, because there are
+    no metrics.
+    """
     names = ("compose_file", "cube_client", "file_source", "files", "style")
     paths = [f"tests/unit/test_{name}.py" for name in names]
     paths = paths if suite == "unit" else [f"tests/{suite}"]

@@ -18,7 +18,7 @@ METRICS = {"metrics": ["order_count"], "dimensions": ["country"], "order": "coun
 
 @pytest.fixture(scope="module")
 def orders(shop: Clone) -> list[list]:
-    """Orders by country, as they are published."""
+    """The published orders by country."""
     rows = shop.published(SQL)
     assert [country for country, _ in rows] == ["France", "Italy", "Spain"]
     return rows
@@ -26,9 +26,9 @@ def orders(shop: Clone) -> list[list]:
 
 @pytest.fixture
 def doors(shop: Clone, cube: None, model: Callable) -> Callable:
-    """Asks every door but Superset for the orders by country with these claims (None: none said).
+    """Queries the orders by country with these claims, through every interface but Superset.
 
-    Gives by door its rows, or the text of its refusal.
+    ``None`` means no claims. It returns the rows by interface, or the text of the error.
     """
 
     def ask(claims: dict | None) -> dict[str, list | str]:
@@ -36,7 +36,7 @@ def doors(shop: Clone, cube: None, model: Callable) -> Callable:
         answers = {"Cube": query_cube(shop, option)}
         answers |= call_mcp(shop, option)
         for form, text in (("metrics", json.dumps(METRICS)), ("SQL", json.dumps({"sql": SQL}))):
-            _, settings = model([text, text])  # a refused query is asked for twice
+            _, settings = model([text, text])  # a failed query is repeated once
             answers[f"ask, {form}"] = ask_model(shop, option, settings)
         return answers
 
@@ -55,7 +55,7 @@ def ask_model(shop: Clone, option: tuple, settings: dict) -> list | str:
 
 
 def rows_of(done) -> list | str:
-    """The rows that a command printed as JSON, or what it said instead."""
+    """Return the rows that a command printed as JSON, or its error message."""
     if done.returncode:
         assert done.stdout == "" and "Traceback" not in done.stderr
         return done.stderr
@@ -86,7 +86,7 @@ IN_SUPERSET = (
 
 @pytest.fixture(scope="module")
 def superset(shop: Clone) -> dict[str, list]:
-    """Status and rows of one chart in Superset, by person."""
+    """By person: the status and the rows of one chart in Superset."""
     shop.loc("exec", "superset-provision")
     people = {
         "paris": ["Viewer", "Paris"],
@@ -100,7 +100,7 @@ def superset(shop: Clone) -> dict[str, list]:
 
 
 def test_a_claim_gives_the_same_rows_through_cube_superset_mcp_and_ask(doors, superset, orders):
-    """The shop's role Paris has in Superset the claim that the others are given."""
+    """In Superset, the shop's role Paris has the same claim."""
     france = [row for row in orders if row[0] == "France"]
     answers = doors(FRANCE)
     assert len(answers) == 5 and all(rows == france for rows in answers.values()), answers

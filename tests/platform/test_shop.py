@@ -1,4 +1,4 @@
-"""The platform serves any domain: here a shop, in a clone without the demonstration.
+"""The platform works with any domain: here a shop, in a clone without the demonstration.
 
 The tests take two minutes, because six services start.
 """
@@ -35,8 +35,9 @@ def test_what_is_generated_is_what_the_metrics_say(shop: Clone):
 
 
 def test_every_door_gives_the_figures_of_metricflow(shop: Clone):
-    """The suite of the doors runs as it is, in the clone: recorded figures, dataset, Cube,
-    Superset, notebook, ask.
+    """The parity suite runs unchanged in the clone.
+
+    It asks the recorded figures, the dataset, Cube, Superset, a notebook, and ask.
     """
     done = shop.python(
         *("-m", "pytest", "-q", "-p", "no:cacheprovider", "--no-skips", "tests/parity"),
@@ -53,7 +54,9 @@ def test_every_column_of_every_mart_is_described(shop: Clone):
 
 
 def test_the_fork_touches_no_file_of_the_platform(shop: Clone):
-    """A fork that never edits proto_loc/ merges the platform's next version without a conflict."""
+    """A fork that does not edit proto_loc/ merges the platform's next version without a
+    conflict.
+    """
     assert shop.git("diff", "--name-only", "upstream", "--", "proto_loc") == ""
     assert shop.git("status", "--porcelain", "--", "proto_loc") == ""
     assert "dbt/models/marts/mart_orders.sql" in shop.git("diff", "--name-only", "upstream")
@@ -99,12 +102,12 @@ BENCHMARKS = {
         "--size-mb 1 --repeat 1 --seconds 1 --writers 1 --readers 1",
         "A publish over a plain copy",
     ),
-    # it fails if the two do not make the same tables
+    # the benchmark fails if the two do not make the same tables
     "pipeline": ("--rows 500 --repeat 2", "dbt over its bare SQL"),
-    # it fails if Cube and the SQL answer differently
+    # the benchmark fails if Cube and the SQL answer differently
     "cube": ("--rows 500 --repeat 1 --seconds 2 --clients 1 --publishes 1", "20 days, by country"),
 }
-"""By name: options of a run at a size that says nothing about speed, and what it prints."""
+"""By name: options for a small run, which does not measure speed, and a part of its output."""
 
 
 @pytest.mark.parametrize(
@@ -131,7 +134,7 @@ def test_every_command_that_shows_the_platform_works(shop: Clone):
 
 
 def test_no_page_for_people_or_models_names_the_demonstration(shop: Clone):
-    """What is shown is made of the metrics and models that the project has."""
+    """The pages come from the metrics and models of the project."""
     shown = [
         shop.loc(*command).stdout
         for command in (["discover", "--json", "--no-narrative"], ["db", "history"])

@@ -20,7 +20,7 @@ FALSE_FRIENDS = (
     r"\b(?:fg|color|colour|style)=\S*(?:green|yellow)\S*",
     r"\bround[ -]trips?\b",
 )
-"""Expressions that use such a word in another sense."""
+"""Expressions in which such a word has another meaning."""
 
 OTHER_SENSE = {
     "proto_loc/ai/asking/chart.py": r"\bcolours?\b",  # of a chart's lines
@@ -28,7 +28,7 @@ OTHER_SENSE = {
     "proto_loc/superset/bundle/forms.py": r"\bcolours?\b",  # of labels in a chart
     "proto_loc/superset/pages.py": r"\bcolours?\b",
 }
-"""By file, an expression that is no word of the domain there."""
+"""By file: an expression that does not belong to the domain."""
 
 PATTERN = re.compile(rf"(?<![a-z])(?:{'|'.join(map(re.escape, WORDS))})(?![a-z])", re.IGNORECASE)
 SUFFIXES = {".py", ".js", ".sql", ".yml", ".yaml", ".json", ".css", ".html", ".toml", ""}
@@ -44,7 +44,7 @@ FILES = sorted(
 
 
 def domain_words(text: str, file: str = "") -> list[str]:
-    """The lines of a text with a word of the domain, with their numbers."""
+    """Return the lines with a word of the domain, with their line numbers."""
     friends = [*FALSE_FRIENDS, *([OTHER_SENSE[file]] if file in OTHER_SENSE else [])]
     lines = re.sub("|".join(friends), "", text, flags=re.IGNORECASE).splitlines()
     return [f"{i}: {line.strip()}" for i, line in enumerate(lines, 1) if PATTERN.search(line)]

@@ -1,4 +1,4 @@
-"""A fixture that runs a stack of dummies with each available supervisor."""
+"""A fixture that runs a stack of test processes with each available supervisor."""
 
 import signal
 
@@ -8,7 +8,7 @@ from dummies import SUPERVISORS, Stack
 
 @pytest.fixture(params=SUPERVISORS)
 def stack(request, tmp_path, monkeypatch):
-    """A stack for each supervisor; after the test, no process of it may be left."""
+    """A stack for each supervisor; after the test, none of its processes may be running."""
     if request.param not in SUPERVISORS:
         pytest.skip("process-compose is not on PATH, so no test of this suite runs under it")
     monkeypatch.setenv("LOC_RUN", str(tmp_path / "run"))

@@ -1,4 +1,4 @@
-"""A stack of small real processes for tests of supervisors."""
+"""A stack of small real processes, for tests of supervisors."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from proto_loc.compose.client import Client, State
 from proto_loc.settings import ROOT
 
 TIME = 20.0
-"""Seconds within which what must happen has happened, on a busy machine too."""
+"""Time limit in seconds for each expected event, on a busy machine too."""
 
 LOG = {
     "flush_each_line": True,
@@ -31,8 +31,7 @@ LOG = {
     "rotation": {"max_size_mb": 10, "max_backups": 3},
 }
 
-# `loc exec` for services that only the test knows, and with shorter waits than those of the
-# platform.
+# WRAPPER does the same as `loc exec`, for services that only the test knows; its waits are shorter.
 WRAPPER = f"""
 import sys
 sys.path.insert(0, {str(ROOT)!r})
@@ -46,13 +45,14 @@ sys.exit(launch.main(sys.argv[1]))
 
 
 SUPERVISORS = ["runner", *(["process-compose"] if shutil.which("process-compose") else [])]
-"""Each test of the suite runs under each of them; those that need process-compose say where it is
-missing.
+"""Each test of the suite runs with each of these supervisors.
+
+A test that needs process-compose is skipped with a message if it is missing.
 """
 
 
 def until(true: Callable[[], object], seconds: float = TIME) -> bool:
-    """Wait until it is true; whether it came to be."""
+    """Wait until the condition is true; return False after the time limit."""
     end = time.monotonic() + seconds
     while not true():
         if time.monotonic() > end:
@@ -62,8 +62,9 @@ def until(true: Callable[[], object], seconds: float = TIME) -> bool:
 
 
 class Stack:
-    """A project of the test's own in ``folder``. ``events`` is a file to which its processes
-    append lines.
+    """A project in ``folder`` that belongs to one test.
+
+    Its processes append lines to the file ``events``.
     """
 
     def __init__(self, folder: Path, choice: str) -> None:
@@ -82,7 +83,7 @@ class Stack:
         after: dict[str, str] | None = None,
         **keys,
     ) -> None:
-        """A process that runs this shell command, through `loc exec` unless it is not wrapped."""
+        """Add a process that runs this shell command, through `loc exec` if it is ``wrapped``."""
         wrapper = f"exec {sys.executable} -I -S {self.folder}/wrapper.py {name} bash -c "
         depends = {
             other: {"condition": f"process_{condition}"}
@@ -100,7 +101,7 @@ class Stack:
         }
 
     def service(self, name: str, before: str = ":", **keys) -> None:
-        """One that says in ``events`` when it starts and stops, and stops when it is told to."""
+        """Add a service that writes its start and its stop to ``events``, and ends on SIGTERM."""
         say = f"echo {{}} {name} >>{self.events}"
         wait = "while :; do sleep 0.1; done"
         self.add(
@@ -120,9 +121,7 @@ class Stack:
         self.file.write_text(yaml.safe_dump({**head, "processes": self.processes}, sort_keys=False))
 
     def start(self, *names: str) -> subprocess.Popen:
-        """Run the project by the supervisor itself, in a process group of its own as a
-        terminal would.
-        """
+        """Start the supervisor with the project, in its own process group, as a terminal does."""
         self.write()
         runs = supervisor.choose()
         with (self.folder / "supervisor.out").open("ab") as out:
@@ -141,7 +140,7 @@ class Stack:
         return self.started[-1]
 
     def loc(self, *arguments: str) -> subprocess.CompletedProcess:
-        """Run `loc`."""
+        """Run `loc` and wait until it ends."""
         self.write()
         return subprocess.run(
             [ROOT / "loc", *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL
@@ -155,9 +154,9 @@ class Stack:
         return {name: state.verdict for name, state in self.states().items()}
 
     def said(self, lines: int = 0) -> list[str]:
-        """Wait for this many lines in ``events``, and give all of them.
+        """Wait until ``events`` has this many lines; return all lines.
 
-        A process is ready once it runs, which may be before it has written its first line.
+        A process is ready once it runs, which may be before it writes its first line.
         """
         until(lambda: not lines or len(self._events()) >= lines)
         return self._events()
@@ -166,7 +165,7 @@ class Stack:
         return self.events.read_text().splitlines() if self.events.exists() else []
 
     def ours(self) -> list[psutil.Process]:
-        """Every process that comes from this test, wherever it went; what has ended is none."""
+        """Return every running process that this test started, directly or indirectly."""
         found = []
         for process in psutil.process_iter():
             try:
@@ -180,13 +179,13 @@ class Stack:
         return found
 
     def gone(self) -> bool:
-        """Whether none of them is left within 20 s."""
+        """Wait until no process of the test is running; return False after the time limit."""
         return until(
             lambda: all(process.poll() is not None for process in self.started) and not self.ours()
         )
 
     def why(self) -> str:
-        """For the message of a failed assertion: who is there, and what they said."""
+        """Return the text for a failed assertion: the running processes, and the logs."""
         logs = [*self.folder.glob("run/logs/*.log"), self.folder / "supervisor.out"]
         texts = [
             f"{log.name}: {log.read_text(errors='replace')[-2000:]}" for log in logs if log.exists()

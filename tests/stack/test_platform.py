@@ -19,7 +19,7 @@ SERVICES = tuple(PROBES)
 
 
 class Platform:
-    """This clone, with data and run folders of its own."""
+    """This clone, with its own data and run folders."""
 
     def __init__(self, home: Path, prefix: str, supervisor: str) -> None:
         self.home, self.prefix = home, prefix
@@ -43,7 +43,7 @@ class Platform:
         return {state["name"]: state for state in json.loads(self.loc("status", "--json").stdout)}
 
     def process(self, service: str) -> psutil.Process:
-        """What ``loc exec`` has started."""
+        """Return the process that ``loc exec`` started."""
         parent = psutil.Process(self.states()[service]["pid"])
         return next(p for p in parent.children() if "launch.py" not in " ".join(p.cmdline()))
 
@@ -51,7 +51,7 @@ class Platform:
         return json.loads(self.loc("urls", "--json").stdout)
 
     def ours(self) -> list[str]:
-        """Every process that runs for this platform."""
+        """Return every process of this platform."""
         found = []
         for process in psutil.process_iter():
             try:
@@ -81,7 +81,7 @@ def platform(request: pytest.FixtureRequest, port_prefix: str) -> Iterator[Platf
 
 
 def healed(platform: Platform, service: str, end: Callable[[], None]) -> bool:
-    """Whether the service is started again and ready after ``end()``."""
+    """Call ``end()``; return whether the service is restarted and becomes ready."""
     before = platform.states()[service]["restarts"]
     end()
 

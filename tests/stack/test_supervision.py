@@ -1,6 +1,6 @@
-"""Tests that every supervisor must pass: the runner, and process-compose if on PATH.
+"""Tests that every supervisor must pass: the runner, and process-compose if it is on PATH.
 
-No process may be left 20 s after a test; the fixture checks that.
+No process may be running 20 s after a test; the fixture checks that.
 """
 
 import os
@@ -33,8 +33,9 @@ def taken(port: int) -> bool:
 
 
 def server(stack, name: str, port: int, **keys) -> None:
-    """An HTTP server on that port, probed; it starts with delay, so that "ready" differs from
-    "started".
+    """Add an HTTP server on this port, with a probe.
+
+    It starts slowly, so that "ready" differs from "started".
     """
     python = (
         f"sleep 0.5; exec {ROOT}/.venvs/platform/bin/python -m http.server {port} --bind 127.0.0.1"
@@ -113,7 +114,9 @@ def test_a_crash_loop_ends_after_its_restarts_and_leaves_the_others_alone(stack)
 
 
 def test_a_service_that_ends_often_is_never_given_up(stack):
-    """Bug: the sixth end in the life of a stack was final, were the others days ago."""
+    """Bug: the sixth exit during the life of a stack was final, even if the others were
+    days ago.
+    """
     mended, alive = stack.folder / "mended", stack.folder / "alive"
     runs = f"rm {mended}; touch {alive}; sleep 5; exit 8"
     stack.add(
@@ -142,7 +145,9 @@ def test_a_service_that_ends_often_is_never_given_up(stack):
 
 
 def test_a_service_that_ends_without_an_error_is_started_again(stack):
-    """Bug: one that was sent SIGTERM ended with 0, stayed down, and `loc status` called it done."""
+    """Bug: a service that got SIGTERM exited with 0 and stayed down; `loc status`
+    called it "done".
+    """
     stack.add(
         "web",
         f"echo start web >>{stack.events}; sleep 1",
@@ -156,7 +161,7 @@ def test_a_service_that_ends_without_an_error_is_started_again(stack):
 
 
 def test_loc_up_is_not_content_with_a_crash_loop(stack):
-    """Bug: a process without a probe counted as ready whenever it happened to run."""
+    """Bug: a process without a probe counted as ready whenever it was running."""
     stack.add(
         "broken",
         "sleep 1; echo out of luck; exit 7",
@@ -216,7 +221,10 @@ FAMILY = """
 
 
 def family(number: int) -> list[psutil.Process]:
-    """The sleepers of FAMILY with that number, also the one without an environment."""
+    """Return the `sleep` processes of FAMILY with this number.
+
+    One of them has no environment.
+    """
     wanted = [["sleep", f"{number}{member}"] for member in range(4)]
     return [
         process for process in psutil.process_iter(["cmdline"]) if process.info["cmdline"] in wanted
@@ -269,8 +277,8 @@ def test_kill_9_of_the_supervisor_leaves_no_process_and_no_port_and_the_next_sta
 
 
 def test_kill_9_of_the_supervisor_while_services_start_leaves_none(stack):
-    """Bug: a service whose supervisor was killed before `loc exec` had looked for it took init
-    for it, and stayed.
+    """Bug: `loc exec` took init for its supervisor if that was killed early, and its service
+    stayed.
     """
     for number in range(4):
         stack.add(f"service-{number}", "sleep 600")
@@ -301,8 +309,9 @@ def test_kill_9_of_loc_exec_ends_its_service_before_the_next_one_starts(stack):
 
 @pytest.mark.parametrize("stack", ["runner"], indirect=True)
 def test_what_a_killed_loc_exec_left_is_ended_by_the_next_start(stack):
-    """The runner's alone: process-compose does not see an end while a grandchild holds the
-    output open.
+    """Only the runner does this.
+
+    process-compose does not notice an exit while a grandchild keeps the output open.
     """
     orphan = f"sleep 9{free_port()}"
     stack.service("web", f"setsid {orphan} &")
@@ -313,7 +322,7 @@ def test_what_a_killed_loc_exec_left_is_ended_by_the_next_start(stack):
         for process in stack.ours():
             with suppress(
                 psutil.NoSuchProcess
-            ):  # it ends while it is looked at; the others are there still
+            ):  # a process may end during the loop; the others are still there
                 found += [process.pid] if " ".join(process.cmdline()) == orphan else []
         return found
 
@@ -361,7 +370,7 @@ def test_logs_are_rotated(stack):
     def over() -> bool:
         try:
             return "over" in (folder / "talker.log").read_text()
-        except FileNotFoundError:  # not there yet, or in the midst of a rotation
+        except FileNotFoundError:  # not there yet, or rotated at this moment
             return False
 
     assert until(over)

@@ -57,7 +57,7 @@ def test_up_status_logs_down(stack):
 
 
 def test_status_shows_a_cube_that_serves_an_old_model(stack, port_prefix, monkeypatch, tmp_path):
-    """Bug: Cube refused a new model and served the old one, and the status was "ready"."""
+    """Bug: Cube refused a new model and served the old one, but the status was "ready"."""
     node.install()
     model = tmp_path / "model/one.yml"
     model.parent.mkdir()
@@ -121,7 +121,7 @@ def test_up_names_what_failed_and_shows_the_end_of_its_log(stack):
 
 
 def test_what_a_service_says_of_its_trouble_is_shown_and_is_not_ready(stack):
-    """Bug: `loc status` said ready while Dagster's code location could not load the project."""
+    """Bug: `loc status` showed "ready" while Dagster's code location could not load the project."""
     trouble = stack.folder / "run/web.trouble"
     stack.service("web", f"echo 'models/x.sql, line 3: no such column' >{trouble}")
     up = stack.loc("up", "-d")
@@ -171,7 +171,7 @@ def test_up_only_some(stack):
 
 
 def test_up_starts_what_failed_and_what_waited_for_it(stack):
-    """Bug: `loc up` did not start failed services again, and said "is up already"."""
+    """Bug: `loc up` did not restart failed services, and printed "is up already"."""
     flag = stack.folder / "flag"
     stack.add("load", f"test -e {flag} || exit 3", availability={"restart": "no"})
     stack.service("front", after={"load": "completed_successfully"})
@@ -223,7 +223,7 @@ def web(stack, port: int) -> None:
 
 
 def test_what_another_one_answers_makes_no_service_ready(stack, monkeypatch, port_prefix):
-    """Bug: `loc up -d` said "All is ready" although a service could not start.
+    """Bug: `loc up -d` printed "All is ready", although a service could not start.
 
     Another stack used its port and answered its readiness probe.
     """
@@ -243,7 +243,7 @@ def test_what_another_one_answers_makes_no_service_ready(stack, monkeypatch, por
         stack.folder,
     ]
     with subprocess.Popen(server, stderr=subprocess.DEVNULL, env={}) as other:
-        stack.start()  # as an `up` that found the port free a moment ago
+        stack.start()  # as an `up` does if the port was free a moment ago
         assert until(lambda: stack.states() and stack.states()["dagster-web"].restarts >= 2), (
             stack.why()
         )
@@ -257,8 +257,9 @@ def test_what_another_one_answers_makes_no_service_ready(stack, monkeypatch, por
 
 
 def test_commands_take_the_ports_of_the_stack_that_runs(stack, monkeypatch, port_prefix):
-    """Bug: `loc status`, `loc urls` and the clients used the ports of the shell's LOC_PORT_PREFIX,
-    not those of the running stack.
+    """Bug: the commands used the ports of the shell's LOC_PORT_PREFIX.
+
+    `loc status`, `loc urls` and the clients must use the ports of the running stack.
     """
     monkeypatch.setenv("LOC_PORT_PREFIX", port_prefix)
     web(stack, int(f"{port_prefix}{PORTS['dagster']}"))
@@ -333,7 +334,7 @@ def short_folder():
 
 
 def test_paths_may_be_long_and_relative(stack, monkeypatch, short_folder):
-    """The path of a Unix socket is limited to about 100 bytes, and a clone's path may be longer."""
+    """A Unix socket's path is limited to about 100 bytes, and a clone's path may be longer."""
     run = stack.folder / ("long-" * 30) / "run"
     run.parent.mkdir()
     monkeypatch.chdir(run.parent)
@@ -359,15 +360,16 @@ def test_a_bad_line_of_the_file_is_named_and_nothing_starts(stack):
 
 @pytest.mark.parametrize("stack", ["process-compose"], indirect=True)
 def test_process_compose_by_hand_is_the_same_stack(stack, monkeypatch):
-    """process-compose starts without flags: it reads the paths of its socket and token from
-    `.pc_env`, and `loc` finds it there.
+    """process-compose starts without options.
+
+    It reads the paths of its socket and token from `.pc_env`, and `loc` finds the socket there.
     """
     run = stack.folder / ".run"
     monkeypatch.setenv("LOC_RUN", str(run))
     shutil.copy(ROOT / ".pc_env", stack.folder)
     stack.service("web")
     stack.write()
-    for _ in range(2):  # the second time there is a token, which the first `loc` has made
+    for _ in range(2):  # the second start has a token, which the first `loc` created
         with (stack.folder / "supervisor.out").open("ab") as out:
             by_hand = subprocess.Popen(
                 ["process-compose", "up"], cwd=stack.folder, stdout=out, stderr=out

@@ -16,7 +16,10 @@ from proto_loc.setup import environments
 
 @pytest.fixture(scope="session")
 def provisioned(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folders of a Superset that was provisioned before anything was published. Copy it."""
+    """The folders of a Superset, provisioned before the first publish.
+
+    Do not change them: tests use copies.
+    """
     environments.sync("superset")
     home = tmp_path_factory.mktemp("provisioned")
     with pytest.MonkeyPatch.context() as patch:
@@ -28,8 +31,9 @@ def provisioned(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def superset(provisioned: Path, session_port_prefix: str) -> Iterator[Superset]:
-    """The server, up since before its sample was published. Tests share it, and leave it as it
-    is.
+    """A server that was up before its sample was published.
+
+    Do not change it: tests share it.
     """
     home = Path(tempfile.mkdtemp(prefix="loc-", dir="/tmp"))  # a socket's path may have 107 bytes
     copied(provisioned, home)
@@ -39,7 +43,7 @@ def superset(provisioned: Path, session_port_prefix: str) -> Iterator[Superset]:
         admin = served.log_in()
         with ThreadPoolExecutor(
             8
-        ) as pool:  # the first ones come at the same time, to both processes
+        ) as pool:  # the first queries arrive at the same time, in both processes
             first = pool.map(
                 lambda _: admin.sql("select count(*) from marts.mart_taxi_trips"), range(8)
             )
@@ -53,26 +57,28 @@ def superset(provisioned: Path, session_port_prefix: str) -> Iterator[Superset]:
 
 @pytest.fixture
 def inside(superset: Superset, monkeypatch: pytest.MonkeyPatch) -> None:
-    """This process works on what the shared server serves."""
+    """This process uses the data and run folder of the shared server."""
     monkeypatch.setenv("LOC_DATA", str(superset.home / "data"))
     monkeypatch.setenv("LOC_RUN", str(superset.home / "run"))
 
 
 @pytest.fixture
 def admin(superset: Superset) -> Person:
-    """The admin's session."""
+    """The browser session of the admin."""
     return superset.log_in()
 
 
 @pytest.fixture
 def unserved(provisioned: Path, tmp_path: Path) -> Superset:
-    """One of the test's own that needs no port: provisioned, with nothing published, never up."""
+    """A Superset for one test, without a port: provisioned, with no published data,
+    never started.
+    """
     return Superset(copied(provisioned, tmp_path / "own"), "")
 
 
 @pytest.fixture
 def own(provisioned: Path, tmp_path: Path, port_prefix: str) -> Iterator[Superset]:
-    """One of the test's own: provisioned, with nothing published, not up yet."""
+    """A Superset for one test: provisioned, with no published data, not started yet."""
     mine = Superset(copied(provisioned, tmp_path / "own"), port_prefix)
     try:
         yield mine
@@ -82,7 +88,7 @@ def own(provisioned: Path, tmp_path: Path, port_prefix: str) -> Iterator[Superse
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A copy of the files that provisioning reads, to change."""
+    """A copy of the files that provisioning reads, which a test may change."""
     copy = tmp_path / "superset"
     shutil.copytree(ROOT / "superset/bundle", copy / "bundle")
     shutil.copy(ROOT / "superset/roles.yaml", copy)

@@ -12,13 +12,14 @@ from proto_loc.settings import ROOT
 
 HOLDER = ".dashboard-component-chart-holder"
 TALL = 2600
-"""Pixels: as tall as the dashboards, since what is below the fold is not drawn before a person
-scrolls there.
+"""Height of the window in pixels.
+
+It is as high as the dashboards, because Superset draws a chart only when it is visible.
 """
 
 
 class Pages:
-    """One browser window, logged in; it keeps what went wrong in it."""
+    """One browser window, logged in; it records the errors of its pages."""
 
     def __init__(
         self, browser, superset: Superset, name: str = "admin", password: str | None = None
@@ -47,13 +48,13 @@ class Pages:
             raise
 
     def _said(self, said) -> None:
-        # SQL Lab's table of results names an option of AG Grid whose module Superset 6.1 does not
-        # bring; it has no use.
+        # Superset 6.1 lacks the module of AG Grid for an option that SQL Lab's result table sets.
+        # The option has no effect.
         if said.type == "error" and "AG Grid" not in said.text and "ag-grid" not in said.text:
             self.faults.append(f"console: {said.text}")
 
     def _failed(self, request) -> None:
-        if request.failure != "net::ERR_ABORTED":  # the page itself gave it up, as on leaving
+        if request.failure != "net::ERR_ABORTED":  # the page cancelled it
             self.faults.append(f"{request.failure} {request.url}")
 
     def _foreign(self, request) -> None:
@@ -61,13 +62,13 @@ class Pages:
             self.faults.append(f"asked elsewhere: {request.url}")
 
     def open(self, slug: str) -> None:
-        """A dashboard, with all its charts drawn."""
+        """Open a dashboard, and wait until all its charts are drawn."""
         self.page.goto(f"{self.superset.url}/superset/dashboard/{slug}/")
         self.page.wait_for_selector(HOLDER)
         self.settle()
 
     def settle(self) -> None:
-        """Wait until no chart waits for its data any more, and each that draws has drawn."""
+        """Wait until all charts have their data and are drawn."""
         self.page.wait_for_load_state("networkidle")
         self.page.wait_for_function(
             f"""() => [...document.querySelectorAll('{HOLDER}')].every(holder =>
@@ -77,13 +78,13 @@ class Pages:
         )
 
     def chart(self, title: str):
-        """The box of the chart with this title."""
+        """Return the box of the chart with this title."""
         return self.page.locator(HOLDER).filter(
             has=self.page.locator(".header-title", has_text=re.compile(f"^{title}"))
         )
 
     def figure(self, title: str) -> str:
-        """What a big number shows."""
+        """Return the text of a big number chart."""
         return self.chart(title).locator(".header-line").inner_text()
 
     def count(self, title: str) -> int:
@@ -91,13 +92,13 @@ class Pages:
 
     @contextmanager
     def answered(self):
-        """Inside, something makes the charts ask again; afterwards, they show the answers."""
+        """Wait until the charts show the new data that the block requests."""
         with self.page.expect_response("**/api/v1/chart/data**"):
             yield
         self.settle()
 
     def shot(self, name: str) -> None:
-        """Keep a picture; for a person to look at."""
+        """Save a screenshot, for a person to check."""
         shot(self.page, f"superset-{name}")
 
     def close(self) -> None:
@@ -105,7 +106,7 @@ class Pages:
 
 
 def titles(name: str) -> set[str]:
-    """The titles of the charts that a dashboard's file places."""
+    """Return the titles of the charts in a dashboard's file."""
     bundle = ROOT / "superset/bundle"
     charts = {}
     for path in (bundle / "charts").glob("*.yaml"):

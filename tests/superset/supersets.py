@@ -1,4 +1,4 @@
-"""Starts Superset as its services do, in folders of a test."""
+"""Starts Superset as its services do, in the folders of a test."""
 
 import json
 import os
@@ -19,15 +19,15 @@ from proto_loc.settings import ROOT
 
 @dataclass
 class Superset:
-    """A data folder with Superset's metadata, and the server that a test starts in it."""
+    """A data folder with Superset's metadata, and the server that a test starts on it."""
 
     home: Path
     prefix: str
     more: dict[str, str] = field(default_factory=dict)
-    """Further settings."""
+    """Additional settings."""
     server: subprocess.Popen | None = None
     before: tuple[httpx.Response, ...] = ()
-    """What a chart and a query were answered before anything was published."""
+    """The answers to a chart and to SQL queries before the first publish."""
 
     @property
     def url(self) -> str:
@@ -48,7 +48,7 @@ class Superset:
         return kept | mine | self.more
 
     def loc(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
-        """Run a command of ``loc`` and wait for its end."""
+        """Run a command of ``loc`` and wait until it ends."""
         done = subprocess.run(
             [ROOT / "loc", *arguments],
             cwd=ROOT,
@@ -116,7 +116,7 @@ class Superset:
         """Return the process ids of gunicorn's worker processes."""
         found = set()
         for child in psutil.Process(self.server.pid).children(recursive=True):
-            with suppress(psutil.NoSuchProcess):  # a reader that ended just now
+            with suppress(psutil.NoSuchProcess):  # a process has just ended
                 if all(
                     "gunicorn" in " ".join(process.cmdline()) for process in (child, child.parent())
                 ):
@@ -168,13 +168,13 @@ class Superset:
 
 
 class Person(httpx.Client):
-    """A browser's session: cookies, and the CSRF token in each request."""
+    """A browser session: cookies, and the CSRF token in each request."""
 
     def __init__(self, url: str) -> None:
         super().__init__(base_url=url, timeout=120, trust_env=False)
 
     def submit(self, name: str, password: str) -> httpx.Response:
-        """Fill in the log-in form, and send it."""
+        """Fill in and submit the log-in form."""
         page = self.get("/login/").text.replace("&#34;", '"')
         token = re.search(r'csrf_token"?[^>]*?(?:value=|: )"([^"]+)"', page)
         form = {"username": name, "password": password, "csrf_token": token[1] if token else ""}

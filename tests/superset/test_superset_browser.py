@@ -20,7 +20,7 @@ DASHBOARDS = {
 
 @pytest.fixture
 def pages(browser, superset: Superset) -> Iterator[Pages]:
-    """The admin's window; nothing may have gone wrong in it at the end of a test."""
+    """The admin's browser window; the test fails if its pages had an error."""
     made = Pages(browser, superset)
     yield made
     made.close()
@@ -54,8 +54,9 @@ def test_a_dashboard_says_that_the_sample_is_synthetic(pages, slug):
 
 @pytest.mark.parametrize("width", [1280, 1600])
 def test_no_text_of_a_chart_is_cut_off(pages, width):
-    """Titles and column headings. In a narrow window, the last columns of two tables were out
-    of sight.
+    """This covers titles and column headings.
+
+    Bug: in a narrow window, the last columns of two tables were not visible.
     """
     pages.page.set_viewport_size({"width": width, "height": TALL})
     for slug in DASHBOARDS:
@@ -105,8 +106,9 @@ def test_a_click_in_a_chart_filters_the_others(pages, admin):
 
 
 def test_the_heat_map_begins_with_monday(pages):
-    """Its vertical axis is drawn from below, by dates of which the first is a Monday, the last
-    ones first.
+    """The y axis starts at the bottom.
+
+    Its dates are sorted in descending order, so the first date, a Monday, is at the top.
     """
     weekdays = lambda got: "chart/data" in got.url and "Weekday" in (got.request.post_data or "")  # noqa: E731
     with pages.page.expect_response(weekdays) as got:
@@ -119,9 +121,7 @@ def test_the_heat_map_begins_with_monday(pages):
 
 
 def test_an_analyst_runs_a_query_and_makes_a_chart_of_it(browser, superset):
-    """The row numbers were blank, for the policy forbids what the grid did; "Create chart" was
-    answered by 403.
-    """
+    """Bugs: the content security policy hid the row numbers, and "Create chart" answered 403."""
     superset.add_person("anna", "Analyst")
     pages = Pages(browser, superset, "anna", "password-of-anna")
     pages.page.goto(f"{superset.url}/sqllab/")
@@ -151,7 +151,7 @@ def test_an_analyst_runs_a_query_and_makes_a_chart_of_it(browser, superset):
 
 
 def test_a_publish_shows_after_a_reload_and_the_note_goes_with_the_sample(browser, own, tmp_path):
-    """Rows that come from files take the sample's place, and no page says "synthetic" any more."""
+    """Rows from files replace the sample, and then no page contains "synthetic"."""
     own.loc("load", "sample", "--rows", "3000", "--direct")
     own.start()
     pages = Pages(browser, own)

@@ -1,4 +1,4 @@
-"""Provisioning when people made or deleted the same objects, or rules are not valid."""
+"""Provisioning if people made or deleted the same objects, or if rules are not valid."""
 
 import json
 import re
@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.xdist_group("superset-provision"), pytest.mark.timeout
 
 
 def copy(folder: Path, name: str, new: str, **changes: str) -> None:
-    """A file of the bundle once more, with a uuid of its own and other values of these keys."""
+    """Copy a file of the bundle, with another uuid and other values of these keys."""
     path = folder / "bundle" / new
     shutil.copy(folder / "bundle" / name, path)
     lines = [f"{key}: {value}" for key, value in {"uuid": uuid.uuid4(), **changes}.items()]
@@ -39,8 +39,11 @@ def copy(folder: Path, name: str, new: str, **changes: str) -> None:
 def test_what_a_person_made_is_not_taken_over_by_a_file_of_the_same_name(
     superset, own, folder, file, changes
 ):
-    """Superset's import made the dashboard with the same slug, or the dataset on the same table,
-    into the bundle's; and with the file it went."""
+    """Bug: Superset's import turned a person's object into an object of the bundle.
+
+    It did so to the dashboard with the same slug, and to the dataset on the same table. When the
+    file was deleted, the object was deleted too.
+    """
     shutil.rmtree(own.home / "data/warehouse")
     shutil.copytree(superset.home / "data/warehouse", own.home / "data/warehouse", symlinks=True)
     admin = own.start().log_in()
@@ -79,8 +82,9 @@ def test_what_a_person_made_is_not_taken_over_by_a_file_of_the_same_name(
 
 @pytest.mark.slow
 def test_a_dataset_that_was_deleted_comes_back_for_charts_and_filters(own, folder):
-    """It has another id then: the dashboards' filters pointed to the old one, and its charts
-    counted as changed.
+    """Bug: the new dataset has another id, but the filters of the dashboards had the old one.
+
+    Its charts counted as changed.
     """
     admin = own.start().log_in()
     database = admin.item("database", database_name="prod")["id"]

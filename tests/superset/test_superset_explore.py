@@ -15,12 +15,13 @@ from proto_loc.superset.bundle import forms
 pytestmark = [pytest.mark.xdist_group("superset"), pytest.mark.timeout(240)]
 
 OF_THE_DATASET = {"adhoc_filters", "metrics", "groupby", "time_grain_sqla", "granularity_sqla"}
-"""What Explore chooses by the dataset of a chart."""
+"""Keys that Explore sets from the dataset of a chart."""
 
 
 def asks_for(chart: int) -> Callable[[Request], bool]:
-    """Whether a request asks for this chart's data; the page before may still ask for its own
-    while the next opens.
+    """Return a test for a request of this chart's data.
+
+    The previous page may still request its own data while the next one opens.
     """
     return lambda asked: (
         "/api/v1/chart/data" in asked.url
@@ -29,7 +30,7 @@ def asks_for(chart: int) -> Callable[[Request], bool]:
 
 
 def added(pages: Pages) -> dict[str, dict]:
-    """By type of chart, what Explore adds to each chart of that type that Superset has."""
+    """Return what Explore adds to each chart, by type of chart."""
     found: dict[str, dict] = {}
     ask = pages.context.request.get
     for each in ask(f"{pages.superset.url}/api/v1/chart/?q=(page_size:100)").json()["result"]:

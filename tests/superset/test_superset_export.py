@@ -1,4 +1,4 @@
-"""`loc superset export` brings changes in Superset, made by its REST API, into the files."""
+"""`loc superset export` writes changes, made in Superset by its REST API, into the files."""
 
 import difflib
 import json
@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.xdist_group("superset"), pytest.mark.timeout(240)]
 
 @pytest.fixture
 def served(own: Superset, folder: Path) -> Iterator[Superset]:
-    """A server of the test's own; what it was provisioned from is what the copy holds."""
+    """A server of one test; ``folder`` has the files of its provisioning."""
     own.start()
     yield own
 
@@ -34,7 +34,7 @@ def texts(folder: Path) -> dict[str, str]:
 
 
 def changes(before: dict[str, str], folder: Path) -> dict[str, list[str]]:
-    """The lines that differ, by file: those gone with a minus, new ones with a plus."""
+    """Return the changed lines by file: removed ones with a minus, new ones with a plus."""
     after, found = texts(folder), {}
     for name in sorted(before.keys() | after.keys()):
         old, new = before.get(name, "").splitlines(), after.get(name, "").splitlines()
@@ -49,7 +49,7 @@ def changes(before: dict[str, str], folder: Path) -> dict[str, list[str]]:
 
 
 def change_chart(person, title: str, **params) -> int:
-    """Save a chart with these parameters, and what Explore adds, as its page does."""
+    """Save a chart with these parameters and with Explore's additions, as Explore's page does."""
     chart = person.item("chart", slice_name=title)["id"]
     held = json.loads(person.call("GET", f"chart/{chart}")["result"]["params"])
     form = {
@@ -73,7 +73,7 @@ def test_after_provisioning_there_is_nothing_to_export(served, folder):
 
 @pytest.mark.slow
 def test_a_dashboard_that_people_looked_at_is_not_changed(served, folder):
-    """Its page writes the colours that labels got, and the charts that each filter comes to."""
+    """A dashboard's page saves the colours of labels, and the charts that each filter affects."""
     before, admin = texts(folder), served.log_in()
     dashboard = admin.item("dashboard", dashboard_title="Taxi overview")["id"]
     held = json.loads(admin.call("GET", f"dashboard/{dashboard}")["result"]["json_metadata"])
@@ -140,7 +140,7 @@ def test_what_was_changed_is_all_that_differs_and_provisioning_it_gives_the_same
 
 
 def test_values_come_back_as_they_are(served, folder):
-    """Texts such as `Off` were written without quotes, and read as false."""
+    """Bug: texts such as `Off` were written without quotes, and read as false."""
     values = {
         "subtitle": "Off",
         "y_axis_title": "1:30",
@@ -262,7 +262,10 @@ def test_metrics_and_columns_of_a_dataset_stay_and_it_is_said(served, folder):
 
 
 def test_a_file_that_changed_since_is_not_lost(served, folder):
-    """It waits for the provisioning; where the same was changed in Superset, nothing is written."""
+    """The file keeps its change until the next provisioning.
+
+    If the same object was changed in Superset, nothing is written.
+    """
     path = folder / "bundle/charts/trips.yaml"
     path.write_text(path.read_text().replace("accepted trips", "by file"))
     before = texts(folder)

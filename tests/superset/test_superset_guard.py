@@ -1,4 +1,4 @@
-"""SQL in Superset only reads, and it reads the newest published version."""
+"""SQL in Superset can only read, and it reads the newest published version."""
 
 import re
 import threading
@@ -152,7 +152,7 @@ def test_what_only_reads_works(admin, statement, rows):
 
 
 def test_superset_s_own_sql_works(admin):
-    """Time grains, filters' values, samples, totals, the catalogue."""
+    """This covers time grains, values of filters, samples, totals, and the catalogue."""
     grains = {"PT1S": 1, "PT1H": 1, "P1D": 1, "P1W": 1, "P1M": 3, "P3M": 1, "P1Y": 1}
     for grain, least in grains.items():
         found = admin.figures(
@@ -235,8 +235,9 @@ GREEDY = [
 
 @pytest.mark.parametrize("expression", GREEDY)
 def test_one_greedy_statement_takes_not_the_machine_s_memory(superset, admin, expression):
-    """It took 17.8 GB with LOC_QUERY_MEMORY at 1 GB: DuckDB bounds no single value. Charts go
-    the same way.
+    """Bug: a statement took 17.8 GB with LOC_QUERY_MEMORY at 1 GB.
+
+    DuckDB does not limit the size of a single value. Queries of charts have the same limits.
     """
     before, peak, over = superset.workers(), [0], threading.Event()
 
@@ -258,7 +259,7 @@ def test_one_greedy_statement_takes_not_the_machine_s_memory(superset, admin, ex
 
 
 def test_twenty_heavy_queries_stop_neither_pages_nor_light_queries(superset):
-    """Twenty held all threads: health, pages and light queries waited for them."""
+    """Bug: twenty heavy queries held all threads; health checks, pages and light queries waited."""
     heavy = "select count(*) from range(1000000000) a, range({}) b"
     people = [superset.log_in() for _ in range(3)]
     answers: list[str] = []
@@ -281,7 +282,7 @@ def test_twenty_heavy_queries_stop_neither_pages_nor_light_queries(superset):
     assert len(answers) == 20 and all(
         "The query was stopped" in said or "busy" in said for said in answers
     ), answers
-    assert waited < 10  # and the heavy ones take that long together
+    assert waited < 10  # the heavy queries together take at least that long
 
 
 def test_a_result_is_cut_at_the_limit_that_the_person_chose(admin):
@@ -310,7 +311,7 @@ def test_a_chart_cannot_do_what_sql_lab_cannot(admin):
     ],
 )
 def test_a_dataset_of_a_query_that_cannot_run_is_refused_with_the_reason(admin, statement, said):
-    """It was answered by `Fatal error`, with status 500."""
+    """Bug: the answer was `Fatal error`, with status 500."""
     database = admin.item("database", database_name="prod")["id"]
     mine = {"database": database, "schema": "marts", "table_name": "nothing", "sql": statement}
     assert said in admin.call("POST", "dataset/", mine, status=422)["message"]
@@ -356,8 +357,9 @@ def test_the_database_cannot_be_pointed_elsewhere_or_given_other_bounds(admin):
 
 
 def test_before_the_first_publish_there_is_no_data_yet_and_then_there_is(superset, admin):
-    """The first queries come at the same time: some found Celery's task half made, and failed
-    for that.
+    """The first queries arrive at the same time.
+
+    Bug: some of them failed because Celery's task was not complete yet.
     """
     for answer in superset.before:
         assert 400 <= answer.status_code < 500
@@ -383,8 +385,9 @@ def test_a_publish_and_a_rollback_show_at_once_and_cached_figures_are_of_what_is
 
 @pytest.mark.usefixtures("inside")
 def test_readers_during_publishes_see_no_error_and_nothing_stale(superset, admin):
-    """A request that starts after a publish sees that version or a newer one, over both workers
-    and the cache.
+    """A request that starts after a publish sees that version or a newer one.
+
+    This holds for both workers and for the cache.
     """
     with warehouse.write("prod", who="test") as session, session.connect() as con:
         con.execute("create or replace table marts.edition as select 0 as n")

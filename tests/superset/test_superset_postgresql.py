@@ -1,4 +1,4 @@
-"""Superset's metadata on PostgreSQL, by one setting."""
+"""Superset's metadata in PostgreSQL, with one setting."""
 
 import os
 import shutil
@@ -14,13 +14,14 @@ from supersets import Superset
 pytestmark = [pytest.mark.xdist_group("superset"), pytest.mark.timeout(300)]
 
 USER = "nobody"
-"""PostgreSQL refuses to run as root."""
+"""The user of PostgreSQL's server, which does not run as root."""
 
 
 @pytest.fixture
 def postgresql(tmp_path: Path) -> Iterator[str]:
-    """A PostgreSQL of the test's own, on a Unix socket in its own folder; its address, with a
-    password in a file.
+    """The address of a PostgreSQL of one test, on a Unix socket in its own folder.
+
+    The password is in a file.
     """
     programs = max(
         Path("/usr/lib/postgresql").glob("*/bin"),

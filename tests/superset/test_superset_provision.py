@@ -1,4 +1,4 @@
-"""Provisioning brings Superset to the state of the files, and keeps what people change."""
+"""Provisioning makes Superset match the files, and keeps what people change."""
 
 import io
 import shutil
@@ -22,14 +22,14 @@ pytestmark = [pytest.mark.xdist_group("superset-provision"), pytest.mark.timeout
 
 
 def edit(file: Path, **changes: object) -> dict:
-    """Change keys of a YAML file; its content now."""
+    """Change keys of a YAML file; return its new content."""
     content = yaml.safe_load(file.read_text()) | changes
     file.write_text(yaml.safe_dump(content, sort_keys=False))
     return content
 
 
 def add_chart(folder: Path, name: str) -> dict:
-    """A chart more in the bundle, which is on no dashboard."""
+    """Add a chart to the bundle that is on no dashboard; return the content of its file."""
     trips = next(path for path in sorted((folder / "bundle/charts").glob("*.yaml")))
     file = folder / "bundle/charts" / f"{name}.yaml"
     shutil.copy(trips, file)
@@ -39,7 +39,7 @@ def add_chart(folder: Path, name: str) -> dict:
 
 
 def held(superset: Superset) -> dict[str, list]:
-    """All rows that provisioning may write."""
+    """Return all rows that provisioning may write."""
     tables = (
         "dbs",
         "tables",
@@ -145,7 +145,7 @@ def test_what_a_person_makes_survives_restarts_a_new_provision_and_a_publish(own
         own.stop()
         assert (
             "SIGABRT" not in own.log()
-        )  # a worker that was forked with threads of DuckDB would abort at its end
+        )  # a worker that was forked with threads of DuckDB would abort when it ends
         if number == 1:
             own.provision()
         own.start()
@@ -215,8 +215,11 @@ def test_what_a_person_changed_in_the_bundle_stays_and_is_named_until_it_is_drop
 
 @pytest.mark.slow
 def test_to_look_at_an_object_or_import_it_again_is_no_change(own):
-    """Pages write a chart's query and a dashboard's colours by themselves. After an import of what
-    Superset had exported, "was changed in Superset" was said of each chart and dashboard."""
+    """Pages save a chart's query and a dashboard's colours by themselves.
+
+    Bug: after an import of Superset's own export, every chart and dashboard "was changed in
+    Superset".
+    """
     admin = own.start().log_in()
     chart = admin.items("chart")[0]["id"]
     admin.call(
@@ -241,7 +244,7 @@ def test_to_look_at_an_object_or_import_it_again_is_no_change(own):
 
 
 def resorted(exported: bytes) -> bytes:
-    """The same objects in another order of their keys, as another tool writes them."""
+    """Return the same export with sorted keys, as another tool writes it."""
     made = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(exported)) as old, zipfile.ZipFile(made, "w") as new:
         for name in old.namelist():
@@ -255,10 +258,10 @@ def test_what_a_person_deletes_of_the_bundle_comes_back_whole(own):
     before = admin.call("GET", "dashboard/taxi-overview/charts")["result"]
     (chart,) = (
         item["id"] for item in before if item["slice_name"] == "Trips"
-    )  # which is on no other dashboard
+    )  # the chart is on no other dashboard
     admin.call("DELETE", f"chart/{chart}")
     said = own.provision()
-    assert "2 of the" in said  # the chart, and the dashboard that names it by its id
+    assert "2 of the" in said  # the chart, and the dashboard that contains its id
     found = admin.call("GET", "dashboard/taxi-overview/charts")["result"]
     assert len(found) == len(before)
     position = admin.call("GET", "dashboard/taxi-overview")["result"]["position_json"]
@@ -375,7 +378,7 @@ def test_the_key_is_rotated(own):
     own.start()
     assert admin.get("/api/v1/me/").status_code == 401
     found = own.log_in().call("GET", f"database/{database}/connection")["result"]
-    assert "connect_args" in found["masked_encrypted_extra"]  # decrypted, then masked
+    assert "connect_args" in found["masked_encrypted_extra"]  # the value was decrypted, then masked
     assert "new key" not in own.provision()
 
 
@@ -439,7 +442,7 @@ def test_the_folder_superset_does_not_hide_apache_superset():
 
 
 def test_it_is_up_where_nothing_was_ever_published(own):
-    """Not even the empty first version: as on a disk that was lost."""
+    """Not even the empty first version exists, as after the loss of a disk."""
     shutil.rmtree(own.home / "data/warehouse")
     admin = own.start().log_in()
     for answer in (admin.chart("trips"), admin.sql("select 1")):

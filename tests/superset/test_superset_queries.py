@@ -1,4 +1,4 @@
-"""The query that provisioning saves with a chart is the one that a browser sends.
+"""Provisioning saves a chart with the same query that a browser sends.
 
 After an upgrade of Superset, a failure here shows which rule of
 ``proto_loc/superset/bundle/queries.py`` has changed.
@@ -139,12 +139,12 @@ CHARTS = [
         },
     ),
 ]
-"""Types and parameters that a fork's chart may have, beside those of the bundle."""
+"""Types and parameters that a fork's charts may have, in addition to those of the bundle."""
 
 
 @pytest.fixture
 def asked(browser, superset) -> Callable[[str, int], dict[int, dict]]:
-    """What the page of a dashboard asks for, by chart."""
+    """The requests that a dashboard's page sends, by chart."""
 
     def ask(dashboard: str, count: int) -> dict[int, dict]:
         pages, found = Pages(browser, superset), {}
@@ -186,7 +186,9 @@ def test_a_chart_of_the_bundle_has_saved_what_a_browser_sends(asked, admin):
 
 
 def test_a_chart_of_a_fork_gets_what_a_browser_sends(asked, admin):
-    """Of each type of chart that the check knows, with what changes its query."""
+    """The test covers each type of chart that the check knows, with the parameters that change its
+    query.
+    """
     dataset = admin.item("dataset", table_name="mart_taxi_trips")["id"]
     columns = admin.call("GET", f"dataset/{dataset}")["result"]["columns"]
     temporal = [column["column_name"] for column in columns if column["is_dttm"]]
@@ -227,7 +229,7 @@ def add(admin: Person, dataset: int, viz_type: str, params: dict) -> int:
 
 
 def layout(charts) -> str:
-    """A row a chart."""
+    """Return a layout with one row per chart."""
     position = {f"ROW-{chart}": {"children": [f"CHART-{chart}"]} for chart in charts}
     position |= {
         f"CHART-{chart}": {"meta": {"chartId": chart, "width": 4, "height": 10}} for chart in charts

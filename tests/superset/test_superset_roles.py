@@ -1,4 +1,4 @@
-"""What the roles may do, and which rows row-level security lets a person see."""
+"""What each role may do, and which rows row-level security shows to a person."""
 
 import re
 
@@ -188,7 +188,7 @@ def test_a_row_level_rule_holds_in_charts_filters_samples_caches_and_sql_lab(sup
     }
     assert len(everything) > 2
     person = superset.add_person("queens", "Viewer", "Queens")
-    found = person.figures("trips", by=("pickup_borough",))  # the admin's is cached
+    found = person.figures("trips", by=("pickup_borough",))  # the admin's figures are cached
     assert {row["pickup_borough"]: row["trips"] for row in found} == {
         "Queens": everything["Queens"]
     }
@@ -308,8 +308,9 @@ def test_an_explain_shows_the_plan_with_the_rule(queens_analyst):
 
 @pytest.mark.parametrize("statement", AROUND)
 def test_no_other_way_to_write_a_query_gets_around_a_rule(queens_analyst, statement):
-    """Superset puts a rule in where it finds the table by exactly its dataset's name, in what
-    its parser looks into.
+    """Superset applies a rule only to a table with exactly the dataset's name.
+
+    It does so only in the parts of a statement that its parser reads.
     """
     assert re.search(
         "You may read only some rows of (mart_taxi_trips|the table)",
@@ -329,8 +330,9 @@ def test_queries_of_other_rows_than_a_rule_s_find_none(queens_analyst, statement
 
 @pytest.mark.parametrize("statement", [AROUND[1], HELD[0], HELD[5], HELD[10]])
 def test_a_virtual_dataset_shows_a_person_the_rows_of_their_rules(queens_analyst, admin, statement):
-    """Also what the admin saw before, from the cache: its key holds the rules of the tables,
-    however they are named.
+    """This holds for a result that the admin's request has put into the cache too.
+
+    The cache key contains the rules of the tables, whatever spelling the query uses.
     """
     database = admin.item("database", database_name="prod")["id"]
     held = {"database": database, "schema": "marts", "table_name": "ruled", "sql": statement}
@@ -354,7 +356,9 @@ def test_a_virtual_dataset_shows_a_person_the_rows_of_their_rules(queens_analyst
 
 
 def test_a_chart_of_a_query_shows_a_person_the_rows_of_their_rules(queens_analyst, admin):
-    """Also where the admin made one of the same query before, and it is cached."""
+    """This holds too if the admin made a chart of the same query before, and its result
+    is cached.
+    """
     number = queens_analyst.sql(HELD[5]).json()["query_id"]
     body = {
         "datasource": {"id": number, "type": "query"},

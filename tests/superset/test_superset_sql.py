@@ -1,4 +1,4 @@
-"""SQL in Superset runs as it is written, and its values arrive unchanged."""
+"""SQL in Superset runs as written, and its values arrive unchanged."""
 
 import csv
 import io
@@ -23,13 +23,14 @@ WRITTEN = [
     ),
     ("(1 /* one */ + -- two\n 1)", 2),
 ]
-"""Expressions, and what DuckDB makes of them."""
+"""SQL expressions, and the values that DuckDB computes for them."""
 WINDOW = "sum(x) over (order by x groups between 1 preceding and current row)"
 
 
 def test_sql_lab_and_charts_say_what_duckdb_says_to_the_text_as_written(admin):
-    """Superset generated the statement anew from a parse tree, and ran that; 12 of 758
-    expressions differed.
+    """Bug: Superset generated the statement from a parse tree and ran that.
+
+    12 of 758 expressions had another result.
     """
     right = {f"c{number}": value for number, (_, value) in enumerate(WRITTEN)}
     listed = ", ".join(
@@ -80,7 +81,10 @@ def test_a_limit_is_put_around_what_was_written(admin, statement, ran):
 
 
 def test_the_page_s_format_button_changes_no_meaning(admin):
-    """It is the same rewrite; where DuckDB reads another statement in it, the text stays."""
+    """The button uses the same rewrite.
+
+    If DuckDB would parse the new text as another statement, the text stays.
+    """
     ask = lambda text: admin.call("POST", "sqllab/format_sql/", {"sql": text})["result"]  # noqa: E731
     assert (
         ask("select epoch(interval '1 day 06:30:00')") == "select epoch(interval '1 day 06:30:00')"
@@ -145,14 +149,17 @@ def body(number: int, form: str = "json", **query) -> dict:
     ],
 )  # fmt: skip
 def test_a_filter_takes_backslashes_as_they_are(admin, odd, operator, value, ids):
-    """Superset doubled them, as for PostgreSQL of old: a filter on `a\\b` found nothing."""
+    """Bug: Superset doubled backslashes, as for an old PostgreSQL: a filter on `a\\b` found
+    nothing.
+    """
     found = asked(admin, odd, filters=[{"col": "txt", "op": operator, "val": value}])
     assert [row["id"] for row in found] == ids
 
 
 def test_integers_above_2_to_53_stay_as_they_are(admin, odd):
-    """Beside nulls they became doubles, 9007199254740995 the neighbour ...996.0; samples of a
-    UBIGINT failed.
+    """Bug: if a column had nulls, integers became doubles: 9007199254740995 became ...996.0.
+
+    Samples of a UBIGINT failed.
     """
     big, most, huge = 9007199254740995, 2**64 - 1, 2**127 - 1
     metrics = [{"expressionType": "SQL", "sqlExpression": f"max({name})", "label": f"m_{name}"}
@@ -189,7 +196,7 @@ def test_integers_above_2_to_53_stay_as_they_are(admin, odd):
 
 
 class VirtualDataset:
-    """A virtual dataset, while a test reads it."""
+    """A virtual dataset that exists while a test reads it."""
 
     def __init__(self, person, statement: str) -> None:
         self.person, self.statement = person, statement

@@ -1,4 +1,4 @@
-"""How long Superset keeps its logs, and which of its files may be deleted."""
+"""How long Superset keeps its logs, and which of its files can be deleted."""
 
 import shutil
 import sqlite3
@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.xdist_group("superset-provision"), pytest.mark.timeout
 
 @pytest.mark.slow
 def test_what_may_go_at_any_time_may(own):
-    """Without the counts of log-ins, each log-in was a page of an error until the next start."""
+    """Bug: without the counts of log-ins, each log-in showed an error page until the next start."""
     admin = own.start().log_in()
     shutil.rmtree(own.home / "run/superset")
     for person in (admin, own.log_in()):

@@ -46,7 +46,7 @@ CALLS = [
 
 @pytest.fixture
 def anyone(superset):
-    """A client that has not logged in, and follows no redirect."""
+    """A client that is not logged in and does not follow redirects."""
     with httpx.Client(base_url=superset.url, trust_env=False, timeout=60) as client:
         yield client
 
@@ -121,8 +121,9 @@ def test_nothing_may_be_loaded_from_elsewhere(admin):
 
 
 def test_pages_of_failures_load_nothing_from_elsewhere(admin):
-    """They fetch a font from Google, and a content security policy does not keep a browser from
-    connecting ahead.
+    """Superset's own error pages load a font from Google.
+
+    A content security policy does not stop a browser from connecting in advance.
     """
     for path, status in (
         ("/nosuch", 404),
@@ -194,7 +195,7 @@ def test_attempts_to_log_in_are_limited_over_both_workers_by_form_and_api(supers
             and "Wait a minute" in answer.text
             and answer.headers["retry-after"] == "60"
         )
-    superset.log_in()  # another account's attempts do not count
+    superset.log_in()  # attempts of another account do not count
 
 
 def test_log_ins_that_succeed_do_not_add_up(superset):
@@ -203,7 +204,7 @@ def test_log_ins_that_succeed_do_not_add_up(superset):
 
 
 def program(superset) -> httpx.Client:
-    """A client that has logged in by the API: a token, and no browser's session."""
+    """Log in by the API; return a client with a token and without a browser session."""
     client = httpx.Client(base_url=superset.url, trust_env=False, timeout=60)
     body = {"username": "admin", "password": superset.password(), "provider": "db"}
     answer = client.post("/api/v1/security/login", json=body)
@@ -213,8 +214,11 @@ def program(superset) -> httpx.Client:
 
 
 def test_log_ins_by_the_api_that_succeed_do_not_add_up(superset):
-    """The tenth in a row was refused, and so was the person's own log-in in a browser. An e-mail
-    address names the account as well."""
+    """Bug: the tenth successful log-in by the API was refused, and so was the next one in a
+    browser.
+
+    An e-mail address names the account as well.
+    """
     for _ in range(11):
         program(superset).close()
     email = superset.log_in().item("security/users", username="admin")["email"]
@@ -223,8 +227,9 @@ def test_log_ins_by_the_api_that_succeed_do_not_add_up(superset):
 
 
 def test_a_program_with_a_token_may_change_and_ask(superset):
-    """The answer that brings the CSRF token had its cookie taken out: each POST was 400,
-    "session token is missing".
+    """Bug: the answer with the CSRF token had lost its cookie.
+
+    Each POST answered 400, "session token is missing".
     """
     client = program(superset)
     client.headers["X-CSRFToken"] = client.get("/api/v1/security/csrf_token/").json()["result"]
@@ -242,7 +247,10 @@ def test_a_program_with_a_token_may_change_and_ask(superset):
 
 
 def test_each_chart_of_the_bundle_answers_the_api(superset, admin):
-    """Each was 400, "no query context saved", and with it CSV by API, reports and alerts."""
+    """Bug: each request answered 400, "no query context saved".
+
+    CSV by API, reports and alerts failed too.
+    """
     client = program(superset)
     for chart in admin.items("chart"):
         answer = client.get(f"/api/v1/chart/{chart['id']}/data/")
@@ -264,9 +272,7 @@ def test_each_chart_of_the_bundle_answers_the_api(superset, admin):
 
 
 def test_no_late_answer_takes_the_place_of_a_new_log_in(superset):
-    """What the log-in page reports of itself, answered after the log-in, logged the person out
-    again.
-    """
+    """Bug: the log-in page sends reports; a late answer to one logged the person out again."""
     person = Person(superset.url)
     person.get("/login/")
     with httpx.Client(
@@ -338,7 +344,7 @@ def test_a_failure_shows_no_stack_trace(admin):
 
 
 def slow(superset, count: int, data: str) -> list[socket.socket]:
-    """Connections that have sent so much, and wait."""
+    """Open connections that send only this part of a request, and wait."""
     made = [
         socket.create_connection(("127.0.0.1", int(superset.url.rpartition(":")[2])), 30)
         for _ in range(count)
@@ -349,13 +355,15 @@ def slow(superset, count: int, data: str) -> list[socket.socket]:
 
 
 def large_script(superset) -> str:
-    """The path of a file of some megabytes, which anyone may read."""
+    """Return the path of a file of some megabytes that anyone may read."""
     page = httpx.get(f"{superset.url}/login/", trust_env=False, timeout=60).text
     return re.search(r'src="(/static[^"]+vendors[^"]+\.js)"', page)[1]
 
 
 def test_slow_clients_hold_up_nobody(superset, admin):
-    """Sixteen connections that sent half a head stopped Superset: each held a thread, for ever."""
+    """Bug: sixteen connections with half a request head stopped Superset: each held a thread
+    forever.
+    """
     head = "POST /login/ HTTP/1.1\nHost: 127.0.0.1\n"
     script = large_script(superset)
     halves = slow(superset, 20, head)
@@ -366,7 +374,7 @@ def test_slow_clients_hold_up_nobody(superset, admin):
         *slow(superset, 20, f"{head}Transfer-Encoding: chunked\n\n5\nabc"),
         *slow(
             superset, 20, f"GET {script} HTTP/1.1\nHost: 127.0.0.1\n\n"
-        ),  # and read nothing of it
+        ),  # the client does not read the answer
     ]
     began = time.monotonic()
     for _ in range(20):
@@ -375,7 +383,7 @@ def test_slow_clients_hold_up_nobody(superset, admin):
     assert time.monotonic() - began < 9, "as quick as without them"
     for _ in range(
         400
-    ):  # more than both processes hold, which part with those that have waited longest
+    ):  # more than both processes hold: each closes the connections that have waited longest
         held += slow(superset, 2, head)
     assert admin.chart("trips").status_code == 200
     for each in held:
@@ -414,7 +422,7 @@ def test_a_script_arrives_whole_at_who_reads_slowly(superset, admin):
 
 
 def test_large_bodies_are_refused_before_anything_reads_them(superset, admin):
-    """Three of 250 MB, of anyone, and Superset had 1.5 GB of memory."""
+    """Bug: three bodies of 250 MB, without a log-in, raised Superset's memory to 1.5 GB."""
 
     def memory() -> int:
         return sum(psutil.Process(pid).memory_info().rss for pid in superset.workers()) >> 20
@@ -448,9 +456,12 @@ def test_large_bodies_are_refused_before_anything_reads_them(superset, admin):
 
 
 def test_requests_at_the_same_time_do_not_lock_up_the_server(superset):
-    """duckdb-engine asked DuckDB's default connection for the reserved words, in each request:
-    threads that did so at the same time waited for each other for ever, and gunicorn killed the
-    process after two minutes."""
+    """Bug: each request read DuckDB's reserved words through the default connection of
+    duckdb-engine.
+
+    Threads that did this at the same time waited for each other forever, and gunicorn killed the
+    process after two minutes.
+    """
     admin = superset.log_in()
     before = superset.workers()
     with ThreadPoolExecutor(16) as pool:
@@ -460,11 +471,11 @@ def test_requests_at_the_same_time_do_not_lock_up_the_server(superset):
 
 
 def test_of_the_same_requests_at_the_same_time_one_works_and_the_others_have_its_answer(superset):
-    """As after a publish, when each viewer's page asks for the same charts."""
+    """This happens after a publish, when the page of each viewer requests the same charts."""
     admin = superset.log_in()
     new = {
         "filters": [{"col": "trip_id", "op": ">", "val": time.time_ns()}]
-    }  # nobody has asked for this before
+    }  # this query is not cached yet
     with ThreadPoolExecutor(12) as pool:
         answers = list(
             pool.map(lambda _: admin.chart("trips", **new).json()["result"][0], range(12))
@@ -476,8 +487,9 @@ def test_of_the_same_requests_at_the_same_time_one_works_and_the_others_have_its
 
 
 def test_a_request_does_not_wait_for_itself(own):
-    """One that asks for the same twice, where the first failed, held the lock of that, and
-    waited for the time-out.
+    """Bug: a request has the same query twice, and the first one fails.
+
+    The request kept the lock of that query and waited for itself until the timeout.
     """
     own.more["LOC_QUERY_TIMEOUT"] = "3600"
     admin = own.start().log_in()

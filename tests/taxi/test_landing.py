@@ -22,7 +22,7 @@ from proto_loc.settings import ROOT
 NOW = datetime(2025, 6, 1, 12, tzinfo=UTC)
 pytestmark = pytest.mark.usefixtures("data")
 
-# One good yellow trip a row, as SQL; ``i`` counts from 0.
+# SQL of valid yellow trips; ``i`` numbers the rows from 0.
 TRIPS = """
 SELECT 2::INTEGER AS "VendorID", TIMESTAMP '2025-02-03 08:00:00' + to_seconds(i) AS
     tpep_pickup_datetime,
@@ -40,7 +40,7 @@ FROM (SELECT range AS i FROM range({rows}))"""
 
 
 def write(path: Path, change: str = "*", rows: int = 40) -> Path:
-    """Write ``rows`` good trips, seen through the select list ``change``."""
+    """Write ``rows`` valid trips, changed by the select list ``change``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     options = {
         ".json": "FORMAT json, ARRAY true",
@@ -58,7 +58,7 @@ def write(path: Path, change: str = "*", rows: int = 40) -> Path:
 
 
 def lake(path: Path, target: Path) -> list[tuple]:
-    """Inspect, convert, and read back in the order of ``_row``."""
+    """Inspect and convert a file; return its rows in the order of ``_row``."""
     source = landing.inspect(path)
     assert landing.convert(source, target, load_id=7, loaded_at=NOW) == source.rows
     assert schema(target) == lake_schema(source.colour)
@@ -84,7 +84,7 @@ def refusal(path: Path) -> str:
     return str(caught.value)
 
 
-# TLC's own files
+# Files of TLC
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_the_zone_lookup_is_no_trip_table(tlc):
     )
 
 
-# What is absorbed
+# Differences that are accepted
 
 
 @pytest.mark.parametrize(
@@ -245,7 +245,7 @@ def test_nulls_in_text_are_empty_values(tmp_path):
         assert {(row[3], row[6]) for row in lake(path, tmp_path / "out.parquet")} == {(None, None)}
 
 
-# The month
+# The month of a file
 
 
 def test_the_month_is_the_names_or_the_pickups(tmp_path):
@@ -272,7 +272,7 @@ def test_without_a_month_in_the_name_the_pickups_must_agree(tmp_path):
     refusal(write(tmp_path / "two_2025-01_2025-02.parquet", split.format(0.1)))
 
 
-# What is refused
+# Files that are refused
 
 
 @pytest.mark.parametrize(
@@ -340,14 +340,17 @@ def test_a_bad_value_in_text_is_named_with_its_row(tmp_path, suffix):
 
 
 def test_a_decimal_too_wide_for_duckdb_is_refused(tmp_path):
-    """Fault: DuckDB reads a Parquet decimal of over 38 digits as a double, of wrong bytes where its
-    length is no multiple of 8: fares of 12.80 were published as 3,276.80."""
+    """Fault: DuckDB reads a Parquet decimal of over 38 digits as a double.
+
+    If its length is not a multiple of 8, the double has wrong bytes: fares of 12.80 were published
+    as 3,276.80.
+    """
     path = write(
         tmp_path / "yellow_2025-02.parquet", "* REPLACE (12.80::DECIMAL(38,2) AS fare_amount)"
     )
     landing.inspect(path)
-    # In the footer 38 digits become 63; both places, the old type and the new one, are numbers of
-    # one byte.
+    # The test changes 38 digits to 63 in the footer. There are two places, the old type and the new
+    # one, and both numbers have one byte.
     path.write_bytes(path.read_bytes().replace(b"\x15\x04\x15\x4c", b"\x15\x04\x15\x7e"))
     assert "Column 'fare_amount' is DECIMAL(63,2)" in refusal(path)
 
@@ -361,7 +364,7 @@ def test_a_decimal_too_wide_for_duckdb_is_refused(tmp_path):
     ],
 )
 def test_a_number_that_the_lake_cannot_hold_exactly_is_refused(tmp_path, value):
-    """Fault: an amount beyond a double's digits became its neighbour without a word."""
+    """Fault: an amount with more digits than a double has was changed silently."""
     path = write(tmp_path / "yellow_2025-02.parquet", f"* REPLACE ({value} AS fare_amount)")
     assert "must be a number that a double holds exactly" in refusal(path)
 
@@ -409,7 +412,9 @@ def test_quotes_that_swallow_rows_are_refused(tmp_path):
 
 
 def test_a_stray_quote_in_a_column_that_is_not_kept_swallows_no_row(tmp_path):
-    """Fault: the value went on to the next quote, rows later, and they were gone without a word."""
+    """Fault: the value continued to the next quote, some rows later, and those rows were lost
+    silently.
+    """
     lines = write(tmp_path / "a.csv").read_text().splitlines()
     for columns, between in ((1, 1), (1, 7), (2, 3)):
         rows = [line + ",x" * columns for line in lines]
@@ -424,7 +429,9 @@ def test_a_stray_quote_in_a_column_that_is_not_kept_swallows_no_row(tmp_path):
 
 
 def test_a_text_of_several_lines_in_a_column_that_is_not_kept_is_no_fault(tmp_path):
-    """Line ends in quotes are CSV: each line of the file is a row, or in the text of one."""
+    """A quoted text may contain line ends: a line of the file is a row, or a part of
+    such a text.
+    """
     lines = write(tmp_path / "a.csv").read_text().splitlines()
     texts = ['"two\nlines, and a comma"', '"\n\nblank ""lines"" \n"', '"one"', "plain", ""]
     path = tmp_path / "trips.csv"
@@ -436,8 +443,9 @@ def test_a_text_of_several_lines_in_a_column_that_is_not_kept_is_no_fault(tmp_pa
 @pytest.mark.parametrize("suffix", [".csv", ".json", ".ndjson"])
 @pytest.mark.parametrize("coding", ["utf-8-sig", "utf-16", "utf-32", "gzip"])
 def test_a_text_is_read_as_what_it_is_whatever_its_name_says(tmp_path, suffix, coding):
-    """Fault: UTF-16 and gzip under a plain name came to the terminal as raw bytes, JSON with a
-    mark was refused.
+    """Fault: UTF-16 and gzip in a file with a plain name were printed as raw bytes.
+
+    JSON with a byte order mark was refused.
     """
     path = write(tmp_path / f"yellow_2025-02{suffix}")
     text = path.read_text()
@@ -466,8 +474,9 @@ def test_what_is_no_text_is_refused_with_the_way_to_convert_it(tmp_path, content
 
 
 def test_no_byte_of_a_file_reaches_a_terminal_as_it_is(tmp_path):
-    """Fault: names and values were printed raw, escape sequences among them; LocError makes its
-    sentences plain.
+    """Fault: names and values were printed raw, with escape sequences.
+
+    LocError removes these from its sentences.
     """
     text = write(tmp_path / "a.csv").read_text()
     path = tmp_path / "yellow\x1b[2J_2025-02.csv"
@@ -530,12 +539,12 @@ def test_an_unreadable_file_is_refused():
     user = os.geteuid()
     folder = Path(
         tempfile.mkdtemp(dir="/tmp")
-    )  # unlike tmp_path, open to other users once it is made so
+    )  # unlike tmp_path, other users may open it after a chmod
     try:
         folder.chmod(0o755)
         path = write(folder / "trips.csv")
         path.chmod(0)
-        if user == 0:  # root may read every file
+        if user == 0:  # root can read every file
             os.seteuid(65534)
         assert "Permission denied" in refusal(path)
     finally:
@@ -543,7 +552,7 @@ def test_an_unreadable_file_is_refused():
         shutil.rmtree(folder)
 
 
-# Names
+# Names of files
 
 
 @pytest.mark.parametrize(
@@ -599,7 +608,7 @@ def test_a_relative_path_is_kept_absolute(tmp_path, monkeypatch):
     assert landing.inspect(Path("trips.parquet")).path == tmp_path / "trips.parquet"
 
 
-# Writing
+# How files are written
 
 
 def test_the_lake_file_says_where_its_rows_come_from(tmp_path):

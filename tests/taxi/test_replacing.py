@@ -23,21 +23,21 @@ def load_files(*paths, **options) -> list[taxi.Outcome]:
 
 
 def refresh() -> dict[str, str]:
-    """The loading half of a refresh: what became of each input."""
+    """Run the load part of a refresh; return the outcome of each input."""
     outcomes = load(None, who="test", report=lambda *_: None)
     return {outcome.input: outcome.skipped for outcome in outcomes}
 
 
 @pytest.fixture
 def first(tmp_path):
-    """A month that is loaded: 40 trips of one day."""
+    """A loaded month: 40 trips of one day."""
     path = write(tmp_path / "yellow_2025-02-03.csv", DAY.format(0))
     load_files(path)
     return path
 
 
 def test_a_second_daily_file_takes_no_row_away_without_a_word(first, tmp_path):
-    """Fault: it replaced the first one's rows in prod, and nobody was told."""
+    """Fault: the second file replaced the rows of the first one in prod without a message."""
     second = write(tmp_path / "yellow_2025-02-04.csv", DAY.format(1))
     with pytest.raises(
         taxi.WouldReplace,
@@ -57,8 +57,9 @@ def test_a_second_daily_file_takes_no_row_away_without_a_word(first, tmp_path):
 
 
 def test_a_newer_edition_takes_the_place_of_the_older_one(first, tmp_path):
-    """The same name, each day of the other one, and rows that were corrected: the usual way of
-    a month.
+    """A newer edition has the same name, rows of each day of the old one, and corrected rows.
+
+    This is what usually happens to a month.
     """
     edition = write(tmp_path / "new" / first.name, "* REPLACE (11.5 AS fare_amount)", rows=39)
     (outcome,) = load_files(edition)
@@ -109,7 +110,7 @@ def test_two_new_files_of_one_month_in_the_landing_folder_stop_no_refresh(first)
 
 
 def test_what_a_machine_puts_into_the_landing_folder_stops_no_refresh(first, tmp_path):
-    """Fault: one of these blocked every refresh."""
+    """Fault: each of these files blocked every refresh."""
     folder = settings().landing
     (folder / "year=2025").mkdir(parents=True)
     names = (
@@ -162,5 +163,5 @@ def test_a_person_at_a_terminal_is_asked(first, tmp_path):
 def _read(fd: int) -> bytes:
     try:
         return os.read(fd, 4096)
-    except OSError:  # Linux says so at the end
+    except OSError:  # Linux reports the error at the end
         return b""

@@ -38,7 +38,7 @@ def trips(tmp_path_factory) -> dict[Colour, Path]:
     }
 
 
-# The plan
+# The plan of the sample
 
 
 def test_the_default_is_300_000_rows_over_three_months():
@@ -64,7 +64,7 @@ def test_other_sizes_are_refused(rows):
         sample.plan(rows)
 
 
-# Determinism and form
+# Reproducibility and schema
 
 
 @BOTH
@@ -147,7 +147,7 @@ def test_rows_are_in_the_order_of_their_pickups(trips, colour):
     ) == [(0,)]
 
 
-# Proportions and quirks, at the rates that were counted
+# Proportions and irregularities, at the rates of the real files
 
 
 @BOTH
@@ -176,7 +176,8 @@ def test_quirks_come_at_their_rates(trips, colour):
     for condition, rate in expected.items():
         got = one(path, f"count(*) FILTER ({condition})")
         want = rate * 300_000
-        # Five standard deviations, and a tenth for rates that lean on each other.
+        # The tolerance is five standard deviations, and a tenth for rates that depend on each
+        # other.
         assert abs(got - want) <= 5 * want**0.5 + 0.1 * want + 1, (condition, got, want)
         assert got or want < 10, condition
 
@@ -195,8 +196,9 @@ def test_a_trip_booked_by_app_lacks_what_the_meter_knows(trips, colour):
 
 @BOTH
 def test_a_total_is_the_sum_of_its_parts_except_at_the_quirks_rate(trips, colour):
-    """Vendor 1 has congestion, airport and zone fees in ``extra``; its green tax has the
-    improvement surcharge too.
+    """Vendor 1 has congestion, airport and zone fees in ``extra``.
+
+    Its green ``mta_tax`` contains the improvement surcharge too.
     """
     airport = "coalesce(Airport_fee, 0)" if colour == Colour.YELLOW else "0"
     tax = "CASE WHEN abs(mta_tax) = 1.5 THEN mta_tax ELSE mta_tax + improvement_surcharge END"
@@ -251,7 +253,7 @@ def test_only_cards_and_apps_tip(trips, colour):
     assert one(trips[colour], "count_if(tip_amount <> 0 AND payment_type IN (2, 3, 4))") == 0
 
 
-# Realism
+# Realistic values
 
 
 @BOTH

@@ -10,7 +10,7 @@ from proto_loc.settings import ROOT
 
 SEEDS = ROOT / "dbt/seeds"
 
-# Boxes that hold a borough's zones: latitude from, to, longitude from, to.
+# Bounding boxes of the boroughs' zones: latitude from, to, longitude from, to.
 BOROUGHS = {
     "EWR": (40.67, 40.71, -74.20, -74.15),
     "Manhattan": (40.68, 40.88, -74.05, -73.90),
@@ -111,7 +111,7 @@ def test_codes_are_those_of_the_data_dictionary(name, columns, ids):
 
 
 def test_every_code_of_the_real_files_has_a_seed(tlc):
-    """Vendor 4 is in files of 2019, though no data dictionary has it."""
+    """Files of 2019 contain vendor 4, which is in no data dictionary."""
     parquet = [
         f"read_parquet('{tlc}/green_tripdata_2025-11.parquet')",
         f"read_parquet('{tlc}/yellow_tripdata_2025-02_sample.parquet')",

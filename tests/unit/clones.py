@@ -8,9 +8,7 @@ from proto_loc.settings import ROOT
 
 
 def borrowing_clone(folder: Path, *names: str) -> None:
-    """Copy these files and folders there, and lend it this clone's tools and the environment of
-    the tests.
-    """
+    """Copy these files and folders into a folder; link it to this clone's tools and environment."""
     for name in names:
         (folder / name).parent.mkdir(exist_ok=True)
         if (ROOT / name).is_dir():

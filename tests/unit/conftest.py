@@ -8,7 +8,7 @@ from proto_loc.setup.environments import uv
 
 @pytest.fixture(scope="session")
 def registry() -> None:
-    """A package registry can be reached."""
+    """A package registry that this machine can reach; otherwise the test is skipped."""
     try:
         uv("pip", "compile", "-", "--quiet", "--no-cache", "--no-deps", stdin="filelock")
     except LocError as error:

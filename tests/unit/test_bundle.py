@@ -25,7 +25,7 @@ def bundle(tmp_path: Path) -> Path:
 
 
 def broken(bundle: Path, name: str, old: str, new: str) -> list[str]:
-    """The faults after a replacement in one file, which is there once."""
+    """Replace a text in one file, at its first place; return the errors of the check."""
     path = bundle / name
     text = path.read_text()
     assert text.count(old) >= 1, f"{old!r} is not in {name}"
@@ -110,7 +110,7 @@ def test_the_bundle_is_sound(bundle):
 
 MAP = "charts/pickups_by_zone.yaml"
 BREAKS = [
-    # file, what is replaced, by what, where the fault is, and its words
+    # file, old text, new text, place of the error, and words of its message
     (
         "charts/trips.yaml",
         "metric: trips",
@@ -309,8 +309,9 @@ def test_the_full_form_has_what_supersets_pages_need(bundle):
 
 
 def test_both_dashboards_say_where_the_data_comes_from(bundle):
-    """The note is the chart about the published version, first and as wide as the page, and no
-    filter reaches it.
+    """The note is the chart about the published version.
+
+    It is the first chart, as wide as the page, and no filter affects it.
     """
     chart = yaml.safe_load((bundle / "charts/about_the_data.yaml").read_text())
     assert chart["params"]["groupby"][0] == "note"
@@ -325,7 +326,7 @@ def test_both_dashboards_say_where_the_data_comes_from(bundle):
 
 
 def test_dbts_exposures_are_the_dashboards_and_what_they_show(bundle):
-    """By name, title, address and the marts of their charts' datasets."""
+    """The test compares the name, title, address, and the marts of the charts' datasets."""
     files = read(bundle)
     charts, datasets = files.by_uuid("charts"), files.by_uuid("datasets")
     exposures = yaml.safe_load((ROOT / "dbt/models/marts/exposures.yml").read_text())["exposures"]
@@ -353,7 +354,7 @@ def test_dbts_exposures_are_the_dashboards_and_what_they_show(bundle):
 
 
 def test_a_chart_whose_query_nothing_makes_is_named(bundle):
-    """It would be left without one, and its data not be had by API, as CSV or in a report."""
+    """Such a chart would have no query, so there would be no API, CSV or report for its data."""
     name = "charts/trips.yaml"
     (fault,) = broken(bundle, name, "viz_type: big_number_total", "viz_type: mixed_timeseries")
     assert fault.startswith(f"{name}:{line(bundle, name, 'viz_type')}: ")
@@ -380,8 +381,9 @@ def test_a_query_that_a_browser_saved_is_kept_where_nothing_makes_it():
 
 
 def test_no_trend_of_the_bundle_has_partial_periods(bundle):
-    """Months are loaded whole. Weeks are not: the first and the last one were drawn as a fall
-    of revenue.
+    """Months are loaded as a whole, weeks are not.
+
+    Bug: the first and the last week showed a fall of revenue.
     """
     grains = {
         document.name: document.content["params"].get("time_grain_sqla")

@@ -61,7 +61,7 @@ def test_help_imports_nothing_heavy():
 
 @pytest.fixture
 def failing(monkeypatch):
-    """Makes the command line one that fails with the given exception."""
+    """Makes the command line raise the given exception."""
 
     def give(error):
         app = typer.Typer(pretty_exceptions_enable=False)
@@ -140,8 +140,9 @@ def test_options_of_the_sample_are_refused_with_files(data, tmp_path, capsys):
 
 
 def test_a_load_without_verdicts_counts_neither_as_accepted_nor_as_rejected(data, capsys):
-    """Fault: the closing table said 0 accepted and 0 rejected of it, and its rows made the
-    rejected share smaller.
+    """Fault: the last table showed 0 accepted and 0 rejected rows for such a load.
+
+    Its rows also made the share of rejected rows smaller.
     """
     loads = [
         lake.Load(
@@ -180,10 +181,11 @@ SHOWN = r"a\x1b]0;mine\x07\x1b[2J\x9b31m\rb\u202ec\udcff"
 
 
 def test_no_text_reaches_a_terminal_or_the_log_as_what_it_obeys(failing, capsys, tmp_path):
-    """Fault: bytes of files, names and messages of other programs were printed raw, and can clear
-    what was said.
+    """Fault: bytes of files, names and messages of other programs were printed raw.
 
-    Whatever prints them: an error, a defect, a table, the log, a bar's description."""
+    A terminal may obey such text, and clear the screen. The test covers an error, a defect, a
+    table, the log, and the description of a progress bar.
+    """
     for error in (LocError(HOSTILE, HOSTILE, HOSTILE), ValueError(HOSTILE)):
         failing(error)
         for options in ([], ["--debug"]):
@@ -230,10 +232,10 @@ def test_a_log_and_csv_are_plain_on_a_terminal_and_exact_in_a_pipe(data):
 
 
 def test_a_fault_in_a_source_names_its_file_and_line(failing, capsys):
-    """Fault: an exception in a person's own loader was "a defect of proto_loc"."""
+    """Fault: the message of an exception in a user's own loader was "a defect of proto_loc"."""
     loader = (
         errors.SOURCES / "shop" / "load.py"
-    )  # as a name in a traceback: nothing is written there
+    )  # only a name for the traceback: the file does not exist
     for text, said in (
         ("\n\nraise KeyError('price')", ("line 3: KeyError: 'price'", "")),
         ("\n{}[1]\n", ("line 2: KeyError: 1", "")),
@@ -258,7 +260,7 @@ def test_a_fault_in_a_source_names_its_file_and_line(failing, capsys):
 
 
 def test_a_file_that_cannot_be_used_is_no_defect_of_ours(failing, capsys):
-    """Bug: a data folder that was renamed or removed meanwhile was "a defect of proto_loc"."""
+    """Bug: if the data folder was renamed or removed, the message was "a defect of proto_loc"."""
     failing(FileNotFoundError(2, "No such file or directory", "/gone/prod.duckdb"))
     assert cli.main(["fail"]) == 1
     said = capsys.readouterr().err

@@ -21,7 +21,7 @@ def codespace(data, monkeypatch):
 
 
 def answers(base: str, *requests: tuple[str, str, dict[str, str]]) -> list[httpx.Response]:
-    """What a browser is answered at that address, one request after the other."""
+    """Send requests to that address, one after the other, as a browser does; return the answers."""
 
     async def ask() -> list[httpx.Response]:
         app = httpx.ASGITransport(Guard(PlainTextResponse("in"), token="right", port=23000))

@@ -46,8 +46,8 @@ def test_a_probe_asks_where_the_service_listens(project):
     "folder", ["it's", 'a "b"', "back\\slash", "#1: 100% - {é}", "&x *y", "a  b", "$HOME"]
 )
 def test_the_run_folder_may_have_any_name(tmp_path, folder):
-    """Bug: an apostrophe in the name of the clone's folder made the project's own file "no
-    YAML".
+    """Bug: if the clone's folder had an apostrophe in its name, the project's file was
+    "no YAML".
     """
     run = tmp_path / folder
     run.mkdir()
@@ -77,8 +77,9 @@ def test_process_compose_by_hand_gets_what_loc_up_gives_it(monkeypatch):
 
 
 def test_the_runner_and_process_compose_are_of_one_version():
-    """The runner's ways are those of the release that golden.toml pins: on a change, read what
-    is new there.
+    """The runner behaves like the release that golden.toml pins.
+
+    If you change the version, read what is new in that release.
     """
     pinned = tomllib.loads((ROOT / "golden.toml").read_text())["tools"]["process-compose"][
         "version"

@@ -1,4 +1,4 @@
-"""Tests of the requests that ``loc query`` sends, without a server; tests/cube has one."""
+"""Tests of the requests that ``loc query`` sends, without a server; tests/cube has a real one."""
 
 import json
 import time
@@ -118,7 +118,7 @@ def test_a_name_that_several_cubes_have_asks_which():
 
 @pytest.fixture
 def ruled(tmp_path, monkeypatch) -> None:
-    """A model of Cube's with an access rule."""
+    """A model of Cube with an access rule."""
     rule = "cubes: [{name: orders, meta: {access: {countries: country}}}]"
     (tmp_path / "orders.yml").write_text(rule)
     monkeypatch.setenv("LOC_CUBE_MODEL", str(tmp_path))
@@ -211,6 +211,6 @@ def test_a_table_shows_the_metrics_own_format(value, kind, form, shown):
 
 @pytest.mark.parametrize(("currency", "shown"), [("EUR", "€1.50"), ("CHF", "CHF 1.50")])
 def test_a_table_shows_money_in_the_metrics_own_currency(currency, shown):
-    """Every currency was shown as dollars."""
+    """Bug: every currency was shown as dollars."""
     member = Member("a.b", "b", "number", format="currency_2", currency=currency)
     assert _shown(Decimal("1.5"), member) == shown

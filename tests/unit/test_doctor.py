@@ -23,7 +23,7 @@ from proto_loc.setup.environments import golden
 
 @pytest.fixture(autouse=True)
 def plain(monkeypatch: pytest.MonkeyPatch):
-    """Remove the variables that would make a check fail."""
+    """Remove the environment variables that would make a check fail."""
     for name in ("LOC_PYTHON", "LOC_UV", "LOC_LIBRARY_PATH", "LD_LIBRARY_PATH", "TMPDIR"):
         monkeypatch.delenv(name, raising=False)
 
@@ -115,7 +115,7 @@ def test_uv_of_a_nix_shell_that_is_gone(monkeypatch):
 
 @pytest.fixture
 def environment(root: Path) -> Path:
-    """An environment ``.venvs/platform`` with a stamp as the launcher writes it."""
+    """An environment ``.venvs/platform`` with a stamp in the format of the launcher."""
     shutil.copytree(ROOT / "locks", root / "locks")
     folder = root / ".venvs/platform"
     program(folder / "bin/python", "")
@@ -311,7 +311,10 @@ def test_store_of_nix(tmp_path, monkeypatch, script: str, why: str):
 )
 @pytest.mark.parametrize("user, status", [(0, "ok"), (65534, "fail")])
 def test_store_that_belongs_to_another_user(monkeypatch, user: int, status: str):
-    """The test runs the real Nix: users without a daemon and their own /nix cannot use it."""
+    """The test runs the real Nix.
+
+    A user without a daemon cannot use the Nix store of another user.
+    """
     nix = shutil.which("nix")
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
@@ -338,7 +341,7 @@ def test_the_space_of_nix_is_looked_at(data, tmp_path, monkeypatch):
 
 @pytest.fixture
 def repository(root: Path) -> Path:
-    """A git repository with the files that the flake needs; git tracks all of them."""
+    """A git repository that tracks all the files that the flake needs."""
     for name in ("flake.nix", "flake.lock", "golden.toml", "nix/shell.nix"):
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).touch()

@@ -52,7 +52,7 @@ def test_a_bad_line_is_named_and_nothing_is_set(file, line):
 
 @pytest.mark.parametrize("command", [["status"], ["exec", "setup"]], ids=" ".join)
 def test_a_command_and_a_service_refuse_it_too(tmp_path, command):
-    """In a clone of its own, for the file is found beside the launcher."""
+    """The test has its own clone, because the file is beside the launcher."""
     for name in ("loc", "proto_loc", "locks", "golden.toml"):
         (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, tmp_path / name)
     (tmp_path / ".env").write_text("LOC_RUN\n")

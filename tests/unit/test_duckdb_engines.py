@@ -1,4 +1,4 @@
-"""Every DuckDB engine in the locks reads a file that the golden DuckDB wrote."""
+"""Every DuckDB engine in the locks can read a file that the golden DuckDB wrote."""
 
 import json
 import re
@@ -35,7 +35,10 @@ PYTHON = (
 
 
 def python(version: str) -> Callable[[Path], list[str]]:
-    """DuckDB's Python package of that version, in an environment of its own."""
+    """Return a function that reads a file with that version of DuckDB's Python package.
+
+    The package is in its own environment.
+    """
 
     def read(path: Path) -> list[str]:
         if version == duckdb.__version__:
@@ -59,7 +62,7 @@ def python(version: str) -> Callable[[Path], list[str]]:
 
 
 def cli(path: Path) -> list[str]:
-    """The ``duckdb`` that ``loc db shell`` starts."""
+    """Read a file with the program ``duckdb`` that ``loc db shell`` starts."""
     program = Path(sys.executable).parent / "duckdb"
     said = subprocess.check_output([program, "-readonly", "-json", path, "-c", READ], text=True)
     return [str(value) for value in json.loads(said)[0].values()]
@@ -77,7 +80,7 @@ const duckdb = require('@duckdb/node-api');
 
 
 def in_node(path: Path) -> list[str]:
-    """The driver that Cube embeds, of proto_loc/cube/server/package-lock.json."""
+    """Read a file with the driver in Cube, from proto_loc/cube/server/package-lock.json."""
     node.install()
     return subprocess.check_output(
         [node.program(), "-e", NODE, path, READ], text=True, cwd=node.CUBE
@@ -85,7 +88,7 @@ def in_node(path: Path) -> list[str]:
 
 
 def versions(package: str) -> dict[str, str]:
-    """The version of a package in each lock that has it."""
+    """Return the version of a package in each lock that contains it."""
     texts = {path.stem: entries(path.read_text()) for path in (ROOT / "locks").glob("*.txt")}
     return {
         lock: re.match(r"[^=]*==(\S+)", text[package])[1]
@@ -103,7 +106,7 @@ ENGINES: dict[str, Callable[[Path], list[str]]] = {
 
 @pytest.fixture(scope="session")
 def written(tmp_path_factory) -> tuple[Path, list[str]]:
-    """A file in the newest storage format of the golden DuckDB, and what is to be read from it."""
+    """A file in the newest storage format of the golden DuckDB, and the values in it."""
     assert duckdb.__version__ == golden()["core"]["duckdb"]
     path = tmp_path_factory.mktemp("engines") / "prod.duckdb"
     with duckdb.connect() as connection:
@@ -119,7 +122,7 @@ def test_every_engine_in_the_locks_reads_the_file_of_the_golden_one(engine, writ
 
 
 def test_an_engine_that_cannot_read_it_is_found(written, registry):
-    """DuckDB 1.1 knows no storage format of 1.5."""
+    """DuckDB 1.1 cannot read the storage format of DuckDB 1.5."""
     with pytest.raises(Exception, match="newer|version"):
         python("1.1.3")(written[0])
 

@@ -40,7 +40,7 @@ def rows(sql: str = "select id, amount::varchar, _row from shop.orders order by 
 
 @pytest.fixture
 def lenient(monkeypatch) -> FileSource:
-    """The shop with a table of rejects."""
+    """The shop, with a table of rejected rows."""
     shop = FileSource("shop", [replace(ORDERS, rejects=True)])
     monkeypatch.setattr(sources, "find_sources", lambda: {"shop": shop})
     return shop

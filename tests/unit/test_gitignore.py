@@ -38,8 +38,9 @@ OURS = (
 
 @pytest.fixture(scope="module")
 def ignored(tmp_path_factory):
-    """Asks git about one path, in a repository of its own: a release without .git has this file
-    too.
+    """Asks git whether it ignores a path.
+
+    The repository is a new one, because a release has this file but no .git folder.
     """
     repo = tmp_path_factory.mktemp("repo")
     subprocess.run(["git", "init", "--quiet", repo], check=True)

@@ -15,8 +15,7 @@ from proto_loc.warehouse import guard
 
 REPO = Path(__file__).resolve().parents[2]
 
-# OUT stands for a folder outside the database's, with the files that must be neither read nor
-# written.
+# OUT is a folder outside of the database's folder. Its files must not be read or written.
 HOSTILE = [
     # other statements
     "COPY marts.trips TO 'OUT/pwn.csv'",
@@ -69,7 +68,7 @@ HOSTILE = [
     "CALL enable_logging(storage = 'file', storage_config = {'path': 'OUT/pwn'})",
     "CREATE TYPE e AS ENUM ('a')",
     "CREATE SEQUENCE s",
-    # more than one, none, or something else behind a harmless start
+    # several statements, none, or another statement after a harmless beginning
     "SELECT 1; SELECT 2",
     "SELECT 1; DROP TABLE marts.trips",
     "SELECT 1;; COPY (SELECT 1) TO 'OUT/pwn.csv'",
@@ -97,7 +96,7 @@ HOSTILE = [
     "EXPLAIN ANALYZE CREATE TEMP TABLE trips AS SELECT 1",
     "EXPLAIN FROM read_text('OUT/secret.csv')",
     "EXPLAIN ANALYZE CALL enable_logging(storage = 'file', storage_config = {'path': 'OUT/pwn'})",
-    # table functions, wherever they may stand
+    # table functions, in every place
     "SELECT * FROM read_csv('OUT/secret.csv')",
     "FROM READ_TEXT('OUT/secret.csv')",
     "FROM \"read_blob\"('OUT/secret.csv')",
@@ -136,7 +135,7 @@ HOSTILE = [
     "FROM duckdb_settings()",
     "FROM enable_logging()",
     "FROM checkpoint()",
-    # files and addresses in the place of a table
+    # files and addresses in place of a table
     "FROM 'OUT/secret.csv'",
     'FROM "OUT/secret.csv"',
     "SELECT * FROM 'secret.csv'",
@@ -151,7 +150,7 @@ HOSTILE = [
     "SHOW 'OUT/secret.csv'",
     'TABLE "OUT/secret.csv"',
     "SELECT * FROM marts.trips JOIN 'OUT/secret.csv' ON true",
-    # scalar functions with effects, or that end the process
+    # scalar functions with side effects, or that end the process
     "SELECT getenv('HOME')",
     "SELECT system.main.getenv('HOME')",
     "SELECT zone.getenv() FROM marts.trips",
@@ -181,7 +180,7 @@ HOSTILE = [
     "SELECT reservoir_quantile(0, 0.5, 2147483647)",
     "SELECT lag(range, range - 9223372036854775807) OVER () FROM range(10)",
     "SELECT lag(range, ?) OVER () FROM range(10)",
-    # depth, length and plans that take for ever
+    # depth, length, and plans that take forever
     "SELECT " + "(" * 10_000 + "1" + ")" * 10_000,
     "SELECT " + "1+" * 10_000 + "1",
     "SELECT " + "NOT " * 900 + "true",
@@ -198,7 +197,7 @@ HOSTILE = [
     "SELECT '" + "x" * 200_000 + "'",
 ]
 
-# Statement and, where it is worth saying, its rows.
+# statements, and the rows of some of them
 BENIGN = [
     ("SELECT 42", [(42,)]),
     ("select 1;", [(1,)]),
@@ -295,7 +294,7 @@ BENIGN = [
     ("SELECT random() < 2, uuid() IS NOT NULL", None),
     ("SELECT printf('%d', 1), format('{}', 2), regexp_replace('ab', 'a', 'c')", [("1", "2", "cb")]),
     ("SELECT approx_quantile(fare, 0.5), median(fare), mode(zone) FROM marts.trips", None),
-    # about the catalogue: what SQL clients ask
+    # queries about the catalogue, which SQL clients send
     ("SHOW TABLES", None),
     ("SHOW ALL TABLES", None),
     ("SHOW DATABASES", [("w",)]),
@@ -352,7 +351,7 @@ BENIGN = [
     ("SELECT current_schema()", [("main",)]),
     ("SELECT name FROM pragma_table_info('marts.zones')", [("zone",), ("borough",)]),
     ("SELECT current_setting('threads')", None),
-    # long, but in bounds
+    # long statements within the limits
     ("SELECT " + "+".join(["1"] * 250), [(250,)]),
     ("SELECT 1 IN (" + ",".join(map(str, range(5000))) + ")", [(True,)]),
     (
@@ -392,7 +391,7 @@ def con(file: Path):
 
 @pytest.fixture
 def outside(tmp_path: Path) -> Path:
-    """A folder with a file that no reader may see."""
+    """A folder with a file that no reader may read."""
     (tmp_path / "secret.csv").write_text("a\nCANARY\n")
     (tmp_path / "schema.sql").write_text("CREATE TABLE canary (a INT)")
     (tmp_path / "load.sql").write_text("")
@@ -466,7 +465,10 @@ print(refused, con.execute("select 42").fetchall())
 
 
 def test_without_the_guard_logging_to_a_file_aborts_the_process(file: Path, tmp_path: Path) -> None:
-    """Why the lock alone is not enough. When this fails, DuckDB has mended it."""
+    """DuckDB's lock of the configuration is not enough.
+
+    If this test fails, DuckDB has fixed this bug.
+    """
     done = python(
         """
 import sys
@@ -570,8 +572,9 @@ def test_what_cannot_be_opened_is_named(tmp_path: Path) -> None:
 
 
 def test_a_symbolic_link_pins_the_version(tmp_path: Path) -> None:
-    """DuckDB shares an open database by its path: through the link it would go on serving the
-    old version.
+    """DuckDB shares an open database by its path.
+
+    Through the link, it would continue to serve the old version.
     """
     link = tmp_path / "current.duckdb"
     for number in (1, 2):
@@ -757,7 +760,7 @@ def test_every_table_function_is_allowed_by_name_or_refused(con) -> None:
 
 
 def test_every_function_with_effects_is_known(con) -> None:
-    """A new one in a later DuckDB fails here until somebody has decided about it."""
+    """If a later DuckDB has a new function, this test fails until somebody decides about it."""
     volatile = {
         name
         for (name,) in con.execute(

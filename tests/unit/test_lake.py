@@ -250,7 +250,7 @@ def test_a_sweep_copies_nothing(data, monkeypatch):
     assert lake.sweep() == []
 
 
-# --- a link that was lost: zip, rsync and cloud storage keep none, and cp -rL makes it a folder
+# --- a lost link: zip, rsync and cloud storage do not keep links; cp -rL copies a folder instead
 
 
 def _gone(link: Path) -> None:
@@ -300,7 +300,11 @@ def test_a_lost_link_of_raw_loses_no_record(data, caplog, lose):
 
 
 def test_a_lost_link_leads_to_the_newest_whole_version_where_nothing_is_recorded(data):
-    """The folder was published before the served version was recorded, and was copied in part."""
+    """Nothing recorded which version was served.
+
+    The folder was published before the platform recorded this, and one version was copied only in
+    part.
+    """
     load(1)
     load(2)
     os.truncate(load(3) and warehouse.current("raw").path, 100)
@@ -390,7 +394,7 @@ def test_a_lake_file_is_brought_back_from_the_bin(data, caplog):
         assert orders() == [1] and f"{made.file} was brought back from" in caplog.text
 
 
-# --- a bit that flipped on the disk
+# --- a flipped bit on the disk
 
 
 def flip(path: Path, position: int = 0) -> None:
@@ -450,7 +454,9 @@ def test_a_flipped_bit_in_a_lake_file_is_found_before_anything_is_built_of_it(da
 
 
 def test_a_ledger_without_checksums_goes_on_and_says_that_nothing_is_known(data, capsys):
-    """A load from before checksums were recorded is reported as unknown, not as right or wrong."""
+    """A load from before checksums were recorded is reported as unknown, neither as right nor
+    wrong.
+    """
     made = load(*range(1000))
     without_checksums()
     flip(made.path, 40)
@@ -482,7 +488,7 @@ def test_a_lake_file_that_is_no_parquet_any_more_is_named_and_stops_no_other_loa
     assert (lake.settle(TABLES).id, orders()) == (3, [1, 2])
 
 
-# --- a source's loads that are to count no more
+# --- loads of a source that are retired
 
 
 def test_loads_can_be_retired_and_come_back_by_a_rollback(data, capsys):

@@ -1,4 +1,4 @@
-"""Tests of the lock files: they agree with golden.toml and contain no registry host."""
+"""Tests of the lock files: they agree with golden.toml and contain no host of a registry."""
 
 import re
 import subprocess
@@ -49,8 +49,9 @@ def test_hand_edited_pin(registry):
 
 
 def test_check_names_environment_and_package(tmp_path, registry):
-    """``./loc lock --check`` in a clone with two locks missing, one of them what the launcher
-    installs from.
+    """The test runs ``./loc lock --check`` in a clone.
+
+    Two locks are missing, and one of them is the lock that the launcher installs from.
     """
     borrowing_clone(tmp_path, "proto_loc", "locks", "loc", "golden.toml", "pyproject.toml")
     (tmp_path / "locks/uv.txt").unlink()

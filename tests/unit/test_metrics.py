@@ -36,7 +36,7 @@ def parsed() -> dict:
 
 @pytest.fixture
 def manifest(parsed) -> dict:
-    """dbt's manifest of the project, to change."""
+    """dbt's manifest of the project, which a test may change."""
     return copy.deepcopy(parsed)
 
 
@@ -62,8 +62,9 @@ def filtered(manifest: dict, template: str) -> None:
 
 @pytest.mark.parametrize("figure", ["inf", "-inf", "nan"])
 def test_an_infinite_figure_is_text_in_a_manifest(parsed, figure):
-    """As a double it was `Infinity` there, which is no JSON: Cube could not read the published
-    version.
+    """Bug: a double was written as `Infinity`, which is not valid JSON.
+
+    Cube could not read the published version.
     """
     found = model(parsed)
     (rate,) = (each for each in found.metrics if each.name == "tip_rate")
@@ -211,7 +212,7 @@ REFUSED = {
     ),
     "a count under a filter": (
         lambda m: measure(m, "tips").update(agg="count", expr="trip_id"),
-        "metric tips",  # an input of tip_rate, whose filter reaches it
+        "metric tips",  # tips is an input of tip_rate, which has a filter
         "It counts under a filter (tips): where nothing passes it, MetricFlow has no figure",
     ),
     "a sum of some dates": (
@@ -452,8 +453,9 @@ def test_names_in_an_expression_are_told_from_texts_functions_and_parts():
 
 
 def test_filters_of_a_metric_and_its_inputs_apply_to_what_they_are_made_of(manifest):
-    """As in dbt: a filter goes down to every measure, and what no metric is by itself is a
-    hidden measure of Cube's.
+    """As in dbt, a filter applies to every measure below the metric.
+
+    A measure that is not a metric itself becomes a hidden measure of Cube.
     """
     metric(manifest)["type_params"]["numerator"]["filter"] = {
         "where_filters": [
@@ -510,8 +512,9 @@ def test_a_dimension_that_is_an_expression_is_a_calculated_column(manifest):
     ("where", "rows"), [("payment_type!=Cash", 3), ("pickup_hour=1", 1), ("pickup_at=2025-01", 2)]
 )
 def test_a_condition_as_sql(parsed, where, rows):
-    """`!=` left out the rows that have no value, which Cube counts; `=1` did not match a
-    DECIMAL 1.0.
+    """Bugs: `!=` left out rows without a value, but Cube counts them; `=1` did not match 1.0.
+
+    The 1.0 was a DECIMAL.
     """
     with duckdb.connect() as con:
         con.execute(
@@ -527,7 +530,7 @@ def test_a_condition_as_sql(parsed, where, rows):
 
 @pytest.mark.parametrize("function", ["sum", "average"])
 def test_figures_are_the_same_whether_they_roll_up_or_not(manifest, function):
-    """An average does not roll up from days: all are then computed from the rows."""
+    """An average does not roll up from days, so all figures are computed from the rows."""
     measure(manifest, "seconds").update(agg=function)
     with duckdb.connect() as con:
         con.execute(
@@ -558,7 +561,7 @@ def test_figures_are_the_same_whether_they_roll_up_or_not(manifest, function):
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """A fresh clone, without data."""
+    """A fresh clone without data."""
     for name in (
         "proto_loc",
         "pipelines",
@@ -587,7 +590,10 @@ def generate(clone: Path, *arguments: str) -> subprocess.CompletedProcess:
 
 
 def test_the_order_of_a_manifest_changes_nothing(manifest):
-    """A partial parse puts what has changed last, and once scrambled the generated files."""
+    """A partial parse puts changed definitions last.
+
+    Bug: this changed the order in the generated files.
+    """
     before = files.wanted(read(manifest))
     manifest["metrics"] = dict(reversed(manifest["metrics"].items()))
     manifest["semantic_models"] = dict(reversed(manifest["semantic_models"].items()))
@@ -606,7 +612,7 @@ def test_a_file_written_by_hand_is_not_overwritten(parsed, tmp_path):
 
 
 def test_a_changed_definition_reaches_cube_and_the_dataset(clone):
-    """On a fresh clone, with no data and no service."""
+    """The test needs only a fresh clone, without data or services."""
     assert generate(clone, "--check").stdout.startswith("4 files agree with the definitions\n")
     definition = clone / METRICS
     before = definition.read_text()
@@ -680,8 +686,9 @@ def with_cube(clone) -> Path:
 
 
 def test_a_definition_without_a_description_is_one_that_cube_takes(manifest):
-    """Cube refused the whole model for one empty description, while `--check` agreed with what
-    was written.
+    """Bug: Cube refused the whole model because of one empty description.
+
+    `--check` accepted this model.
     """
     node.install()
     for each in semantic(manifest)["dimensions"]:
@@ -696,7 +703,7 @@ def test_a_definition_without_a_description_is_one_that_cube_takes(manifest):
 
 
 def test_what_cubes_compiler_refuses_is_not_written(with_cube):
-    """`loc generate` wrote it, and Cube went on with its last good model."""
+    """Bug: `loc generate` wrote the file, and Cube continued to serve its last good model."""
     by_hand = with_cube / "cube/model/own.yml"
     by_hand.write_text(
         "cubes:\n  - name: own\n    extends: taxi_trips\n    measures:\n      - { name: m, type:"

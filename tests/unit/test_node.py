@@ -104,7 +104,7 @@ def test_another_one_is_left_alone_and_the_wheel_is_used(tmp_path, monkeypatch, 
 
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A temporary cube folder, in which npm installs the same packages as in the repository."""
+    """A temporary folder of Cube, in which npm installs the same packages as in the repository."""
     cube = tmp_path / "cube"
     cube.mkdir()
     for name in ("package.json", "package-lock.json"):
@@ -171,7 +171,7 @@ def test_the_addon_is_tried_once_and_not_at_each_start(installer, capfd):
         node.install()
     assert tried() == 1
     assert capfd.readouterr().err.count("no native addon, the stand-in is used: no network") == 1
-    node.ADDON_STAMP.unlink()  # as `loc setup cube` does
+    node.ADDON_STAMP.unlink()  # `loc setup cube` does so too
     node.install()
     assert tried() == 2
 
@@ -201,7 +201,7 @@ def test_where_it_is_off_it_is_not_tried(installer, monkeypatch):
 
 
 def test_one_that_is_installed_is_said(installer, capfd):
-    """The test installs the addon of Cube's own driver, because any addon that loads will do."""
+    """The addon here is that of Cube's DuckDB driver: any addon that loads is enough."""
     known = next(
         (ROOT / "proto_loc/cube/server/node_modules/@duckdb").glob("node-bindings-*/*.node")
     )

@@ -1,4 +1,4 @@
-"""Tests of the outcomes of loads, and of the list of marts, both read from dbt's manifest."""
+"""Tests of the outcomes of loads, and of the list of marts; both come from dbt's manifest."""
 
 import copy
 
@@ -16,7 +16,7 @@ def parsed() -> dict:
 
 @pytest.fixture
 def manifest(parsed) -> dict:
-    """dbt's manifest of the project, to change."""
+    """dbt's manifest of the project, which a test may change."""
     return copy.deepcopy(parsed)
 
 
@@ -68,7 +68,7 @@ def test_marts_are_measured_or_lie_in_the_marts_folder(manifest):
 
 
 def test_a_mart_may_have_any_name_and_schema(manifest):
-    """Marts were those whose name began with `mart_`."""
+    """Bug: only a model with a name that begins with `mart_` was a mart."""
     node = manifest["nodes"]["model.proto_loc.mart_taxi_trips"]
     node.update({"schema": "sales", "alias": "orders", "fqn": ["proto_loc", "wide", "orders"]})
     assert "sales.orders" in marts.tables(manifest, marts.marts(manifest))

@@ -1,4 +1,4 @@
-"""Tests of the error for ports in use: it names the process and the way out."""
+"""Tests of the error about a port in use: it names the process and the solution."""
 
 import os
 import socket
@@ -22,8 +22,9 @@ time.sleep(60)
 
 @pytest.fixture
 def listen(tmp_path, monkeypatch):
-    """Makes a process with this mark that has the port of Dagster; none of the ports with a
-    prefix is taken.
+    """Starts a process with this mark that listens on the port of Dagster.
+
+    No port with a prefix is in use.
     """
     monkeypatch.setenv("LOC_RUN", str(tmp_path / "run"))
     started = []

@@ -53,7 +53,9 @@ def test_what_is_slow_runs_with_all_alone_and_the_longest_starts_first(
 
 
 def test_a_group_of_tests_shares_one_process(pytester: pytest.Pytester, monkeypatch):
-    """What a group sets up, as a service on its ports, is then there once (``xdist_group``)."""
+    """So the resources of a group, such as a service on its ports, exist only once
+    (``xdist_group``).
+    """
     monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
     pytester.makepyfile(
         "import os, pytest\n"
@@ -70,7 +72,7 @@ def test_a_group_of_tests_shares_one_process(pytester: pytest.Pytester, monkeypa
 
 @pytest.mark.parametrize("port", PORTS.values(), ids=PORTS)
 def test_a_reserved_port_is_for_a_service_and_for_nothing_else(port_prefix, port):
-    """An outgoing connection on Jupyter's port once kept fifty tests from starting it."""
+    """Bug: an outgoing connection on Jupyter's port made fifty tests fail to start Jupyter."""
     address = ("127.0.0.1", int(f"{port_prefix}{port}"))
     with socket.socket() as outgoing, pytest.raises(OSError, match="in use"):
         outgoing.bind(address)

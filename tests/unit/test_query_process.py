@@ -1,4 +1,4 @@
-"""Tests of the query process: limits end one query, and the next one is answered."""
+"""Tests of the query process: a limit ends one query, and the next query gets its answer."""
 
 import os
 import pickle
@@ -76,7 +76,10 @@ def test_values_arrive_as_duckdb_gives_them(child, path):
     "greedy", ["list_aggregate(range(3000000000), 'sum')", "length(repeat('x', 4000000000))"]
 )
 def test_a_single_value_is_bounded_by_the_system(child, path, greedy):
-    """DuckDB's own limit does not count it: a list of 3 billion numbers took 17.8 GB."""
+    """DuckDB's own limit does not apply to a single value.
+
+    A list of 3 billion numbers took 17.8 GB.
+    """
     with pytest.raises(query_process.Ended, match="memory"):
         child.run(path, f"select {greedy}")
     assert psutil.Process(pid(child)).memory_info().rss < child.memory + query_process.BESIDE
@@ -100,7 +103,7 @@ def test_a_process_that_ends_for_it_was_idle_is_no_fault(path):
         cwd=Path(query_process.__file__).parents[1],
     )
     assert mine.run(path, "select 1").rows == [(1,)]
-    os.kill(pid(mine), signal.SIGSTOP)  # it finds the time over before it finds the next statement
+    os.kill(pid(mine), signal.SIGSTOP)  # its idle time is over before it reads the next statement
     time.sleep(0.6)
     os.kill(pid(mine), signal.SIGCONT)
     assert mine.run(path, "select 2").rows == [(2,)]
@@ -108,7 +111,9 @@ def test_a_process_that_ends_for_it_was_idle_is_no_fault(path):
 
 
 def test_a_process_that_ended_is_no_zombie_until_the_next_statement(path):
-    """Each that ended when idle stayed one; a look at the server's processes failed on them."""
+    """Bug: a process that ended while idle became a zombie, and reading the server's processes
+    failed.
+    """
     mine = query_process.Reader()
     mine.run(path, "select 1")
     ended = psutil.Process(pid(mine))
@@ -144,7 +149,7 @@ def test_what_is_refused_and_what_fails_says_why_and_the_process_stays(child, pa
 
 
 def test_a_process_ends_with_the_one_that_asks(child, path):
-    """Also while it works: nobody would read the answer."""
+    """It ends even during a query, because nobody would read the answer."""
     mine = query_process.Reader()
     mine.run(path, "select 1")
     mine._child.stdin.close()
@@ -153,7 +158,7 @@ def test_a_process_ends_with_the_one_that_asks(child, path):
 
 
 def test_an_answer_is_values_and_no_code(path):
-    """The process that gives it ran a stranger's SQL."""
+    """The process that sends the answer has run the SQL of an unknown person."""
     with pytest.raises(pickle.UnpicklingError, match="is no value"):
         query_process._Values(__import__("io").BytesIO(pickle.dumps(os.system))).load()
 

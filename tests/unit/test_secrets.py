@@ -1,4 +1,4 @@
-"""Secrets are generated once, readable by this user only, and never overwritten."""
+"""Secrets are generated once, only this user can read them, and they are never overwritten."""
 
 from concurrent.futures import ThreadPoolExecutor
 

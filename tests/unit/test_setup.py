@@ -99,8 +99,9 @@ pytestmark = pytest.mark.usefixtures("registry")
 
 
 def environment(**more: str) -> dict[str, str]:
-    """A plain environment without uv on PATH, which still reaches the registry as this machine
-    does.
+    """Return a plain environment without uv on PATH.
+
+    It can still reach the package registry, as this machine can.
     """
     kept = [
         name for name in os.environ if name in KEPT or any(word in name.upper() for word in REACH)
@@ -116,8 +117,9 @@ def loc(clone: Path, *arguments: str, **more) -> subprocess.CompletedProcess:
 
 
 def copy(folder: Path) -> Path:
-    """A clone in which ``platform`` holds only what the command line's root needs, so that
-    set-up takes seconds.
+    """Make a clone in which ``platform`` has only the packages that the command line needs.
+
+    So set-up takes seconds.
     """
     for name in FILES:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -130,7 +132,7 @@ def copy(folder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def fetched(tmp_path_factory, registry) -> Path:
-    """A clone that has fetched uv itself, from PyPI."""
+    """A clone that has downloaded uv itself, from PyPI."""
     clone = copy(tmp_path_factory.mktemp("first") / "a clone")
     done = loc(clone, "--version")
     assert (done.returncode, done.stdout.split()[0]) == (0, "proto_loc"), done.stderr
@@ -139,7 +141,7 @@ def fetched(tmp_path_factory, registry) -> Path:
 
 @pytest.fixture
 def clone(fetched: Path, tmp_path: Path) -> Path:
-    """A fresh clone, in a path with a space, to which uv need not be fetched again."""
+    """A fresh clone in a path with a space, which need not download uv again."""
     clone = copy(tmp_path / "a clone")
     (clone / ".tools").mkdir()
     os.link(fetched / UV, clone / UV)
@@ -148,7 +150,7 @@ def clone(fetched: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def slow_uv(clone: Path):
-    """Lets uv stop before it installs, until ``go`` exists beside it."""
+    """Stops uv before it installs, until the file ``go`` exists beside it."""
     real, go = clone / ".tools/real-uv", clone / ".tools/go"
     (clone / UV).rename(real)
     (clone / UV).write_text(f"""#!/bin/sh
@@ -182,7 +184,7 @@ def wait_for(path: Path) -> None:
 
 
 def tools_without(folder: Path, *hidden: str) -> str:
-    """A PATH with this machine's tools in it, but not the hidden ones."""
+    """Return a PATH with this machine's tools, without the hidden ones."""
     folder.mkdir()
     for tool in TOOLS:
         if tool not in hidden and (found := shutil.which(tool)):
@@ -209,8 +211,9 @@ def test_a_changed_lock_is_installed(clone: Path):
 
 
 def test_notebooks_are_installed_with_bytecode(clone: Path):
-    """A first `loc ask` compiled LiteLLM's thousands of modules, and where nothing may be
-    written, each one did.
+    """Bug: the first `loc ask` compiled LiteLLM's thousands of modules.
+
+    If nothing could be written, each `loc ask` did so.
     """
     shutil.copy(clone / "locks/platform.txt", clone / "locks/notebooks.txt")
     done = loc(clone, "--sync", "notebooks", env=environment(PYTHONDONTWRITEBYTECODE="1"))
@@ -231,8 +234,8 @@ def test_symlink_and_foreign_folder(fetched: Path, tmp_path: Path):
 
 @pytest.mark.parametrize("way", ["only venv", "old uv", "uv of the series"])
 def test_ways_to_uv(fetched: Path, tmp_path: Path, way: str):
-    """Where there is no pip, or another uv, or one of the golden series, the golden series is
-    what is used.
+    """Without pip, or with another uv, or with a uv of the golden series: the golden series is
+    used.
     """
     clone, tools = copy(tmp_path / "a clone"), Path(tools_without(tmp_path / "bin", "python3"))
     real = Path(sys.base_prefix, "bin/python3.11")
@@ -254,8 +257,9 @@ def test_ways_to_uv(fetched: Path, tmp_path: Path, way: str):
 
 
 def imported(clone: Path, name: str, folder: Path) -> Path:
-    """Where an environment finds proto_loc, from another folder and with nothing in the
-    environment that says so.
+    """Return the path from which an environment imports proto_loc.
+
+    The current folder is another one, and no environment variable helps.
     """
     command = [
         clone / ".venvs" / name / "bin/python",
@@ -278,7 +282,7 @@ def test_moved_clone_sets_up_again(clone: Path, tmp_path: Path):
 def test_an_environment_knows_its_clone_also_one_that_was_set_up_before(
     clone: Path, tmp_path: Path
 ):
-    """`import proto_loc` worked from the clone's root alone: not in VS Code, nor in nbconvert."""
+    """Bug: `import proto_loc` worked only in the root of the clone, not in VS Code or nbconvert."""
     shutil.copy(clone / "locks/platform.txt", clone / "locks/notebooks.txt")
     shutil.copytree(ROOT / "proto_loc/jupyter/environment", clone / "proto_loc/jupyter/environment")
     assert loc(clone, "--sync", "notebooks").returncode == 0
@@ -402,7 +406,10 @@ def test_a_set_up_that_fails_leaves_the_environment_as_it_was(clone: Path, tmp_p
 
 @pytest.mark.parametrize("hidden", [False, True], ids=["proc", "ps"])
 def test_an_environment_is_not_replaced_under_a_process_that_runs_on_it(clone: Path, hidden: bool):
-    """As a service of a stack that is up; where there is no /proc, on macOS, ps is asked."""
+    """The process may be a service of a running stack.
+
+    On a system without /proc, such as macOS, the launcher runs ps.
+    """
     loc(clone, "--version")
     launcher = clone / "loc"
     if hidden:
@@ -434,8 +441,9 @@ def test_fetches_of_uv_at_once_are_one(tmp_path: Path):
 
 
 def test_uv_is_the_one_of_its_lock_where_golden_toml_is_ahead(clone: Path):
-    """``loc lock`` has yet to lock the new one: the old one is no other under the new one's
-    name.
+    """``loc lock`` has not locked the new uv yet.
+
+    The old uv must not get the new one's name.
     """
     path = clone / "golden.toml"
     path.write_text(re.sub(r'^uv = ".*?"', 'uv = "0.99.9"', path.read_text(), flags=re.MULTILINE))
@@ -475,7 +483,7 @@ def test_wrong_hash_is_refused(clone: Path, tmp_path: Path, lock: str):
 
 @pytest.fixture
 def mirror():
-    """A registry that has nothing, and the paths that it was asked for."""
+    """A registry without packages, and the paths of its requests."""
     asked: list[str] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -537,7 +545,9 @@ def test_read_only_clone_is_explained(fetched: Path):
 
 @pytest.mark.skipif(not shutil.which("bwrap"), reason="bubblewrap is not installed")
 def test_libraries_of_nix_are_lent_to_python_alone(clone: Path, tmp_path: Path):
-    """As on NixOS, where a wheel finds no libstdc++ by itself: here the machine's own is hidden."""
+    """The test hides the machine's libstdc++, as on NixOS, where a wheel does not find one by
+    itself.
+    """
     hidden, lent = [], tmp_path / "lent"
     lent.mkdir()
     listed = subprocess.run(["/sbin/ldconfig", "-p"], capture_output=True, text=True).stdout
@@ -565,7 +575,7 @@ def test_libraries_of_nix_are_lent_to_python_alone(clone: Path, tmp_path: Path):
 
 
 def test_uv_that_the_nix_shell_names_installs(clone: Path, tmp_path: Path):
-    """Whatever its series; `loc lock` takes the golden one all the same."""
+    """This uv may be of any series; `loc lock` still uses the golden uv."""
     uv = tmp_path / "uv"
     uv.write_text(
         f'#!/bin/sh\n[ "$1" != --version ] || {{ echo "uv 0.9.1"; exit; }}\necho "$1" >>{uv}.log\n'

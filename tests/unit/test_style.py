@@ -24,9 +24,9 @@ VAGUE = [
     *("more", "now", "said", "there", "told", "wanted"),
 ]
 CEILING = 0.01
-"""Share of bindings that may bear a vague name."""
+"""Share of variable names that may be vague."""
 BINARIES: set[str] = set()
-"""Files of git that hold no text, each with a reason to be there."""
+"""Binary files in git, each with a reason."""
 
 
 @pytest.mark.parametrize("command", [["check"], ["format", "--check"]], ids=" ".join)
@@ -38,7 +38,7 @@ def test_ruff_is_content(command):
 
 
 def test_the_import_rules_hold():
-    """The table of rooms in pyproject.toml, without a circle between files or folders."""
+    """The layers in pyproject.toml hold, and there is no import cycle between files or folders."""
     done = subprocess.run(
         [PROGRAMS / "lint-imports", "--no-cache"], cwd=ROOT, capture_output=True, text=True
     )
@@ -47,14 +47,16 @@ def test_the_import_rules_hold():
 
 
 def test_names_are_nouns_of_the_field():
-    """Names of variables, parameters and loop targets; `found` and `told` make a reader guess."""
+    """The names are those of variables, parameters and loop targets; `found` and `told`
+    are vague.
+    """
     names = Counter(name for path in PRODUCT for name in bound(ast.parse(path.read_text())))
     vague = {name: names[name] for name in VAGUE if names[name]}
     assert sum(vague.values()) <= CEILING * names.total(), vague
 
 
 def bound(tree: ast.AST):
-    """The names that a file binds, without the underscores around them."""
+    """Yield the names that a file binds, without leading and trailing underscores."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             yield node.id.strip("_")
@@ -69,7 +71,7 @@ def test_no_module_is_named_like_the_standard_library_or_a_builtin():
 
 
 def test_every_binary_in_git_is_listed():
-    """A chart that a benchmark had drawn lay in the repository for weeks."""
+    """Bug: a chart that a benchmark drew was in the repository for weeks."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
     paths = [path for path in listed.stdout.split("\0") if (ROOT / path).is_file()]
     assert paths, "git lists nothing"
@@ -87,7 +89,9 @@ IMPORT = re.compile(rf"^\w+ as \(\n\n    select \* from {READS.pattern}\n\n\)", 
 
 @pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
 def test_sql_imports_then_reasons_then_selects_from_final(path: Path):
-    """Import CTEs, logic CTEs, `final`: what a model reads stands at its top."""
+    """The order is import CTEs, logic CTEs, `final`, so that the inputs of a model are
+    at its top.
+    """
     comments = r"\{\{\s*config\(.*?\)\s*\}\}$|\{%-? set .*?%\}|\{#.*?#\}|^--[^\n]*$"
     text = re.sub(comments, "", path.read_text(), flags=re.DOTALL | re.MULTILINE).strip()
     assert text.startswith("with ") and text.endswith("\n)\n\nselect * from final"), text
@@ -103,7 +107,7 @@ def test_the_readme_names_at_most_six_links():
 
 
 def test_no_test_imports_conftest_which_is_another_one_where_several_suites_run():
-    """All of them have the one module name, and the last that pytest has loaded wins."""
+    """All conftest modules have the same name, and pytest's last loaded one is imported."""
     importing = [
         path.name
         for path in (ROOT / "tests").rglob("*.py")

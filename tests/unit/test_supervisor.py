@@ -19,7 +19,7 @@ PROGRAM = b"#!/bin/sh\necho v1.122.0\n"
 
 
 def archive(*members: tuple[str, bytes | str]) -> bytes:
-    """A tar.gz; a member given as text is a symbolic link to that."""
+    """Return a tar.gz; a member with a text is a symbolic link to that path."""
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w:gz") as packed:
         for name, content in members:
@@ -38,9 +38,7 @@ RELEASE = archive(("LICENSE", b"text"), ("../evil", b"evil"), ("process-compose"
 
 @pytest.fixture
 def releases():
-    """A server of releases on loopback: its address, what it gives, and which paths it was
-    asked for.
-    """
+    """A local server of releases: its address, its content, and the paths of its requests."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
@@ -62,7 +60,7 @@ def releases():
 
 @pytest.fixture(autouse=True)
 def clone(tmp_path, monkeypatch):
-    """A clone without process-compose on PATH, whose golden.toml pins the release above."""
+    """A clone without process-compose on PATH; its golden.toml pins the release above."""
     monkeypatch.delenv("LOC_COMPOSE", raising=False)
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:/usr/bin:/bin")
     (tmp_path / "bin").mkdir()

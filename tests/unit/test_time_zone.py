@@ -1,4 +1,4 @@
-"""Published and read times are UTC, whatever the machine's time zone is."""
+"""Published and read times are in UTC, whatever the machine's time zone is."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Tests of ``loc lock --upgrade``: which packages move, the reasons, kept comments."""
+"""Tests of ``loc lock --upgrade``: the upgraded packages, the reasons, and kept comments."""
 
 import re
 import subprocess
@@ -51,7 +51,7 @@ python-dateutil = "2.8.2"
 
 @pytest.fixture
 def clone(tmp_path: Path, registry) -> Path:
-    """A clone with a small golden.toml and its locks; its environment is this one."""
+    """A clone with a small golden.toml and its locks; it uses this clone's environment."""
     borrowing_clone(tmp_path, "proto_loc", "loc", "pyproject.toml", "locks/uv.txt")
     (tmp_path / "golden.toml").write_text(GOLDEN)
     assert loc(tmp_path, "lock").returncode == 0
@@ -63,7 +63,7 @@ def loc(clone: Path, *arguments: str) -> subprocess.CompletedProcess:
 
 
 def moved(clone: Path) -> dict[str, str]:
-    """The lines of golden.toml that are other than before, by what stood there."""
+    """Return the changed lines of golden.toml by their former text."""
     lines = zip(GOLDEN.splitlines(), (clone / "golden.toml").read_text().splitlines(), strict=True)
     return {old: new for old, new in lines if old != new}
 
@@ -122,8 +122,9 @@ def test_what_else_is_pinned_holds_a_package_and_is_said(clone):
 
 @pytest.mark.slow
 def test_uv_moves_and_each_one_that_is_fetched_is_what_its_name_says(clone):
-    """golden.toml was once written first, and the old uv fetched under the new one's name, for
-    good.
+    """Bug: golden.toml was written first, and then the old uv was stored under the new name.
+
+    It stayed there.
     """
     (clone / ".tools").unlink()
     path = clone / "golden.toml"
@@ -146,7 +147,7 @@ def test_uv_moves_and_each_one_that_is_fetched_is_what_its_name_says(clone):
 
 
 def test_nothing_is_written_where_a_lock_cannot_be_made(clone):
-    """golden.toml was once left ahead of its locks."""
+    """Bug: golden.toml had new versions, but its locks had the old ones."""
     other = clone / "golden.toml"
     other.write_text(GOLDEN.replace('python-dateutil = "2.8.2"', 'python-dateutil = "999"'))
     before = {path: path.read_text() for path in [other, *clone.glob("locks/*.txt")]}
@@ -168,7 +169,7 @@ def test_the_table_of_versions_moves_with_golden_toml(clone):
 
 
 def test_the_example_of_the_help_names_a_family_that_can_move_together():
-    """Of Dagster, each package pins the others: one alone never moves."""
+    """Each package of Dagster pins the others, so one package alone cannot be upgraded."""
     example = re.search(
         r"--upgrade (dagster[a-z -]*)", " ".join(loc(ROOT, "lock", "--help").stdout.split())
     )[1].split()
@@ -178,7 +179,7 @@ def test_the_example_of_the_help_names_a_family_that_can_move_together():
 
 @pytest.mark.slow
 def test_what_every_environment_has_moves_as_far_as_all_of_them_can(clone):
-    """requests 2.26 requires urllib3 below 1.27, in one of two environments."""
+    """requests 2.26 requires urllib3 below 1.27; only one of two environments has requests."""
     text = GOLDEN.replace('six = "1.16.0"', 'urllib3 = "1.26.5"').replace(
         'python-dateutil = "2.8.2', 'requests = "2.26.0'
     )

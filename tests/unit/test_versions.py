@@ -48,6 +48,6 @@ def test_no_version_that_moves_stands_outside_of_the_table():
     text = ROW.sub("", PAGE.partition("## Upgrading")[0])
     text = re.sub(
         r"^\| (Dagster|dbt|Superset|JupyterLab|Cube) .*$", "", text, flags=re.MULTILINE
-    )  # what once moved
+    )  # the versions that were planned first
     pinned = {version for version in ROWS.values() if version.count(".") == 2}
     assert [version for version in pinned if version in text] == []

@@ -22,7 +22,7 @@ from proto_loc.warehouse import lock, retention, store
 
 
 def publish(value: int, **options) -> warehouse.Version:
-    """A version of prod whose table ``t`` holds ``value`` rows."""
+    """Publish a version of prod with a table ``t`` of ``value`` rows."""
     with warehouse.write("prod", who="test", **options) as session, session.connect() as con:
         con.execute(f"create or replace table t as select range as i from range({value})")
     return session.version
@@ -38,7 +38,7 @@ def staging() -> list[Path]:
 
 
 def python(code: str, *arguments: object, **options) -> subprocess.Popen:
-    """A process of its own that runs ``code`` with the warehouse at hand."""
+    """Start a separate process that runs ``code`` and can import the warehouse."""
     return subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)],
         text=True,
@@ -122,7 +122,7 @@ def test_a_discarded_session_publishes_nothing(data):
 
 
 def test_a_data_folder_that_is_renamed_or_deleted_under_a_writer_is_named(data):
-    """Issue 7, item 21: it was told as a defect of proto_loc, or as "No such file or directory"."""
+    """Issue 7, item 21: the message was "a defect of proto_loc", or "No such file or directory"."""
     publish(3)
     named = pytest.raises(
         warehouse.WarehouseError,
@@ -294,7 +294,7 @@ def test_an_unknown_database_is_refused_by_name(data):
         warehouse.read("dev")
 
 
-# --- history, going back, retention
+# --- history, rollback, retention
 
 
 def test_rollback_swaps_back_and_forward_and_ids_go_on_rising(data):
@@ -396,8 +396,8 @@ def test_retention_keeps_the_newest_the_current_and_those_in_grace(data, monkeyp
 
 
 def test_many_publishes_within_the_grace_time_are_bounded_by_their_bytes(data, monkeypatch):
-    """Issue 7, item 20: 50 publishes in an hour kept 53 versions, whatever LOC_KEEP_VERSIONS
-    said.
+    """Issue 7, item 20: 50 publishes in an hour kept 53 versions, whatever
+    LOC_KEEP_VERSIONS was.
     """
     monkeypatch.setenv("LOC_KEEP_VERSIONS", "1")
     size = publish(1).bytes
@@ -416,8 +416,9 @@ def test_many_publishes_within_the_grace_time_are_bounded_by_their_bytes(data, m
 def test_prune_says_what_it_keeps_and_why_and_now_removes_what_no_process_has_open(
     data, monkeypatch, capsys
 ):
-    """Issue 7, item 20: it removed nothing, without a word, on the full disk whose message
-    recommends it.
+    """Issue 7, item 20: `loc db prune` removed nothing and printed nothing.
+
+    The message about a full disk recommends this command.
     """
     monkeypatch.setenv("LOC_KEEP_VERSIONS", "1")
     for value in (1, 2, 3):
@@ -439,7 +440,7 @@ def test_prune_says_what_it_keeps_and_why_and_now_removes_what_no_process_has_op
     said = capsys.readouterr().out
     assert "prod: removed 2." in said and f"open in pid {child.pid}" in said
     with monkeypatch.context() as patch:
-        patch.setattr(lock, "open_in", lambda path: [])  # as a process of another user or container
+        patch.setattr(lock, "open_in", lambda path: [])  # a process of another user
         assert (
             warehouse.kept("prod", now=True)[0].why
             == "open in a process of another user or container"
@@ -451,7 +452,7 @@ def test_prune_says_what_it_keeps_and_why_and_now_removes_what_no_process_has_op
 def test_who_reads_is_asked_of_lsof_where_there_is_no_proc_and_unknown_is_not_nobody(
     data, monkeypatch, tmp_path
 ):
-    """As on macOS."""
+    """This happens on macOS."""
     path = publish(1).path
     monkeypatch.setattr(retention, "PROC", tmp_path / "proc")
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -468,8 +469,9 @@ def test_who_reads_is_asked_of_lsof_where_there_is_no_proc_and_unknown_is_not_no
 
 
 def test_what_a_killed_writer_left_goes_where_nothing_is_written_either(data):
-    """Issue 7, item 20: the copy of a killed build stayed, as a refresh that finds nothing new
-    opens no session.
+    """Issue 7, item 20: the copy of a killed build stayed.
+
+    A refresh that finds nothing new opens no session.
     """
     publish(3)
     left = store.folder("prod") / "staging/dead"
@@ -605,7 +607,7 @@ def test_killed_parent_its_child_is_named_and_waited_for(data, tmp_path):
     )
     wait_for(tmp_path / "ready")
     parent.kill()
-    parent.wait()  # its pipes stay open in the child
+    parent.wait()  # the child keeps the pipes open
     with pytest.raises(
         warehouse.LockTimeout,
         match=rf"a child left by pid {parent.pid} .*which has ended: pid \d+ .*python",
@@ -635,7 +637,7 @@ def test_a_version_that_was_renamed_but_never_made_current_is_not_served(data):
     assert publish(4).id == 3, "its id is not used again"
 
 
-# --- what can be wrong with the files
+# --- damaged files
 
 
 def test_truncated_version_is_refused_with_the_way_back(data):
@@ -658,7 +660,7 @@ def test_truncated_version_is_refused_with_the_way_back(data):
 
 
 def flip(version: warehouse.Version, *positions: int) -> None:
-    """Change a bit of the file at each of the positions."""
+    """Change one bit of the file at each of the positions."""
     version.path.chmod(0o644)
     content = bytearray(version.path.read_bytes())
     for position in positions:
@@ -667,7 +669,7 @@ def flip(version: warehouse.Version, *positions: int) -> None:
 
 
 def test_a_damaged_version_is_not_copied_on_not_gone_back_to_and_not_listed_as_good(data, capsys):
-    """Issue 7, item 2: only sizes were compared."""
+    """Issue 7, item 2: only the sizes of files were compared."""
     publish(3)
     flip(publish(4), -1)
     entered = []
@@ -691,7 +693,7 @@ def test_a_damaged_version_is_not_copied_on_not_gone_back_to_and_not_listed_as_g
 
 
 def test_the_way_out_leads_to_a_whole_version(data):
-    """Issue 7, item 2: a damaged one was offered, as its size was right."""
+    """Issue 7, item 2: the message offered a damaged version, because its size was right."""
     for version in [publish(3), publish(4)]:
         flip(version, -1)
     with pytest.raises(
@@ -701,7 +703,7 @@ def test_the_way_out_leads_to_a_whole_version(data):
 
 
 def test_a_block_that_cannot_be_read_is_named_where_there_is_no_checksum(data):
-    """Issue 7, item 2: each refresh ended in dbt's traceback."""
+    """Issue 7, item 2: each refresh ended with a traceback of dbt."""
     publish(3)
     version = publish(300_000)
     manifest = version.folder / "manifest.json"
@@ -724,9 +726,7 @@ def test_a_block_that_cannot_be_read_is_named_where_there_is_no_checksum(data):
 
 
 def test_a_flipped_bit_in_a_manifest_is_found(data):
-    """Issue 7, item 2: what prod was built of, and the figures of its metrics, are read from
-    there.
-    """
+    """Issue 7, item 2: the manifest has the sources of prod and the figures of its metrics."""
     publish(3)
     version = publish(4)
     manifest = version.folder / "manifest.json"
@@ -804,9 +804,7 @@ def test_a_file_of_another_duckdb_release_is_named_as_such(data, tmp_path):
 def test_read_only_folder_can_be_read_and_refuses_to_be_written(data, tmp_path_factory):
     publish(3)
     home = store.folder("prod")
-    (
-        home / "current"
-    ).unlink()  # issue 7, item 1: a link that cannot be put right is no obstacle to readers either
+    (home / "current").unlink()  # issue 7, item 1: readers work even if the link cannot be repaired
     folders = [home, home / "versions"]
     uid = os.geteuid()
     parents = [
@@ -819,7 +817,7 @@ def test_read_only_folder_can_be_read_and_refuses_to_be_written(data, tmp_path_f
         (home / "writer.lock").chmod(0o444)
         assert not (home / "current").exists()
         if uid == 0:
-            os.seteuid(65534)  # root may write everywhere
+            os.seteuid(65534)  # root can write everywhere
         with pytest.raises(
             warehouse.WarehouseError, match=rf"{home}/writer.lock cannot be written.*LOC_DATA"
         ):
@@ -862,7 +860,10 @@ def test_errors_survive_pickling():
 
 
 def test_a_process_that_ends_while_the_holder_is_looked_for_is_no_error(tmp_path, monkeypatch):
-    """It is listed in /proc, and gone when its folder is read: here init, for that moment."""
+    """The process is listed in /proc, but its folder is gone when it is read.
+
+    The test uses init for this.
+    """
     scandir, gone = os.scandir, []
 
     def vanished(path="."):

@@ -36,8 +36,9 @@ async def echo(client: WebSocket) -> None:
 
 @pytest.fixture
 def port(monkeypatch) -> Iterator[int]:
-    """The port of a server that counts the bytes of a body, with short timeouts and a low limit of
-    connections.
+    """The port of a server that counts the bytes of a body.
+
+    It has short timeouts and a low limit of connections.
     """
     monkeypatch.setattr(serving, "PATIENCE_HEAD", 1.0)
     monkeypatch.setattr(serving, "PATIENCE_BODY", 1.0)
@@ -83,7 +84,7 @@ def test_a_body_has_a_bound_however_it_is_sent(port):
 
 
 def test_headers_have_a_bound(port):
-    """uvicorn uses httptools if it is installed, and that parser does not limit the headers."""
+    """uvicorn uses httptools if it is installed, and this parser does not limit headers."""
     client = opened(port, HALF)
     with pytest.raises(OSError):
         for _ in range(500):
@@ -109,7 +110,7 @@ def test_clients_that_wait_make_room(port):
 
 
 def test_a_web_socket_may_be_silent(port):
-    """Dagster's subscriptions, for example, are silent for hours."""
+    """For example, a subscription of Dagster may be silent for hours."""
     token = {"authorization": "Bearer mine"}
     with connect(f"ws://127.0.0.1:{port}/echo", additional_headers=token, proxy=None) as client:
         for _ in range(2):

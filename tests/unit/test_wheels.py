@@ -18,8 +18,9 @@ pytestmark = pytest.mark.usefixtures("registry")
 @pytest.mark.parametrize("platform", PLATFORMS)
 @pytest.mark.parametrize("name", [*ENVIRONMENTS, "uv", "build"])
 def test_installs_on(platform, name, tmp_path):
-    """uv finds a file for each package that this platform can use; the lock names those to be
-    built from source.
+    """uv finds a file of each package that this platform can use.
+
+    The lock names the packages that are built from source.
     """
     uv(
         "pip",
@@ -43,7 +44,7 @@ def test_installs_on(platform, name, tmp_path):
     [(name, package) for name, table in ENVIRONMENTS.items() for package in table["sdists"]],
 )
 def test_source_package_is_pure_python(name, package, tmp_path):
-    """It builds with the hashed tools of locks/build.txt alone, and what comes out runs on any
+    """The build needs only the hashed tools of locks/build.txt, and the result runs on any
     platform.
     """
     only = tmp_path / "only.txt"
@@ -73,7 +74,7 @@ def test_source_package_is_pure_python(name, package, tmp_path):
 
 
 def test_sdists_are_those_that_need_it():
-    """A package leaves the list as soon as it is published as a wheel."""
+    """A package is removed from the list when it is published as a wheel."""
     for name, table in ENVIRONMENTS.items():
         for package in table["sdists"]:
             only = entries((ROOT / f"locks/{name}.txt").read_text())[package]

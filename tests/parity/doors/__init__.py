@@ -1,4 +1,4 @@
-"""The interfaces (doors) that are compared with MetricFlow, one module each.
+"""The interfaces that are compared with MetricFlow, one module each. The code calls each a door.
 
 A door is a context manager on the published ``prod``. Its method ``answers`` says whether it can
 answer a question. Its method ``answer`` returns a figure per value of the dimension
@@ -14,7 +14,7 @@ from questions import Question
 
 
 class Door(AbstractContextManager, Protocol):
-    """What a module of this package offers."""
+    """The methods of an interface, which each module of this package implements."""
 
     def answers(self, question: Question) -> bool: ...
 

@@ -1,4 +1,4 @@
-"""The interface Cube, by its REST API."""
+"""The interface Cube, through its REST API."""
 
 import time
 from datetime import date
@@ -45,7 +45,7 @@ class Cube(Running):
         return {row.get(time_name) if question.dimension else "": row[metric] for row in rows}
 
     def _load(self, query: dict) -> list[dict]:
-        """Ask until the answer is there: Cube says "Continue wait" while it still works."""
+        """Send the query again while Cube answers "Continue wait"."""
         end = time.monotonic() + 60
         while True:
             answer = httpx.post(

@@ -8,7 +8,7 @@ from proto_loc.settings import ROOT
 
 
 class Dataset:
-    """The generated files of ``superset/bundle/datasets/``."""
+    """The generated files of ``superset/bundle/datasets/``, and their SQL."""
 
     def __enter__(self) -> "Dataset":
         self.con = warehouse.read("prod")

@@ -40,7 +40,7 @@ class Notebook:
         self.lab.__exit__()
 
     def started(self, setup: str) -> Kernel:
-        """A new kernel, in which this cell was run."""
+        """Start a new kernel and run this cell in it."""
         kernel = self.lab.kernel()
         shown = kernel(setup)
         assert shown == "", shown
@@ -54,7 +54,7 @@ class Notebook:
 
 
 def as_query(question: Question) -> dict:
-    """The question in the words of `loc query`."""
+    """Return the question as arguments of `loc query`."""
     asked: dict = {"metrics": [question.metric]}
     if question.dimension:
         asked["dimensions"] = [
@@ -69,7 +69,7 @@ def as_query(question: Question) -> dict:
 
 
 def by_value(rows: list[list[str | None]], question: Question) -> dict[str | None, object]:
-    """Figures by the dimension's value, a month by its first day."""
+    """Return the figures by the dimension's value; a month is its first day."""
     if not question.dimension:
         return {"": rows[0][0]} if rows else {}
     return {

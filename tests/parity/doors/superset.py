@@ -1,4 +1,4 @@
-"""The interface Superset, by its chart-data API, on the datasets of the bundle."""
+"""The interface Superset, through its chart-data API, on the datasets of the bundle."""
 
 import json
 import re
@@ -19,7 +19,7 @@ GRAINS = {"month": "P1M"}
 
 
 class Superset(Running):
-    """The service ``superset``, provisioned first."""
+    """The service ``superset``; it is provisioned first."""
 
     def __init__(self) -> None:
         super().__init__("superset")
@@ -114,7 +114,7 @@ def _filters(condition: Filter | None, time_name: str) -> list[dict]:
     match condition:
         case Equals():
             return [{"col": condition.dimension, "op": "==", "val": condition.value}]
-        case Between():  # from the first day up to, and without, the one after the last
+        case Between():  # the end of the range is exclusive
             days = f"{condition.first} : {condition.last + timedelta(days=1)}"
             return [{"col": time_name, "op": "TEMPORAL_RANGE", "val": days}]
     return []

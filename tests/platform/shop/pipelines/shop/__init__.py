@@ -16,7 +16,7 @@ CUSTOMERS = {"customer_id": "BIGINT", "name": "VARCHAR", "country": "VARCHAR"}
 
 
 def write_sample(folder: Path, rows: int, seed: int) -> None:
-    """Write so many orders of 90 days, and the customers who placed them."""
+    """Write the given number of orders of 90 days, and the customers who placed them."""
     import duckdb
 
     queries = {
