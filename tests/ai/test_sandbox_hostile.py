@@ -373,7 +373,7 @@ def test_an_endless_loop_is_ended_by_the_clock(box):
 
 
 def test_a_busy_loop_is_ended_by_its_processor_time(box):
-    with pytest.raises(SandboxError, match="more than the 2 seconds of processor time"):
+    with pytest.raises(SandboxError, match="more than 2 seconds of processor time"):
         box("while True:\n    pass", cpu=2, wall=60)
 
 
@@ -501,7 +501,7 @@ def test_text_cannot_drive_a_terminal(box):
     ("sql", "why"),
     [
         ("select * from read_csv('/etc/passwd')", "read_csv is not allowed"),
-        ("select * from '/etc/passwd'", "no table"),
+        ("select * from '/etc/passwd'", "is not a table"),
         ("copy trips to '/tmp/x.csv'", "COPY is not allowed"),
         ("create table mine as select 1", "CREATE is not allowed"),
         ("insert into trips values (1, 'x', '2025-01-01')", "INSERT is not allowed"),

@@ -160,7 +160,10 @@ print(json.dumps({
     "checks": {
         c.name: [c.asset_key.to_user_string(), c.blocking] for c in dbt_assets.CHECKS.values()
     },
-    "made": len([e for e in outcome.all_events if e.event_type_value == "ASSET_CHECK_EVALUATION"]),
+    "made": len([
+        e for e in outcome.all_events
+        if e.event_type_value == "ASSET_CHECK_EVALUATION" and e.step_key == "dbt"
+    ]),
     "unshown": dbt_assets.UNSHOWN,
 }))
 """
@@ -238,7 +241,8 @@ def test_nothing_is_built_before_the_load_where_no_model_reads_the_ledger(loaded
     """Bug: the run said "Loaded 250" but built the data from before the load, and the next run said
     "Nothing has changed".
     """
-    assert loaded["first"] == ["raw__loads", "dbt"] and loaded["rows"] > 200
+    assert loaded["first"][0] == "raw__loads" and "dbt" in loaded["first"]
+    assert loaded["rows"] > 200
     assert set(loaded["deps"]["staging/top"]) == {
         "raw/loads",
         "taxi/yellow_trips",

@@ -28,7 +28,7 @@ def shop(session_port_prefix: str) -> Iterator[Clone]:
         yield clone
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # its port is the session's: other tests expect nothing there
 def cube(shop: Clone) -> Iterator[None]:
     """Cube on the shop's data, started as its supervisor starts it."""
     address = f"http://127.0.0.1:{shop.variables['LOC_PORT_PREFIX']}4000/readyz"
