@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from proto_loc.dbt import program
 from proto_loc.refresh.job import load_and_refresh
 from proto_loc.sources import find_sources
 
@@ -44,8 +45,7 @@ def copy_sample(home: Path, factory: pytest.TempPathFactory) -> Path:
     """
     base = factory.getbasetemp()
     if published := os.environ.get("PLATFORM_OF_TESTS"):  # with other content: tests/platform
-        shutil.copytree(published, home, dirs_exist_ok=True, symlinks=True)
-        return home / "data"
+        return copy_platform(Path(published), home)
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     sample = shared / "sample"
     with (shared / "sample.lock").open("w") as lock:
@@ -57,5 +57,19 @@ def copy_sample(home: Path, factory: pytest.TempPathFactory) -> Path:
                 patch.setenv("LOC_RUN", str(made / "run"))
                 publish_sample(ROWS)
             made.rename(sample)
-    shutil.copytree(sample, home, dirs_exist_ok=True, symlinks=True)
+    return copy_platform(sample, home)
+
+
+def copy_platform(source: Path, home: Path) -> Path:
+    """Copy the folders ``data`` and ``run`` of a platform, and return the copied data folder.
+
+    dbt's target folders are named after the data folder. They move to the new name, so that the
+    copy need not parse the project again.
+    """
+    shutil.copytree(source, home, dirs_exist_ok=True, symlinks=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOC_DATA", str(home / "data"))
+        patch.setenv("LOC_RUN", str(home / "run"))
+        for folder in (home / "run/dbt").glob("*-*"):
+            folder.rename(program.target_path(folder.name.rpartition("-")[0]))
     return home / "data"

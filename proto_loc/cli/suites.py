@@ -1,6 +1,7 @@
 """``loc test``: runs the suites under ``tests/``."""
 
 import itertools
+import os
 import subprocess
 import sys
 from typing import Annotated
@@ -47,6 +48,7 @@ def test(
     options = (arguments or [])[len(names) :]
     command = [sys.executable, "-m", "pytest", "-n", "auto", "--dist", "loadgroup"]
     command += ["--no-loadscope-reorder", *(["--all"] if everything else []), *options]
-    raise typer.Exit(
-        subprocess.run(command + [f"tests/{name}" for name in names], cwd=ROOT).returncode
-    )
+    # Without bytecode files, each of the many processes compiles every module that it imports.
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    folders = [f"tests/{name}" for name in names]
+    raise typer.Exit(subprocess.run(command + folders, cwd=ROOT, env=environment).returncode)

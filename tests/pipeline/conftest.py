@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from samples import copy_sample
+from samples import copy_platform, copy_sample
 
 from proto_loc.dbt import program
 from proto_loc.settings import ROOT
@@ -31,8 +31,7 @@ def own(platform: Path, data: Path) -> Path:
 
     Its path is new, so its raw catalogue is rebuilt at its first use.
     """
-    shutil.copytree(platform.parent, data.parent, dirs_exist_ok=True, symlinks=True)
-    return data
+    return copy_platform(platform.parent, data.parent)
 
 
 @pytest.fixture
