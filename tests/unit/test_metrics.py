@@ -14,10 +14,11 @@ import pytest
 import yaml
 
 from proto_loc.ai import context
+from proto_loc.cli import _generated_files as files
 from proto_loc.cube import process, projection
 from proto_loc.cube.client import Question
 from proto_loc.dbt import parse, publication
-from proto_loc.metrics import figures, files, formats
+from proto_loc.metrics import figures, formats
 from proto_loc.metrics.definitions import SemanticModel
 from proto_loc.metrics.errors import MetricError
 from proto_loc.metrics.expressions import sql, written
