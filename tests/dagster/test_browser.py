@@ -65,12 +65,17 @@ def test_a_month_is_materialized_by_click(inside, filled):
     shot(inside, "chosen")
     box.get_by_role("button", name="Launch").last.click()
     until("the month is loaded", lambda: filled.current("raw") > before, 60)
+    # The load is published before Dagster reports it, so the newest report may be an older one.
     newest = until(
         "it is reported",
-        lambda: [m for m in filled.materializations("taxi", "green_trips", limit=1)],
+        lambda: [
+            report
+            for report in filled.materializations("taxi", "green_trips", limit=1)
+            if report["partition"] == "2023-05"
+        ],
         30,
     )[0]
-    assert (newest["partition"], newest["origin"]) == ("2023-05", "synthetic")
+    assert newest["origin"] == "synthetic"
     inside.goto(f"{filled.url}/assets/taxi/green_trips?view=events")
     inside.wait_for_selector("text=2023-05")
     shot(inside, "month")
