@@ -5,19 +5,21 @@ import pkgutil
 import re
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from proto_loc.errors import LocError, UsageError, of_source
 from proto_loc.settings import ROOT, private_folder, settings
+from proto_loc.sources.formats import Format
 from proto_loc.warehouse import lake
 from proto_loc.warehouse.errors import explained
 from proto_loc.warehouse.lake import Loading
 from proto_loc.warehouse.ledger import Load, intact, whole
 
 __all__ = [  # what the code of a source needs, beside proto_loc's errors, settings and sql
+    "Format",
     "Load",
     "Loading",
     "Outcome",
@@ -61,6 +63,8 @@ class Table:
     """A partition with fewer rows fails the check ``row_count``."""
     fresh_within: timedelta | None = None
     """The table is stale if its newest load is older."""
+    format: Format = field(default_factory=Format)
+    """How its files are written."""
     description: str = ""
 
     def __post_init__(self) -> None:
