@@ -197,6 +197,7 @@ def _run(request, who: str, direct: bool) -> None:
 def _close(done) -> None:
     """Print the loads, the accepted and rejected rows, and the published version."""
     from proto_loc.cli._console import out, table
+    from proto_loc.warehouse import lake
 
     for outcome in done.outcomes:
         if outcome.replaced and outcome.replaced.origin != "synthetic":
@@ -216,7 +217,12 @@ def _close(done) -> None:
             out.print(f"{outcome.input}: {outcome.note}.", markup=False)
     by_load = done.prod.facts.get("outcomes", {})
     new = [outcome.load for outcome in done.outcomes if outcome.load and not outcome.skipped]
-    loads = new or done.loads
+    # A table of rejects has a load of each file, most of them without a row.
+    loads = [
+        load
+        for load in new or done.loads
+        if load.rows or not load.table_name.endswith(lake.REJECTS)
+    ]
     shown = table(
         "Loaded" if new else "In prod",
         "file",
@@ -277,9 +283,9 @@ def _close(done) -> None:
 
 
 def _verdicts(loads, by_load: dict[str, dict[str, int]]) -> tuple[str, str]:
-    """Format accepted and rejected rows of audited loads; dashes, not zeros, if none is audited."""
+    """Format accepted and rejected rows of audited loads; words, not zeros, if none is audited."""
     if not loads:
-        return "-", "-"
+        return "not audited", ""
     counts = [by_load[str(load.load_id)] for load in loads]
     accepted = sum(count.get("accepted", 0) for count in counts)
     return f"{accepted:,}", f"{sum(sum(count.values()) for count in counts) - accepted:,}"

@@ -9,7 +9,7 @@ from proto_loc.dbt import program, publication
 from proto_loc.dbt.failures import BuildFailed
 from proto_loc.dbt.fingerprints import fingerprints, marks_after, project_hash
 from proto_loc.dbt.nodes import build_nodes, names_test
-from proto_loc.dbt.outcomes import declaration, read_outcomes
+from proto_loc.dbt.outcomes import check_declarations, read_outcomes
 from proto_loc.dbt.parse import session_manifest
 from proto_loc.dbt.prepare import make_ready
 from proto_loc.dbt.run import Report, Run, execute
@@ -46,7 +46,7 @@ def publish(
         project = project_hash()
         manifest = session_manifest(session)
         marks, metrics = fingerprints(manifest), read(manifest)
-        declared = declaration(manifest)
+        check_declarations(manifest)
         base = session.base.facts if session.base else {}
         rebuilt = make_ready(session, manifest, marks, arguments)
         prepared = time.perf_counter()
@@ -88,7 +88,7 @@ def publish(
             "models": marks_after(manifest, run.built, marks, base.get("models", {})),
             "rebuilt": rebuilt,
             "views": views(session),
-            **({"outcomes": read_outcomes(session, declared)} if declared else {}),
+            "outcomes": read_outcomes(session, manifest),
             "metrics": publication.record(session, raw, metrics),
             "seconds": {
                 "prepare": prepared - start,
