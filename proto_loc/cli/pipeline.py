@@ -150,7 +150,16 @@ def first_load(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
     add_help_option=False,
 )
-def dbt(context: typer.Context) -> None:
+def dbt(
+    context: typer.Context,
+    forget: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SCHEMA.TABLE",
+            help="Give up the history of a snapshot that the project no longer has.",
+        ),
+    ] = None,
+) -> None:
     """Run dbt with its own arguments, after --.
 
     The target is dev, your own file, unless you say prod. There, build publishes if every test
@@ -165,7 +174,9 @@ def dbt(context: typer.Context) -> None:
         typer.echo(context.get_help())
         return
     raise typer.Exit(
-        passthrough.passthrough([a for i, a in enumerate(context.args) if (i, a) != (0, "--")])
+        passthrough.passthrough(
+            [a for i, a in enumerate(context.args) if (i, a) != (0, "--")], forget or []
+        )
     )
 
 
