@@ -118,6 +118,15 @@ def test_the_readme_is_short_and_names_both_commands():
     assert blocks(ROOT / "README.md")[:2] == ["./loc up -d", "./loc test"]
 
 
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.parent.name == "docs"], ids=lambda page: page.name
+)
+def test_the_first_line_of_a_page_says_whom_it_is_for(page):
+    title, first, *_ = page.read_text().split("\n\n", 2)
+    assert title.startswith("# ") and "\n" not in title
+    assert first.startswith(("*For ", "For ")), f"{page.name} begins with: {first}"
+
+
 def test_the_table_of_settings_is_made_from_their_declarations(tmp_path, monkeypatch):
     assert _settings_page.agrees()
     page = tmp_path / "settings.md"
