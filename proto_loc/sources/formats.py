@@ -13,7 +13,9 @@ class Format:
     encoding: str = "utf-8"
     """Encoding of the text, such as ``utf-16`` or ``windows-1252``."""
     delimiter: str = ","
+    """Character between two fields."""
     quote: str = '"'
+    """Character around a field that contains a delimiter, a quote or a line end."""
     decimal: str = "."
     """Decimal mark of numbers."""
     thousands: str = ""
