@@ -101,6 +101,11 @@ def status(json: AsJson = False) -> None:
         _table(states)
     else:
         print("Nothing is up. Start it with: ./loc up -d")
+    if not json:
+        from proto_loc import fork_file
+
+        for schedule in fork_file.read().schedules:
+            print(f"schedule {schedule}")
     if problem and not json:
         typer.echo(f"cube does not serve the model as it is: {problem}", err=True)
     well = (
