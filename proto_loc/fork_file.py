@@ -17,6 +17,7 @@ NAME_RULE = (
     "It has small letters, digits, and single hyphens or underscores between them, and starts with"
     " a letter."
 )
+ENTRIES = {"name", "upstream", "demonstration", "schedules"}
 KEYS = {"cron": str, "time_zone": str, "on": bool}
 
 
@@ -45,6 +46,8 @@ class Fork:
     schedules: tuple[Schedule, ...] = ()
     upstream: str = ""
     """The commit of the platform's repository that was merged last; empty before ``loc init``."""
+    demonstration: bool = True
+    """Whether the fork has the content of the demonstration."""
 
 
 def read(path: Path | None = None) -> Fork:
@@ -61,18 +64,21 @@ def read(path: Path | None = None) -> Fork:
         content = tomllib.loads(text)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"{path} cannot be read.", f"{error}.", "Mend or remove it.") from error
-    if unknown := content.keys() - {"name", "schedules", "upstream"}:
+    if unknown := content.keys() - ENTRIES:
         raise _fault(path, text, min(unknown), "there is no such entry.")
     name, upstream = content.get("name", "proto_loc"), content.get("upstream", "")
     if not isinstance(name, str) or not NAME.fullmatch(name):
         raise _fault(path, text, "name", f"{name!r} is no name. {NAME_RULE}")
     if not isinstance(upstream, str) or not re.fullmatch(r"[0-9a-f]{0,64}", upstream):
         raise _fault(path, text, "upstream", f"{upstream!r} is no commit.")
+    demonstration = content.get("demonstration", True)
+    if not isinstance(demonstration, bool):
+        raise _fault(path, text, "demonstration", "it is true or false.")
     entries = content.get("schedules", {})
     if not isinstance(entries, dict):
         raise _fault(path, text, "schedules", "it is a section: [schedules]")
     schedules = tuple(_schedule(path, text, key, entry) for key, entry in entries.items())
-    return Fork(name, schedules, upstream)
+    return Fork(name, schedules, upstream, demonstration)
 
 
 def name() -> str:
@@ -81,6 +87,18 @@ def name() -> str:
         return read().name
     except UsageError:
         return Fork().name
+
+
+def first_step() -> str:
+    """What to do on a platform without a source or model; empty if there is one."""
+    if any((ROOT / "pipelines").glob("*/__init__.py")):
+        return ""
+    if any(any((ROOT / "dbt").glob(f"{place}/**/*.*")) for place in ("models", "seeds")):
+        return ""
+    return (
+        "There is no source yet: `./loc source add NAME --csv FILES` writes one into pipelines/,"
+        " loads it and publishes it (docs/sources.md)."
+    )
 
 
 def _schedule(path: Path, text: str, name: str, entry: object) -> Schedule:

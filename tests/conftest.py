@@ -69,6 +69,7 @@ OF_THE_DEMONSTRATION = (
     *(f"dagster/test_{name}.py" for name in ("browser", "definitions", "runs", "web")),
     "devcontainer/test_lifecycle.py",
     *("discover", "docs", "mcp"),
+    "fork/test_emptied.py",
     "nix/test_nix_stack.py",
     *("notebooks", "pipeline"),
     "stack/test_platform.py",

@@ -35,7 +35,8 @@ class Load(dg.Config):
     key=LEDGER,
     group_name="raw",
     kinds={"duckdb"},
-    description=(
+    description=fork_file.first_step()
+    or (
         "The ledger of the raw catalogue. To materialise it is to load what is new: the files in"
         " `data/landing/` that were never loaded, and the samples of sources if there is nothing at"
         " all."
