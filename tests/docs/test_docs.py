@@ -16,7 +16,7 @@ import benchmarks.__main__
 from proto_loc.cli import command
 from proto_loc.docs import declaration, references, troubleshooting
 from proto_loc.doctor import CHECKS
-from proto_loc.settings import ROOT, Settings
+from proto_loc.settings import PORTS, ROOT, Settings, port_setting
 from proto_loc.setup.node import program
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -191,6 +191,7 @@ def test_every_setting_is_documented_and_every_documented_one_exists():
         for name in re.findall(r"""["'{]?\b(LOC_[A-Z_]+[A-Z])\b""", file.read_text())
     }
     used |= {f"LOC_{field.name.upper()}" for field in fields(Settings)}
+    used |= {port_setting(service) for service in PORTS}
     assert documented == used - internal
 
 
