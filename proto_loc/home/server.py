@@ -5,16 +5,17 @@ changes is done by ``loc db rollback``, each as a process of its own.
 """
 
 import hmac
+from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit, urlunsplit
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import Receive, Scope, Send
 
 from proto_loc import services
 from proto_loc.credentials import secret
@@ -30,7 +31,7 @@ HEADERS = {
         "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self';"
         " base-uri 'none'; frame-ancestors 'none'"
     ),
-    "referrer-policy": "no-referrer",
+    "referrer-policy": "same-origin",  # with no-referrer, the form would have the origin "null"
     "x-content-type-options": "nosniff",
 }
 """Headers of the pages: nothing is loaded from elsewhere, and no script runs."""
@@ -42,25 +43,28 @@ DOCS_HEADERS = HEADERS | {
 
 
 class Docs(StaticFiles):
-    """The docs site, which ``loc docs`` builds in the run folder."""
+    """The docs site, which ``loc docs build`` makes."""
 
     def file_response(self, *arguments, **options) -> Response:
         response = super().file_response(*arguments, **options)
         response.headers.update(DOCS_HEADERS)
         return response
 
-    async def get_response(self, path: str, scope) -> Response:
-        try:
-            return await super().get_response(path, scope)
-        except (HTTPException, RuntimeError):
-            if _docs_are_built():
-                return _message(404, "No such page", "The docs have no such page.")
-            failure = commands.Failure("The docs are not built yet.", "", "./loc docs")
-            return _message(404, "No docs yet", failure=failure)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if _docs_are_built():
+            await super().__call__(scope, receive, send)
+            return
+        failure = commands.Failure("The docs are not built yet.", "", "./loc docs build")
+        await _message(404, "No docs yet", failure=failure)(scope, receive, send)
+
+
+def _docs() -> Path:
+    """Where ``loc docs build`` writes the site."""
+    return settings().run / "docs" / "site"
 
 
 def _docs_are_built() -> bool:
-    return (settings().run / "docs" / "index.html").exists()
+    return (_docs() / "index.html").exists()
 
 
 def _html(template: str, status: int = 200, **values) -> HTMLResponse:
@@ -177,7 +181,7 @@ def app() -> Starlette:
             Route("/open/{title}", open_page),
             Route("/versions/{database:str}/{version:int}", ask),
             Route("/versions/{database:str}/{version:int}", roll_back, methods=["POST"]),
-            Mount("/docs", Docs(directory=settings().run / "docs", html=True, check_dir=False)),
+            Mount("/docs", Docs(directory=_docs(), html=True, check_dir=False)),
         ],
         exception_handlers={404: _no_page, LocError: _failed},
     )
