@@ -40,7 +40,8 @@ class Platform:
         )
 
     def states(self) -> dict[str, dict]:
-        return {state["name"]: state for state in json.loads(self.loc("status", "--json").stdout)}
+        states = json.loads(self.loc("status", "--json").stdout)["services"]
+        return {state["name"]: state for state in states}
 
     def process(self, service: str) -> psutil.Process:
         """Return the process that ``loc exec`` started."""
