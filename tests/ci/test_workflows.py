@@ -45,7 +45,7 @@ COMMANDS = {  # commands that a job must contain because its name promises them
     ],
     "cube": ["./loc setup cube", "./loc test cube parity -- --no-skips"],
     "browser": ["./loc test dagster superset -- -k browser --no-skips"],
-    "docs": ["./loc test docs -- --no-skips"],
+    "docs": ["./loc test docs --all -- --no-skips"],
     "all": [".ci/run --all"],
     "release": [
         '.ci/release-notes "$GITHUB_REF_NAME" >"$RUNNER_TEMP/notes"',

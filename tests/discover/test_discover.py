@@ -150,6 +150,7 @@ def test_nothing_is_said_of_a_version_that_is_like_the_one_before(platform, data
     ] == []
 
 
+@pytest.mark.slow
 def test_noise_of_floating_point_is_no_change_and_no_number_is_said_to_be_none(loc, platform, data):
     """Bugs: the order of a sum made a change of "3.00 → 3.00"; an infinite figure ended the report.
 

@@ -7,6 +7,9 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+from samples import copy_superset
+
 from proto_loc.settings import ROOT
 
 SHOP = Path(__file__).parent / "shop"
@@ -142,6 +145,14 @@ def add_shop(clone: Clone) -> None:
         ignore=shutil.ignore_patterns("files", "__pycache__"),
     )
     shutil.copytree(SHOP / "files", Path(clone.variables["LOC_DATA"]) / "landing/shop")
+
+
+def lend_superset(clone: Clone, factory: pytest.TempPathFactory) -> None:
+    """Give the clone a Superset with migrated metadata, which all suites share."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in clone.variables.items():
+            patch.setenv(name, value)
+        copy_superset(factory)
 
 
 def _lend_tools(folder: Path) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from clone import Clone
+from clone import Clone, lend_superset
 from test_words import domain_words
 
 pytestmark = [pytest.mark.xdist_group("platform"), pytest.mark.timeout(600)]
@@ -29,7 +29,8 @@ def test_a_load_of_a_source_that_is_absent_names_what_is_there(bare: Clone):
     assert "pipelines/" in done.stderr
 
 
-def test_superset_is_provisioned_without_a_dashboard(bare: Clone):
+def test_superset_is_provisioned_without_a_dashboard(bare: Clone, tmp_path_factory):
+    lend_superset(bare, tmp_path_factory)
     bare.loc("exec", "superset-provision")
 
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 
 import pytest
-from clone import Clone
+from clone import Clone, lend_superset
 
 pytestmark = [pytest.mark.xdist_group("platform"), pytest.mark.timeout(600)]
 
@@ -85,8 +85,9 @@ IN_SUPERSET = (
 
 
 @pytest.fixture(scope="module")
-def superset(shop: Clone) -> dict[str, list]:
+def superset(shop: Clone, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list]:
     """By person: the status and the rows of one chart in Superset."""
+    lend_superset(shop, tmp_path_factory)
     shop.loc("exec", "superset-provision")
     people = {
         "paris": ["Viewer", "Paris"],
