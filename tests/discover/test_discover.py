@@ -318,6 +318,7 @@ def test_a_models_figures_are_checked_and_those_that_do_not_check_out_are_marked
     assert len(server.requests) == 1
 
 
+@pytest.mark.slow
 def test_a_model_that_fails_costs_the_words_and_not_the_report(loc, model, tmp_path):
     _, variables = model([])
     done = loc("discover", "--out", tmp_path / "report.html", **variables)
