@@ -248,6 +248,7 @@ def test_a_failing_test_shows_as_a_failed_check_and_nothing_is_published_or_mate
     assert test.stem not in filled.checks("marts", "mart_data_quality")
 
 
+@pytest.mark.slow
 def test_a_broken_model_names_file_and_line_and_the_others_stay_up(filled):
     model = filled.clone / "dbt/models/marts/dim_dates.sql"
     good, before = model.read_text(), filled.current("prod")
@@ -391,6 +392,7 @@ def run_process(stack: Stack) -> psutil.Process:
     return until("dbt is at work", find)
 
 
+@pytest.mark.slow
 def test_a_killed_run_frees_its_slot_and_the_next_one_works(filled):
     before = filled.current("prod")
     run = launch(filled, "refresh", runConfigData={"ops": {"dbt": {"config": {"force": True}}}})

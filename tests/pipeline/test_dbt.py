@@ -96,6 +96,7 @@ def test_a_selection_on_prod_is_audited_whole(own, project):
     assert store.versions("prod") == [1]
 
 
+@pytest.mark.slow
 def test_a_partial_build_does_not_pass_for_a_full_one(own, project):
     (project / "models/marts/dim_taxi_zones.sql").write_text(
         (project / "models/marts/dim_taxi_zones.sql")
@@ -285,6 +286,7 @@ def test_commands_that_would_write_prod_untested_are_refused(platform, command):
         passthrough.passthrough([command, "-t", "prod"])
 
 
+@pytest.mark.slow
 def test_the_exit_code_of_dbt_is_the_commands_own(platform):
     assert loc("dbt", "--", "build", "--select", "no_such_model", "--warn-error").returncode != 0
     assert loc("dbt", "--", "nonsense").returncode == 2

@@ -158,6 +158,7 @@ def test_an_empty_first_version_has_no_record(data):
     assert query("select * from duckdb_tables() where not internal") == []
 
 
+@pytest.mark.slow
 def test_records_of_files_beside_the_sample_are_mixed(own, tlc):
     taxi.load_files([tlc / "green_tripdata_2025-11.parquet"], who="test", report=quiet)
     done = refresh()

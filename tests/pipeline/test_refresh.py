@@ -64,6 +64,7 @@ def totals(version: warehouse.Version) -> dict[int, int]:
     return {int(load_id): sum(rows.values()) for load_id, rows in version.facts["outcomes"].items()}
 
 
+@pytest.mark.slow
 def test_an_empty_platform_is_filled_with_the_sample_and_a_second_refresh_changes_nothing(data):
     done = refresh()
     assert [(o.load.origin, o.skipped) for o in done.outcomes] == [("synthetic", "")] * 6
@@ -435,6 +436,7 @@ def test_a_copied_platform_reads_its_own_lake(own):
     assert str(settings().lake) in sql
 
 
+@pytest.mark.slow
 def test_what_is_told_of_a_refresh_is_of_the_version_that_it_published(own):
     """Another writer may load and publish between this refresh's publish and its report."""
     publish_really = publish.publish
@@ -572,6 +574,7 @@ def test_a_broken_model_names_its_file_and_line_and_publishes_nothing(own, proje
     assert store.versions("prod") == [1]
 
 
+@pytest.mark.slow
 def test_a_change_of_model_sql_rebuilds_the_tables_below_it_in_full(own, project):
     path, old = project / "models/staging/stg_taxi_trips.sql", "(passenger_count as integer)"
     assert path.read_text().count(old) == 1

@@ -49,7 +49,7 @@ def test_its_suites_are_collected_without_those_of_the_demonstration(bare: Clone
     assert "tests/ai/test_chat.py" not in files and "superset" not in suites
 
 
-@pytest.mark.parametrize("suite", ["unit", "parity"])
+@pytest.mark.parametrize("suite", [pytest.param("unit", marks=pytest.mark.slow), "parity"])
 def test_its_tests_pass_or_say_what_they_lack(bare: Clone, suite: str):
     """The test runs the fast ones. The parity suite has no questions, because there are
     no metrics.

@@ -118,6 +118,7 @@ def test_no_claim_gives_no_rows_where_a_rule_exists(doors, superset, orders):
     assert superset["nobody"] == [200, []]
 
 
+@pytest.mark.slow
 def test_whoever_may_see_all_rows_sees_the_same_through_every_door(doors, superset, orders):
     answers = doors(None)
     assert len(answers) == 5 and all(rows == orders for rows in answers.values()), answers
@@ -125,6 +126,7 @@ def test_whoever_may_see_all_rows_sees_the_same_through_every_door(doors, supers
     assert (status, sorted(rows)) == (200, orders)
 
 
+@pytest.mark.slow
 def test_a_claim_that_no_rule_reads_is_refused_by_name(doors):
     for door, refusal in doors({"planets": ["Mars"]}).items():
         assert isinstance(refusal, str) and "planets" in refusal, f"{door}: {refusal}"

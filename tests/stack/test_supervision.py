@@ -161,6 +161,7 @@ def test_a_service_that_ends_without_an_error_is_started_again(stack):
     assert stack.loc("status").returncode == 1
 
 
+@pytest.mark.slow
 def test_loc_up_is_not_content_with_a_crash_loop(stack):
     """Bug: a process without a probe counted as ready whenever it was running."""
     stack.add(

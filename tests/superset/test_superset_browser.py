@@ -47,7 +47,8 @@ def test_every_chart_of_a_dashboard_is_drawn(pages, slug):
     assert "Synthetic sample" in pages.chart("Published data").inner_text()
 
 
-@pytest.mark.parametrize("width", [1280, pytest.param(1600, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [1280, 1600])
 def test_no_text_of_a_chart_is_cut_off(pages, width):
     """This covers titles and column headings.
 
@@ -84,6 +85,7 @@ def test_a_filter_changes_the_figures(pages, admin):
     assert "Synthetic sample" in pages.chart("Published data").inner_text()
 
 
+@pytest.mark.slow
 def test_a_click_in_a_chart_filters_the_others(pages, admin):
     pages.open("taxi-overview")
     everything = pages.count("Trips")
@@ -100,6 +102,7 @@ def test_a_click_in_a_chart_filters_the_others(pages, admin):
     assert pages.count("Trips") == wanted < everything
 
 
+@pytest.mark.slow
 def test_the_heat_map_begins_with_monday(pages):
     """The y axis starts at the bottom.
 
