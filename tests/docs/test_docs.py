@@ -17,7 +17,7 @@ from typer.main import get_command
 
 import benchmarks.__main__
 from proto_loc.cli import _settings_page, command
-from proto_loc.settings import ROOT, Settings
+from proto_loc.settings import PORTS, ROOT, Settings, port_setting
 from proto_loc.setup.node import program
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -217,6 +217,7 @@ def test_every_setting_is_documented_and_every_documented_one_exists():
         for name in re.findall(r"""["'{]?\b(LOC_[A-Z_]+[A-Z])\b""", file.read_text())
     }
     used |= {f"LOC_{field.name.upper()}" for field in fields(Settings)}
+    used |= {port_setting(service) for service in PORTS}
     assert documented == used - internal
 
 
