@@ -111,7 +111,7 @@ def copy_repository(home: Path, prefix: str) -> Clone:
         if (ROOT / name).exists():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name, follow_symlinks=False)
-    _lend_tools(folder)
+    lend_tools(folder)
     variables = {
         "LOC_DATA": str(home / "platform/data"),
         "LOC_RUN": str(home / "platform/run"),
@@ -143,7 +143,7 @@ def lend_superset(clone: Clone, factory: pytest.TempPathFactory) -> None:
         copy_superset(factory)
 
 
-def _lend_tools(folder: Path) -> None:
+def lend_tools(folder: Path) -> None:
     """Link the clone to this repository's environments; they import the clone's ``proto_loc``."""
     (folder / ".tools").symlink_to(ROOT / ".tools")
     modules = "proto_loc/cube/server/node_modules"

@@ -52,6 +52,7 @@ They start first, so that no process works alone at the end of the run.
 
 
 OF_THE_DEMONSTRATION = (
+    "acceptance",
     "ai/test_chat.py",
     *("ask/test_ask.py", "ask/test_evaluate.py"),
     "chaos/test_full_disk.py",
