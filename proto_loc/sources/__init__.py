@@ -46,6 +46,7 @@ class Table:
     """A table of a source."""
 
     name: str
+    """Its name, in ``raw`` and in the ledger."""
     columns: dict[str, str]
     """Column name → DuckDB type, in order."""
     files: str = ""
@@ -66,6 +67,7 @@ class Table:
     format: Format = field(default_factory=Format)
     """How its files are written."""
     description: str = ""
+    """What Dagster shows."""
 
     def __post_init__(self) -> None:
         """Check the partition.
@@ -160,6 +162,17 @@ class PartitionedSource(Source, Protocol):
         report: Report,
     ) -> list[Outcome]:
         """Load these partitions of a table that declares ``first``; real records stay."""
+
+
+@runtime_checkable
+class FetchingSource(Source, Protocol):
+    """A source that fetches its rows itself, so that it has no files.
+
+    Its ``load_landing`` fetches too; what cannot be fetched is then a skipped outcome.
+    """
+
+    def fetch(self, *, replace: bool = False, who: str, report: Report) -> list[Outcome]:
+        """Fetch what is new and load it; with ``replace``, fetch and replace everything."""
 
 
 def loading(*, who: str) -> AbstractContextManager[Loading]:
