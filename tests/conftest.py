@@ -40,6 +40,7 @@ LONGEST = (
     "tests/stack/test_platform.py",
     "notebooks",
     "platform",
+    "source",
     "tests/chaos/test_kill.py",
     "tests/docs/test_docs.py",
     "tests/chaos/test_full_disk.py",
