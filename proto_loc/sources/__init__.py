@@ -162,6 +162,17 @@ class PartitionedSource(Source, Protocol):
         """Load these partitions of a table that declares ``first``; real records stay."""
 
 
+@runtime_checkable
+class FetchingSource(Source, Protocol):
+    """A source that fetches its rows itself, so that it has no files.
+
+    Its ``load_landing`` fetches too; what cannot be fetched is then a skipped outcome.
+    """
+
+    def fetch(self, *, replace: bool = False, who: str, report: Report) -> list[Outcome]:
+        """Fetch what is new and load it; with ``replace``, fetch and replace everything."""
+
+
 def loading(*, who: str) -> AbstractContextManager[Loading]:
     """Open a write session of ``raw`` for the declared tables.
 

@@ -43,7 +43,7 @@ def test_every_metric_is_recorded_whole_by_month_and_by_two_dimensions(platform)
     assert {dimension for metric, dimension in recorded if metric == "rows_loaded"} == {
         "",
         "month",
-        "colour",
+        "table_name",
         "outcome",
     }
     assert {rows for (_, dimension), rows in recorded.items() if dimension == ""} == {1}
@@ -58,6 +58,7 @@ SAMPLE = {
     **{"trips": "19050", "passengers": "20339", "trip_seconds": "19456248"},
     **{"revenue": "531652.58", "fares": "366784.26", "tips": "57645.86"},
     **{"rows_loaded": "20000", "rows_accepted": "19050", "rows_rejected": "950"},
+    "rows_audited": "20000",
     **{"miles": 56219.12, "trip_minutes": 324270.8, "average_fare": 19.25376692913386},
     **{"average_distance": 2.9511349081364827, "average_duration": 17.022089238845144},
     **{"tip_rate": 0.22510412112198688, "revenue_per_mile": 9.456792991423557},
@@ -78,7 +79,8 @@ def test_a_change_of_models_does_not_change_the_figures_of_the_sample(platform):
     assert warehouse.current("prod").tables == {
         **{"marts.agg_daily_zone": 6164, "marts.dim_dates": 9861, "marts.dim_taxi_zones": 265},
         **{"marts.fct_taxi_trips": 19050, "marts.rejected_trips": 950},
-        **{"marts.mart_data_quality": 17, "marts.metric_figures": 245, "marts.publication": 1},
+        **{"marts.load_outcomes": 17, "marts.mart_data_quality": 17},
+        **{"marts.metric_figures": 256, "marts.publication": 1},
         **{"staging.payment_types": 7, "staging.rate_codes": 7, "staging.taxi_zones": 265},
         "staging.vendors": 5,
     }

@@ -21,7 +21,7 @@ def test_the_shop_is_published_with_its_figures_and_its_audit(shop: Clone):
         shop.published("select metric, figure from marts.metric_figures where dimension = ''")
     )
     assert figures == {"order_count": "180", "sales": total}
-    assert shop.published("select tests_passed from marts.publication") == [[6]]
+    assert shop.published("select tests_passed from marts.publication") == [[8]]
 
 
 def test_a_second_refresh_finds_nothing_new(shop: Clone):
