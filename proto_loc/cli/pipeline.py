@@ -187,17 +187,14 @@ def dbt(
 
 
 def _run(request, who: str, direct: bool) -> None:
+    from proto_loc import fork_file
     from proto_loc.cli import _console
     from proto_loc.dagster import client
     from proto_loc.refresh.job import load_and_refresh
-    from proto_loc.sources import find_sources
 
     _console.show_log()
-    if not find_sources():
-        typer.echo(
-            "There is no source yet: add a folder to pipelines/ (docs/data.md shows how), put files"
-            " into data/landing/, then run `loc refresh`."
-        )
+    if hint := fork_file.first_step():
+        typer.echo(hint)
         return
     dagster = None if direct else client.find()
     with _console.progress() as report:

@@ -46,6 +46,7 @@ class Table:
     """A table of a source."""
 
     name: str
+    """Its name, in ``raw`` and in the ledger."""
     columns: dict[str, str]
     """Column name → DuckDB type, in order."""
     files: str = ""
@@ -66,6 +67,7 @@ class Table:
     format: Format = field(default_factory=Format)
     """How its files are written."""
     description: str = ""
+    """What Dagster shows."""
 
     def __post_init__(self) -> None:
         """Check the partition.

@@ -63,6 +63,7 @@ class FileSource:
         """Declare a source.
 
         Args:
+            name: the name of its folder in ``pipelines/``.
             tables: the tables, with the columns of the files.
             sample: writes files with generated rows into a folder, given their number and a seed;
                 the same seed gives the same rows.

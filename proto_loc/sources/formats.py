@@ -17,7 +17,9 @@ class Format:
     encoding: str = "utf-8"
     """Encoding of the text, such as ``windows-1252``; the mark of a file in UTF-16 comes first."""
     delimiter: str = ","
+    """Character between two fields."""
     quote: str = '"'
+    """Character around a field that contains a delimiter, a quote or a line end."""
     decimal: str = "."
     """Decimal mark of numbers."""
     thousands: str = ""
