@@ -106,6 +106,7 @@ class _Look:
 
     def __init__(self, name: str, where: Sql | Rest | Code, secrets: dict[str, str]) -> None:
         self.name = name
+        self.is_sql = isinstance(where, Sql)  # elsewhere, only the source itself can have a cursor
         self.rows: dict[str, int] = {}
         self.facts: dict[str, dict[str, ColumnFacts]] = {}
         with _folder() as folder, open_duckdb() as con:
@@ -145,17 +146,19 @@ class _Look:
             return DltTable(name, types, parent=parent)
         hints = result.hints.get(name, {})
         key = tuple(c for c in hints.get("key", ()) if c in types) or self._key(name)
-        changed = hints.get("cursor") or next(
-            (
-                column
-                for column, kind in types.items()
-                if CHANGED.fullmatch(column) and kind.startswith(("TIMESTAMP", "DATE"))
-            ),
-            "",
-        )
-        mode = "upsert" if key and changed in types else "replace"
+        changed = hints.get("cursor", "")
+        if not changed and self.is_sql:
+            changed = self._changed(types)
+        mode = "replace"
+        if changed in types and (key or not self.is_sql):
+            mode = "upsert" if key else "append"
         newest = changed if mode == "upsert" else ""
         return DltTable(name, types, key=key, mode=mode, newest=newest)
+
+    def _changed(self, types: dict[str, str]) -> str:
+        """The column that is named as the time of a row's last change; empty if there is none."""
+        times = (name for name, kind in types.items() if kind.startswith(("TIMESTAMP", "DATE")))
+        return next(filter(CHANGED.fullmatch, times), "")
 
     def _key(self, name: str) -> tuple[str, ...]:
         """The first column that is named like a key, and has another value in each row."""
@@ -185,6 +188,8 @@ def _mode_note(table: DltTable) -> str:
             f"{table.name} is fetched by {table.newest}: only new and changed rows, of which the"
             f" newest of each {', '.join(table.key)} stays. A row that is deleted there stays here."
         )
+    if table.mode == "append":
+        return f"{table.name} is fetched by its cursor, and each fetch adds its rows."
     return f"{table.name} is fetched as a whole each time, and replaces what was there."
 
 
