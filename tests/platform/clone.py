@@ -16,6 +16,7 @@ CONTENT = (
     "pipelines/*/",
     "dbt/models",
     "dbt/seeds",
+    "dbt/snapshots",
     "dbt/tests",
     "dbt/macros",
     "cube/*",
