@@ -57,13 +57,15 @@ def load(
     Sources are the folders of pipelines/. Without a source's name, the files go to the one source
     that declares them. A load replaces the partitions that it has; a sample never replaces real
     records. If rows of another file would be lost, the command asks, or wants --replace. If a file
-    is refused, none is loaded.
+    is refused, none is loaded. A source that fetches its rows needs only its name; with --replace
+    it fetches all of them again.
 
     Examples: loc load sample --rows 1000000, loc load shop ~/Downloads/orders-*.csv
     """
     from proto_loc.errors import UsageError
     from proto_loc.refresh.request import Request
     from proto_loc.sources import (
+        FetchingSource,
         WouldReplace,
         find_source,
         find_sources,
@@ -74,7 +76,11 @@ def load(
     name = ""
     first = what[0]
     if first in find_sources() or not (first == "sample" or Path(first).exists() or "." in first):
-        name, what = find_source(first).name, what[1:]
+        source = find_source(first)
+        name, what = source.name, what[1:]
+        if not what and isinstance(source, FetchingSource):
+            _run(Request(source=name, replace=replace), "loc load", direct)
+            return
         what = what or [str(path) for path in landing_files(name)]
         if not what:
             raise UsageError(
@@ -181,17 +187,14 @@ def dbt(
 
 
 def _run(request, who: str, direct: bool) -> None:
+    from proto_loc import fork_file
     from proto_loc.cli import _console
     from proto_loc.dagster import client
     from proto_loc.refresh.job import load_and_refresh
-    from proto_loc.sources import find_sources
 
     _console.show_log()
-    if not find_sources():
-        typer.echo(
-            "There is no source yet: add a folder to pipelines/ (docs/data.md shows how), put files"
-            " into data/landing/, then run `loc refresh`."
-        )
+    if hint := fork_file.first_step():
+        typer.echo(hint)
         return
     dagster = None if direct else client.find()
     with _console.progress() as report:

@@ -38,8 +38,11 @@ def up(
 
     Examples: loc up -d, loc up --only dagster-web, LOC_PORT_PREFIX=1 loc up
     """
+    from proto_loc import fork_file
     from proto_loc.compose import stack
 
+    if hint := fork_file.first_step():
+        print(hint, flush=True)
     stack.up(
         tuple(name.strip() for name in only.split(",") if name.strip()),
         detach=detach,
@@ -101,6 +104,13 @@ def status(json: AsJson = False) -> None:
         _table(states)
     else:
         print("Nothing is up. Start it with: ./loc up -d")
+    if not json:
+        from proto_loc import fork_file
+
+        for schedule in fork_file.read().schedules:
+            print(f"schedule {schedule}")
+        if hint := fork_file.first_step():
+            print(hint)
     if problem and not json:
         typer.echo(f"cube does not serve the model as it is: {problem}", err=True)
     well = (

@@ -5,7 +5,7 @@ import time
 from collections.abc import Collection, Sequence
 
 from proto_loc import warehouse
-from proto_loc.dbt import program, publication
+from proto_loc.dbt import program, publication, relations
 from proto_loc.dbt.failures import BuildFailed
 from proto_loc.dbt.fingerprints import fingerprints, marks_after, project_hash
 from proto_loc.dbt.histories import keep_histories
@@ -102,6 +102,23 @@ def publish(
         (session.folder / "dbt").mkdir()
         for name in ("manifest.json", "semantic_manifest.json", "run_results.json"):
             shutil.copy(program.target_path("prod") / name, session.folder / "dbt")
+    return session.version
+
+
+def publish_nothing(*, who: str, timeout: float | None = None) -> warehouse.Version:
+    """Publish ``prod`` without a table, for a project that has no model any more.
+
+    Raises:
+        WarehouseError: see :func:`proto_loc.warehouse.write`.
+    """
+    with open_session(who, timeout) as (session, raw):
+        with session.connect() as con:
+            relations.remove(con, keep=set(), rebuild=set())
+        session.facts = {
+            "raw_version": raw.id,
+            "load_ids": raw.facts["load_ids"],
+            "project": project_hash(),
+        }
     return session.version
 
 

@@ -47,6 +47,8 @@ class Loading:
     first_id: int
     """The first load id of the session. Load ids must never repeat, since they identify what was
     built. Version ids repeat after a loss of versions, so a random number is part of a load id."""
+    tables: dict[str, Mapping[str, str]]
+    """The columns of each ``source.table``; a caller may add to them."""
     added: int = 0
     changed: bool = False
     """Whether the set of active loads has changed."""
@@ -125,7 +127,11 @@ def loading(
                 session.id * SESSIONS_OF_AN_ID + secrets.randbelow(SESSIONS_OF_AN_ID)
             ) * LOADS_A_SESSION
             current = Loading(
-                session, con, datetime.now(UTC).replace(tzinfo=None, microsecond=0), first
+                session,
+                con,
+                datetime.now(UTC).replace(tzinfo=None, microsecond=0),
+                first,
+                dict(tables),
             )
             try:
                 yield current
@@ -141,8 +147,8 @@ def loading(
                         " again",
                         load.input,
                     )
-                _catalogue(con, tables, lost)
-                _drop_undeclared(con, tables)
+                _catalogue(con, current.tables, lost)
+                _drop_undeclared(con, current.tables)
                 if not current.changed and session.base and before == _views(con):
                     session.discard()
             except BaseException:
@@ -150,7 +156,7 @@ def loading(
                     path.unlink(missing_ok=True)
                 raise
             active = ledger.loads_in(con)
-            session.tables = {name: 0 for name in tables}
+            session.tables = {name: 0 for name in current.tables}
             for load in active:
                 name = f"{load.source}.{load.table_name}"
                 session.tables[name] = session.tables.get(name, 0) + load.rows

@@ -404,6 +404,27 @@ def test_metrics_as_sql_give_the_figures_that_the_publish_recorded(here):
 
 
 @pytest.mark.parametrize(
+    ("where", "predicate"),
+    [
+        ("pickup_hour=7..9", "pickup_hour between 7 and 9"),
+        ("pickup_hour!=7..9", "pickup_hour not between 7 and 9"),
+        ("pickup_hour>=22", "pickup_hour >= 22"),
+        (
+            "pickup_at=2025-01-10..2025-01-12",
+            "pickup_at::date between '2025-01-10' and '2025-01-12'",
+        ),
+        ("pickup_at<2025-01-10", "pickup_at::date < '2025-01-10'"),
+    ],
+)
+def test_a_range_in_sql_counts_the_rows_that_it_names(here, where, predicate):
+    about = context.published(queries.reader_of(here.path), here)
+    asked = context.sql(Question(("trips",), where=(where,)), about.models)
+    with here.open() as con:
+        rows = con.sql(f"select count(*) from marts.mart_taxi_trips where {predicate}").fetchone()
+        assert con.sql(asked).fetchone()[0] == rows[0] > 0
+
+
+@pytest.mark.parametrize(
     "found",
     [
         {"metrics": "revenue"},

@@ -4,7 +4,7 @@ import os
 import re
 import shlex
 import subprocess
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 import duckdb
@@ -13,8 +13,10 @@ from samples import copy_sample
 from typer.main import get_command
 
 import benchmarks.__main__
-from proto_loc.cli import _settings_page, command
-from proto_loc.settings import ROOT, Settings
+from proto_loc.cli import command
+from proto_loc.docs import declaration, references, troubleshooting
+from proto_loc.doctor import CHECKS
+from proto_loc.settings import PORTS, ROOT, Settings, port_setting
 from proto_loc.setup.node import program
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -118,14 +120,51 @@ def test_the_readme_is_short_and_names_both_commands():
     assert blocks(ROOT / "README.md")[:2] == ["./loc up -d", "./loc test"]
 
 
-def test_the_table_of_settings_is_made_from_their_declarations(tmp_path, monkeypatch):
-    assert _settings_page.agrees()
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.parent.name == "docs"], ids=lambda page: page.name
+)
+def test_the_first_line_of_a_page_says_whom_it_is_for(page):
+    title, first, *_ = page.read_text().split("\n\n", 2)
+    assert title.startswith("# ") and "\n" not in title
+    assert first.startswith(("*For ", "For ")), f"{page.name} begins with: {first}"
+
+
+def test_the_references_are_made_from_the_code(tmp_path, monkeypatch):
+    made = references.parts(command())
+    assert references.outdated(made) == {}
+    assert {
+        name
+        for page in references.PAGES.glob("*.md")
+        for name in re.findall(r"^<!-- (\w+): ", page.read_text(), re.MULTILINE)
+    } == set(made)
+    monkeypatch.setattr(references, "PAGES", tmp_path)
     page = tmp_path / "settings.md"
-    page.write_text(_settings_page.PAGE.read_text().replace("| 600 |", "| 601 |"))
-    monkeypatch.setattr(_settings_page, "PAGE", page)
-    assert not _settings_page.agrees()
-    assert _settings_page.write() and not _settings_page.write()
-    assert "| 600 |" in page.read_text() and "LOC_TLC" in page.read_text()
+    page.write_text((ROOT / "docs/settings.md").read_text().replace("| 600 |", "| 601 |"))
+    assert references.write(made) == ["docs/settings.md: changed"]
+    assert "| 600 |" in page.read_text() and references.write(made) == []
+
+
+def test_the_reference_of_commands_has_every_command():
+    text = (ROOT / "docs/commands.md").read_text()
+    for name, entry in command().commands.items():
+        for path in [name, *(f"{name} {sub}" for sub in getattr(entry, "commands", ()))]:
+            assert f"# `./loc {path}`\n" in text, path
+    assert "LOW..HIGH" in text and "$ " not in text
+
+
+def test_every_argument_of_a_declaration_is_described():
+    for kind in declaration.CLASSES:
+        rows = (declaration.fields if is_dataclass(kind) else declaration.arguments)(kind)
+        assert rows and [row[0] for row in rows if not row[3]] == [], kind
+
+
+def test_every_problem_of_doctor_is_listed_by_its_symptom():
+    problems = troubleshooting.problems()
+    assert {problem.check for problem in problems} == set(CHECKS), "a check finds no problem"
+    page = (ROOT / "docs/troubleshooting.md").read_text()
+    for problem in problems:
+        assert f"### {problem.symptom}\n" in page and problem.what in page
+        assert len(problem.what) > 15, problem
 
 
 def test_every_setting_is_documented_and_every_documented_one_exists():
@@ -134,6 +173,7 @@ def test_every_setting_is_documented_and_every_documented_one_exists():
     internal = {
         "LOC_TESTS_PLATFORM",
         "LOC_SESSION",
+        "LOC_VERDICTS",
         "LOC_SECRET_FILE",
         "LOC_SECRET_FILE_ADMIN",
         "LOC_SERVICE",
@@ -152,6 +192,7 @@ def test_every_setting_is_documented_and_every_documented_one_exists():
         for name in re.findall(r"""["'{]?\b(LOC_[A-Z_]+[A-Z])\b""", file.read_text())
     }
     used |= {f"LOC_{field.name.upper()}" for field in fields(Settings)}
+    used |= {port_setting(service) for service in PORTS}
     assert documented == used - internal
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from clone import Clone
-from test_words import domain_words
+from words import domain_words
 
 pytestmark = [pytest.mark.xdist_group("platform"), pytest.mark.timeout(600)]
 

@@ -96,7 +96,8 @@ def query_metrics(
         list[str],
         Field(
             description=(
-                "Conditions dimension=value or dimension!=value; alike ones are alternatives."
+                "Conditions dimension=value, dimension!=value or, of numbers and times,"
+                " dimension=LOW..HIGH; alike ones are alternatives."
             )
         ),
     ] = (),

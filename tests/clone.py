@@ -7,28 +7,11 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from proto_loc.fork import removal
 from proto_loc.settings import ROOT
 
-SHOP = Path(__file__).parent / "shop"
+SHOP = Path(__file__).parent / "platform/shop"
 """Files of a shop for a clone: its content, and ``files``, which go into the landing folder."""
-
-CONTENT = (
-    "pipelines/*/",
-    "dbt/models",
-    "dbt/seeds",
-    "dbt/snapshots",
-    "dbt/tests",
-    "dbt/macros",
-    "cube/*",
-    "superset/bundle/charts",
-    "superset/bundle/dashboards",
-    "superset/bundle/datasets",
-    "superset/*.yaml",
-    "notebooks/*.ipynb",
-    "evaluations",
-    "tests/taxi",
-)
-"""The content of the demonstration; a fork deletes it."""
 
 
 @dataclass
@@ -103,7 +86,16 @@ class Clone:
 
 
 def make_clone(home: Path, prefix: str) -> Clone:
-    """Copy the current repository, commit it, and delete the content of the demonstration."""
+    """Copy the current repository, commit it, and delete all of its content."""
+    clone = copy_repository(home, prefix)
+    removal.remove(removal.plan(clone.folder), root=clone.folder)
+    removal.finish(root=clone.folder)
+    clone.commit("the demonstration's content leaves")
+    return clone
+
+
+def copy_repository(home: Path, prefix: str) -> Clone:
+    """Copy the current repository, and commit it as what the platform came with."""
     folder = home / "clone"
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
@@ -126,11 +118,6 @@ def make_clone(home: Path, prefix: str) -> Clone:
     clone.git("init", "--quiet")
     clone.commit("platform with its demonstration")
     clone.git("tag", "upstream")
-    for pattern in CONTENT:
-        for path in folder.glob(pattern):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-    (folder / "superset/roles.yaml").write_text("{}\n")
-    clone.commit("the demonstration's content leaves")
     return clone
 
 
