@@ -186,6 +186,7 @@ def test_a_changed_project_is_built_as_a_fresh_one_would_be(toy, caplog):
     assert word in caplog.text
 
 
+@pytest.mark.slow
 def test_a_part_that_was_built_on_an_old_table_is_made_anew_by_the_next_build(toy):
     """Bug: ``state:modified+`` had nothing to compare with, so the next build kept an old table."""
     write(toy, {"../pack/macros/rate.sql": "{% macro rate() %}3{% endmacro %}"})
@@ -198,6 +199,7 @@ def test_a_part_that_was_built_on_an_old_table_is_made_anew_by_the_next_build(to
     assert query("from marts.rated") == [(8, 3)]
 
 
+@pytest.mark.slow
 def test_a_retry_goes_on_with_the_last_run_on_dev(toy):
     """Bug: dbt looked for the last run in the version from which prod was published."""
     model = toy / "models/moved.sql"

@@ -123,6 +123,7 @@ def test_a_metric_that_cannot_be_computed_publishes_nothing(own, project):
     assert store.versions("prod") == [1]
 
 
+@pytest.mark.slow
 def test_a_figure_that_is_no_number_publishes_nothing(own, project):
     """Bug: a ValueError ended the step, and Dagster retried it and reported the end of
     its process.
@@ -147,6 +148,7 @@ def test_a_metric_that_is_not_supported_is_refused_before_the_build(own, project
     assert store.versions("prod") == [1]
 
 
+@pytest.mark.slow
 def test_prod_of_no_load_says_so_and_has_no_figure_of_a_trip(data):
     version = publish.publish(who="test", report=quiet)
     assert query("select origin, version_id from marts.publication") == [("none", version.id)]
@@ -159,6 +161,7 @@ def test_an_empty_first_version_has_no_record(data):
     assert query("select * from duckdb_tables() where not internal") == []
 
 
+@pytest.mark.slow
 def test_records_of_files_beside_the_sample_are_mixed(own, tlc):
     taxi.load_files([tlc / "green_tripdata_2025-11.parquet"], who="test", report=quiet)
     done = refresh()
