@@ -239,6 +239,7 @@ def test_every_setting_is_documented_and_every_documented_one_exists():
     internal = {
         "LOC_TESTS_PLATFORM",
         "LOC_SESSION",
+        "LOC_VERDICTS",
         "LOC_SECRET_FILE",
         "LOC_SECRET_FILE_ADMIN",
         "LOC_SERVICE",
