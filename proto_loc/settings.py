@@ -15,7 +15,14 @@ from proto_loc.errors import UsageError
 
 ROOT = Path(__file__).resolve().parent.parent
 
-PORTS = {"dagster": 3000, "cube": 4000, "superset": 8088, "mcp": 8090, "jupyter": 8888}
+PORTS = {
+    "home": 8000,
+    "dagster": 3000,
+    "cube": 4000,
+    "superset": 8088,
+    "mcp": 8090,
+    "jupyter": 8888,
+}
 """Port of each service on 127.0.0.1, unless a setting moves it."""
 
 
@@ -298,6 +305,11 @@ ELSEWHERE = {
     "LOC_PYTHON": Setting(
         "Python 3.11 of the machine, else uv's",
         "the interpreter of the environments, as a version or a path for uv",
+    ),
+    "LOC_SECRET_...": Setting(
+        "the file in `.run/secrets/`",
+        "a secret that a source names: `LOC_SECRET_SHOP_DSN` for `shop-dsn`; see"
+        " [databases](databases.md)",
     ),
     "LOC_UV": Setting(
         "uv from PATH if it is of the golden series, else the golden one is fetched",

@@ -7,6 +7,9 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+from samples import copy_superset
+
 from proto_loc.fork import removal
 from proto_loc.settings import ROOT
 
@@ -108,7 +111,7 @@ def copy_repository(home: Path, prefix: str) -> Clone:
         if (ROOT / name).exists():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name, follow_symlinks=False)
-    _lend_tools(folder)
+    lend_tools(folder)
     variables = {
         "LOC_DATA": str(home / "platform/data"),
         "LOC_RUN": str(home / "platform/run"),
@@ -132,7 +135,15 @@ def add_shop(clone: Clone) -> None:
     shutil.copytree(SHOP / "files", Path(clone.variables["LOC_DATA"]) / "landing/shop")
 
 
-def _lend_tools(folder: Path) -> None:
+def lend_superset(clone: Clone, factory: pytest.TempPathFactory) -> None:
+    """Give the clone a Superset with migrated metadata, which all suites share."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in clone.variables.items():
+            patch.setenv(name, value)
+        copy_superset(factory)
+
+
+def lend_tools(folder: Path) -> None:
     """Link the clone to this repository's environments; they import the clone's ``proto_loc``."""
     (folder / ".tools").symlink_to(ROOT / ".tools")
     modules = "proto_loc/cube/server/node_modules"

@@ -40,20 +40,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 LONGEST = (
-    "superset",
-    "superset-provision",
-    "dagster",
+    *("superset", "dagster", "platform", "notebooks", "superset-provision", "cube"),
     "tests/stack/test_platform.py",
-    "notebooks",
-    "platform",
-    "tests/chaos/test_kill.py",
-    "tests/docs/test_docs.py",
-    "tests/chaos/test_full_disk.py",
-    "cube",
-    "parity",
-    "mcp",
-    "nix",
-    "discover",
+    *("tests/docs/test_docs.py", "parity", "mcp", "discover"),
+    *("tests/chaos/test_kill.py", "nix", "real-files"),
 )
 """Groups and files that take longest, in order of time.
 
@@ -62,6 +52,7 @@ They start first, so that no process works alone at the end of the run.
 
 
 OF_THE_DEMONSTRATION = (
+    "acceptance",
     "ai/test_chat.py",
     *("ask/test_ask.py", "ask/test_evaluate.py"),
     "chaos/test_full_disk.py",

@@ -253,7 +253,7 @@ def _check_sources(project: Project, manifest: dict) -> None:
             fix = f"./loc source add {source['source_name']} --csv FILES loads them."
             raise Refused(place, reason, fix)
         table = f"{source['schema']}.{source['identifier']}"
-        if source["database"] == "raw" and (table in loaded or table == "main.loads"):
+        if source["database"] == "raw" and (table in loaded or source["schema"] == "main"):
             continue
         users = sorted(
             node["original_file_path"]
@@ -282,12 +282,12 @@ def _settings(project: Project) -> dict:
     models = _with_schemas(content.get("models"), name, "marts")
     for folder in (place for place in STAGED if _has_models(project, place)):
         models[name][folder] = {"+schema": "staging"} | _own(models[name].get(folder))
-    macros = project.content.get("macro-paths", ["macros"])
+    platform = {"model-paths": "../proto_loc/dbt/models", "macro-paths": "../proto_loc/dbt/macros"}
     return content | {
         "name": name,
         "profile": "proto_loc",
         **{key: project.content[key] for key in PATHS if key in project.content},
-        "macro-paths": [*macros, "../proto_loc/dbt/macros"],
+        **{key: [*project.content.get(key, [PATHS[key]]), path] for key, path in platform.items()},
         "packages-install-path": PACKAGES,
         "flags": {**(content.get("flags") or {}), "send_anonymous_usage_stats": False},
         "on-run-start": ["{{ require_session() }}", *starts],
