@@ -1,11 +1,10 @@
 """Collects the state of the platform; one broken part does not hide the others."""
 
-import tomllib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from proto_loc import warehouse
+from proto_loc import fork_file, warehouse
 from proto_loc.errors import LocError, of_source
 from proto_loc.home import content
 from proto_loc.home.machine import machine
@@ -53,7 +52,7 @@ def collect() -> Status:
     return Status(
         schema=VERSION,
         at=datetime.now(UTC).isoformat(timespec="seconds"),
-        name=tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["name"],
+        name=fork_file.name(),
         clone=str(ROOT),
         data=str(settings().data),
         run=str(settings().run),
