@@ -14,7 +14,8 @@ from proto_loc import files, warehouse
 from proto_loc.ai import claims as access
 from proto_loc.ai import llm
 from proto_loc.ai.sql_reader import SqlReader
-from proto_loc.cube.client import ALL_ROWS, Condition, Question
+from proto_loc.cube.client import ALL_ROWS, Question
+from proto_loc.cube.conditions import Condition
 from proto_loc.errors import LocError, UsageError
 from proto_loc.metrics.definitions import SemanticModel
 from proto_loc.metrics.expressions import render, written
@@ -91,7 +92,9 @@ def _published(reader: SqlReader, version_id: int, path: str, sends: bool) -> Pu
     version = warehouse.find("prod", version_id)
     manifest = definitions(version)
     nodes = [
-        node for node in manifest["nodes"].values() if node["resource_type"] in ("model", "seed")
+        node
+        for node in manifest["nodes"].values()
+        if node["resource_type"] in ("model", "seed", "snapshot")
     ]
     described = {f"{node['schema']}.{node.get('alias') or node['name']}": node for node in nodes}
     columns = reader.raw(
@@ -166,9 +169,15 @@ def _holds(condition: Condition, column: str, model: SemanticModel) -> str:
     of = model.type_of(dimension)
     if dimension.grain or (of and of.is_time):
         first, last = condition.period()
-        return f"({column} >= '{first}'::date and {column} < '{last}'::date + 1)"
+        ends = ((">=", first, ""), ("<", last, " + 1"))
+        parts = [f"{column} {sign} '{day}'::date{shift}" for sign, day, shift in ends if day]
+        return f"({' and '.join(parts)})"
     if of and of.is_number:
+        if condition.is_range("number"):
+            bounds = (f"{column} {sign} {value}" for sign, value in condition.bounds())
+            return f"({' and '.join(bounds)})"
         return f"{column} = {condition.of_kind('number')}"
+    condition.is_range("string")  # refuses signs of an order
     return f"{column}::varchar = {literal(condition.value)}"
 
 
@@ -215,9 +224,9 @@ def sql(question: Question, models: tuple[SemanticModel, ...]) -> str:
             _holds(condition, of(condition.name), model)
         )
     for (name, sign), parts in alike.items():
-        joined = " or ".join(parts)
+        joined = (" or " if sign in ("=", "!=") else " and ").join(parts)
         conditions.append(
-            f"({joined})" if sign == "=" else f"(not ({joined}) or {of(name)} is null)"
+            f"(not ({joined}) or {of(name)} is null)" if sign == "!=" else f"({joined})"
         )
     picked = ", ".join(f'{text} as "{name}"' for name, text in selected.items())
     where = f" where {' and '.join(conditions)}" if conditions else ""

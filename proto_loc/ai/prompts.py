@@ -32,7 +32,8 @@ All its keys but metrics may be left out. All metrics and dimensions of one quer
 semantic model. A time dimension carries a grain after a colon (hour, day, week, month, quarter,
 year). since and until are days, both included, of the model's first time dimension. where takes
 dimension=value or dimension!=value, the value as it stands in the data (of a time dimension a year,
-month or day, as in 2025-01); conditions on one dimension are alternatives."""
+month or day, as in 2025-01); of a number or a time also a range, dimension=LOW..HIGH, both ends
+included. Conditions on one dimension are alternatives."""
 
 BREVITY = """\
 Ask for just what the question needs: no further columns, and a limit only where it asks for the

@@ -1,10 +1,9 @@
-"""``loc generate``: makes files from dbt's definitions, and the guide's table of settings."""
+"""``loc generate``: makes files from dbt's definitions, and the references of the guides."""
 
 from typing import Annotated
 
 import typer
 
-from proto_loc.cli import _settings_page
 from proto_loc.errors import LocError
 from proto_loc.settings import ROOT
 
@@ -24,14 +23,17 @@ def generate(
 
     It needs no data and no service. Hand-written files beside the generated ones stay. A model that
     Cube's own compiler refuses is not written. With --check, the charts and dashboards of
-    superset/bundle are compared with the datasets as well. It also makes the table of settings in
-    docs/settings.md.
+    superset/bundle are compared with the datasets as well. It also makes the references in docs/:
+    commands, settings, the declaration of a source, and what doctor finds.
     """
     from proto_loc.cli import _generated_files as files
+    from proto_loc.cli import command
     from proto_loc.dbt import parse
+    from proto_loc.docs import references
     from proto_loc.metrics.read import read
 
     models = read(parse.manifest())
+    guides = references.parts(command())
     if check:
         if difference := files.drift(ROOT, models):
             print(difference, end="")
@@ -41,10 +43,12 @@ def generate(
                 " edited.",
                 "Run `loc generate` and commit its result.",
             )
-        if not _settings_page.agrees():
+        if pages := references.outdated(guides):
             raise LocError(
-                "The table in docs/settings.md is out of date.",
-                "A declaration in proto_loc/settings.py changed, or the table was edited.",
+                f"{', '.join(f'docs/{page.name}' for page in pages)}: the generated part is out of"
+                " date.",
+                "The code that it describes changed (commands, settings, declarations, checks of"
+                " doctor), or the part was edited.",
                 "Run `loc generate` and commit its result.",
             )
         print(f"{len(files.wanted(models))} files agree with the definitions")
@@ -52,7 +56,7 @@ def generate(
         _check_bundle(models)
         return
     _check_cube(models)
-    for line in [*files.write(ROOT, models), *_settings_page.write()] or ["nothing has changed"]:
+    for line in [*files.write(ROOT, models), *references.write(guides)] or ["nothing has changed"]:
         print(line)
 
 

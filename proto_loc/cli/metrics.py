@@ -74,11 +74,19 @@ def query(
     where: Annotated[
         list[str],
         typer.Option(
-            "--where", "-w", metavar="DIM=VALUE", help="Only these rows; != for all but them."
+            "--where",
+            "-w",
+            metavar="DIM=VALUE",
+            help="Only these rows: DIM=VALUE, DIM!=VALUE, DIM=LOW..HIGH, DIM>=VALUE.",
         ),
     ] = (),
     order: Annotated[
-        str, typer.Option(metavar="[-]NAME", help="Order by it; with - the largest first.")
+        str,
+        typer.Option(
+            metavar="[-]NAME",
+            help="Order by it; with - the largest first. By default by the times and numbers asked"
+            " for with -d, else by the first metric.",
+        ),
     ] = "",
     limit: Annotated[int, typer.Option(help="At most so many rows.", min=1, max=50_000)] = 1000,
     form: Annotated[
@@ -92,7 +100,7 @@ def query(
     """Ask Cube for metrics, as defined in dbt, of the data that is published now.
 
     Examples: loc query --list, loc query -m METRIC -d DIMENSION --since 2025-01-01,
-    loc query -m METRIC -m METRIC -d TIME:day -w DIMENSION=VALUE -f csv
+    loc query -m METRIC -m METRIC -d TIME:day -w DIMENSION=VALUE -f csv. See docs/query.md.
     """
     from proto_loc.cube import client
 

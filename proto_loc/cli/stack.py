@@ -38,8 +38,11 @@ def up(
 
     Examples: loc up -d, loc up --only dagster-web, LOC_PORT_PREFIX=1 loc up
     """
+    from proto_loc import fork_file
     from proto_loc.compose import stack
 
+    if hint := fork_file.first_step():
+        print(hint, flush=True)
     stack.up(
         tuple(name.strip() for name in only.split(",") if name.strip()),
         detach=detach,
@@ -96,6 +99,7 @@ def status(
         text, well = output.status()
         print(text)
         raise typer.Exit(0 if well else 1)
+    from proto_loc import fork_file
     from proto_loc.compose.client import Client
     from proto_loc.home.processes import is_well, problem_of
 
@@ -106,6 +110,10 @@ def status(
         _table(states)
     else:
         print("Nothing is up. Start it with: ./loc up -d")
+    for schedule in fork_file.read().schedules:
+        print(f"schedule {schedule}")
+    if hint := fork_file.first_step():
+        print(hint)
     for name, problem in problems.items():
         typer.echo(f"{name} does not serve the model as it is: {problem}", err=True)
     well = states and not problems and all(map(is_well, states))

@@ -1,14 +1,11 @@
 """Client of Cube's REST API: signs tokens, lists members and runs queries."""
 
-import calendar
 import difflib
 import json
 import os
-import re
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
@@ -16,7 +13,9 @@ import httpx
 import jwt
 import tenacity
 
+from proto_loc import fork_file
 from proto_loc.credentials import path, secret
+from proto_loc.cube.conditions import OPERATORS, Condition, cube_filter
 from proto_loc.errors import LocError, UsageError
 from proto_loc.metrics.formats import CURRENCY
 from proto_loc.settings import settings
@@ -28,7 +27,6 @@ MAX_ROWS = 50_000
 """The maximum number of rows of one query."""
 ALL_ROWS = {"all_rows": True}
 """Claims that see all rows: used by the user's own commands and notebooks."""
-OPERATORS = {"=": "equals", "!=": "notEquals"}
 LONGEST = 10 * 365 * 86_400
 """The maximum lifetime of a token, in seconds."""
 PATIENCE = 60.0
@@ -194,85 +192,6 @@ class Meta:
 
 
 @dataclass(frozen=True)
-class Condition:
-    """A condition on a dimension, as a person or a model writes it: ``place = 'Leeds'``."""
-
-    name: str
-    sign: str
-    """A key of :data:`OPERATORS`."""
-    value: str
-
-    @classmethod
-    def parse(cls, text: str) -> "Condition":
-        """Parse ``name=value`` or ``name!=value``; spaces and quotes around the value are optional.
-
-        Raises:
-            UsageError: it has another form.
-        """
-        parts = re.fullmatch(r"\s*([\w.]+)\s*(!=|==?)\s*(.*?)\s*", text, re.DOTALL)
-        if not parts:
-            raise UsageError(
-                f"{text!r} is not a condition.",
-                "",
-                "Write it as dimension=value or dimension!=value.",
-            )
-        name, sign, value = parts.groups()
-        if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
-            value = value[1:-1]
-        return cls(name, sign.replace("==", "="), value)
-
-    def of_kind(self, kind: str) -> str:
-        """Check the value, and write it for a dimension of this Cube type.
-
-        Raises:
-            UsageError: the value does not have this type.
-        """
-        if kind == "number" and not re.fullmatch(r"[+-]?\d+(\.\d+)?", self.value):
-            raise UsageError(
-                f"{self.name} is a number, and {self.value!r} is not.",
-                "",
-                "Write digits, as in 1234.5.",
-            )
-        if kind == "boolean":
-            if self.value.lower() not in ("true", "false"):
-                raise UsageError(
-                    f"{self.name} is true or false, not {self.value!r}.", "", "Write one of them."
-                )
-            return self.value.lower()
-        return self.value
-
-    def period(self) -> tuple[str, str]:
-        """The first and last day of the year, month or day that the value names.
-
-        Raises:
-            UsageError: it is not a year, month or day.
-        """
-        try:
-            year, month, day = ([int(part) for part in self.value.split("-")] + [0, 0])[:3]
-            if re.fullmatch(r"\d{4}(-\d\d){0,2}", self.value):
-                first = date(year, month or 1, day or 1)
-                last = date(year, month or 12, day or calendar.monthrange(year, month or 12)[1])
-                return str(first), str(last)
-        except ValueError:
-            pass  # letters, or a date that does not exist
-        raise UsageError(
-            f"{self.name} is a time, and {self.value!r} is not a year, month or day.",
-            "",
-            f"Write {self.name}=2025, =2025-01 or =2025-01-31, or use --since and --until.",
-        )
-
-
-def _period_filter(member: str, condition: Condition) -> dict:
-    """Cube's filter for the period that a condition names."""
-    dates = list(condition.period())
-    if condition.sign == "=":
-        return {"member": member, "operator": "inDateRange", "values": dates}
-    outside = {"member": member, "operator": "notInDateRange", "values": dates}
-    unknown = {"member": member, "operator": "notSet"}  # != includes null, as for a text
-    return {"or": [outside, unknown]}
-
-
-@dataclass(frozen=True)
 class Question:
     """A query of metrics, in the short names that a person types."""
 
@@ -286,7 +205,8 @@ class Question:
     where: tuple[str, ...] = ()
     """See :class:`Condition`; conditions with the same dimension and ``=`` are alternatives."""
     order: str = ""
-    """A metric or dimension; with a minus in front, descending."""
+    """A metric or dimension; with a minus in front, descending. Empty: by times and numbers, if
+    there are any among the dimensions; else the largest value of the first metric first."""
     limit: int = MAX_ROWS
 
     def query(self, meta: Meta) -> dict:
@@ -297,7 +217,8 @@ class Question:
         """
         if not self.metrics:
             names = ", ".join(metric.short for metric in meta.metrics.values())
-            raise UsageError("No metric is asked for.", "", f"Choose from: {names}.")
+            choice = f"Choose from: {names}." if names else fork_file.first_step()
+            raise UsageError("No metric is asked for.", "", choice)
         asked_names = (self.metrics, self.dimensions)
         if twice := [name for names in asked_names for name in names if names.count(name) > 1]:
             raise UsageError(f"{twice[0]} is asked for twice.", "", "Leave one of them out.")
@@ -353,27 +274,27 @@ class Question:
                     f"Order by one of: {', '.join(ordered)}; with - in front, descending.",
                 )
             asked["order"] = [[ordered[name], "desc" if self.order.startswith("-") else "asc"]]
+        elif any(meta.dimensions[name].kind == "number" for name in dimensions):
+            # Hours in the order of the day; without it, Cube orders by the first metric.
+            asked["order"] = [[name, "asc"] for name in (*times, *dimensions)]
         return asked
 
     def _filters(self, meta: Meta, cube: str) -> list[dict]:
         # Cube would read a date without a time as midnight.
         until = f"{self.until}T23:59:59.999999" if self.until else ""
-        filters = {
-            ("", operator): {"member": meta.time(cube).name, "operator": operator, "values": [time]}
+        filters = [
+            {"member": meta.time(cube).name, "operator": operator, "values": [time]}
             for time, operator in ((self.since, "afterOrOnDate"), (until, "beforeOrOnDate"))
             if time
-        }
+        ]
+        alike: dict[tuple[Member, str], list[Condition]] = {}
         for condition in map(Condition.parse, self.where):
             (member,) = meta.find([condition.name], meta.dimensions, [cube])
-            key = (member.name, condition.sign)
-            if member.kind == "time":  # in any of the periods, or in none
-                joint = "or" if condition.sign == "=" else "and"
-                periods = filters.setdefault(key, {joint: []})[joint]
-                periods.append(_period_filter(member.name, condition))
-            else:
-                alike = {"member": member.name, "operator": OPERATORS[condition.sign], "values": []}
-                filters.setdefault(key, alike)["values"].append(condition.of_kind(member.kind))
-        return list(filters.values())
+            alike.setdefault((member, condition.sign), []).append(condition)
+        return filters + [
+            cube_filter(member.name, member.kind, sign, conditions)
+            for (member, sign), conditions in alike.items()
+        ]
 
 
 @dataclass(frozen=True)

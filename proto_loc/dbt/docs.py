@@ -73,7 +73,7 @@ def catalog(version: warehouse.Version, manifest: dict) -> dict:
     nodes = {}
     for unique_id, node in manifest["nodes"].items():
         matches = [row for row in columns if row[:2] == (node["schema"], node.get("alias"))]
-        if node["resource_type"] in ("model", "seed") and matches:
+        if node["resource_type"] in ("model", "seed", "snapshot") and matches:
             rows = version.tables.get(f"{node['schema']}.{node['alias']}")
             stats = {"has_stats": _statistic("has_stats", "Has Stats?", rows is not None)}
             if rows is not None:

@@ -12,8 +12,9 @@ from pathlib import Path
 from proto_loc.compose import supervisor
 from proto_loc.compose.client import SOCKET
 from proto_loc.doctor.finding import Finding, ok
+from proto_loc.errors import LocError
 from proto_loc.settings import ROOT, settings
-from proto_loc.setup.environments import golden, names
+from proto_loc.setup.environments import golden, names, needed
 from proto_loc.setup.programs import output
 
 EXECUTABLES = ("loc", ".ci/*", ".devcontainer/run")
@@ -33,13 +34,17 @@ def python() -> Iterator[Finding]:
             f"golden.toml asks for {golden_version}.",
             f"rm -r {ROOT}/.venvs/platform, then ./loc setup platform with Python"
             f" {golden_version} on PATH or in LOC_PYTHON",
+            symptom="Set-up or a command fails in an import, or names another Python",
         )
     asked = os.environ.get("LOC_PYTHON") or ""
     if "/" in asked and not os.access(asked, os.X_OK):
         yield Finding(
-            "fail", f"LOC_PYTHON={asked} is not a program.", "There is no executable file.",
+            "fail",
+            f"LOC_PYTHON={asked} is not a program.",
+            "There is no executable file.",
             "Set it to a Python 3.11, unset it, or enter the Nix shell again.",
-        )  # fmt: skip
+            symptom="Set-up or a command fails in an import, or names another Python",
+        )
 
 
 def uv() -> Iterator[Finding]:
@@ -58,6 +63,7 @@ def uv() -> Iterator[Finding]:
                 f"LOC_UV={asked} is uv {version or 'of unknown version'}.",
                 f"Set-up needs {least} or newer.",
                 "Unset LOC_UV: the golden uv is fetched.",
+                symptom="Set-up cannot fetch or run uv",
             )
         return
     if asked:
@@ -66,6 +72,7 @@ def uv() -> Iterator[Finding]:
             f"LOC_UV={asked} is not a program.",
             "There is no executable file; another uv is used.",
             "Unset it, or enter the Nix shell again.",
+            symptom="Set-up cannot fetch or run uv",
         )
     fetched = ROOT / f".tools/uv-{golden_version}"
     version = _version(program) if program else ""
@@ -80,13 +87,16 @@ def uv() -> Iterator[Finding]:
                 f"{fetched} is uv {version or 'of unknown version'}.",
                 f"locks/uv.txt says {golden_version}.",
                 f"rm {fetched}; ./loc setup fetches it again.",
+                symptom="Set-up cannot fetch or run uv",
             )
     else:
         yield Finding(
-            "warn", f"There is no uv {golden_version} here.",
+            "warn",
+            f"There is no uv {golden_version} here.",
             "It is neither on PATH nor fetched yet.",
             "./loc setup fetches it when there is something to install; that needs a registry.",
-        )  # fmt: skip
+            symptom="Set-up cannot fetch or run uv",
+        )
 
 
 def _version(program: str) -> str:
@@ -94,13 +104,20 @@ def _version(program: str) -> str:
 
 
 def environments() -> Iterator[Finding]:
+    required = needed()
     for name in names():
         folder = ROOT / ".venvs" / name
-        if not folder.exists():
+        if name not in required:
+            yield ok(f".venvs/{name} is not needed: no source in pipelines/ uses it")
+        elif not folder.exists():
             yield ok(f".venvs/{name} is not installed yet; its first use installs it")
         elif why := _out_of_sync(name, folder):
             yield Finding(
-                "warn", f".venvs/{name} does not match its lock.", why, f"./loc setup {name}"
+                "warn",
+                f".venvs/{name} does not match its lock.",
+                why,
+                f"./loc setup {name}",
+                symptom="After a merge or a move, a command misses a package or installs again",
             )
         else:
             yield ok(f".venvs/{name} matches locks/{name}.txt")
@@ -137,6 +154,7 @@ def folders() -> Iterator[Finding]:
                 f"{folder} cannot be written.",
                 f"{parent} is read-only, not yours, or not a folder.",
                 "Make it writable, or set LOC_DATA and LOC_RUN to folders of your own.",
+                symptom="A command says that a folder cannot be written",
             )
 
 
@@ -154,14 +172,26 @@ def space() -> Iterator[Finding]:
                 "Environments take 0.5 GB and more each, and a build of prod writes a second copy"
                 " before it replaces the first one.",
                 "Free some space (in /nix: nix-collect-garbage), or set LOC_DATA to a larger disk.",
+                symptom="Set-up, a load or a publish stops for want of space",
             )
 
 
 def ports() -> Iterator[Finding]:
+    """Name the process that listens on a port of this clone, and a free ``LOC_PORT_PREFIX``."""
     from proto_loc import services
     from proto_loc.services import ports
 
-    ports.check(name for name, service in services.SERVICES.items() if service.port)
+    try:
+        ports.check(name for name, service in services.SERVICES.items() if service.port)
+    except LocError as error:
+        yield Finding(
+            "fail",
+            error.what,
+            error.why,
+            error.fix,
+            symptom="`./loc up` says that a port is in use",
+        )
+        return
     used = [
         str(settings().port(service.port)) for service in services.SERVICES.values() if service.port
     ]
@@ -180,6 +210,7 @@ def process_compose() -> Iterator[Finding]:
             f"{why}.",
             f"Install {least} or newer, or enter the Nix shell. Until then ./loc up takes another"
             " supervisor.",
+            symptom="`./loc up` starts another supervisor than the installed process-compose",
         )
     else:
         yield ok(f"{why}: ./loc up takes its pinned release or proto_loc.compose")
@@ -197,6 +228,7 @@ def sockets() -> Iterator[Finding]:
             "A Unix socket's path may have 104 on macOS and 108 on Linux. "
             "`loc up` goes through a shorter link; `process-compose up` by hand cannot.",
             "Set LOC_RUN to a folder with a shorter path, or use `loc up`.",
+            symptom="`process-compose up` cannot open its socket",
         )
     if (
         sys.platform == "linux"
@@ -208,6 +240,7 @@ def sockets() -> Iterator[Finding]:
             f"TMPDIR={folder} is not a folder.",
             "It is left from a Nix shell that has ended.",
             "unset TMPDIR",
+            symptom="Programs cannot make temporary files",
         )
 
 
@@ -226,6 +259,7 @@ def launcher() -> Iterator[Finding]:
             "`nix flake init` copies files without their mode.",
             f"cd {ROOT} && chmod +x {' '.join(EXECUTABLES)} && git update-index --chmod=+x"
             f" {' '.join(EXECUTABLES)}",
+            symptom="The shell refuses to run `./loc`: permission denied",
         )
 
 

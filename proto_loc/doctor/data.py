@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from proto_loc import fork_file
 from proto_loc.doctor.finding import Finding, ok
 
 
 def warehouse() -> Iterator[Finding]:
-    """Read the current versions in full and compare them with their checksums."""
+    """Compare the current versions, read in full, with their checksums, and name what to do."""
     from proto_loc import warehouse as published
 
     for database in published.DATABASES:
@@ -17,7 +18,13 @@ def warehouse() -> Iterator[Finding]:
             continue
         (verdict,) = published.verify(database, [serving])
         if verdict.damage:
-            yield Finding("fail", verdict.damage.what, verdict.damage.why, verdict.damage.fix)
+            yield Finding(
+                "fail",
+                verdict.damage.what,
+                verdict.damage.why,
+                verdict.damage.fix,
+                symptom="A reader says that a version is damaged",
+            )
         elif verdict.unknown:
             yield ok(
                 f"Version {serving} of {database} can be read; {verdict.unknown} of its files were"
@@ -36,13 +43,18 @@ def sources() -> Iterator[Finding]:
     from proto_loc.sources.state import table_states
 
     if not find_sources():
-        yield ok("There is no source yet: docs/data.md shows how to add one")
+        yield ok(fork_file.first_step())
         return
     for state in table_states(datetime.now(UTC).replace(tzinfo=None)):
         name = f"{state.source}.{state.table.name}"
         for fault in filter(None, (state.small, state.stale)):
-            fix = f"Load a newer or a whole file: `loc load {state.source} FILES`."
-            yield Finding("warn", f"{name}: {fault}", "", fix)
+            yield Finding(
+                "warn",
+                f"{name}: {fault}",
+                "",
+                f"Load a newer or a whole file: `loc load {state.source} FILES`.",
+                symptom="Figures are old, or rows are missing",
+            )
         if not (state.small or state.stale):
             newest = f", newest of {state.newest:%Y-%m-%d %H:%M} UTC" if state.newest else ""
             yield ok(f"{name}: {len(state.loads)} loads, {state.rows:,} rows{newest}")

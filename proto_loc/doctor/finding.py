@@ -12,6 +12,9 @@ class Finding:
     what: str
     why: str = ""
     fix: str = ""
+    symptom: str = ""
+    """What a person sees because of it: the heading under which docs/troubleshooting.md, which
+    :mod:`proto_loc.docs.troubleshooting` makes from the code of the checks, lists the problem."""
 
 
 def ok(what: str) -> Finding:

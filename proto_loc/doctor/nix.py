@@ -28,6 +28,7 @@ def libraries() -> Iterator[Finding]:
             "Every program of this shell loads libraries from there, "
             "and one that was built for others fails in strange ways.",
             "unset LD_LIBRARY_PATH; for the platform alone there is LOC_LIBRARY_PATH",
+            symptom="Programs crash with symbol or version errors of a library",
         )
     else:
         yield ok("LD_LIBRARY_PATH is not exported")
@@ -38,6 +39,7 @@ def libraries() -> Iterator[Finding]:
                 f"LOC_LIBRARY_PATH names {folder}.",
                 "The folder is gone: Nix has collected it as garbage.",
                 "Enter the Nix shell again.",
+                symptom="Programs crash with symbol or version errors of a library",
             )
 
 
@@ -53,6 +55,7 @@ def loader() -> Iterator[Finding]:
             f"They look for {LOADER}. All that the platform itself needs is Python; `loc db"
             " shell` and the tests' linter are such programs.",
             "Set programs.nix-ld.enable = true in this machine's configuration.",
+            symptom="On NixOS, `loc db shell` or a linter does not start",
         )
 
 
@@ -60,9 +63,12 @@ def features() -> Iterator[Finding]:
     if not shutil.which("nix"):
         if PROFILE.exists():
             yield Finding(
-                "warn", "Nix is installed, but not on PATH.", f"This shell has not read {PROFILE}.",
+                "warn",
+                "Nix is installed, but not on PATH.",
+                f"This shell has not read {PROFILE}.",
                 f"Log in again, or: . {PROFILE}",
-            )  # fmt: skip
+                symptom="`nix` is not found, or `nix develop` does not work",
+            )
         else:
             yield ok("Nix is not on PATH; nothing needs it where ./loc is used")
         return
@@ -75,6 +81,7 @@ def features() -> Iterator[Finding]:
             f"Nix has {' and '.join(lacks)} turned off.",
             "`nix develop` and `nix run` need both.",
             "In ~/.config/nix/nix.conf: experimental-features = nix-command flakes",
+            symptom="`nix` is not found, or `nix develop` does not work",
         )
     else:
         yield ok("Nix has nix-command and flakes turned on")
@@ -103,6 +110,7 @@ def store() -> Iterator[Finding]:
         reason or "It does not answer.",
         "With a daemon: start it (systemctl start nix-daemon), and be in the group that may use it"
         " (on Debian, nix-users). Without one, /nix has to be yours: sudo chown -R $(id -u) /nix",
+        symptom="`nix` is not found, or `nix develop` does not work",
     )
 
 
@@ -114,6 +122,7 @@ def tracked() -> Iterator[Finding]:
             "git is not on PATH.",
             "Nix needs it for a git repository, and what is tracked cannot be seen.",
             "Install git.",
+            symptom="`nix develop` misses files, or copies too much",
         )
         return
     listed = run([git, "-C", str(ROOT), "ls-files", "--", *NEEDED])
@@ -125,6 +134,7 @@ def tracked() -> Iterator[Finding]:
                 listed.stderr.strip() if listed else "It does not answer.",
                 "If it belongs to another user and you trust it: git config --global --add"
                 f" safe.directory {ROOT}",
+                symptom="`nix develop` misses files, or copies too much",
             )
         else:
             yield Finding(
@@ -132,6 +142,7 @@ def tracked() -> Iterator[Finding]:
                 f"{ROOT} is not a git repository.",
                 "Nix then copies all of it, data and environments too.",
                 "git init && git add .",
+                symptom="`nix develop` misses files, or copies too much",
             )
         return
     files = {
@@ -148,6 +159,7 @@ def tracked() -> Iterator[Finding]:
             "Nix reads only what is tracked or staged"
             + (f", and {', '.join(missing)} is not there." if missing else "."),
             f"git checkout HEAD -- {' '.join(missing)}" if missing else fix,
+            symptom="`nix develop` misses files, or copies too much",
         )
     else:
         yield ok("Git tracks every file that the flake needs")

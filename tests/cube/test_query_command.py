@@ -132,12 +132,28 @@ def test_a_value_is_looked_for_among_the_rows_that_the_claims_let_one_see(server
         (["id!=7"], 999),
         (["pickup_borough=Queens", "pickup_borough=Bronx"], 500),
         (["pickup_borough=Queens", "pickup_at=2024"], 0),
+        (["id=7..9"], 3),
+        (["id=7..9", "id=20"], 4),
+        (["id>=990"], 10),
+        (["id!=7..9"], 997),
+        (["id!=..997"], 2),
+        (["id>7", "id < 9"], 1),
+        (["pickup_at=2024-12..2025-01"], 1000),
+        (["pickup_at<2025"], 0),
+        (["pickup_at!=2025-01-02.."], 1000),
+        (["pickup_at>2024-12-31"], 1000),
     ],
 )
 def test_a_time_is_compared_by_its_period_and_a_number_as_a_number(server, where, trips):
     """Bug: `pickup_at=2025-01-01` meant only the first moment of that day."""
     asked = [part for each in where for part in ("-w", each)]
     assert rows(server, "-m", "trips", *asked) == [{"trips": trips}]
+
+
+def test_a_number_is_ordered_as_a_number(server):
+    """Bug: hours came in the order of the metric, the busiest first."""
+    asked = ("-m", "revenue", "-d", "id", "--where", "id=8..11")
+    assert [row["id"] for row in rows(server, *asked)] == [8, 9, 10, 11]
 
 
 @pytest.mark.parametrize(("currency", "amount"), [("", "$100.00"), (", currency: EUR", "€100.00")])

@@ -57,6 +57,7 @@ def test_up_status_logs_down(stack):
     assert json.loads(stack.loc("status", "--json").stdout)["services"] == []
 
 
+@pytest.mark.slow
 def test_status_shows_a_cube_that_serves_an_old_model(stack, port_prefix, monkeypatch, tmp_path):
     """Bug: Cube refused a new model and served the old one, but the status was "ready"."""
     node.install()
@@ -223,6 +224,7 @@ def web(stack, port: int) -> None:
     )
 
 
+@pytest.mark.slow
 def test_what_another_one_answers_makes_no_service_ready(stack, monkeypatch, port_prefix):
     """Bug: `loc up -d` printed "All is ready", although a service could not start.
 

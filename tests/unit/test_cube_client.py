@@ -65,6 +65,93 @@ def test_conditions_on_one_dimension_are_alternatives_and_days_are_included():
     ]
 
 
+TIME = "trips.pickup_at"
+
+
+def between(member, *bounds):
+    """Cube's filters for the bounds of a number."""
+    return [{"member": member, "operator": name, "values": [value]} for name, value in bounds]
+
+
+@pytest.mark.parametrize(
+    ("where", "filters"),
+    [
+        (["hour=7..9"], [{"and": between("trips.hour", ("gte", "7"), ("lte", "9"))}]),
+        (["hour = -1.5.."], between("trips.hour", ("gte", "-1.5"))),
+        (["hour>7", "hour<9"], between("trips.hour", ("gt", "7"), ("lt", "9"))),
+        (
+            ["hour=3", "hour=7..9"],
+            [
+                {
+                    "or": [
+                        {"member": "trips.hour", "operator": "equals", "values": ["3"]},
+                        {"and": between("trips.hour", ("gte", "7"), ("lte", "9"))},
+                    ]
+                }
+            ],
+        ),
+        (
+            ["hour!=7..9"],
+            [
+                {
+                    "or": [
+                        *between("trips.hour", ("lt", "7"), ("gt", "9")),
+                        {"member": "trips.hour", "operator": "notSet"},
+                    ]
+                }
+            ],
+        ),
+        (
+            ["pickup_at=2024-12..2025-02"],
+            [{"member": TIME, "operator": "inDateRange", "values": ["2024-12-01", "2025-02-28"]}],
+        ),
+        (
+            ["pickup_at>2024"],
+            [{"member": TIME, "operator": "afterOrOnDate", "values": ["2025-01-01"]}],
+        ),
+        (
+            ["pickup_at<2025-03"],
+            [
+                {
+                    "member": TIME,
+                    "operator": "beforeOrOnDate",
+                    "values": ["2025-02-28T23:59:59.999999"],
+                }
+            ],
+        ),
+        (
+            ["borough=a..b"],
+            [{"member": "trips.borough", "operator": "equals", "values": ["a..b"]}],
+        ),
+    ],
+)
+def test_a_range_of_numbers_or_times(where, filters):
+    assert Question(("revenue",), where=tuple(where)).query(META)["filters"] == filters
+
+
+def test_hours_are_in_the_order_of_the_day():
+    """Bug: `loc query -d hour` gave the busiest hour first."""
+    asked = Question(("revenue",), ("borough", "hour", "pickup_at:month")).query(META)
+    assert asked["order"] == [[TIME, "asc"], ["trips.borough", "asc"], ["trips.hour", "asc"]]
+    assert "order" not in Question(("revenue",), ("borough",)).query(META)
+
+
+@pytest.mark.parametrize(
+    ("question", "said"),
+    [
+        (Question(("revenue",), where=("hour=9..7",)), "The range 9..7 of hour ends before"),
+        (Question(("revenue",), where=("hour=..",)), "'..' is not a range."),
+        (Question(("revenue",), where=("hour=7..nine",)), "hour is a number, and 'nine' is not."),
+        (Question(("revenue",), where=("pickup_at=2025..2024",)), "ends before it begins"),
+        (Question(("revenue",), where=("borough>M",)), "borough is neither a number nor a time"),
+    ],
+)
+def test_a_range_that_is_none_is_refused(question, said):
+    with pytest.raises(UsageError) as error:
+        question.query(META)
+    assert said in str(error.value)
+
+
 @pytest.mark.parametrize(
     ("question", "said"),
     [

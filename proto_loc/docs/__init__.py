@@ -1,0 +1,1 @@
+"""The site of the guides: Sphinx's configuration, the build, and the generated references."""
