@@ -70,9 +70,25 @@ def test_an_empty_platform_has_no_version_and_a_next_step(data):
 
 def test_without_a_source_the_next_step_is_to_add_one(data, monkeypatch):
     monkeypatch.setattr("proto_loc.home.content.declared_tables", dict)
+    monkeypatch.setattr("proto_loc.fork_file.first_step", lambda: "There is no source yet.")
     state = read()
     assert state["tables"] == []
     assert state["steps"] == ["./loc source add NAME --csv 'FILES'"]
+
+
+def test_with_models_alone_the_next_step_is_to_build_them(data, monkeypatch):
+    """For example a fork that `loc init --dbt` made, whose data are seeds."""
+    monkeypatch.setattr("proto_loc.home.content.declared_tables", dict)
+    monkeypatch.setattr("proto_loc.fork_file.first_step", str)
+    assert read()["steps"] == ["./loc refresh"]
+
+
+def test_a_fault_in_fork_toml_is_named_by_its_line(data, monkeypatch, tmp_path):
+    file = tmp_path / "fork.toml"
+    file.write_text('name = "Shop!"\n')
+    monkeypatch.setattr("proto_loc.fork_file.FILE", file)
+    state = read()
+    assert "line 1" in problems(state, "fork")[0]["what"] and state["name"] == "proto_loc"
 
 
 def test_the_last_publish_is_compared_with_what_it_was_made_from(versions):
