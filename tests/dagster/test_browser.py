@@ -100,8 +100,8 @@ def test_the_checks_of_a_mart_are_green(inside, filled):
 def test_dbts_documentation_opens_on_the_lineage_of_the_marts(inside, filled):
     """Bug: it opened on dbt's own words of welcome."""
     inside.goto(f"{filled.url}/dbt-docs/")
-    inside.get_by_text("Lineage Graph").wait_for()
-    box = inside.locator('[ng-model="selectorService.selection.dirty.include"]')
+    box = inside.locator('[ng-model="selectorService.selection.dirty.include"]').first
+    box.wait_for()  # visible once the graph is
     until("the marts are selected", lambda: "+mart_taxi_trips" in box.input_value(), 30)
     shot(inside, "lineage")
 
