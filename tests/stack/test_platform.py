@@ -118,7 +118,7 @@ def test_up_fills_an_empty_platform_each_process_heals_and_down_leaves_nothing(p
     assert (empty["who"], first["who"], first["checks"]) == (
         "set-up",
         "loc first-load",
-        {"pass": 24},
+        {"pass": 26},
     )
     assert (
         first["tables"]["marts.fct_taxi_trips"] + first["tables"]["marts.rejected_trips"] == 300_000
