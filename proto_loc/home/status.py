@@ -52,7 +52,7 @@ def collect() -> Status:
     return Status(
         schema=VERSION,
         at=datetime.now(UTC).isoformat(timespec="seconds"),
-        name=fork_file.name(),
+        name=part("fork", lambda: fork_file.read().name) or fork_file.name(),
         clone=str(ROOT),
         data=str(settings().data),
         run=str(settings().run),
@@ -115,9 +115,9 @@ def _time(seconds: float | None) -> str | None:
 def _steps(
     states: list[Service], prod: warehouse.Version | None, tables: list[Table] | None
 ) -> list[str]:
-    if tables == []:
-        return ["./loc source add NAME --csv 'FILES'"]
     if tables is None or any(state.name == "first-load" and state.pid for state in states):
         return []
+    if not tables and fork_file.first_step():
+        return ["./loc source add NAME --csv 'FILES'"]
     is_empty = not (prod and prod.tables)
     return ["./loc refresh"] if is_empty or any(table.unpublished for table in tables) else []
