@@ -19,7 +19,14 @@ from proto_loc.doctor import CHECKS
 from proto_loc.settings import ROOT, Settings
 from proto_loc.setup.node import program
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+GUIDES = sorted((ROOT / "docs").glob("*.md"))
+PAGES = [ROOT / "README.md", *GUIDES]
+OF_THE_PROJECT = [
+    ROOT / name for name in ("CHANGELOG.md", "CODE_OF_CONDUCT.md", "CONTRIBUTING.md", "SECURITY.md")
+]
+
+CONTINUES = {"quickstart.md": "README.md"}
+"""Pages whose commands run on the platform of another page, after its own, unless it has them."""
 
 NOT_RUN = {
     "./loc test": "this is it",
@@ -33,8 +40,19 @@ def blocks(page: Path) -> list[str]:
     return [line[2:] for block in found for line in block.splitlines() if line.startswith("$ ")]
 
 
+def commands(page: Path) -> list[str]:
+    """Return the commands to run for a page, with those of the pages that continue it."""
+    lines = [line for line in blocks(page) if not line.startswith(tuple(NOT_RUN))]
+    for name, first in CONTINUES.items():
+        if page == ROOT / first:
+            lines += [line for line in blocks(ROOT / "docs" / name) if line not in lines]
+    return lines
+
+
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.name not in CONTINUES], ids=lambda page: page.name
+)
 def test_every_command_runs_in_the_order_of_the_page(
     page, data, port_prefix, monkeypatch, tmp_path_factory
 ):
@@ -43,13 +61,11 @@ def test_every_command_runs_in_the_order_of_the_page(
     If a page does not load data itself, the platform has a sample.
     """
     monkeypatch.setenv("LOC_PORT_PREFIX", port_prefix)
-    commands = [
-        line for line in blocks(page) if not any(line.startswith(skipped) for skipped in NOT_RUN)
-    ]
-    if commands and commands[0] not in ("./loc refresh", "./loc up -d"):
+    lines = commands(page)
+    if lines and lines[0] not in ("./loc refresh", "./loc up -d"):
         copy_sample(data.parent, tmp_path_factory)
     try:
-        for line in commands:
+        for line in lines:
             done = subprocess.run(["bash", "-c", line], cwd=ROOT, capture_output=True, text=True)
             assert done.returncode == 0, f"$ {line}\n{done.stdout}{done.stderr}"
     finally:
@@ -120,9 +136,7 @@ def test_the_readme_is_short_and_names_both_commands():
     assert blocks(ROOT / "README.md")[:2] == ["./loc up -d", "./loc test"]
 
 
-@pytest.mark.parametrize(
-    "page", [page for page in PAGES if page.parent.name == "docs"], ids=lambda page: page.name
-)
+@pytest.mark.parametrize("page", [*GUIDES, *OF_THE_PROJECT[1:]], ids=lambda page: page.name)
 def test_the_first_line_of_a_page_says_whom_it_is_for(page):
     title, first, *_ = page.read_text().split("\n\n", 2)
     assert title.startswith("# ") and "\n" not in title
@@ -206,7 +220,7 @@ def test_every_command_is_documented():
     assert [name for name in names if not re.search(rf"\bloc {name}\b", pages)] == []
 
 
-@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [*PAGES, *OF_THE_PROJECT], ids=lambda page: page.name)
 def test_links_between_pages_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
         assert target.startswith("https://") or (page.parent / target).exists(), target
