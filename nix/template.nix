@@ -33,6 +33,11 @@
         chmod +x loc .ci/* .devcontainer/run
         git init && git add . && git update-index --chmod=+x loc .ci/* .devcontainer/run
         nix develop
+
+    Then give it a name of its own, without the demonstration:
+
+        git commit -m "proto_loc as it came"
+        ./loc init NAME
         process-compose up
   '';
 }

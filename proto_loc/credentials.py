@@ -1,10 +1,12 @@
-"""Secrets: each is generated once and kept in a file that only this user can read."""
+"""Secrets, generated once or given by a person, in files that only this user can read."""
 
 import errno
 import os
+import re
 import secrets
 from pathlib import Path
 
+from proto_loc import files
 from proto_loc.errors import LocError
 from proto_loc.settings import private_folder, settings
 
@@ -20,18 +22,51 @@ def secret(name: str) -> str:
     Raises:
         LocError: the file is empty, readable by others, or cannot be read or made.
     """
+    return _read(name, f"Remove {path(name)}: a new one is made.", make=True)
+
+
+def given(name: str) -> str:
+    """Read a secret that a person has from elsewhere, such as a password or an API token.
+
+    It is in the environment variable ``LOC_SECRET_NAME`` (capitals, and underscores for hyphens),
+    else in its file.
+
+    Raises:
+        LocError: it is in neither, or the file is empty, readable by others, or cannot be read.
+    """
+    variable = "LOC_SECRET_" + re.sub(r"\W", "_", name).upper()
+    if text := os.environ.get(variable, "").strip():
+        return text
+    file = path(name)
+    if not file.exists():
+        raise LocError(
+            f"The secret {name} is missing.",
+            f"{file} does not exist, and {variable} is not set.",
+            f"Write it to that file: (umask 077; cat > {file}), then end with Ctrl-D.",
+        )
+    return _read(name, f"Write the secret to {file}.")
+
+
+def keep(name: str, text: str) -> Path:
+    """Write a secret that a person has given to its file, and return the path.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    private_folder(path(name).parent)
+    files.replace(path(name), text.strip() + "\n", private=True)
+    return path(name)
+
+
+def _read(name: str, fix: str, make: bool = False) -> str:
     file = path(name)
     try:
         private_folder(file.parent)
-        if not file.exists():
+        if make and not file.exists():
             _make(file)
         text, mode = file.read_bytes().decode().strip(), file.stat().st_mode & 0o077
     except UnicodeDecodeError as error:
-        raise LocError(
-            f"The secret {name} is not text.",
-            f"{file}: {error}.",
-            f"Remove {file}: a new one is made.",
-        ) from error
+        raise LocError(f"The secret {name} is not text.", f"{file}: {error}.", fix) from error
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise LocError(
@@ -42,11 +77,7 @@ def secret(name: str) -> str:
             else "Make the folder and its files yours, or set LOC_RUN to a folder of your own.",
         ) from error
     if not text:
-        raise LocError(
-            f"The secret {name} is empty.",
-            f"{file} has no content.",
-            f"Remove {file}: a new one is made.",
-        )
+        raise LocError(f"The secret {name} is empty.", f"{file} has no content.", fix)
     if mode:
         raise LocError(
             f"Others can read the secret {name}.",

@@ -1,20 +1,32 @@
-"""The optional file ``.env``: settings of one clone, which the environment overrides."""
+"""Settings in files: of one clone in ``.env``, of a fork in ``.pc_env``; the environment wins."""
 
 import io
 import os
+from pathlib import Path
 
 from proto_loc.errors import UsageError
 from proto_loc.settings import ROOT
 
 
-def load(path=ROOT / ".env") -> None:
-    """Put the file's variables into the environment, except those that it has already.
+def load(path: Path = ROOT / ".env") -> None:
+    """Put the variables of ``.env`` and ``.pc_env`` into the environment, except those it has.
+
+    ``.pc_env`` is the file of which process-compose reads its own options, so that the ports of a
+    fork are the same when a person starts it by hand.
 
     Raises:
-        UsageError: a line is not ``NAME=value``; no variable is set then.
+        UsageError: a line of ``.env`` is not ``NAME=value``; no variable is set then.
     """
-    if not path.exists():
-        return
+    if path.exists():
+        _load_own(path)
+    shared = path.with_name(".pc_env")
+    for line in shared.read_text().splitlines() if shared.exists() else ():
+        name, _, value = line.strip().partition("=")
+        if name.startswith("LOC_"):
+            os.environ.setdefault(name, value)
+
+
+def _load_own(path: Path) -> None:
     from dotenv import main, parser  # takes 20 ms, so only where there is a .env
 
     try:

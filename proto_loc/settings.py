@@ -15,8 +15,20 @@ from proto_loc.errors import UsageError
 
 ROOT = Path(__file__).resolve().parent.parent
 
-PORTS = {"dagster": 3000, "cube": 4000, "superset": 8088, "mcp": 8090, "jupyter": 8888}
-"""Port of each service on 127.0.0.1, without ``LOC_PORT_PREFIX``."""
+PORTS = {
+    "home": 8000,
+    "dagster": 3000,
+    "cube": 4000,
+    "superset": 8088,
+    "mcp": 8090,
+    "jupyter": 8888,
+}
+"""Port of each service on 127.0.0.1, unless a setting moves it."""
+
+
+def port_setting(service: str) -> str:
+    """The name of the setting that replaces a service's port."""
+    return f"LOC_{service.upper()}_PORT"
 
 
 def _number(name: str, default: float, minimum: float, kind: type = float) -> float:
@@ -206,8 +218,37 @@ class Settings:
         return self.data / "landing"
 
     def port(self, service: str) -> int:
-        """The port of a service of :data:`PORTS`."""
-        return int(f"{self.port_prefix}{PORTS[service]}")
+        """The port of a service of :data:`PORTS`.
+
+        Raises:
+            UsageError: its setting, or that with the prefix, gives no port, or gives one that
+                another service has.
+        """
+        ports = {name: self._port(name) for name in PORTS}
+        for other, port in ports.items():
+            if other != service and port == ports[service]:
+                raise UsageError(
+                    f"{port_setting(service)} and {port_setting(other)} give the same port,"
+                    f" {port}.",
+                    "Two services cannot listen on one port.",
+                    "Set one of them to another number.",
+                )
+        return ports[service]
+
+    def _port(self, service: str) -> int:
+        name = port_setting(service)
+        number = _number(name, PORTS[service], 1024, int)
+        port = int(f"{self.port_prefix}{number}")
+        if port > 65535:
+            prefix = f" with LOC_PORT_PREFIX={self.port_prefix}" if self.port_prefix else ""
+            raise UsageError(
+                f"{name}={number}{prefix} is not usable.",
+                f"It gives port {port}, and ports end at 65535.",
+                f"Set {name} to a number from 1024 to 9999, or unset LOC_PORT_PREFIX."
+                if prefix
+                else f"Set {name} to a number from 1024 to 65535.",
+            )
+        return port
 
     def socket(self, name: str) -> Path:
         """The path of a Unix socket in the run folder, short enough for the system.
@@ -265,6 +306,11 @@ ELSEWHERE = {
         "Python 3.11 of the machine, else uv's",
         "the interpreter of the environments, as a version or a path for uv",
     ),
+    "LOC_SECRET_...": Setting(
+        "the file in `.run/secrets/`",
+        "a secret that a source names: `LOC_SECRET_SHOP_DSN` for `shop-dsn`; see"
+        " [databases](databases.md)",
+    ),
     "LOC_UV": Setting(
         "uv from PATH if it is of the golden series, else the golden one is fetched",
         "the uv that installs environments, of any version; the Nix shell sets it",
@@ -284,7 +330,11 @@ def settings() -> Settings:
 
 def guide() -> str:
     """The table of all settings, in Markdown."""
-    rows = {_variable(name): setting for name, setting in _declared()} | ELSEWHERE
+    rows = {_variable(name): setting for name, setting in _declared()}
+    rows |= {
+        port_setting(service): Setting(f"{port}", f"port of {service}; a prefix goes before it")
+        for service, port in PORTS.items()
+    } | ELSEWHERE
     lines = ["| variable | default | meaning |", "|---|---|---|"]
     lines += [f"| `{name}` | {row.default} | {row.meaning} |" for name, row in rows.items()]
     return "\n".join(lines) + "\n"

@@ -52,6 +52,7 @@ def open_duckdb(
         try:
             if not con.execute("SELECT current_setting('lock_configuration')").fetchone()[0]:
                 con.execute(f"SET GLOBAL TimeZone = '{TIME_ZONE}'")
+                con.execute("SET enable_progress_bar = false")  # it prints among the answers
                 if lock:
                     con.execute("SET GLOBAL lock_configuration = true")
         except BaseException:

@@ -13,9 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from proto_loc.settings import PORTS
+from proto_loc.settings import PORTS, port_setting
 
 REPO = Path(__file__).resolve().parent.parent
+
+SHARED = REPO / ".pc_env"
+for service, port in PORTS.items():  # a fork may have other ports; tests move these by a prefix
+    name = port_setting(service)
+    if name in os.environ or (SHARED.exists() and name in SHARED.read_text()):
+        os.environ[name] = str(port)
 
 NO_TLC = "real TLC files are not at"
 NO_SUPERVISOR = "process-compose is not on PATH"
@@ -34,20 +40,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 LONGEST = (
-    "superset",
-    "superset-provision",
-    "dagster",
+    *("superset", "dagster", "platform", "notebooks", "superset-provision", "cube"),
     "tests/stack/test_platform.py",
-    "notebooks",
-    "platform",
-    "tests/chaos/test_kill.py",
-    "tests/docs/test_docs.py",
-    "tests/chaos/test_full_disk.py",
-    "cube",
-    "parity",
-    "mcp",
-    "nix",
-    "discover",
+    *("tests/docs/test_docs.py", "parity", "mcp", "discover"),
+    *("tests/chaos/test_kill.py", "nix", "real-files"),
 )
 """Groups and files that take longest, in order of time.
 
@@ -56,6 +52,7 @@ They start first, so that no process works alone at the end of the run.
 
 
 OF_THE_DEMONSTRATION = (
+    "acceptance",
     "ai/test_chat.py",
     *("ask/test_ask.py", "ask/test_evaluate.py"),
     "chaos/test_full_disk.py",
@@ -63,6 +60,7 @@ OF_THE_DEMONSTRATION = (
     *(f"dagster/test_{name}.py" for name in ("browser", "definitions", "runs", "web")),
     "devcontainer/test_lifecycle.py",
     *("discover", "docs", "mcp"),
+    "fork/test_emptied.py",
     "nix/test_nix_stack.py",
     *("notebooks", "pipeline"),
     "stack/test_platform.py",

@@ -1,15 +1,20 @@
-"""Published samples for suites that need data; each test run makes them once."""
+"""Published samples, and a Superset, for suites that need them; each test run makes them once."""
 
 import fcntl
 import os
 import shutil
+import subprocess
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from proto_loc import warehouse
 from proto_loc.dbt import program
 from proto_loc.refresh.job import load_and_refresh
+from proto_loc.settings import ROOT, settings
+from proto_loc.setup import environments
 from proto_loc.sources import find_sources
 
 ROWS = 20_000
@@ -43,21 +48,66 @@ def copy_sample(home: Path, factory: pytest.TempPathFactory) -> Path:
     Returns:
         The data folder.
     """
-    base = factory.getbasetemp()
     if published := os.environ.get("PLATFORM_OF_TESTS"):  # with other content: tests/platform
         return copy_platform(Path(published), home)
+    return copy_platform(_made_once("sample", factory, lambda: publish_sample(ROWS)), home)
+
+
+def copy_superset(factory: pytest.TempPathFactory) -> None:
+    """Copy a Superset without a bundle into the environment's data and run folders.
+
+    Its metadata is migrated, and it has its key, roles and admin. Provisioning it takes 5 seconds
+    instead of 15. Other files in the two folders stay.
+    """
+    environments.sync("superset")
+    made = _made_once("superset", factory, _provision_nothing)
+    for name, folder in (("data", settings().data), ("run", settings().run)):
+        shutil.copytree(made / name, folder, dirs_exist_ok=True, symlinks=True)
+
+
+def _provision_nothing() -> None:
+    """Provision Superset in the environment's folders from files that have no object."""
+    with tempfile.TemporaryDirectory() as folder:
+        for kind in ("charts", "dashboards", "datasets"):
+            (Path(folder) / "bundle" / kind).mkdir(parents=True)
+        shutil.copytree(ROOT / "superset/bundle/databases", Path(folder) / "bundle/databases")
+        shutil.copy(ROOT / "superset/bundle/metadata.yaml", Path(folder) / "bundle")
+        (Path(folder) / "roles.yaml").write_text("{}\n")
+        warehouse.ensure("prod")
+        code = (
+            "import os, sys; from proto_loc import services\n"
+            "command, env = services.start('superset-provision')\n"
+            "os.execvpe(command[0], [*command, '--folder', sys.argv[1]], env)"
+        )
+        done = subprocess.run(
+            [ROOT / ".venvs/platform/bin/python", "-c", code, folder],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    shutil.rmtree(settings().warehouse)
+
+
+def _made_once(name: str, factory: pytest.TempPathFactory, make: Callable[[], None]) -> Path:
+    """Return the folder of this name with ``data`` and ``run``, which all test processes share.
+
+    Args:
+        make: fills the environment's data folder. The first process calls it, and the others wait.
+    """
+    base = factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    sample = shared / "sample"
-    with (shared / "sample.lock").open("w") as lock:
+    folder = shared / name
+    with (shared / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not sample.exists():
+        if not folder.exists():
             made = Path(tempfile.mkdtemp(dir=shared))
             with pytest.MonkeyPatch.context() as patch:
                 patch.setenv("LOC_DATA", str(made / "data"))
                 patch.setenv("LOC_RUN", str(made / "run"))
-                publish_sample(ROWS)
-            made.rename(sample)
-    return copy_platform(sample, home)
+                make()
+            made.rename(folder)
+    return folder
 
 
 def copy_platform(source: Path, home: Path) -> Path:

@@ -92,7 +92,9 @@ def _published(reader: SqlReader, version_id: int, path: str, sends: bool) -> Pu
     version = warehouse.find("prod", version_id)
     manifest = definitions(version)
     nodes = [
-        node for node in manifest["nodes"].values() if node["resource_type"] in ("model", "seed")
+        node
+        for node in manifest["nodes"].values()
+        if node["resource_type"] in ("model", "seed", "snapshot")
     ]
     described = {f"{node['schema']}.{node.get('alias') or node['name']}": node for node in nodes}
     columns = reader.raw(

@@ -57,13 +57,15 @@ def load(
     Sources are the folders of pipelines/. Without a source's name, the files go to the one source
     that declares them. A load replaces the partitions that it has; a sample never replaces real
     records. If rows of another file would be lost, the command asks, or wants --replace. If a file
-    is refused, none is loaded.
+    is refused, none is loaded. A source that fetches its rows needs only its name; with --replace
+    it fetches all of them again.
 
     Examples: loc load sample --rows 1000000, loc load shop ~/Downloads/orders-*.csv
     """
     from proto_loc.errors import UsageError
     from proto_loc.refresh.request import Request
     from proto_loc.sources import (
+        FetchingSource,
         WouldReplace,
         find_source,
         find_sources,
@@ -74,7 +76,11 @@ def load(
     name = ""
     first = what[0]
     if first in find_sources() or not (first == "sample" or Path(first).exists() or "." in first):
-        name, what = find_source(first).name, what[1:]
+        source = find_source(first)
+        name, what = source.name, what[1:]
+        if not what and isinstance(source, FetchingSource):
+            _run(Request(source=name, replace=replace), "loc load", direct)
+            return
         what = what or [str(path) for path in landing_files(name)]
         if not what:
             raise UsageError(
@@ -150,7 +156,16 @@ def first_load(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
     add_help_option=False,
 )
-def dbt(context: typer.Context) -> None:
+def dbt(
+    context: typer.Context,
+    forget: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SCHEMA.TABLE",
+            help="Give up the history of a snapshot that the project no longer has.",
+        ),
+    ] = None,
+) -> None:
     """Run dbt with its own arguments, after --.
 
     The target is dev, your own file, unless you say prod. There, build publishes if every test
@@ -165,22 +180,21 @@ def dbt(context: typer.Context) -> None:
         typer.echo(context.get_help())
         return
     raise typer.Exit(
-        passthrough.passthrough([a for i, a in enumerate(context.args) if (i, a) != (0, "--")])
+        passthrough.passthrough(
+            [a for i, a in enumerate(context.args) if (i, a) != (0, "--")], forget or []
+        )
     )
 
 
 def _run(request, who: str, direct: bool) -> None:
+    from proto_loc import fork_file
     from proto_loc.cli import _console
     from proto_loc.dagster import client
     from proto_loc.refresh.job import load_and_refresh
-    from proto_loc.sources import find_sources
 
     _console.show_log()
-    if not find_sources():
-        typer.echo(
-            "There is no source yet: add a folder to pipelines/ (docs/data.md shows how), put files"
-            " into data/landing/, then run `loc refresh`."
-        )
+    if hint := fork_file.first_step():
+        typer.echo(hint)
         return
     dagster = None if direct else client.find()
     with _console.progress() as report:
@@ -197,6 +211,7 @@ def _run(request, who: str, direct: bool) -> None:
 def _close(done) -> None:
     """Print the loads, the accepted and rejected rows, and the published version."""
     from proto_loc.cli._console import out, table
+    from proto_loc.warehouse import lake
 
     for outcome in done.outcomes:
         if outcome.replaced and outcome.replaced.origin != "synthetic":
@@ -216,7 +231,12 @@ def _close(done) -> None:
             out.print(f"{outcome.input}: {outcome.note}.", markup=False)
     by_load = done.prod.facts.get("outcomes", {})
     new = [outcome.load for outcome in done.outcomes if outcome.load and not outcome.skipped]
-    loads = new or done.loads
+    # A table of rejects has a load of each file, most of them without a row.
+    loads = [
+        load
+        for load in new or done.loads
+        if load.rows or not load.table_name.endswith(lake.REJECTS)
+    ]
     shown = table(
         "Loaded" if new else "In prod",
         "file",
@@ -277,9 +297,9 @@ def _close(done) -> None:
 
 
 def _verdicts(loads, by_load: dict[str, dict[str, int]]) -> tuple[str, str]:
-    """Format accepted and rejected rows of audited loads; dashes, not zeros, if none is audited."""
+    """Format accepted and rejected rows of audited loads; words, not zeros, if none is audited."""
     if not loads:
-        return "-", "-"
+        return "not audited", ""
     counts = [by_load[str(load.load_id)] for load in loads]
     accepted = sum(count.get("accepted", 0) for count in counts)
     return f"{accepted:,}", f"{sum(sum(count.values()) for count in counts) - accepted:,}"

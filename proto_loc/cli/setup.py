@@ -14,14 +14,18 @@ app = typer.Typer()
 def setup(
     parts: Annotated[
         list[str] | None,
-        typer.Argument(metavar="NAME", help="platform, superset, notebooks, cube; default all."),
+        typer.Argument(
+            metavar="NAME",
+            help="platform, superset, notebooks, dlt, cube; default: all that are needed.",
+        ),
     ] = None,
 ) -> None:
     """Install the environments from the locks, unless they are up to date.
 
-    For cube, an earlier failure to install the native addon is tried again.
+    dlt is needed if a source in pipelines/ uses it. For cube, an earlier failure to install the
+    native addon is tried again.
     """
-    parts = parts or [*environments.names(), "cube"]
+    parts = parts or [*environments.needed(), "cube"]
     if python := [name for name in parts if name != "cube"]:
         environments.sync(*python)
     if "cube" in parts:

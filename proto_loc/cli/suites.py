@@ -32,7 +32,7 @@ def test(
     ] = None,
     everything: Annotated[
         bool,
-        typer.Option("--all", help="Also run the slow tests, which take about half an hour more."),
+        typer.Option("--all", help="Also run the slow tests, which take about an hour more."),
     ] = False,
 ) -> None:
     """Run the tests as CI does, and list each skipped test with its reason."""

@@ -13,6 +13,7 @@ import httpx
 import jwt
 import tenacity
 
+from proto_loc import fork_file
 from proto_loc.credentials import path, secret
 from proto_loc.cube.conditions import OPERATORS, Condition, cube_filter
 from proto_loc.errors import LocError, UsageError
@@ -216,7 +217,8 @@ class Question:
         """
         if not self.metrics:
             names = ", ".join(metric.short for metric in meta.metrics.values())
-            raise UsageError("No metric is asked for.", "", f"Choose from: {names}.")
+            choice = f"Choose from: {names}." if names else fork_file.first_step()
+            raise UsageError("No metric is asked for.", "", choice)
         asked_names = (self.metrics, self.dimensions)
         if twice := [name for names in asked_names for name in names if names.count(name) > 1]:
             raise UsageError(f"{twice[0]} is asked for twice.", "", "Leave one of them out.")

@@ -21,6 +21,7 @@ from proto_loc import warehouse
 from proto_loc.dagster.policies import progress, said_plainly, who, writes
 from proto_loc.dbt import nodes, parse, publish
 from proto_loc.metrics.marts import marts
+from proto_loc.metrics.read import file_of
 from proto_loc.sources import declared_columns
 
 # dbt runs in its own process. If dagster-dbt believes that dbt-core is not installed, it does not
@@ -165,7 +166,7 @@ def _specs() -> Iterator[tuple[str, dg.AssetSpec]]:
     ):
         node = MANIFEST["nodes"][unique_id]
         spec = _translator.get_asset_spec(MANIFEST, unique_id, None)
-        where = {"dbt file": dg.MetadataValue.text(f"dbt/{node['original_file_path']}")}
+        where = {"dbt file": dg.MetadataValue.text(file_of(node))}
         # Leave out what only dagster-dbt's own runner reads, such as the whole manifest.
         kept = {name: value for name, value in spec.metadata.items() if name.startswith("dagster/")}
         policy = FRESH if unique_id in MARTS else None
@@ -233,7 +234,7 @@ def _checks() -> Iterator[tuple[str, dg.AssetCheckSpec]]:
                 additional_deps=sorted(others),
                 description=test.get("description") or None,
                 blocking=str(test["config"].get("severity") or "error").lower() != "warn",
-                metadata={"dbt file": dg.MetadataValue.text(f"dbt/{test['original_file_path']}")},
+                metadata={"dbt file": dg.MetadataValue.text(file_of(test))},
             ),
         )
 
@@ -242,7 +243,7 @@ CHECKS = dict(_checks())
 """dbt's unique id of a data test or unit test → its check."""
 
 UNSHOWN = sorted(
-    f"{test['name']} (dbt/{test['original_file_path']})"
+    f"{test['name']} ({file_of(test)})"
     for unique_id, test in MANIFEST["nodes"].items()
     if nodes.is_test(test) and unique_id not in CHECKS
 )

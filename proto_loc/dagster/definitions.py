@@ -15,7 +15,7 @@ defs = dg.Definitions(
     assets=[*source_assets.make_assets(), *jobs.ASSETS, discover_asset.report],
     asset_checks=jobs.checks,
     jobs=[jobs.refresh, discover_asset.job],
-    schedules=[jobs.daily],
+    schedules=jobs.schedules,
     sensors=[jobs.landing, discover_asset.after_publish],
     # A process per step would cost five seconds each, and the pools allow only one writer anyway.
     executor=dg.in_process_executor,

@@ -9,7 +9,7 @@ from dataclasses import asdict
 import dagster as dg
 from pydantic import Field
 
-from proto_loc import sources, warehouse
+from proto_loc import fork_file, sources, warehouse
 from proto_loc.dagster.dbt_assets import models
 from proto_loc.dagster.policies import progress, said_plainly, who, writes
 from proto_loc.dagster.source_assets import LEDGER, describe_load, make_checks, partitions_of
@@ -35,7 +35,8 @@ class Load(dg.Config):
     key=LEDGER,
     group_name="raw",
     kinds={"duckdb"},
-    description=(
+    description=fork_file.first_step()
+    or (
         "The ledger of the raw catalogue. To materialise it is to load what is new: the files in"
         " `data/landing/` that were never loaded, and the samples of sources if there is nothing at"
         " all."
@@ -117,11 +118,19 @@ refresh = dg.define_asset_job(
     ),
 )
 
-daily = dg.ScheduleDefinition(
-    job=refresh,
-    cron_schedule="0 6 * * *",
-    description="Refresh every morning at six, UTC. Off until switched on.",
-)
+schedules = [
+    dg.ScheduleDefinition(
+        name=f"{schedule.name}_schedule",
+        job=refresh,
+        cron_schedule=schedule.cron,
+        execution_timezone=schedule.time_zone,
+        default_status=dg.DefaultScheduleStatus.RUNNING
+        if schedule.on
+        else dg.DefaultScheduleStatus.STOPPED,
+        description=f"Refresh. Declared in fork.toml, line {schedule.line}.",
+    )
+    for schedule in fork_file.read().schedules
+]
 
 
 @dg.sensor(

@@ -19,6 +19,7 @@ PLACES = {
     "WorkspaceProcessContext": "dagster._core.workspace.context",
     "capture_interrupts": "dagster._utils.interrupts",
     "daemon_controller_from_instance": "dagster._daemon.controller",
+    "cron_string_iterator": "dagster._utils.schedules",
     "dagster_api_pb2": "dagster._grpc.server",
     "main": "dagster._cli",
     "server_watcher": "dagster._grpc.server_watcher",

@@ -1,6 +1,7 @@
 """Explains a failed build with dbt's messages and the project's files."""
 
 import json
+import os
 import re
 from collections.abc import Sequence
 
@@ -77,4 +78,5 @@ def _label(unique_id: str, manifest: dict) -> str:
         if own
         else f"{program.PROJECT.name}/dbt_packages/{node['package_name']}"
     )
-    return f"{node['name']} ({folder}/{node['original_file_path']})"
+    file = os.path.normpath(f"{folder}/{node['original_file_path']}")
+    return f"{node['name']} ({file})"

@@ -6,12 +6,12 @@ import os
 import re
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
-from itertools import chain
 from pathlib import Path
 
 from proto_loc import sources
 from proto_loc.dbt import program
 from proto_loc.dbt.nodes import is_relation
+from proto_loc.dbt.program import project_files
 from proto_loc.settings import ROOT
 
 
@@ -41,7 +41,7 @@ def _shared(manifest: dict) -> Iterator[str]:
 
     An example is a macro in a branch that a parse does not take.
     """
-    for name, path in _files():
+    for name, path in project_files():
         if path.name in ("dbt_project.yml", "profiles.yml"):
             yield json.dumps([name, path.read_text(errors="replace")])
     yield json.dumps(_variables())
@@ -106,32 +106,10 @@ def project_hash() -> str:
     read, and the lock that pins dbt and DuckDB.
     """
     digest = hashlib.sha256((ROOT / "locks" / "platform.txt").read_bytes())
-    for name, path in _files():
+    for name, path in project_files():
         digest.update(f"\0{name}\0".encode() + path.read_bytes())
     digest.update(json.dumps(_variables()).encode())
     return digest.hexdigest()
-
-
-def _files() -> Iterator[tuple[str, Path]]:
-    """Yield each file of the dbt project, with its name relative to the project.
-
-    It follows links, because a package is often a link to a folder elsewhere.
-    """
-    seen: set[str] = set()
-    for folder, folders, names in chain(
-        os.walk(program.PROJECT, followlinks=True), os.walk(program.MACROS)
-    ):
-        real = os.path.realpath(folder)
-        if real in seen:  # a link back to a parent
-            folders.clear()
-            continue
-        seen.add(real)
-        made = {"target", "logs", ".user.yml", ".git"} if "dbt_project.yml" in names else set()
-        folders[:] = sorted(set(folders) - made)
-        for name in sorted(set(names) - made):
-            path = Path(folder, name)
-            if path.is_file() and path.suffix != ".duckdb":
-                yield os.path.relpath(path, program.PROJECT), path
 
 
 _VARIABLE = re.compile(rb"""env_var\s*\(\s*['"]([^'"]+)['"]""")
@@ -143,10 +121,13 @@ def _variables() -> dict[str, str | None]:
     The platform's own variables are left out, because they only say where a build runs.
     """
     texts = (
-        path.read_bytes() for _, path in _files() if path.suffix in (".sql", ".yml", ".yaml", ".py")
+        path.read_bytes()
+        for _, path in project_files()
+        if path.suffix in (".sql", ".yml", ".yaml", ".py")
     )
     names = {name.decode(errors="replace") for text in texts for name in _VARIABLE.findall(text)}
-    return {name: os.environ.get(name) for name in sorted(names - {"LOC_DATA", "LOC_SESSION"})}
+    own = {"LOC_DATA", "LOC_SESSION", "LOC_VERDICTS"}
+    return {name: os.environ.get(name) for name in sorted(names - own)}
 
 
 def marks_after(

@@ -1,85 +1,84 @@
 """Reads how many rows of each load were accepted or rejected, and why.
 
-The figures come from the one model that declares ``config.meta.load_outcomes``.
+The platform's model ``load_outcomes`` counts them. Verdicts come from the tables of rejects in
+``raw``, and from the models that declare ``config.meta.verdicts``.
 """
 
-from dataclasses import dataclass
+import logging
 
 import duckdb
 
-from proto_loc import warehouse
+from proto_loc import sources, warehouse
+from proto_loc.dbt import program
 from proto_loc.dbt.failures import BuildFailed
 from proto_loc.metrics.read import place
 from proto_loc.sql import identifier
 
-KEYS = ("load_id", "outcome", "rows")
-"""Keys of a declaration; each names a column of the model."""
+log = logging.getLogger("proto_loc.dbt")
+
+MODEL = "load_outcomes"
+KEYS = {"tables", "load_id", "reason", "rows"}
+"""Keys of a declaration: the tables of sources that the model judges, and SQL expressions."""
+EXAMPLE = "Write it as verdicts: {tables: [SOURCE.TABLE], load_id: COLUMN, reason: COLUMN}."
 
 
-@dataclass(frozen=True)
-class LoadOutcomes:
-    """A model with one row per load and outcome, and its columns in the order of :data:`KEYS`."""
-
-    relation: tuple[str, str]
-    columns: tuple[str, ...]
-
-
-def declaration(manifest: dict) -> LoadOutcomes | None:
-    """Return the declaration of the project; None if no model has one.
+def check_declarations(manifest: dict) -> None:
+    """Check every ``config.meta.verdicts`` of the project.
 
     Raises:
-        BuildFailed: two models declare it, or it is malformed; the message has file and line.
+        BuildFailed: one of them is malformed; the message has file and line.
     """
-    models = [
-        node
-        for node in manifest["nodes"].values()
-        if node["resource_type"] == "model" and "load_outcomes" in node["config"]["meta"]
-    ]
-    if len(models) > 1:
-        places = sorted(f"{node['name']} ({place(node, 'load_outcomes')})" for node in models)
-        raise BuildFailed(
-            f"{len(models)} models declare config.meta.load_outcomes.",
-            f"They are {', '.join(places)}.",
-            "Leave it at the one that has a row for every load and outcome.",
+    known = set(program.verdict_models())
+    tables = {f"{source}.{table}" for source, table in sources.declared_tables()}
+    for node in manifest["nodes"].values():
+        declared = node["config"].get("meta", {}).get("verdicts")
+        if declared is None:
+            continue
+        if node["resource_type"] != "model" or node["name"] not in known:
+            raise _refused(node, "Only a YAML file of a model can declare it.")
+        if not isinstance(declared, dict) or not {"tables", "load_id"} <= declared.keys() <= KEYS:
+            raise _refused(
+                node, "It is a mapping with tables and load_id, and may have reason and rows."
+            )
+        names = declared["tables"]
+        if not isinstance(names, list) or not names:
+            raise _refused(node, "Its tables are a list of SOURCE.TABLE.")
+        if unknown := [str(name) for name in names if name not in tables]:
+            raise _refused(
+                node,
+                f"No source declares a table {unknown[0]}; there is"
+                f" {', '.join(sorted(tables)) or 'none'}.",
+            )
+
+
+def read_outcomes(session: warehouse.Session, manifest: dict) -> dict[str, dict[str, int]]:
+    """Number of rows by load and outcome, for the history and the closing table.
+
+    Only audited loads are there. The result is in ``facts["outcomes"]`` of a version of ``prod``.
+    """
+    node = manifest["nodes"].get(f"model.{manifest['metadata']['project_name']}.{MODEL}")
+    if node is None:
+        log.warning(
+            "the rows of loads are not accounted for: dbt/dbt_project.yml leaves out the platform's"
+            " models; write `model-paths: [models, ../proto_loc/dbt/models]` there"
         )
-    if not models:
-        return None
-    (node,) = models
-    columns = node["config"]["meta"]["load_outcomes"]
-    if not isinstance(columns, dict) or set(columns) != set(KEYS):
-        raise _refused(node, f"It must be a mapping of {', '.join(KEYS)} to columns.")
-    if unknown := [name for name in columns.values() if str(name) not in node["columns"]]:
-        raise _refused(node, f"{node['name']} describes no column {unknown[0]!r}.")
-    return LoadOutcomes((node["schema"], node["alias"]), tuple(columns[key] for key in KEYS))
-
-
-def read_outcomes(session: warehouse.Session, declared: LoadOutcomes) -> dict[str, dict[str, int]]:
-    """Number of rows by load and outcome, for the history and the closing table."""
-    load_id, outcome, rows = map(identifier, declared.columns)
-    table = ".".join(map(identifier, declared.relation))
-    query = (
-        f"select {load_id}, {outcome}, sum({rows})::bigint from {table} group by all order by all"
-    )
-    outcomes: dict[str, dict[str, int]] = {}
+        return {}
     with session.connect() as con:
         try:
-            result = con.execute(query).fetchall()
+            result = con.execute(
+                "select load_id, outcome, rows from"
+                f" {identifier(node['schema'], node['alias'])}"
+                " where accepted is not null order by all"
+            ).fetchall()
         except duckdb.CatalogException:
-            return {}  # no build has made this model yet
-        except duckdb.Error as error:
-            raise BuildFailed(
-                f"The load outcomes of {'.'.join(declared.relation)} cannot be read.",
-                f"DuckDB says: {error}".rstrip(".") + ".",
-                "Mend its config.meta.load_outcomes. Nothing was published, prod is as it was.",
-            ) from None
-    for load, verdict, count in result:
-        outcomes.setdefault(str(load), {})[verdict] = count
+            return {}  # a build of a part came first
+    outcomes: dict[str, dict[str, int]] = {}
+    for load, outcome, rows in result:
+        outcomes.setdefault(str(load), {})[outcome] = rows
     return outcomes
 
 
 def _refused(node: dict, why: str) -> BuildFailed:
     return BuildFailed(
-        f"config.meta.load_outcomes in {place(node, 'load_outcomes')} is not usable.",
-        why,
-        "Write it as {load_id: COLUMN, outcome: COLUMN, rows: COLUMN}.",
+        f"config.meta.verdicts in {place(node, 'verdicts')} is not usable.", why, EXAMPLE
     )

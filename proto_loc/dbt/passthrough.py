@@ -23,22 +23,28 @@ OPTIONS = {
 """Options of ``dbt build``, by dbt's names, that change neither a model's rows nor their place."""
 
 
-def passthrough(arguments: Sequence[str]) -> int:
+def passthrough(arguments: Sequence[str], forget: Sequence[str] = ()) -> int:
     """Run dbt with a person's own arguments and return its exit code.
 
     On ``prod``, ``build`` publishes, commands that only read run on a private copy, and commands
     that would write without tests are refused.
+
+    Args:
+        forget: see :func:`publish`; only a build of ``prod`` takes it.
 
     Raises:
         UsageError: the command would publish rows without a test.
         BuildFailed, WarehouseError: see :func:`publish`.
     """
     command, rest, options_by_name = parse_command(arguments)
-    if (
-        options_by_name.get("target", os.environ.get("DBT_TARGET")) != "prod"
-        or not command
-        or "help" in options_by_name
-    ):
+    on_prod = options_by_name.get("target", os.environ.get("DBT_TARGET")) == "prod"
+    if forget and not (on_prod and command == "build"):
+        raise UsageError(
+            "--forget is for a build of prod.",
+            "It gives up the history of a snapshot that the project no longer has.",
+            f"Run `loc dbt --forget {forget[0]} -- build --target prod`.",
+        )
+    if not on_prod or not command or "help" in options_by_name:
         lake.settle(sources.declared_columns())
         warehouse.ensure("prod")
         variables = program.environment("dev", deferred=command != "retry")
@@ -65,7 +71,7 @@ def passthrough(arguments: Sequence[str]) -> int:
                 " make it.",
                 "Leave it out, or use the target dev.",
             )
-        publish(who="loc dbt -- build", arguments=rest)
+        publish(who="loc dbt -- build", arguments=rest, forget=forget)
         return 0
     with open_session(f"loc dbt -- {command}", None) as (session, _):
         session.discard()

@@ -1,15 +1,19 @@
-"""Commands, folders and environment variables of the program dbt."""
+"""Commands, folders, files and environment variables of the program dbt."""
 
 import hashlib
 import os
 import sys
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 from proto_loc import warehouse
+from proto_loc.dbt.verdicts import names_in
 from proto_loc.settings import ROOT, settings
 
 PROJECT = ROOT / "dbt"
 MACROS = ROOT / "proto_loc" / "dbt" / "macros"
+MODELS = ROOT / "proto_loc" / "dbt" / "models"
 DBT = Path(sys.executable).parent / "dbt"
 
 # The garbage collection is off, because it would take a tenth of the time of a build.
@@ -18,6 +22,34 @@ BUILDER = [
     "-c",
     "import gc; gc.disable(); from dbt.cli.main import cli; cli(prog_name='dbt')",
 ]
+
+
+def project_files() -> Iterator[tuple[str, Path]]:
+    """Yield each file of the dbt project and of the platform's part, with its name.
+
+    The name is relative to the project. It follows links, because a package is often a link to a
+    folder elsewhere.
+    """
+    seen: set[str] = set()
+    for folder, folders, names in chain(
+        os.walk(PROJECT, followlinks=True), os.walk(MACROS), os.walk(MODELS)
+    ):
+        real = os.path.realpath(folder)
+        if real in seen:  # a link back to a parent
+            folders.clear()
+            continue
+        seen.add(real)
+        made = {"target", "logs", ".user.yml", ".git"} if "dbt_project.yml" in names else set()
+        folders[:] = sorted(set(folders) - made)
+        for name in sorted(set(names) - made):
+            path = Path(folder, name)
+            if path.is_file() and path.suffix != ".duckdb":
+                yield os.path.relpath(path, PROJECT), path
+
+
+def verdict_models() -> list[str]:
+    """Names of the models that give verdicts on rows of loads, sorted."""
+    return sorted(names_in(path for _, path in project_files()))
 
 
 def target_path(target: str) -> Path:
@@ -53,6 +85,7 @@ def environment(target: str, *, deferred: bool = True, **extra: str) -> dict[str
         # dbt's default, debug, costs over half a second per run; `loc dbt -- --log-level-file debug
         # ...` turns it on.
         "DBT_LOG_LEVEL_FILE": "info",
+        "LOC_VERDICTS": ",".join(verdict_models()),
         **extra,
     }
     if target == "prod":

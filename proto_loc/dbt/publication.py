@@ -87,7 +87,7 @@ def _number(model: SemanticModel, metric: Metric, figure: str) -> int | float | 
 
 
 def _origin(raw: warehouse.Version) -> str:
-    """Return the origin of the active loads: ``synthetic``, ``file``, ``mixed`` or ``none``."""
+    """Return the origin of the active loads, ``none`` without loads, or ``mixed``."""
     with raw.open() as con:
         origins = con.execute("select distinct origin from loads where active").fetchall()
     return origins[0][0] if len(origins) == 1 else "mixed" if origins else "none"

@@ -2,14 +2,15 @@
 
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from proto_loc import warehouse
-from proto_loc.dbt import program, publication
+from proto_loc.dbt import program, publication, relations
 from proto_loc.dbt.failures import BuildFailed
 from proto_loc.dbt.fingerprints import fingerprints, marks_after, project_hash
+from proto_loc.dbt.histories import keep_histories
 from proto_loc.dbt.nodes import build_nodes, names_test
-from proto_loc.dbt.outcomes import declaration, read_outcomes
+from proto_loc.dbt.outcomes import check_declarations, read_outcomes
 from proto_loc.dbt.parse import session_manifest
 from proto_loc.dbt.prepare import make_ready
 from proto_loc.dbt.run import Report, Run, execute
@@ -22,6 +23,7 @@ def publish(
     *,
     who: str,
     arguments: Sequence[str] = (),
+    forget: Collection[str] = (),
     timeout: float | None = None,
     report: Report | None = None,
 ) -> warehouse.Version:
@@ -31,6 +33,7 @@ def publish(
         who: the builder's name for the history.
         arguments: further arguments of ``dbt build``. If they leave out a node, all tests run after
             the build, because the audit covers the whole file.
+        forget: tables of deleted snapshots whose history may go; see :func:`keep_histories`.
         report: called after each node; without it, dbt's own log goes to the terminal.
 
     Raises:
@@ -46,8 +49,9 @@ def publish(
         project = project_hash()
         manifest = session_manifest(session)
         marks, metrics = fingerprints(manifest), read(manifest)
-        declared = declaration(manifest)
+        check_declarations(manifest)
         base = session.base.facts if session.base else {}
+        keep_histories(session, manifest, forget)
         rebuilt = make_ready(session, manifest, marks, arguments)
         prepared = time.perf_counter()
         run = audit = execute(["build", *arguments], session, report)
@@ -88,7 +92,7 @@ def publish(
             "models": marks_after(manifest, run.built, marks, base.get("models", {})),
             "rebuilt": rebuilt,
             "views": views(session),
-            **({"outcomes": read_outcomes(session, declared)} if declared else {}),
+            "outcomes": read_outcomes(session, manifest),
             "metrics": publication.record(session, raw, metrics),
             "seconds": {
                 "prepare": prepared - start,
@@ -98,6 +102,23 @@ def publish(
         (session.folder / "dbt").mkdir()
         for name in ("manifest.json", "semantic_manifest.json", "run_results.json"):
             shutil.copy(program.target_path("prod") / name, session.folder / "dbt")
+    return session.version
+
+
+def publish_nothing(*, who: str, timeout: float | None = None) -> warehouse.Version:
+    """Publish ``prod`` without a table, for a project that has no model any more.
+
+    Raises:
+        WarehouseError: see :func:`proto_loc.warehouse.write`.
+    """
+    with open_session(who, timeout) as (session, raw):
+        with session.connect() as con:
+            relations.remove(con, keep=set(), rebuild=set())
+        session.facts = {
+            "raw_version": raw.id,
+            "load_ids": raw.facts["load_ids"],
+            "project": project_hash(),
+        }
     return session.version
 
 

@@ -14,7 +14,7 @@ from proto_loc.compose.client import SOCKET
 from proto_loc.doctor.finding import Finding, ok
 from proto_loc.errors import LocError
 from proto_loc.settings import ROOT, settings
-from proto_loc.setup.environments import golden, names
+from proto_loc.setup.environments import golden, names, needed
 from proto_loc.setup.programs import output
 
 EXECUTABLES = ("loc", ".ci/*", ".devcontainer/run")
@@ -104,9 +104,12 @@ def _version(program: str) -> str:
 
 
 def environments() -> Iterator[Finding]:
+    required = needed()
     for name in names():
         folder = ROOT / ".venvs" / name
-        if not folder.exists():
+        if name not in required:
+            yield ok(f".venvs/{name} is not needed: no source in pipelines/ uses it")
+        elif not folder.exists():
             yield ok(f".venvs/{name} is not installed yet; its first use installs it")
         elif why := _out_of_sync(name, folder):
             yield Finding(

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from proto_loc import fork_file
 from proto_loc.doctor.finding import Finding, ok
 
 
@@ -42,7 +43,7 @@ def sources() -> Iterator[Finding]:
     from proto_loc.sources.state import table_states
 
     if not find_sources():
-        yield ok("There is no source yet: docs/data.md shows how to add one")
+        yield ok(fork_file.first_step())
         return
     for state in table_states(datetime.now(UTC).replace(tzinfo=None)):
         name = f"{state.source}.{state.table.name}"

@@ -1,6 +1,7 @@
 """Reads the metrics from dbt's manifest; refuses what some interfaces cannot serve."""
 
 import keyword
+import os
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -90,7 +91,7 @@ def read(manifest: dict) -> list[SemanticModel]:
 
 def _refused(what: str, content: dict, why: str, fix: str = FIX) -> MetricError:
     return MetricError(
-        f"The {what} {content['name']} in {_file(content)} is not supported.", why, fix
+        f"The {what} {content['name']} in {file_of(content)} is not supported.", why, fix
     )
 
 
@@ -98,13 +99,15 @@ def _kinds(content: dict) -> str:
     return f"It is of type {content['type']}; supported are {', '.join(KINDS)}."
 
 
-def _file(content: dict) -> str:
-    return f"dbt/{content['original_file_path']}"
+def file_of(content: dict) -> str:
+    """Return the file of a manifest's entry, relative to the repository."""
+    return os.path.normpath(f"dbt/{content['original_file_path']}")
 
 
 def place(node: dict, key: str) -> str:
     """Find file and line of a key in a model's declaration; only the file if no line has it."""
-    file = f"dbt/{(node['patch_path'] or node['original_file_path']).rpartition('://')[2]}"
+    path = (node["patch_path"] or node["original_file_path"]).rpartition("://")[2]
+    file = os.path.normpath(f"dbt/{path}")
     own = False
     with suppress(OSError):  # the file of a published model may be gone
         for number, line in enumerate((ROOT / file).read_text().splitlines(), 1):
@@ -163,7 +166,7 @@ class _Reader:
             name=content["name"],
             label=_flat(content["label"]) or _title(content["name"]),
             description=_flat(content["description"]),
-            file=_file(content),
+            file=file_of(content),
             node=self.node,
             schema=self.mart["schema"],
             table=self.mart["alias"],
@@ -204,7 +207,7 @@ class _Reader:
             yield AccessRule(claim, name, dimension)
 
     def _columns(self) -> Iterator[MartColumn]:
-        mart = f"{self.mart['name']} (dbt/{self.mart['original_file_path']})"
+        mart = f"{self.mart['name']} ({file_of(self.mart)})"
         if not self.mart["config"].get("contract", {}).get("enforced"):
             raise self._no(
                 f"Its model {mart} has no enforced contract, so the types of its columns are not"

@@ -105,7 +105,7 @@ def _refuse_sample_over_records() -> None:
             origins = con.execute("select origin from marts.publication").fetchall()
         except duckdb.CatalogException:
             return  # the empty first version of set-up
-    if origins and origins[0][0] in ("file", "mixed"):
+    if origins and origins[0][0] in ("file", "fetched", "mixed"):
         raise LocError(
             "raw holds no load, and prod was built from records.",
             f"The catalogue in {warehouse.store.folder('raw')} was lost or taken back, and the"

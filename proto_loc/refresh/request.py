@@ -22,7 +22,8 @@ class Request:
     force: bool = False
     """Build and publish even if nothing has changed."""
     source: str = ""
-    """Name of the source; empty for the one that declares the files or has a sample."""
+    """Name of the source; empty for the one that declares the files or has a sample. Alone, it is
+    the name of a source that fetches its rows."""
 
     def loading(self, who: str) -> Callable[[sources.Report], list[sources.Outcome]] | None:
         """Make the argument ``loading`` of :func:`proto_loc.refresh.job.load_and_refresh`."""
@@ -39,4 +40,8 @@ class Request:
             return lambda report: source.load_sample(
                 self.rows, seed=self.seed, who=who, report=report
             )
+        if self.source:
+            source = sources.find_source(self.source)
+            if isinstance(source, sources.FetchingSource):
+                return lambda report: source.fetch(replace=self.replace, who=who, report=report)
         return None

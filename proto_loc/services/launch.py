@@ -291,9 +291,9 @@ if __name__ == "__main__":
                     / f"lib/python3.{sys.version_info[1]}/site-packages"
                 )
             )
-            from proto_loc import dotenv
+        from proto_loc import dotenv
 
-            dotenv.load()
+        dotenv.load()
         sys.exit(main(sys.argv[1]))
     except LocError as error:
         print(error.said(), file=sys.stderr)

@@ -3,15 +3,15 @@
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psutil
 
 from proto_loc import services
-from proto_loc.errors import LocError
+from proto_loc.errors import LocError, UsageError
 from proto_loc.services import launch
-from proto_loc.settings import PORTS, settings
+from proto_loc.settings import PORTS, port_setting, settings
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,14 @@ def listens(pid: int, port: int) -> bool:
 
 
 def follow() -> None:
-    """Set ``LOC_PORT_PREFIX`` to the prefix of this clone's stack, if the stack is running."""
+    """Take the settings of ports from this clone's stack, if the stack is running."""
     if services.MARK in os.environ:
         return
     for pid in launch.left(services.mark()):
         with suppress(psutil.Error):
-            os.environ["LOC_PORT_PREFIX"] = psutil.Process(pid).environ().get("LOC_PORT_PREFIX", "")
+            variables = psutil.Process(pid).environ()
+            for name in ("LOC_PORT_PREFIX", *map(port_setting, PORTS)):
+                os.environ[name] = variables.get(name, "")
             return
 
 
@@ -80,11 +82,7 @@ def check(names: Iterable[str]) -> None:
         for one in taken
     ]
     free = next(
-        (
-            prefix
-            for prefix in "12345"
-            if not listeners(int(f"{prefix}{PORTS[key]}") for key in PORTS)
-        ),
+        (prefix for prefix in "12345" if not _listeners_with(prefix)),
         None,
     )
     move = (
@@ -98,6 +96,14 @@ def check(names: Iterable[str]) -> None:
         f"{'; '.join(lines)}.",
         f"End {'it' if len(taken) == 1 else 'them'}{move}.",
     )
+
+
+def _listeners_with(prefix: str) -> bool:
+    """Whether a process listens on a port that a service would have with this prefix."""
+    try:
+        return bool(listeners([replace(settings(), port_prefix=prefix).port(key) for key in PORTS]))
+    except UsageError:  # the prefix does not go with the fork's own ports
+        return True
 
 
 def _who(one: Listener) -> str:

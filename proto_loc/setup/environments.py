@@ -18,6 +18,29 @@ def names() -> list[str]:
     return list(golden()["environments"])
 
 
+def optional() -> list[str]:
+    """The names of the environments that only some clones need."""
+    return [name for name, entry in golden()["environments"].items() if "only-for" in entry]
+
+
+def needed() -> list[str]:
+    """The names of the environments that this clone needs, ``platform`` first.
+
+    An environment with ``only-for`` in ``golden.toml`` is needed if a source imports that module.
+    """
+    return [
+        name
+        for name, environment in golden()["environments"].items()
+        if "only-for" not in environment or _is_imported(environment["only-for"])
+    ]
+
+
+def _is_imported(module: str) -> bool:
+    """Whether the code of a source names a module; it is read as text, and not run."""
+    files = (ROOT / "pipelines").glob("*/**/*.py")
+    return any(module in file.read_text(errors="replace") for file in files)
+
+
 def sync(*environments: str) -> None:
     """Install each ``.venvs/NAME`` from ``locks/NAME.txt``, unless it is up to date.
 

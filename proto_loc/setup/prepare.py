@@ -8,10 +8,11 @@ from proto_loc.setup import environments
 
 
 def prepare() -> None:
-    """Install the services' environments, make their secrets, and call their own steps."""
+    """Install the environments of services and sources, make secrets, call the services' steps."""
     private_folder(settings().run / "logs")
     declared = services.SERVICES.values()
-    environments.sync(*sorted({service.environment for service in declared}))
+    optional = set(environments.needed()) & set(environments.optional())
+    environments.sync(*sorted({service.environment for service in declared} | optional))
     for service in declared:
         for secret in filter(None, (service.secret, *service.more_secrets.values())):
             credentials.secret(secret)

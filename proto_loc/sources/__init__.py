@@ -3,7 +3,7 @@
 import importlib
 import pkgutil
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -164,6 +164,17 @@ class PartitionedSource(Source, Protocol):
         """Load these partitions of a table that declares ``first``; real records stay."""
 
 
+@runtime_checkable
+class FetchingSource(Source, Protocol):
+    """A source that fetches its rows itself, so that it has no files.
+
+    Its ``load_landing`` fetches too; what cannot be fetched is then a skipped outcome.
+    """
+
+    def fetch(self, *, replace: bool = False, who: str, report: Report) -> list[Outcome]:
+        """Fetch what is new and load it; with ``replace``, fetch and replace everything."""
+
+
 def loading(*, who: str) -> AbstractContextManager[Loading]:
     """Open a write session of ``raw`` for the declared tables.
 
@@ -277,13 +288,22 @@ def landing_files(name: str) -> list[Path]:
     sources, landing = find_sources(), settings().landing
     with explained("Looking into the landing folder", landing):
         own = landing / name
-        paths = list(own.iterdir()) if own.is_dir() else []
+        paths = list(_files(own)) if own.is_dir() else []
         for path in private_folder(landing).iterdir():
             if path.is_dir() and path.name in sources:
                 continue
             if len(sources) == 1 or [s.name for s in sources.values() if s.fits(path)] == [name]:
                 paths.append(path)
     return sorted(path for path in paths if not path.name.startswith("."))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """What is in a folder and, in place of folders such as ``year=2025``, what is in them."""
+    for path in folder.iterdir():
+        if path.is_dir() and "=" in path.name:
+            yield from _files(path)
+        else:
+            yield path
 
 
 def left_out() -> list[Outcome]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import duckdb
 
-from proto_loc.errors import LocError, UsageError, disk_is_full
+from proto_loc.errors import UsageError
 from proto_loc.settings import private_folder, settings
 from proto_loc.sources import (
     Load,
@@ -27,6 +27,8 @@ from proto_loc.sources import (
     landing_files,
     loading,
 )
+from proto_loc.sources.content import PARTIAL, plain_name, refused
+from proto_loc.sources.reading import partition_values, read
 from proto_loc.sql import exact_glob, identifier, literal, open_duckdb
 
 ADDED = {
@@ -37,15 +39,9 @@ ADDED = {
 }
 """Columns that the lake adds: file, position in the file (from 1), load, and time (UTC)."""
 
-REJECTED = {"_reason": "VARCHAR", "_record": "JSON"}
-"""Columns of a table of rejects before :data:`ADDED`: the reason, and the row of the file."""
-
-READERS = {
-    ".csv": "read_csv({}, header = true, skip = 0, delim = ',', {})",
-    ".json": "read_json({}, {})",
-    ".ndjson": "read_json({}, format = 'newline_delimited', {})",
-    ".parquet": "read_parquet({})",
-}
+REJECTED = {"_reason": "VARCHAR", "_record": "JSON", "_line": "BIGINT"}
+"""Columns of a table of rejects before :data:`ADDED`: the reason, the row of the file, and the line
+where it begins, if the file has lines."""
 
 
 def checksum(path: Path) -> str:
@@ -87,7 +83,8 @@ class FileSource:
         ]
 
     def fits(self, path: Path) -> bool:
-        return path.is_file() and len(self._tables_of(path)) == 1
+        partial = path.suffix.lower() in PARTIAL
+        return path.is_file() and not partial and len(self._tables_of(path)) == 1
 
     def pending(self) -> list[Path]:
         known = is_loaded(self.name)
@@ -127,12 +124,12 @@ class FileSource:
                 f"Run `loc load {self.name} FILES`.",
             )
         rows, seed = (self.sample_rows or 0) if rows is None else rows, 1 if seed is None else seed
-        with _scratch_folder() as folder, loading(who=who) as session:
+        with scratch_folder() as folder, loading(who=who) as session:
             self._sample(folder, rows, seed)
             return self._load(session, sorted(folder.iterdir()), False, report, "synthetic")
 
     def _tables_of(self, path: Path) -> list[Table]:
-        return [table for table in self._declared if fnmatch(path.name, table.files)]
+        return [table for table in self._declared if fits_pattern(path, table.files)]
 
     def _load(
         self,
@@ -174,24 +171,24 @@ class FileSource:
             for load in session.loads()
             if load.source == self.name
         }
-        with _scratch_folder() as scratch, open_duckdb(scratch / "rows.duckdb") as con:
-            read(con, table, path)
+        with scratch_folder() as scratch, open_duckdb(scratch / "rows.duckdb") as con:
+            read(con, table, path, scratch)
             outcomes = []
             for stored, partition, query in parts(con, table, path):
                 there = active.get((stored, partition))
                 if there and there.input_sha256 == digest and intact(there):
                     reason = "it is loaded already"
-                    outcomes.append(Outcome(there, path.name, skipped=reason))
+                    outcomes.append(Outcome(there, label(path), skipped=reason))
                     continue
                 if there and origin == "synthetic" and there.origin == "file":
-                    outcomes.append(Outcome(there, path.name, skipped="real records are kept"))
+                    outcomes.append(Outcome(there, label(path), skipped="real records are kept"))
                     continue
                 load_id, target = session.reserve(self.name, stored, partition)
                 (rows,) = con.execute(
-                    f"copy (select * exclude (_row), {literal(path.name)} as _source_file,"
+                    f"copy (select * exclude (_row), {literal(label(path))} as _source_file,"
                     f" _row, {load_id}::bigint as _load_id,"
                     f" {literal(session.loaded_at)}::timestamp as _loaded_at"
-                    f" from ({query}) order by _row)"
+                    f" from ({query}))"
                     f" to {literal(target)} (format parquet, compression zstd)"
                 ).fetchone()
                 leaving = 0
@@ -204,23 +201,44 @@ class FileSource:
                         f" (`loc load {self.name} {shlex.quote(str(path))} --replace`"
                         " takes them away)"
                     )
-                    outcomes.append(Outcome(there, path.name, skipped=reason, leaving=leaving))
+                    outcomes.append(Outcome(there, label(path), skipped=reason, leaving=leaving))
                     continue
                 load = Load(
                     load_id, self.name, stored, partition, origin,
                     str(target.relative_to(settings().lake)), rows, target.stat().st_size,
-                    path.name, digest, session.loaded_at,
+                    label(path), digest, session.loaded_at,
                 )  # fmt: skip
                 session.add(load)
-                outcomes.append(Outcome(load, path.name, replaced=there))
+                outcomes.append(Outcome(load, label(path), replaced=there))
         return outcomes
 
 
 @contextmanager
-def _scratch_folder() -> Iterator[Path]:
+def scratch_folder() -> Iterator[Path]:
+    """Make a temporary folder in the run folder, which is on disk; ``/tmp`` may be memory."""
     base = private_folder(settings().run / "tmp")
     with tempfile.TemporaryDirectory(prefix=f"{os.getpid()}-", dir=base) as folder:
         yield Path(folder)
+
+
+def fits_pattern(path: Path, pattern: str) -> bool:
+    """Whether a file has such a name; ``.gz``, ``.zst`` and ``.zip`` at its end do not count.
+
+    Args:
+        pattern: of the name, or of the name with its folders, such as ``year=*/*.csv``.
+    """
+    parts = pattern.split("/")
+    names = [*path.absolute().parts[-len(parts) : -1], path.name]
+    return len(names) == len(parts) and all(
+        fnmatch(name, part) or fnmatch(plain_name(name), part)
+        for name, part in zip(names, parts, strict=True)
+    )
+
+
+def label(path: Path) -> str:
+    """The name of a file, with its folders such as ``year=2025``."""
+    folders = [f"{key}={value}" for key, value in partition_values(path).items()]
+    return "/".join([*folders, path.name])
 
 
 def _rejects_of(table: Table) -> Table:
@@ -234,89 +252,9 @@ def _rejects_of(table: Table) -> Table:
     )
 
 
-def read(con: duckdb.DuckDBPyConnection, table: Table, path: Path) -> None:
-    """Read the file into the tables ``rows`` and ``rejects``, each with a column ``_row``.
-
-    ``rejects`` has the rows that break the declaration.
-
-    Raises:
-        LocError: the file cannot be read, has other columns, or has a row that breaks the
-            declaration of a table without rejects. The message names file, row and column.
-    """
-    suffix = path.suffix.lower()
-    if suffix in (".xlsx", ".xls"):
-        raise refused(path, "Excel needs an extension of DuckDB, and none is downloaded here.")
-    if suffix not in READERS:
-        raise refused(path, f"Files end in {', '.join(READERS)}.")
-    name = literal(exact_glob(path.absolute()))
-    text = "all_varchar = true" if suffix == ".csv" else ""
-    relation = READERS[suffix].format(name, text).replace(", )", ")")
-    try:
-        names = [row[0] for row in con.execute(f"describe select * from {relation}").fetchall()]
-        missing = [column for column in table.columns if column not in names]
-        more = [column for column in names if column not in table.columns]
-        if missing or more:
-            raise refused(
-                path,
-                f"Columns missing: {', '.join(missing) or 'none'}; not declared:"
-                f" {', '.join(more) or 'none'}.",
-            )
-        if suffix in (".json", ".ndjson"):
-            types = ", ".join(f"{identifier(column)}: 'VARCHAR'" for column in names)
-            relation = READERS[suffix].format(name, f"columns = {{{types}}}")
-        con.execute(f"create table texts as select *, row_number() over () as _row from {relation}")
-        reasons = ", ".join(_reasons(table))
-        con.execute(f"create table judged as select *, coalesce({reasons}) as _reason from texts")
-        columns = ", ".join(map(identifier, table.columns))
-        con.execute(
-            f"create table rejects as select _reason, to_json(struct_pack({columns})) as _record,"
-            " _row from judged where _reason is not null"
-        )
-        first = con.execute("select _row, _reason from rejects order by _row limit 1").fetchone()
-        if first and not table.rejects:
-            raise refused(path, f"Row {first[0]}, {first[1]}.")
-        values = ", ".join(
-            f"{identifier(column)}::{kind} as {identifier(column)}"
-            for column, kind in table.columns.items()
-        )
-        con.execute(f"create table rows as select {values}, _row from judged where _reason is null")
-        con.execute("drop table texts; drop table judged")
-    except duckdb.Error as error:
-        if disk_is_full(error):
-            raise
-        raise refused(path, str(error).split("\n\n")[0]) from error
-
-
-def _reasons(table: Table) -> list[str]:
-    """Write SQL expressions over ``texts``: null, or how the row breaks the declaration."""
-    reasons = []
-    for column, kind in table.columns.items():
-        value = identifier(column)
-        cast = f"try_cast({value} as {kind})"
-        # A cast may round, so its result must be the same double as the text.
-        loses = f" or ({cast})::double is distinct from try_cast({value} as double)"
-        number = re.match(r"(?i)(u?(tiny|small|big|huge)?int|integer|decimal)", kind)
-        bad = f"{value} is not null and ({cast} is null{loses if number else ''})"
-        start, end = literal(f"column {column}: '"), literal(f"' is no {kind}")
-        reasons.append(f"case when {bad} then concat({start}, {value}, {end}) end")
-    partition = table.partition_column
-    for column in dict.fromkeys([*table.key, *([partition] if partition else [])]):
-        use = "its partition" if column == partition else "its key"
-        reason = literal(f"column {column}: no value, and {use} needs one")
-        reasons.append(f"case when {identifier(column)} is null then {reason} end")
-    if table.key:
-        key = ", ".join(f"try_cast({identifier(c)} as {table.columns[c]})" for c in table.key)
-        sound = f"coalesce({', '.join(reasons)}) is null"  # true if the row has no other fault
-        place = f"row_number() over (partition by {key}, {sound} order by _row)"
-        start = literal(f"key {', '.join(table.key)}: ")
-        reason = f"concat({start}, concat_ws(', ', {key}), ' is there twice')"
-        reasons.append(f"case when {place} > 1 then {reason} end")
-    return reasons
-
-
 def parts(con: duckdb.DuckDBPyConnection, table: Table, path: Path) -> list[tuple[str, str, str]]:
     """Return table, partition and query of each part in which a file is stored."""
-    of_file = re.sub(r"[^\w.-]", "_", path.stem)
+    of_file = re.sub(r"[^\w.=-]", "_", str(Path(plain_name(label(path))).with_suffix("")))
     rejects = [(f"{table.name}_rejects", of_file, "from rejects")] if table.rejects else []
     column = table.partition_column
     if not column:
@@ -335,7 +273,7 @@ def count_leaving(
     con: duckdb.DuckDBPyConnection, table: Table, there: Load | None, target: Path, path: Path
 ) -> int:
     """Count the rows of a load that a file lacks; 0 for a file of the same name, a new edition."""
-    if not there or there.input == path.name or not intact(there):
+    if not there or there.input == label(path) or not intact(there):
         return 0
     if there.origin != "file":
         return 0
@@ -345,12 +283,3 @@ def count_leaving(
     return con.execute(
         f"select count(*) from (select {names} from {old} except all select {names} from {new})"
     ).fetchone()[0]
-
-
-def refused(path: Path, why: str) -> LocError:
-    """The error of a file that breaks the declaration."""
-    return LocError(
-        f"{path} was refused.",
-        why,
-        "Mend the file, or the declaration in pipelines/; nothing was loaded.",
-    )

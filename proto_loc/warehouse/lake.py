@@ -21,7 +21,7 @@ import duckdb
 
 from proto_loc.errors import UsageError
 from proto_loc.settings import private_folder, settings
-from proto_loc.sql import exact_glob, literal
+from proto_loc.sql import exact_glob, identifier, literal
 from proto_loc.warehouse import ledger, store
 from proto_loc.warehouse.errors import VersionDamaged, WarehouseError, explained
 from proto_loc.warehouse.ledger import Load, whole
@@ -33,6 +33,8 @@ LOADS_A_SESSION = 10_000
 SESSIONS_OF_AN_ID = 1_000_000
 BIN = ".bin"
 """Folder in the lake for unused files, which are removed after a grace time."""
+REJECTS = "_rejects"
+"""End of the name of a table that has the rejected rows of another, with ``_reason``."""
 
 
 @dataclass
@@ -45,6 +47,8 @@ class Loading:
     first_id: int
     """The first load id of the session. Load ids must never repeat, since they identify what was
     built. Version ids repeat after a loss of versions, so a random number is part of a load id."""
+    tables: dict[str, Mapping[str, str]]
+    """The columns of each ``source.table``; a caller may add to them."""
     added: int = 0
     changed: bool = False
     """Whether the set of active loads has changed."""
@@ -123,7 +127,11 @@ def loading(
                 session.id * SESSIONS_OF_AN_ID + secrets.randbelow(SESSIONS_OF_AN_ID)
             ) * LOADS_A_SESSION
             current = Loading(
-                session, con, datetime.now(UTC).replace(tzinfo=None, microsecond=0), first
+                session,
+                con,
+                datetime.now(UTC).replace(tzinfo=None, microsecond=0),
+                first,
+                dict(tables),
             )
             try:
                 yield current
@@ -139,8 +147,8 @@ def loading(
                         " again",
                         load.input,
                     )
-                _catalogue(con, tables, lost)
-                _drop_undeclared(con, tables)
+                _catalogue(con, current.tables, lost)
+                _drop_undeclared(con, current.tables)
                 if not current.changed and session.base and before == _views(con):
                     session.discard()
             except BaseException:
@@ -148,7 +156,7 @@ def loading(
                     path.unlink(missing_ok=True)
                 raise
             active = ledger.loads_in(con)
-            session.tables = {name: 0 for name in tables}
+            session.tables = {name: 0 for name in current.tables}
             for load in active:
                 name = f"{load.source}.{load.table_name}"
                 session.tables[name] = session.tables.get(name, 0) + load.rows
@@ -327,7 +335,7 @@ def _views(con: duckdb.DuckDBPyConnection) -> list[tuple]:
 def _is_up_to_date(version: store.Version, tables: Mapping[str, Mapping[str, str]]) -> bool:
     """Whether a version has a view with these columns for every table."""
     actual = version.columns()
-    return all(
+    return "main.rejects" in actual and all(
         list(actual.get(table, {}).items()) == list(columns.items())
         for table, columns in tables.items()
     )
@@ -365,6 +373,29 @@ def _catalogue(
         con.execute(
             f'create or replace view "{source}"."{table}" as {_select(con, columns, files)}'
         )
+    con.execute(f"create or replace view main.rejects as {_rejects(tables)}")
+
+
+def _rejects(tables: Mapping[str, Mapping[str, str]]) -> str:
+    """The query that counts rejected rows by load and reason, from every table of rejects.
+
+    A load without a rejected row has one row, with 0. The reason ends before the value.
+    """
+    queries = [
+        "select null::bigint as load_id, null::varchar as source, null::varchar as table_name,"
+        " null::varchar as reason, null::bigint as rows where false"
+    ]
+    for name, columns in tables.items():
+        source, table = name.split(".")
+        if table.endswith(REJECTS) and "_reason" in columns:
+            queries.append(
+                f"select loads.load_id, {literal(source)}, {literal(table.removesuffix(REJECTS))},"
+                " split_part(_reason, ':', 1), count(_load_id) from main.loads"
+                f" left join {identifier(source, table)} on _load_id = load_id"
+                f" where active and source = {literal(source)} and table_name = {literal(table)}"
+                " group by all"
+            )
+    return " union all ".join(queries)
 
 
 def _drop_undeclared(
@@ -373,7 +404,7 @@ def _drop_undeclared(
     """Drop the views of tables that no source declares and that have no active load."""
     loaded = {f"{load.source}.{load.table_name}" for load in ledger.loads_in(con)}
     for schema, view, _ in _views(con):
-        if f"{schema}.{view}" not in loaded | tables.keys():
+        if f"{schema}.{view}" not in {"main.rejects", *loaded, *tables}:
             con.execute(f'drop view "{schema}"."{view}"')
 
 

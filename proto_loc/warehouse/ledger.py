@@ -18,7 +18,7 @@ create table if not exists main.loads (
     source varchar,            -- folder in the lake and schema of the view
     table_name varchar,        -- the view
     partition varchar,         -- the part of the table that the load replaces, e.g. 2025-01
-    origin varchar,            -- synthetic | file
+    origin varchar,            -- synthetic | file | fetched
     file varchar,              -- relative to the lake
     rows bigint,
     bytes bigint,
@@ -104,9 +104,11 @@ def check(loads: Iterable[Load]) -> None:
 def damaged(lost: list[Load]) -> VersionDamaged:
     """The error for loads whose files are lost or changed."""
     first = lost[0]
-    files = [load.input for load in lost if load.origin != "synthetic"]
+    files = [load.input for load in lost if load.origin == "file"]
     commands = [f"`loc load {' '.join(files)}` (with the paths of those files)"] if files else []
-    commands += ["`loc load sample`"] if len(files) < len(lost) else []
+    sources = sorted({load.source for load in lost if load.origin == "fetched"})
+    commands += [f"`loc load {source} --replace`" for source in sources]
+    commands += ["`loc load sample`"] if any(load.origin == "synthetic" for load in lost) else []
     return VersionDamaged(
         f"{len(lost)} of raw's loads cannot be read.",
         (

@@ -212,9 +212,11 @@ def _serve(memory: int, schema: str = "") -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (memory + BESIDE, memory + BESIDE))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     gc.disable()  # no reference cycles are made here
+    # Answers have a descriptor of their own: a library that prints must not write among them.
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
     statements: queue.SimpleQueue = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(statements,), daemon=True).start()
-    out = sys.stdout.buffer
     con, opened, last = None, None, False
     with suppress(queue.Empty):
         while not last:

@@ -133,17 +133,25 @@ def test_tables_and_pictures_come_back_and_nothing_is_left_behind(talk):
     assert "mart_taxi_trips" in server.received and "Jamaica Bay" in server.received
 
 
-@pytest.mark.parametrize("way", LEAKS)
-def test_no_value_is_sent_where_none_may_be(talk, platform, way):
-    """The value is neither in the prompt nor in an error that the model is asked to correct."""
-    zone = last_zone(platform)
-    answers = [f"```python\n{ZONE}{LEAKS[way]}\n```", TABLE]
-    (reply,), _, server, said = talk(answers, "Trips by borough", LOC_LLM_SEND_ROWS="0")
-    assert reply[0] == "dataframe" and len(server.requests) == 2
+def test_no_value_is_sent_where_none_may_be(talk, platform):
+    """The value is neither in the prompt nor in an error that the model is asked to correct.
+
+    Each program has its question, and all questions are of one conversation.
+    """
+    answers = [answer for way in LEAKS for answer in (f"```python\n{ZONE}{LEAKS[way]}\n```", TABLE)]
+    questions = [f"Trips by borough, {way}" for way in LEAKS]
+    replies, _, server, said = talk(answers, *questions, LOC_LLM_SEND_ROWS="0")
+    assert [reply[0] for reply in replies] == ["dataframe"] * len(LEAKS), replies
+    assert len(server.requests) == 2 * len(LEAKS)
     assert "LOC_LLM_SEND_ROWS" not in said
-    for value in (zone, "Jamaica Bay", "Boro Zone,", "synthetic,"):
-        assert value not in server.received, value
-    assert "The program " in server.requests[1]["messages"][0]["content"]
+    zone = last_zone(platform)
+    pairs = zip(server.requests[::2], server.requests[1::2], strict=True)
+    for way, requests in zip(LEAKS, pairs, strict=True):
+        sent = json.dumps(requests, ensure_ascii=False)
+        for value in (zone, "Jamaica Bay", "Boro Zone,", "synthetic,"):
+            assert value not in sent, (way, value)
+        assert "The program " in requests[1]["messages"][0]["content"], way
+    assert "Jamaica Bay" not in server.received and zone not in server.received
 
 
 def test_a_program_that_wants_more_than_the_box_is_told_what_was_refused(talk):

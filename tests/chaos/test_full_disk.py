@@ -167,7 +167,14 @@ def namespace() -> list[str]:
     pytest.skip(f"no small disk can be mounted here: {why}")
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
+ALWAYS = ("gone_in_dbt", "gone_in_a_load", "gone_at_the_commit")
+"""The scenarios of every test run: in each of the three writers; the others run with ``--all``."""
+
+
+@pytest.mark.parametrize(
+    "scenario",
+    [pytest.param(name, marks=() if name in ALWAYS else pytest.mark.slow) for name in SCENARIOS],
+)
 def test_full_disk_is_named_and_harms_nothing(
     scenario: str, namespace: list[str], data: Path
 ) -> None:

@@ -44,8 +44,8 @@ COMMANDS = {  # commands that a job must contain because its name promises them
         "PATH=$RUNNER_TEMP/bin:$PATH ./loc test stack -- --no-skips",
     ],
     "cube": ["./loc setup cube", "./loc test cube parity -- --no-skips"],
-    "browser": ["./loc test dagster superset -- -k browser --no-skips"],
-    "docs": ["./loc test docs -- --no-skips"],
+    "browser": ["./loc test dagster superset notebooks --all -- -k browser --no-skips"],
+    "docs": ["./loc test docs --all -- --no-skips"],
     "all": [".ci/run --all"],
     "release": [
         '.ci/release-notes "$GITHUB_REF_NAME" >"$RUNNER_TEMP/notes"',

@@ -115,6 +115,7 @@ def test_not_even_the_model_writes(hungry):
     assert answer.status_code == 400, answer.text
 
 
+@pytest.mark.slow
 def test_many_heavy_queries_at_once_do_not_keep_the_server_from_the_next(hungry):
     """The test sends twelve different queries, three times as many as run at the same time."""
     found = []
@@ -344,6 +345,7 @@ def test_headers_are_bounded(hungry):
     assert answer_of(connect(hungry, f"X: {'x' * 20_000}", "")).startswith("HTTP/1.1 431")
 
 
+@pytest.mark.slow
 def test_slow_connections_are_ended_and_keep_nobody_waiting(hungry):
     """Bug: a slow connection could stay open for five minutes, and a hundred of them
     only waited.

@@ -99,6 +99,7 @@ def test_a_superseded_version_is_closed_after_its_grace_time_though_nobody_asks(
     assert eventually(lambda: server.open_files() == {current}), server.open_files()
 
 
+@pytest.mark.slow
 def test_a_version_that_is_current_again_within_its_grace_time_keeps_its_answers(small):
     with Server(small, LOC_CUBE_GRACE=3) as own:
         first = publish(1000)

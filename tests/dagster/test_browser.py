@@ -38,6 +38,7 @@ def test_the_link_logs_in_and_the_address_forgets_the_token(page, filled):
     shot(page, "start")
 
 
+@pytest.mark.slow
 def test_the_asset_graph_leads_from_the_months_to_the_marts(inside, filled):
     inside.goto(filled.url)
     inside.get_by_role("link", name="Lineage").click()

@@ -11,6 +11,7 @@ from importlib.metadata import version
 import dagster as dg
 import pytest
 
+from proto_loc.metrics.read import file_of
 from proto_loc.settings import ROOT, settings
 
 pytestmark = pytest.mark.xdist_group("dagster-definitions")
@@ -50,7 +51,7 @@ def test_every_model_and_seed_is_an_asset_beside_the_raw_ones(defs, manifest):
     keys = {spec.key.to_user_string() for spec in defs.resolve_all_asset_specs()}
     models = {f"{node['schema']}/{node['name']}" for node in nodes(manifest, "model", "seed")}
     assert keys == models - {"staging/taxi_zones"} | {
-        "raw/loads",
+        *("raw/loads", "raw/rejects"),
         "taxi/yellow_trips",
         "taxi/green_trips",
         "taxi/zones",
@@ -77,7 +78,10 @@ def test_the_lineage_is_one_graph_from_the_months_to_the_marts(defs):
         "raw/loads",
     }
     assert parents(defs, "staging/stg_taxi_zones") == {"taxi/zones"}
-    assert "raw/loads" in parents(defs, "marts/mart_data_quality")
+    assert parents(defs, "marts/mart_data_quality") == {"marts/load_outcomes"}
+    assert {"raw/loads", "marts/fct_taxi_trips", "marts/rejected_trips"} <= parents(
+        defs, "marts/load_outcomes"
+    )
     assert "marts/fct_taxi_trips" in parents(defs, "marts/mart_taxi_trips")
     graph = defs.resolve_asset_graph()
     mart = dg.AssetKey(["marts", "mart_taxi_trips"])
@@ -92,7 +96,7 @@ def test_columns_and_descriptions_are_those_of_the_dbt_project(defs, manifest):
         assert {c.name: c.description for c in columns} == {
             name: column["description"] for name, column in node["columns"].items()
         }
-        assert found.metadata["dbt file"].text == f"dbt/{node['original_file_path']}"
+        assert found.metadata["dbt file"].text == file_of(node)
 
 
 def test_writers_of_one_database_share_a_pool_and_are_tried_again(defs):

@@ -114,6 +114,7 @@ def test_every_check_has_passed(filled):
         assert checks and set(checks.values()) == {"SUCCEEDED"}, checks
 
 
+@pytest.mark.slow
 def test_where_nothing_has_changed_nothing_is_published_and_nothing_is_reported(filled):
     assert filled.loc("refresh").returncode == 0
     before = filled.current("prod"), filled.materializations("marts", "fct_taxi_trips")
@@ -183,6 +184,7 @@ def test_a_run_of_dagster_and_a_direct_run_have_the_same_result(filled):
     assert re.search(steps, through.stdout) and re.search(steps, direct.stdout)
 
 
+@pytest.mark.slow
 def test_what_was_loaded_directly_is_caught_up_with(filled):
     assert filled.loc("load", "sample", "--rows", "20000", "--direct").returncode == 0
     assert filled.loc("refresh").returncode == 0
@@ -194,7 +196,12 @@ def test_what_was_loaded_directly_is_caught_up_with(filled):
     ("arguments", "code", "said"),
     [
         (["load", "nosuch.parquet"], 1, "nosuch.parquet"),
-        (["load", "sample", "--rows", "0"], 2, "A sample of 0 rows cannot be made."),
+        pytest.param(
+            ["load", "sample", "--rows", "0"],
+            2,
+            "A sample of 0 rows cannot be made.",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_refusal_reads_as_it_does_without_dagster(filled, arguments, code, said):
@@ -241,6 +248,7 @@ def test_a_failing_test_shows_as_a_failed_check_and_nothing_is_published_or_mate
     assert test.stem not in filled.checks("marts", "mart_data_quality")
 
 
+@pytest.mark.slow
 def test_a_broken_model_names_file_and_line_and_the_others_stay_up(filled):
     model = filled.clone / "dbt/models/marts/dim_dates.sql"
     good, before = model.read_text(), filled.current("prod")
@@ -267,32 +275,32 @@ def test_a_broken_model_names_file_and_line_and_the_others_stay_up(filled):
     assert filled.location_error() is None
 
 
-def test_a_fault_in_a_source_names_its_file_and_line(filled):
+@pytest.mark.parametrize(
+    ("name", "place", "line"),
+    [
+        ("load.py", "    outcomes = [", '    {}["price"]'),
+        pytest.param("landing.py", "NAME_IT =", '{}["price"]', marks=pytest.mark.slow),
+    ],
+)
+def test_a_fault_in_a_source_names_its_file_and_line(filled, name, place, line):
     """Fault: if a loader raised an error or an import failed, the message was "its process was
     ended".
     """
-    for name, place, line in (
-        ("load.py", "def load_landing(", '    {}["price"]'),
-        ("landing.py", "NAME_IT =", '{}["price"]'),
-    ):
-        file = filled.clone / "pipelines/taxi" / name
-        good = file.read_text()
-        start = (
-            good.index("    outcomes = [", good.index(place))
-            if name == "load.py"
-            else good.index(place)
-        )
-        file.write_text(f"{good[:start]}{line}\n{good[start:]}")
-        number = good[:start].count("\n") + 1
-        try:
-            done = filled.loc("refresh")
-            assert done.returncode == 1 and "Traceback" not in done.stderr
-            assert f"error: {file}, line {number}: KeyError: 'price'\n" in done.stderr, done.stderr
-            assert "/runs/" in done.stderr
-        finally:
-            file.write_text(good)
+    file = filled.clone / "pipelines/taxi" / name
+    good = file.read_text()
+    start = good.index(place, good.index("def load_landing(") if name == "load.py" else 0)
+    file.write_text(f"{good[:start]}{line}\n{good[start:]}")
+    number = good[:start].count("\n") + 1
+    try:
+        done = filled.loc("refresh")
+        assert done.returncode == 1 and "Traceback" not in done.stderr
+        assert f"error: {file}, line {number}: KeyError: 'price'\n" in done.stderr, done.stderr
+        assert "/runs/" in done.stderr
+    finally:
+        file.write_text(good)
 
 
+@pytest.mark.slow
 def test_a_month_is_loaded_alone_and_real_records_are_kept(filled, tlc):
     run = month(filled, "green", "2024-06")
     newest = filled.materializations("taxi", "green_trips")[0]
@@ -384,6 +392,7 @@ def run_process(stack: Stack) -> psutil.Process:
     return until("dbt is at work", find)
 
 
+@pytest.mark.slow
 def test_a_killed_run_frees_its_slot_and_the_next_one_works(filled):
     before = filled.current("prod")
     run = launch(filled, "refresh", runConfigData={"ops": {"dbt": {"config": {"force": True}}}})
@@ -411,6 +420,7 @@ def test_an_interrupt_of_the_command_ends_the_run_and_publishes_nothing(filled):
     assert filled.loc("refresh").returncode == 0
 
 
+@pytest.mark.slow
 def test_a_refresh_waits_for_a_dagster_that_is_started_again(filled):
     """Bug: one lost answer ended the command, though Dagster was back in seconds and the run
     continued.
@@ -438,6 +448,7 @@ def test_a_refresh_waits_for_a_dagster_that_is_started_again(filled):
     assert len(filled.runs()) == before + 1
 
 
+@pytest.mark.slow
 def test_a_client_is_told_the_progress_of_both_steps(filled, monkeypatch):
     for name, value in filled.environment.items():
         monkeypatch.setenv(name, value)
@@ -483,7 +494,11 @@ def test_a_launch_whose_answer_is_lost_launches_nothing_twice(filled, monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("name", "code"), [("proto_loc/dagster/definitions.py", 0), ("pipelines/taxi/__init__.py", 1)]
+    ("name", "code"),
+    [
+        pytest.param("proto_loc/dagster/definitions.py", 0, marks=pytest.mark.slow),
+        ("pipelines/taxi/__init__.py", 1),
+    ],
 )
 def test_a_broken_code_location_is_told_with_its_file_and_line(filled, name, code):
     """Bug: `loc status` said "ready", and `loc refresh` worked without Dagster and did not say so.

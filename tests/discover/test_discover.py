@@ -150,6 +150,7 @@ def test_nothing_is_said_of_a_version_that_is_like_the_one_before(platform, data
     ] == []
 
 
+@pytest.mark.slow
 def test_noise_of_floating_point_is_no_change_and_no_number_is_said_to_be_none(loc, platform, data):
     """Bugs: the order of a sum made a change of "3.00 → 3.00"; an infinite figure ended the report.
 
@@ -317,6 +318,7 @@ def test_a_models_figures_are_checked_and_those_that_do_not_check_out_are_marked
     assert len(server.requests) == 1
 
 
+@pytest.mark.slow
 def test_a_model_that_fails_costs_the_words_and_not_the_report(loc, model, tmp_path):
     _, variables = model([])
     done = loc("discover", "--out", tmp_path / "report.html", **variables)

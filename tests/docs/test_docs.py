@@ -1,5 +1,7 @@
 """Tests of the documentation: its commands run, and it has every command and setting."""
 
+import ast
+import contextlib
 import os
 import re
 import shlex
@@ -10,13 +12,14 @@ from pathlib import Path
 import duckdb
 import pytest
 from samples import copy_sample
+from typer import BadParameter, Exit
 from typer.main import get_command
 
 import benchmarks.__main__
 from proto_loc.cli import command
 from proto_loc.docs import declaration, references, troubleshooting
 from proto_loc.doctor import CHECKS
-from proto_loc.settings import ROOT, Settings
+from proto_loc.settings import PORTS, ROOT, Settings, port_setting
 from proto_loc.setup.node import program
 
 GUIDES = sorted((ROOT / "docs").glob("*.md"))
@@ -49,9 +52,18 @@ def commands(page: Path) -> list[str]:
     return lines
 
 
+ALWAYS = ("README.md", "tutorial.md")
+"""Pages whose commands run in every test run; those of the others run with ``--all``."""
+
+
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
-    "page", [page for page in PAGES if page.name not in CONTINUES], ids=lambda page: page.name
+    "page",
+    [
+        pytest.param(page, id=page.name, marks=() if page.name in ALWAYS else pytest.mark.slow)
+        for page in PAGES
+        if commands(page) and page.name not in CONTINUES
+    ],
 )
 def test_every_command_runs_in_the_order_of_the_page(
     page, data, port_prefix, monkeypatch, tmp_path_factory
@@ -70,6 +82,57 @@ def test_every_command_runs_in_the_order_of_the_page(
             assert done.returncode == 0, f"$ {line}\n{done.stdout}{done.stderr}"
     finally:
         subprocess.run([ROOT / "loc", "down"], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_and_its_options_exist(page):
+    """This is the cheap part of running them: the shell and ``loc`` take each line as it is."""
+    for line in blocks(page):
+        subprocess.run(["bash", "-n", "-c", line], check=True)
+        for words in simple_commands(line):
+            if words[0] == "./loc":
+                check_arguments(command(), words[1:])
+
+
+def simple_commands(line: str) -> list[list[str]]:
+    """Return the words of each command of a line, split at ``&&``, ``|`` and ``;``."""
+    lexer = shlex.shlex(line, posix=True, punctuation_chars="&|;")
+    lexer.whitespace_split = True
+    commands = [[]]
+    for word in lexer:
+        if set(word) <= set("&|;"):
+            commands.append([])
+        else:
+            commands[-1].append(word)
+    return [words for words in commands if words]
+
+
+def check_arguments(tree, words: list[str]) -> None:
+    """Parse the arguments as ``loc`` does, and run nothing.
+
+    Raises:
+        Exception: an option or a value that the command does not take.
+        AssertionError: no command has this name.
+    """
+    while hasattr(tree, "commands"):
+        name, *words = words
+        assert name in tree.commands, f"no command {name!r}: {sorted(tree.commands)}"
+        tree = tree.commands[name]
+    with contextlib.suppress(Exit):  # after --help
+        context = tree.make_context(tree.name, words)
+        if tree.name == "bench":
+            check_arguments(get_command(benchmarks.__main__.app), context.args)
+
+
+def test_a_command_that_does_not_exist_is_seen():
+    for line in ("./loc loda x", "./loc db history --datbase raw", "./loc bench pipelines"):
+        with pytest.raises((AssertionError, BadParameter.__base__)):  # click's UsageError
+            check_arguments(command(), simple_commands(line)[0][1:])
+    assert simple_commands("cd a && ./loc x | head -1") == [
+        ["cd", "a"],
+        ["./loc", "x"],
+        ["head", "-1"],
+    ]
 
 
 def test_the_python_of_the_warehouse_page_runs(data, tmp_path_factory):
@@ -205,6 +268,7 @@ def test_every_setting_is_documented_and_every_documented_one_exists():
         for name in re.findall(r"""["'{]?\b(LOC_[A-Z_]+[A-Z])\b""", file.read_text())
     }
     used |= {f"LOC_{field.name.upper()}" for field in fields(Settings)}
+    used |= {port_setting(service) for service in PORTS}
     assert documented == used - internal
 
 
@@ -218,6 +282,58 @@ def test_every_command_is_documented():
     ]
     names += [f"bench {name}" for name in get_command(benchmarks.__main__.app).commands]
     assert [name for name in names if not re.search(rf"\bloc {name}\b", pages)] == []
+
+
+def promises() -> list[tuple[str, str, str]]:
+    """Return the promises of docs/tests.md: the promise, a part of its tests, when that part
+    runs.
+    """
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in (ROOT / "docs/tests.md").read_text().splitlines()
+        if line.startswith("| ")
+    ]
+    found = []
+    for promise, tests, runs in rows[1:]:
+        parts, times = tests.split("; "), runs.split("; ")
+        assert len(times) in (1, len(parts)), promise
+        found += [(promise, *pair) for pair in zip(parts, times * len(parts), strict=False)]
+    return found
+
+
+def times_of(file: Path) -> set[str]:
+    """Return when the tests of a file run: ``always``, ``--all``."""
+    text = file.read_text()
+    decorators = {
+        node.name: [ast.unparse(each) for each in node.decorator_list]
+        for node in ast.parse(text).body
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+    }
+    slow = {name for name, its in decorators.items() if "pytest.mark.slow" in its}
+    return {
+        *(["always"] if decorators.keys() - slow else []),
+        *(["--all"] if "mark.slow" in text else []),
+    }
+
+
+def test_every_promise_has_its_tests_and_they_run_when_it_says():
+    """A part without a file is of the files of the part before; a job is of a workflow."""
+    files: list[Path] = []
+    for promise, part, runs in promises():
+        assert runs in ("always", "--all"), promise
+        if named := [ROOT / name for name in re.findall(r"`(tests/[^`]+)`", part)]:
+            files = [
+                file
+                for path in named
+                for file in ([path] if path.suffix else sorted(path.glob("test_*.py")))
+            ]
+        assert files and all(file.is_file() for file in files), (promise, part)
+        for path in named:
+            of_path = [file for file in files if file == path or path in file.parents]
+            assert runs in set().union(*map(times_of, of_path)), (promise, path, runs)
+        jobs = re.findall(r"job \*([^*]+)\*", part)
+        workflows = "".join(path.read_text() for path in (ROOT / ".github/workflows").iterdir())
+        assert all(f"name: {job}" in workflows or f"  {job}:" in workflows for job in jobs), part
 
 
 @pytest.mark.parametrize("page", [*PAGES, *OF_THE_PROJECT], ids=lambda page: page.name)

@@ -35,6 +35,7 @@ def rows(sql: str, claims: dict) -> list:
     return context.run(reader, sql, published)["rows"]
 
 
+@pytest.mark.slow
 def test_the_same_claim_gives_the_same_rows_through_cube_mcp_and_ask(mcp, queens):
     """tests/superset/test_superset_roles.py tests the same rule in Superset."""
     with Cube(QUEENS) as cube:

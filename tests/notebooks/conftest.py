@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from lab import Kernel, Lab
 from running import Running
-from samples import copy_sample
+from samples import copy_sample, copy_superset
 
 from proto_loc.settings import ROOT
 from proto_loc.setup import environments, node
@@ -47,8 +47,8 @@ def cube(platform: Path) -> Iterator[Running]:
 
 
 @pytest.fixture(scope="module")
-def superset(platform: Path) -> Iterator[Running]:
-    environments.sync("superset")
+def superset(platform: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    copy_superset(tmp_path_factory)
     subprocess.run([ROOT / "loc", "exec", "superset-provision"], check=True, capture_output=True)
     with Running("superset") as running:
         yield running

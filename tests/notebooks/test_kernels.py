@@ -184,6 +184,7 @@ def test_an_error_of_a_persons_own_code_keeps_its_traceback(kernel):
     assert "nosuch" in shown and "LINE 1" in shown and "site-packages" not in shown
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_an_idle_kernel_with_an_open_connection_disturbs_nobody_over_20_publishes(own):
     kernel = own.kernel()

@@ -79,6 +79,7 @@ def test_it_runs_top_to_bottom(notebook, platform, cube, superset, tmp_path):
         assert address not in shown(found)
 
 
+@pytest.mark.slow
 def test_it_runs_by_nbconvert_and_papermill_from_any_folder(platform, tmp_path):
     """Bug: outside of the service, proto_loc could not be imported, and SQL cells did not work."""
     known = ("PATH", "LANG", "LOC_DATA", "LOC_RUN", "LOC_PORT_PREFIX")

@@ -11,7 +11,13 @@ from proto_loc.settings import ROOT
 
 pytestmark = [pytest.mark.xdist_group("notebooks"), pytest.mark.timeout(300)]
 
-NOTEBOOKS = ("start_here", "explore_trips", "ask_your_data", "validate_the_platform")
+NOTEBOOKS = (
+    "explore_trips",
+    *(
+        pytest.param(name, marks=pytest.mark.slow)
+        for name in ("start_here", "ask_your_data", "validate_the_platform")
+    ),
+)
 
 
 @pytest.fixture
@@ -25,8 +31,10 @@ def page(browser) -> Iterator:
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_it_runs_from_the_top_in_the_browser_and_asks_the_internet_for_nothing(
-    page, lab: Lab, cube, superset, name
+    page, lab: Lab, cube, name, request
 ):
+    if name == "validate_the_platform":
+        request.getfixturevalue("superset")
     before = subprocess.run(
         ["git", "diff", "--stat", "notebooks"], cwd=ROOT, capture_output=True, text=True
     ).stdout
@@ -75,6 +83,7 @@ def test_it_runs_from_the_top_in_the_browser_and_asks_the_internet_for_nothing(
     assert asked and foreign == []
 
 
+@pytest.mark.slow
 def test_nothing_asks_to_fetch_news_and_no_extension_offers_a_cloud(page, lab: Lab):
     page.goto(f"{lab.url}/lab?token={lab.token}&reset")
     page.wait_for_selector("#jp-main-dock-panel")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from doors import Door
 from metricflow_on_prod import MetricFlow
-from samples import copy_sample
+from samples import copy_sample, copy_superset
 
 from proto_loc import warehouse
 
@@ -20,7 +20,9 @@ def platform(tmp_path_factory: pytest.TempPathFactory, module_port_prefix: str) 
         patch.setenv("LOC_DATA", str(home / "data"))
         patch.setenv("LOC_RUN", str(home / "run"))
         patch.setenv("LOC_PORT_PREFIX", module_port_prefix)
-        yield copy_sample(home, tmp_path_factory)
+        data = copy_sample(home, tmp_path_factory)
+        copy_superset(tmp_path_factory)
+        yield data
 
 
 @pytest.fixture(scope="module")

@@ -73,8 +73,25 @@ def test_their_sql_runs_on_prod(oracle):
         assert [issue.as_readable_str() for issue in found.all_issues] == [], validate
 
 
-@pytest.mark.parametrize("door", DOORS, ids=lambda door: door.__name__.lower())
-@pytest.mark.parametrize("metric", [metric.name for model in MODELS for metric in model.metrics])
+def cases() -> list:
+    """Return each metric with each interface.
+
+    The interfaces that take a second for each metric get one metric of each form in every test
+    run, and all others with ``--all``.
+    """
+    seen, made = set(), []
+    for metric in (metric for model in MODELS for metric in model.metrics):
+        form = metric.kind, metric.format.kind
+        repeated = form in seen
+        seen.add(form)
+        for door in DOORS:
+            marks = pytest.mark.slow if repeated and door in (Superset, Ask) else ()
+            name = f"{metric.name}-{door.__name__.lower()}"
+            made.append(pytest.param(metric.name, door, marks=marks, id=name))
+    return made
+
+
+@pytest.mark.parametrize(("metric", "door"), cases())
 def test_a_door_answers_as_metricflow_does(door, metric, opened, expected):
     asked = [each for each in QUESTIONS if each.metric == metric and opened(door).answers(each)]
     assert len(asked) >= 4, "whole, and by three dimensions"

@@ -62,11 +62,14 @@ def test_loc_dbt_defers_to_prod_by_default(own):
         )
 
 
-def test_prod_outside_of_a_session_is_refused_with_the_way_to_do_it(platform, plain_dbt):
-    for command in ("build", "run", "seed", "compile"):
-        done = run(command, "--target", "prod", env=plain_dbt)
-        assert done.returncode != 0
-        assert "Run `loc dbt -- build --target prod`" in done.stdout, (command, done.stdout)
+@pytest.mark.parametrize(
+    "command",
+    ["build", *(pytest.param(name, marks=pytest.mark.slow) for name in ("run", "seed", "compile"))],
+)
+def test_prod_outside_of_a_session_is_refused_with_the_way_to_do_it(platform, plain_dbt, command):
+    done = run(command, "--target", "prod", env=plain_dbt)
+    assert done.returncode != 0
+    assert "Run `loc dbt -- build --target prod`" in done.stdout, done.stdout
     assert not list(program.PROJECT.glob("*.duckdb*"))
     assert store.versions("prod") == [1]
 
@@ -93,6 +96,7 @@ def test_a_selection_on_prod_is_audited_whole(own, project):
     assert store.versions("prod") == [1]
 
 
+@pytest.mark.slow
 def test_a_partial_build_does_not_pass_for_a_full_one(own, project):
     (project / "models/marts/dim_taxi_zones.sql").write_text(
         (project / "models/marts/dim_taxi_zones.sql")
@@ -123,14 +127,17 @@ def test_options_that_would_publish_other_rows_are_refused_by_name(own, argument
     assert store.versions("prod") == [1]
 
 
-def test_help_on_prod_shows_the_help_and_publishes_nothing(own):
-    for arguments in (
-        ["build", "--help", "--target", "prod"],
-        ["--help", "prod"],
+@pytest.mark.parametrize(
+    "arguments",
+    [
         ["build", "-tprod", "-h"],
-    ):
-        done = loc("dbt", "--", *arguments)
-        assert done.returncode == 0 and "Usage: dbt" in done.stdout, done.stderr
+        pytest.param(["build", "--help", "--target", "prod"], marks=pytest.mark.slow),
+        pytest.param(["--help", "prod"], marks=pytest.mark.slow),
+    ],
+)
+def test_help_on_prod_shows_the_help_and_publishes_nothing(own, arguments):
+    done = loc("dbt", "--", *arguments)
+    assert done.returncode == 0 and "Usage: dbt" in done.stdout, done.stderr
     assert store.versions("prod") == [1]
 
 
@@ -148,7 +155,12 @@ def test_variables_of_dbt_do_not_change_what_is_published(own, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["-sdim_dates"], ["--resource-type", "model"], ["--exclude", "test_type:unit"]]
+    "arguments",
+    [
+        ["-sdim_dates"],
+        pytest.param(["--resource-type", "model"], marks=pytest.mark.slow),
+        pytest.param(["--exclude", "test_type:unit"], marks=pytest.mark.slow),
+    ],
 )
 def test_each_test_is_counted_once_whatever_was_selected(own, arguments):
     assert passthrough.passthrough(["build", *arguments, "-t", "prod"]) == 0
@@ -170,6 +182,7 @@ def test_a_part_is_not_built_from_other_loads_than_the_rest(own):
     assert store.versions("prod") == [1]
 
 
+@pytest.mark.slow
 def test_a_part_that_reads_a_staging_view_can_be_built_and_tested(own, project):
     """A published file contains no view of raw."""
     path = project / "models/staging/stg_taxi_trips.yml"
@@ -184,6 +197,7 @@ def test_a_part_that_reads_a_staging_view_can_be_built_and_tested(own, project):
     assert passthrough.passthrough(["test", "--select", "stg_taxi_trips", "--target", "prod"]) == 0
 
 
+@pytest.mark.slow
 def test_a_function_of_the_project_is_no_obstacle(own, project):
     (project / "functions").mkdir()
     (project / "functions/twice.sql").write_text("x * 2")
@@ -202,6 +216,7 @@ def test_a_function_of_the_project_is_no_obstacle(own, project):
     assert set(marks.items()).isdisjoint(fingerprints.fingerprints(parse.manifest()).items())
 
 
+@pytest.mark.slow
 def test_global_options_before_the_command_are_not_taken_for_it(own):
     assert (
         passthrough.passthrough(["--log-level-file", "debug", "--quiet", "build", "--target=prod"])
@@ -271,6 +286,7 @@ def test_commands_that_would_write_prod_untested_are_refused(platform, command):
         passthrough.passthrough([command, "-t", "prod"])
 
 
+@pytest.mark.slow
 def test_the_exit_code_of_dbt_is_the_commands_own(platform):
     assert loc("dbt", "--", "build", "--select", "no_such_model", "--warn-error").returncode != 0
     assert loc("dbt", "--", "nonsense").returncode == 2

@@ -10,6 +10,7 @@ from builds import quiet, refresh
 
 from proto_loc import warehouse
 from proto_loc.dbt import passthrough, program, publish
+from proto_loc.dbt.failures import BuildFailed
 from proto_loc.errors import UsageError
 from proto_loc.settings import ROOT
 
@@ -128,7 +129,8 @@ def test_a_changed_project_is_built_as_a_fresh_one_would_be(toy, caplog):
     """Faults: a change of a source, macro, seed type or variable left the old rows.
 
     Deleted and renamed models, seeds and snapshots stayed. A seed with other columns, and a new
-    seed that a new view reads, failed on ``--target prod``.
+    seed that a new view reads, failed on ``--target prod``. The history of a deleted snapshot goes
+    only if a person says so.
     """
     assert query("select sum(usd) from marts.days") == [(1,)] and publish.is_current()
     for name, text in CHANGES.items():
@@ -137,7 +139,12 @@ def test_a_changed_project_is_built_as_a_fresh_one_would_be(toy, caplog):
     assert not publish.is_current()
     for name in DELETED:
         (toy / name).unlink()
-    assert passthrough.passthrough(["build", "--target", "prod"]) == 0
+    build = ["build", "--target", "prod"]
+    with pytest.raises(BuildFailed, match="no snapshot for kept.deleted_history any more"):
+        passthrough.passthrough(build)
+    with pytest.raises(UsageError, match="such tables are: kept.deleted_history"):
+        passthrough.passthrough(build, ["kept.history"])
+    assert passthrough.passthrough(build, ["kept.deleted_history"]) == 0
     assert query("select sum(usd) from marts.days") == [(15,)]
     assert query("select i, rate from marts.rated") == [(7, 2)]
     assert query("select place from marts.placed") == [("there",)]
@@ -179,6 +186,7 @@ def test_a_changed_project_is_built_as_a_fresh_one_would_be(toy, caplog):
     assert word in caplog.text
 
 
+@pytest.mark.slow
 def test_a_part_that_was_built_on_an_old_table_is_made_anew_by_the_next_build(toy):
     """Bug: ``state:modified+`` had nothing to compare with, so the next build kept an old table."""
     write(toy, {"../pack/macros/rate.sql": "{% macro rate() %}3{% endmacro %}"})
@@ -191,6 +199,7 @@ def test_a_part_that_was_built_on_an_old_table_is_made_anew_by_the_next_build(to
     assert query("from marts.rated") == [(8, 3)]
 
 
+@pytest.mark.slow
 def test_a_retry_goes_on_with_the_last_run_on_dev(toy):
     """Bug: dbt looked for the last run in the version from which prod was published."""
     model = toy / "models/moved.sql"

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from clone import Clone
-from test_words import domain_words
+from clone import Clone, lend_superset
+from words import domain_words
 
 pytestmark = [pytest.mark.xdist_group("platform"), pytest.mark.timeout(600)]
 
@@ -29,7 +29,8 @@ def test_a_load_of_a_source_that_is_absent_names_what_is_there(bare: Clone):
     assert "pipelines/" in done.stderr
 
 
-def test_superset_is_provisioned_without_a_dashboard(bare: Clone):
+def test_superset_is_provisioned_without_a_dashboard(bare: Clone, tmp_path_factory):
+    lend_superset(bare, tmp_path_factory)
     bare.loc("exec", "superset-provision")
 
 
@@ -48,7 +49,7 @@ def test_its_suites_are_collected_without_those_of_the_demonstration(bare: Clone
     assert "tests/ai/test_chat.py" not in files and "superset" not in suites
 
 
-@pytest.mark.parametrize("suite", ["unit", "parity"])
+@pytest.mark.parametrize("suite", [pytest.param("unit", marks=pytest.mark.slow), "parity"])
 def test_its_tests_pass_or_say_what_they_lack(bare: Clone, suite: str):
     """The test runs the fast ones. The parity suite has no questions, because there are
     no metrics.

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 
 import pytest
-from clone import Clone
+from clone import Clone, lend_superset
 
 pytestmark = [pytest.mark.xdist_group("platform"), pytest.mark.timeout(600)]
 
@@ -85,8 +85,9 @@ IN_SUPERSET = (
 
 
 @pytest.fixture(scope="module")
-def superset(shop: Clone) -> dict[str, list]:
+def superset(shop: Clone, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list]:
     """By person: the status and the rows of one chart in Superset."""
+    lend_superset(shop, tmp_path_factory)
     shop.loc("exec", "superset-provision")
     people = {
         "paris": ["Viewer", "Paris"],
@@ -117,6 +118,7 @@ def test_no_claim_gives_no_rows_where_a_rule_exists(doors, superset, orders):
     assert superset["nobody"] == [200, []]
 
 
+@pytest.mark.slow
 def test_whoever_may_see_all_rows_sees_the_same_through_every_door(doors, superset, orders):
     answers = doors(None)
     assert len(answers) == 5 and all(rows == orders for rows in answers.values()), answers
@@ -124,6 +126,7 @@ def test_whoever_may_see_all_rows_sees_the_same_through_every_door(doors, supers
     assert (status, sorted(rows)) == (200, orders)
 
 
+@pytest.mark.slow
 def test_a_claim_that_no_rule_reads_is_refused_by_name(doors):
     for door, refusal in doors({"planets": ["Mars"]}).items():
         assert isinstance(refusal, str) and "planets" in refusal, f"{door}: {refusal}"

@@ -40,12 +40,8 @@ class Platform:
         )
 
     def states(self) -> dict[str, dict]:
-        return {state["name"]: state for state in json.loads(self.loc("status", "--json").stdout)}
-
-    def process(self, service: str) -> psutil.Process:
-        """Return the process that ``loc exec`` started."""
-        parent = psutil.Process(self.states()[service]["pid"])
-        return next(p for p in parent.children() if "launch.py" not in " ".join(p.cmdline()))
+        states = json.loads(self.loc("status", "--json").stdout)["services"]
+        return {state["name"]: state for state in states}
 
     def urls(self) -> dict[str, str]:
         return json.loads(self.loc("urls", "--json").stdout)
@@ -80,16 +76,34 @@ def platform(request: pytest.FixtureRequest, port_prefix: str) -> Iterator[Platf
             made.loc("down")
 
 
-def healed(platform: Platform, service: str, end: Callable[[], None]) -> bool:
-    """Call ``end()``; return whether the service is restarted and becomes ready."""
-    before = platform.states()[service]["restarts"]
-    end()
+def started_by(parent: psutil.Process) -> psutil.Process:
+    """Return the process that ``loc exec`` started."""
+    return next(p for p in parent.children() if "launch.py" not in " ".join(p.cmdline()))
+
+
+def not_healed(platform: Platform, chosen: Callable) -> list[str]:
+    """Kill a process of each service at once; return the services that did not get ready again.
+
+    Args:
+        chosen: gets the process of ``loc exec``, and returns the process to kill.
+    """
+    before = platform.states()
+    for process in [chosen(psutil.Process(before[service]["pid"])) for service in SERVICES]:
+        process.kill()
+    waiting = list(SERVICES)
 
     def ready() -> bool:
-        state = platform.states()[service]
-        return state["restarts"] > before and state["verdict"] == "ready"
+        states = platform.states()
+        waiting[:] = [
+            service
+            for service in SERVICES
+            if states[service]["restarts"] == before[service]["restarts"]
+            or states[service]["verdict"] != "ready"
+        ]
+        return not waiting
 
-    return until(ready, 90)
+    until(ready, 120)
+    return waiting
 
 
 @pytest.mark.timeout(600)
@@ -119,12 +133,8 @@ def test_up_fills_an_empty_platform_each_process_heals_and_down_leaves_nothing(p
             assert title.split()[0].lower() in page.text.lower(), title
 
     assert "is up already" in platform.loc("up", "-d").stdout
-    for service in SERVICES:
-        assert healed(platform, service, lambda name=service: platform.process(name).kill()), (
-            service
-        )
-        parent = psutil.Process(platform.states()[service]["pid"])
-        assert healed(platform, service, parent.kill), f"loc exec {service}"
+    assert not_healed(platform, started_by) == []
+    assert not_healed(platform, lambda parent: parent) == [], "the processes of loc exec"
     done = platform.loc("refresh", "--force")
     assert "Dagster runs it" in done.stderr and "Published version 3 of prod" in done.stdout, (
         done.stderr

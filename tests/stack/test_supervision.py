@@ -113,6 +113,7 @@ def test_a_crash_loop_ends_after_its_restarts_and_leaves_the_others_alone(stack)
     assert (stack.states()["broken"].restarts, stack.states()["broken"].exit_code) == (2, 7)
 
 
+@pytest.mark.slow
 def test_a_service_that_ends_often_is_never_given_up(stack):
     """Bug: the sixth exit during the life of a stack was final, even if the others were
     days ago.
@@ -160,6 +161,7 @@ def test_a_service_that_ends_without_an_error_is_started_again(stack):
     assert stack.loc("status").returncode == 1
 
 
+@pytest.mark.slow
 def test_loc_up_is_not_content_with_a_crash_loop(stack):
     """Bug: a process without a probe counted as ready whenever it was running."""
     stack.add(

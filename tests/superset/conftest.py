@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from samples import copy_superset
 from supersets import Person, Superset, copied
 
 from proto_loc import warehouse
 from proto_loc.settings import ROOT
-from proto_loc.setup import environments
 
 
 @pytest.fixture(scope="session")
@@ -20,10 +20,11 @@ def provisioned(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     Do not change them: tests use copies.
     """
-    environments.sync("superset")
     home = tmp_path_factory.mktemp("provisioned")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LOC_DATA", str(home / "data"))
+        patch.setenv("LOC_RUN", str(home / "run"))
+        copy_superset(tmp_path_factory)
         warehouse.ensure("prod")
     Superset(home, "").provision()
     return home

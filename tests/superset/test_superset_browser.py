@@ -44,14 +44,10 @@ def test_every_chart_of_a_dashboard_is_drawn(pages, slug):
     assert pages.page.locator(f"{HOLDER} [role=alert]").count() == 0
     assert pages.page.locator(f"{HOLDER} .ant-empty").count() == 0
     assert pages.page.get_by_text("No results were returned").count() == 0
-
-
-@pytest.mark.parametrize("slug", DASHBOARDS)
-def test_a_dashboard_says_that_the_sample_is_synthetic(pages, slug):
-    pages.open(slug)
     assert "Synthetic sample" in pages.chart("Published data").inner_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [1280, 1600])
 def test_no_text_of_a_chart_is_cut_off(pages, width):
     """This covers titles and column headings.
@@ -89,6 +85,7 @@ def test_a_filter_changes_the_figures(pages, admin):
     assert "Synthetic sample" in pages.chart("Published data").inner_text()
 
 
+@pytest.mark.slow
 def test_a_click_in_a_chart_filters_the_others(pages, admin):
     pages.open("taxi-overview")
     everything = pages.count("Trips")
@@ -105,6 +102,7 @@ def test_a_click_in_a_chart_filters_the_others(pages, admin):
     assert pages.count("Trips") == wanted < everything
 
 
+@pytest.mark.slow
 def test_the_heat_map_begins_with_monday(pages):
     """The y axis starts at the bottom.
 
@@ -150,6 +148,7 @@ def test_an_analyst_runs_a_query_and_makes_a_chart_of_it(browser, superset):
     assert pages.faults == []
 
 
+@pytest.mark.slow
 def test_a_publish_shows_after_a_reload_and_the_note_goes_with_the_sample(browser, own, tmp_path):
     """Rows from files replace the sample, and then no page contains "synthetic"."""
     own.loc("load", "sample", "--rows", "3000", "--direct")
@@ -176,6 +175,7 @@ def test_a_publish_shows_after_a_reload_and_the_note_goes_with_the_sample(browse
     assert pages.faults == []
 
 
+@pytest.mark.slow
 def test_a_viewer_sees_the_dashboards(browser, superset):
     superset.add_person("vera", "Viewer", "All rows")
     pages = Pages(browser, superset, "vera", "password-of-vera")

@@ -64,6 +64,7 @@ def change_chart(person, title: str, **params) -> int:
     return chart
 
 
+@pytest.mark.slow
 def test_after_provisioning_there_is_nothing_to_export(served, folder):
     before = texts(folder)
     done = export(served, folder)

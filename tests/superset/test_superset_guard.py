@@ -258,6 +258,7 @@ def test_one_greedy_statement_takes_not_the_machine_s_memory(superset, admin, ex
     assert max(peak) < superset.memory() + (2 << 30)
 
 
+@pytest.mark.slow
 def test_twenty_heavy_queries_stop_neither_pages_nor_light_queries(superset):
     """Bug: twenty heavy queries held all threads; health checks, pages and light queries waited."""
     heavy = "select count(*) from range(1000000000) a, range({}) b"

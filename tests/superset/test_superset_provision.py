@@ -141,7 +141,7 @@ def test_what_a_person_makes_survives_restarts_a_new_provision_and_a_publish(own
         ]
 
     before = seen(admin)
-    for number in range(3):
+    for number in range(2):
         own.stop()
         assert (
             "SIGABRT" not in own.log()
@@ -271,26 +271,34 @@ def test_what_a_person_deletes_of_the_bundle_comes_back_whole(own):
 @pytest.mark.parametrize(
     ("file", "change", "said"),
     [
-        (
+        pytest.param(
             "charts/trips.yaml",
             {"dataset_uuid": "00000000-0000-4000-8000-000000000001"},
             "refers to a dataset",
+            id="no such dataset",
         ),
-        ("charts/trips.yaml", {"viz_type": None}, "charts/trips.yaml"),
-        (
+        pytest.param(
+            "charts/trips.yaml",
+            {"viz_type": None},
+            "charts/trips.yaml",
+            id="no kind of chart",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
             "datasets/taxi_trips.yaml",
             {"database_uuid": "00000000-0000-4000-8000-000000000001"},
             "refers to a database",
+            id="no such database",
+            marks=pytest.mark.slow,
         ),
-        ("metadata.yaml", {"type": "Chart"}, "metadata.yaml"),
-        ("charts/trips.yaml", "slice_name: [", "charts/trips.yaml"),
-    ],
-    ids=[
-        "no such dataset",
-        "no kind of chart",
-        "no such database",
-        "another kind of bundle",
-        "no YAML",
+        pytest.param(
+            "metadata.yaml",
+            {"type": "Chart"},
+            "metadata.yaml",
+            id="another kind of bundle",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param("charts/trips.yaml", "slice_name: [", "charts/trips.yaml", id="no YAML"),
     ],
 )
 def test_a_bundle_that_is_not_sound_is_refused_whole(unserved, folder, file, change, said):
@@ -382,6 +390,7 @@ def test_the_key_is_rotated(own):
     assert "new key" not in own.provision()
 
 
+@pytest.mark.slow
 def test_two_that_provision_at_once_do_not_disturb_each_other(unserved):
     unserved.database.unlink()
     command = [ROOT / "loc", "superset", "provision"]

@@ -390,6 +390,7 @@ def test_slow_clients_hold_up_nobody(superset, admin):
         each.close()
 
 
+@pytest.mark.slow
 def test_half_a_head_is_answered_in_time(superset):
     (half,) = slow(superset, 1, "GET /health HTTP/1.1\nHost: 127.0.0.1\n")
     assert half.recv(1000).startswith(b"HTTP/1.1 408 ")

@@ -67,7 +67,9 @@ def test_other_sizes_are_refused(rows):
 # Reproducibility and schema
 
 
-@BOTH
+@pytest.mark.parametrize(
+    "colour", [Colour.YELLOW, pytest.param(Colour.GREEN, marks=pytest.mark.slow)]
+)
 def test_the_same_seed_gives_the_same_rows_whatever_the_threads(tmp_path, colour):
     first = make(tmp_path / "a.parquet", colour, 300_000)
     database = city.database(colour, os.getpid())

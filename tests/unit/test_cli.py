@@ -142,7 +142,8 @@ def test_options_of_the_sample_are_refused_with_files(data, tmp_path, capsys):
 def test_a_load_without_verdicts_counts_neither_as_accepted_nor_as_rejected(data, capsys):
     """Fault: the last table showed 0 accepted and 0 rejected rows for such a load.
 
-    Its rows also made the share of rejected rows smaller.
+    Its rows also made the share of rejected rows smaller. A load of a table of rejects that has no
+    row is left out.
     """
     loads = [
         lake.Load(
@@ -158,7 +159,7 @@ def test_a_load_without_verdicts_counts_neither_as_accepted_nor_as_rejected(data
             None,
             datetime(2025, 3, 1),
         )
-        for n, name, rows in ((1, "orders", 100), (2, "stores", 900))
+        for n, name, rows in ((1, "orders", 100), (2, "stores", 900), (3, "orders_rejects", 0))
     ]
     with warehouse.write("prod", who="test") as session:
         session.facts = {"outcomes": {"1": {"accepted": 90, "no price": 10}}}
@@ -170,7 +171,7 @@ def test_a_load_without_verdicts_counts_neither_as_accepted_nor_as_rejected(data
     numbers = {row[0]: row[5:] for row in rows if len(row) == 8}
     assert numbers == {
         "orders.csv": ["100", "90", "10"],
-        "stores.csv": ["900", "-", "-"],
+        "stores.csv": ["900", "not audited", ""],
         "total": ["1,000", "90", "10"],
     }
     assert ["no price", "10", "10.00%"] in rows

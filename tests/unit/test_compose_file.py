@@ -12,7 +12,7 @@ from proto_loc import credentials, services
 from proto_loc.compose import supervisor
 from proto_loc.errors import UsageError
 from proto_loc.services.launch import GRACE, LAST_GRACE
-from proto_loc.settings import PORTS, ROOT, settings
+from proto_loc.settings import PORTS, ROOT, port_setting, settings
 from proto_loc.standins.process_compose import model
 
 FILE = ROOT / "process-compose.yaml"
@@ -40,6 +40,20 @@ def test_a_probe_asks_where_the_service_listens(project):
             assert probe.http_get.port == settings().port(service.port) >= 40_000
         if service.socket:
             assert probe.exec.command == f'test -S "${{LOC_RUN:-.run}}/{service.socket}"'
+
+
+def test_a_probe_asks_at_a_fork_s_own_port(monkeypatch):
+    """Every port has its setting, and the prefix goes before what it says."""
+    monkeypatch.setenv("LOC_PORT_PREFIX", "2")
+    for number, service in enumerate(PORTS):
+        monkeypatch.setenv(port_setting(service), f"{7100 + number}")
+    project = model.load(FILE)
+    for name, service in services.SERVICES.items():
+        if service.port:
+            port = project.processes[name].readiness_probe.http_get.port
+            assert port == settings().port(service.port) >= 27_100
+            passed = f"{port_setting(service.port)}=${{{port_setting(service.port)}:-}}"
+            assert f'"{passed}"' in FILE.read_text(), "the service listens where its probe asks"
 
 
 @pytest.mark.parametrize(
@@ -70,6 +84,7 @@ def test_every_port_has_its_service():
 def test_process_compose_by_hand_gets_what_loc_up_gives_it(monkeypatch):
     monkeypatch.setenv("LOC_RUN", str(ROOT / ".run"))
     by_hand = dotenv_values(ROOT / ".pc_env")
+    by_hand = {name: path for name, path in by_hand.items() if name.startswith("PC_")}
     given = supervisor.environment()
     assert {name: str(ROOT / path) for name, path in by_hand.items()} == {
         name: given[name] for name in by_hand
@@ -133,7 +148,8 @@ def test_the_runner_and_process_compose_are_of_one_version():
     ids=lambda value: ".".join(value) if isinstance(value, tuple) else None,
 )
 def test_what_cannot_be_run_is_refused_by_name(tmp_path, place, value, said):
-    changed = yaml.safe_load(FILE.read_text().replace("${LOC_PORT_PREFIX:-}", ""))
+    text = re.sub(r"\$\{LOC_PORT_PREFIX:-\}\$\{\w+:-(\d+)\}", r"\1", FILE.read_text())
+    changed = yaml.safe_load(text)
     node = changed
     for key in place[:-1]:
         node = node[key]
@@ -187,6 +203,7 @@ def test_links_work_as_they_are(tmp_path, monkeypatch):
     monkeypatch.setenv("LOC_PORT_PREFIX", "2")
     token, jupyter = credentials.secret("dagster"), credentials.secret("jupyter")
     assert services.urls() == {
+        "Home": f"http://127.0.0.1:28000/?token={credentials.secret('home')}",
         "Dagster": f"http://127.0.0.1:23000/?token={token}",
         "dbt docs": f"http://127.0.0.1:23000/dbt-docs/?token={token}",
         "Superset": "http://127.0.0.1:28088/",

@@ -18,6 +18,7 @@ from proto_loc import doctor
 from proto_loc.cli import main
 from proto_loc.errors import LocError
 from proto_loc.settings import PORTS, ROOT
+from proto_loc.setup import environments
 from proto_loc.setup.environments import golden
 
 
@@ -133,6 +134,23 @@ def environment(root: Path) -> Path:
 
 def test_environment_in_sync(environment):
     assert {finding.status for finding in found("environments")} == {"ok"}
+
+
+def test_an_environment_that_no_source_needs(environment):
+    (environment.parent / "dlt").mkdir()
+    finding = found("environments")[-1]
+    assert finding.what == ".venvs/dlt is not needed: no source in pipelines/ uses it"
+
+
+def test_an_environment_that_a_source_needs(environment, root, monkeypatch):
+    monkeypatch.setattr(environments, "ROOT", root)
+    shutil.copy(ROOT / "golden.toml", root)
+    source = root / "pipelines/shop/__init__.py"
+    source.parent.mkdir(parents=True)
+    source.write_text("from proto_loc.sources.dlt import DltSource\n")
+    assert environments.needed() == [*environments.needed()[:3], "dlt"]
+    said = "is not installed yet; its first use installs it"
+    assert found("environments")[-1].what == f".venvs/dlt {said}"
 
 
 def test_the_stamp_of_the_launcher_is_read():

@@ -39,6 +39,19 @@ def test_the_environment_wins(file):
     }
 
 
+def test_a_fork_s_own_ports_come_after_those_of_the_clone(file):
+    """process-compose reads its own options from the same file, which git tracks."""
+    file.write_text("LOC_CUBE_PORT=4100\n")
+    text = "# ports\nPC_LOG_FILE=x\nLOC_CUBE_PORT=4200\nLOC_DAGSTER_PORT=3200\n"
+    file.with_name(".pc_env").write_text(text)
+    dotenv.load(file)
+    assert environ() == {
+        "GIVEN": "by the environment",
+        "LOC_CUBE_PORT": "4100",
+        "LOC_DAGSTER_PORT": "3200",
+    }
+
+
 @pytest.mark.parametrize(
     "line", ["LOC_PORT_PREFIX", "LOC_PORT_PREFIX: 1", "A='never closed", "=1", "two words=1"]
 )

@@ -48,6 +48,7 @@ def test_hand_edited_pin(registry):
     assert differences("platform", requirements()["platform"], text) == ["idna"]
 
 
+@pytest.mark.slow
 def test_check_names_environment_and_package(tmp_path, registry):
     """The test runs ``./loc lock --check`` in a clone.
 

@@ -119,6 +119,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return cube
 
 
+@pytest.mark.slow
 def test_an_interrupted_installation_is_made_anew_and_a_whole_one_is_left_alone(
     own, npm_registry, monkeypatch
 ):
@@ -176,6 +177,7 @@ def test_the_addon_is_tried_once_and_not_at_each_start(installer, capfd):
     assert tried() == 2
 
 
+@pytest.mark.slow
 def test_a_script_that_hangs_is_given_up(installer, monkeypatch, capfd):
     tried = installer("setInterval(() => {}, 1000)")
     monkeypatch.setenv("LOC_CUBE_NATIVE_TIMEOUT", "1")

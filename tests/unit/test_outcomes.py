@@ -5,7 +5,7 @@ import copy
 import pytest
 
 from proto_loc.cli import _generated_files as files
-from proto_loc.dbt import failures, outcomes, parse
+from proto_loc.dbt import failures, outcomes, parse, program, verdicts
 from proto_loc.metrics import marts
 
 
@@ -21,42 +21,55 @@ def manifest(parsed) -> dict:
 
 
 def declare(manifest: dict, model: str, declared: object) -> None:
-    manifest["nodes"][f"model.proto_loc.{model}"]["config"]["meta"]["load_outcomes"] = declared
+    manifest["nodes"][f"model.proto_loc.{model}"]["config"]["meta"]["verdicts"] = declared
 
 
-def test_the_model_that_declares_outcomes_is_read(manifest):
-    found = outcomes.declaration(manifest)
-    assert found.relation == ("marts", "mart_data_quality")
-    assert found.columns == ("load_id", "outcome", "rows_loaded")
+def test_models_declare_verdicts_in_any_yaml_file_of_models(tmp_path):
+    texts = {
+        "one.yml": "models: [{name: a, config: {meta: {verdicts: {}}}}, {name: b}]",
+        "two.yaml": "models:\n  - name: c\n    config:\n      meta: {verdicts: {load_id: x}}\n",
+        "off.yml": "models: [{name: d, config: {enabled: false, meta: {verdicts: {}}}}]",
+        "broken.yml": "models: [verdicts: {",
+        "other.yml": "sources: [{name: verdicts}]",
+        "list.yml": "[verdicts]",
+        "model.sql": "-- verdicts",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    assert verdicts.names_in(tmp_path.iterdir()) == {"a", "c"}
+    assert {"fct_taxi_trips", "rejected_trips"} <= set(program.verdict_models())
 
 
-def test_a_project_without_a_declaration_has_no_outcomes(manifest):
-    del manifest["nodes"]["model.proto_loc.mart_data_quality"]["config"]["meta"]["load_outcomes"]
-    assert outcomes.declaration(manifest) is None
+def test_the_outcomes_read_the_models_that_declare_verdicts(parsed):
+    """dbt orders its build by that."""
+    parents = parsed["nodes"]["model.proto_loc.load_outcomes"]["depends_on"]["nodes"]
+    assert set(parents) == {
+        *("model.proto_loc.fct_taxi_trips", "model.proto_loc.rejected_trips"),
+        *("source.proto_loc.raw.loads", "source.proto_loc.raw.rejects"),
+    }
+    outcomes.check_declarations(parsed)
 
 
-def test_two_declarations_are_refused_with_file_and_line(manifest):
-    declare(manifest, "dim_dates", {})
-    with pytest.raises(failures.BuildFailed) as refused:
-        outcomes.declaration(manifest)
-    assert "dim_dates (dbt/models/marts/dim_dates.yml)" in str(refused.value)
-    assert "mart_data_quality (dbt/models/marts/mart_data_quality.yml:12)" in str(refused.value)
+GOOD = {"tables": ["taxi.green_trips"], "load_id": "load_id"}
 
 
 @pytest.mark.parametrize(
-    ("declared", "why"),
+    ("model", "declared", "why"),
     [
-        ("load_id", "must be a mapping"),
-        ({"load_id": "load_id", "outcome": "outcome"}, "must be a mapping"),
-        ({"load_id": "load_id", "outcome": "outcome", "rows": "gone"}, "no column 'gone'"),
-        ({"load_id": ["load_id"], "outcome": "outcome", "rows": "outcome"}, "no column"),
+        ("fct_taxi_trips", "load_id", "is a mapping"),
+        ("fct_taxi_trips", {"load_id": "load_id"}, "is a mapping"),
+        ("fct_taxi_trips", GOOD | {"reasons": "reason"}, "is a mapping"),
+        ("fct_taxi_trips", GOOD | {"tables": "taxi.green_trips"}, "list of SOURCE.TABLE"),
+        ("fct_taxi_trips", GOOD | {"tables": ["taxi.trips"]}, "declares a table taxi.trips"),
+        ("dim_dates", GOOD, "Only a YAML file of a model"),
     ],
 )
-def test_a_malformed_declaration_is_refused_by_its_line(manifest, declared, why):
-    declare(manifest, "mart_data_quality", declared)
+def test_a_malformed_declaration_is_refused_by_its_place(manifest, model, declared, why):
+    declare(manifest, model, declared)
     with pytest.raises(failures.BuildFailed, match=why) as refused:
-        outcomes.declaration(manifest)
-    assert "mart_data_quality.yml:12" in str(refused.value)
+        outcomes.check_declarations(manifest)
+    assert f"dbt/models/marts/{model}.yml" in str(refused.value)
+    assert model == "dim_dates" or f"{model}.yml:" in str(refused.value)
 
 
 def test_marts_are_measured_or_lie_in_the_marts_folder(manifest):

@@ -43,6 +43,19 @@ def pid(child: query_process.Reader) -> int:
     return child._child.pid
 
 
+def test_a_query_of_some_seconds_is_answered(child, tmp_path):
+    """DuckDB's progress bar, which it prints after 2 s, once stood in the place of the answer."""
+    path = tmp_path / "x.duckdb"
+    with duckdb.connect(str(path)) as con:
+        con.execute("create table t as select range::varchar as text from range(1_000_000)")
+    digest = "text"
+    for _ in range(40):
+        digest = f"md5({digest})"
+    start = time.monotonic()
+    assert child.run(path, f"select count({digest}) from t").rows == [(1_000_000,)]
+    assert time.monotonic() - start > 2.5  # else DuckDB had no reason to print
+
+
 def test_values_arrive_as_duckdb_gives_them(child, path):
     values = [
         "?::decimal(9, 2)",

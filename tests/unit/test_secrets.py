@@ -66,3 +66,28 @@ def test_one_variable_moves_all_ports(monkeypatch):
     assert settings().port("dagster") == 3000
     monkeypatch.setenv("LOC_PORT_PREFIX", "5")
     assert (settings().port("dagster"), settings().port("jupyter")) == (53000, 58888)
+
+
+def test_each_port_can_be_set_and_the_prefix_goes_before_it(monkeypatch):
+    monkeypatch.setenv("LOC_DAGSTER_PORT", "3100")
+    assert (settings().port("dagster"), settings().port("cube")) == (3100, 4000)
+    monkeypatch.setenv("LOC_PORT_PREFIX", "2")
+    assert settings().port("dagster") == 23100
+
+
+@pytest.mark.parametrize(
+    ("prefix", "port", "reason"),
+    [
+        ("", "80", "at least 1024"),
+        ("", "x", "a whole number"),
+        ("", "65536", "ports end at 65535"),
+        ("1", "13000", "LOC_PORT_PREFIX=1"),
+        ("", "4000", "LOC_DAGSTER_PORT and LOC_CUBE_PORT give the same port"),
+    ],
+)
+def test_a_port_that_cannot_be_is_refused_by_name(monkeypatch, prefix, port, reason):
+    monkeypatch.setenv("LOC_PORT_PREFIX", prefix)
+    monkeypatch.setenv("LOC_DAGSTER_PORT", port)
+    with pytest.raises(UsageError, match="LOC_DAGSTER_PORT") as refused:
+        settings().port("dagster")
+    assert reason in str(refused.value)

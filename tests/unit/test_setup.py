@@ -233,7 +233,14 @@ def test_symlink_and_foreign_folder(fetched: Path, tmp_path: Path):
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("way", ["only venv", "old uv", "uv of the series"])
+@pytest.mark.parametrize(
+    "way",
+    [
+        "only venv",
+        pytest.param("old uv", marks=pytest.mark.slow),
+        pytest.param("uv of the series", marks=pytest.mark.slow),
+    ],
+)
 def test_ways_to_uv(fetched: Path, tmp_path: Path, way: str):
     """Without pip, or with another uv, or with a uv of the golden series: the golden series is
     used.
@@ -337,7 +344,7 @@ def test_orphan_of_a_killed_launcher_is_waited_for(clone: Path, slow_uv: Path):
     assert second.returncode == 0 and "waiting" in said and out.startswith("proto_loc")
 
 
-@pytest.mark.parametrize("hidden", ["", "flock"])
+@pytest.mark.parametrize("hidden", ["", pytest.param("flock", marks=pytest.mark.slow)])
 def test_two_starts_at_once(clone: Path, slow_uv: Path, tmp_path: Path, hidden: str):
     env = environment(PATH=tools_without(tmp_path / "bin", hidden)) if hidden else environment()
     first = start(clone, env=env)
@@ -405,7 +412,13 @@ def test_a_set_up_that_fails_leaves_the_environment_as_it_was(clone: Path, tmp_p
     assert [path.name for path in (clone / ".venvs").iterdir() if path.is_dir()] == ["platform"]
 
 
-@pytest.mark.parametrize("hidden", [False, True], ids=["proc", "ps"])
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        pytest.param(False, id="proc"),
+        pytest.param(True, id="ps", marks=pytest.mark.slow),
+    ],
+)
 def test_an_environment_is_not_replaced_under_a_process_that_runs_on_it(clone: Path, hidden: bool):
     """The process may be a service of a running stack.
 
@@ -468,7 +481,14 @@ def test_a_mac_with_an_intel_processor_is_told_what_it_cannot_have(
     assert done.returncode == int(refused)
 
 
-@pytest.mark.parametrize("lock", ["uv", "platform", "build"])
+@pytest.mark.parametrize(
+    "lock",
+    [
+        "uv",
+        pytest.param("platform", marks=pytest.mark.slow),
+        pytest.param("build", marks=pytest.mark.slow),
+    ],
+)
 def test_wrong_hash_is_refused(clone: Path, tmp_path: Path, lock: str):
     path = clone / f"locks/{lock}.txt"
     path.write_text(
@@ -501,7 +521,15 @@ def mirror():
         server.shutdown()
 
 
-@pytest.mark.parametrize("how", ["UV_DEFAULT_INDEX", "PIP_INDEX_URL", "pip.conf", "uv.toml"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "UV_DEFAULT_INDEX",
+        pytest.param("PIP_INDEX_URL", marks=pytest.mark.slow),
+        pytest.param("pip.conf", marks=pytest.mark.slow),
+        pytest.param("uv.toml", marks=pytest.mark.slow),
+    ],
+)
 def test_mirror_is_asked(clone: Path, tmp_path: Path, mirror, how: str):
     url, asked = mirror
     env = {

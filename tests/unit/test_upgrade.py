@@ -146,6 +146,7 @@ def test_uv_moves_and_each_one_that_is_fetched_is_what_its_name_says(clone):
     ] == []
 
 
+@pytest.mark.slow
 def test_nothing_is_written_where_a_lock_cannot_be_made(clone):
     """Bug: golden.toml had new versions, but its locks had the old ones."""
     other = clone / "golden.toml"
@@ -156,6 +157,7 @@ def test_nothing_is_written_where_a_lock_cannot_be_made(clone):
     assert {path: path.read_text() for path in before} == before
 
 
+@pytest.mark.slow
 def test_the_table_of_versions_moves_with_golden_toml(clone):
     (clone / "docs").mkdir()
     page = clone / "docs/versions.md"

@@ -15,7 +15,10 @@ PYTHON = golden()["tools"]["python"]
 pytestmark = pytest.mark.usefixtures("registry")
 
 
-@pytest.mark.parametrize("platform", PLATFORMS)
+@pytest.mark.parametrize(
+    "platform",
+    [PLATFORMS[0], *(pytest.param(name, marks=pytest.mark.slow) for name in PLATFORMS[1:])],
+)
 @pytest.mark.parametrize("name", [*ENVIRONMENTS, "uv", "build"])
 def test_installs_on(platform, name, tmp_path):
     """uv finds a file of each package that this platform can use.
@@ -39,6 +42,7 @@ def test_installs_on(platform, name, tmp_path):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "package"),
     [(name, package) for name, table in ENVIRONMENTS.items() for package in table["sdists"]],

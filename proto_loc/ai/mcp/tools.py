@@ -18,6 +18,7 @@ from proto_loc.ai.asking import queries
 from proto_loc.ai.mcp import answers
 from proto_loc.cube.client import ALL_ROWS, Question
 from proto_loc.errors import LocError, UsageError
+from proto_loc.metrics.read import file_of
 from proto_loc.warehouse import lake
 
 MOST_ROWS = 1000
@@ -225,7 +226,7 @@ def show_lineage(table: Name) -> answers.Lineage:
     return answers.Lineage(
         table=name,
         description=node["description"],
-        defined_in=f"dbt/{manifest['nodes'][unique_id]['original_file_path']}",
+        defined_in=file_of(manifest["nodes"][unique_id]),
         reads=sorted(reads),
         sources=sorted(
             _name(known[key])

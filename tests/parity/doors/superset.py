@@ -13,7 +13,6 @@ from running import Running
 
 from proto_loc import credentials
 from proto_loc.settings import ROOT
-from proto_loc.setup import environments
 
 GRAINS = {"month": "P1M"}
 
@@ -26,7 +25,6 @@ class Superset(Running):
         self.http: httpx.Client | None = None
 
     def __enter__(self) -> "Superset":
-        environments.sync("superset")
         subprocess.run(
             [ROOT / "loc", "exec", "superset-provision"], check=True, capture_output=True
         )

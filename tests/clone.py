@@ -7,27 +7,14 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+from samples import copy_superset
+
+from proto_loc.fork import removal
 from proto_loc.settings import ROOT
 
-SHOP = Path(__file__).parent / "shop"
+SHOP = Path(__file__).parent / "platform/shop"
 """Files of a shop for a clone: its content, and ``files``, which go into the landing folder."""
-
-CONTENT = (
-    "pipelines/*/",
-    "dbt/models",
-    "dbt/seeds",
-    "dbt/tests",
-    "dbt/macros",
-    "cube/*",
-    "superset/bundle/charts",
-    "superset/bundle/dashboards",
-    "superset/bundle/datasets",
-    "superset/*.yaml",
-    "notebooks/*.ipynb",
-    "evaluations",
-    "tests/taxi",
-)
-"""The content of the demonstration; a fork deletes it."""
 
 
 @dataclass
@@ -102,7 +89,16 @@ class Clone:
 
 
 def make_clone(home: Path, prefix: str) -> Clone:
-    """Copy the current repository, commit it, and delete the content of the demonstration."""
+    """Copy the current repository, commit it, and delete all of its content."""
+    clone = copy_repository(home, prefix)
+    removal.remove(removal.plan(clone.folder), root=clone.folder)
+    removal.finish(root=clone.folder)
+    clone.commit("the demonstration's content leaves")
+    return clone
+
+
+def copy_repository(home: Path, prefix: str) -> Clone:
+    """Copy the current repository, and commit it as what the platform came with."""
     folder = home / "clone"
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
@@ -115,7 +111,7 @@ def make_clone(home: Path, prefix: str) -> Clone:
         if (ROOT / name).exists():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name, follow_symlinks=False)
-    _lend_tools(folder)
+    lend_tools(folder)
     variables = {
         "LOC_DATA": str(home / "platform/data"),
         "LOC_RUN": str(home / "platform/run"),
@@ -125,11 +121,6 @@ def make_clone(home: Path, prefix: str) -> Clone:
     clone.git("init", "--quiet")
     clone.commit("platform with its demonstration")
     clone.git("tag", "upstream")
-    for pattern in CONTENT:
-        for path in folder.glob(pattern):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-    (folder / "superset/roles.yaml").write_text("{}\n")
-    clone.commit("the demonstration's content leaves")
     return clone
 
 
@@ -144,7 +135,15 @@ def add_shop(clone: Clone) -> None:
     shutil.copytree(SHOP / "files", Path(clone.variables["LOC_DATA"]) / "landing/shop")
 
 
-def _lend_tools(folder: Path) -> None:
+def lend_superset(clone: Clone, factory: pytest.TempPathFactory) -> None:
+    """Give the clone a Superset with migrated metadata, which all suites share."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in clone.variables.items():
+            patch.setenv(name, value)
+        copy_superset(factory)
+
+
+def lend_tools(folder: Path) -> None:
     """Link the clone to this repository's environments; they import the clone's ``proto_loc``."""
     (folder / ".tools").symlink_to(ROOT / ".tools")
     modules = "proto_loc/cube/server/node_modules"

@@ -1,0 +1,159 @@
+{#- The general table of outcomes, one row per active load and outcome.
+
+    `loc` names the models that give verdicts (config.meta.verdicts) in LOC_VERDICTS, because dbt wants to know while
+    it parses what a model reads. Where dbt runs by itself, the table is the published one. -#}
+{% macro load_outcomes() -%}
+    {%- if env_var('LOC_VERDICTS', 'unknown') == 'unknown' -%}
+        select * from prod.marts.load_outcomes
+    {%- else -%}
+        {{ _load_outcomes() }}
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro _load_outcomes() -%}
+    with active as (
+        select * from {{ source('raw', 'loads') }} where active
+    ),
+
+    declared_rejects as (
+        select * from {{ source('raw', 'rejects') }}
+    ),
+
+    verdicts as (
+        {{ _verdicts() }}
+    ),
+
+    -- Tables whose verdicts come from models.
+    judged_tables as (
+        {{ _judged_tables() }}
+    ),
+
+    -- Tables whose runner puts rows that break the declaration aside; it accepts the others.
+    declared_tables as (
+        select distinct source, table_name from declared_rejects
+    ),
+
+    judged as (
+        select load_id, reason, rows from declared_rejects where rows > 0
+        union all
+        select load_id, reason, rows from verdicts
+        union all
+        select active.load_id, null, active.rows
+        from active
+        inner join declared_tables using (source, table_name)
+        anti join judged_tables using (source, table_name)
+    ),
+
+    counted as (
+        select load_id, reason, sum(rows)::bigint as rows from judged group by load_id, reason
+    ),
+
+    loads as (
+        select
+            active.* exclude (table_name),
+            coalesce(rejects.table_name, active.table_name) as table_name,
+            rejects.load_id is not null as is_of_rejects,
+            active.rows as loaded,
+            (active.source, coalesce(rejects.table_name, active.table_name)) in (
+                select (source, table_name) from judged_tables
+                union
+                select (source, table_name) from declared_tables
+            ) as is_audited
+        from active
+        left join (select distinct load_id, table_name from declared_rejects) as rejects using (load_id)
+    )
+
+    select
+        load_id,
+        loads.source,
+        loads.table_name,
+        loads.partition,
+        loads.origin,
+        loads.input,
+        loads.loaded_at,
+        case
+            when counted.reason is not null then counted.reason
+            when counted.load_id is not null or loads.is_audited then 'accepted'
+            else 'not audited'
+        end as outcome,
+        case
+            when counted.load_id is not null then counted.rows
+            when loads.is_audited then 0
+            else loads.loaded
+        end as rows,
+        case
+            when counted.load_id is null and not loads.is_audited then null
+            when counted.reason is null then coalesce(counted.rows, 0)
+            else 0
+        end as accepted,
+        case
+            when counted.load_id is null and not loads.is_audited then null
+            when counted.reason is null then 0
+            else counted.rows
+        end as rejected
+    from loads
+    full outer join counted using (load_id)
+    -- Without a rejected row, a load of a table of rejects has no outcome.
+    where counted.load_id is not null or not loads.is_of_rejects
+{%- endmacro %}
+
+{#- Rows of each load by reason, from every model that gives verdicts; a null reason means accepted. -#}
+{% macro _verdicts() -%}
+    {%- for name in env_var('LOC_VERDICTS', '').split(',') if name %}
+        {%- set declared = _declared_verdicts(name) %}
+        select
+            ({{ declared.get('load_id') }})::bigint as load_id,
+            ({{ declared.get('reason', 'null') }})::varchar as reason,
+            {{ 'sum(' ~ declared.get('rows') ~ ')' if declared.get('rows') else 'count(*)' }}::bigint as rows
+        from {{ ref(name) }}
+        group by 1, 2
+        union all
+    {%- endfor %}
+        select null::bigint, null::varchar, null::bigint where false
+{%- endmacro %}
+
+{% macro _judged_tables() -%}
+    {%- for name in env_var('LOC_VERDICTS', '').split(',') if name %}
+        {%- for table in _declared_verdicts(name).get('tables', []) %}
+        select '{{ table.split('.')[0] }}' as source, '{{ table.split('.')[1] }}' as table_name
+        union
+        {%- endfor %}
+    {%- endfor %}
+        select null::varchar as source, null::varchar as table_name where false
+{%- endmacro %}
+
+{% macro _declared_verdicts(name) -%}
+    {%- if execute -%}
+        {%- for node in graph.nodes.values() if node.name == name and node.config.meta.verdicts -%}
+            {{ return(node.config.meta.verdicts) }}
+        {%- endfor -%}
+    {%- endif -%}
+    {{ return({}) }}
+{%- endmacro %}
+
+{#- Every row of an audited load is either accepted or rejected, once. -#}
+{% test accounts_for_every_row(model) %}
+    with active as (
+        select * from {{ source('raw', 'loads') }} where active
+    ),
+
+    outcomes as (
+        {{ load_outcomes() }}
+    ),
+
+    accounted as (
+        select load_id, sum(rows)::bigint as rows from outcomes group by load_id
+    )
+
+    select
+        active.source,
+        active.table_name,
+        active.partition,
+        load_id,
+        active.rows as rows_loaded,
+        accounted.rows as rows_accounted_for
+    from active
+    full outer join accounted using (load_id)
+    where coalesce(active.rows, -1) <> coalesce(accounted.rows, 0)
+        and not (active.rows = 0 and accounted.rows is null)
+{% endtest %}

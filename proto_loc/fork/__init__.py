@@ -1,0 +1,1 @@
+"""Makes a fork of this repository, takes the demonstration away, and merges later versions."""

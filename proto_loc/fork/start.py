@@ -1,0 +1,156 @@
+"""Makes a fork of a clone: its name, ports, licence and CI."""
+
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+from proto_loc import fork_file
+from proto_loc.errors import UsageError
+from proto_loc.fork.removal import write_entries
+from proto_loc.fork.repository import Repository
+from proto_loc.settings import PORTS, ROOT, port_setting
+
+README = Path(__file__).parent / "templates/README.md"
+WRITTEN = ("README.md", "LICENSE", "fork.toml", ".pc_env", "dbt/dbt_project.yml")
+WORKFLOWS = ".github/workflows"
+RESERVED = "All rights reserved. This covers what is not in proto_loc/, whose licence is there.\n"
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What a person chooses for a fork."""
+
+    name: str
+    ports: Mapping[str, int] = field(default_factory=dict)
+    """Service → its port, for those that move."""
+    licence: str = ""
+    """``MIT``, ``none`` (all rights reserved), or the path of a file; empty to leave it."""
+    owner: str = ""
+    """Whose work it is, for the licence."""
+    workflows: bool = True
+    """Whether the workflows of GitHub Actions stay."""
+
+    def __post_init__(self) -> None:
+        """Check all of it.
+
+        Raises:
+            UsageError: a choice is not usable.
+        """
+        if not fork_file.NAME.fullmatch(self.name) or self.name == "proto_loc":
+            raise UsageError(
+                f"A fork cannot be called {self.name!r}.", fork_file.NAME_RULE,
+                "Choose one such as shop or my-shop.",
+            )  # fmt: skip
+        for service, port in self.ports.items():
+            if service not in PORTS:
+                raise UsageError(
+                    f"There is no service {service!r} with a port.", "",
+                    f"Choose from: {', '.join(PORTS)}.",
+                )  # fmt: skip
+            if not 1024 <= port <= 65535:
+                raise UsageError(
+                    f"Port {port} for {service} is not usable.", "", "It is from 1024 to 65535."
+                )
+        numbers = list({**PORTS, **self.ports}.values())
+        if twice := [port for port in numbers if numbers.count(port) > 1]:
+            raise UsageError(
+                f"Two services would have port {twice[0]}.", "", "Give one of them another."
+            )
+        if self.licence == "MIT" and not self.owner:
+            raise UsageError("The MIT licence names whose work it is.", "", "Add --owner 'NAME'.")
+        if self.licence not in ("", "MIT", "none") and not Path(self.licence).is_file():
+            raise UsageError(
+                f"There is no file {self.licence} with a licence.", "",
+                "Choose MIT, none, or the path of a text file.",
+            )  # fmt: skip
+
+    @property
+    def project(self) -> str:
+        """The name of the dbt project."""
+        return self.name.replace("-", "_")
+
+
+def check(root: Path = ROOT) -> None:
+    """Refuse to write over changes that are not committed.
+
+    Raises:
+        UsageError: there is no commit, or a file that would be written has such changes.
+    """
+    repository = Repository(root)
+    repository.base()
+    places = (*WRITTEN, WORKFLOWS)
+    if changed := repository.paths("diff", "--name-only", "-z", "HEAD", "--", *places):
+        raise UsageError(
+            f"{', '.join(changed)} would be written, and has changes that are not committed.",
+            "",
+            "git commit or git stash them first. Nothing was changed.",
+        )
+
+
+def start(choices: Choices, *, root: Path = ROOT) -> list[str]:
+    """Write the fork's own files; return a line for each.
+
+    A README or licence that a person has changed since the platform came stays. Call
+    :func:`check` before anything is changed.
+    """
+    repository = Repository(root)
+    base, _ = repository.base()
+    theirs = repository.changed_since(base)
+    lines = [f"fork.toml: the name {choices.name}"]
+    write_entries(root / "fork.toml", name=choices.name, upstream=base)
+    texts = {"README.md": README.read_text().replace("{name}", choices.name)}
+    if choices.licence:
+        texts["LICENSE"] = _licence(choices, root)
+    for name, text in texts.items():
+        if name in theirs:
+            lines.append(f"{name}: yours, it stays")
+        else:
+            (root / name).write_text(text)
+            lines.append(f"{name}: written")
+    if choices.ports:
+        _write_ports(root / ".pc_env", choices.ports)
+        lines.append(f".pc_env: {', '.join(f'{k} on {v}' for k, v in choices.ports.items())}")
+    if not choices.workflows and (root / WORKFLOWS).exists():
+        shutil.rmtree(root / WORKFLOWS)
+        lines.append(f"{WORKFLOWS}: removed")
+    return lines
+
+
+def name_project(root: Path = ROOT) -> list[str]:
+    """Give the dbt project the fork's name; return a line if it had another.
+
+    The demonstration's project keeps its name, because its tests know it.
+    """
+    fork = fork_file.read(root / "fork.toml")
+    path = root / "dbt/dbt_project.yml"
+    text = path.read_text()
+    before = re.search(r"^name: *['\"]?(\w+)", text, re.MULTILINE)
+    project = fork.name.replace("-", "_")
+    if fork.demonstration or not before or before[1] == project:
+        return []
+    text = text.replace(before[0], f"name: {project}", 1)
+    path.write_text(re.sub(rf"^  {before[1]}:", f"  {project}:", text, flags=re.MULTILINE))
+    return [f"dbt/dbt_project.yml: the name {project}"]
+
+
+def _licence(choices: Choices, root: Path) -> str:
+    """The text of a licence. The platform's own stays in ``proto_loc/LICENSE``."""
+    line = f"Copyright (c) {date.today().year} {choices.owner}".rstrip()
+    if choices.licence == "MIT":
+        text = (root / "proto_loc/LICENSE").read_text()
+        return re.sub(r"^Copyright .*$", lambda _: line, text, count=1, flags=re.MULTILINE)
+    return (
+        f"{line}\n\n{RESERVED}" if choices.licence == "none" else Path(choices.licence).read_text()
+    )
+
+
+def _write_ports(path: Path, ports: Mapping[str, int]) -> None:
+    """Set ports in ``.pc_env``; other lines stay."""
+    own = tuple(f"{port_setting(service)}=" for service in ports)
+    lines = path.read_text().splitlines() if path.exists() else []
+    kept = [line for line in lines if not line.startswith(own)]
+    new = [f"{port_setting(service)}={port}" for service, port in ports.items()]
+    path.write_text("\n".join([*kept, *new]) + "\n")

@@ -1,0 +1,197 @@
+"""Runs dlt in a child process of its own environment, and keeps secrets out of what it says."""
+
+import json
+import logging
+import os
+import subprocess
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit
+
+from proto_loc import credentials
+from proto_loc.errors import LocError, SourceError
+from proto_loc.settings import ROOT, private_folder, settings
+from proto_loc.sources import Report, Table
+from proto_loc.sources.dlt.declaration import Code, Rest, Sql
+
+log = logging.getLogger("proto_loc.sources")
+
+PYTHON = ROOT / ".venvs/dlt/bin/python"
+SWITCHES = {
+    "RUNTIME__DLTHUB_TELEMETRY": "false",
+    "RUNTIME__LOG_LEVEL": "WARNING",
+    "PYTHONUNBUFFERED": "1",
+}
+
+
+class FetchError(LocError):
+    """Nothing could be fetched; what was loaded before stays."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the child fetched."""
+
+    tables: dict[str, list[str]]
+    """Table → its Parquet files, relative to the folder."""
+    parents: dict[str, str]
+    """Table → the table in whose rows dlt found it."""
+    state: dict[str, str]
+    """dlt's records: path in its folder → text."""
+    hints: dict[str, dict]
+    """Table → what dlt knows of it: ``key`` and ``cursor``."""
+    notes: list[str]
+    """What was guessed, for an inspection."""
+
+
+def secrets_of(where: Sql | Rest | Code) -> dict[str, str]:
+    """The secrets that a declaration names, by name.
+
+    Raises:
+        LocError: a secret is missing; the message says where to put it.
+    """
+    if isinstance(where, Sql):
+        names = [where.dsn]
+    elif isinstance(where, Rest):
+        values = map(str, where.auth.values())
+        names = [v.removeprefix("secret:") for v in values if v.startswith("secret:")]
+        names += [where.token] if where.token else []
+    else:
+        names = list(where.secrets.values())
+    return {name: credentials.given(name) for name in names}
+
+
+def fetch(
+    source: str,
+    where: Sql | Rest | Code,
+    tables: Sequence[Table],
+    folder: Path,
+    state: Mapping[str, str],
+    *,
+    report: Report,
+    lock: int | None = None,
+    limit: int | None = None,
+    secrets: Mapping[str, str] | None = None,
+) -> Result:
+    """Fetch what is new into a folder.
+
+    Args:
+        state: dlt's records as the last fetch returned them; empty to fetch everything.
+        lock: a descriptor that the child inherits, so that its lock lasts until the child ends.
+        limit: number of pages or chunks of each resource, for an inspection.
+        secrets: name → secret, default those of the declaration.
+
+    Raises:
+        FetchError: the server, or the way to it, is at fault.
+        SourceError: the source's own code failed.
+        LocError: a secret is missing, or the environment cannot be installed.
+    """
+    secrets = secrets_of(where) if secrets is None else secrets
+    install()
+    job = {
+        "source": source,
+        "kind": type(where).__name__,
+        "where": asdict(where),
+        "tables": {table.name: {"columns": table.columns, "key": table.key} for table in tables},
+        "folder": str(folder),
+        "state": dict(state),
+        "limit": limit,
+        "secrets": dict(secrets),
+    }
+    answer = _run(source, job, folder, [lock] if lock is not None else [], report)
+    if "result" in answer:
+        return Result(**answer["result"])
+    hidden = [_hidden(answer.get(part, ""), secrets.values()) for part in ("what", "why", "fix")]
+    raise (SourceError if answer["kind"] == "source" else FetchError)(*hidden)
+
+
+def install() -> None:
+    """Install dlt's environment, unless it is up to date.
+
+    Raises:
+        LocError: the installation failed; the launcher has printed the reason.
+    """
+    if subprocess.run([ROOT / "loc", "--sync", "dlt"], stdin=subprocess.DEVNULL).returncode:
+        raise LocError(
+            "The environment of dlt cannot be installed.",
+            "The lines above say what failed.",
+            "Mend that, then run `loc setup dlt`.",
+        )
+
+
+def _run(source: str, job: dict, folder: Path, locks: list[int], report: Report) -> dict:
+    """Run the child with a job, and return its last message."""
+    environment = {
+        **os.environ,
+        **SWITCHES,
+        "DLT_DATA_DIR": str(folder / "home"),
+        "DLT_PROJECT_DIR": str(folder),
+    }
+    answer = {
+        "kind": "fetch",
+        "what": f"{source} could not be fetched.",
+        "why": f"The process of dlt ended early; see {_log_file(source)}.",
+        "fix": "Run it again: it starts where the last complete fetch ended.",
+    }
+    child = subprocess.Popen(
+        [PYTHON, "-P", "-m", "proto_loc.sources.dlt.child"],
+        cwd=folder, env=environment, pass_fds=locks, start_new_session=True, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    logger = threading.Thread(target=_keep_log, args=(child, source, job["secrets"].values()))
+    logger.start()
+    try:
+        with suppress(BrokenPipeError):
+            child.stdin.write(json.dumps(job) + "\n")
+            child.stdin.flush()  # it stays open: the child ends when this process does
+        for line in child.stdout:
+            message = json.loads(line)
+            if "progress" in message:
+                report(message["progress"], 0, 1)
+            else:
+                answer = message
+        if child.wait() and "result" in answer:
+            answer = {**answer, "kind": "fetch"}
+            del answer["result"]
+    finally:
+        with suppress(BrokenPipeError):
+            child.stdin.close()
+        try:
+            child.wait(5)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+        logger.join()
+        child.stdout.close()
+    return answer
+
+
+def _log_file(source: str) -> Path:
+    return settings().run / "logs" / f"dlt-{source}.log"
+
+
+def _keep_log(child: subprocess.Popen, source: str, secrets: Sequence[str]) -> None:
+    """Write what the child says to the log of the source, without the secrets."""
+    path = _log_file(source)
+    private_folder(path.parent)
+    with child.stderr, path.open("w") as file:
+        for line in child.stderr:
+            file.write(_hidden(line, secrets))
+            file.flush()
+
+
+def _hidden(text: str, secrets: Sequence[str]) -> str:
+    """Replace secrets, the passwords in them, and their quoted forms in a text by asterisks."""
+    words = set()
+    for secret in secrets:
+        with suppress(ValueError):
+            words.add(urlsplit(secret).password or "")
+        words |= {secret, *secret.splitlines()}
+    words |= {form(word) for word in words for form in (quote, unquote, json.dumps)}
+    for word in sorted({word.strip('"') for word in words}, key=len, reverse=True):
+        if len(word) >= 4:
+            text = text.replace(word, "***")
+    return text
