@@ -74,7 +74,7 @@ def fork(session_port_prefix: str) -> Iterator[Fork]:
 
     The clone borrows the installed environments, because their download is not what is measured.
     """
-    environments.sync(*environments.names())
+    environments.sync("superset", "notebooks", "dlt")
     node.install()
     with tempfile.TemporaryDirectory(prefix="loc-", ignore_cleanup_errors=True) as home:
         upstream = copy_repository(Path(home, "upstream"), session_port_prefix)

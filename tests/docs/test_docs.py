@@ -101,7 +101,7 @@ def check_arguments(tree, words: list[str]) -> None:
         Exception: an option or a value that the command does not take.
         AssertionError: no command has this name.
     """
-    while hasattr(tree, "commands"):
+    while hasattr(tree, "commands") and words and not words[0].startswith("-"):
         name, *words = words
         assert name in tree.commands, f"no command {name!r}: {sorted(tree.commands)}"
         tree = tree.commands[name]
