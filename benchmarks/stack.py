@@ -99,7 +99,7 @@ def _services() -> list[psutil.Process]:
     states = json.loads(
         subprocess.run([ROOT / "loc", "status", "--json"], capture_output=True, text=True).stdout
     )
-    parents = [psutil.Process(state["pid"]) for state in states if state["pid"]]
+    parents = [psutil.Process(state["pid"]) for state in states["services"] if state["pid"]]
     return [process for parent in parents for process in parent.children(recursive=True)]
 
 

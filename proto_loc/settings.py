@@ -15,7 +15,14 @@ from proto_loc.errors import UsageError
 
 ROOT = Path(__file__).resolve().parent.parent
 
-PORTS = {"dagster": 3000, "cube": 4000, "superset": 8088, "mcp": 8090, "jupyter": 8888}
+PORTS = {
+    "home": 8000,
+    "dagster": 3000,
+    "cube": 4000,
+    "superset": 8088,
+    "mcp": 8090,
+    "jupyter": 8888,
+}
 """Port of each service on 127.0.0.1, unless a setting moves it."""
 
 

@@ -77,47 +77,46 @@ def restart(
 
 
 @app.command(rich_help_panel=PANEL)
-def status(json: AsJson = False) -> None:
-    """Show the state of every process; the exit code is 1 if one failed or nothing is up."""
+def status(
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the state of everything as JSON, for programs.")
+    ] = False,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON Schema of --json, and read nothing.")
+    ] = False,
+) -> None:
+    """Show the state of every process; the exit code is 1 if one failed or nothing is up.
+
+    With --json: also what is published, sources, runs, metrics, lineage, disk and memory, as the
+    home page shows it, and the problems of each part with the command to run.
+    """
+    if json or schema:
+        from proto_loc.home import output
+
+        if schema:
+            print(output.schema())
+            return
+        text, well = output.status()
+        print(text)
+        raise typer.Exit(0 if well else 1)
+    from proto_loc import fork_file
     from proto_loc.compose.client import Client
+    from proto_loc.home.processes import is_well, problem_of
 
     with Client() as client:
         states = client.processes()
-    problem = ""
-    if any(state.name == "cube" and state.pid for state in states):
-        from proto_loc.cube.client import model_error
-
-        problem = model_error()
-    if json:
-        import dataclasses
-        from json import dumps
-
-        problems = {"cube": {"problem": problem}} if problem else {}
-        rows = [
-            dataclasses.asdict(process)
-            | {"verdict": process.verdict}
-            | problems.get(process.name, {})
-            for process in states
-        ]
-        print(dumps(rows, indent=2))
-    elif states:
+    problems = {state.name: problem for state in states if (problem := problem_of(state))}
+    if states:
         _table(states)
     else:
         print("Nothing is up. Start it with: ./loc up -d")
-    if not json:
-        from proto_loc import fork_file
-
-        for schedule in fork_file.read().schedules:
-            print(f"schedule {schedule}")
-        if hint := fork_file.first_step():
-            print(hint)
-    if problem and not json:
-        typer.echo(f"cube does not serve the model as it is: {problem}", err=True)
-    well = (
-        states
-        and not problem
-        and all(state.verdict in ("ready", "done", "off") for state in states)
-    )
+    for schedule in fork_file.read().schedules:
+        print(f"schedule {schedule}")
+    if hint := fork_file.first_step():
+        print(hint)
+    for name, problem in problems.items():
+        typer.echo(f"{name} does not serve the model as it is: {problem}", err=True)
+    well = states and not problems and all(map(is_well, states))
     raise typer.Exit(0 if well else 1)
 
 

@@ -65,6 +65,8 @@ FOLLOW = f"""query($run: ID!, $cursor: String) {{
 LAUNCHED = """query($launch: String!) {
   runsOrError(filter: {tags: [{key: "launch", value: $launch}]}) {
   ... on Runs { results { runId status } } } }"""
+RUNS = """query($limit: Int!) { runsOrError(limit: $limit) { ... on Runs { results {
+  runId jobName status startTime endTime tags { key value } } } } }"""
 END = """mutation($run: String!) {
   terminateRun(runId: $run, terminatePolicy: SAFE_TERMINATE) { __typename } }"""
 
@@ -281,6 +283,11 @@ def is_up(timeout: float = 2.0) -> bool:
 
     Another Dagster on the port (of another clone, user or data folder) does not receive the token.
     """
+    return _answers(timeout) and instance.daemon_lives()
+
+
+def _answers(timeout: float) -> bool:
+    """Whether the web server of this data folder's Dagster answers."""
     token, nonce, port = secret("dagster"), secrets.token_hex(16), settings().port("dagster")
     try:
         answer = httpx.get(
@@ -288,10 +295,26 @@ def is_up(timeout: float = 2.0) -> bool:
         ).text
     except httpx.HTTPError:
         return False
-    return (
-        answer.strip() == proof(token, nonce, port, str(settings().data))
-        and instance.daemon_lives()
+    return answer.strip() == proof(token, nonce, port, str(settings().data))
+
+
+def _connected(timeout: float) -> Dagster:
+    token = {"authorization": f"Bearer {secret('dagster')}"}
+    return Dagster(
+        httpx.Client(base_url=_address(), headers=token, timeout=timeout, trust_env=False)
     )
+
+
+def last_runs(limit: int, timeout: float = 5.0) -> list[dict] | None:
+    """The newest runs as Dagster describes them, tags as a dictionary; None if it is not up.
+
+    Raises:
+        LocError: Dagster did not answer in time, or refused the query.
+    """
+    if not _answers(timeout):
+        return None
+    runs = _connected(timeout)._send(RUNS, {"limit": limit})["runsOrError"]["results"]
+    return [run | {"tags": _pairs(run["tags"])} for run in runs]
 
 
 def find() -> Dagster | None:
@@ -299,8 +322,7 @@ def find() -> Dagster | None:
     if not is_up():
         return None
     # A reload of the code location parses the dbt project, so the time-out is long.
-    token = {"authorization": f"Bearer {secret('dagster')}"}
-    dagster = Dagster(httpx.Client(base_url=_address(), headers=token, timeout=60, trust_env=False))
+    dagster = _connected(60)
     if dagster.ready():
         return dagster
     fault = _fault(dagster.location())

@@ -10,11 +10,13 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from proto_loc import warehouse
+from proto_loc.metrics.marts import marts
 from proto_loc.warehouse import NoData, store
 
 PATH = "/dbt-docs/"
@@ -49,7 +51,16 @@ def _page(version_id: int, _published_at: str) -> bytes:
     for name, content in {"MANIFEST": manifest, "CATALOG": catalog(version, manifest)}.items():
         # A "</" could end the script element that holds it.
         text = text.replace(f'"{name}.JSON INLINE DATA"', json.dumps(content).replace("</", "<\\/"))
-    return text.encode()
+    # Without a place in its address, the page would open on a text about dbt.
+    place = json.dumps(f"#{start(manifest)}")
+    script = f"<script>location.hash.length > 2 || location.replace({place})</script>"
+    return text.replace("<head>", f"<head>{script}", 1).encode()
+
+
+def start(manifest: dict) -> str:
+    """The place in the page that shows the lineage of all marts."""
+    names = sorted(manifest["nodes"][unique_id]["name"] for unique_id in marts(manifest))
+    return "!/overview?g_v=1&g_i=" + quote(" ".join(f"+{name}" for name in names), safe="")
 
 
 def catalog(version: warehouse.Version, manifest: dict) -> dict:

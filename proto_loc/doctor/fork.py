@@ -34,6 +34,7 @@ def notebooks() -> Iterator[Finding]:
             f"{', '.join(names)} holds output.",
             "Output may contain data, and git would keep it.",
             f"{tracked.CLEAR} {' '.join(names)}; your own notebooks belong in notebooks/work/",
+            symptom="Git shows changes of notebooks that hold output",
         )
     else:
         yield ok("Tracked notebooks hold no output")

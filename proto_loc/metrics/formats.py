@@ -1,6 +1,7 @@
 """Display formats of metrics, and their translation for each interface."""
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 KINDS = {"count": 0, "number": 2, "money": 2, "percent": 1}
 """Values of ``config.meta.format``, with their decimals unless ``config.meta.decimals`` is set."""
@@ -30,6 +31,16 @@ class Format:
     def d3(self) -> str:
         """Format of d3, for Superset; the currency is set beside it."""
         return f",.{self.decimals}{'%' if self.kind == 'percent' else 'f'}"
+
+    def text(self, figure: float | int | str) -> str:
+        """A figure as a person reads it: ``$1,234.50``, ``4.7%``, ``3.20 km``."""
+        number = Decimal(str(figure)) * (100 if self.kind == "percent" else 1)
+        if not number.is_finite():
+            return str(figure)
+        shown = f"{number:,.{self.decimals}f}"
+        if self.kind == "money":
+            return money(shown, self.currency)
+        return f"{shown}%" if self.kind == "percent" else f"{shown} {self.unit}".rstrip()
 
     @property
     def cube(self) -> str:

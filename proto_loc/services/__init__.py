@@ -14,6 +14,7 @@ from proto_loc.services import (
     dagster_daemon,
     dagster_web,
     first_load,
+    home,
     jupyter,
     setup,
     superset,
@@ -29,6 +30,7 @@ DROPPED = ("PYTHON", "PC_", "CONDA_", "VIRTUAL_ENV", "JUPYTER", "LOC_SECRET_FILE
 
 SERVICES = {
     "setup": setup.SERVICE,
+    "home": home.SERVICE,
     "dagster-code": dagster_code.SERVICE,
     "dagster-web": dagster_web.SERVICE,
     "dagster-daemon": dagster_daemon.SERVICE,

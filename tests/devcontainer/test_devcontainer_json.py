@@ -141,7 +141,7 @@ def test_what_is_promised_is_there():
     )
 
 
-def test_every_port_of_a_service_is_forwarded_with_its_label_and_dagster_opens():
+def test_every_port_of_a_service_is_forwarded_with_its_label_and_home_opens():
     ports = {service.port for service in SERVICES.values() if service.port}
     assert set(CONFIG["forwardPorts"]) == {PORTS[name] for name in ports}
     labels = {name: CONFIG["portsAttributes"][str(PORTS[name])]["label"].lower() for name in ports}
@@ -151,7 +151,7 @@ def test_every_port_of_a_service_is_forwarded_with_its_label_and_dagster_opens()
         for port, has in CONFIG["portsAttributes"].items()
         if has["onAutoForward"].startswith("openBrowser")
     ]
-    assert opened == [str(PORTS["dagster"])]
+    assert opened == [str(PORTS["home"])]
     assert CONFIG["otherPortsAttributes"]["onAutoForward"] == "ignore"
 
 

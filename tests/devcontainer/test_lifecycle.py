@@ -193,7 +193,7 @@ def test_the_hooks_lead_a_clean_debian_to_a_healthy_stack(machine: Machine):
         in said["postAttachCommand"]
     )
 
-    states = json.loads(machine.run("./loc status --json").stdout)
+    states = json.loads(machine.run("./loc status --json").stdout)["services"]
     assert {state["verdict"] for state in states} == {"ready", "done"}, states
     rows = machine.run(
         "./loc db shell -c 'select count(*) > 100000 as filled from marts.fct_taxi_trips'"

@@ -47,7 +47,8 @@ def test_process_compose_up_in_the_shell_ends_with_published_data_and_nix_run_fi
                 return {}
             status = [own_clone / "loc", "status", "--json"]
             done = subprocess.run(status, env=outside, capture_output=True, text=True, timeout=60)
-            return {state["name"]: state["verdict"] for state in json.loads(done.stdout)}
+            services = json.loads(done.stdout)["services"]
+            return {state["name"]: state["verdict"] for state in services}
 
         with Path(home, "up.log").open("w+") as log:
             up = subprocess.Popen(

@@ -40,7 +40,8 @@ class Platform:
         )
 
     def states(self) -> dict[str, dict]:
-        return {state["name"]: state for state in json.loads(self.loc("status", "--json").stdout)}
+        states = json.loads(self.loc("status", "--json").stdout)["services"]
+        return {state["name"]: state for state in states}
 
     def urls(self) -> dict[str, str]:
         return json.loads(self.loc("urls", "--json").stdout)

@@ -37,7 +37,8 @@ def test_up_status_logs_down(stack):
     )
     status = stack.loc("status", "--json")
     assert status.returncode == 0
-    assert {one["name"]: one["verdict"] for one in json.loads(status.stdout)} == {
+    services = json.loads(status.stdout)["services"]
+    assert {one["name"]: one["verdict"] for one in services} == {
         "setup": "done",
         "web": "ready",
     }
@@ -53,7 +54,7 @@ def test_up_status_logs_down(stack):
     assert (stack.loc("down").stdout, stack.loc("down").returncode) == ("Nothing was up.\n", 0)
     nothing = stack.loc("status")
     assert nothing.returncode == 1 and nothing.stdout.startswith("Nothing is up.")
-    assert json.loads(stack.loc("status", "--json").stdout) == []
+    assert json.loads(stack.loc("status", "--json").stdout)["services"] == []
 
 
 @pytest.mark.slow
@@ -83,7 +84,7 @@ def test_status_shows_a_cube_that_serves_an_old_model(stack, port_prefix, monkey
     status = stack.loc("status")
     assert status.returncode == 1 and "one.yml:2: one cube" in status.stderr, status.stderr
     assert "serves the last good model" in status.stderr
-    (state,) = json.loads(stack.loc("status", "--json").stdout)
+    (state,) = json.loads(stack.loc("status", "--json").stdout)["services"]
     assert state["verdict"] == "ready" and "one.yml:2" in state["problem"], "it is up, and not well"
 
 

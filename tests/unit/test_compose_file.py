@@ -203,6 +203,7 @@ def test_links_work_as_they_are(tmp_path, monkeypatch):
     monkeypatch.setenv("LOC_PORT_PREFIX", "2")
     token, jupyter = credentials.secret("dagster"), credentials.secret("jupyter")
     assert services.urls() == {
+        "Home": f"http://127.0.0.1:28000/?token={credentials.secret('home')}",
         "Dagster": f"http://127.0.0.1:23000/?token={token}",
         "dbt docs": f"http://127.0.0.1:23000/dbt-docs/?token={token}",
         "Superset": "http://127.0.0.1:28088/",

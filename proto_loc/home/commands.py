@@ -1,0 +1,105 @@
+"""Runs ``loc`` for the home page, each command as a process of its own."""
+
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+
+from proto_loc.settings import ROOT
+
+FRESH = 2.0
+"""Seconds for which one state answers all requests."""
+PATIENCE = 60.0
+"""Seconds that a command may take."""
+LOCK_TIMEOUT = "10"
+"""Seconds that a roll-back waits for a writer; a page cannot wait as long as a command."""
+
+_LABELS = re.compile(r"^(error|why|fix): ", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A failure of a command, in the three sentences of :class:`proto_loc.errors.LocError`."""
+
+    what: str
+    why: str = ""
+    fix: str = ""
+
+
+class _Last:
+    """The last state that was read, and when."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.at = -math.inf
+        self.state: tuple[dict | None, Failure | None] = (None, None)
+
+
+_last = _Last()
+
+
+def status(*, fresh: bool = False) -> tuple[dict | None, Failure | None]:
+    """What ``loc status --json`` prints, or why it printed nothing.
+
+    Args:
+        fresh: read it again, also if it was read a moment ago.
+    """
+    with _last.lock:  # requests that arrive together wait for one process
+        if fresh or time.monotonic() - _last.at >= FRESH:
+            _last.state = _status()
+            _last.at = time.monotonic()
+        return _last.state
+
+
+def rollback(database: str, version: int) -> Failure | None:
+    """Serve another version by ``loc db rollback``; return why that failed."""
+    done = _run("db", "rollback", str(version), "--database", database)
+    _last.at = -math.inf
+    if isinstance(done, Failure):
+        return done
+    return _failure(done.stderr) if done.returncode else None
+
+
+def _status() -> tuple[dict | None, Failure | None]:
+    done = _run("status", "--json")
+    if isinstance(done, Failure):
+        return None, done
+    try:
+        return json.loads(done.stdout), None  # the exit code is 1 if a service is not well
+    except ValueError:
+        return None, _failure(done.stderr)
+
+
+def _run(*arguments: str) -> subprocess.CompletedProcess | Failure:
+    command = ["loc", *arguments]
+    try:
+        return subprocess.run(
+            [sys.executable, "-P", "-m", "proto_loc.cli", *arguments],
+            cwd=ROOT,
+            env=os.environ | {"LOC_LOCK_TIMEOUT": LOCK_TIMEOUT},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=PATIENCE,
+        )
+    except subprocess.TimeoutExpired:
+        what = f"`{' '.join(command)}` did not end within {PATIENCE:g} s."
+        return Failure(what, "", f"Run it yourself: ./{' '.join(command)}")
+    except OSError as error:
+        what = f"`{' '.join(command)}` could not be started: {error.strerror}."
+        return Failure(what, "", "./loc doctor")
+
+
+def _failure(text: str) -> Failure:
+    """Read the sentences that a command printed on stderr."""
+    parts = dict(zip(*[iter(_LABELS.split(text.strip())[1:])] * 2, strict=False))
+    if "error" not in parts:
+        last = text.strip().splitlines()[-1:] or ["It printed nothing."]
+        return Failure("The command failed.", last[0][-500:], "./loc doctor")
+    return Failure(*(parts.get(name, "").strip() for name in ("error", "why", "fix")))
