@@ -137,7 +137,7 @@ def remove(name: str, *, ask: bool) -> None:
 
 def _shared(path: str, listed: dict[str, str]) -> bool:
     """Whether a file is the time spine, and metrics of other files need it."""
-    if not path.startswith("dbt/models/marts/dim_dates."):
+    if not path.startswith("dbt/models/marts/time_spine_daily."):
         return False
     pages = (ROOT / "dbt/models").rglob("*.yml")
     others = [page for page in pages if str(page.relative_to(ROOT)) not in listed]

@@ -90,6 +90,8 @@ def joins_by_name(fact: Staged, tables: Iterable[Staged]) -> list[Join]:
     for other in tables:
         if other is fact or not other.key or set(other.key) == set(fact.key):
             continue
+        if len(other.columns) == len(other.key):  # it has nothing to add
+            continue
         pairs = [(own.get(name), other.column(name)) for name in other.key]
         if all(here and _alike(here, there) for here, there in pairs):
             on = tuple((name, name) for name in other.key)

@@ -83,7 +83,11 @@ AWKWARD = inspection(
 """Reserved words, spaces, an umlaut, one letter, digits, another script, names that clash."""
 
 WITHOUT_NUMBER = inspection(Table("cities", {"name": "VARCHAR", "city": "VARCHAR"}, "cities.csv"))
-ONLY_A_KEY = inspection(Table("ids", {"id": "BIGINT"}, "ids.csv", ("id",)), rows=1)
+ONLY_A_KEY = inspection(
+    Table("ids", {"id": "BIGINT"}, "ids.csv", ("id",)),
+    Table("other", {"id": "BIGINT", "no": "INTEGER"}, "other.csv"),
+    rows=1,
+)
 NAMED_FINAL = inspection(
     Table(
         "final",

@@ -132,4 +132,4 @@ def test_a_project_with_a_time_spine_gets_no_other_one(tmp_path: Path):
     page = tmp_path / "dbt/models/days.yml"
     page.parent.mkdir(parents=True)
     page.write_text("models: [{name: days, time_spine: {standard_granularity_column: day}}]\n")
-    assert not any("dim_dates" in path for path in written("air", tmp_path))
+    assert not any("time_spine_daily" in path for path in written("air", tmp_path))
