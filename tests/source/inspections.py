@@ -99,7 +99,16 @@ NAMED_FINAL = inspection(
 )
 """A table and columns with names that the models themselves use."""
 
+SHOP = inspection(
+    Table("orders", {"id": "BIGINT", "customer_id": "BIGINT", "at": "DATE"}, key=("id",)),
+    Table("customers", {"id": "BIGINT", "name": "VARCHAR"}, key=("id",)),
+    Table("notes", {"id": "BIGINT", "text": "VARCHAR"}),
+    at=facts(9, date(2024, 1, 1), date(2024, 2, 1)),
+)
+"""Keys that are all named id, as in many databases."""
+
 ALL = {
+    "store": SHOP,
     "air": AIR,
     "awkward": AWKWARD,
     "cities": WITHOUT_NUMBER,
