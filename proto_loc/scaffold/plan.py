@@ -90,13 +90,14 @@ def joins_by_name(fact: Staged, tables: Iterable[Staged]) -> list[Join]:
     own = {column.name: column for column in fact.columns}
     joins = []
     for other in tables:
-        if other is fact or not other.key or set(other.key) == set(fact.key):
-            continue
-        if len(other.columns) == len(other.key):  # it has nothing to add
-            continue
-        named = {name: name for name in other.key}
+        if other is fact or not other.key or len(other.columns) == len(other.key):
+            continue  # it has no key, or nothing to add
         if len(other.key) == 1 and other.key[0] in GENERIC:
             named = _reference(other, own)
+        elif set(other.key) == set(fact.key):
+            continue
+        else:
+            named = {name: name for name in other.key}
         pairs = [(own.get(here), other.column(there)) for here, there in named.items()]
         if pairs and all(here and _alike(here, there) for here, there in pairs):
             joins.append(Join(other, tuple(named.items()), other.alias))
