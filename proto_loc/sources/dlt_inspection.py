@@ -39,8 +39,7 @@ def inspect_sql(name: str, dsn: str, tables: Sequence[str] = ()) -> Inspection:
     secret = f"{name}-dsn"
     where = Sql(secret, dict.fromkeys(tables, ""))
     look = _Look(name, where, {secret: dsn})
-    cursors = {table.name: table.newest for table in look.tables}
-    where = Sql(secret, {name: cursors.get(_snake(name), "") for name in tables or cursors})
+    where = Sql(secret, look.cursors())
     credentials.keep(secret, dsn)
     return look.inspection(where, "tables of an SQL database", f"The URL is kept in {secret}.")
 
@@ -120,14 +119,25 @@ class _Look:
                     "No table has a row, so that the types of its columns are not known.",
                     "Try again when it has rows.",
                 )
+            self.hints = result.hints
             self.tables = [
                 self._table(table, result, Path(folder))
                 for table in sorted(result.tables, key=lambda t: (t.count("__"), t))
             ]
 
+    def cursors(self) -> dict[str, str]:
+        """Table → column by which it is fetched, with their names in the database."""
+        columns = {}
+        for table in self.tables:
+            hint = self.hints[table.name]
+            columns[hint["name"]] = hint["names"].get(table.newest, table.newest)
+        return columns
+
     def inspection(self, where: Sql | Rest | Code, what: str, *notes: str) -> Inspection:
         """Return the inspection, with the text of the declaration."""
         notes = [*notes, *(_mode_note(table) for table in self.tables if not table.parent)]
+        empty = sorted(set(self.hints) - set(self.rows))
+        notes += [f"{name} is left out: it has no row yet." for name in empty]
         code = _format(_code(self.name, where, self.tables, what))
         return Inspection(tuple(self.tables), self.rows, self.facts, tuple(notes), code=code)
 
