@@ -73,10 +73,9 @@ def load(name: str, files: Sequence[str], *, replace: bool, direct: bool) -> Non
         LocError: there is no such source, or a file was refused.
     """
     from proto_loc.cli import pipeline
-    from proto_loc.sources import find_source
+    from proto_loc.sources import FetchingSource, find_source
 
-    find_source(name)
-    if files:
+    if files or isinstance(find_source(name), FetchingSource):
         pipeline.load([name, *files], replace=replace, direct=direct)
     else:
         pipeline.refresh(direct=direct)
