@@ -150,6 +150,7 @@ class _Look:
             for column, kind, *_ in self.con.execute(f"describe from {rows}").fetchall()
             if not column.startswith("_dlt_") and column != SEQUENCE
         }
+        types |= {name: "DATE" for name in self._dates(rows, types)}
         self.rows[name] = self.con.execute(f"select count(*) from {rows}").fetchone()[0]
         self.facts[name] = {column: self._column(rows, column) for column in types}
         parent = result.parents.get(name, "")
@@ -165,6 +166,19 @@ class _Look:
             mode = "upsert" if key else "append"
         newest = changed if mode == "upsert" else ""
         return DltTable(name, types, key=key, mode=mode, newest=newest)
+
+    def _dates(self, rows: str, types: dict[str, str]) -> list[str]:
+        """The columns of texts that are all dates, as JSON and SQLite write them."""
+        texts = [name for name, kind in types.items() if kind == "VARCHAR"]
+        if not texts:
+            return []
+        checks = ", ".join(
+            f"bool_and({identifier(name)} similar to '\\d{{4}}-\\d\\d-\\d\\d' and"
+            f" try_cast({identifier(name)} as date) is not null)"
+            for name in texts
+        )
+        results = self.con.execute(f"select {checks} from {rows}").fetchone()
+        return [name for name, dates in zip(texts, results, strict=True) if dates]
 
     def _changed(self, types: dict[str, str]) -> str:
         """The column that is named as the time of a row's last change; empty if there is none."""

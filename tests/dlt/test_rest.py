@@ -113,7 +113,9 @@ def test_a_secret_that_is_missing_is_named(tracker):
 
 
 def test_an_inspection_shows_list_pages_and_key_and_its_code_loads(tracker, api):
+    api.rows = [{**row, "day": f"2025-01-0{row['id']}"} for row in RECORDS]
     seen = inspect_api("tracker", f"{api.url}/v1/issues?state=open")
+    assert seen.tables[0].columns["day"] == "DATE"
     assert [(table.name, table.key, table.mode) for table in seen.tables] == [
         ("issues", ("id",), "replace")
     ]
@@ -124,7 +126,9 @@ def test_an_inspection_shows_list_pages_and_key_and_its_code_loads(tracker, api)
     assert api.token not in seen.code and "tracker-token" in seen.code
     tracker.adopt(names["SOURCE"])
     tracker.fetch()
-    assert len(tracker.rows(STORED)) == 5
+    assert tracker.rows("select count(*), max(day)::varchar from tracker.issues") == [
+        (5, "2025-01-05")
+    ]
 
 
 def test_a_key_in_a_url_becomes_a_secret(tracker, api):
