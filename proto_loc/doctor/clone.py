@@ -108,7 +108,8 @@ def environments() -> Iterator[Finding]:
     for name in names():
         folder = ROOT / ".venvs" / name
         if name not in required:
-            yield ok(f".venvs/{name} is not needed: no source in pipelines/ uses it")
+            use = golden()["environments"][name]["only-for"]
+            yield ok(f".venvs/{name} is not needed before the first use of {use}")
         elif not folder.exists():
             yield ok(f".venvs/{name} is not installed yet; its first use installs it")
         elif why := _out_of_sync(name, folder):

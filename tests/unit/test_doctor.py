@@ -139,7 +139,7 @@ def test_environment_in_sync(environment):
 def test_an_environment_that_no_source_needs(environment):
     (environment.parent / "dlt").mkdir()
     finding = found("environments")[-1]
-    assert finding.what == ".venvs/dlt is not needed: no source in pipelines/ uses it"
+    assert finding.what == ".venvs/dlt is not needed before the first use of proto_loc.sources.dlt"
 
 
 def test_an_environment_that_a_source_needs(environment, root, monkeypatch):
