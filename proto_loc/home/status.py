@@ -1,11 +1,10 @@
 """Collects the state of the platform; one broken part does not hide the others."""
 
-import tomllib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from proto_loc import warehouse
+from proto_loc import fork_file, warehouse
 from proto_loc.errors import LocError, of_source
 from proto_loc.home import content
 from proto_loc.home.machine import machine
@@ -53,7 +52,7 @@ def collect() -> Status:
     return Status(
         schema=VERSION,
         at=datetime.now(UTC).isoformat(timespec="seconds"),
-        name=tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["name"],
+        name=part("fork", lambda: fork_file.read().name) or fork_file.name(),
         clone=str(ROOT),
         data=str(settings().data),
         run=str(settings().run),
@@ -116,9 +115,9 @@ def _time(seconds: float | None) -> str | None:
 def _steps(
     states: list[Service], prod: warehouse.Version | None, tables: list[Table] | None
 ) -> list[str]:
-    if tables == []:
-        return ["./loc source add NAME --csv 'FILES'"]
     if tables is None or any(state.name == "first-load" and state.pid for state in states):
         return []
+    if not tables and fork_file.first_step():
+        return ["./loc source add NAME --csv 'FILES'"]
     is_empty = not (prod and prod.tables)
     return ["./loc refresh"] if is_empty or any(table.unpublished for table in tables) else []

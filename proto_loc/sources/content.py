@@ -271,6 +271,8 @@ class _Scan:
         with unpacked(self.path) as (file, _):
             while True:
                 raw = file.read(CHUNK)
+                if utf8:
+                    self._refuse_nul(raw)
                 pending = bool(decoder.getstate()[0])
                 if utf8 and raw and raw.isascii() and not pending:
                     chunk = raw
@@ -307,9 +309,7 @@ class _Scan:
             )
         return text
 
-    def _count(self, chunk: bytes) -> None:
-        start = chunk.find(b"\n")
-        length = self._length + (start if start >= 0 else len(chunk))
+    def _refuse_nul(self, chunk: bytes) -> None:
         if b"\0" in chunk:
             line = self.line_ends + chunk.count(b"\n", 0, chunk.find(b"\0")) + 1
             raise refused(
@@ -317,6 +317,11 @@ class _Scan:
                 f"Line {line:,} has a NUL byte, as binary files and UTF-16 without a mark have.",
                 'For UTF-16, declare `format=Format(encoding="utf-16-le")`; nothing was loaded.',
             )
+
+    def _count(self, chunk: bytes) -> None:
+        start = chunk.find(b"\n")
+        length = self._length + (start if start >= 0 else len(chunk))
+        self._refuse_nul(chunk)
         if b"\r" in chunk:
             self.returns += chunk.count(b"\r")
             self.crlf += chunk.count(b"\r\n")

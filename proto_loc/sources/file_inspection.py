@@ -27,7 +27,7 @@ from proto_loc.sources.inference import (
 )
 from proto_loc.sources.inspection import ColumnFacts, Inspection
 from proto_loc.sources.keys import find_key, find_partition
-from proto_loc.sources.reading import partition_values, read, relation_of
+from proto_loc.sources.reading import STORED_TEXT, partition_values, read, relation_of
 from proto_loc.sql import exact_glob, identifier, literal, open_duckdb
 
 SAMPLE = 200_000
@@ -196,7 +196,7 @@ def _stored_type(kind: str) -> str:
     """The type by which a column of Parquet is declared."""
     if kind in ("TIMESTAMP_NS", "TIMESTAMP_MS", "TIMESTAMP_S"):
         return "TIMESTAMP"
-    return {"TIMESTAMP WITH TIME ZONE": "TIMESTAMPTZ", '"NULL"': "VARCHAR"}.get(kind, kind)
+    return {"TIMESTAMP WITH TIME ZONE": "TIMESTAMPTZ", STORED_TEXT: "VARCHAR"}.get(kind, kind)
 
 
 def _propose(con: duckdb.DuckDBPyConnection, look: _Look) -> Table:
@@ -370,8 +370,10 @@ def _with_key_and_partition(con: duckdb.DuckDBPyConnection, look: _Look, table: 
     }
     shown = {partition: answer for answer, partition in answers.items()}
     question = f"{look.name}: what does a new file replace?"
-    answer = look.ask(question, tuple(shown[choice] for choice in choices))
-    return changed(table, key=key, partition=answers[answer])
+    choice = choices[0]
+    if len(choices) > 1:
+        choice = answers[look.ask(question, tuple(shown[choice] for choice in choices))]
+    return changed(table, key=key, partition=choice)
 
 
 def _facts(con: duckdb.DuckDBPyConnection, table: Table, rows: int) -> dict[str, ColumnFacts]:

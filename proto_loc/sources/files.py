@@ -29,6 +29,7 @@ from proto_loc.sources import (
 )
 from proto_loc.sources.content import PARTIAL, plain_name, refused
 from proto_loc.sources.reading import partition_values, read
+from proto_loc.sources.stillness import being_written, state
 from proto_loc.sql import exact_glob, identifier, literal, open_duckdb
 
 ADDED = {
@@ -93,18 +94,33 @@ class FileSource:
 
     def load_landing(self, *, who: str, report: Report) -> list[Outcome]:
         outcomes = [
-            Outcome(None, path.name, skipped=f"no table of {self.name} declares such a name")
+            Outcome(None, label(path), skipped=self._unfit(path))
             for path in landing_files(self.name)
             if not self.fits(path)
         ]
-        if paths := self.pending():
+        paths = []
+        for path in self.pending():
+            if reason := being_written(path, by_age=True):
+                outcomes.append(Outcome(None, label(path), skipped=reason))
+            else:
+                paths.append(path)
+        if paths:
             with loading(who=who) as session:
                 outcomes += self._load(session, paths, False, report)
         return outcomes
 
+    def _unfit(self, path: Path) -> str:
+        """Why a file of the landing folder is left out, as the end of a sentence."""
+        if path.suffix.lower() in PARTIAL:
+            return "it is still being written, by its name"
+        return f"no table of {self.name} declares such a name"
+
     def load_files(
         self, paths: Sequence[Path], *, replace: bool = False, who: str, report: Report
     ) -> list[Outcome]:
+        for path in paths:
+            if reason := being_written(path, by_age=False):
+                raise refused(path, f"It cannot be loaded yet: {reason}.", "Load it afterwards.")
         with loading(who=who) as session:
             outcomes = self._load(session, paths, replace, report)
             if kept := [outcome for outcome in outcomes if outcome.leaving]:
@@ -165,14 +181,17 @@ class FileSource:
     def _load_file(
         self, session: Loading, table: Table, path: Path, replace: bool, origin: str
     ) -> list[Outcome]:
-        digest = checksum(path) if path.is_file() else None
         active = {
             (load.table_name, load.partition): load
             for load in session.loads()
             if load.source == self.name
         }
         with scratch_folder() as scratch, open_duckdb(scratch / "rows.duckdb") as con:
+            before = state(path) if path.exists() else None
+            digest = checksum(path) if path.is_file() else None
             read(con, table, path, scratch)
+            if state(path) != before:
+                raise refused(path, "It changed while it was read.", "Load it once it is still.")
             outcomes = []
             for stored, partition, query in parts(con, table, path):
                 there = active.get((stored, partition))

@@ -160,8 +160,8 @@ def _broken(con: duckdb.DuckDBPyConnection, path: Path, relation: Relation) -> l
     if relation.content is None:
         return []
     errors = con.execute(
-        "select line_byte_position, arg_min(error_type::varchar, column_idx),"
-        " arg_min(error_message, column_idx), any_value(csv_line) from reject_errors"
+        "select line_byte_position, arg_min(error_type::varchar, coalesce(column_idx, 0)),"
+        " arg_min(error_message, coalesce(column_idx, 0)), any_value(csv_line) from reject_errors"
         " group by 1 order by 1"
     ).fetchall()
     if len(errors) >= BROKEN_LIMIT:
@@ -176,14 +176,14 @@ def _broken(con: duckdb.DuckDBPyConnection, path: Path, relation: Relation) -> l
 
 
 def _sentence(kind: str, message: str) -> str:
-    counts = re.search(r"Columns: (\d+) Found: (\d+)", message)
+    counts = re.search(r"Columns: (\d+) Found: (\d+)", message or "")
     if counts:
         return f"the row has {counts[2]} values, and the header {counts[1]}"
     if kind == "UNQUOTED VALUE":
         return "a value has an open quote, or text after its closing quote"
     if kind == "LINE SIZE OVER MAXIMUM":
         return f"the row is longer than {LINE_LIMIT:,} bytes"
-    return message.rstrip(".")
+    return (message or kind.lower()).rstrip(".")
 
 
 def _mark_duplicates(con: duckdb.DuckDBPyConnection, table: Table) -> None:

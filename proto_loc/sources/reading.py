@@ -20,6 +20,9 @@ from proto_loc.sql import exact_glob, identifier, literal
 NO_TEXT = "\x01\x02"
 """A text that no file has, so that DuckDB reads none as null and the declaration decides it."""
 
+STORED_TEXT = "stored text"
+"""Type of a text in a file that has null of its own, so that an empty text is no null."""
+
 _PARTITION = re.compile(r"([^=/]+)=([^/]*)")
 
 
@@ -173,7 +176,7 @@ def _json(con: duckdb.DuckDBPyConnection, path: Path, content: Content) -> Relat
     values = f"json_extract_string(json, [{', '.join(pointers)}]::varchar[])" if names else "[]"
     return Relation(
         f"(select {values} as texts from {objects})",
-        {name: (f"texts[{place}]", "JSON TEXT") for place, name in enumerate(names, 1)},
+        {name: (f"texts[{place}]", STORED_TEXT) for place, name in enumerate(names, 1)},
         line="row_number() over ()" if rows == content.lines else "null::bigint",
     )
 
@@ -197,7 +200,7 @@ def _parquet(con: duckdb.DuckDBPyConnection, path: Path, content: Content) -> Re
     return Relation(
         sql,
         {
-            name: (identifier(row[0]), row[1])
+            name: (identifier(row[0]), STORED_TEXT if row[1] == "VARCHAR" else row[1])
             for name, row in zip(unique_headers(names), described, strict=True)
         },
     )
@@ -219,10 +222,9 @@ def read(con: duckdb.DuckDBPyConnection, table: Table, path: Path, scratch: Path
             _value(index, column, kind, *fields[column], table.format)
             for index, (column, kind) in enumerate(table.columns.items())
         ]
-        unnamed = tuple(
-            relation.fields[name][0] for name in empty if name not in table.format.headers
-        )
-        unnamed = tuple(place for place in unnamed if place not in {f[0] for f in fields.values()})
+        used = {expression for expression, _ in fields.values()}
+        unnamed = [relation.fields[name][0] for name in empty]
+        unnamed = tuple(place for place in unnamed if place not in used)
         _judge(con, table, changed(relation, unnamed=unnamed), values)
         settle(con, table, path, relation, fields)
     except duckdb.Error as error:
@@ -234,7 +236,7 @@ def read(con: duckdb.DuckDBPyConnection, table: Table, path: Path, scratch: Path
 def _value(
     index: int, column: str, kind: str, expression: str, file_kind: str, form: Format
 ) -> Value:
-    if file_kind == "JSON TEXT":  # an empty text is no null there
+    if file_kind == STORED_TEXT:
         texts = form.nulls if form.text_nulls is None else form.text_nulls
         form = changed(form, text_nulls=tuple(text for text in texts if text))
         file_kind = "VARCHAR"
@@ -266,6 +268,8 @@ def _fields(
         if name in table.columns and name not in fields:
             text = "null" if text == "__HIVE_DEFAULT_PARTITION__" else literal(text)
             fields[name] = f"{text}::varchar", "VARCHAR"
+    if content.kind == "json" and not relation.fields:  # it has no records
+        fields |= dict.fromkeys(table.columns, ("null::varchar", "VARCHAR"))
     missing = [column for column in table.columns if column not in fields]
     if missing or more:
         hint = ""
@@ -278,7 +282,7 @@ def _fields(
             f"Columns missing: {', '.join(missing) or 'none'}; not declared:"
             f" {', '.join(more) or 'none'}.{hint}",
         )
-    return fields
+    return {column: fields[column] for column in table.columns}
 
 
 def _judge(

@@ -1,7 +1,8 @@
-"""Sheets of Excel and OpenDocument files as CSV; python-calamine reads them."""
+"""Writes a sheet of an Excel file as CSV; python-calamine reads it."""
 
 import csv
 import re
+import xml.etree.ElementTree as ElementTree
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ def sheet_names(path: Path) -> list[str]:
     """The names of the visible sheets.
 
     Raises:
-        LocError: the file is damaged, or needs a password.
+        LocError: the file is damaged, needs a password, or is no .xlsx.
     """
     from python_calamine import SheetTypeEnum, SheetVisibleEnum
 
@@ -39,7 +40,7 @@ def write_csv(path: Path, book: Path, form: Format, target: Path) -> list[str]:
 
     Raises:
         LocError: there is no such sheet, it has no header, or a cell has no right value: an error
-            such as ``#DIV/0!``, or a formula whose result is not stored. The message names the row.
+            such as ``#DIV/0!``, or a formula whose result is not stored. The message names it.
     """
     names = sheet_names(book)
     sheet = form.sheet or (names[0] if names else "")
@@ -47,13 +48,13 @@ def write_csv(path: Path, book: Path, form: Format, target: Path) -> list[str]:
         raise refused(
             path, f"It has no visible sheet {sheet!r}; its sheets: {', '.join(names) or 'none'}."
         )
-    _check_formulas(path, book, sheet)
+    _check_cells(path, book, sheet)
     header: list[str] = []
     width = 0
     with open(target, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="\n")
         for number, row in enumerate(_rows(path, book, sheet), 1):
-            cells = [_text(path, sheet, number, place, cell) for place, cell in enumerate(row)]
+            cells = [_text(cell) for cell in row]
             if number <= form.skip or not any(cells):
                 continue
             if form.header and not header:
@@ -82,10 +83,15 @@ def _book(path: Path, book: Path):
     if zipfile.is_zipfile(book):
         with zipfile.ZipFile(book) as archive:
             size = sum(member.file_size for member in archive.infolist())
-        if size > UNPACKED_LIMIT:
-            raise refused(
-                path, f"It unpacks to {size:,} bytes, which is too much.", "Export it as CSV."
-            )
+            names = archive.namelist()
+    else:
+        size, names = 0, []
+    if "xl/workbook.xml" not in names:
+        raise refused(
+            path, "It is no .xlsx, but an older or another form of sheet.", "Save it as .xlsx."
+        )
+    if size > UNPACKED_LIMIT:
+        raise refused(path, f"It unpacks to {size:,} bytes: too much.", "Export it as CSV.")
     try:
         return python_calamine.load_workbook(str(book))
     except python_calamine.PasswordError as error:
@@ -103,16 +109,8 @@ def _rows(path: Path, book: Path, sheet: str) -> Iterator[list]:
         raise refused(path, f"The sheet {sheet} cannot be read: {error}.") from error
 
 
-def _text(path: Path, sheet: str, row: int, place: int, cell: object) -> str:
+def _text(cell: object) -> str:
     """A cell as text: numbers and dates as DuckDB reads them."""
-    if isinstance(cell, str):
-        if re.fullmatch(r"#(DIV/0!|N/A|NAME\?|NULL!|NUM!|REF!|VALUE!|GETTING_DATA)", cell):
-            raise refused(
-                path,
-                f"Row {row:,} of the sheet {sheet}, column {_letter(place)}: its formula failed,"
-                f" {cell}.",
-            )
-        return cell
     if isinstance(cell, bool):
         return str(cell).lower()
     if isinstance(cell, float):
@@ -130,41 +128,41 @@ def _letter(place: int) -> str:
     return letters
 
 
-def _check_formulas(path: Path, book: Path, sheet: str) -> None:
-    """Refuse formulas without a stored result, which the library reads as empty cells."""
-    if not zipfile.is_zipfile(book):
-        return
+def _check_cells(path: Path, book: Path, sheet: str) -> None:
+    """Refuse errors, and formulas without a stored result: the library reads both as empty cells.
+
+    Raises:
+        LocError: there is one; the message names its cell.
+    """
     with zipfile.ZipFile(book) as archive:
-        member = _sheet_member(archive, sheet)
-        if member is None:
-            return
-        text = archive.read(member).decode("utf-8", "replace")
-    for cell in re.finditer(r'<c\b[^>]*?\br="([A-Z]+\d+)"[^>]*>(.*?)</c>', text, re.DOTALL):
-        if "<f" in cell[2] and not re.search(r"<v>[^<]|<v [^>]*>[^<]|<is>", cell[2]):
-            if 't="str"' in cell[0].partition(">")[0] and "<v" in cell[2]:
-                continue
+        text = archive.read(_sheet_member(archive, sheet)).decode("utf-8", "replace")
+    for cell in re.finditer(
+        r"<(?:\w+:)?c\b((?:[^>/]|/(?!>))*)>(.*?)</(?:\w+:)?c>", text, re.DOTALL
+    ):
+        place = (re.search(r'\br="(\w+)"', cell[1]) or ["", "a cell"])[1]
+        result = re.search(r"<(?:\w+:)?v\b[^>/]*>(.*?)</", cell[2])
+        if 't="e"' in cell[1]:
+            error = result[1] if result else "an error"
+            raise refused(path, f"{place} of the sheet {sheet} has {error} in place of a value.")
+        if re.search(r"<(\w+:)?f\b", cell[2]) and not result:
             raise refused(
                 path,
-                f"The formula in {cell[1]} of the sheet {sheet} has no stored result.",
+                f"The formula in {place} of the sheet {sheet} has no stored result.",
                 "Open the file in Excel or LibreOffice and save it there, then load it again.",
             )
 
 
-def _sheet_member(archive: zipfile.ZipFile, sheet: str) -> str | None:
-    """The part of an .xlsx that has a sheet; None in other books."""
-    import xml.etree.ElementTree as ElementTree
-
-    names = archive.namelist()
-    if "xl/workbook.xml" not in names:
-        return None
+def _sheet_member(archive: zipfile.ZipFile, sheet: str) -> str:
+    """The part of a book that has a sheet."""
     relations = {
-        node.get("Id"): node.get("Target", "")
+        node.get("Id"): node.get("Target", "").lstrip("/")
         for node in ElementTree.fromstring(archive.read("xl/_rels/workbook.xml.rels"))
     }
-    for node in ElementTree.fromstring(archive.read("xl/workbook.xml")).iter():
-        if node.tag.endswith("}sheet") and node.get("name") == sheet:
-            ids = [value for key, value in node.attrib.items() if key.endswith("}id")]
-            target = relations.get(ids[0] if ids else "", "").lstrip("/")
-            member = target if target.startswith("xl/") else f"xl/{target}"
-            return member if member in names else None
-    return None
+    targets = [
+        relations.get(value, "")
+        for node in ElementTree.fromstring(archive.read("xl/workbook.xml")).iter()
+        if node.tag.endswith("}sheet") and node.get("name") == sheet
+        for key, value in node.attrib.items()
+        if key.endswith("}id")
+    ]
+    return targets[0] if targets[0].startswith("xl/") else f"xl/{targets[0]}"

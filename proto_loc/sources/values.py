@@ -87,7 +87,8 @@ def _without(nulls: Iterable[str], expression: str) -> str:
 def _unlike(text: str, typed: str, pattern: str) -> str:
     """Condition: the value does not fit, or is written in a way that hides a wrong guess."""
     return (
-        f"{text} is not null and ({typed} is null or case when {typed}::varchar = {text} then false"
+        f"{text} is not null and ({typed} is null or case"
+        f" when isfinite({typed}) and {typed}::varchar = {text} then false"
         f" else not regexp_full_match({text}, {literal(pattern)}) end)"
     )
 
@@ -262,7 +263,9 @@ def reasons(values: Iterable[Value], required: Mapping[str, str]) -> list[str]:
         start = literal(f"column {column.column}: '")
         for fault, sentence in column.faults:
             end = literal(f"' {sentence}")
-            expressions.append(f"case when {fault} then concat({start}, {text}, {end}) end")
+            expressions.append(
+                f"case when {fault} then concat({start}, {text}::varchar, {end}) end"
+            )
         if column.column in required:
             use = required[column.column]
             reason = literal(f"column {column.column}: no value, and {use} needs one")

@@ -33,6 +33,7 @@ PROMISES = {
     "browser",
     "real Cube addon",
     "docs commands",
+    "own data from a clone to every tool",
 }
 
 COMMANDS = {  # commands that a job must contain because its name promises them
@@ -45,6 +46,7 @@ COMMANDS = {  # commands that a job must contain because its name promises them
     ],
     "cube": ["./loc setup cube", "./loc test cube parity -- --no-skips"],
     "browser": ["./loc test dagster superset notebooks --all -- -k browser --no-skips"],
+    "acceptance": ["./loc test acceptance --all -- --no-skips"],
     "docs": ["./loc test docs --all -- --no-skips"],
     "all": [".ci/run --all"],
     "release": [

@@ -43,8 +43,6 @@ class Result:
     """dlt's records: path in its folder → text."""
     hints: dict[str, dict]
     """Table → what dlt knows of it: ``key`` and ``cursor``."""
-    notes: list[str]
-    """What was guessed, for an inspection."""
 
 
 def secrets_of(where: Sql | Rest | Code) -> dict[str, str]:
@@ -90,7 +88,6 @@ def fetch(
         LocError: a secret is missing, or the environment cannot be installed.
     """
     secrets = secrets_of(where) if secrets is None else secrets
-    install()
     job = {
         "source": source,
         "kind": type(where).__name__,
@@ -101,10 +98,21 @@ def fetch(
         "limit": limit,
         "secrets": dict(secrets),
     }
-    answer = _run(source, job, folder, [lock] if lock is not None else [], report)
+    return Result(**run(job, folder, report=report, locks=[lock] if lock is not None else []))
+
+
+def run(job: dict, folder: Path, *, report: Report, locks: Sequence[int] = ()) -> dict:
+    """Install dlt's environment, and run a job in it; return its result.
+
+    Raises:
+        FetchError, SourceError, LocError: see :func:`fetch`.
+    """
+    install()
+    answer = _run(job["source"], job, folder, locks, report)
     if "result" in answer:
-        return Result(**answer["result"])
-    hidden = [_hidden(answer.get(part, ""), secrets.values()) for part in ("what", "why", "fix")]
+        return answer["result"]
+    secrets = job["secrets"].values()
+    hidden = [_hidden(answer.get(part, ""), secrets) for part in ("what", "why", "fix")]
     raise (SourceError if answer["kind"] == "source" else FetchError)(*hidden)
 
 
@@ -122,7 +130,7 @@ def install() -> None:
         )
 
 
-def _run(source: str, job: dict, folder: Path, locks: list[int], report: Report) -> dict:
+def _run(source: str, job: dict, folder: Path, locks: Sequence[int], report: Report) -> dict:
     """Run the child with a job, and return its last message."""
     environment = {
         **os.environ,
