@@ -28,13 +28,13 @@ def secret(name: str) -> str:
 def given(name: str) -> str:
     """Read a secret that a person has from elsewhere, such as a password or an API token.
 
-    It is in the environment variable ``LOC_SECRET_NAME`` (capitals, and underscores for hyphens),
-    else in its file.
+    It is in the environment variable of that name, in capitals and with underscores (``SHOP_DSN``
+    for ``shop-dsn``), else in its file.
 
     Raises:
         LocError: it is in neither, or the file is empty, readable by others, or cannot be read.
     """
-    variable = "LOC_SECRET_" + re.sub(r"\W", "_", name).upper()
+    variable = re.sub(r"\W", "_", name).upper()
     if text := os.environ.get(variable, "").strip():
         return text
     file = path(name)

@@ -306,11 +306,6 @@ ELSEWHERE = {
         "Python 3.11 of the machine, else uv's",
         "the interpreter of the environments, as a version or a path for uv",
     ),
-    "LOC_SECRET_...": Setting(
-        "the file in `.run/secrets/`",
-        "a secret that a source names: `LOC_SECRET_SHOP_DSN` for `shop-dsn`; see"
-        " [databases](databases.md)",
-    ),
     "LOC_UV": Setting(
         "uv from PATH if it is of the golden series, else the golden one is fetched",
         "the uv that installs environments, of any version; the Nix shell sets it",

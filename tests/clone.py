@@ -118,7 +118,9 @@ def copy_repository(home: Path, prefix: str) -> Clone:
         "LOC_PORT_PREFIX": prefix,
     }
     clone = Clone(folder, variables)
-    clone.git("init", "--quiet")
+    clone.git("init", "--quiet", "--initial-branch", "main")
+    lent = (".tools", "proto_loc/cube/server/node_modules")  # links, which .gitignore does not mean
+    (folder / ".git/info/exclude").write_text("\n".join(lent))
     clone.commit("platform with its demonstration")
     clone.git("tag", "upstream")
     return clone

@@ -42,7 +42,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 LONGEST = (
     *("superset", "dagster", "platform", "notebooks", "superset-provision", "cube"),
     "tests/stack/test_platform.py",
-    *("tests/docs/test_docs.py", "parity", "mcp", "discover"),
+    *("source", "tests/docs/test_docs.py", "parity", "mcp", "discover"),
     *("tests/chaos/test_kill.py", "nix", "real-files"),
 )
 """Groups and files that take longest, in order of time.

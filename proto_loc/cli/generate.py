@@ -52,10 +52,10 @@ def generate(
                 "Run `loc generate` and commit its result.",
             )
         print(f"{len(files.wanted(models))} files agree with the definitions")
-        _check_cube(models)
-        _check_bundle(models)
+        check_cube(models)
+        check_bundle(models)
         return
-    _check_cube(models)
+    check_cube(models)
     for line in [*files.write(ROOT, models), *references.write(guides)] or ["nothing has changed"]:
         print(line)
 
@@ -71,7 +71,12 @@ def _published() -> dict[str, set[str]]:
     return {table: set(columns) for table, columns in tables.items()}
 
 
-def _check_cube(models: list) -> None:
+def check_cube(models: list) -> None:
+    """Let Cube's compiler read the model that the definitions make.
+
+    Raises:
+        LocError: it refuses a file.
+    """
     from proto_loc.cli import _generated_files as files
     from proto_loc.cube import process
 
@@ -90,7 +95,12 @@ def _check_cube(models: list) -> None:
         )
 
 
-def _check_bundle(models: list) -> None:
+def check_bundle(models: list) -> None:
+    """Compare the dashboards with the datasets, and say that they agree.
+
+    Raises:
+        LocError: a chart or dashboard has a fault; each was printed.
+    """
     from proto_loc.superset.bundle import check
 
     defined = {

@@ -26,6 +26,9 @@ def init(
     demonstration: Annotated[
         Literal["remove", "keep"], typer.Option(help="What becomes of the demonstration.")
     ] = "remove",
+    dbt: Annotated[
+        str, typer.Option(metavar="FOLDER", help="A dbt-duckdb project to take, and publish.")
+    ] = "",
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do it without a question.")] = False,
     changed: Annotated[
         Literal["ask", "keep", "remove"],
@@ -35,7 +38,9 @@ def init(
     """Make this clone a fork with a name of its own, without the demonstration.
 
     It writes README.md, fork.toml and, as you choose, LICENSE and ports; a README or licence that
-    you have changed stays. Nothing is committed.
+    you have changed stays. Nothing is committed. With --dbt, the models, seeds, tests, snapshots,
+    metrics and vendored packages of a dbt-duckdb project become the fork's own; what cannot work
+    here is refused by its file before anything is changed.
 
     Examples: loc init shop, loc init shop --port dagster=3100 --licence MIT --owner 'Ann Lee'
     """
@@ -52,10 +57,59 @@ def init(
         ports[service] = int(number)
     choices = start.Choices(name, ports, licence, owner, ci == "github")
     start.check()
+    project = _read_project(dbt, demonstration) if dbt else None
     if demonstration == "remove" and fork_file.read().demonstration:
         demo.take_away(yes=yes, changed=changed)
-    for line in [*start.start(choices), *start.name_project()]:
+    for line in [*start.start(choices), *([] if project else start.name_project())]:
         print(line)
+    if project:
+        _publish_project(project)
     print(f"Keep it: git add --all && git commit -m 'A fork named {name}'")
     if hint := fork_file.first_step():
         print(hint)
+
+
+def _read_project(folder: str, demonstration: str):
+    """Check a dbt project before anything is changed.
+
+    Raises:
+        LocError: it cannot work here; the message names the file.
+    """
+    from pathlib import Path
+
+    from proto_loc import fork_file
+    from proto_loc.errors import UsageError
+    from proto_loc.fork import dbt_project
+
+    if demonstration == "keep":
+        raise UsageError(
+            "A dbt project takes the place of the demonstration.", "", "Leave out --demonstration."
+        )
+    if not fork_file.read().demonstration:
+        dbt_project.check_room()
+    project = dbt_project.read(Path(folder).resolve())
+    dbt_project.check(project)
+    return project
+
+
+def _publish_project(project) -> None:
+    """Copy the project, make what is generated from its metrics, build and publish."""
+    from proto_loc.cli import _console, _generated_files
+    from proto_loc.dbt import parse
+    from proto_loc.fork import dbt_project
+    from proto_loc.metrics.read import read
+    from proto_loc.refresh.job import load_and_refresh
+    from proto_loc.settings import ROOT
+
+    for line in dbt_project.install(project):
+        print(line)
+    models = read(parse.manifest())
+    for line in _generated_files.write(ROOT, models):
+        print(line)
+    with _console.progress() as report:
+        done = load_and_refresh(lambda _: [], who="loc init", report=report)
+    metrics = sum(len(model.metrics) for model in models)
+    print(
+        f"Version {done.prod.id} of prod is published: {len(done.prod.tables)} tables,"
+        f" {sum(done.prod.checks.values())} tests, {metrics} metrics"
+    )

@@ -9,7 +9,8 @@ from proto_loc import warehouse
 from proto_loc.dbt import relations
 from proto_loc.dbt.failures import BuildFailed
 from proto_loc.errors import UsageError
-from proto_loc.metrics.read import place
+from proto_loc.metrics.read import file_of, place
+from proto_loc.settings import ROOT
 from proto_loc.sql import identifier
 
 
@@ -27,7 +28,7 @@ def keep_histories(
         BuildFailed: the project no longer has a snapshot that the published version has.
         UsageError: a table of ``forget`` is not one of those.
     """
-    published = _published(session)
+    published = set(_published(session.base))
     current = {_relation(node): node for node in _snapshots(manifest)}
     with session.connect() as con:
         for relation, node in current.items():
@@ -63,16 +64,27 @@ def keep_histories(
         )
 
 
-def _published(session: warehouse.Session) -> set[relations.Name]:
-    """Tables of the snapshots of the version that the session is based on."""
-    if session.base is None:
-        return set()
-    file = session.base.folder / "dbt" / "manifest.json"
+def declared_in(files: Collection[str]) -> list[str]:
+    """Tables of the published snapshots that these files declared, where the files are gone.
+
+    Args:
+        files: paths from the root of the repository.
+    """
+    gone = {name for name in files if not (ROOT / name).exists()}
+    snapshots = _published(warehouse.current("prod"))
+    return [".".join(name) for name, node in snapshots.items() if file_of(node) in gone]
+
+
+def _published(version: warehouse.Version | None) -> dict[relations.Name, dict]:
+    """The snapshots of a version by their tables."""
+    if version is None:
+        return {}
+    file = version.folder / "dbt" / "manifest.json"
     if not file.exists():
-        return set()
-    tables = {name.lower() for name in session.base.tables}
-    snapshots = _snapshots(json.loads(file.read_text()))
-    return {_relation(node) for node in snapshots if ".".join(_relation(node)) in tables}
+        return {}
+    tables = {name.lower() for name in version.tables}
+    snapshots = {_relation(node): node for node in _snapshots(json.loads(file.read_text()))}
+    return {name: node for name, node in snapshots.items() if ".".join(name) in tables}
 
 
 def _snapshots(manifest: dict) -> list[dict]:

@@ -76,7 +76,7 @@ def remote_requests(site: Path) -> list[str]:
     return [
         f"{path.relative_to(site)}: {match[0]}"
         for path in sorted(site.rglob("*"))
-        if path.suffix in (".html", ".css")
+        if path.suffix in (".html", ".css", ".svg")
         for match in REMOTE.finditer(path.read_text())
     ]
 

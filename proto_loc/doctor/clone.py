@@ -107,8 +107,9 @@ def environments() -> Iterator[Finding]:
     required = needed()
     for name in names():
         folder = ROOT / ".venvs" / name
-        if name not in required:
-            yield ok(f".venvs/{name} is not needed: no source in pipelines/ uses it")
+        if name not in required and not folder.exists():
+            user = golden()["environments"][name]["only-for"]
+            yield ok(f".venvs/{name} is not needed yet: it is only for `{user}`")
         elif not folder.exists():
             yield ok(f".venvs/{name} is not installed yet; its first use installs it")
         elif why := _out_of_sync(name, folder):

@@ -8,7 +8,7 @@ from pathlib import Path
 import tomlkit
 
 from proto_loc import fork_file, warehouse
-from proto_loc.dbt import publish
+from proto_loc.dbt import histories, publish
 from proto_loc.errors import UsageError
 from proto_loc.fork import demonstration, trial
 from proto_loc.fork.demonstration import Demonstration
@@ -109,7 +109,8 @@ def retire(planned: Plan, *, who: str, report: Callable[[str, str, int, int], No
         return []
     before = set(warehouse.current("prod").tables)
     if remaining or any((ROOT / "dbt").glob("models/**/*.sql")):
-        load_and_refresh(lambda _: [], who=who, report=report)
+        forget = histories.declared_in((*planned.files, *planned.changed))
+        load_and_refresh(lambda _: [], who=who, report=report, forget=forget)
     else:
         publish.publish_nothing(who=who)
     return sorted(before - set(warehouse.current("prod").tables))

@@ -122,14 +122,15 @@ def start(choices: Choices, *, root: Path = ROOT) -> list[str]:
 def name_project(root: Path = ROOT) -> list[str]:
     """Give the dbt project the fork's name; return a line if it had another.
 
-    The demonstration's project keeps its name, because its tests know it.
+    The demonstration's project keeps its name, because its tests know it, and so does one that
+    came with ``loc init --dbt``, because its macros may know it.
     """
     fork = fork_file.read(root / "fork.toml")
     path = root / "dbt/dbt_project.yml"
     text = path.read_text()
     before = re.search(r"^name: *['\"]?(\w+)", text, re.MULTILINE)
     project = fork.name.replace("-", "_")
-    if fork.demonstration or not before or before[1] == project:
+    if fork.demonstration or not before or before[1] != "proto_loc" or project == "proto_loc":
         return []
     text = text.replace(before[0], f"name: {project}", 1)
     path.write_text(re.sub(rf"^  {before[1]}:", f"  {project}:", text, flags=re.MULTILINE))

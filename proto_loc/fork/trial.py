@@ -1,5 +1,6 @@
 """Parses the dbt project as it would be, before anything of it is changed."""
 
+import json
 import shutil
 import subprocess
 import tempfile
@@ -30,8 +31,8 @@ def parse_without(names: Iterable[str], root: Path) -> None:
         parse(copy, root, "Your own files stay, and they read what would go. Nothing was removed.")
 
 
-def parse(copy: Path, root: Path, consequence: str) -> None:
-    """Parse the dbt project in the folder ``dbt/`` of a copy.
+def parse(copy: Path, root: Path, consequence: str) -> dict:
+    """Parse the dbt project in the folder ``dbt/`` of a copy; return its manifest.
 
     Raises:
         BuildFailed: it does not parse; ``consequence`` follows dbt's message.
@@ -52,3 +53,4 @@ def parse(copy: Path, root: Path, consequence: str) -> None:
             (done.stdout + done.stderr).strip(),
             f"{consequence} Mend that file, then run it again.",
         )
+    return json.loads((copy / "target/manifest.json").read_text())

@@ -1,6 +1,7 @@
 """Reads what is published: versions, their changes, sources, metrics, marts."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -93,14 +94,23 @@ def tables(prod: warehouse.Version | None, report: Report) -> list[Table]:
         declared = {}
     facts = prod.facts if prod else {}
     at = datetime.now(UTC).replace(tzinfo=None)
+    by_table: dict[tuple[str, str], list[Load]] = {key: [] for key in declared}
+    for load in active:
+        by_table.setdefault((load.source, load.table_name), []).append(load)
+    for (source, name), table in declared.items():
+        if table.rejects:  # they are rows of the table itself, which its runner put aside
+            by_table.pop((source, f"{name}_rejects"), None)
     rows = []
-    for source, name in sorted(
-        declared.keys() | {(load.source, load.table_name) for load in active}
-    ):
-        loads = [load for load in active if (load.source, load.table_name) == (source, name)]
+    for (source, name), loads in sorted(by_table.items()):
         table = declared.get((source, name))
         state = TableState(source, table, tuple(loads), at) if table else None
-        row = _table(source, name, loads, state, facts)
+        aside = [
+            load
+            for load in active
+            if table and table.rejects and load.source == source
+            if load.table_name == f"{name}_rejects"
+        ]
+        row = _table(source, name, [*loads, *aside], state, facts)
         rows.append(row)
         for fault in filter(None, (row.small, row.stale)):
             fix = f"./loc load {source} FILES"
@@ -113,11 +123,9 @@ def _table(
 ) -> Table:
     built, by_load = set(facts.get("load_ids", ())), facts.get("outcomes", {})
     outcomes = [by_load[str(load.load_id)] for load in loads if str(load.load_id) in by_load]
-    reasons: dict[str, int] = {}
+    reasons: Counter[str] = Counter()
     for outcome in outcomes:
-        for reason, count in outcome.items():
-            if reason != "accepted":
-                reasons[reason] = reasons.get(reason, 0) + count
+        reasons.update({reason: rows for reason, rows in outcome.items() if reason != "accepted"})
     within = state.table.fresh_within if state else None
     newest = max((load.loaded_at for load in loads), default=None)
     return Table(
@@ -134,8 +142,8 @@ def _table(
         unpublished=sum(load.rows for load in loads if load.load_id not in built),
         audited=bool(outcomes),
         accepted=sum(outcome.get("accepted", 0) for outcome in outcomes) if outcomes else None,
-        rejected=sum(reasons.values()) if outcomes else None,
-        reasons=dict(sorted(reasons.items(), key=lambda item: -item[1])),
+        rejected=reasons.total() if outcomes else None,
+        reasons=dict(reasons.most_common()),
     )
 
 

@@ -22,7 +22,7 @@ class Problem(Part):
     """Something that is not as it should be, with the next step."""
 
     part: str
-    """The part of the platform: services, warehouse, sources, runs, metrics, machine."""
+    """The part: services, warehouse, sources, runs, metrics, lineage, machine, fork."""
     severity: str
     """``fail`` (something does not work) or ``warn``."""
     what: str
@@ -207,7 +207,7 @@ class Status(Part):
     schema: int
     at: str
     name: str
-    """The project's name in pyproject.toml."""
+    """The name in fork.toml."""
     clone: str
     data: str
     run: str

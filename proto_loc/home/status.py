@@ -1,11 +1,10 @@
 """Collects the state of the platform; one broken part does not hide the others."""
 
-import tomllib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from proto_loc import warehouse
+from proto_loc import fork_file, warehouse
 from proto_loc.errors import LocError, of_source
 from proto_loc.home import content
 from proto_loc.home.machine import machine
@@ -23,20 +22,23 @@ def collect() -> Status:
     """Read the state of every part; what cannot be read is None, and a problem says why."""
     problems: list[Problem] = []
 
+    def report(problem: Problem) -> None:
+        if all(problem.what != known.what for known in problems):
+            problems.append(problem)
+
     def part(name: str, read: Callable[[], T]) -> T | None:
         try:
             return read()
         except LocError as error:
-            problems.append(content.problem(name, error))
+            report(content.problem(name, error))
         except Exception as error:  # whatever a damaged file or a fork's own code raises
             what = f"The {name} cannot be read: {type(error).__name__}: {error}."
             known = of_source(error) or LocError(
                 what, "A file is damaged, or this is a defect of proto_loc.", "./loc doctor"
             )
-            problems.append(content.problem(name, known))
+            report(content.problem(name, known))
         return None
 
-    report = problems.append
     states = part("services", lambda: processes(report))
     databases = part("warehouse", lambda: content.databases(report)) or []
     prod = _prod()
@@ -53,7 +55,7 @@ def collect() -> Status:
     return Status(
         schema=VERSION,
         at=datetime.now(UTC).isoformat(timespec="seconds"),
-        name=tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["name"],
+        name=part("fork", lambda: fork_file.read().name) or fork_file.name(),
         clone=str(ROOT),
         data=str(settings().data),
         run=str(settings().run),
@@ -116,9 +118,9 @@ def _time(seconds: float | None) -> str | None:
 def _steps(
     states: list[Service], prod: warehouse.Version | None, tables: list[Table] | None
 ) -> list[str]:
-    if tables == []:
-        return ["./loc source add NAME --csv 'FILES'"]
     if tables is None or any(state.name == "first-load" and state.pid for state in states):
         return []
+    if not tables and fork_file.first_step():
+        return ["./loc source add NAME --csv 'FILES'"]
     is_empty = not (prod and prod.tables)
     return ["./loc refresh"] if is_empty or any(table.unpublished for table in tables) else []

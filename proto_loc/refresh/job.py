@@ -1,7 +1,7 @@
 """The refresh: load what is new, build, audit, publish. `loc` and Dagster both call it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 import duckdb
@@ -36,6 +36,7 @@ def load_and_refresh(
     who: str,
     report: Report,
     force: bool = False,
+    forget: Collection[str] = (),
 ) -> Refreshed:
     """Load, then bring ``prod`` up to date.
 
@@ -43,6 +44,7 @@ def load_and_refresh(
         loading: loads, and returns the outcomes; None to load new files of ``data/landing/``, or
             the sample into an empty platform.
         force: build even if nothing has changed.
+        forget: see :func:`proto_loc.dbt.publish.publish`.
 
     Raises:
         LocError: a file was refused, a model or test failed, the disk is full, ...; the published
@@ -57,7 +59,9 @@ def load_and_refresh(
     if not built:
         prod = warehouse.current("prod")
     else:
-        prod = publish.publish(who=who, report=lambda *state: report("build", *state))
+        prod = publish.publish(
+            who=who, forget=forget, report=lambda *state: report("build", *state)
+        )
         seconds |= prod.facts["seconds"]
         seconds["publish"] = time.perf_counter() - start - sum(prod.facts["seconds"].values())
     return Refreshed(prod, built, outcomes, loads_of(prod), seconds)

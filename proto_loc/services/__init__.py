@@ -104,8 +104,8 @@ def start(name: str) -> tuple[list[str], dict[str, str]]:
 
 def urls(names: Iterable[str] = tuple(SERVICES)) -> dict[str, str]:
     """URLs of the services' pages, by title; each contains the secret that it needs."""
-    links = {}
-    for service in (SERVICES[name] for name in names if name in SERVICES):
+    links, chosen = {}, set(names)
+    for service in (service for name, service in SERVICES.items() if name in chosen):
         for title, path in service.links.items():
             if service.secret:
                 path = path.format(secret=credentials.secret(service.secret))

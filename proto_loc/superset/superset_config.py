@@ -6,6 +6,7 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
+from proto_loc import fork_file
 from proto_loc.settings import private_folder, settings
 from proto_loc.superset import (
     duckdb_dialect,
@@ -41,6 +42,9 @@ GUEST_TOKEN_JWT_SECRET = GLOBAL_ASYNC_QUERIES_JWT_SECRET = SECRET_KEY
 SQLALCHEMY_DATABASE_URI = _NOW.superset_metadata
 if not SQLALCHEMY_DATABASE_URI.startswith("sqlite"):  # each thread may hold a connection
     SQLALCHEMY_ENGINE_OPTIONS = {"max_overflow": readers.THREADS}
+
+if (_FORK := fork_file.name()) != "proto_loc":
+    APP_NAME = _FORK  # in the titles of its pages
 
 # The data: one database, and only through the guard
 duckdb_dialect.register()

@@ -49,7 +49,8 @@ def parents(defs: dg.Definitions, key: str) -> set[str]:
 
 def test_every_model_and_seed_is_an_asset_beside_the_raw_ones(defs, manifest):
     keys = {spec.key.to_user_string() for spec in defs.resolve_all_asset_specs()}
-    models = {f"{node['schema']}/{node['name']}" for node in nodes(manifest, "model", "seed")}
+    kinds = ("model", "seed", "snapshot")
+    models = {f"{node['schema']}/{node['name']}" for node in nodes(manifest, *kinds)}
     assert keys == models - {"staging/taxi_zones"} | {
         *("raw/loads", "raw/rejects"),
         "taxi/yellow_trips",

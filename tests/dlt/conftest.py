@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from proto_loc import sources
+from proto_loc import credentials, sources
 from proto_loc.setup import environments
 from proto_loc.sources import Outcome
 from proto_loc.sources.dlt import DltSource
@@ -21,9 +21,12 @@ class Platform:
 
     def declare(self, *arguments, **options) -> DltSource:
         """Make this the platform's source."""
-        self.source = DltSource(*arguments, **options)
-        self._use(self.source)
-        return self.source
+        return self.adopt(DltSource(*arguments, **options))
+
+    def adopt(self, source: DltSource) -> DltSource:
+        self.source = source
+        self._use(source)
+        return source
 
     def fetch(self, **options) -> list[Outcome]:
         return self.source.fetch(who="test", report=lambda *state: None, **options)
@@ -34,8 +37,6 @@ class Platform:
             return con.execute(sql).fetchall()
 
     def secret(self, name: str, text: str) -> None:
-        from proto_loc import credentials
-
         credentials.keep(name, text)
 
     def said(self) -> str:

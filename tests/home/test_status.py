@@ -2,17 +2,22 @@
 
 import json
 import subprocess
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import jsonschema
 import pytest
+from platforms import publish
 
 from proto_loc import credentials, warehouse
 from proto_loc.cli import main
 from proto_loc.dagster import client
 from proto_loc.home import output, status
 from proto_loc.settings import ROOT
+from proto_loc.sources import Load, Table
 from proto_loc.warehouse import store
+
+LOADED = datetime(2026, 1, 1)
 
 
 def read() -> dict:
@@ -65,9 +70,25 @@ def test_an_empty_platform_has_no_version_and_a_next_step(data):
 
 def test_without_a_source_the_next_step_is_to_add_one(data, monkeypatch):
     monkeypatch.setattr("proto_loc.home.content.declared_tables", dict)
+    monkeypatch.setattr("proto_loc.fork_file.first_step", lambda: "There is no source yet.")
     state = read()
     assert state["tables"] == []
     assert state["steps"] == ["./loc source add NAME --csv 'FILES'"]
+
+
+def test_with_models_alone_the_next_step_is_to_build_them(data, monkeypatch):
+    """For example a fork that `loc init --dbt` made, whose data are seeds."""
+    monkeypatch.setattr("proto_loc.home.content.declared_tables", dict)
+    monkeypatch.setattr("proto_loc.fork_file.first_step", str)
+    assert read()["steps"] == ["./loc refresh"]
+
+
+def test_a_fault_in_fork_toml_is_named_by_its_line(data, monkeypatch, tmp_path):
+    file = tmp_path / "fork.toml"
+    file.write_text('name = "Shop!"\n')
+    monkeypatch.setattr("proto_loc.fork_file.FILE", file)
+    state = read()
+    assert "line 1" in problems(state, "fork")[0]["what"] and state["name"] == "proto_loc"
 
 
 def test_the_last_publish_is_compared_with_what_it_was_made_from(versions):
@@ -111,6 +132,17 @@ def test_a_damaged_version_is_a_problem_with_its_way_out(versions, how):
     assert state["machine"]["disk_free"] > 0 and state["tables"] is not None
 
 
+def test_a_damage_that_several_parts_meet_is_one_problem(data):
+    raw = warehouse.ensure("raw")
+    raw.path.chmod(0o644)
+    raw.path.write_bytes(b"")
+    state = read()
+    assert state["tables"] is None
+    assert [row["part"] for row in state["problems"] if "raw cannot be read" in row["what"]] == [
+        "warehouse"
+    ]
+
+
 def test_no_version_that_is_whole_is_a_problem(versions):
     for path in (store.folder("prod") / "versions").glob("*/manifest.json"):
         path.unlink()
@@ -133,6 +165,45 @@ def test_facts_of_another_shape_are_a_problem_and_no_crash(versions):
     assert state["metrics"] is None and state["marts"] is None
     assert {problem["part"] for problem in state["problems"]} >= {"metrics", "lineage"}
     assert all(problem["fix"] for problem in problems(state, "metrics"))
+
+
+def load(number: int, table: str, rows: int, origin: str = "file") -> Load:
+    return Load(number, "shop", table, "all", origin, "f", rows, 1, "f.csv", None, LOADED)
+
+
+def test_the_rows_of_a_table_are_accounted_for(data, monkeypatch):
+    """Rows that a runner puts aside count as rejected rows of their table."""
+    orders = Table("orders", {"id": "BIGINT"}, rejects=True, fresh_within=timedelta(days=1))
+    tables = {
+        ("shop", "orders"): orders,
+        ("shop", "orders_rejects"): Table("orders_rejects", {"reason": "VARCHAR"}),
+        ("shop", "customers"): Table("customers", {"id": "BIGINT"}, min_rows=10),
+    }
+    loads = [
+        load(1, "orders", 90),
+        load(2, "orders_rejects", 10),
+        load(3, "customers", 4),
+        load(4, "gone", 7, "synthetic"),
+    ]
+    published = [1, 2, 3]
+    outcomes = {"1": {"accepted": 85, "no price": 5}, "2": {"not a number": 10}}
+    monkeypatch.setattr("proto_loc.home.content.declared_tables", lambda: tables)
+    monkeypatch.setattr("proto_loc.home.content.lake.loads", lambda: loads)
+    publish(1, load_ids=published, outcomes=outcomes)
+    state = read()
+    rows = {row["table"]: row for row in state["tables"]}
+    assert list(rows) == ["customers", "gone", "orders"]
+    assert (rows["orders"]["rows"], rows["orders"]["accepted"], rows["orders"]["rejected"]) == (
+        100,
+        85,
+        15,
+    )
+    assert rows["orders"]["reasons"] == {"not a number": 10, "no price": 5}
+    assert rows["customers"]["audited"] is False and rows["customers"]["rejected"] is None
+    assert (rows["gone"]["declared"], rows["gone"]["synthetic"]) == (False, 7)
+    assert rows["gone"]["unpublished"] == 7 and state["steps"] == ["./loc refresh"]
+    faults = {problem["what"].partition(":")[0] for problem in problems(state, "sources")}
+    assert faults == {"shop.customers", "shop.orders"}, "one is small, and one is stale"
 
 
 def test_the_broken_code_of_a_source_is_named_by_its_file(data, monkeypatch):

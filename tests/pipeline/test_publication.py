@@ -80,6 +80,7 @@ def test_a_change_of_models_does_not_change_the_figures_of_the_sample(platform):
         **{"marts.agg_daily_zone": 6164, "marts.dim_dates": 9861, "marts.dim_taxi_zones": 265},
         **{"marts.fct_taxi_trips": 19050, "marts.rejected_trips": 950},
         **{"marts.load_outcomes": 17, "marts.mart_data_quality": 17},
+        "marts.taxi_zone_history": 265,
         **{"marts.metric_figures": 256, "marts.publication": 1},
         **{"staging.payment_types": 7, "staging.rate_codes": 7, "staging.taxi_zones": 265},
         "staging.vendors": 5,

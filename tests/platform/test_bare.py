@@ -1,5 +1,6 @@
 """A platform without content starts, and says what to do."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,12 @@ def test_a_load_of_a_source_that_is_absent_names_what_is_there(bare: Clone):
     done = bare.loc("load", "shop", check=False)
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert "pipelines/" in done.stderr
+
+
+def test_its_state_says_how_to_add_a_source(bare: Clone):
+    state = json.loads(bare.loc("status", "--json", check=False).stdout)
+    assert state["steps"] == ["./loc source add NAME --csv 'FILES'"] and state["tables"] == []
+    assert {problem["part"] for problem in state["problems"]} <= {"services", "machine"}
 
 
 def test_superset_is_provisioned_without_a_dashboard(bare: Clone, tmp_path_factory):

@@ -10,7 +10,7 @@ from clone import SHOP
 from toy import Toy, make_toy, query
 
 from proto_loc import warehouse
-from proto_loc.dbt import passthrough
+from proto_loc.dbt import histories, passthrough
 from proto_loc.dbt.failures import BuildFailed
 from proto_loc.warehouse import store
 from proto_loc.warehouse.diff import diff
@@ -114,6 +114,8 @@ def test_a_history_outlives_a_full_build_a_rename_and_a_deletion(toy):
         toy.refresh()
     assert "no snapshot for marts.customer_history any more" in refused.value.what
     assert "`meta: {formerly: marts.customer_history}`" in refused.value.fix
+    removed = histories.declared_in([f"dbt/{old}", "dbt/dbt_project.yml"])
+    assert removed == ["marts.customer_history"], "what `loc demo remove` gives up"
     meta = "{formerly: marts.customer_history}"
     toy.write({new: SNAPSHOT.format(name="where_they_lived", meta=meta)})
     assert passthrough.passthrough(["build", "--target", "prod", "--full-refresh"]) == 0

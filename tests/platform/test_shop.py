@@ -97,6 +97,21 @@ def test_discovery_profiles_the_mart(shop: Clone):
     assert "Orders" in report and "product" in report
 
 
+def test_the_state_of_the_platform_has_its_sources_metrics_and_lineage(shop: Clone):
+    """The home page shows what this command prints."""
+    state = json.loads(shop.loc("status", "--json", check=False).stdout)
+    tables = {row["table"]: row for row in state["tables"]}
+    assert set(tables) == {"customers", "orders"} and state["steps"] == []
+    assert all(row["rows"] > 0 and row["unpublished"] == 0 for row in tables.values())
+    metrics = {row["name"]: row for row in state["metrics"]}
+    assert set(metrics) == {"order_count", "sales"}
+    (count,) = shop.published("select count(*) from marts.mart_orders")
+    assert [metrics["order_count"]["figure"]] == count
+    mart = next(row for row in state["marts"] if row["name"] == "marts.mart_orders")
+    assert mart["sources"] == ["shop.customers", "shop.orders"]
+    assert mart["metrics"] == ["order_count", "sales"]
+
+
 BENCHMARKS = {
     "warehouse": (
         "--size-mb 1 --repeat 1 --seconds 1 --writers 1 --readers 1",

@@ -118,7 +118,7 @@ def test_up_fills_an_empty_platform_each_process_heals_and_down_leaves_nothing(p
     assert (empty["who"], first["who"], first["checks"]) == (
         "set-up",
         "loc first-load",
-        {"pass": 24},
+        {"pass": 26},
     )
     assert (
         first["tables"]["marts.fct_taxi_trips"] + first["tables"]["marts.rejected_trips"] == 300_000
@@ -131,6 +131,13 @@ def test_up_fills_an_empty_platform_each_process_heals_and_down_leaves_nothing(p
                 "its page takes it out by itself"
             )
             assert title.split()[0].lower() in page.text.lower(), title
+            if title == "Home":
+                assert f"All {len(SERVICES)} services are ready" in page.text
+    state = json.loads(platform.loc("status", "--json").stdout)
+    assert [row for row in state["problems"] if row["part"] != "machine"] == []
+    assert [(run["who"], run["status"], run["version"]) for run in state["runs"]] == [
+        ("loc first-load", "SUCCESS", 2)
+    ]
 
     assert "is up already" in platform.loc("up", "-d").stdout
     assert not_healed(platform, started_by) == []

@@ -19,6 +19,11 @@ from proto_loc.setup import node
 NAMES = {"runner": "proto_loc.compose runs the processes", "process-compose": "process-compose 1."}
 
 
+def problems(status) -> list[dict]:
+    """The problems of the services in the output of `loc status --json`."""
+    return [row for row in json.loads(status.stdout)["problems"] if row["part"] == "services"]
+
+
 def test_up_status_logs_down(stack):
     stack.add("setup", "echo prepared", availability={"restart": "exit_on_failure"})
     stack.service("web", after={"setup": "completed_successfully"})
@@ -119,6 +124,10 @@ def test_up_names_what_failed_and_shows_the_end_of_its_log(stack):
     assert up.stderr.endswith(f"Z no such month\nfix: Mend that; the whole log: {log}\n")
     status = stack.loc("status")
     assert status.returncode == 1 and "failed" in status.stdout and "ready" in status.stdout
+    status = stack.loc("status", "--json")
+    (problem,) = problems(status)
+    assert status.returncode == 1 and problem["what"] == "load failed with exit code 3."
+    assert problem["why"].endswith("Z no such month") and "./loc restart load" in problem["fix"]
     stack.loc("down")
 
 
@@ -134,6 +143,8 @@ def test_what_a_service_says_of_its_trouble_is_shown_and_is_not_ready(stack):
     )
     status = stack.loc("status")
     assert status.returncode == 1 and "web: models/x.sql, line 3: no such column" in status.stdout
+    (problem,) = problems(stack.loc("status", "--json"))
+    assert problem["why"].strip() == "models/x.sql, line 3: no such column"
 
 
 def test_up_says_so_when_setup_fails_and_everything_ends(stack):

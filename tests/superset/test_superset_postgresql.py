@@ -1,74 +1,21 @@
 """Superset's metadata in PostgreSQL, with one setting."""
 
-import os
 import shutil
-import stat
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from databases import postgresql_server
 from supersets import Superset
 
 pytestmark = [pytest.mark.xdist_group("superset"), pytest.mark.timeout(300)]
 
-USER = "nobody"
-"""The user of PostgreSQL's server, which does not run as root."""
-
 
 @pytest.fixture
 def postgresql(tmp_path: Path) -> Iterator[str]:
-    """The address of a PostgreSQL of one test, on a Unix socket in its own folder.
-
-    The password is in a file.
-    """
-    programs = max(
-        Path("/usr/lib/postgresql").glob("*/bin"),
-        default=None,
-        key=lambda path: int(path.parent.name),
-    )
-    if programs is None:
-        pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
-    home = Path(
-        tempfile.mkdtemp(prefix="loc-pg-", dir="/tmp")
-    )  # a socket's path may have 107 bytes
-    as_user = (
-        ["setpriv", f"--reuid={USER}", "--regid=nogroup", "--clear-groups"]
-        if os.geteuid() == 0
-        else []
-    )
-    if as_user:
-        shutil.chown(home, USER)
-
-    def run(*command: object) -> None:
-        done = subprocess.run(
-            [*as_user, *map(str, command)], cwd=home, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-
-    password, passfile = home / "password", tmp_path / "pgpass"
-    password.write_text("of-the-test")
-    password.chmod(0o644)
-    passfile.write_text("*:*:*:superset:of-the-test\n")
-    passfile.chmod(stat.S_IRUSR | stat.S_IWUSR)
-    run(
-        programs / "initdb",
-        "-D",
-        home / "data",
-        "-U",
-        "superset",
-        "-A",
-        "scram-sha-256",
-        f"--pwfile={password}",
-    )
-    start = f"-k {home} -c listen_addresses= -c fsync=off"
-    run(programs / "pg_ctl", "-D", home / "data", "-o", start, "-l", home / "log", "-w", "start")
-    try:
-        yield f"postgresql://superset@/postgres?host={home}&passfile={passfile}"
-    finally:
-        run(programs / "pg_ctl", "-D", home / "data", "-m", "immediate", "-w", "stop")
-        shutil.rmtree(home)
+    """The address of a PostgreSQL of one test; the password is in a file."""
+    with postgresql_server(tmp_path) as address:
+        yield address
 
 
 @pytest.mark.slow

@@ -202,6 +202,7 @@ def test_links_work_as_they_are(tmp_path, monkeypatch):
     monkeypatch.setenv("LOC_RUN", str(tmp_path / "run"))
     monkeypatch.setenv("LOC_PORT_PREFIX", "2")
     token, jupyter = credentials.secret("dagster"), credentials.secret("jupyter")
+    assert next(iter(services.urls(("superset", "home")))) == "Home", "it is the first to open"
     assert services.urls() == {
         "Home": f"http://127.0.0.1:28000/?token={credentials.secret('home')}",
         "Dagster": f"http://127.0.0.1:23000/?token={token}",

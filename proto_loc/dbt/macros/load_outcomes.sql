@@ -109,7 +109,7 @@
         group by 1, 2
         union all
     {%- endfor %}
-        select null::bigint, null::varchar, null::bigint where false
+        select null::bigint as load_id, null::varchar as reason, null::bigint as rows where false
 {%- endmacro %}
 
 {% macro _judged_tables() -%}

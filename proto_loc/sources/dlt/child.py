@@ -11,7 +11,10 @@ import threading
 import time
 from pathlib import Path
 
-from proto_loc.sources.dlt import loops, making, records, trouble
+from proto_loc.sources.dlt import looking, loops, making, records, trouble
+
+LOOKS = {"endpoint": looking.endpoint, "module": looking.module}
+"""Kinds of jobs that only look, for an inspection."""
 
 
 def main() -> None:
@@ -25,7 +28,7 @@ def main() -> None:
         out.flush()
 
     try:
-        say({"result": fetch(job, say)})
+        say({"result": LOOKS[job["kind"]](job) if job["kind"] in LOOKS else fetch(job, say)})
     except BaseException as error:
         import traceback
 
@@ -73,7 +76,7 @@ def fetch(job: dict, say) -> dict:
     )
     info = pipeline.run(source, loader_file_format="parquet")
     info.raise_on_failed_jobs()
-    return records.result(folder, pipeline, source) | {"notes": []}
+    return records.result(folder, pipeline, source)
 
 
 def _end_with_parent() -> None:

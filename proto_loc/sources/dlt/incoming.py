@@ -1,6 +1,6 @@
 """Reads the files of a load package with the declared types, by the declared schema policy."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import duckdb
@@ -123,6 +123,7 @@ class Incoming:
             column: kind
             for column, kind in types.items()
             if column not in declared
+            and not _is_variant(column, declared)
             and column not in (*IDS, SEQUENCE, "_dlt_load_id")
             and not column.startswith("_dlt_")
         }
@@ -139,12 +140,19 @@ class Incoming:
 
     def _read(self, table: DltTable, files: list[str], types: dict[str, str]) -> None:
         columns = {**table.columns, **IDS, SEQUENCE: "BIGINT"}
+        variants = {
+            column: [name for name in types if name == column or _is_variant(name, [column])]
+            for column in columns
+        }
         origin = f"from {self._parquet(files)}" if files else "where false"
         if files:
-            self._check(table, columns, types, origin)
+            self._check(table, columns, variants, types, origin)
         values = (
-            f"{identifier(name) if name in types else 'null'}::{kind} as {identifier(name)}"
-            for name, kind in columns.items()
+            f"coalesce({', '.join(f'{identifier(n)}::{kind}' for n in variants[column])})"
+            f" as {identifier(column)}"
+            if variants[column]
+            else f"null::{kind} as {identifier(column)}"
+            for column, kind in columns.items()
         )
         self.con.execute(
             f"create table {identifier('incoming', table.name)} as select {', '.join(values)},"
@@ -154,7 +162,12 @@ class Incoming:
         self.rows[table.name] = self.con.execute(query).fetchone()[0]
 
     def _check(
-        self, table: DltTable, columns: dict[str, str], types: dict[str, str], origin: str
+        self,
+        table: DltTable,
+        columns: dict[str, str],
+        variants: dict[str, list[str]],
+        types: dict[str, str],
+        origin: str,
     ) -> None:
         """Refuse a value that its declared type cannot hold exactly, and a missing key.
 
@@ -163,27 +176,29 @@ class Incoming:
         """
         faults = {}
         for column, kind in columns.items():
-            value = identifier(column)
-            if column in types and types[column] != kind:
-                faults[column] = f"{value} is not null and {_loses(value, types[column], kind)}"
-        needed = {*table.key, *filter(None, [table.partition_column])}
-        for column in needed:
-            if column not in types:
+            for name in variants[column]:
+                if types[name] != kind:
+                    loses = _loses(identifier(name), types[name], kind)
+                    faults[name] = column, f"{identifier(name)} is not null and {loses}"
+        for column in {*table.key, *filter(None, [table.partition_column])}:
+            if not variants[column]:
                 raise self._refused(
                     f"The table {table.name} has no column {column}, which its key or partition"
                     " needs.",
                     f"Declare another key in pipelines/{self.source}/",
                 )
-            fault = f"{identifier(column)} is null"
-            faults[column] = f"{fault} or {faults[column]}" if column in faults else fault
+            value = f"coalesce({', '.join(f'{identifier(n)}::varchar' for n in variants[column])})"
+            _, fault = faults.get(column, ("", "false"))
+            faults[column] = column, f"{value} is null or {fault}"
         if not faults:
             return
         counts = ", ".join(
             f"count(*) filter ({fault}), any_value({identifier(column)}::varchar) filter ({fault})"
-            for column, fault in faults.items()
+            for column, (_, fault) in faults.items()
         )
         row = self.con.execute(f"select {counts} {origin}").fetchone()
-        for (column, _), count, example in zip(faults.items(), row[::2], row[1::2], strict=True):
+        results = zip(faults.values(), row[::2], row[1::2], strict=True)
+        for (column, _), count, example in results:
             if count:
                 what = (
                     f"{example!r} is no {columns[column]}"
@@ -202,6 +217,11 @@ class Incoming:
             f"{fix}, then run `loc load {self.source}`: what was fetched waits for it. Nothing was"
             " loaded.",
         )
+
+
+def _is_variant(name: str, columns: Collection[str]) -> bool:
+    """Whether dlt put values into a column of their own, as they do not fit the type of another."""
+    return name.partition("__v_")[0] in columns and "__v_" in name
 
 
 def _loses(value: str, old: str, new: str) -> str:

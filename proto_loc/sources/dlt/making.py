@@ -3,13 +3,17 @@
 import importlib
 from typing import Any
 
-TYPES = {
-    "BIGINT": "bigint", "INTEGER": "bigint", "SMALLINT": "bigint", "TINYINT": "bigint",
-    "DOUBLE": "double", "FLOAT": "double", "BOOLEAN": "bool", "VARCHAR": "text", "DATE": "date",
-    "TIMESTAMP": "timestamp", "TIMESTAMP WITH TIME ZONE": "timestamp", "TIME": "time",
-    "BLOB": "binary", "JSON": "json",
+from proto_loc.settings import ROOT
+
+TYPES = {"VARCHAR": "text", "JSON": "json"}
+"""DuckDB type → dlt type, for types that dlt would take for others. Numbers and times are cast when
+the lake adopts them, and refused if that loses anything."""
+
+DRIVERS = {
+    "postgres": "postgresql+psycopg2", "postgresql": "postgresql+psycopg2",
+    "mysql": "mysql+pymysql", "mariadb": "mariadb+pymysql",
 }  # fmt: skip
-"""DuckDB type → dlt type; a DECIMAL keeps its precision and scale."""
+"""Kind of database → its driver of golden.toml, which SQLAlchemy does not take by itself."""
 
 
 def make(job: dict):
@@ -23,8 +27,11 @@ def make(job: dict):
             _number(resource)
             _see_twice(resource)
         if table and job["kind"] != "Sql":
-            types = {c: dlt_type(kind) for c, kind in table["columns"].items() if c[0] != "_"}
-            resource.apply_hints(columns={c: kind for c, kind in types.items() if kind})
+            types = {c: TYPES[kind] for c, kind in table["columns"].items() if kind in TYPES}
+            hints = {
+                c: {"data_type": kind} for c, kind in types.items() if not c.startswith("_dlt")
+            }
+            resource.apply_hints(columns=hints)
     if job["limit"]:
         source.add_limit(job["limit"])
     return source
@@ -36,7 +43,7 @@ def sql(job: dict):
 
     where = job["where"]
     source = sql_database(
-        job["secrets"][where["dsn"]],
+        database_url(job["secrets"][where["dsn"]]),
         schema=where["schema"] or None,
         table_names=list(where["tables"]) or None,
         backend="pyarrow",
@@ -50,6 +57,16 @@ def sql(job: dict):
             )
             source.resources[name].apply_hints(incremental=incremental)
     return source
+
+
+def database_url(dsn: str) -> str:
+    """Name the driver that is installed, and the whole path of a file of SQLite."""
+    kind, mark, rest = dsn.partition("://")
+    kind = DRIVERS.get(kind, kind)
+    if kind == "sqlite" and rest.startswith("/") and not rest.startswith("//"):
+        path, question, options = rest[1:].partition("?")
+        rest = f"/{ROOT / path}{question}{options}"
+    return f"{kind}{mark}{rest}"
 
 
 def rest(job: dict):
@@ -84,14 +101,6 @@ def code(job: dict):
     if isinstance(made, DltSource):
         return made
     return DltSource(dlt.Schema(job["source"]), job["source"], [made])
-
-
-def dlt_type(kind: str) -> dict | None:
-    """The hint of a column; None if dlt decides."""
-    if kind.startswith("DECIMAL("):
-        precision, scale = kind.removeprefix("DECIMAL(").removesuffix(")").split(",")
-        return {"data_type": "decimal", "precision": int(precision), "scale": int(scale)}
-    return {"data_type": TYPES[kind]} if kind in TYPES else None
 
 
 def _is_secret(value: object) -> bool:

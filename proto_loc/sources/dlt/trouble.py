@@ -6,7 +6,7 @@ from proto_loc.errors import SOURCES, of_source
 def explain(error: BaseException, job: dict) -> dict:
     """Return the message about an error: its kind, what failed, why, and what to do next."""
     causes = list(_causes(error))
-    cause = causes[-1]
+    cause = next((c for c in causes if type(c).__module__.split(".")[0] != "dlt"), causes[-1])
     message = {
         "kind": "fetch",
         "what": f"{job['source']} could not be fetched.",
@@ -28,6 +28,12 @@ def explain(error: BaseException, job: dict) -> dict:
             "The API does not turn its pages as declared: set the endpoint's `paginator` in"
             f" pipelines/{job['source']}/ (docs/rest.md shows how)."
         )
+    elif type(cause).__name__ == "NoList":
+        message |= {
+            "what": f"{job['source']} cannot be inspected.",
+            "why": f"{str(cause)[:1].upper()}{str(cause)[1:]}.",
+            "fix": "Name another one.",
+        }
     elif type(cause).__name__ == "NoSuchTableError":
         message["why"] = f"The database has no table {cause}."
         message["fix"] = f"Mend its name in pipelines/{job['source']}/."

@@ -1,0 +1,3 @@
+{% macro days_since(column) %}
+    date_diff('day', '{{ var("first_day") }}'::date, {{ column }})
+{% endmacro %}

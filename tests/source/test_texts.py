@@ -1,0 +1,144 @@
+"""What `loc source add` writes from an inspection passes the checks that every file passes."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from inspections import AIR, ALL
+
+from proto_loc.scaffold.plan import plan
+from proto_loc.scaffold.staged import stage
+from proto_loc.scaffold.texts import texts
+from proto_loc.scaffold.values import joins_by_value
+from proto_loc.settings import ROOT
+
+PROGRAMS = Path(sys.executable).parent
+
+
+def written(name: str, root: Path) -> dict[str, str]:
+    inspection = ALL[name]
+    tables, marts = plan(name, inspection)
+    return texts(name, tables, marts, code=inspection.code, owner="me", root=root)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """The texts of all inspections, as files beside the project's settings."""
+    root = tmp_path_factory.mktemp("clone")
+    for name in ALL:
+        for path, text in written(name, root).items():
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).write_text(text)
+    (root / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text())
+    settings = (ROOT / "dbt/.sqlfluff").read_text().replace("../proto_loc", f"{ROOT}/proto_loc")
+    (root / "dbt/.sqlfluff").write_text(settings.replace("= macros,", f"= {ROOT}/dbt/macros,"))
+    return root
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("ruff", "check", "--no-cache", "."),
+        ("ruff", "format", "--check", "--no-cache", "."),
+        ("sqlfluff", "lint", "--disable-progress-bar", "--config", "dbt/.sqlfluff", "dbt/models"),
+    ],
+    ids=lambda command: " ".join(command[:2]),
+)
+def test_the_linters_are_content(folder: Path, command: tuple[str, ...]):
+    done = subprocess.run(
+        [PROGRAMS / command[0], *command[1:]], cwd=folder, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_each_file_is_what_its_ending_says(name: str, tmp_path: Path):
+    for path, text in written(name, tmp_path).items():
+        if path.endswith((".yml", ".yaml")):
+            assert yaml.safe_load(text), path
+        elif path.endswith(".ipynb"):
+            assert json.loads(text)["cells"], path
+        elif path.endswith(".py"):
+            ast.parse(text)
+        else:
+            assert path.endswith(".sql"), path
+            assert re.match(r"with \w+ as \(", text) and text.endswith("select * from final\n")
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_column_of_a_mart_is_described_and_typed(name: str, tmp_path: Path):
+    made = written(name, tmp_path)
+    pages = [path for path in made if re.search(r"/mart_\w+\.yml$", path)]
+    assert pages
+    for path in pages:
+        (model,) = yaml.safe_load(made[path])["models"]
+        assert model["description"] and model["config"]["contract"]["enforced"]
+        assert all(column["description"] and column["data_type"] for column in model["columns"])
+        metrics = yaml.safe_load(made[path.replace(".yml", ".metrics.yml")])
+        assert len(metrics["metrics"]) == 2
+        for item in metrics["semantic_models"][0]["dimensions"]:
+            assert re.fullmatch(r"(?!.*__)[a-z][a-z0-9_]*[a-z0-9]", item["name"]), item
+
+
+def test_a_mart_joins_the_tables_whose_keys_it_has(tmp_path: Path):
+    made = written("air", tmp_path)
+    sql = made["dbt/models/marts/mart_air_flights.sql"]
+    assert "left join airlines on flights.carrier = airlines.carrier" in sql
+    assert "airlines.name as carrier_name" in sql
+    assert "flights.origin = weather.origin" in sql
+    assert "flights.time_hour = weather.time_hour" in sql
+    assert "mart_air_airlines" not in "".join(made)
+
+
+def test_keys_named_id_are_joined_by_the_name_of_their_table(tmp_path: Path):
+    """Equal names say nothing there: the id of a note is no customer."""
+    made = written("store", tmp_path)
+    sql = made["dbt/models/marts/mart_store_orders.sql"]
+    assert "left join customers on orders.customer_id = customers.id" in sql
+    assert "customers.name as customer_name" in sql
+    assert "join" not in made["dbt/models/marts/mart_store_notes.sql"]
+
+
+def test_a_time_with_a_zone_is_shown_in_the_zone_of_the_data(tmp_path: Path):
+    made = written("air", tmp_path)
+    sql = made["dbt/models/staging/air/stg_air__flights.sql"]
+    assert "time_hour at time zone 'America/New_York' as time_hour" in sql
+
+
+def test_a_key_under_another_name_is_recognised_by_its_values(tmp_path: Path):
+    files = {
+        "airlines": "carrier,name\nAA,American\nUA,United\n",
+        "airports": "faa,name,lat\nEWR,Newark,40.7\nJFK,Kennedy,40.6\nIAH,Houston,30\n",
+        "weather": "origin,time_hour,temp\nEWR,2013-01-01 00:00:00+00,39.0\n",
+        "flights": "month,carrier,flight,origin,dest,distance,time_hour\n"
+        "1,AA,1,EWR,IAH,5,2013-01-01 00:00:00+00\n1,UA,2,JFK,EWR,6,2013-01-01 00:00:00+00\n",
+    }
+    paths = {}
+    for name, text in files.items():
+        paths[name] = [tmp_path / f"{name}.csv"]
+        paths[name][0].write_text(text)
+    joins = joins_by_value(stage("air", AIR), paths)
+    assert {join.on for join in joins["flights"]} == {(("origin", "faa"),), (("dest", "faa"),)}
+    _, marts = plan("air", AIR, joins)
+    names = [column.name for column in marts[0].columns]
+    assert {"origin_name", "dest_name", "carrier_name"} <= set(names)
+    assert len(names) == len(set(names))
+
+
+def test_a_table_without_a_date_is_measured_by_the_time_of_its_load(tmp_path: Path):
+    made = written("cities", tmp_path)
+    assert "loaded_at" in made["dbt/models/marts/mart_cities_cities.sql"]
+    charts = [yaml.safe_load(text) for path, text in made.items() if "/charts/" in path]
+    assert charts and not any("time_grain_sqla" in chart["params"] for chart in charts)
+
+
+def test_a_project_with_a_time_spine_gets_no_other_one(tmp_path: Path):
+    page = tmp_path / "dbt/models/days.yml"
+    page.parent.mkdir(parents=True)
+    page.write_text("models: [{name: days, time_spine: {standard_granularity_column: day}}]\n")
+    assert not any("time_spine_daily" in path for path in written("air", tmp_path))
