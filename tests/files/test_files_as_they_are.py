@@ -5,6 +5,7 @@ The rows of the table in docs/files.md are the names of these cases.
 
 import gzip
 import io
+import random
 import re
 import tracemalloc
 import zipfile
@@ -526,3 +527,55 @@ def test_a_line_of_two_gigabytes_is_refused_in_bounded_memory(tmp_path):
         read(con, Table("orders", NAME), path, tmp_path)
     assert tracemalloc.get_traced_memory()[1] < 50_000_000
     tracemalloc.stop()
+
+
+@pytest.mark.parametrize("quoted", [False, True])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_rows_and_lines_are_those_of_the_file(tmp_path, quoted, end):
+    """Blank lines, quoted line ends and broken rows come in any order; every line is right."""
+    chance = random.Random(f"{quoted}{end}")
+    text, good, bad, line = f"id,name,x{end}", [], [], 2
+    for number in range(3000):
+        row, kind = len(good) + len(bad) + 1, chance.randrange(60)
+        record = f"{number},a,x"
+        if kind == 0:
+            record = ""
+        elif kind < 4:
+            record = [f"{number},a", f"{number},a,b,c", f"q{number},a,b"][kind - 1]
+            bad.append((row, line))
+        else:
+            if quoted and kind < 20:
+                record = f'{number},"a ""b""{end * (kind % 3)}, c",x'
+            good.append((row, number))
+        text += record + end
+        line += 1 + record.count("\n")
+    path = tmp_path / "orders.csv"
+    path.write_text(text, newline="")
+    table = Table("orders", {**NAME, "x": "VARCHAR"}, rejects=True)
+    with open_duckdb() as con:
+        read(con, table, path, tmp_path)
+        assert con.execute("select _row, id from rows order by 1").fetchall() == good
+        assert con.execute("select _row, _line from rejects order by 1").fetchall() == bad
+
+
+@pytest.mark.parametrize(
+    ("form", "message"),
+    [
+        ({"kind": "xml"}, "the kind 'xml' is none"),
+        ({"encoding": "utf-9"}, "the encoding 'utf-9' is not known"),
+        ({"delimiter": ""}, "has not one to four bytes"),
+        ({"delimiter": '"'}, "delimiter and quote are both"),
+        ({"quote": "«"}, "is no single ASCII character"),
+        ({"decimal": ",", "thousands": ","}, "are not two different characters"),
+        ({"time_zone": "Mars/Base"}, "the time zone 'Mars/Base' is not known"),
+        ({"skip": -1}, "-1 lines cannot be skipped"),
+    ],
+)
+def test_a_format_that_cannot_be_is_refused_where_it_is_declared(form, message):
+    with pytest.raises(ValueError, match=message):
+        Format(**form)
+
+
+def test_a_date_format_of_no_column_is_refused():
+    with pytest.raises(ValueError, match="has no column day"):
+        Table("orders", NAME, format=DMY)
