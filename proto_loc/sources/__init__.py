@@ -236,7 +236,7 @@ def find_source(name: str) -> Source:
         raise UsageError(
             f"There is no source {name}.",
             f"pipelines/ has: {', '.join(sources) or 'none'}.",
-            "Name one of those, or add the folder pipelines/NAME/: docs/data.md shows how.",
+            "Name one of those, or make it: `loc source add NAME --csv FILES`.",
         )
     return sources[name]
 
