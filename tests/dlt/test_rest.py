@@ -1,7 +1,7 @@
 """A REST API that misbehaves: each record is loaded once, or nothing is, with the reason."""
 
+import misbehaving
 import pytest
-import servers
 
 from proto_loc.errors import LocError
 from proto_loc.sources.dlt import DltTable, Rest
@@ -16,7 +16,7 @@ RECORDS = [{"id": number, "state": "open"} for number in range(1, 6)]
 
 @pytest.fixture
 def api():
-    with servers.serving() as api:
+    with misbehaving.serving() as api:
         api.rows = RECORDS
         yield api
 
@@ -38,11 +38,11 @@ def tracker(platform, api):
 
 def test_a_limit_errors_and_a_cut_connection_lose_nothing(tracker, api):
     api.faults = [
-        servers.fail,
-        servers.nothing,
-        servers.wait_a_second,
-        servers.nothing,
-        servers.cut,
+        misbehaving.fail,
+        misbehaving.nothing,
+        misbehaving.wait_a_second,
+        misbehaving.nothing,
+        misbehaving.cut,
     ]
     tracker.fetch()
     assert tracker.rows(STORED) == [(number, "open") for number in range(1, 6)]
@@ -71,7 +71,7 @@ def test_a_token_that_expires_loads_nothing_and_is_said_nowhere(tracker, api):
         api.token = "second-token-of-the-test"
         return False
 
-    api.faults = [servers.nothing, expire]
+    api.faults = [misbehaving.nothing, expire]
     with pytest.raises(FetchError, match="401") as refusal:
         tracker.fetch()
     assert ".run/secrets/tracker-token" in refusal.value.fix
@@ -162,9 +162,9 @@ def test_an_inspection_shows_list_pages_and_key_and_its_code_loads(tracker, api)
 
 
 def test_a_key_in_a_url_becomes_a_secret(tracker, api):
-    api.answer = lambda handler: servers.send(handler, 200, RECORDS)
+    api.answer = lambda handler: misbehaving.send(handler, 200, RECORDS)
     seen = inspect_api("tracker", f"{api.url}/issues.json?api_key=key-of-the-test")
     assert "key-of-the-test" not in seen.code and "secret:tracker-token" in seen.code
     with pytest.raises(LocError, match="no list of objects"):
-        api.answer = lambda handler: servers.send(handler, 200, {"error": "none"})
+        api.answer = lambda handler: misbehaving.send(handler, 200, {"error": "none"})
         inspect_api("tracker", f"{api.url}/issues.json")
