@@ -72,6 +72,7 @@ class Rest:
     """Another way to authenticate, as dlt's ``rest_api`` declares it; a value ``secret:NAME``
     stands for that secret."""
     headers: Mapping[str, str] = field(default_factory=dict)
+    """HTTP headers of every request."""
 
 
 @dataclass(frozen=True)

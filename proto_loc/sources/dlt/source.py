@@ -34,6 +34,8 @@ class DltSource:
         """Declare a source.
 
         Args:
+            name: the name of its folder in ``pipelines/``.
+            tables: the tables, with the columns that dlt writes.
             fetch: where its rows are.
             schema: what happens to a column, or a list in a row, that is not declared: ``evolve``
                 adds it to raw, ``freeze`` refuses the fetch, ``discard`` leaves it out.
