@@ -42,8 +42,8 @@ def notebooks() -> Iterator[Finding]:
     if names := tracked.with_output(ROOT):
         yield Finding(
             "warn",
-            f"{', '.join(names)} holds output.",
-            "Output may contain data, and git would keep it.",
+            f"{', '.join(names)} holds output, which git would keep.",
+            "Output may contain data.",
             f"{tracked.CLEAR} {' '.join(names)}; your own notebooks belong in notebooks/work/",
             symptom="Git shows changes of notebooks that hold output",
         )
