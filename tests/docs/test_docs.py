@@ -28,6 +28,7 @@ OF_THE_PROJECT = [
     ROOT / name for name in ("CHANGELOG.md", "CODE_OF_CONDUCT.md", "CONTRIBUTING.md", "SECURITY.md")
 ]
 
+CONTENT = (".github", "cube", "dbt", "evaluations", "notebooks", "pipelines", "superset")
 CONTINUES = {"quickstart.md": "README.md"}
 """Pages whose commands run on the platform of another page, after its own, unless it has them."""
 
@@ -345,8 +346,11 @@ def test_every_promise_has_its_tests_and_they_run_when_it_says():
 
 @pytest.mark.parametrize("page", [*PAGES, *OF_THE_PROJECT], ids=lambda page: page.name)
 def test_links_between_pages_lead_somewhere(page):
+    """A guide names files of the content, and links none: a fork removes them."""
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
         assert target.startswith("https://") or (page.parent / target).exists(), target
+        part = target.removeprefix("../").split("/")[0]
+        assert page not in GUIDES or part not in CONTENT, target
 
 
 def test_commands_are_plain_enough_to_copy():
