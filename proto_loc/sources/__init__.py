@@ -221,7 +221,7 @@ def find_sources() -> dict[str, Source]:
             raise LocError(
                 f"{file} declares no source named {module.name}.",
                 "Each folder of pipelines/ is a source.",
-                f'Define `SOURCE` there, with `name="{module.name}"`: docs/data.md shows how.',
+                f'Define `SOURCE` there, with `name="{module.name}"`; see docs/declaration.md.',
             )
         sources[module.name] = source
     return sources
