@@ -27,7 +27,9 @@ SENSITIVE = re.compile(r"(?i)(api[-_]?key|(access[-_]?)?token|secret|password|pw
 
 
 def inspect_sql(name: str, dsn: str, tables: Sequence[str] = ()) -> Inspection:
-    """Look at tables of an SQL database, and keep its URL in the secret ``NAME-dsn``.
+    """Look at tables of an SQL database.
+
+    The declaration names the secret ``NAME-dsn``, in which the caller keeps the URL.
 
     Args:
         dsn: SQLAlchemy URL of PostgreSQL, MySQL or SQLite.
@@ -40,8 +42,7 @@ def inspect_sql(name: str, dsn: str, tables: Sequence[str] = ()) -> Inspection:
     where = Sql(secret, dict.fromkeys(tables, ""))
     look = _Look(name, where, {secret: dsn})
     where = Sql(secret, look.cursors())
-    credentials.keep(secret, dsn)
-    return look.inspection(where, "tables of an SQL database", f"The URL is kept in {secret}.")
+    return look.inspection(where, "tables of an SQL database", f"The URL is the secret {secret}.")
 
 
 def inspect_api(name: str, url: str) -> Inspection:
@@ -149,6 +150,7 @@ class _Look:
             for column, kind, *_ in self.con.execute(f"describe from {rows}").fetchall()
             if not column.startswith("_dlt_") and column != SEQUENCE
         }
+        types |= {name: "DATE" for name in self._dates(rows, types)}
         self.rows[name] = self.con.execute(f"select count(*) from {rows}").fetchone()[0]
         self.facts[name] = {column: self._column(rows, column) for column in types}
         parent = result.parents.get(name, "")
@@ -164,6 +166,19 @@ class _Look:
             mode = "upsert" if key else "append"
         newest = changed if mode == "upsert" else ""
         return DltTable(name, types, key=key, mode=mode, newest=newest)
+
+    def _dates(self, rows: str, types: dict[str, str]) -> list[str]:
+        """The columns of texts that are all dates, as JSON and SQLite write them."""
+        texts = [name for name, kind in types.items() if kind == "VARCHAR"]
+        if not texts:
+            return []
+        checks = ", ".join(
+            f"bool_and({identifier(name)} similar to '\\d{{4}}-\\d\\d-\\d\\d' and"
+            f" try_cast({identifier(name)} as date) is not null)"
+            for name in texts
+        )
+        results = self.con.execute(f"select {checks} from {rows}").fetchone()
+        return [name for name, dates in zip(texts, results, strict=True) if dates]
 
     def _changed(self, types: dict[str, str]) -> str:
         """The column that is named as the time of a row's last change; empty if there is none."""

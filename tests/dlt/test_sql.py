@@ -49,6 +49,7 @@ def execute(address: str, sql: str) -> None:
 def test_a_database_with_updates_and_deletes(platform, database):
     execute(database, TABLES)
     seen = inspect_sql("shop", database, ["orders", "customers"])
+    platform.secret("shop-dsn", database)
     assert [(table.name, table.key, table.mode, table.newest) for table in seen.tables] == [
         ("customers", ("id",), "replace", ""),
         ("orders", ("id",), "upsert", "updated_at"),
@@ -82,6 +83,7 @@ def test_sqlite_and_faults_of_a_database(platform):
         con.execute("insert into \"Items\" values (1, 'pen', '2025-01-01 00:00:00')")
         con.execute("create table bare (id integer primary key)")
     seen = inspect_sql("shop", f"sqlite:///{path}")
+    platform.secret("shop-dsn", f"sqlite:///{path}")
     assert seen.tables[0].mode == "upsert" and "bare is left out" in seen.notes[-1]
     names: dict = {}
     exec(seen.code, names)
