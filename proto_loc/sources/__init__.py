@@ -221,7 +221,7 @@ def find_sources() -> dict[str, Source]:
             raise LocError(
                 f"{file} declares no source named {module.name}.",
                 "Each folder of pipelines/ is a source.",
-                f'Define `SOURCE` there, with `name="{module.name}"`: docs/data.md shows how.',
+                f'Define `SOURCE` there, with `name="{module.name}"`; see docs/declaration.md.',
             )
         sources[module.name] = source
     return sources
@@ -238,7 +238,7 @@ def find_source(name: str) -> Source:
         raise UsageError(
             f"There is no source {name}.",
             f"pipelines/ has: {', '.join(sources) or 'none'}.",
-            "Name one of those, or add the folder pipelines/NAME/: docs/data.md shows how.",
+            "Name one of those, or make it: `loc source add NAME --csv FILES`.",
         )
     return sources[name]
 
