@@ -135,6 +135,8 @@ def add(name: str, origin: Origin, options: Mapping[str, Sequence[str]], *, ask:
 def _add(
     source: str, origin: Origin, options: Mapping[str, Sequence[str]], ask: bool
 ) -> dict[str, list[Path]]:
+    from proto_loc.sources.files import label
+
     inspection, paths = _inspect(source, origin, {})
     if ask and sys.stdin.isatty() and (answers := _answers(inspection)):
         inspection, paths = _inspect(source, origin, answers)
@@ -156,7 +158,13 @@ def _add(
         )
     show(staged, marts, inspection)
     made = texts(
-        source, staged, marts, code=inspection.code, owner=os.environ.get("USER", "me"), root=ROOT
+        source,
+        staged,
+        marts,
+        code=inspection.code,
+        owner=os.environ.get("USER", "me"),
+        root=ROOT,
+        files={name: label(listed[0]) for name, listed in paths.items()},
     )
     made |= writing.note(source, made)
     writing.refuse_existing(ROOT, made)
