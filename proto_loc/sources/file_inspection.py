@@ -161,9 +161,13 @@ def _read_texts(con: duckdb.DuckDBPyConnection, look: _Look, scratch: Path) -> N
         ]
         query = f"select {', '.join(fields)} from {relation.sql} using sample {sample} rows"
         con.execute(f"{'insert into texts' if place else 'create table texts as'} {query}")
+    folders = {look.columns[folder] for folder in partition_values(look.paths[0])}
     for column in look.columns.values():
         if column not in look.types:
-            look.texts[column] = Texts(column, dict(_texts(con, column)))
+            counts = dict(_texts(con, column))
+            if column in folders and all(re.fullmatch(r"\d\d?", text) for text in counts):
+                counts = {str(int(text)): number for text, number in counts.items()}  # month=01
+            look.texts[column] = Texts(column, counts)
     con.execute("drop table texts")
 
 

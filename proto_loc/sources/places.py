@@ -31,10 +31,10 @@ class Relation:
     """Expressions of columns without a header, which have to be empty."""
     content: Content | None = None
     """The CSV text, whose broken rows DuckDB reports."""
-    before: int = 0
-    """Number of lines of a CSV text before its header."""
+    offset: int = 0
+    """Number of lines of the file before the CSV text."""
     start: int = 0
-    """Number of lines before its first row."""
+    """Number of lines of the CSV text before its first row."""
     width: int = 0
     """Number of values of a row of a CSV text."""
     form: Format = field(default_factory=Format)
@@ -83,26 +83,24 @@ def lines_of_bytes(path: Path, positions: Sequence[int]) -> list[int]:
     return lines
 
 
-def records(path: Path, form: Format, before: int) -> Iterator[Place]:
+def records(path: Path, form: Format, offset: int) -> Iterator[Place]:
     """The records of a CSV text after its header, blank lines apart, in one streaming pass.
 
     Args:
-        before: number of lines before the header, or before the first record without one.
+        offset: number of lines of the file before the text.
     """
     csv.field_size_limit(LINE_LIMIT * 1000)
     quote = {"quotechar": form.quote} if form.quote else {"quoting": csv.QUOTE_NONE}
     with open(path, "rb") as raw:
         file = io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
-        for _ in range(before):
-            file.readline()
-        reader = csv.reader(file, delimiter=form.delimiter, **quote)
-        row, end = (0 if form.header else 1), before
+        reader = csv.reader(file, delimiter=form.delimiter[-1], **quote)
+        row, end = (0 if form.header else 1), offset
         for record in reader:
             if record:
                 if row:
                     yield Place(row, end + 1)
                 row += 1
-            end = before + reader.line_num
+            end = offset + reader.line_num
 
 
 def settle(
@@ -130,7 +128,8 @@ def settle(
     line, rows = "coalesce(lines._line, records._line)", [item.line for item in broken]
     if relation.content is not None:
         if relation.start + total + len(broken) == relation.content.lines:  # a row, a line
-            line, rows = f"_row + {relation.start}", [row - relation.start for row in rows]
+            start = relation.offset + relation.start
+            line, rows = f"_row + {start}", [row - start for row in rows]
         elif bad or broken:
             rows = _walk(con, path, relation, rows, total)
     _place(con, rows)
@@ -180,7 +179,7 @@ def _broken(con: duckdb.DuckDBPyConnection, path: Path, relation: Relation) -> l
         )
     lines = lines_of_bytes(relation.content.path, [position - 1 for position, *_ in errors])
     return [
-        Broken(line, _sentence(kind, message), text or "")
+        Broken(relation.offset + line, _sentence(kind, message), text or "")
         for line, (_, kind, message, text) in zip(lines, errors, strict=True)
     ]
 
@@ -234,7 +233,7 @@ def _walk(
         )
     wanted, starts = {position for position, _ in bad}, set(broken)
     places, rows, position = [], [], 0
-    for place in records(relation.content.path, relation.form, relation.before):
+    for place in records(relation.content.path, relation.form, relation.offset):
         if place.line in starts:
             rows.append(place.row)
             continue

@@ -2,6 +2,7 @@
 
 import csv
 import re
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace as changed
 from pathlib import Path
@@ -11,7 +12,7 @@ import duckdb
 
 from proto_loc.errors import disk_is_full
 from proto_loc.sources import Table
-from proto_loc.sources.content import LINE_LIMIT, Content, first_lines, prepare, refused
+from proto_loc.sources.content import CHUNK, LINE_LIMIT, Content, first_lines, prepare, refused
 from proto_loc.sources.formats import Format
 from proto_loc.sources.places import BROKEN_LIMIT, Relation, settle
 from proto_loc.sources.values import Value, alias, columns, reasons, value
@@ -74,16 +75,18 @@ def relation_of(
     elif content.kind == "excel":
         relation, empty = _excel(path, content, form, scratch)
     else:
-        relation, empty = _csv(path, content, form)
+        relation, empty = _csv(path, content, form, scratch)
     return relation, content, empty
 
 
-def _csv(path: Path, content: Content, form: Format) -> tuple[Relation, list[str]]:
+def _csv(path: Path, content: Content, form: Format, scratch: Path) -> tuple[Relation, list[str]]:
     lines = first_lines(content)
     header, before = csv_header(lines, form)
     if not header:
         raise refused(path, "It is empty: it has not even a header.", "Fetch or export it again.")
-    start = before
+    start = 0
+    if before:  # DuckDB would take a quote in such a line for the beginning of a value
+        content = _without_lines(content, before, scratch / "tail.csv")
     if not form.header:
         headers = [f"column_{place}" for place in range(1, len(header) + 1)]
     else:
@@ -96,6 +99,15 @@ def _csv(path: Path, content: Content, form: Format) -> tuple[Relation, list[str
     ]
 
 
+def _without_lines(content: Content, count: int, target: Path) -> Content:
+    """Copy a text without its first lines."""
+    with open(content.path, "rb") as file, open(target, "wb") as copy:
+        for _ in range(count):
+            file.readline()
+        shutil.copyfileobj(file, copy, CHUNK)
+    return changed(content, path=target, lines=content.lines - count)
+
+
 def csv_header(lines: Iterator[str], form: Format) -> tuple[list[str], int]:
     """The first record of a CSV text after skipped and blank lines, and the lines before it."""
     csv.field_size_limit(LINE_LIMIT)
@@ -105,11 +117,10 @@ def csv_header(lines: Iterator[str], form: Format) -> tuple[list[str], int]:
             return [], before
         before += 1
     quote = {"quotechar": form.quote} if form.quote else {"quoting": csv.QUOTE_NONE}
-    if len(form.delimiter) > 1:
-        line = next((line for line in lines if line.strip("\r\n")), "")
-        return line.rstrip("\r\n").split(form.delimiter), before
     for line in lines:
         if line.strip("\r\n"):
+            if len(form.delimiter) > 1:
+                return line.rstrip("\r\n").split(form.delimiter), before
             rest = (text for part in ([line], lines) for text in part)
             return next(csv.reader(rest, delimiter=form.delimiter, **quote), []), before
         before += 1
@@ -123,7 +134,7 @@ def _relation_of_csv(
     types = ", ".join(f"'{place}': 'VARCHAR'" for place in places)
     sql = (
         f"read_csv({literal(exact_glob(content.path.absolute()))}, auto_detect = false,"
-        f" header = {str(form.header and not extra).lower()}, skip = {before},"
+        f" header = {str(form.header and not extra).lower()}, skip = 0,"
         f" delim = {literal(form.delimiter)}, quote = {literal(form.quote)},"
         f" escape = {literal(form.quote)}, nullstr = {literal(NO_TEXT)}, columns = {{{types}}},"
         f" strict_mode = true, compression = 'none', hive_partitioning = false,"
@@ -134,7 +145,7 @@ def _relation_of_csv(
         for name, place in zip(unique_headers(headers), places, strict=False)
     }
     return Relation(
-        sql, fields, content=content, before=before, start=start, width=len(places), form=form
+        sql, fields, content=content, offset=before, start=start, width=len(places), form=form
     )
 
 

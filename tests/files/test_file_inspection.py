@@ -197,13 +197,13 @@ def test_no_key_is_made_of_measures(tmp_path):
 def test_folders_become_columns(tmp_path):
     paths = []
     for year in ("2024", "2025"):
-        paths.append(tmp_path / f"year={year}/part.csv.gz")
-        paths[-1].parent.mkdir()
+        paths.append(tmp_path / f"year={year}/month=01/part.csv.gz")
+        paths[-1].parent.mkdir(parents=True)
         paths[-1].write_bytes(gzip.compress(b"id,name\n1,a\n2,b\n"))
     proposal = inspect_files("shop", {"orders": paths})
     (table,) = proposal.tables
-    assert table.columns == {"id": "BIGINT", "name": "VARCHAR", "year": "BIGINT"}
-    assert (table.files, table.partition) == ("year=*/*.csv", "file")
+    assert table.columns == {"id": "BIGINT", "name": "VARCHAR", "year": "BIGINT", "month": "BIGINT"}
+    assert (table.files, table.partition) == ("year=*/month=*/*.csv", "file")
     assert proposal.rows == {"orders": 4}
 
 
