@@ -1,4 +1,4 @@
-"""Finds the published columns that have no description in dbt."""
+"""Reads the dbt project that a version of ``prod`` was built from."""
 
 import json
 from pathlib import Path
@@ -6,6 +6,18 @@ from pathlib import Path
 import duckdb
 
 from proto_loc.metrics.marts import marts
+
+
+def number_of_tests(folder: Path) -> int:
+    """Return how many tests, also unit tests, the project has.
+
+    Args:
+        folder: the folder of a version of ``prod``.
+    """
+    manifest = json.loads((folder / "dbt/manifest.json").read_text())
+    tests = [node for node in manifest["nodes"].values() if node["resource_type"] == "test"]
+    assert tests and manifest["unit_tests"]
+    return len(tests) + len(manifest["unit_tests"])
 
 
 def undescribed_columns(folder: Path) -> list[str]:

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -97,9 +98,22 @@ def pair(text: str, option: str) -> tuple[str, str]:
     return name.strip(), value
 
 
-def secret_of(name: str) -> str:
-    """Name of the secret with the address of a source's database."""
-    return f"{name}-dsn"
+def secrets_of(name: str) -> list[Path]:
+    """The files in which an inspection keeps the secrets of a source."""
+    return [credentials.path(f"{name}-{kind}") for kind in ("dsn", "token")]
+
+
+@contextmanager
+def _secrets_return(name: str) -> Iterator[None]:
+    """If the block fails, forget the secrets that an inspection kept in it."""
+    before = [path for path in secrets_of(name) if path.exists()]
+    try:
+        yield
+    except BaseException:
+        for path in secrets_of(name):
+            if path not in before:
+                path.unlink(missing_ok=True)
+        raise
 
 
 def add(name: str, origin: Origin, options: Mapping[str, Sequence[str]], *, ask: bool) -> None:
@@ -112,8 +126,17 @@ def add(name: str, origin: Origin, options: Mapping[str, Sequence[str]], *, ask:
     if source != name:
         out.print(f"The source is called {source}: {name} is no name of a Python package.")
     writing.refuse_existing(ROOT, {f"pipelines/{source}": ""})
+    with _secrets_return(source):
+        paths = _add(source, origin, options, ask)
+    _content.tell_services()
+    _links(source, paths, origin)
+
+
+def _add(
+    source: str, origin: Origin, options: Mapping[str, Sequence[str]], ask: bool
+) -> dict[str, list[Path]]:
     inspection, paths = _inspect(source, origin, {})
-    if ask and (answers := _answers(inspection)):
+    if ask and sys.stdin.isatty() and (answers := _answers(inspection)):
         inspection, paths = _inspect(source, origin, answers)
     keys, partitions = (dict(pair(t, o) for t in options[o]) for o in ("--key", "--partition"))
     if inspection.code and (keys or partitions):
@@ -138,15 +161,12 @@ def add(name: str, origin: Origin, options: Mapping[str, Sequence[str]], *, ask:
     made |= writing.note(source, made)
     writing.refuse_existing(ROOT, made)
     out.print(f"\n{len(made)} new files in {', '.join(_folders(made))}", markup=False)
-    if ask and not typer.confirm("Write them, build, load and publish?", default=True, err=True):
-        raise typer.Exit(1)
+    if ask:
+        _content.confirm("Write them, build, load and publish?")
     with _undone(source), _content.generated_files_return(), writing.written(ROOT, made):
-        if origin.kind == "sql":
-            credentials.keep(secret_of(source), origin.address)
         _content.generate()
         _load(source, paths)
-    _content.tell_services()
-    _links(source, paths, origin)
+    return paths
 
 
 def _answers(inspection: Inspection) -> dict[str, str]:
@@ -192,7 +212,7 @@ def show(staged: Sequence[Staged], marts: Sequence[Mart], inspection: Inspection
     """Print what was inferred."""
     for one in staged:
         shown = table(
-            f"{one.name}: {one.rows:,} rows",
+            f"{one.name}: {one.rows:,} rows{' were looked at' if inspection.code else ''}",
             "column", "type", "empty", "different", "for example",
             numbers=("empty", "different"),
         )  # fmt: skip
@@ -260,7 +280,6 @@ def _undone(name: str) -> Iterator[None]:
         yield
     except BaseException:
         _content.forget(name)
-        credentials.path(secret_of(name)).unlink(missing_ok=True)
         if loads := [load for load in lake.loads() if load.source == name]:
             with sources.loading(who=f"{WHO}, taken back") as session:
                 session.retire(loads)
@@ -276,9 +295,9 @@ def _load(name: str, paths: Mapping[str, Sequence[Path]]) -> None:
     files = [path for listed in paths.values() for path in listed]
 
     def loading(report):
-        if files:
-            return source.load_files(files, who=WHO, report=report)
-        return source.load_landing(who=WHO, report=report)
+        if isinstance(source, sources.FetchingSource):
+            return source.fetch(who=WHO, report=report)
+        return source.load_files(files, who=WHO, report=report)
 
     with progress() as report:
         outcomes = job.load(loading, who=WHO, report=lambda *state: report("load", *state))

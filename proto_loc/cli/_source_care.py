@@ -4,12 +4,9 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 
-import typer
-
-from proto_loc import credentials
 from proto_loc.cli import _content
 from proto_loc.cli._console import out, table
-from proto_loc.cli._source_add import secret_of
+from proto_loc.cli._source_add import secrets_of
 from proto_loc.errors import LocError, UsageError
 from proto_loc.scaffold import writing
 from proto_loc.settings import ROOT, settings
@@ -76,10 +73,7 @@ def load(name: str, files: Sequence[str], *, replace: bool, direct: bool) -> Non
     from proto_loc.sources import find_source
 
     find_source(name)
-    if files:
-        pipeline.load([name, *files], replace=replace, direct=direct)
-    else:
-        pipeline.refresh(direct=direct)
+    pipeline.load([name, *files], replace=replace, direct=direct)
 
 
 def remove(name: str, *, ask: bool) -> None:
@@ -111,8 +105,8 @@ def remove(name: str, *, ask: bool) -> None:
         out.print(f"  {path} was changed since it was written", markup=False)
     keep = settings().data / "removed" / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
     out.print(f"The files are kept in {keep}.", markup=False)
-    if ask and not typer.confirm("Remove them?", err=True):
-        raise typer.Exit(1)
+    if ask:
+        _content.confirm("Remove them?")
     with _content.generated_files_return(), writing.removed(ROOT, present, keep):
         _content.forget(name)
         try:
@@ -123,7 +117,8 @@ def remove(name: str, *, ask: bool) -> None:
                 f"{error.what} {error.why}",
                 "Change or remove that file first.",
             ) from error
-    credentials.path(secret_of(name)).unlink(missing_ok=True)
+    for path in secrets_of(name):
+        path.unlink(missing_ok=True)
     if loads:
         with sources.loading(who=f"loc source remove {name}") as session:
             session.retire(loads)
@@ -137,7 +132,7 @@ def remove(name: str, *, ask: bool) -> None:
 
 def _shared(path: str, listed: dict[str, str]) -> bool:
     """Whether a file is the time spine, and metrics of other files need it."""
-    if not path.startswith("dbt/models/marts/dim_dates."):
+    if not path.startswith("dbt/models/marts/time_spine_daily."):
         return False
     pages = (ROOT / "dbt/models").rglob("*.yml")
     others = [page for page in pages if str(page.relative_to(ROOT)) not in listed]

@@ -60,7 +60,7 @@ def init(
     project = _read_project(dbt, demonstration) if dbt else None
     if demonstration == "remove" and fork_file.read().demonstration:
         demo.take_away(yes=yes, changed=changed)
-    for line in [*start.start(choices), *start.name_project()]:
+    for line in [*start.start(choices), *([] if project else start.name_project())]:
         print(line)
     if project:
         _publish_project(project)

@@ -7,10 +7,11 @@ import textwrap
 from dataclasses import is_dataclass
 
 from proto_loc.sources import Table
+from proto_loc.sources.dlt import Code, DltSource, DltTable, Rest, Sql
 from proto_loc.sources.files import FileSource
 from proto_loc.sources.formats import Format
 
-CLASSES = (FileSource, Table, Format)
+CLASSES = (FileSource, Table, Format, DltSource, DltTable, Sql, Rest, Code)
 """The classes of a declaration, in the order of the page."""
 
 

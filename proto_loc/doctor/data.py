@@ -39,20 +39,24 @@ def warehouse() -> Iterator[Finding]:
 
 def sources() -> Iterator[Finding]:
     """Compare the rows and the age of each table's loads with the declaration of its source."""
-    from proto_loc.sources import find_sources
+    from proto_loc.sources import FetchingSource, find_sources
     from proto_loc.sources.state import table_states
 
-    if not find_sources():
+    declared = find_sources()
+    if not declared:
         yield ok(fork_file.first_step())
         return
     for state in table_states(datetime.now(UTC).replace(tzinfo=None)):
         name = f"{state.source}.{state.table.name}"
+        fix = f"Load a newer or a whole file: `loc load {state.source} FILES`."
+        if isinstance(declared[state.source], FetchingSource):
+            fix = f"Fetch what is new: `loc load {state.source}`."
         for fault in filter(None, (state.small, state.stale)):
             yield Finding(
                 "warn",
                 f"{name}: {fault}",
                 "",
-                f"Load a newer or a whole file: `loc load {state.source} FILES`.",
+                fix,
                 symptom="Figures are old, or rows are missing",
             )
         if not (state.small or state.stale):

@@ -6,13 +6,24 @@ from collections.abc import Iterator
 
 from proto_loc import fork_file
 from proto_loc.doctor.finding import Finding, ok
+from proto_loc.errors import LocError
 from proto_loc.fork import notebooks as tracked
 from proto_loc.settings import ROOT
 
 
 def schedules() -> Iterator[Finding]:
     """Show each schedule with its next run, as Dagster computes it."""
-    declared = fork_file.read().schedules
+    try:
+        declared = fork_file.read().schedules
+    except LocError as error:
+        yield Finding(
+            "fail",
+            error.what,
+            error.why,
+            error.fix,
+            symptom="A schedule does not run, or a command refuses `fork.toml`",
+        )
+        return
     if not declared:
         yield ok("fork.toml declares no schedule: docs/schedules.md shows how")
         return
@@ -31,8 +42,8 @@ def notebooks() -> Iterator[Finding]:
     if names := tracked.with_output(ROOT):
         yield Finding(
             "warn",
-            f"{', '.join(names)} holds output.",
-            "Output may contain data, and git would keep it.",
+            f"{', '.join(names)} holds output, which git would keep.",
+            "Output may contain data.",
             f"{tracked.CLEAR} {' '.join(names)}; your own notebooks belong in notebooks/work/",
             symptom="Git shows changes of notebooks that hold output",
         )

@@ -10,14 +10,14 @@ import threading
 import time
 from dataclasses import dataclass
 
-from proto_loc.settings import ROOT
+from proto_loc.settings import ROOT, settings
 
 FRESH = 2.0
 """Seconds for which one state answers all requests."""
 PATIENCE = 60.0
 """Seconds that a command may take."""
-LOCK_TIMEOUT = "10"
-"""Seconds that a roll-back waits for a writer; a page cannot wait as long as a command."""
+LOCK_TIMEOUT = 10.0
+"""Most seconds that a roll-back waits for a writer; a page cannot wait as long as a command."""
 
 _LABELS = re.compile(r"^(error|why|fix): ", re.MULTILINE)
 
@@ -76,12 +76,12 @@ def _status() -> tuple[dict | None, Failure | None]:
 
 
 def _run(*arguments: str) -> subprocess.CompletedProcess | Failure:
-    command = ["loc", *arguments]
+    command, wait = ["loc", *arguments], min(settings().lock_timeout, LOCK_TIMEOUT)
     try:
         return subprocess.run(
             [sys.executable, "-P", "-m", "proto_loc.cli", *arguments],
             cwd=ROOT,
-            env=os.environ | {"LOC_LOCK_TIMEOUT": LOCK_TIMEOUT},
+            env=os.environ | {"LOC_LOCK_TIMEOUT": f"{wait:g}"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

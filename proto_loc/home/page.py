@@ -63,7 +63,8 @@ def headline(state: dict) -> str:
     states = state["services"]
     if states is None:
         return "The state of the services is not known"
-    running = [row for row in states if not row["once"] and row["verdict"] != "off"]
+    staying = [row for row in states if not row["once"]]
+    off = sum(row["verdict"] == "off" for row in staying)
     failed = [row["name"] for row in states if row["verdict"] == "failed"]
     waiting = [row["name"] for row in states if row["verdict"] == "waiting"]
     if not states:
@@ -72,7 +73,9 @@ def headline(state: dict) -> str:
         return f"{_listed(failed)} failed"
     if waiting:
         return f"{_listed(waiting)} {'is' if len(waiting) == 1 else 'are'} starting"
-    return f"All {len(running)} services are ready"
+    if off:
+        return f"{len(staying) - off} of {len(staying)} services are ready, the others are off"
+    return f"All {len(staying)} services are ready"
 
 
 def is_busy(state: dict) -> bool:

@@ -22,20 +22,23 @@ def collect() -> Status:
     """Read the state of every part; what cannot be read is None, and a problem says why."""
     problems: list[Problem] = []
 
+    def report(problem: Problem) -> None:
+        if all(problem.what != known.what for known in problems):
+            problems.append(problem)
+
     def part(name: str, read: Callable[[], T]) -> T | None:
         try:
             return read()
         except LocError as error:
-            problems.append(content.problem(name, error))
+            report(content.problem(name, error))
         except Exception as error:  # whatever a damaged file or a fork's own code raises
             what = f"The {name} cannot be read: {type(error).__name__}: {error}."
             known = of_source(error) or LocError(
                 what, "A file is damaged, or this is a defect of proto_loc.", "./loc doctor"
             )
-            problems.append(content.problem(name, known))
+            report(content.problem(name, known))
         return None
 
-    report = problems.append
     states = part("services", lambda: processes(report))
     databases = part("warehouse", lambda: content.databases(report)) or []
     prod = _prod()

@@ -28,14 +28,14 @@ def models(name: str, tables: list[Staged], marts: list[Mart]) -> dict[str, str]
 def time_spine() -> dict[str, str]:
     """The days that MetricFlow needs, for a project that has none."""
     return {
-        "dbt/models/marts/dim_dates.sql": (
+        "dbt/models/marts/time_spine_daily.sql": (
             "with days as (\n\n    select\n        unnest(\n"
             "            generate_series(date '1970-01-01', date '2069-12-31', interval 1 day)\n"
             "        )::date as date_day\n\n),\n\n"
             "final as (\n\n    select date_day\n    from days\n\n)\n\nselect * from final\n"
         ),
-        "dbt/models/marts/dim_dates.yml": (
-            "version: 2\n\nmodels:\n  - name: dim_dates\n"
+        "dbt/models/marts/time_spine_daily.yml": (
+            "version: 2\n\nmodels:\n  - name: time_spine_daily\n"
             "    description: One row per day, from 1970 to 2069; the time spine of the metrics.\n"
             "    time_spine:\n      standard_granularity_column: date_day\n    columns:\n"
             "      - name: date_day\n        description: The day.\n        granularity: day\n"

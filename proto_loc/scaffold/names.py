@@ -24,12 +24,14 @@ OF_THE_PLATFORM = {"main", "raw", "prod", "sample", "information_schema", "pg_ca
 
 @cache
 def reserved() -> frozenset[str]:
-    """Words that are no name of a column without quotes, in SQL or in Python."""
+    """Words that are no name of a column without quotes, in SQL, Python or YAML."""
     words = duckdb.execute(
         "select keyword_name from duckdb_keywords()"
         " where keyword_category in ('reserved', 'type_function')"
     ).fetchall()
-    return frozenset({word for (word,) in words} | {word.lower() for word in keyword.kwlist})
+    python = {word.lower() for word in keyword.kwlist}
+    yaml = {"yes", "no", "on", "off", "null"}  # there, these are no texts
+    return frozenset({word for (word,) in words} | python | yaml)
 
 
 def clean(text: str, suffix: str = "value") -> str:

@@ -20,6 +20,8 @@ ADDITIVE = {
     *("net", "gross", "tax", "fee", "fees", "payment", "betrag", "menge", "umsatz", "montant"),
 }
 """Words in the name of a quantity whose sum has a meaning; of others the average is taken."""
+GENERIC = {"id", "key", "code", "number", "uuid", "name"}
+"""Names of a key that say nothing of its table, so that equal names mean nothing."""
 FEW = 50
 """The most values of a text by which a chart or a publish groups."""
 
@@ -88,13 +90,26 @@ def joins_by_name(fact: Staged, tables: Iterable[Staged]) -> list[Join]:
     own = {column.name: column for column in fact.columns}
     joins = []
     for other in tables:
-        if other is fact or not other.key or set(other.key) == set(fact.key):
+        if other is fact or not other.key or len(other.columns) == len(other.key):
+            continue  # it has no key, or nothing to add
+        if len(other.key) == 1 and other.key[0] in GENERIC:
+            named = _reference(other, own)
+        elif set(other.key) == set(fact.key):
             continue
-        pairs = [(own.get(name), other.column(name)) for name in other.key]
-        if all(here and _alike(here, there) for here, there in pairs):
-            on = tuple((name, name) for name in other.key)
-            joins.append(Join(other, on, other.alias))
+        else:
+            named = {name: name for name in other.key}
+        pairs = [(own.get(here), other.column(there)) for here, there in named.items()]
+        if pairs and all(here and _alike(here, there) for here, there in pairs):
+            joins.append(Join(other, tuple(named.items()), other.alias))
     return joins
+
+
+def _reference(other: Staged, own: Mapping[str, Column]) -> dict[str, str]:
+    """The column that names a table and its key: ``customer_id`` is ``id`` of customers."""
+    (key,) = other.key
+    one = re.sub(r"s$", "", re.sub(r"(?<=ss|ch|sh)es$", "", re.sub(r"ies$", "y", other.name)))
+    names = [name for name in (f"{one}_{key}", f"{other.name}_{key}") if name in own]
+    return {names[0]: key} if names else {}
 
 
 def _alike(one: Column, other: Column) -> bool:
@@ -199,7 +214,8 @@ def _category(dimensions: tuple[Column, ...], joins: list[Join]) -> Column | Non
     """A text with few values; the name in a dimension table rather than the code of it."""
     codes = {here for join in joins for here, _ in join.on}
     few = [c for c in dimensions if c.is_text and 2 <= c.facts.distinct <= FEW]
-    return min(few, key=lambda c: (c.name in codes, c.facts.distinct > FEW // 2), default=None)
+    order = lambda c: (c.name in codes, c.facts.distinct > FEW // 4, c.facts.distinct > FEW // 2)  # noqa: E731
+    return min(few, key=order, default=None)
 
 
 def _words(name: str) -> set[str]:

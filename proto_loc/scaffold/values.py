@@ -31,7 +31,9 @@ def joins_by_value(
     keyed = {
         table.name: table
         for table in tables
-        if len(table.key) == 1 and table.column(table.key[0]).is_text and table.rows <= LARGEST
+        if len(table.key) == 1 < len(table.columns)
+        and table.column(table.key[0]).is_text
+        and table.rows <= LARGEST
     }
     columns = {table.name: _open_columns(table, tables) for table in tables}
     if not keyed or not any(columns.values()):

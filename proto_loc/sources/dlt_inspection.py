@@ -39,10 +39,9 @@ def inspect_sql(name: str, dsn: str, tables: Sequence[str] = ()) -> Inspection:
     secret = f"{name}-dsn"
     where = Sql(secret, dict.fromkeys(tables, ""))
     look = _Look(name, where, {secret: dsn})
-    cursors = {table.name: table.newest for table in look.tables}
-    where = Sql(secret, {name: cursors.get(_snake(name), "") for name in tables or cursors})
+    where = Sql(secret, look.cursors())
     credentials.keep(secret, dsn)
-    return look.inspection(where, "tables of an SQL database", f"The URL is kept in {secret}.")
+    return look.inspection(where, "tables of an SQL database", f"The URL is the secret {secret}.")
 
 
 def inspect_api(name: str, url: str) -> Inspection:
@@ -120,14 +119,25 @@ class _Look:
                     "No table has a row, so that the types of its columns are not known.",
                     "Try again when it has rows.",
                 )
+            self.hints = result.hints
             self.tables = [
                 self._table(table, result, Path(folder))
                 for table in sorted(result.tables, key=lambda t: (t.count("__"), t))
             ]
 
+    def cursors(self) -> dict[str, str]:
+        """Table → column by which it is fetched, with their names in the database."""
+        columns = {}
+        for table in self.tables:
+            hint = self.hints[table.name]
+            columns[hint["name"]] = hint["names"].get(table.newest, table.newest)
+        return columns
+
     def inspection(self, where: Sql | Rest | Code, what: str, *notes: str) -> Inspection:
         """Return the inspection, with the text of the declaration."""
         notes = [*notes, *(_mode_note(table) for table in self.tables if not table.parent)]
+        empty = sorted(set(self.hints) - set(self.rows))
+        notes += [f"{name} is left out: it has no row yet." for name in empty]
         code = _format(_code(self.name, where, self.tables, what))
         return Inspection(tuple(self.tables), self.rows, self.facts, tuple(notes), code=code)
 
@@ -139,6 +149,7 @@ class _Look:
             for column, kind, *_ in self.con.execute(f"describe from {rows}").fetchall()
             if not column.startswith("_dlt_") and column != SEQUENCE
         }
+        types |= {name: "DATE" for name in self._dates(rows, types)}
         self.rows[name] = self.con.execute(f"select count(*) from {rows}").fetchone()[0]
         self.facts[name] = {column: self._column(rows, column) for column in types}
         parent = result.parents.get(name, "")
@@ -154,6 +165,19 @@ class _Look:
             mode = "upsert" if key else "append"
         newest = changed if mode == "upsert" else ""
         return DltTable(name, types, key=key, mode=mode, newest=newest)
+
+    def _dates(self, rows: str, types: dict[str, str]) -> list[str]:
+        """The columns of texts that are all dates, as JSON and SQLite write them."""
+        texts = [name for name, kind in types.items() if kind == "VARCHAR"]
+        if not texts:
+            return []
+        checks = ", ".join(
+            f"bool_and({identifier(name)} similar to '\\d{{4}}-\\d\\d-\\d\\d' and"
+            f" try_cast({identifier(name)} as date) is not null)"
+            for name in texts
+        )
+        results = self.con.execute(f"select {checks} from {rows}").fetchone()
+        return [name for name, dates in zip(texts, results, strict=True) if dates]
 
     def _changed(self, types: dict[str, str]) -> str:
         """The column that is named as the time of a row's last change; empty if there is none."""

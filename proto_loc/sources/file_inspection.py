@@ -181,7 +181,7 @@ def _column_names(headers: Sequence[str], folders: Mapping[str, str]) -> dict[st
     for header in dict.fromkeys([*headers, *folders]):
         text = unicodedata.normalize("NFKD", header.replace("ß", "ss")).encode("ascii", "ignore")
         words = re.sub(r"([a-z\d])([A-Z])", r"\1_\2", text.decode())
-        base = re.sub(r"\W+", "_", words.lower()).strip("_") or "column"
+        base = re.sub(r"[\W_]+", "_", words.lower()).strip("_") or "column"
         base = f"_{base}" if base[0].isdigit() else base
         name, number = base, 1
         while name in used:
@@ -404,7 +404,7 @@ def _pattern(paths: Sequence[Path]) -> str:
         return re.sub(r"\d[\d_.-]*\d|\d", "*", names[0].removesuffix(ending)) + ending
     letters = enumerate(zip(*names, strict=False))
     same = next((place for place, column in letters if len({*column}) > 1), 0)
-    return names[0][:same].rstrip("0123456789") + "*" + ending
+    return re.sub(r"\d[\d_.-]*$", "", names[0][:same]) + "*" + ending
 
 
 def _ending(paths: Sequence[Path]) -> str:

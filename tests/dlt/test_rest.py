@@ -1,7 +1,7 @@
 """A REST API that misbehaves: each record is loaded once, or nothing is, with the reason."""
 
+import misbehaving
 import pytest
-import servers
 
 from proto_loc.errors import LocError
 from proto_loc.sources.dlt import DltTable, Rest
@@ -16,7 +16,7 @@ RECORDS = [{"id": number, "state": "open"} for number in range(1, 6)]
 
 @pytest.fixture
 def api():
-    with servers.serving() as api:
+    with misbehaving.serving() as api:
         api.rows = RECORDS
         yield api
 
@@ -38,11 +38,11 @@ def tracker(platform, api):
 
 def test_a_limit_errors_and_a_cut_connection_lose_nothing(tracker, api):
     api.faults = [
-        servers.fail,
-        servers.nothing,
-        servers.wait_a_second,
-        servers.nothing,
-        servers.cut,
+        misbehaving.fail,
+        misbehaving.nothing,
+        misbehaving.wait_a_second,
+        misbehaving.nothing,
+        misbehaving.cut,
     ]
     tracker.fetch()
     assert tracker.rows(STORED) == [(number, "open") for number in range(1, 6)]
@@ -71,7 +71,7 @@ def test_a_token_that_expires_loads_nothing_and_is_said_nowhere(tracker, api):
         api.token = "second-token-of-the-test"
         return False
 
-    api.faults = [servers.nothing, expire]
+    api.faults = [misbehaving.nothing, expire]
     with pytest.raises(FetchError, match="401") as refusal:
         tracker.fetch()
     assert ".run/secrets/tracker-token" in refusal.value.fix
@@ -97,6 +97,36 @@ def test_a_token_that_can_be_renewed_is(tracker, api):
     assert "of-the-client" not in tracker.said()
 
 
+def test_an_api_is_asked_only_for_what_has_changed(tracker, api):
+    api.rows = [{**row, "changed": f"2025-01-0{row['id']}T00:00:00Z"} for row in RECORDS]
+
+    def since(query: dict) -> list[dict]:
+        return [row for row in api.rows if row["changed"] >= query["since"][:19]]
+
+    api.page = since
+    endpoint = {
+        "path": "issues",
+        "data_selector": "items",
+        "paginator": "single_page",
+        "params": {"since": "{incremental.start_value}"},
+        "incremental": {"cursor_path": "changed", "initial_value": "2025-01-01T00:00:00Z"},
+    }
+    columns = {**COLUMNS, "changed": "TIMESTAMPTZ"}
+    table = DltTable("issues", columns, key=("id",), mode="upsert", newest="changed")
+    where = Rest(
+        f"{api.url}/v1/", ({"name": "issues", "endpoint": endpoint},), token="tracker-token"
+    )
+    tracker.declare("tracker", (table,), where)
+    tracker.fetch()
+    # 1 has changed; 5 has too, at the time of the newest row that was fetched.
+    changed = "2025-01-05T00:00:00Z"
+    api.rows = [{"id": number, "state": "closed", "changed": changed} for number in (1, 5)]
+    tracker.fetch()
+    states = [(1, "closed"), (2, "open"), (3, "open"), (4, "open"), (5, "closed")]
+    assert tracker.rows(STORED) == states
+    assert "since=2025-01-05" in api.requests[-1][1]
+
+
 def test_a_server_that_is_down_does_not_stop_the_other_sources(tracker, monkeypatch):
     monkeypatch.setenv("RUNTIME__REQUEST_MAX_ATTEMPTS", "1")
     where = Rest("http://127.0.0.1:9/", ({"name": "issues", "endpoint": {"path": "x"}},))
@@ -113,7 +143,9 @@ def test_a_secret_that_is_missing_is_named(tracker):
 
 
 def test_an_inspection_shows_list_pages_and_key_and_its_code_loads(tracker, api):
+    api.rows = [{**row, "day": f"2025-01-0{row['id']}"} for row in RECORDS]
     seen = inspect_api("tracker", f"{api.url}/v1/issues?state=open")
+    assert seen.tables[0].columns["day"] == "DATE"
     assert [(table.name, table.key, table.mode) for table in seen.tables] == [
         ("issues", ("id",), "replace")
     ]
@@ -124,13 +156,15 @@ def test_an_inspection_shows_list_pages_and_key_and_its_code_loads(tracker, api)
     assert api.token not in seen.code and "tracker-token" in seen.code
     tracker.adopt(names["SOURCE"])
     tracker.fetch()
-    assert len(tracker.rows(STORED)) == 5
+    assert tracker.rows("select count(*), max(day)::varchar from tracker.issues") == [
+        (5, "2025-01-05")
+    ]
 
 
 def test_a_key_in_a_url_becomes_a_secret(tracker, api):
-    api.answer = lambda handler: servers.send(handler, 200, RECORDS)
+    api.answer = lambda handler: misbehaving.send(handler, 200, RECORDS)
     seen = inspect_api("tracker", f"{api.url}/issues.json?api_key=key-of-the-test")
     assert "key-of-the-test" not in seen.code and "secret:tracker-token" in seen.code
     with pytest.raises(LocError, match="no list of objects"):
-        api.answer = lambda handler: servers.send(handler, 200, {"error": "none"})
+        api.answer = lambda handler: misbehaving.send(handler, 200, {"error": "none"})
         inspect_api("tracker", f"{api.url}/issues.json")

@@ -20,5 +20,6 @@ def versions(data: Path) -> list[int]:
 def home(data: Path, port_prefix: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
     """The page on an empty platform; a test that asks for ``versions`` first has those."""
     monkeypatch.setenv("LOC_PORT_PREFIX", port_prefix)
+    monkeypatch.setenv("LOC_LOCK_TIMEOUT", "1")
     with Home() as running:
         yield running

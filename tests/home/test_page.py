@@ -87,7 +87,14 @@ def service(**changes) -> dict:
 @pytest.mark.parametrize(
     ("services", "text"),
     [
-        ([service(), service(name="setup", once=True, verdict="done")], "All 1 services are ready"),
+        (
+            [service(), service(name="cube"), service(name="setup", once=True, verdict="done")],
+            "All 2 services are ready",
+        ),
+        (
+            [service(), service(name="cube", verdict="off")],
+            "1 of 2 services are ready, the others are off",
+        ),
         ([service(verdict="failed")], "superset failed"),
         ([service(verdict="waiting"), service(name="cube", verdict="waiting")], "are starting"),
         ([], "Nothing is up"),

@@ -132,6 +132,17 @@ def test_a_damaged_version_is_a_problem_with_its_way_out(versions, how):
     assert state["machine"]["disk_free"] > 0 and state["tables"] is not None
 
 
+def test_a_damage_that_several_parts_meet_is_one_problem(data):
+    raw = warehouse.ensure("raw")
+    raw.path.chmod(0o644)
+    raw.path.write_bytes(b"")
+    state = read()
+    assert state["tables"] is None
+    assert [row["part"] for row in state["problems"] if "raw cannot be read" in row["what"]] == [
+        "warehouse"
+    ]
+
+
 def test_no_version_that_is_whole_is_a_problem(versions):
     for path in (store.folder("prod") / "versions").glob("*/manifest.json"):
         path.unlink()

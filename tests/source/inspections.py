@@ -83,7 +83,11 @@ AWKWARD = inspection(
 """Reserved words, spaces, an umlaut, one letter, digits, another script, names that clash."""
 
 WITHOUT_NUMBER = inspection(Table("cities", {"name": "VARCHAR", "city": "VARCHAR"}, "cities.csv"))
-ONLY_A_KEY = inspection(Table("ids", {"id": "BIGINT"}, "ids.csv", ("id",)), rows=1)
+ONLY_A_KEY = inspection(
+    Table("ids", {"id": "BIGINT"}, "ids.csv", ("id",)),
+    Table("other", {"id": "BIGINT", "no": "INTEGER"}, "other.csv"),
+    rows=1,
+)
 NAMED_FINAL = inspection(
     Table(
         "final",
@@ -95,7 +99,16 @@ NAMED_FINAL = inspection(
 )
 """A table and columns with names that the models themselves use."""
 
+SHOP = inspection(
+    Table("orders", {"id": "BIGINT", "customer_id": "BIGINT", "at": "DATE"}, key=("id",)),
+    Table("customers", {"id": "BIGINT", "name": "VARCHAR"}, key=("id",)),
+    Table("notes", {"id": "BIGINT", "text": "VARCHAR"}),
+    at=facts(9, date(2024, 1, 1), date(2024, 2, 1)),
+)
+"""Keys that are all named id, as in many databases."""
+
 ALL = {
+    "store": SHOP,
     "air": AIR,
     "awkward": AWKWARD,
     "cities": WITHOUT_NUMBER,

@@ -21,6 +21,7 @@ from proto_loc.sources import Table
         ("select", "select_value"),
         ("left", "left_value"),
         ("x", "x_value"),
+        ("No", "no_value"),
         ("2020", "value_2020"),
         ("日本", "value"),
         ("a__b--c", "a_b_c"),

@@ -95,6 +95,15 @@ def test_a_mart_joins_the_tables_whose_keys_it_has(tmp_path: Path):
     assert "mart_air_airlines" not in "".join(made)
 
 
+def test_keys_named_id_are_joined_by_the_name_of_their_table(tmp_path: Path):
+    """Equal names say nothing there: the id of a note is no customer."""
+    made = written("store", tmp_path)
+    sql = made["dbt/models/marts/mart_store_orders.sql"]
+    assert "left join customers on orders.customer_id = customers.id" in sql
+    assert "customers.name as customer_name" in sql
+    assert "join" not in made["dbt/models/marts/mart_store_notes.sql"]
+
+
 def test_a_time_with_a_zone_is_shown_in_the_zone_of_the_data(tmp_path: Path):
     made = written("air", tmp_path)
     sql = made["dbt/models/staging/air/stg_air__flights.sql"]
@@ -132,4 +141,4 @@ def test_a_project_with_a_time_spine_gets_no_other_one(tmp_path: Path):
     page = tmp_path / "dbt/models/days.yml"
     page.parent.mkdir(parents=True)
     page.write_text("models: [{name: days, time_spine: {standard_granularity_column: day}}]\n")
-    assert not any("dim_dates" in path for path in written("air", tmp_path))
+    assert not any("time_spine_daily" in path for path in written("air", tmp_path))

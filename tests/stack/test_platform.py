@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from descriptions import number_of_tests
 from dummies import SUPERVISORS, until
 from running import PROBES
 
@@ -118,7 +119,7 @@ def test_up_fills_an_empty_platform_each_process_heals_and_down_leaves_nothing(p
     assert (empty["who"], first["who"], first["checks"]) == (
         "set-up",
         "loc first-load",
-        {"pass": 26},
+        {"pass": number_of_tests(platform.home / "data/warehouse/prod/current")},
     )
     assert (
         first["tables"]["marts.fct_taxi_trips"] + first["tables"]["marts.rejected_trips"] == 300_000

@@ -2,6 +2,7 @@
 
 import shutil
 import socket
+from collections import Counter
 
 import pytest
 
@@ -50,6 +51,17 @@ def test_what_is_slow_runs_with_all_alone_and_the_longest_starts_first(
     plain.assert_outcomes(passed=2, deselected=1)
     plain.stdout.fnmatch_lines(["*::test_c*", "*::test_b*"])
     pytester.runpytest_subprocess("-p", "no:cacheprovider", "--all").assert_outcomes(passed=3)
+
+
+def test_each_module_of_the_tests_has_a_name_of_its_own(pytestconfig):
+    """pytest imports all of them by their bare names."""
+    files = (pytestconfig.rootpath / "tests").rglob("*.py")
+    names = Counter(
+        path.name
+        for path in files
+        if not {"shop", "doors"} & set(path.parts) and path.name != "conftest.py"
+    )
+    assert [name for name, times in names.items() if times > 1] == []
 
 
 def test_a_group_of_tests_shares_one_process(pytester: pytest.Pytester, monkeypatch):

@@ -88,24 +88,18 @@ class _Adoption:
     def load(self, root: DltTable) -> None:
         """Load a table and the lists in its rows, unless its rows are as they were."""
         family = [root, *children_of(root.name, self.incoming.tables)]
-        rows = self.incoming.rows[root.name]
-        if root.mode == "append":
-            self._contest(family, "where false")
-        elif root.mode == "replace":
-            self._contest(family, "")
-        else:
-            if not rows and not self.package.replace:
+        if root.mode == "upsert":
+            if not self.incoming.rows[root.name] and not self.package.replace:
                 return
-            key = self._names(root.key)
-            self.con.execute(f"create or replace table keys as select distinct {key} from"
-                             f" {identifier('incoming', root.name)}")  # fmt: skip
+            key, rows = self._names(root.key), identifier("incoming", root.name)
+            self.con.execute(f"create or replace table keys as select distinct {key} from {rows}")
             self._contest(family, f"semi join keys using ({key})")
         notes = self._decide(root, family)
         if root.mode == "append":
             for table in family:
                 if self._count("winners", table.name):
                     self._write(table, self.package.id, self._winners(table), notes)
-        elif self._is_new(root):
+        elif self._is_new(root, family):
             for table in family:
                 if root.mode == "replace":
                     self._write(table, "all", self._winners(table), notes)
@@ -169,18 +163,24 @@ class _Adoption:
             )
         return notes
 
-    def _is_new(self, root: DltTable) -> bool:
+    def _is_new(self, root: DltTable, family: list[DltTable]) -> bool:
         """Whether the rows that stay differ from those of the lake."""
         if self.package.replace or not self._loads_of(root):
             return True
+        if root.mode == "replace":
+            for table in family:
+                before = sum(load.rows for load in self._loads_of(table))
+                if before != self._count("winners", table.name):
+                    return True
+            self._contest(family, "")
         new, old = (
             f"select _hash from {identifier(schema, root.name)}"
             for schema in ("winners", "contested")
         )
         query = (
-            f"select count(*) from (({new} except all {old}) union all ({old} except all {new}))"
+            f"select 1 from (({new} except all {old}) union all ({old} except all {new})) limit 1"
         )
-        return self.con.execute(query).fetchone()[0] > 0
+        return self.con.execute(query).fetchone() is not None
 
     def _merge(self, table: DltTable, notes: dict[str, str]) -> None:
         """Write the rows that stay and the untouched rows of the lake, by partition."""

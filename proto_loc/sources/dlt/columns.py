@@ -1,5 +1,6 @@
 """Columns of the tables that dlt fetches, and their DuckDB types."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace as changed
 from functools import cache
@@ -85,4 +86,10 @@ def _canonical(table: DltTable) -> dict[str, str]:
                 str(error).splitlines()[0],
                 "Mend the declaration in pipelines/.",
             ) from error
+        if re.match("U?HUGEINT|BIT|ENUM|TIMESTAMP_S", columns[column]):
+            raise LocError(
+                f"table {table.name}, column {column}: the lake cannot hold {kind}.",
+                "Its files are Parquet, which has no such type.",
+                "Declare another one in pipelines/, such as DECIMAL(38,0) for large numbers.",
+            )
     return columns

@@ -11,7 +11,7 @@ POLICIES = ("evolve", "freeze", "discard")
 
 @dataclass(frozen=True)
 class DltTable(Table):
-    """A table that dlt fetches; its name and columns are those that dlt writes (snake_case)."""
+    """A ``Table`` that dlt fetches; its name and columns are as dlt writes them (snake_case)."""
 
     mode: str = "replace"
     """``append``: each fetch adds its rows. ``replace``: each fetch is the whole table.
@@ -72,6 +72,7 @@ class Rest:
     """Another way to authenticate, as dlt's ``rest_api`` declares it; a value ``secret:NAME``
     stands for that secret."""
     headers: Mapping[str, str] = field(default_factory=dict)
+    """Headers of every request."""
 
 
 @dataclass(frozen=True)

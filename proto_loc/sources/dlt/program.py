@@ -42,7 +42,8 @@ class Result:
     state: dict[str, str]
     """dlt's records: path in its folder → text."""
     hints: dict[str, dict]
-    """Table → what dlt knows of it: ``key`` and ``cursor``."""
+    """Table → what dlt knows of it: ``key``, ``cursor``, and the names in the source: ``name``, and
+    ``names`` of columns."""
 
 
 def secrets_of(where: Sql | Rest | Code) -> dict[str, str]:
@@ -83,11 +84,15 @@ def fetch(
         secrets: name → secret, default those of the declaration.
 
     Raises:
-        FetchError: the server, or the way to it, is at fault.
+        FetchError: the server or the way to it is at fault, a secret is missing, or the environment
+            cannot be installed.
         SourceError: the source's own code failed.
-        LocError: a secret is missing, or the environment cannot be installed.
     """
-    secrets = secrets_of(where) if secrets is None else secrets
+    if secrets is None:
+        try:
+            secrets = secrets_of(where)
+        except LocError as error:
+            raise FetchError(error.what, error.why, error.fix) from error
     job = {
         "source": source,
         "kind": type(where).__name__,
@@ -105,7 +110,7 @@ def run(job: dict, folder: Path, *, report: Report, locks: Sequence[int] = ()) -
     """Install dlt's environment, and run a job in it; return its result.
 
     Raises:
-        FetchError, SourceError, LocError: see :func:`fetch`.
+        FetchError, SourceError: see :func:`fetch`.
     """
     install()
     answer = _run(job["source"], job, folder, locks, report)
@@ -120,10 +125,10 @@ def install() -> None:
     """Install dlt's environment, unless it is up to date.
 
     Raises:
-        LocError: the installation failed; the launcher has printed the reason.
+        FetchError: the installation failed; the launcher has printed the reason.
     """
     if subprocess.run([ROOT / "loc", "--sync", "dlt"], stdin=subprocess.DEVNULL).returncode:
-        raise LocError(
+        raise FetchError(
             "The environment of dlt cannot be installed.",
             "The lines above say what failed.",
             "Mend that, then run `loc setup dlt`.",
@@ -156,6 +161,8 @@ def _run(source: str, job: dict, folder: Path, locks: Sequence[int], report: Rep
             child.stdin.write(json.dumps(job) + "\n")
             child.stdin.flush()  # it stays open: the child ends when this process does
         for line in child.stdout:
+            if not line.endswith("\n"):
+                break  # the process was killed
             message = json.loads(line)
             if "progress" in message:
                 report(message["progress"], 0, 1)

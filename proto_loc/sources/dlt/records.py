@@ -38,12 +38,18 @@ def result(folder: Path, pipeline, source) -> dict:
         hints[name] = {
             "key": [c for c, column in columns.items() if column.get("primary_key")],
             "cursor": "",
+            "name": name,
+            "names": {},
         }
     for resource in source.selected_resources.values():
         name = schema.naming.normalize_tables_path(str(resource.table_name))
-        if name in hints and resource.incremental and resource.incremental.incremental:
+        hint = hints.setdefault(name, {"key": [], "cursor": ""})
+        hint["name"] = resource.name
+        columns = resource.columns if isinstance(resource.columns, dict) else {}
+        hint["names"] = {schema.naming.normalize_identifier(name): name for name in columns}
+        if resource.incremental and resource.incremental.incremental:
             path = resource.incremental.incremental.cursor_path
-            hints[name]["cursor"] = schema.naming.normalize_identifier(path)
+            hint["cursor"] = schema.naming.normalize_identifier(path)
     return {"tables": tables, "parents": parents, "hints": hints, "state": _newest(data)}
 
 

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from proto_loc.errors import LocError, UsageError
+from proto_loc.errors import LocError, SourceError, UsageError
 from proto_loc.settings import settings
 from proto_loc.sources import Outcome, Report, Table, loading
 from proto_loc.sources.dlt import package as packages
@@ -34,7 +34,9 @@ class DltSource:
         """Declare a source.
 
         Args:
-            fetch: where its rows are.
+            name: the name of its folder in ``pipelines/``.
+            tables: the tables, with the columns that dlt writes.
+            fetch: where its rows are: ``Sql``, ``Rest`` or ``Code``.
             schema: what happens to a column, or a list in a row, that is not declared: ``evolve``
                 adds it to raw, ``freeze`` refuses the fetch, ``discard`` leaves it out.
 
@@ -104,7 +106,7 @@ class DltSource:
         """
         try:
             return self.fetch(who=who, report=report)
-        except program.FetchError as error:
+        except (program.FetchError, SourceError) as error:
             reason = " ".join(filter(None, (error.what, error.why))).rstrip(".")
             return [Outcome(None, self.name, skipped=f"{reason[:1].lower()}{reason[1:]}")]
 
@@ -141,15 +143,19 @@ class DltSource:
     def _download(self, last: State, replace: bool, lock: int, report: Report) -> Package:
         name, folder = packages.begin(self.name)
         report(f"fetching {self.name}", 0, 1)
-        result = program.fetch(
-            self.name,
-            self.where,
-            stored_tables(self.declared, last),
-            folder,
-            last.files,
-            lock=lock,
-            report=report,
-        )
+        try:
+            result = program.fetch(
+                self.name,
+                self.where,
+                stored_tables(self.declared, last),
+                folder,
+                last.files,
+                lock=lock,
+                report=report,
+            )
+        except BaseException:
+            packages.sweep(self.name)
+            raise
         report(f"fetching {self.name}", 1, 1)
         return packages.complete(
             self.name,
