@@ -257,6 +257,7 @@ def test_every_setting_is_documented_and_every_documented_one_exists():
         "LOC_SECRET_FILE",
         "LOC_SECRET_FILE_ADMIN",
         "LOC_SERVICE",
+        "LOC_VERDICTS",
         "LOC_SECRET_NAME",
     }
     files = [
