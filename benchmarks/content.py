@@ -27,7 +27,7 @@ def sampled_source() -> Source:
     raise LocError(
         "There is nothing to measure with.",
         f"A benchmark needs a source with a sample; pipelines/ has {names}.",
-        "Give a source a sample: docs/data.md shows how. `loc bench warehouse` needs none.",
+        "Give a source a sample: docs/declaration.md shows how. `loc bench warehouse` needs none.",
     )
 
 

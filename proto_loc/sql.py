@@ -3,6 +3,7 @@
 import os
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import duckdb
@@ -52,7 +53,8 @@ def open_duckdb(
         try:
             if not con.execute("SELECT current_setting('lock_configuration')").fetchone()[0]:
                 con.execute(f"SET GLOBAL TimeZone = '{TIME_ZONE}'")
-                con.execute("SET enable_progress_bar = false")  # it prints among the answers
+                with suppress(duckdb.InvalidInputException):  # a kernel without ipywidgets has none
+                    con.execute("SET enable_progress_bar = false")  # it prints among the answers
                 if lock:
                     con.execute("SET GLOBAL lock_configuration = true")
         except BaseException:

@@ -1,10 +1,11 @@
-"""Starts a PostgreSQL of a test's own."""
+"""Starts a database server of a test's own."""
 
 import os
 import shutil
 import stat
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,14 @@ from pathlib import Path
 import pytest
 
 USER = "nobody"
-"""The user of PostgreSQL's server, which does not run as root."""
+"""The user of a server, which does not run as root."""
+
+
+def _as_user() -> list[str]:
+    """The words before a command that run it as that user."""
+    if os.geteuid():
+        return []
+    return ["setpriv", f"--reuid={USER}", "--regid=nogroup", "--clear-groups"]
 
 
 @contextmanager
@@ -32,11 +40,7 @@ def postgresql_server(folder: Path) -> Iterator[str]:
     home = Path(
         tempfile.mkdtemp(prefix="loc-pg-", dir="/tmp")
     )  # a socket's path may have 107 bytes
-    as_user = (
-        ["setpriv", f"--reuid={USER}", "--regid=nogroup", "--clear-groups"]
-        if os.geteuid() == 0
-        else []
-    )
+    as_user = _as_user()
     if as_user:
         shutil.chown(home, USER)
 
@@ -68,3 +72,34 @@ def postgresql_server(folder: Path) -> Iterator[str]:
     finally:
         run(programs / "pg_ctl", "-D", home / "data", "-m", "immediate", "-w", "stop")
         shutil.rmtree(home)
+
+
+@contextmanager
+def mariadb_server() -> Iterator[str]:
+    """Run MariaDB on a Unix socket in its own folder, and yield its address."""
+    program, install = shutil.which("mariadbd"), shutil.which("mariadb-install-db")
+    if not (program and install):
+        pytest.skip("MariaDB is not installed (Debian: apt-get install mariadb-server-core)")
+    home = Path(tempfile.mkdtemp(prefix="loc-my-", dir="/tmp"))
+    if as_user := _as_user():
+        shutil.chown(home, USER)
+    data, socket = f"--datadir={home}/data", home / "socket"
+    options = ["--no-defaults", data, "--innodb-flush-log-at-trx-commit=0"]
+    made = [*as_user, install, *options[:2], "--auth-root-authentication-method=normal"]
+    environment = os.environ | {"TMPDIR": str(home)}
+    done = subprocess.run(made, cwd=home, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    command = [*as_user, program, *options, f"--socket={socket}", "--skip-networking"]
+    with subprocess.Popen(
+        command, cwd=home, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as server:
+        try:
+            end = time.monotonic() + 60
+            while not socket.exists():
+                assert server.poll() is None and time.monotonic() < end
+                time.sleep(0.1)
+            yield f"mysql://root@localhost/test?unix_socket={socket}"
+        finally:
+            server.terminate()
+            server.wait()
+            shutil.rmtree(home)

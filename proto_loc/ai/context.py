@@ -78,7 +78,7 @@ def definitions(version: warehouse.Version) -> dict:
         raise warehouse.NoData(
             "prod holds no data yet.",
             f"Its version {version.id} is empty, as at the start.",
-            "Run `loc first-load`; docs/data.md shows how to add a source.",
+            "Run `loc first-load`; docs/sources.md shows how to add a source.",
         )
     raise LocError(
         f"Version {version.id} of prod holds no models.",

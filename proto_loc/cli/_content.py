@@ -5,8 +5,10 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+import typer
+
 from proto_loc.cli import _console
-from proto_loc.errors import LocError
+from proto_loc.errors import LocError, UsageError
 from proto_loc.settings import ROOT, settings
 
 
@@ -72,6 +74,18 @@ def build_on_dev(*selected: str) -> str:
             "Mend the data or the declaration, then run it again.",
         )
     return next((line for line in reversed(lines) if "PASS=" in line), "")
+
+
+def confirm(question: str) -> None:
+    """Ask a person at a terminal, and exit if the answer is no.
+
+    Raises:
+        UsageError: there is no terminal; nothing was done.
+    """
+    if not sys.stdin.isatty():
+        raise UsageError("Nobody can be asked.", "There is no terminal.", "Add --yes.")
+    if not typer.confirm(question, default=True, err=True):
+        raise typer.Exit(1)
 
 
 def publish(loading: Callable | None, who: str):

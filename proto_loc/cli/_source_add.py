@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -135,7 +136,7 @@ def _add(
     source: str, origin: Origin, options: Mapping[str, Sequence[str]], ask: bool
 ) -> dict[str, list[Path]]:
     inspection, paths = _inspect(source, origin, {})
-    if ask and (answers := _answers(inspection)):
+    if ask and sys.stdin.isatty() and (answers := _answers(inspection)):
         inspection, paths = _inspect(source, origin, answers)
     keys, partitions = (dict(pair(t, o) for t in options[o]) for o in ("--key", "--partition"))
     if inspection.code and (keys or partitions):
@@ -160,8 +161,8 @@ def _add(
     made |= writing.note(source, made)
     writing.refuse_existing(ROOT, made)
     out.print(f"\n{len(made)} new files in {', '.join(_folders(made))}", markup=False)
-    if ask and not typer.confirm("Write them, build, load and publish?", default=True, err=True):
-        raise typer.Exit(1)
+    if ask:
+        _content.confirm("Write them, build, load and publish?")
     with _undone(source), _content.generated_files_return(), writing.written(ROOT, made):
         _content.generate()
         _load(source, paths)

@@ -4,8 +4,6 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 
-import typer
-
 from proto_loc.cli import _content
 from proto_loc.cli._console import out, table
 from proto_loc.cli._source_add import secrets_of
@@ -107,8 +105,8 @@ def remove(name: str, *, ask: bool) -> None:
         out.print(f"  {path} was changed since it was written", markup=False)
     keep = settings().data / "removed" / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
     out.print(f"The files are kept in {keep}.", markup=False)
-    if ask and not typer.confirm("Remove them?", err=True):
-        raise typer.Exit(1)
+    if ask:
+        _content.confirm("Remove them?")
     with _content.generated_files_return(), writing.removed(ROOT, present, keep):
         _content.forget(name)
         try:

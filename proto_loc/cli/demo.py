@@ -107,3 +107,5 @@ def _show(planned) -> None:
     if loads := planned.loads():
         rows = sum(load.rows for load in loads)
         print(f"retired: {len(loads)} loads of {', '.join(planned.sources)}, {rows:,} rows")
+    if files := planned.landing():
+        print(f"stays in data/landing/: {', '.join(files)}; move away what no other source is for")

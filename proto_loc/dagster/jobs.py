@@ -3,8 +3,10 @@
 import json
 import os
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict
+from pathlib import Path
 
 import dagster as dg
 from pydantic import Field
@@ -133,6 +135,15 @@ schedules = [
 ]
 
 
+def _landed(folder: Path) -> Iterator[Path]:
+    """What is in a landing folder, and in folders such as ``year=2025`` in it."""
+    for path in folder.glob("[!.]*"):
+        if "=" in path.name and path.is_dir():
+            yield from _landed(path)
+        else:
+            yield path
+
+
 @dg.sensor(
     job=refresh,
     name="landing",
@@ -147,7 +158,7 @@ def landing(context: dg.SensorEvaluationContext):
     folder = settings().landing
     folders = [folder, *(folder / name for name in sources.find_sources())]
     stats: dict[str, os.stat_result] = {}
-    for path in sorted(path for place in folders for path in place.glob("[!.]*")):
+    for path in sorted({path for place in folders for path in _landed(place)}):
         with suppress(FileNotFoundError):  # the file is gone, or it is a broken link
             if path not in folders:
                 stats[str(path.relative_to(folder))] = path.stat()

@@ -19,6 +19,7 @@ source_suffix = {".md": "markdown"}
 myst_heading_anchors = 4
 smartquotes = False
 nitpicky = True
+suppress_warnings = ["misc.highlighting_failure"]  # SQL with Jinja in it
 highlight_language = "text"
 language = "en"
 

@@ -50,7 +50,7 @@ def outdated(made: Mapping[str, Callable[[], str]]) -> dict[Path, str]:
         text = page.read_text()
         new = re.sub(
             r"(^<!-- (\w+): [^\n]*-->\n).*?(?=^<!-- end -->$)",
-            lambda match: match[1] + made[match[2]](),
+            lambda match: match[1] + made[match[2]]() if match[2] in made else match[0],
             text,
             flags=re.MULTILINE | re.DOTALL,
         )

@@ -57,7 +57,8 @@ def _problems(name: str, check: Callable) -> list[Problem]:
         (symptom,) = [word.value.value for word in call.keywords if word.arg == "symptom"]
         what, why, fix = ([_text(node, function) for node in call.args[1:]] + ["", ""])[:3]
         if not any(map(str.islower, what)):  # the message is made elsewhere
-            what = inspect.getdoc(check).replace("``", "`")
+            purpose = inspect.getdoc(check).replace("``", "`")
+            what = f"The message says what is wrong, and what to do. This check: {purpose}"
             why = fix if why == "…" else why
         result.append(Problem(name, symptom, what, *(t if t != "…" else "" for t in (why, fix))))
     return result
@@ -72,7 +73,7 @@ def _text(node: ast.expr, function: ast.FunctionDef) -> str:
             return "".join(_text(part, function) for part in parts)
         case ast.FormattedValue(value=ast.Name(id=name) as variable):
             text = _text(variable, function)
-            if any(map(str.isalpha, text)):
+            if any(map(str.isalpha, text)) and not text.startswith(("…/", "….")):
                 return text
             return "CLONE" if name == "ROOT" else name.upper()
         case ast.BinOp(left=left, right=right):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from proto_loc import fork_file
 from proto_loc.errors import LocError, UsageError
-from proto_loc.fork import demonstration
+from proto_loc.fork import demonstration, start
 from proto_loc.fork.demonstration import Demonstration
 from proto_loc.fork.removal import write_entries
 from proto_loc.fork.repository import BRANCHES, Repository
@@ -145,11 +145,27 @@ def _resolve(repository: Repository, commit: str) -> Merged:
     theirs = {path for path in changed | unmerged if places.covers(path) or path in rewritten}
     kept_out = sorted(path for path in theirs | deleted if path not in ours)
     kept = sorted(theirs & ours)
+    for path in unmerged - set(kept) - set(kept_out):
+        if (text := _reapplied(repository, path, common, commit)) is not None:
+            (repository.root / path).write_text(text)
+            repository.output("add", "--", path)
     for path in kept_out:
         repository.output("rm", "--force", "--quiet", "--ignore-unmatch", "--", f":(literal){path}")
     for path in kept:
         repository.output("checkout", "--quiet", "HEAD", "--", f":(literal){path}")
     return Merged(commit, tuple(kept_out), tuple(kept))
+
+
+def _reapplied(repository: Repository, path: str, common: str, commit: str) -> str | None:
+    """The platform's new text with what ``loc init`` wrote; None if a person changed more."""
+    name = fork_file.read(repository.root / "fork.toml").name
+    own, before = repository.text_of("HEAD", path), repository.text_of(common, path)
+    after = repository.text_of(commit, path)
+    if path == start.PROJECT and own == start.named(before, name):
+        return start.named(after, name)
+    if path == start.SHARED and own == start.with_ports_of(own, before):
+        return start.with_ports_of(own, after)
+    return None
 
 
 def _places(repository: Repository, commit: str) -> Demonstration:

@@ -14,7 +14,7 @@ from proto_loc.fork import demonstration, trial
 from proto_loc.fork.demonstration import Demonstration
 from proto_loc.fork.repository import Repository
 from proto_loc.refresh.job import load_and_refresh
-from proto_loc.settings import ROOT
+from proto_loc.settings import ROOT, settings
 from proto_loc.sources import declared_columns, find_sources
 from proto_loc.warehouse import lake
 
@@ -41,6 +41,17 @@ class Plan:
     def loads(self) -> list[lake.Load]:
         """The active loads of the sources that go."""
         return [load for load in lake.loads() if load.source in self.sources]
+
+    def landing(self) -> list[str]:
+        """The files in data/landing/ that a source that goes may have loaded, or will load."""
+        landing = settings().landing
+        places = [landing, *(landing / source for source in self.sources)]
+        return sorted(
+            str(path.relative_to(landing))
+            for place in places
+            for path in place.glob("[!.]*")
+            if path.is_file()
+        )
 
 
 def plan(root: Path = ROOT) -> Plan:

@@ -14,7 +14,8 @@ from proto_loc.fork.repository import Repository
 from proto_loc.settings import PORTS, ROOT, port_setting
 
 README = Path(__file__).parent / "templates/README.md"
-WRITTEN = ("README.md", "LICENSE", "fork.toml", ".pc_env", "dbt/dbt_project.yml")
+PROJECT, SHARED = "dbt/dbt_project.yml", ".pc_env"
+WRITTEN = ("README.md", "LICENSE", "fork.toml", SHARED, PROJECT)
 WORKFLOWS = ".github/workflows"
 RESERVED = "All rights reserved. This covers what is not in proto_loc/, whose licence is there.\n"
 
@@ -111,8 +112,8 @@ def start(choices: Choices, *, root: Path = ROOT) -> list[str]:
             (root / name).write_text(text)
             lines.append(f"{name}: written")
     if choices.ports:
-        _write_ports(root / ".pc_env", choices.ports)
-        lines.append(f".pc_env: {', '.join(f'{k} on {v}' for k, v in choices.ports.items())}")
+        _write_ports(root / SHARED, choices.ports)
+        lines.append(f"{SHARED}: {', '.join(f'{k} on {v}' for k, v in choices.ports.items())}")
     if not choices.workflows and (root / WORKFLOWS).exists():
         shutil.rmtree(root / WORKFLOWS)
         lines.append(f"{WORKFLOWS}: removed")
@@ -120,21 +121,34 @@ def start(choices: Choices, *, root: Path = ROOT) -> list[str]:
 
 
 def name_project(root: Path = ROOT) -> list[str]:
-    """Give the dbt project the fork's name; return a line if it had another.
+    """Give the dbt project the fork's name; return a line if it had the platform's.
 
     The demonstration's project keeps its name, because its tests know it, and so does one that
     came with ``loc init --dbt``, because its macros may know it.
     """
     fork = fork_file.read(root / "fork.toml")
-    path = root / "dbt/dbt_project.yml"
+    path = root / PROJECT
     text = path.read_text()
-    before = re.search(r"^name: *['\"]?(\w+)", text, re.MULTILINE)
-    project = fork.name.replace("-", "_")
-    if fork.demonstration or not before or before[1] != "proto_loc" or project == "proto_loc":
+    if fork.demonstration or (new := named(text, fork.name)) == text:
         return []
-    text = text.replace(before[0], f"name: {project}", 1)
-    path.write_text(re.sub(rf"^  {before[1]}:", f"  {project}:", text, flags=re.MULTILINE))
-    return [f"dbt/dbt_project.yml: the name {project}"]
+    path.write_text(new)
+    return [f"{PROJECT}: the name {fork.name.replace('-', '_')}"]
+
+
+def named(text: str, name: str) -> str:
+    """The text of the platform's dbt_project.yml with a fork's name; another text as it is."""
+    project = name.replace("-", "_")
+    if not re.search(r"^name: proto_loc$", text, re.MULTILINE):
+        return text
+    text = re.sub(r"^name: proto_loc$", f"name: {project}", text, flags=re.MULTILINE)
+    return re.sub(r"^  proto_loc:", f"  {project}:", text, flags=re.MULTILINE)
+
+
+def with_ports_of(own: str, text: str) -> str:
+    """Put the ports of a fork's ``.pc_env`` at the end of another version of the file."""
+    ports = [line for line in own.splitlines() if line.startswith("LOC_")]
+    rest = [line for line in text.splitlines() if line not in ports]
+    return "\n".join([*rest, *ports]) + "\n"
 
 
 def _licence(choices: Choices, root: Path) -> str:

@@ -44,6 +44,7 @@ def parse(copy: Path, root: Path, consequence: str) -> dict:
         DBT_PROFILES_DIR=str(copy / "dbt"),
         DBT_TARGET_PATH=str(copy / "target"),
         DBT_LOG_PATH=str(copy / "logs"),
+        LOC_VERDICTS="",  # the models of the present project may be gone
     )
     command = [program.DBT, "--quiet", "--no-use-colors", "parse", "--target", "prod"]
     done = subprocess.run(command, cwd=copy, env=variables, capture_output=True, text=True)

@@ -82,6 +82,8 @@ class Table:
                 f"table {self.name}: the partition {self.partition!r} is none; write file,"
                 " month:COLUMN or day:COLUMN with one of its columns"
             )
+        if unknown := [column for column in self.format.dates if column not in self.columns]:
+            raise ValueError(f"table {self.name}: it has no column {unknown[0]}, but a date format")
         if self.first and not re.fullmatch(pattern, self.first):
             raise ValueError(
                 f"table {self.name}: its first partition {self.first!r} is no"
@@ -219,7 +221,7 @@ def find_sources() -> dict[str, Source]:
             raise LocError(
                 f"{file} declares no source named {module.name}.",
                 "Each folder of pipelines/ is a source.",
-                f'Define `SOURCE` there, with `name="{module.name}"`: docs/data.md shows how.',
+                f'Define `SOURCE` there, with `name="{module.name}"`; see docs/declaration.md.',
             )
         sources[module.name] = source
     return sources
@@ -236,7 +238,7 @@ def find_source(name: str) -> Source:
         raise UsageError(
             f"There is no source {name}.",
             f"pipelines/ has: {', '.join(sources) or 'none'}.",
-            "Name one of those, or add the folder pipelines/NAME/: docs/data.md shows how.",
+            "Name one of those, or make it: `loc source add NAME --csv FILES`.",
         )
     return sources[name]
 

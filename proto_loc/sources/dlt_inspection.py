@@ -27,9 +27,7 @@ SENSITIVE = re.compile(r"(?i)(api[-_]?key|(access[-_]?)?token|secret|password|pw
 
 
 def inspect_sql(name: str, dsn: str, tables: Sequence[str] = ()) -> Inspection:
-    """Look at tables of an SQL database.
-
-    The declaration names the secret ``NAME-dsn``, in which the caller keeps the URL.
+    """Look at tables of an SQL database, and keep its URL in the secret ``NAME-dsn``.
 
     Args:
         dsn: SQLAlchemy URL of PostgreSQL, MySQL or SQLite.
@@ -42,6 +40,7 @@ def inspect_sql(name: str, dsn: str, tables: Sequence[str] = ()) -> Inspection:
     where = Sql(secret, dict.fromkeys(tables, ""))
     look = _Look(name, where, {secret: dsn})
     where = Sql(secret, look.cursors())
+    credentials.keep(secret, dsn)
     return look.inspection(where, "tables of an SQL database", f"The URL is the secret {secret}.")
 
 

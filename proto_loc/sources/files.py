@@ -145,7 +145,10 @@ class FileSource:
             return self._load(session, sorted(folder.iterdir()), False, report, "synthetic")
 
     def _tables_of(self, path: Path) -> list[Table]:
-        return [table for table in self._declared if fits_pattern(path, table.files)]
+        """The tables that declare such a name, of several the one whose pattern says more."""
+        tables = [table for table in self._declared if fits_pattern(path, table.files)]
+        letters = [len(re.sub(r"[*?]", "", table.files)) for table in tables]
+        return [t for t, n in zip(tables, letters, strict=True) if n == max(letters)]
 
     def _load(
         self,

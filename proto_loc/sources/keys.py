@@ -58,6 +58,7 @@ def _candidates(
         )
     )  # fmt: skip
     yield from ((column,) for column in singles if column == first or _KEY_NAME.search(column))
+    whole = [column for column in whole if distinct[column] > 1]
     times = [column for column in distinct if _TIME.match(kinds[column])]
     named = [column for column in whole if column == first or _KEY_NAME.search(column)]
     texts = [c for c in whole if kinds[c] == "VARCHAR" and c not in named]

@@ -61,7 +61,11 @@ class Place:
 
 
 def lines_of_bytes(path: Path, positions: Sequence[int]) -> list[int]:
-    """The line of each byte of a text, from 1; ``positions`` are sorted offsets from 0."""
+    """The line of each record of a text, from 1.
+
+    Args:
+        positions: sorted offsets, each of a record or of line ends before it, as DuckDB gives them.
+    """
     lines: list[int] = []
     line, offset = 1, 0
     with open(path, "rb") as file:
@@ -69,6 +73,12 @@ def lines_of_bytes(path: Path, positions: Sequence[int]) -> list[int]:
             while offset < position and (chunk := file.read(min(CHUNK, position - offset))):
                 line += chunk.count(b"\n")
                 offset += len(chunk)
+            while (chunk := file.read(1 << 12)) and not (record := chunk.lstrip(b"\r\n")):
+                line += chunk.count(b"\n")
+                offset += len(chunk)
+            ends = chunk[: len(chunk) - len(record)] if chunk else b""
+            line, offset = line + ends.count(b"\n"), offset + len(ends)
+            file.seek(offset)
             lines.append(line)
     return lines
 

@@ -1,10 +1,10 @@
-"""Databases: a real PostgreSQL with updates and deletes, and SQLite."""
+"""Databases: a real PostgreSQL with updates and deletes, a MariaDB, and SQLite."""
 
 import sqlite3
 import subprocess
 
 import pytest
-from databases import postgresql_server
+from databases import mariadb_server, postgresql_server
 
 from proto_loc.errors import LocError
 from proto_loc.settings import ROOT
@@ -49,7 +49,6 @@ def execute(address: str, sql: str) -> None:
 def test_a_database_with_updates_and_deletes(platform, database):
     execute(database, TABLES)
     seen = inspect_sql("shop", database, ["orders", "customers"])
-    platform.secret("shop-dsn", database)
     assert [(table.name, table.key, table.mode, table.newest) for table in seen.tables] == [
         ("customers", ("id",), "replace", ""),
         ("orders", ("id",), "upsert", "updated_at"),
@@ -74,6 +73,31 @@ def test_a_database_with_updates_and_deletes(platform, database):
     assert platform.rows(figures)[0][0] == 1000
 
 
+def test_mariadb_keeps_every_number(platform):
+    with mariadb_server() as address:
+        socket = address.partition("=")[2]
+        program = (
+            "import pymysql, sys;"
+            " cursor = pymysql.connect(unix_socket=sys.argv[1], user='root').cursor();"
+            " [cursor.execute(line) for line in sys.argv[2:]]; cursor.connection.commit()"
+        )
+        columns = "price decimal(10,2), size bigint unsigned, name text, updated_at datetime"
+        lines = (
+            f"create table test.items (id int primary key, {columns})",
+            "insert into test.items values (1, 1.10, 18446744073709551615, 'é', '2025-01-01')",
+        )
+        command = [ROOT / ".venvs/dlt/bin/python", "-c", program, socket, *lines]
+        subprocess.run(command, check=True)
+        seen = inspect_sql("shop", address, ["items"])
+        names: dict = {}
+        exec(seen.code, names)
+        platform.adopt(names["SOURCE"])
+        platform.fetch()
+        assert platform.fetch() == []
+    stored = "select price::varchar, size::varchar, name, updated_at::varchar from shop.items"
+    assert platform.rows(stored) == [("1.10", "18446744073709551615", "é", "2025-01-01 00:00:00")]
+
+
 def test_sqlite_and_faults_of_a_database(platform):
     path = platform.home / "shop.db"
     with sqlite3.connect(path) as con:
@@ -83,7 +107,6 @@ def test_sqlite_and_faults_of_a_database(platform):
         con.execute("insert into \"Items\" values (1, 'pen', '2025-01-01 00:00:00')")
         con.execute("create table bare (id integer primary key)")
     seen = inspect_sql("shop", f"sqlite:///{path}")
-    platform.secret("shop-dsn", f"sqlite:///{path}")
     assert seen.tables[0].mode == "upsert" and "bare is left out" in seen.notes[-1]
     names: dict = {}
     exec(seen.code, names)

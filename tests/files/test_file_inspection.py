@@ -5,10 +5,12 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from books import book
 
 from proto_loc.errors import LocError, UsageError
 from proto_loc.sources import Table
 from proto_loc.sources.file_inspection import inspect_files
+from proto_loc.sources.files import FileSource
 from proto_loc.sources.inspection import Inspection
 
 
@@ -230,3 +232,31 @@ def test_the_proposal_reads_the_files_as_the_runner_does(tmp_path):
     table: Table = proposal.tables[0]
     assert (proposal.rows, table.rejects) == ({"orders": 2}, True)
     assert any("the row has 1 values, and the header 2, line 4" in n for n in proposal.notes)
+
+
+def test_the_sheet_of_a_book_is_asked(tmp_path):
+    path = book(
+        tmp_path / "orders.xlsx",
+        ("id", "amount"),
+        (1, 2.5),
+        more=(("id", "day"), (1, '<c s="1"><v>45688</v></c>')),
+    )
+    proposal = inspect_files("shop", {"orders": [path]})
+    assert proposal.tables[0].columns == {"id": "BIGINT", "amount": "DECIMAL(18,2)"}
+    question = "orders: which sheet of orders.xlsx?"
+    assert proposal.questions[question] == ("Orders", "More")
+    proposal = inspect_files("shop", {"orders": [path]}, answers={question: "More"})
+    assert proposal.tables[0].columns == {"id": "BIGINT", "day": "DATE"}
+    assert proposal.tables[0].format.sheet == "More"
+
+
+def test_a_file_goes_to_the_table_whose_pattern_says_more(tmp_path):
+    shop = FileSource(
+        "shop",
+        [
+            Table("orders", {"id": "BIGINT"}, "orders*"),
+            Table("items", {"id": "BIGINT"}, "orders_i*"),
+        ],
+    )
+    for name, table in (("orders_items.csv", "items"), ("orders_1.csv", "orders")):
+        assert [fit.name for fit in shop._tables_of(tmp_path / name)] == [table]

@@ -5,6 +5,7 @@ The rows of the table in docs/files.md are the names of these cases.
 
 import gzip
 import io
+import random
 import re
 import tracemalloc
 import zipfile
@@ -16,6 +17,7 @@ from pathlib import Path
 import duckdb
 import pytest
 from backports import zstd
+from books import book
 
 from proto_loc import sources
 from proto_loc.errors import LocError
@@ -408,60 +410,6 @@ def test_a_decimal_that_duckdb_misreads_is_refused(tmp_path):
         read(con, Table("orders", {"x": "DOUBLE"}), path, tmp_path)
 
 
-TYPES = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
-BOOK = {
-    "[Content_Types].xml": """<Types
-      xmlns="http://schemas.openxmlformats.org/package/2006/content-types"/>""",
-    "_rels/.rels": """<Relationships
-      xmlns="http://schemas.openxmlformats.org/package/2006/relationships">
-      <Relationship Id="r1" Target="xl/workbook.xml"
-      Type="TYPES/officeDocument"/>
-      </Relationships>""",
-    "xl/_rels/workbook.xml.rels": """<Relationships
-      xmlns="http://schemas.openxmlformats.org/package/2006/relationships">
-      <Relationship Id="r1" Target="worksheets/sheet1.xml" Type="TYPES/worksheet"/>
-      <Relationship Id="r2" Target="worksheets/sheet2.xml" Type="TYPES/worksheet"/>
-      <Relationship Id="r3" Target="styles.xml" Type="TYPES/styles"/></Relationships>""",
-    "xl/workbook.xml": """<workbook
-      xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"
-      xmlns:r="TYPES">
-      <sheets><sheet name="Orders" sheetId="1" r:id="r1"/>
-      <sheet name="More" sheetId="2" r:id="r2"/></sheets></workbook>""",
-    "xl/styles.xml": """<styleSheet
-      xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main">
-      <cellXfs count="3"><xf numFmtId="0"/><xf numFmtId="14"/><xf numFmtId="22"/></cellXfs>
-      </styleSheet>""",
-}
-"""The parts of an .xlsx file with two sheets; style 1 is a date, style 2 a time."""
-
-
-def cell(place: str, value: object) -> str:
-    """A cell of a sheet: text, or a number with its style or formula, as XML."""
-    if isinstance(value, str) and not value.startswith("<"):
-        return f'<c r="{place}" t="inlineStr"><is><t>{value}</t></is></c>'
-    if isinstance(value, str):
-        return value.replace("<c", f'<c r="{place}"', 1)
-    return f'<c r="{place}"><v>{value}</v></c>'
-
-
-def book(path: Path, *rows: tuple, more: tuple = ()) -> Path:
-    def sheet(rows: tuple) -> str:
-        lines = "".join(
-            f'<row r="{n}">{"".join(cell(f"{chr(65 + i)}{n}", v) for i, v in enumerate(row))}</row>'
-            for n, row in enumerate(rows, 1)
-            if row
-        )
-        main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
-        return f'<worksheet xmlns="{main}"><sheetData>{lines}</sheetData></worksheet>'
-
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, text in BOOK.items():
-            archive.writestr(name, text.replace("TYPES", TYPES))
-        archive.writestr("xl/worksheets/sheet1.xml", sheet(rows))
-        archive.writestr("xl/worksheets/sheet2.xml", sheet(more))
-    return path
-
-
 SHEET = {"id": "BIGINT", "day": "DATE", "at": "TIMESTAMP", "amount": "DECIMAL(12,2)"}
 DATED = '<c s="1"><v>45688</v></c>'
 TIMED = '<c s="2"><v>45688.5</v></c>'
@@ -526,3 +474,55 @@ def test_a_line_of_two_gigabytes_is_refused_in_bounded_memory(tmp_path):
         read(con, Table("orders", NAME), path, tmp_path)
     assert tracemalloc.get_traced_memory()[1] < 50_000_000
     tracemalloc.stop()
+
+
+@pytest.mark.parametrize("quoted", [False, True])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_rows_and_lines_are_those_of_the_file(tmp_path, quoted, end):
+    """Blank lines, quoted line ends and broken rows come in any order; every line is right."""
+    chance = random.Random(f"{quoted}{end}")
+    text, good, bad, line = f"id,name,x{end}", [], [], 2
+    for number in range(3000):
+        row, kind = len(good) + len(bad) + 1, chance.randrange(60)
+        record = f"{number},a,x"
+        if kind == 0:
+            record = ""
+        elif kind < 4:
+            record = [f"{number},a", f"{number},a,b,c", f"q{number},a,b"][kind - 1]
+            bad.append((row, line))
+        else:
+            if quoted and kind < 20:
+                record = f'{number},"a ""b""{end * (kind % 3)}, c",x'
+            good.append((row, number))
+        text += record + end
+        line += 1 + record.count("\n")
+    path = tmp_path / "orders.csv"
+    path.write_text(text, newline="")
+    table = Table("orders", {**NAME, "x": "VARCHAR"}, rejects=True)
+    with open_duckdb() as con:
+        read(con, table, path, tmp_path)
+        assert con.execute("select _row, id from rows order by 1").fetchall() == good
+        assert con.execute("select _row, _line from rejects order by 1").fetchall() == bad
+
+
+@pytest.mark.parametrize(
+    ("form", "message"),
+    [
+        ({"kind": "xml"}, "the kind 'xml' is none"),
+        ({"encoding": "utf-9"}, "the encoding 'utf-9' is not known"),
+        ({"delimiter": ""}, "has not one to four bytes"),
+        ({"delimiter": '"'}, "delimiter and quote are both"),
+        ({"quote": "«"}, "is no single ASCII character"),
+        ({"decimal": ",", "thousands": ","}, "are not two different characters"),
+        ({"time_zone": "Mars/Base"}, "the time zone 'Mars/Base' is not known"),
+        ({"skip": -1}, "-1 lines cannot be skipped"),
+    ],
+)
+def test_a_format_that_cannot_be_is_refused_where_it_is_declared(form, message):
+    with pytest.raises(ValueError, match=message):
+        Format(**form)
+
+
+def test_a_date_format_of_no_column_is_refused():
+    with pytest.raises(ValueError, match="has no column day"):
+        Table("orders", NAME, format=DMY)

@@ -1,6 +1,7 @@
 """``loc demo remove`` on a platform with data leaves an empty one that says what to do first."""
 
 import re
+from pathlib import Path
 
 import pytest
 from clone import Clone, copy_repository
@@ -24,6 +25,9 @@ def emptied(platform: Clone) -> str:
     """The output of the removal, on a platform with a changed file."""
     changed = platform.folder / "notebooks/explore_trips.ipynb"
     changed.write_text(changed.read_text() + "\n")
+    landing = Path(platform.variables["LOC_DATA"], "landing")
+    landing.mkdir()
+    (landing / "left.csv").write_text("a\n1\n")
     refused = platform.loc("demo", "remove", "--yes", check=False)
     assert refused.returncode == 2 and "notebooks/explore_trips.ipynb" in refused.stderr
     assert (platform.folder / "pipelines/taxi").exists(), "nothing is removed before the answer"
@@ -35,6 +39,8 @@ def test_the_platform_is_empty_afterwards(platform: Clone, emptied: str):
     assert "changed by you: notebooks/explore_trips.ipynb" in emptied
     assert "retired: " in emptied, emptied
     assert "marts.fct_taxi_trips" in emptied
+    assert "stays in data/landing/: left.csv;" in emptied
+    assert Path(platform.variables["LOC_DATA"], "landing/left.csv").exists()
     assert not any((platform.folder / "dbt/models").glob("**/*"))
     assert [path.name for path in (platform.folder / "notebooks").glob("*.ipynb")] == [
         "start_here.ipynb"

@@ -101,7 +101,7 @@ def test_the_readme_of_a_fork_keeps_the_rules_of_the_docs():
 
 
 def test_a_named_fork_merges_a_later_version(fork: Fork, tmp_path):
-    """The fork's own texts stay, and nothing conflicts."""
+    """The fork's own texts stay, and nothing conflicts, also on lines beside what it wrote."""
     upstream, mine = fork, Fork(tmp_path / "mine")
     mine.git("clone", "--quiet", "--origin", "upstream", str(upstream.root), ".")
     mine.git("config", "user.name", "test")
@@ -114,15 +114,16 @@ def test_a_named_fork_merges_a_later_version(fork: Fork, tmp_path):
     mine.commit("a fork named shop")
     upstream.write("README.md", "# proto_loc\n\nLater.\n")
     upstream.write("LICENSE", "MIT License, 2027\n")
-    upstream.write(".pc_env", "PC_NEW=1\nPC_LOG_FILE=.run/log\n")
+    upstream.write(".pc_env", "PC_LOG_FILE=.run/log\nPC_NEW=1\n")
     upstream.write(".github/workflows/ci.yml", "name: CI, later\n")
-    upstream.write("dbt/dbt_project.yml", PROJECT + "flags:\n  later: true\n")
+    later = PROJECT.replace("profile:", "flags: {later: true}\nprofile:")
+    upstream.write("dbt/dbt_project.yml", later)
     upstream.commit("later")
     mine.git("fetch", "--quiet", "upstream")
     merged = merge.merge(root=mine.root)
     assert ".github/workflows/ci.yml" in merged.kept_out
     assert mine.read("README.md").startswith("# shop") and "Ann" in mine.read("LICENSE")
-    assert mine.read(".pc_env") == "PC_NEW=1\nPC_LOG_FILE=.run/log\nLOC_CUBE_PORT=4100\n"
+    assert mine.read(".pc_env") == "PC_LOG_FILE=.run/log\nPC_NEW=1\nLOC_CUBE_PORT=4100\n"
     project = yaml.safe_load(mine.read("dbt/dbt_project.yml"))
     assert project["name"] == "shop" and project["flags"] == {"later": True}
 

@@ -4,6 +4,7 @@ The tests take two minutes, because each command builds and publishes a project.
 """
 
 import re
+from pathlib import Path
 
 import pytest
 from clone import Clone
@@ -33,7 +34,7 @@ def test_the_mart_has_the_rows_and_the_names_of_both_tables(fork: Clone):
     )
     assert figures["workshop_repairs_count"] == "72"
     assert set(figures) == {
-        "workshop_repairs_count", "workshop_repairs_total_minutes", "minutes_per_repair",
+        "workshop_repairs_count", "workshop_repairs_total_parts_cost", "parts_per_repair",
     }  # fmt: skip
 
 
@@ -63,3 +64,21 @@ def test_a_removed_source_leaves_nothing_but_the_copies_of_its_files(fork: Clone
     assert "There is no source yet" in fork.loc("source", "list").stdout
     tables = "select count(*) from duckdb_tables() where schema_name <> 'main'"
     assert fork.published(tables) == [[0]]
+
+
+def test_a_build_that_fails_leaves_no_file_no_load_and_no_view(fork: Clone, tmp_path: Path):
+    """The rows of two files have one key, which only the models' test can see."""
+    for day in (1, 2):
+        (tmp_path / f"visits-2025-01-0{day}.csv").write_text("id,name\n1,a\n")
+    before = fork.git("status", "--porcelain")
+    options = ("--csv", f"{tmp_path}/visits-*.csv", "--key", "visits=id", "--yes")
+    done = fork.loc("source", "add", "visits", *options, check=False)
+    assert done.returncode == 1 and "The models do not pass on dev" in done.stderr, done.stderr
+    assert "unique_stg_visits__visits_id" in done.stderr and "Traceback" not in done.stderr
+    assert fork.git("status", "--porcelain") == before
+    program = (
+        "from proto_loc import warehouse; from proto_loc.warehouse import lake\n"
+        "print(len(lake.loads()), [name for name in warehouse.current('raw').columns()"
+        " if name.startswith('visits')])"
+    )
+    assert fork.python("-c", program).stdout.split("\n")[-2] == "0 []"

@@ -48,6 +48,7 @@ def sql(job: dict):
         table_names=list(where["tables"]) or None,
         backend="pyarrow",
         reflection_level="full_with_precision",
+        type_adapter_callback=_wide,
     )
     for name, cursor in where["tables"].items():
         if cursor:
@@ -101,6 +102,14 @@ def code(job: dict):
     if isinstance(made, DltSource):
         return made
     return DltSource(dlt.Schema(job["source"]), job["source"], [made])
+
+
+def _wide(kind):
+    """A decimal for MySQL's ``bigint unsigned``, whose values need not fit into 64 bits."""
+    from sqlalchemy import BigInteger, Numeric
+
+    is_unsigned = isinstance(kind, BigInteger) and getattr(kind, "unsigned", False)
+    return Numeric(20, 0) if is_unsigned else kind
 
 
 def _is_secret(value: object) -> bool:
