@@ -261,7 +261,6 @@ def test_every_setting_is_documented_and_every_documented_one_exists():
         "LOC_SERVICE",
         "LOC_VERDICTS",
         "LOC_SECRET_NAME",
-        "LOC_VERDICTS",
     }
     files = [
         ROOT / "loc",
