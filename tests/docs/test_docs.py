@@ -269,8 +269,8 @@ def test_every_setting_is_documented_and_every_documented_one_exists():
         "LOC_SECRET_FILE",
         "LOC_SECRET_FILE_ADMIN",
         "LOC_SERVICE",
-        "LOC_SECRET_NAME",
         "LOC_VERDICTS",
+        "LOC_SECRET_NAME",
     }
     files = [
         ROOT / "loc",
