@@ -68,23 +68,25 @@ OF_THE_DEMONSTRATION = (
     *(f"unit/test_{name}.py" for name in ("bundle", "metrics", "outcomes", "time_zone")),
 )
 """Suites and files that need the demonstration's data; a fork without it runs the others."""
-LEFT_OUT = (
-    []
-    if (REPO / "pipelines/taxi/__init__.py").exists()
-    else [REPO / "tests" / name for name in OF_THE_DEMONSTRATION]
-)
+LEFT_OUT = {
+    reason: names
+    for reason, path, names in (
+        ("the demonstration", "pipelines/taxi/__init__.py", OF_THE_DEMONSTRATION),
+        ("a folder of workflows", ".github/workflows", ("ci", "docs")),
+    )
+    if not (REPO / path).exists()
+}
+"""What a fork does not have → the suites and files that need it."""
+IGNORED = {REPO / "tests" / name for names in LEFT_OUT.values() for name in names}
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
-    return True if collection_path in LEFT_OUT else None
+    return True if collection_path in IGNORED else None
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if LEFT_OUT:
-        terminalreporter.write_line(
-            "Left out, as the demonstration (pipelines/taxi) is not here:"
-            f" {', '.join(OF_THE_DEMONSTRATION)}"
-        )
+    for reason, names in LEFT_OUT.items():
+        terminalreporter.write_line(f"Left out, as {reason} is not here: {', '.join(names)}")
 
 
 @pytest.hookimpl(trylast=True)

@@ -135,8 +135,11 @@ def add(name: str, origin: Origin, options: Mapping[str, Sequence[str]], *, ask:
 def _add(
     source: str, origin: Origin, options: Mapping[str, Sequence[str]], ask: bool
 ) -> dict[str, list[Path]]:
+    from proto_loc.sources.files import label
+
     inspection, paths = _inspect(source, origin, {})
-    if ask and sys.stdin.isatty() and (answers := _answers(inspection)):
+    answers = _answers(inspection) if ask and sys.stdin.isatty() else {}
+    if answers:
         inspection, paths = _inspect(source, origin, answers)
     keys, partitions = (dict(pair(t, o) for t in options[o]) for o in ("--key", "--partition"))
     if inspection.code and (keys or partitions):
@@ -154,9 +157,15 @@ def _add(
         raise LocError(
             "The data has no table with a column.", "", "Name files or tables that have rows."
         )
-    show(staged, marts, inspection)
+    show(staged, marts, inspection, answers)
     made = texts(
-        source, staged, marts, code=inspection.code, owner=os.environ.get("USER", "me"), root=ROOT
+        source,
+        staged,
+        marts,
+        code=inspection.code,
+        owner=os.environ.get("USER", "me"),
+        root=ROOT,
+        files={name: label(listed[0]) for name, listed in paths.items()},
     )
     made |= writing.note(source, made)
     writing.refuse_existing(ROOT, made)
@@ -208,8 +217,13 @@ def _inspect(
     return replace(inspection, tables=made), paths
 
 
-def show(staged: Sequence[Staged], marts: Sequence[Mart], inspection: Inspection) -> None:
-    """Print what was inferred."""
+def show(
+    staged: Sequence[Staged],
+    marts: Sequence[Mart],
+    inspection: Inspection,
+    answers: Mapping[str, str],
+) -> None:
+    """Print what was inferred, and what the data leaves open."""
     for one in staged:
         shown = table(
             f"{one.name}: {one.rows:,} rows{' were looked at' if inspection.code else ''}",
@@ -235,10 +249,9 @@ def show(staged: Sequence[Staged], marts: Sequence[Mart], inspection: Inspection
         out.print(f"\n{words}\n  by the time {mart.time.name}; metrics {metrics}", markup=False)
     for sentence in inspection.notes:
         out.print(f"note: {sentence}", markup=False)
-    for question, answers in inspection.questions.items():
-        out.print(
-            f"open: {question} Proposed: {answers[0]}; or {', '.join(answers[1:])}", markup=False
-        )
+    for question, (first, *others) in inspection.questions.items():
+        answer = answers.get(question, f"{first}, or else {', or '.join(others)}")
+        out.print(f"open: {question} {answer}", markup=False)
 
 
 def _facts(one: Staged) -> Iterator[str]:

@@ -120,7 +120,9 @@ def _alike(one: Column, other: Column) -> bool:
     return kinds[0] == kinds[1]
 
 
-def plan(name: str, inspection: Inspection, by_value: Mapping[str, list[Join]] | None = None):
+def plan(
+    name: str, inspection: Inspection, by_value: Mapping[str, list[Join]] | None = None
+) -> tuple[list[Staged], list[Mart]]:
     """Return the staged tables and the marts of a source.
 
     Args:

@@ -1,6 +1,6 @@
 """All files of a new source: declaration, models, dashboard, notebook, filters of its tests."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -13,7 +13,14 @@ from proto_loc.scaffold.staged import Staged
 
 
 def texts(
-    name: str, tables: Sequence[Staged], marts: Sequence[Mart], *, code: str, owner: str, root: Path
+    name: str,
+    tables: Sequence[Staged],
+    marts: Sequence[Mart],
+    *,
+    code: str,
+    owner: str,
+    root: Path,
+    files: Mapping[str, str],
 ) -> dict[str, str]:
     """Text of each file of a source by its path in the clone.
 
@@ -21,6 +28,7 @@ def texts(
         code: the declaration, where a source of files does not do.
         owner: who owns the dashboard.
         root: the clone, whose dbt project may have a time spine.
+        files: name of the first file of each table of files.
     """
     made = {
         f"pipelines/{name}/__init__.py": (
@@ -33,7 +41,7 @@ def texts(
     first = marts[0]
     made |= dashboards.dashboard(name, title(name), subject(first), owner)
     made[f"notebooks/{name}.ipynb"] = notebook(title(name), first)
-    made[f"tests/{name}/filters.yml"] = _filters(marts)
+    made[f"tests/{name}/filters.yml"] = _filters(marts, files)
     return made
 
 
@@ -60,18 +68,19 @@ def subject(mart: Mart) -> dashboards.Subject:
     )
 
 
-def _filters(marts: Sequence[Mart]) -> str:
+def _filters(marts: Sequence[Mart], files: Mapping[str, str]) -> str:
     """Two filters for each semantic model, with which tests/parity asks every tool."""
     lines = ["# Two filters for each semantic model, under which tests/parity asks every metric."]
     for mart in marts:
         facts = mart.time.facts
         days = dashboards.days_between(facts.minimum, facts.maximum)
-        start = date.today() - timedelta(days=365)
+        start, end = date(2000, 1, 1), date(2100, 1, 1)  # for the time of the load
         if mart.has_date and days >= 0 and str(facts.minimum)[:10].count("-") == 2:
             start = date.fromisoformat(str(facts.minimum)[:10])
-        end = start + timedelta(days=max(days // 2, 1) if mart.has_date else 730)
+            end = start + timedelta(days=max(days // 2, 1))
         column = mart.category or next((c for c in mart.dimensions if c.is_text), None)
         value = next(iter(column.facts.samples), "") if column else ""
+        value = value or files.get(mart.staged.table.name, "")
         name = models.dimension(mart, column) if column else ""
         lines += [
             f"{mart.semantic}:",

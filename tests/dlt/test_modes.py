@@ -7,6 +7,7 @@ import pytest
 
 from proto_loc import sources, warehouse
 from proto_loc.errors import LocError
+from proto_loc.refresh.request import Request
 from proto_loc.sources.dlt import Code, DltTable
 from proto_loc.sources.dlt_inspection import inspect_dlt
 
@@ -68,7 +69,7 @@ def test_the_newest_row_of_a_key_stays_with_its_own_lists(shop):
     ]
     assert shop.rows(STORED) == [(1, 10, 1.5), (2, 10, 2.5)]
     shop.serve([order(1, 11, 9.5, "x"), order(3, 12)])
-    shop.fetch()
+    assert shop.fetch()[0].note == "2 rows are new or changed"
     assert shop.rows(STORED) == [(1, 11, 9.5), (2, 10, 2.5), (3, 12, 1.5)]
     assert shop.rows(LISTED) == [(1, "x"), (2, "c")]
     assert shop.rows("select count(*) from shop.orders__lines") == [(2,)]
@@ -88,7 +89,8 @@ def test_a_rollback_takes_the_cursor_back(shop):
     shop.serve([order(1, 10)])
     shop.fetch()
     shop.serve([order(2, 20)])
-    shop.fetch()
+    Request(source="shop").loading("test")(lambda *state: None)  # as `loc load shop` and Dagster do
+    assert len(shop.rows(STORED)) == 2
     warehouse.rollback("raw")
     assert shop.rows(STORED) == [(1, 10, 1.5)]
     assert shop.fetch() and shop.rows(STORED) == [(1, 10, 1.5), (2, 20, 1.5)]

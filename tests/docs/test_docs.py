@@ -235,6 +235,16 @@ def test_the_reference_of_commands_has_every_command():
     assert "LOW..HIGH" in text and "$ " not in text
 
 
+def test_the_example_of_a_declaration_is_a_source():
+    text = (ROOT / "docs/declaration.md").read_text()
+    (code,) = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    names: dict = {}
+    exec(compile(code, "docs/declaration.md", "exec"), names)
+    (orders,) = names["SOURCE"].tables
+    assert (names["SOURCE"].name, orders.name, orders.key) == ("shop", "orders", ("order_id",))
+    assert "amount" in orders.columns and orders.partition_column == "ordered_on"
+
+
 def test_every_argument_of_a_declaration_is_described():
     for kind in declaration.CLASSES:
         rows = (declaration.fields if is_dataclass(kind) else declaration.arguments)(kind)
@@ -259,8 +269,8 @@ def test_every_setting_is_documented_and_every_documented_one_exists():
         "LOC_SECRET_FILE",
         "LOC_SECRET_FILE_ADMIN",
         "LOC_SERVICE",
-        "LOC_SECRET_NAME",
         "LOC_VERDICTS",
+        "LOC_SECRET_NAME",
     }
     files = [
         ROOT / "loc",

@@ -12,10 +12,10 @@ from proto_loc.settings import ROOT
 pytestmark = [pytest.mark.xdist_group("notebooks"), pytest.mark.timeout(300)]
 
 NOTEBOOKS = (
-    "explore_trips",
+    "start_here",
     *(
         pytest.param(name, marks=pytest.mark.slow)
-        for name in ("start_here", "ask_your_data", "validate_the_platform")
+        for name in ("explore_trips", "ask_your_data", "validate_the_platform")
     ),
 )
 

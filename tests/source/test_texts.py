@@ -23,7 +23,7 @@ PROGRAMS = Path(sys.executable).parent
 def written(name: str, root: Path) -> dict[str, str]:
     inspection = ALL[name]
     tables, marts = plan(name, inspection)
-    return texts(name, tables, marts, code=inspection.code, owner="me", root=root)
+    return texts(name, tables, marts, code=inspection.code, owner="me", root=root, files={})
 
 
 @pytest.fixture(scope="module")

@@ -100,6 +100,10 @@ class _Adoption:
                 if self._count("winners", table.name):
                     self._write(table, self.package.id, self._winners(table), notes)
         elif self._is_new(root, family):
+            if root.mode == "upsert":
+                changed = self._count_changed(root, "winners", "contested")
+                words = f"{changed:,} rows are new or changed"
+                notes[root.name] = "; ".join(filter(None, (words, notes.get(root.name))))
             for table in family:
                 if root.mode == "replace":
                     self._write(table, "all", self._winners(table), notes)
@@ -173,14 +177,15 @@ class _Adoption:
                 if before != self._count("winners", table.name):
                     return True
             self._contest(family, "")
-        new, old = (
-            f"select _hash from {identifier(schema, root.name)}"
-            for schema in ("winners", "contested")
+        return self._count_changed(root, "winners", "contested") > 0 or (
+            self._count_changed(root, "contested", "winners") > 0
         )
-        query = (
-            f"select 1 from (({new} except all {old}) union all ({old} except all {new})) limit 1"
-        )
-        return self.con.execute(query).fetchone() is not None
+
+    def _count_changed(self, root: DltTable, schema: str, other: str) -> int:
+        """Count the rows of a schema that differ from those of another one, with their lists."""
+        new, old = (f"select _hash from {identifier(name, root.name)}" for name in (schema, other))
+        query = f"select count(*) from ({new} except all {old})"
+        return self.con.execute(query).fetchone()[0]
 
     def _merge(self, table: DltTable, notes: dict[str, str]) -> None:
         """Write the rows that stay and the untouched rows of the lake, by partition."""
@@ -234,7 +239,7 @@ class _Adoption:
         )  # fmt: skip
         self.session.add(load)
         ignored = tuple(self.incoming.ignored.get(table.name, ()))
-        note = notes.get(table.name, "")
+        note = notes.pop(table.name, "")
         self.outcomes.append(Outcome(load, self.input, ignored=ignored, note=note))
 
     def _retire(self, table: DltTable, written: set[str]) -> None:
