@@ -53,7 +53,7 @@ FILTERS: dict[str, tuple[Filter, Filter]] = {
     for path in (ROOT / "tests").glob("*/filters.yml")
     for model, filters in yaml.safe_load(path.read_text()).items()
 }
-"""Two filters per semantic model; each domain has them in the folder of its tests."""
+"""Two filters per semantic model, in the folder of a domain's tests; a fork may have none."""
 
 
 def questions(models: list[SemanticModel]) -> Iterator[Question]:
@@ -66,7 +66,7 @@ def questions(models: list[SemanticModel]) -> Iterator[Question]:
         ]
         for metric in model.metrics:
             for dimension, grain in dimensions:
-                for condition in (None, *FILTERS[model.name]):
+                for condition in (None, *FILTERS.get(model.name, ())):
                     yield Question(model.name, metric.name, dimension, grain, condition)
 
 
