@@ -119,8 +119,7 @@ def copy_repository(home: Path, prefix: str) -> Clone:
     }
     clone = Clone(folder, variables)
     clone.git("init", "--quiet", "--initial-branch", "main")
-    lent = (".tools", "proto_loc/cube/server/node_modules")  # links, which .gitignore does not mean
-    (folder / ".git/info/exclude").write_text("\n".join(lent))
+    ignore_tools(folder)
     clone.commit("platform with its demonstration")
     clone.git("tag", "upstream")
     return clone
@@ -143,6 +142,12 @@ def lend_superset(clone: Clone, factory: pytest.TempPathFactory) -> None:
         for name, value in clone.variables.items():
             patch.setenv(name, value)
         copy_superset(factory)
+
+
+def ignore_tools(folder: Path) -> None:
+    """Keep the lent tools out of a repository's commits; `.gitignore` means folders, not links."""
+    lent = (".tools", "proto_loc/cube/server/node_modules")
+    (folder / ".git/info/exclude").write_text("\n".join(lent))
 
 
 def lend_tools(folder: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from clone import Clone, copy_repository, lend_tools
+from clone import Clone, copy_repository, ignore_tools, lend_tools
 from forks import NOTICES, TABLES, Fork
 
 from proto_loc.errors import LocError
@@ -94,6 +94,7 @@ def fork(session_port_prefix: str) -> Iterator[Fork]:
         subprocess.run(cloning, check=True)
         made.seconds["git clone"] = time.monotonic() - begun
         lend_tools(folder)
+        ignore_tools(folder)
         clone.git("config", "user.name", "test")
         clone.git("config", "user.email", "test@example.org")
         try:
