@@ -12,6 +12,7 @@ from samples import copy_superset
 
 from proto_loc.fork import removal
 from proto_loc.settings import ROOT
+from proto_loc.setup import environments, node
 
 SHOP = Path(__file__).parent / "platform/shop"
 """Files of a shop for a clone: its content, and ``files``, which go into the landing folder."""
@@ -152,10 +153,11 @@ def ignore_tools(folder: Path) -> None:
 
 def lend_tools(folder: Path) -> None:
     """Link the clone to this repository's environments; they import the clone's ``proto_loc``."""
+    environments.sync("platform", "superset", "notebooks")
+    node.install()
     (folder / ".tools").symlink_to(ROOT / ".tools")
     modules = "proto_loc/cube/server/node_modules"
-    if (ROOT / modules).exists():
-        (folder / modules).symlink_to(ROOT / modules)
+    (folder / modules).symlink_to(ROOT / modules)
     for environment in (path for path in (ROOT / ".venvs").iterdir() if path.is_dir()):
         copy = folder / ".venvs" / environment.name
         (site,) = environment.glob("lib/python3.*/site-packages")

@@ -78,7 +78,9 @@ def _filters(marts: Sequence[Mart], files: Mapping[str, str]) -> str:
         if mart.has_date and days >= 0 and str(facts.minimum)[:10].count("-") == 2:
             start = date.fromisoformat(str(facts.minimum)[:10])
             end = start + timedelta(days=max(days // 2, 1))
-        column = mart.category or next((c for c in mart.dimensions if c.is_text), None)
+        # A value of a joined table may be in no row of the mart.
+        texts = sorted((c for c in mart.dimensions if c.is_text), key=lambda c: bool(c.expression))
+        column = next(iter(texts), None)
         value = next(iter(column.facts.samples), "") if column else ""
         value = value or files.get(mart.staged.table.name, "")
         name = models.dimension(mart, column) if column else ""

@@ -41,7 +41,7 @@ def test_superset_is_provisioned_without_a_dashboard(bare: Clone, tmp_path_facto
     bare.loc("exec", "superset-provision")
 
 
-LEFT_OUT = "is not here: ai/test_chat.py"
+LEFT_OUT = "Left out, as the demonstration is not here: "
 
 
 def test_its_suites_are_collected_without_those_of_the_demonstration(bare: Clone):

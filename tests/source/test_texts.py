@@ -142,3 +142,17 @@ def test_a_project_with_a_time_spine_gets_no_other_one(tmp_path: Path):
     page.parent.mkdir(parents=True)
     page.write_text("models: [{name: days, time_spine: {standard_granularity_column: day}}]\n")
     assert not any("time_spine_daily" in path for path in written("air", tmp_path))
+
+
+def test_the_filters_of_parity_ask_for_values_of_the_own_table():
+    """A value of a joined table, such as an airport without a flight, once matched no row."""
+    _, marts = plan("air", ALL["air"])
+    filters = yaml.safe_load(written("air", ROOT)["tests/air/filters.yml"])
+    own = {
+        mart.semantic: {c.name for c in mart.dimensions if c.is_text and not c.expression}
+        for mart in marts
+    }
+    assert any(own.values())
+    for semantic, columns in own.items():
+        dimension = filters[semantic]["equals"][0]
+        assert not columns or dimension in columns
