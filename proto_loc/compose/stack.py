@@ -250,7 +250,9 @@ def _failure(states: list[State], note: str) -> LocError:
     if not states:
         return LocError("The supervisor does not answer.", _tail(_log("supervisor")), "./loc down")
     order = {"failed": 0, "waiting": 1}
-    first = min(states, key=lambda state: (order.get(state.verdict, 2), state.status == "Skipped"))
+    # One that runs is told before those that wait for it, as the supervisor may end too soon to say.
+    unstarted = ("Pending", "Skipped")
+    first = min(states, key=lambda state: (order.get(state.verdict, 2), state.status in unstarted))
     ended = (
         f"failed with exit code {first.exit_code}"
         if first.verdict == "failed"
@@ -266,7 +268,7 @@ def _failure(states: list[State], note: str) -> LocError:
     if other and not ports.listens(first.pid, port):
         why = f"It does not listen on its port {port}: there is {other}."
         return LocError(what, why, f"End that, then ./loc restart {first.name}")
-    if first.status in ("Pending", "Skipped"):  # if it has a log, that is from an earlier start
+    if first.status in unstarted:  # if it has a log, that is from an earlier start
         return LocError(what, "It was not started.", "See ./loc status")
     return LocError(what, _tail(path), f"Mend that; the whole log: {path}")
 

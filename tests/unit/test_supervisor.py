@@ -9,8 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from proto_loc.compose import supervisor
-from proto_loc.compose.client import Client
+from proto_loc.compose import stack, supervisor
+from proto_loc.compose.client import Client, State
 from proto_loc.errors import LocError, UsageError
 from proto_loc.settings import spare_loopback
 from proto_loc.setup import environments
@@ -184,3 +184,17 @@ def test_one_may_be_asked_for(clone, releases, monkeypatch):
     monkeypatch.setenv("LOC_COMPOSE", "docker")
     with pytest.raises(UsageError, match="Choose from: path, release, runner"):
         supervisor.choose(releases[0])
+
+
+def test_a_stack_that_ended_names_the_process_that_ran(monkeypatch, tmp_path):
+    """A port of another clone ended `setup`; the message was once that Cube was pending."""
+    monkeypatch.setenv("LOC_RUN", str(tmp_path))
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs/setup.log").write_text("error: Port 8088 of 127.0.0.1 is taken.\n")
+    states = [
+        State("cube", "Pending", "-", False, False, 0, 0, 0, 0),
+        State("setup", "Running", "-", False, True, 0, 0, 4711, 3),
+    ]
+    message = stack._failure(states, "everything has ended").said()
+    assert "setup was last seen Running; everything has ended" in message
+    assert "Port 8088 of 127.0.0.1 is taken" in message and "cube" not in message
