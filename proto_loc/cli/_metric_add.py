@@ -7,6 +7,7 @@ from proto_loc.cli import _content
 from proto_loc.cli._console import out
 from proto_loc.errors import UsageError
 from proto_loc.metrics.definitions import SemanticModel
+from proto_loc.scaffold.labels import labels_of
 from proto_loc.scaffold.metric import NewMetric, with_metric
 from proto_loc.scaffold.names import clean, title
 from proto_loc.settings import ROOT
@@ -79,6 +80,12 @@ def add(
                 f"{other.file} defines it.",
                 "Choose another name, or edit that file.",
             )
+    if (label or title(name)) in labels_of(ROOT):
+        raise UsageError(
+            f"There is a metric with the label {label or title(name)!r} already.",
+            "MetricFlow wants a label of its own for each metric.",
+            "Give another one: --label 'TEXT'.",
+        )
     ((kind, of),) = chosen.items()
     shown = ", ".join(f"{key}: {value}" for key, value in meta.items() if value not in ("", None))
     metric = NewMetric(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from proto_loc.scaffold import dashboards, models
 from proto_loc.scaffold.declaration import declaration, formatted
+from proto_loc.scaffold.labels import with_own_labels
 from proto_loc.scaffold.names import title
 from proto_loc.scaffold.notebook import notebook
 from proto_loc.scaffold.plan import Mart
@@ -27,9 +28,10 @@ def texts(
     Args:
         code: the declaration, where a source of files does not do.
         owner: who owns the dashboard.
-        root: the clone, whose dbt project may have a time spine.
+        root: the clone, whose dbt project may have a time spine, and has labels of metrics.
         files: name of the first file of each table of files.
     """
+    marts = with_own_labels(marts, root)
     made = {
         f"pipelines/{name}/__init__.py": (
             formatted(code) if code else declaration(name, title(name), [t.table for t in tables])

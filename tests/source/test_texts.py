@@ -11,6 +11,7 @@ import pytest
 import yaml
 from inspections import AIR, ALL
 
+from proto_loc.scaffold.labels import labels_of, with_own_labels
 from proto_loc.scaffold.plan import plan
 from proto_loc.scaffold.staged import stage
 from proto_loc.scaffold.texts import texts
@@ -156,3 +157,17 @@ def test_the_filters_of_parity_ask_for_values_of_the_own_table():
     for semantic, columns in own.items():
         dimension = filters[semantic]["equals"][0]
         assert not columns or dimension in columns
+
+
+def test_labels_are_of_one_metric_each(tmp_path: Path):
+    """MetricFlow refused a second source with a column of the same name."""
+    first = written("air", tmp_path)
+    for path, text in first.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    _, marts = plan("sea", ALL["air"])
+    second = with_own_labels(marts, tmp_path)
+    labels = [measure.label for mart in second for measure in mart.measures]
+    assert len(set(labels)) == len(labels)
+    assert labels_of(tmp_path) and not set(labels) & labels_of(tmp_path)
+    assert all(label.endswith((", Sea", " weather", " flights", " airports")) for label in labels)
