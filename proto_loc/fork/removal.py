@@ -67,6 +67,11 @@ def plan(root: Path = ROOT) -> Plan:
     came = places.choose(repository.files_of(base))
     differing = repository.changed_since(base)
     present = [name for name in came if (root / name).exists() and name not in places.stays]
+    present += [
+        name
+        for name, text in places.stays.items()
+        if name in came and name in differing and _differs(root / name, text)
+    ]
     listing = ("ls-files", "-z", "--cached", "--others", "--exclude-standard")
     own = set(places.choose(repository.paths(*listing))) - set(came)
     return Plan(
@@ -79,6 +84,10 @@ def plan(root: Path = ROOT) -> Plan:
     )
 
 
+def _differs(path: Path, text: str) -> bool:
+    return path.exists() and path.read_bytes() != text.encode()
+
+
 def remove(planned: Plan, keep: Sequence[str] = (), *, root: Path = ROOT) -> list[str]:
     """Delete the files, and write those that an empty fork has instead; return what was written.
 
@@ -88,15 +97,16 @@ def remove(planned: Plan, keep: Sequence[str] = (), *, root: Path = ROOT) -> lis
     Raises:
         BuildFailed: a dbt file that stays reads what would go; nothing was deleted.
     """
-    gone = [name for name in (*planned.files, *planned.changed) if name not in keep]
+    stays = planned.places.stays
+    gone = [name for name in (*planned.files, *planned.changed) if name not in {*keep, *stays}]
     if any(name.startswith("dbt/") for name in (*planned.own, *keep)):
         trial.parse_without(gone, root)
     for name in gone:
         (root / name).unlink()
         _remove_empty_folders((root / name).parent, root)
-    changed = [name for name in planned.places.stays if name not in keep]
+    changed = [name for name in stays if name not in {*keep, *planned.own}]
     for name in changed:
-        (root / name).write_text(planned.places.stays[name])
+        (root / name).write_text(stays[name])
     return [*changed, *_copy_starter(root)]
 
 

@@ -33,6 +33,20 @@ def test_what_is_compared_is_the_recorded_commit_or_the_remote_s_branch(fork: Fo
     assert planned.changed == ("dbt/seeds/demo.csv",) and "recorded in fork.toml" in planned.base
 
 
+def test_roles_that_a_person_has_changed_are_named_and_can_stay(fork: Fork):
+    """superset/roles.yaml is there afterwards too, with a text of its own."""
+    assert "superset/roles.yaml" not in removal.plan(fork.root).changed
+    roles = "Till: {places: [Lyon]}\n"
+    fork.write("superset/roles.yaml", roles)
+    fork.commit("roles of my own")
+    planned = removal.plan(fork.root)
+    assert planned.changed == ("superset/roles.yaml",)
+    assert "superset/roles.yaml" not in removal.remove(planned, planned.changed, root=fork.root)
+    assert fork.read("superset/roles.yaml") == roles
+    assert "superset/roles.yaml" in removal.remove(removal.plan(fork.root), root=fork.root)
+    assert fork.read("superset/roles.yaml") == "{}\n"
+
+
 def test_a_folder_without_git_is_refused(tmp_path):
     with pytest.raises(UsageError, match="git init"):
         removal.plan(tmp_path)
