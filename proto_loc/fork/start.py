@@ -1,7 +1,6 @@
 """Makes a fork of a clone: its name, ports, licence and CI."""
 
 import re
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -115,8 +114,24 @@ def start(choices: Choices, *, root: Path = ROOT) -> list[str]:
         _write_ports(root / SHARED, choices.ports)
         lines.append(f"{SHARED}: {', '.join(f'{k} on {v}' for k, v in choices.ports.items())}")
     if not choices.workflows and (root / WORKFLOWS).exists():
-        shutil.rmtree(root / WORKFLOWS)
-        lines.append(f"{WORKFLOWS}: removed")
+        lines += _remove_workflows(root, set(repository.files_of(base)) - theirs)
+    return lines
+
+
+def _remove_workflows(root: Path, unchanged: set[str]) -> list[str]:
+    """Delete the workflows that are as they came; return a line for what goes and what stays."""
+    lines = []
+    for path in sorted((root / WORKFLOWS).rglob("*")):
+        name = path.relative_to(root).as_posix()
+        if path.is_dir():
+            continue
+        if name in unchanged:
+            path.unlink()
+            lines.append(f"{name}: removed")
+        else:
+            lines.append(f"{name}: yours, it stays")
+    if not any((root / WORKFLOWS).iterdir()):
+        (root / WORKFLOWS).rmdir()
     return lines
 
 

@@ -61,6 +61,24 @@ def test_a_readme_and_a_licence_of_ones_own_stay(fork: Fork):
     assert fork.read("README.md") == "# Mine\n" and fork.read("LICENSE") == "Mine.\n"
 
 
+def test_workflows_of_ones_own_stay(fork: Fork):
+    fork.write(".github/workflows/docs.yml", "name: docs\n")
+    fork.commit("the platform has two")
+    came = fork.git("rev-parse", "HEAD").strip()
+    removal.write_entries(fork.root / "fork.toml", upstream=came)
+    fork.write(".github/workflows/docs.yml", "name: my docs\n")
+    fork.write(".github/workflows/mine.yml", "name: mine\n")
+    lines = start.start(start.Choices("shop", workflows=False), root=fork.root)
+    assert [line for line in lines if line.startswith(start.WORKFLOWS)] == [
+        ".github/workflows/ci.yml: removed",
+        ".github/workflows/docs.yml: yours, it stays",
+        ".github/workflows/mine.yml: yours, it stays",
+    ]
+    assert sorted(path.name for path in (fork.root / start.WORKFLOWS).iterdir()) == [
+        *("docs.yml", "mine.yml")
+    ]
+
+
 def test_changes_that_are_not_committed_are_never_written_over(fork: Fork):
     fork.write("README.md", "# Not committed\n")
     with pytest.raises(UsageError, match=r"README\.md"):
