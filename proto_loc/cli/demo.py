@@ -2,6 +2,7 @@
 
 import sys
 from collections import Counter
+from collections.abc import Callable, Collection
 from typing import Annotated, Literal
 
 import typer
@@ -40,8 +41,13 @@ def remove(
         print(hint)
 
 
-def take_away(*, yes: bool, changed: str) -> None:
+def take_away(
+    *, yes: bool, changed: str, check: Callable[[Collection[str]], None] = lambda gone: None
+) -> None:
     """Show what goes, ask, and remove it.
+
+    Args:
+        check: is called with the files that go before anything is removed, and may refuse.
 
     Raises:
         UsageError: it is gone already, or there is nobody to ask; nothing was removed.
@@ -72,6 +78,7 @@ def take_away(*, yes: bool, changed: str) -> None:
             for name in planned.changed
             if not typer.confirm(f"You have changed {name}. Remove it too?", err=True)
         )
+    check(planned.gone(keep))
     _remove(planned, keep)
 
 

@@ -56,10 +56,11 @@ def init(
             raise UsageError(f"--port {entry} is not usable.", "", "Write --port dagster=3100.")
         ports[service] = int(number)
     choices = start.Choices(name, ports, licence, owner, ci == "github")
-    start.check()
+    start.check(choices)
     project = _read_project(dbt, demonstration) if dbt else None
     if demonstration == "remove" and fork_file.read().demonstration:
-        demo.take_away(yes=yes, changed=changed)
+        check = _check_room if project else lambda gone: None
+        demo.take_away(yes=yes, changed=changed, check=check)
     for line in [*start.start(choices), *([] if project else start.name_project())]:
         print(line)
     if project:
@@ -90,6 +91,13 @@ def _read_project(folder: str, demonstration: str):
     project = dbt_project.read(Path(folder).resolve())
     dbt_project.check(project)
     return project
+
+
+def _check_room(gone) -> None:
+    """Refuse if files stay where the project's go."""
+    from proto_loc.fork import dbt_project
+
+    dbt_project.check_room(without=gone)
 
 
 def _publish_project(project) -> None:

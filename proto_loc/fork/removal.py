@@ -1,7 +1,7 @@
 """Takes the demonstration away: its files, its loads, and its tables."""
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +37,14 @@ class Plan:
     """Files in the same places that did not come with the platform; they stay."""
     sources: tuple[str, ...]
     """The names of the sources that go."""
+
+    def gone(self, keep: Collection[str] = ()) -> list[str]:
+        """The files to delete, if these changed ones stay."""
+        return [
+            name
+            for name in (*self.files, *self.changed)
+            if name not in keep and name not in self.places.stays
+        ]
 
     def loads(self) -> list[lake.Load]:
         """The active loads of the sources that go."""
@@ -98,7 +106,7 @@ def remove(planned: Plan, keep: Sequence[str] = (), *, root: Path = ROOT) -> lis
         BuildFailed: a dbt file that stays reads what would go; nothing was deleted.
     """
     stays = planned.places.stays
-    gone = [name for name in (*planned.files, *planned.changed) if name not in {*keep, *stays}]
+    gone = planned.gone(keep)
     if any(name.startswith("dbt/") for name in (*planned.own, *keep)):
         trial.parse_without(gone, root)
     for name in gone:
