@@ -37,6 +37,8 @@ class Plan:
     """Files in the same places that did not come with the platform; they stay."""
     sources: tuple[str, ...]
     """The names of the sources that go."""
+    pushed: tuple[str, ...] = ()
+    """Commits on ``origin`` that count as the platform's, and may be the person's, oldest first."""
 
     def gone(self, keep: Collection[str] = ()) -> list[str]:
         """The files to delete, if these changed ones stay."""
@@ -62,18 +64,21 @@ class Plan:
         )
 
 
-def plan(root: Path = ROOT) -> Plan:
+def plan(root: Path = ROOT, base: str = "") -> Plan:
     """Compare the demonstration's files with the platform's commit.
+
+    Args:
+        base: the name of that commit, if a person says it.
 
     Raises:
         UsageError: there is no commit to compare with, or demonstration.toml cannot be read.
     """
     repository = Repository(root)
-    base, how = repository.base()
+    commit, how = repository.base(base)
     path = root / demonstration.FILE
     places = demonstration.parse(path.read_text() if path.exists() else "")
-    came = places.choose(repository.files_of(base))
-    differing = repository.changed_since(base)
+    came = places.choose(repository.files_of(commit))
+    differing = repository.changed_since(commit)
     present = [name for name in came if (root / name).exists() and name not in places.stays]
     present += [
         name
@@ -89,6 +94,7 @@ def plan(root: Path = ROOT) -> Plan:
         tuple(name for name in present if name in differing),
         tuple(sorted(name for name in own if (root / name).exists())),
         tuple(dict.fromkeys(name.split("/")[1] for name in came if name.startswith("pipelines/"))),
+        tuple(repository.strangers(commit, places.covers) if " of origin/" in how else ()),
     )
 
 

@@ -70,7 +70,7 @@ class Choices:
         return self.name.replace("-", "_")
 
 
-def check(choices: Choices, root: Path = ROOT) -> None:
+def check(choices: Choices, root: Path = ROOT, base: str = "") -> None:
     """Refuse to write over changes that are not committed, and a port of two services.
 
     Raises:
@@ -83,7 +83,7 @@ def check(choices: Choices, root: Path = ROOT) -> None:
             f"Two services would have port {twice[0]}.", "", "Give one of them another."
         )
     repository = Repository(root)
-    repository.base()
+    repository.base(base)
     places = (*WRITTEN, WORKFLOWS)
     if changed := repository.paths("diff", "--name-only", "-z", "HEAD", "--", *places):
         raise UsageError(
@@ -93,17 +93,20 @@ def check(choices: Choices, root: Path = ROOT) -> None:
         )
 
 
-def start(choices: Choices, *, root: Path = ROOT) -> list[str]:
+def start(choices: Choices, *, root: Path = ROOT, base: str = "") -> list[str]:
     """Write the fork's own files; return a line for each.
 
     A README or licence that a person has changed since the platform came stays. Call
     :func:`check` before anything is changed.
+
+    Args:
+        base: the name of the commit that the platform came with, if a person says it.
     """
     repository = Repository(root)
-    base, _ = repository.base()
-    theirs = repository.changed_since(base)
+    commit, _ = repository.base(base)
+    theirs = repository.changed_since(commit)
     lines = [f"fork.toml: the name {choices.name}"]
-    write_entries(root / "fork.toml", name=choices.name, upstream=base)
+    write_entries(root / "fork.toml", name=choices.name, upstream=commit)
     texts = {"README.md": README.read_text().replace("{name}", choices.name)}
     if choices.licence:
         texts["LICENSE"] = _licence(choices, root)
@@ -117,7 +120,7 @@ def start(choices: Choices, *, root: Path = ROOT) -> list[str]:
         _write_ports(root / SHARED, choices.ports)
         lines.append(f"{SHARED}: {', '.join(f'{k} on {v}' for k, v in choices.ports.items())}")
     if not choices.workflows and (root / WORKFLOWS).exists():
-        lines += _remove_workflows(root, set(repository.files_of(base)) - theirs)
+        lines += _remove_workflows(root, set(repository.files_of(commit)) - theirs)
     return lines
 
 

@@ -136,7 +136,7 @@ def test_a_dbt_project_without_room_is_refused_before_the_demonstration_goes(
     with pytest.raises(UsageError, match=r"packages/checks"):
         dbt_project.check_room(fork.root, planned.gone())
     monkeypatch.setattr(removal, "check_present", lambda: None)
-    monkeypatch.setattr(removal, "plan", lambda: planned)
+    monkeypatch.setattr(removal, "plan", lambda base: planned)
     monkeypatch.setattr(demo, "_show", lambda _: None)
 
     def refuse(gone):
