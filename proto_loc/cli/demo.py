@@ -2,6 +2,7 @@
 
 import sys
 from collections import Counter
+from collections.abc import Callable, Collection
 from typing import Annotated, Literal
 
 import typer
@@ -22,6 +23,10 @@ def remove(
         Literal["ask", "keep", "remove"],
         typer.Option(help="What becomes of files of the demonstration that you have changed."),
     ] = "ask",
+    base: Annotated[
+        str,
+        typer.Option(metavar="COMMIT", help="The commit that the platform came with, if you know."),
+    ] = "",
 ) -> None:
     """Remove the demonstration's files, retire its loads, and publish without its tables.
 
@@ -33,15 +38,25 @@ def remove(
     """
     from proto_loc import fork_file
 
-    take_away(yes=yes, changed=changed)
+    take_away(yes=yes, changed=changed, base=base)
     print("Keep that: git add --all && git commit -m 'Start empty'")
     print("Services that run show it after: ./loc down && ./loc up -d")
     if hint := fork_file.first_step():
         print(hint)
 
 
-def take_away(*, yes: bool, changed: str) -> None:
+def take_away(
+    *,
+    yes: bool,
+    changed: str,
+    base: str = "",
+    check: Callable[[Collection[str]], None] = lambda gone: None,
+) -> None:
     """Show what goes, ask, and remove it.
+
+    Args:
+        base: the name of the commit that the platform came with, if a person says it.
+        check: is called with the files that go before anything is removed, and may refuse.
 
     Raises:
         UsageError: it is gone already, or there is nobody to ask; nothing was removed.
@@ -50,9 +65,17 @@ def take_away(*, yes: bool, changed: str) -> None:
     from proto_loc.fork import removal
 
     removal.check_present()
-    planned = removal.plan()
+    planned = removal.plan(base=base)
     _show(planned)
     interactive = sys.stdin.isatty() and sys.stderr.isatty()
+    if planned.pushed and (yes or not interactive):
+        first, last = planned.pushed[0][:9], planned.pushed[-1][:9]
+        raise UsageError(
+            f"{len(planned.pushed)} commits on origin may be yours, and would count as the"
+            " platform's.",
+            f"{first} is the first, and its author has never changed proto_loc/.",
+            f"If they are yours, say --base {first}~, else --base {last}. Nothing was removed.",
+        )
     if planned.changed and changed == "ask" and (yes or not interactive):
         raise UsageError(
             f"{len(planned.changed)} files of the demonstration have been changed here.",
@@ -72,6 +95,7 @@ def take_away(*, yes: bool, changed: str) -> None:
             for name in planned.changed
             if not typer.confirm(f"You have changed {name}. Remove it too?", err=True)
         )
+    check(planned.gone(keep))
     _remove(planned, keep)
 
 
@@ -98,6 +122,8 @@ def _remove(planned, keep: tuple[str, ...]) -> None:
 def _show(planned) -> None:
     names = Counter("/".join(name.split("/")[:2]) for name in planned.files)
     print(f"Compared with {planned.base}.")
+    for commit in planned.pushed:
+        print(f"counts as the platform's: {commit[:9]} on origin; if it is yours, use --base")
     for place, count in sorted(names.items()):
         print(f"goes: {place}{f' ({count} files)' if count > 1 else ''}")
     for name in planned.changed:

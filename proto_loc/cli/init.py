@@ -34,6 +34,10 @@ def init(
         Literal["ask", "keep", "remove"],
         typer.Option(help="What becomes of files of the demonstration that you have changed."),
     ] = "ask",
+    base: Annotated[
+        str,
+        typer.Option(metavar="COMMIT", help="The commit that the platform came with, if you know."),
+    ] = "",
 ) -> None:
     """Make this clone a fork with a name of its own, without the demonstration.
 
@@ -56,11 +60,12 @@ def init(
             raise UsageError(f"--port {entry} is not usable.", "", "Write --port dagster=3100.")
         ports[service] = int(number)
     choices = start.Choices(name, ports, licence, owner, ci == "github")
-    start.check()
+    start.check(choices, base=base)
     project = _read_project(dbt, demonstration) if dbt else None
     if demonstration == "remove" and fork_file.read().demonstration:
-        demo.take_away(yes=yes, changed=changed)
-    for line in [*start.start(choices), *([] if project else start.name_project())]:
+        check = _check_room if project else lambda gone: None
+        demo.take_away(yes=yes, changed=changed, base=base, check=check)
+    for line in [*start.start(choices, base=base), *([] if project else start.name_project())]:
         print(line)
     if project:
         _publish_project(project)
@@ -90,6 +95,13 @@ def _read_project(folder: str, demonstration: str):
     project = dbt_project.read(Path(folder).resolve())
     dbt_project.check(project)
     return project
+
+
+def _check_room(gone) -> None:
+    """Refuse if files stay where the project's go."""
+    from proto_loc.fork import dbt_project
+
+    dbt_project.check_room(without=gone)
 
 
 def _publish_project(project) -> None:

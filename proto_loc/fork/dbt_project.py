@@ -3,7 +3,7 @@
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -155,16 +155,18 @@ def install(project: Project, root: Path = ROOT) -> list[str]:
     return lines
 
 
-def check_room(root: Path = ROOT) -> None:
+def check_room(root: Path = ROOT, without: Collection[str] = ()) -> None:
     """Refuse a fork that has models of its own.
 
+    Args:
+        without: paths from the root of the repository that will be gone by then.
+
     Raises:
-        Refused: a model or seed exists.
+        Refused: a model, a seed, a vendored package, ... exists.
     """
-    places = ("models", "seeds", "snapshots", "tests", "macros")
-    for place in places:
+    for place in ("models", "seeds", "snapshots", "tests", "macros", "analyses", PACKAGES):
         for path in sorted((root / "dbt" / place).rglob("*")):
-            if path.is_file():
+            if path.is_file() and path.relative_to(root).as_posix() not in without:
                 raise Refused(
                     path, "The fork has a dbt project of its own.",
                     "Copy the models by hand, or start from a clone without them.",
@@ -179,6 +181,8 @@ def _check_profile(folder: Path) -> None:
         outputs = entry.get("outputs") if isinstance(entry, dict) else None
         for name, output in outputs.items() if isinstance(outputs, dict) else ():
             place = f"{path}, {profile}.{name}"
+            if not isinstance(output, dict):
+                raise Refused(place, "It is no mapping of names to values.", "Mend or remove it.")
             if output.get("type") != "duckdb":
                 reason = f"It is for {output.get('type')}, and the platform runs DuckDB."
                 raise Refused(place, reason, "Take a project of dbt-duckdb.")

@@ -64,19 +64,29 @@ def merge(name: str = "", *, root: Path = ROOT) -> Merged:
         name: a branch, tag or commit.
 
     Raises:
-        UsageError: there is no such commit, or git tracks a file with changes.
+        UsageError: there is no such commit, git tracks a file with changes, or a merge of
+            something else is pending.
         Conflicts: a conflict remains; the merge waits for a person.
     """
     repository = Repository(root)
-    commit = repository.commit("MERGE_HEAD")
-    if not commit:
+    pending = repository.commit("MERGE_HEAD")
+    if not pending:
         repository.require_clean("A merge")
-        name = name or default_branch(repository)
-        commit = repository.commit(name)
-        if not commit:
+    name = name or default_branch(repository)
+    commit = repository.commit(name)
+    if not commit:
+        raise UsageError(
+            f"git knows no commit {name!r}.", "", "git fetch upstream, or name another one."
+        )
+    if pending:
+        if repository.run("merge-base", "--is-ancestor", pending, commit).returncode:
             raise UsageError(
-                f"git knows no commit {name!r}.", "", "git fetch upstream, or name another one."
+                "Another merge is pending.",
+                f"It is of commit {pending[:9]}, which is not in {name}.",
+                "Finish it (git commit) or abort it (git merge --abort), then run this again.",
             )
+        commit = pending
+    else:
         if repository.run("merge-base", "--is-ancestor", commit, "HEAD").returncode == 0:
             return Merged("")
         _join(repository, commit)
@@ -86,14 +96,14 @@ def merge(name: str = "", *, root: Path = ROOT) -> Merged:
                 f"git cannot merge {name}.", done.stderr.strip() or done.stdout.strip(),
                 "Mend that, then run it again; nothing was changed.",
             )  # fmt: skip
-    merged = _resolve(repository, commit)
+    merged = _resolve(repository, commit, resumed=bool(pending))
     if conflicts := repository.paths("diff", "--name-only", "--diff-filter=U", "-z"):
         more = f" and {len(conflicts) - 10} more" if len(conflicts) > 10 else ""
         raise Conflicts(
             f"{len(conflicts)} files were changed by this fork and by the platform.",
             f"They are {', '.join(conflicts[:10])}{more}.",
-            "Resolve and `git add` them, then run `loc fork merge` again; `git merge --abort` goes"
-            " back.",
+            f"Resolve and `git add` them, then run `loc fork merge {name}` again; `git merge"
+            " --abort` goes back.",
         )
     write_entries(root / "fork.toml", upstream=commit)
     repository.output("add", "--", "fork.toml")
@@ -129,8 +139,12 @@ def _join(repository: Repository, commit: str) -> None:
     repository.output("merge", "--quiet", *options, "--message", subject, ancestor)
 
 
-def _resolve(repository: Repository, commit: str) -> Merged:
-    """Put the fork's side back where it counts; other conflicts stay."""
+def _resolve(repository: Repository, commit: str, *, resumed: bool) -> Merged:
+    """Put the fork's side back where it counts; other conflicts stay.
+
+    Args:
+        resumed: the merge had begun before, so that a person may have staged files of their own.
+    """
     places = _places(repository, commit)
     ours = set(repository.files_of("HEAD"))
     changed = set(repository.paths("diff", "--cached", "--name-only", "--no-renames", "-z", "HEAD"))
@@ -142,6 +156,8 @@ def _resolve(repository: Repository, commit: str) -> Merged:
         for path in OWNED
         if repository.run("diff", "--quiet", common, "HEAD", "--", path).returncode
     }
+    if resumed:
+        changed = _of_the_platform(repository, changed, ours, common, commit)
     theirs = {path for path in changed | unmerged if places.covers(path) or path in rewritten}
     kept_out = sorted(path for path in theirs | deleted if path not in ours)
     kept = sorted(theirs & ours)
@@ -154,6 +170,23 @@ def _resolve(repository: Repository, commit: str) -> Merged:
     for path in kept:
         repository.output("checkout", "--quiet", "HEAD", "--", f":(literal){path}")
     return Merged(commit, tuple(kept_out), tuple(kept))
+
+
+def _of_the_platform(
+    repository: Repository, changed: set[str], ours: set[str], common: str, commit: str
+) -> set[str]:
+    """Choose the staged paths that the platform or git changed, and no person.
+
+    They are the platform's files that the fork does not have, and what git writes by itself: it
+    may take a fork's file for the renamed one of a demonstration that the fork deleted.
+    """
+    differing = ("diff", "--name-only", "--no-renames", "-z")
+    upstream = set(repository.paths(*differing, common, commit)) - ours
+    done = repository.run("merge-tree", "--write-tree", "HEAD", commit)  # since git 2.38
+    if done.returncode > 1:
+        return changed & upstream
+    tree = done.stdout.split("\n", 1)[0]
+    return changed & (upstream | (changed - set(repository.paths(*differing, "--cached", tree))))
 
 
 def _reapplied(repository: Repository, path: str, common: str, commit: str) -> str | None:

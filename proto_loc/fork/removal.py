@@ -1,7 +1,7 @@
 """Takes the demonstration away: its files, its loads, and its tables."""
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +37,16 @@ class Plan:
     """Files in the same places that did not come with the platform; they stay."""
     sources: tuple[str, ...]
     """The names of the sources that go."""
+    pushed: tuple[str, ...] = ()
+    """Commits on ``origin`` that count as the platform's, and may be the person's, oldest first."""
+
+    def gone(self, keep: Collection[str] = ()) -> list[str]:
+        """The files to delete, if these changed ones stay."""
+        return [
+            name
+            for name in (*self.files, *self.changed)
+            if name not in keep and name not in self.places.stays
+        ]
 
     def loads(self) -> list[lake.Load]:
         """The active loads of the sources that go."""
@@ -54,19 +64,27 @@ class Plan:
         )
 
 
-def plan(root: Path = ROOT) -> Plan:
+def plan(root: Path = ROOT, base: str = "") -> Plan:
     """Compare the demonstration's files with the platform's commit.
+
+    Args:
+        base: the name of that commit, if a person says it.
 
     Raises:
         UsageError: there is no commit to compare with, or demonstration.toml cannot be read.
     """
     repository = Repository(root)
-    base, how = repository.base()
+    commit, how = repository.base(base)
     path = root / demonstration.FILE
     places = demonstration.parse(path.read_text() if path.exists() else "")
-    came = places.choose(repository.files_of(base))
-    differing = repository.changed_since(base)
+    came = places.choose(repository.files_of(commit))
+    differing = repository.changed_since(commit)
     present = [name for name in came if (root / name).exists() and name not in places.stays]
+    present += [
+        name
+        for name, text in places.stays.items()
+        if name in came and name in differing and _differs(root / name, text)
+    ]
     listing = ("ls-files", "-z", "--cached", "--others", "--exclude-standard")
     own = set(places.choose(repository.paths(*listing))) - set(came)
     return Plan(
@@ -76,7 +94,12 @@ def plan(root: Path = ROOT) -> Plan:
         tuple(name for name in present if name in differing),
         tuple(sorted(name for name in own if (root / name).exists())),
         tuple(dict.fromkeys(name.split("/")[1] for name in came if name.startswith("pipelines/"))),
+        tuple(repository.strangers(commit, places.covers) if " of origin/" in how else ()),
     )
+
+
+def _differs(path: Path, text: str) -> bool:
+    return path.exists() and path.read_bytes() != text.encode()
 
 
 def remove(planned: Plan, keep: Sequence[str] = (), *, root: Path = ROOT) -> list[str]:
@@ -88,15 +111,16 @@ def remove(planned: Plan, keep: Sequence[str] = (), *, root: Path = ROOT) -> lis
     Raises:
         BuildFailed: a dbt file that stays reads what would go; nothing was deleted.
     """
-    gone = [name for name in (*planned.files, *planned.changed) if name not in keep]
+    stays = planned.places.stays
+    gone = planned.gone(keep)
     if any(name.startswith("dbt/") for name in (*planned.own, *keep)):
         trial.parse_without(gone, root)
     for name in gone:
         (root / name).unlink()
         _remove_empty_folders((root / name).parent, root)
-    changed = [name for name in planned.places.stays if name not in keep]
+    changed = [name for name in stays if name not in {*keep, *planned.own}]
     for name in changed:
-        (root / name).write_text(planned.places.stays[name])
+        (root / name).write_text(stays[name])
     return [*changed, *_copy_starter(root)]
 
 

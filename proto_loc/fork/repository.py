@@ -1,6 +1,7 @@
 """Runs git in a repository, and finds the commit that a fork was made from."""
 
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,14 +65,17 @@ class Repository:
         done = self.run("show", f"{commit}:{path}")
         return done.stdout if done.returncode == 0 else ""
 
-    def base(self) -> tuple[str, str]:
+    def base(self, chosen: str = "") -> tuple[str, str]:
         """The platform's commit that this fork has, and a text that says how it is known.
 
         ``loc init`` and ``loc fork merge`` write it into fork.toml. Before that, it is the last
         commit in common with the remote's branch, or else the first commit of all.
 
+        Args:
+            chosen: the name of the commit, from a person who knows it.
+
         Raises:
-            UsageError: there is no commit.
+            UsageError: there is no commit, or none of that name.
         """
         if not self.commit("HEAD"):
             raise UsageError(
@@ -79,6 +83,10 @@ class Repository:
                 "What a person has changed since the platform was copied is read from git.",
                 "git init && git add --all && git commit -m 'proto_loc as it came'",
             )
+        if chosen:
+            if not (commit := self.commit(chosen)):
+                raise UsageError(f"git knows no commit {chosen!r}.", "", "Name another one.")
+            return commit, f"commit {commit[:9]}, as you say"
         recorded = fork_file.read(self.root / "fork.toml").upstream
         if recorded and self.commit(recorded):
             return recorded, f"commit {recorded[:9]}, recorded in fork.toml"
@@ -88,6 +96,30 @@ class Repository:
                 return common, f"commit {common[:9]} of {branch}"
         first = self.output("rev-list", "--max-parents=0", "HEAD").split()[-1]
         return first, f"the first commit, {first[:9]}"
+
+    def strangers(self, base: str, covers: Callable[[str], bool]) -> list[str]:
+        """Commits of content by people who never changed ``proto_loc/``, oldest first.
+
+        Only those after the last commit that changed ``proto_loc/``. On a branch of ``origin``,
+        they may be what the owner of a fork has pushed.
+
+        Args:
+            base: the last commit to look at.
+            covers: whether a path is content.
+        """
+        changes = self.output("log", "--format=%H %ae", base, "--", "proto_loc/").splitlines()
+        if not changes:
+            return []
+        known = {line.split(" ", 1)[1] for line in changes}
+        last = changes[0].split(" ", 1)[0]
+        options = ("--reverse", "--no-merges", "--format=%H %ae", f"{last}..{base}")
+        listed = [line.split(" ", 1) for line in self.output("log", *options).splitlines()]
+        naming = ("diff-tree", "--no-commit-id", "--name-only", "--no-renames", "-r", "-z")
+        return [
+            commit
+            for commit, email in listed
+            if email not in known and any(map(covers, self.paths(*naming, commit)))
+        ]
 
     def require_clean(self, purpose: str) -> None:
         """Refuse to start on uncommitted changes.

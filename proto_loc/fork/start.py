@@ -1,7 +1,6 @@
 """Makes a fork of a clone: its name, ports, licence and CI."""
 
 import re
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -55,11 +54,6 @@ class Choices:
                 raise UsageError(
                     f"Port {port} for {service} is not usable.", "", "It is from 1024 to 65535."
                 )
-        numbers = list({**PORTS, **self.ports}.values())
-        if twice := [port for port in numbers if numbers.count(port) > 1]:
-            raise UsageError(
-                f"Two services would have port {twice[0]}.", "", "Give one of them another."
-            )
         if self.licence == "MIT" and not self.owner:
             raise UsageError("The MIT licence names whose work it is.", "", "Add --owner 'NAME'.")
         if self.licence not in ("", "MIT", "none") and not Path(self.licence).is_file():
@@ -67,6 +61,8 @@ class Choices:
                 f"There is no file {self.licence} with a licence.", "",
                 "Choose MIT, none, or the path of a text file.",
             )  # fmt: skip
+        if self.licence not in ("", "MIT", "none"):
+            _text(Path(self.licence))
 
     @property
     def project(self) -> str:
@@ -74,14 +70,20 @@ class Choices:
         return self.name.replace("-", "_")
 
 
-def check(root: Path = ROOT) -> None:
-    """Refuse to write over changes that are not committed.
+def check(choices: Choices, root: Path = ROOT, base: str = "") -> None:
+    """Refuse to write over changes that are not committed, and a port of two services.
 
     Raises:
-        UsageError: there is no commit, or a file that would be written has such changes.
+        UsageError: there is no commit, a file that would be written has such changes, or a port
+            is that of another service by default or in ``.pc_env``.
     """
+    numbers = list({**PORTS, **_ports_of(root / SHARED), **choices.ports}.values())
+    if twice := [port for port in choices.ports.values() if numbers.count(port) > 1]:
+        raise UsageError(
+            f"Two services would have port {twice[0]}.", "", "Give one of them another."
+        )
     repository = Repository(root)
-    repository.base()
+    repository.base(base)
     places = (*WRITTEN, WORKFLOWS)
     if changed := repository.paths("diff", "--name-only", "-z", "HEAD", "--", *places):
         raise UsageError(
@@ -91,17 +93,20 @@ def check(root: Path = ROOT) -> None:
         )
 
 
-def start(choices: Choices, *, root: Path = ROOT) -> list[str]:
+def start(choices: Choices, *, root: Path = ROOT, base: str = "") -> list[str]:
     """Write the fork's own files; return a line for each.
 
     A README or licence that a person has changed since the platform came stays. Call
     :func:`check` before anything is changed.
+
+    Args:
+        base: the name of the commit that the platform came with, if a person says it.
     """
     repository = Repository(root)
-    base, _ = repository.base()
-    theirs = repository.changed_since(base)
+    commit, _ = repository.base(base)
+    theirs = repository.changed_since(commit)
     lines = [f"fork.toml: the name {choices.name}"]
-    write_entries(root / "fork.toml", name=choices.name, upstream=base)
+    write_entries(root / "fork.toml", name=choices.name, upstream=commit)
     texts = {"README.md": README.read_text().replace("{name}", choices.name)}
     if choices.licence:
         texts["LICENSE"] = _licence(choices, root)
@@ -115,8 +120,24 @@ def start(choices: Choices, *, root: Path = ROOT) -> list[str]:
         _write_ports(root / SHARED, choices.ports)
         lines.append(f"{SHARED}: {', '.join(f'{k} on {v}' for k, v in choices.ports.items())}")
     if not choices.workflows and (root / WORKFLOWS).exists():
-        shutil.rmtree(root / WORKFLOWS)
-        lines.append(f"{WORKFLOWS}: removed")
+        lines += _remove_workflows(root, set(repository.files_of(commit)) - theirs)
+    return lines
+
+
+def _remove_workflows(root: Path, unchanged: set[str]) -> list[str]:
+    """Delete the workflows that are as they came; return a line for what goes and what stays."""
+    lines = []
+    for path in sorted((root / WORKFLOWS).rglob("*")):
+        name = path.relative_to(root).as_posix()
+        if path.is_dir():
+            continue
+        if name in unchanged:
+            path.unlink()
+            lines.append(f"{name}: removed")
+        else:
+            lines.append(f"{name}: yours, it stays")
+    if not any((root / WORKFLOWS).iterdir()):
+        (root / WORKFLOWS).rmdir()
     return lines
 
 
@@ -157,9 +178,27 @@ def _licence(choices: Choices, root: Path) -> str:
     if choices.licence == "MIT":
         text = (root / "proto_loc/LICENSE").read_text()
         return re.sub(r"^Copyright .*$", lambda _: line, text, count=1, flags=re.MULTILINE)
-    return (
-        f"{line}\n\n{RESERVED}" if choices.licence == "none" else Path(choices.licence).read_text()
-    )
+    return f"{line}\n\n{RESERVED}" if choices.licence == "none" else _text(Path(choices.licence))
+
+
+def _text(path: Path) -> str:
+    """The text of a file.
+
+    Raises:
+        UsageError: it cannot be read as UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read.", f"{error}.", "Save it as UTF-8.") from error
+
+
+def _ports_of(path: Path) -> dict[str, int]:
+    """The ports of services in a fork's ``.pc_env``."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    values = dict(line.strip().split("=", 1) for line in lines if "=" in line)
+    numbers = {service: values.get(port_setting(service), "") for service in PORTS}
+    return {service: int(number) for service, number in numbers.items() if number.isdecimal()}
 
 
 def _write_ports(path: Path, ports: Mapping[str, int]) -> None:

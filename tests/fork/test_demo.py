@@ -3,6 +3,7 @@
 import pytest
 from repositories import Fork
 
+from proto_loc.cli import demo
 from proto_loc.errors import UsageError
 from proto_loc.fork import removal
 
@@ -31,6 +32,57 @@ def test_what_is_compared_is_the_recorded_commit_or_the_remote_s_branch(fork: Fo
     removal.write_entries(clone.root / "fork.toml", upstream=came)
     planned = removal.plan(clone.root)
     assert planned.changed == ("dbt/seeds/demo.csv",) and "recorded in fork.toml" in planned.base
+
+
+def test_pushed_work_of_somebody_else_is_not_taken_for_the_demonstration(
+    fork: Fork, tmp_path, monkeypatch
+):
+    fork.write("dbt/models/demo.sql", "select 7 as seven")
+    fork.commit("the platform's own last word on its demonstration")
+    assert plan_of_clone(fork, tmp_path / "one").pushed == (), "its author made proto_loc/ too"
+    fork.write("dbt/models/mine.sql", "select 1 as one")
+    fork.git("add", "--all")
+    fork.git("commit", "--quiet", "--author", "Ann <ann@example.org>", "--message", "mine")
+    mine = fork.git("rev-parse", "HEAD").strip()
+    planned = plan_of_clone(fork, tmp_path / "two")
+    assert planned.pushed == (mine,) and "dbt/models/mine.sql" in planned.files
+    monkeypatch.setattr(removal, "check_present", lambda: None)
+    monkeypatch.setattr(removal, "plan", lambda base: planned)
+    monkeypatch.setattr(demo, "_show", lambda _: None)
+    with pytest.raises(UsageError, match=f"--base {mine[:9]}~"):
+        demo.take_away(yes=True, changed="keep")
+
+
+def plan_of_clone(fork: Fork, folder) -> removal.Plan:
+    clone = Fork(folder)
+    clone.git("clone", "--quiet", str(fork.root), ".")
+    return removal.plan(clone.root)
+
+
+def test_the_commit_that_a_person_names_is_compared(fork: Fork, tmp_path):
+    fork.write("dbt/models/mine.sql", "select 1 as one")
+    fork.git("add", "--all")
+    fork.git("commit", "--quiet", "--author", "Ann <ann@example.org>", "--message", "mine")
+    clone = Fork(tmp_path / "clone")
+    clone.git("clone", "--quiet", str(fork.root), ".")
+    planned = removal.plan(clone.root, "HEAD~")
+    assert planned.own == ("dbt/models/mine.sql",) and not planned.pushed
+    with pytest.raises(UsageError, match="no commit 'nowhere'"):
+        removal.plan(clone.root, "nowhere")
+
+
+def test_roles_that_a_person_has_changed_are_named_and_can_stay(fork: Fork):
+    """superset/roles.yaml is there afterwards too, with a text of its own."""
+    assert "superset/roles.yaml" not in removal.plan(fork.root).changed
+    roles = "Till: {places: [Lyon]}\n"
+    fork.write("superset/roles.yaml", roles)
+    fork.commit("roles of my own")
+    planned = removal.plan(fork.root)
+    assert planned.changed == ("superset/roles.yaml",)
+    assert "superset/roles.yaml" not in removal.remove(planned, planned.changed, root=fork.root)
+    assert fork.read("superset/roles.yaml") == roles
+    assert "superset/roles.yaml" in removal.remove(removal.plan(fork.root), root=fork.root)
+    assert fork.read("superset/roles.yaml") == "{}\n"
 
 
 def test_a_folder_without_git_is_refused(tmp_path):

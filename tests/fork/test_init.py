@@ -8,8 +8,9 @@ import yaml
 from repositories import PROJECT, Fork
 
 from proto_loc import cli, fork_file
+from proto_loc.cli import demo
 from proto_loc.errors import UsageError
-from proto_loc.fork import merge, removal, start
+from proto_loc.fork import dbt_project, merge, removal, start
 from proto_loc.settings import ROOT
 
 
@@ -18,7 +19,7 @@ def test_a_fork_has_its_name_ports_and_licence(fork: Fork):
     choices = start.Choices(
         "my-shop", {"dagster": 3100, "cube": 4100}, "MIT", "Ann Lee", workflows=False
     )
-    start.check(fork.root)
+    start.check(choices, fork.root)
     lines = start.start(choices, root=fork.root)
     assert "README.md: written" in lines and "LICENSE: written" in lines
     assert fork.read("README.md").startswith("# my-shop\n")
@@ -61,10 +62,28 @@ def test_a_readme_and_a_licence_of_ones_own_stay(fork: Fork):
     assert fork.read("README.md") == "# Mine\n" and fork.read("LICENSE") == "Mine.\n"
 
 
+def test_workflows_of_ones_own_stay(fork: Fork):
+    fork.write(".github/workflows/docs.yml", "name: docs\n")
+    fork.commit("the platform has two")
+    came = fork.git("rev-parse", "HEAD").strip()
+    removal.write_entries(fork.root / "fork.toml", upstream=came)
+    fork.write(".github/workflows/docs.yml", "name: my docs\n")
+    fork.write(".github/workflows/mine.yml", "name: mine\n")
+    lines = start.start(start.Choices("shop", workflows=False), root=fork.root)
+    assert [line for line in lines if line.startswith(start.WORKFLOWS)] == [
+        ".github/workflows/ci.yml: removed",
+        ".github/workflows/docs.yml: yours, it stays",
+        ".github/workflows/mine.yml: yours, it stays",
+    ]
+    assert sorted(path.name for path in (fork.root / start.WORKFLOWS).iterdir()) == [
+        *("docs.yml", "mine.yml")
+    ]
+
+
 def test_changes_that_are_not_committed_are_never_written_over(fork: Fork):
     fork.write("README.md", "# Not committed\n")
     with pytest.raises(UsageError, match=r"README\.md"):
-        start.check(fork.root)
+        start.check(start.Choices("shop"), fork.root)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +95,6 @@ def test_changes_that_are_not_committed_are_never_written_over(fork: Fork):
         ({"name": "proto_loc"}, "cannot be called"),
         ({"name": "shop", "ports": {"dagstr": 3100}}, "no service 'dagstr'"),
         ({"name": "shop", "ports": {"dagster": 80}}, "Port 80 for dagster"),
-        ({"name": "shop", "ports": {"dagster": 4000}}, "Two services would have port 4000"),
         ({"name": "shop", "licence": "MIT"}, "Add --owner"),
         ({"name": "shop", "licence": "BSD"}, "no file BSD"),
     ],
@@ -84,6 +102,57 @@ def test_changes_that_are_not_committed_are_never_written_over(fork: Fork):
 def test_a_choice_that_cannot_be_is_refused_before_anything_is_written(choices, reason):
     with pytest.raises(UsageError, match=reason):
         start.Choices(**choices)
+
+
+def test_a_port_of_another_service_is_refused(fork: Fork):
+    with pytest.raises(UsageError, match="Two services would have port 4000"):
+        start.check(start.Choices("shop", {"dagster": 4000}), fork.root)
+    fork.write(".pc_env", "LOC_CUBE_PORT=4100\n")
+    fork.commit("Cube has moved")
+    with pytest.raises(UsageError, match="Two services would have port 4100"):
+        start.check(start.Choices("shop", {"dagster": 4100}), fork.root)
+    start.check(start.Choices("shop", {"dagster": 4000}), fork.root)
+    with pytest.raises(UsageError, match="Two services would have port 4200"):
+        start.check(start.Choices("shop", {"dagster": 4200, "cube": 4200}), fork.root)
+
+
+def test_a_licence_that_is_not_utf_8_is_refused(tmp_path):
+    path = tmp_path / "licence.txt"
+    path.write_bytes("Für alle".encode("latin-1"))
+    with pytest.raises(UsageError, match=r"licence\.txt cannot be read"):
+        start.Choices("shop", licence=str(path))
+
+
+def test_a_dbt_project_without_room_is_refused_before_the_demonstration_goes(
+    fork: Fork, monkeypatch
+):
+    """A model of one's own, and a changed one of the demonstration, stay where it would go."""
+    fork.write("dbt/models/demo.sql", "select 3 as three")
+    planned = removal.plan(fork.root)
+    dbt_project.check_room(fork.root, planned.gone())
+    with pytest.raises(UsageError, match=r"models/demo\.sql"):
+        dbt_project.check_room(fork.root, planned.gone(planned.changed))
+    fork.write("dbt/packages/checks/dbt_project.yml", "name: checks\n")
+    with pytest.raises(UsageError, match=r"packages/checks"):
+        dbt_project.check_room(fork.root, planned.gone())
+    monkeypatch.setattr(removal, "check_present", lambda: None)
+    monkeypatch.setattr(removal, "plan", lambda base: planned)
+    monkeypatch.setattr(demo, "_show", lambda _: None)
+
+    def refuse(gone):
+        dbt_project.check_room(fork.root, gone)
+
+    with pytest.raises(UsageError, match=r"packages/checks"):
+        demo.take_away(yes=True, changed="remove", check=refuse)
+    assert all((fork.root / name).exists() for name in planned.files)
+
+
+@pytest.mark.parametrize("output", ["", "[duckdb]"])
+def test_an_output_of_a_profile_that_is_no_mapping_is_refused(tmp_path, output: str):
+    (tmp_path / "dbt_project.yml").write_text("name: cafe\n")
+    (tmp_path / "profiles.yml").write_text(f"cafe:\n  outputs: {{dev: {output}}}\n")
+    with pytest.raises(UsageError, match=r"profiles\.yml, cafe\.dev"):
+        dbt_project.read(tmp_path)
 
 
 def test_a_port_that_is_no_number_is_refused(capsys):

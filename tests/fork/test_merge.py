@@ -121,6 +121,43 @@ def test_a_conflict_in_the_platform_waits_for_a_person(upstream: Fork, fork: For
     assert fork.read("proto_loc/core.py") == "VERSION = 2.5\n"
 
 
+def test_what_a_person_adds_during_a_conflict_is_kept(upstream: Fork, fork: Fork):
+    """After `git add --all`, new and changed files of the fork are staged beside the resolution."""
+    go_on(upstream)
+    fork.write("proto_loc/core.py", "VERSION = 1.5\n")
+    fork.commit("a change of the platform, which a fork should not make")
+    fork.git("fetch", "--quiet", "upstream")
+    with pytest.raises(merge.Conflicts, match="loc fork merge upstream/HEAD` again"):
+        merge.merge(root=fork.root)
+    own = {
+        "dbt/models/new.sql": "select 5 as five\n",
+        "pipelines/new/__init__.py": "SOURCE = 5\n",
+        "dbt/models/mine.sql": "select 6 as six\n",
+        "README.md": "# Mine, later\n",
+        "proto_loc/core.py": "VERSION = 2.5\n",
+    }
+    for name, text in own.items():
+        fork.write(name, text)
+    fork.git("add", "--all")
+    merged = merge.merge(root=fork.root)
+    assert {name: fork.git("show", f"HEAD:{name}") for name in own} == own
+    assert not own.keys() & {*merged.kept, *merged.kept_out}
+    assert fork.git("status", "--porcelain") == "" and "demo" not in fork.git("ls-files", "dbt")
+
+
+def test_a_pending_merge_of_something_else_is_not_taken_for_the_platforms(
+    upstream: Fork, fork: Fork
+):
+    fork.git("switch", "--quiet", "--create", "topic")
+    fork.write("dbt/models/topic.sql", "select 1 as one\n")
+    fork.commit("a model")
+    fork.git("switch", "--quiet", "main")
+    fork.git("merge", "--quiet", "--no-commit", "--no-ff", "topic")
+    with pytest.raises(UsageError, match="Another merge is pending"):
+        merge.merge(root=fork.root)
+    assert fork.git("diff", "--cached", "--name-only") == "dbt/models/topic.sql\n"
+
+
 def test_a_fork_with_the_demonstration_gets_its_changes(upstream: Fork, tmp_path: Path):
     fork = Fork(tmp_path / "other")
     fork.git("clone", "--quiet", str(upstream.root), ".")
