@@ -105,14 +105,16 @@ def secrets_of(name: str) -> list[Path]:
 
 @contextmanager
 def _secrets_return(name: str) -> Iterator[None]:
-    """If the block fails, forget the secrets that an inspection kept in it."""
-    before = [path for path in secrets_of(name) if path.exists()]
+    """If the block fails, put the secrets back that an inspection replaced, and drop new ones."""
+    before = {path: path.read_bytes() for path in secrets_of(name) if path.exists()}
     try:
         yield
     except BaseException:
         for path in secrets_of(name):
             if path not in before:
                 path.unlink(missing_ok=True)
+            elif not path.exists() or path.read_bytes() != before[path]:
+                credentials.keep(path.name, before[path].decode())
         raise
 
 
@@ -285,17 +287,23 @@ def _folders(made: Mapping[str, str]) -> list[str]:
 
 @contextmanager
 def _undone(name: str) -> Iterator[None]:
-    """If the block fails, take back the loads of a source whose files are gone."""
+    """If the block fails, take back the loads of a source whose files are gone.
+
+    Loads that an earlier source of that name has left are as before.
+    """
     from proto_loc import sources
     from proto_loc.warehouse import lake
 
+    before = [load for load in lake.loads() if load.source == name]
     try:
         yield
     except BaseException:
         _content.forget(name)
-        if loads := [load for load in lake.loads() if load.source == name]:
+        after = [load for load in lake.loads() if load.source == name]
+        if after != before:
             with sources.loading(who=f"{WHO}, taken back") as session:
-                session.retire(loads)
+                session.retire(load for load in after if load not in before)
+                session.restore(load for load in before if load not in after)
         raise
 
 

@@ -14,8 +14,22 @@ def _own_run(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     "parameter",
-    "appid app_id key apikey access_token accessToken private-key auth client_secret passwd pwd sig"
-    " X-Amz-Signature subscription-key".split(),
+    [
+        "appid",
+        "app_id",
+        "key",
+        "apikey",
+        "access_token",
+        "accessToken",
+        "private-key",
+        "auth",
+        "client_secret",
+        "passwd",
+        "pwd",
+        "sig",
+        "X-Amz-Signature",
+        "subscription-key",
+    ],
 )
 def test_a_secret_parameter_is_taken_out_of_the_url(parameter: str):
     url = f"https://x.example/a?page=2&{parameter}=S3CRET"
