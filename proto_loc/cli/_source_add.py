@@ -56,7 +56,7 @@ class Origin:
         """
         chosen = [kind for kind, patterns in kinds.items() if patterns]
         remote = [kind for kind, address in addresses.items() if address]
-        named = dict(pair(entry, "--table") for entry in listed if "=" in entry)
+        named = pairs([entry for entry in listed if "=" in entry], "--table")
         if len(chosen) + len(remote) > 1:
             both = " and ".join(f"--{kind}" for kind in (*chosen, *remote))
             raise UsageError(
@@ -96,6 +96,28 @@ def pair(text: str, option: str) -> tuple[str, str]:
     if not equals or not name.strip():
         raise UsageError(f"{option} {text} is incomplete.", "", f"Write {option} TABLE=VALUE.")
     return name.strip(), value
+
+
+def pairs(entries: Sequence[str], option: str) -> dict[str, str]:
+    """Split each ``TABLE=VALUE``.
+
+    Raises:
+        UsageError: one is incomplete, or two are of the same table.
+    """
+    values: dict[str, str] = {}
+    given_as: dict[str, str] = {}
+    for entry in entries:
+        name, value = pair(entry, option)
+        other = given_as.setdefault(names.clean(name, "table"), entry)
+        if other != entry or name in values:
+            raise UsageError(
+                f"{option} {other} and {option} {entry} are of one table.",
+                f"Its name is {names.clean(name, 'table')}, and the first would be lost.",
+                f"Write one {option} for it"
+                + (", with a pattern that matches all its files." if option == "--table" else "."),
+            )
+        values[name] = value
+    return values
 
 
 def secrets_of(name: str) -> list[Path]:
@@ -143,7 +165,7 @@ def _add(
     answers = _answers(inspection) if ask and sys.stdin.isatty() else {}
     if answers:
         inspection, paths = _inspect(source, origin, answers)
-    keys, partitions = (dict(pair(t, o) for t in options[o]) for o in ("--key", "--partition"))
+    keys, partitions = (pairs(options[o], o) for o in ("--key", "--partition"))
     if inspection.code and (keys or partitions):
         raise UsageError(
             f"--key and --partition are for files, and {source} fetches its rows.",
