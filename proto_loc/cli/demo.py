@@ -51,7 +51,7 @@ def take_away(*, yes: bool, changed: str) -> None:
 
     removal.check_present()
     planned = removal.plan()
-    _show(planned)
+    _show(planned, changed)
     interactive = sys.stdin.isatty() and sys.stderr.isatty()
     if planned.changed and changed == "ask" and (yes or not interactive):
         raise UsageError(
@@ -72,6 +72,7 @@ def take_away(*, yes: bool, changed: str) -> None:
             for name in planned.changed
             if not typer.confirm(f"You have changed {name}. Remove it too?", err=True)
         )
+        _show_broken(planned, keep, keep)
     _remove(planned, keep)
 
 
@@ -95,7 +96,7 @@ def _remove(planned, keep: tuple[str, ...]) -> None:
     print("The demonstration is gone.")
 
 
-def _show(planned) -> None:
+def _show(planned, changed: str) -> None:
     names = Counter("/".join(name.split("/")[:2]) for name in planned.files)
     print(f"Compared with {planned.base}.")
     for place, count in sorted(names.items()):
@@ -104,8 +105,18 @@ def _show(planned) -> None:
         print(f"changed by you: {name}")
     for name in planned.own:
         print(f"yours, stays: {name}")
+    kept = planned.changed if changed == "keep" else ()
+    _show_broken(planned, kept, (*planned.own, *kept))
     if loads := planned.loads():
         rows = sum(load.rows for load in loads)
         print(f"retired: {len(loads)} loads of {', '.join(planned.sources)}, {rows:,} rows")
     if files := planned.landing():
         print(f"stays in data/landing/: {', '.join(files)}; move away what no other source is for")
+
+
+def _show_broken(planned, keep: tuple[str, ...], names: tuple[str, ...]) -> None:
+    from proto_loc.fork import removal
+
+    for name, other in removal.broken(planned, keep).items():
+        if name in names:
+            print(f"stays, but will not work: {name} uses {other}, which goes")

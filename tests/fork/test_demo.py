@@ -33,6 +33,20 @@ def test_what_is_compared_is_the_recorded_commit_or_the_remote_s_branch(fork: Fo
     assert planned.changed == ("dbt/seeds/demo.csv",) and "recorded in fork.toml" in planned.base
 
 
+def test_a_file_of_a_tool_that_uses_what_goes_is_named(fork: Fork):
+    chart, dashboard = "superset/bundle/charts/trips.yaml", "superset/bundle/dashboards/mine.yaml"
+    cube, view = "cube/model/generated/rides.yml", "cube/model/mine.yml"
+    fork.write(chart, "slice_name: Trips\nuuid: d7e35508-1bca\ndataset_uuid: 471d37dd-652e\n")
+    fork.write(dashboard, "uuid: 1-2\nposition: {A: {meta: {uuid: d7e35508-1bca}}}\n")
+    fork.write(cube, "cubes:\n  - name: rides\n    dimensions:\n      - name: day\n")
+    fork.write(view, "views:\n  - name: v\n    cubes: [{join_path: rides, includes: [day]}]\n")
+    fork.write("cube/model/other.yml", "cubes:\n  - name: brides # by day\n")
+    own = (dashboard, view, "cube/model/other.yml")
+    planned = removal.Plan(None, "", (chart,), (cube,), own, ())
+    assert removal.broken(planned, root=fork.root) == {dashboard: chart, view: cube}
+    assert removal.broken(planned, (cube,), root=fork.root) == {dashboard: chart}
+
+
 def test_a_folder_without_git_is_refused(tmp_path):
     with pytest.raises(UsageError, match="git init"):
         removal.plan(tmp_path)
