@@ -40,10 +40,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 LONGEST = (
-    *("superset", "dagster", "platform", "notebooks", "superset-provision", "cube"),
+    *("superset", "dagster", "platform", "acceptance", "notebooks", "superset-provision", "cube"),
     "tests/stack/test_platform.py",
     *("source", "tests/docs/test_docs.py", "parity", "mcp", "discover"),
-    *("tests/chaos/test_kill.py", "nix", "real-files"),
+    *("patterns", "accounts", "tests/chaos/test_kill.py", "nix", "real-files"),
 )
 """Groups and files that take longest, in order of time.
 

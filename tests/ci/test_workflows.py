@@ -33,7 +33,6 @@ PROMISES = {
     "browser",
     "real Cube addon",
     "docs commands",
-    "own data from a clone to every tool",
 }
 
 COMMANDS = {  # commands that a job must contain because its name promises them
@@ -46,7 +45,6 @@ COMMANDS = {  # commands that a job must contain because its name promises them
     ],
     "cube": ["./loc setup cube", "./loc test cube parity -- --no-skips"],
     "browser": ["./loc test dagster home superset notebooks --all -- -k browser --no-skips"],
-    "acceptance": ["./loc test acceptance --all -- --no-skips"],
     "docs": ["./loc test docs --all -- --no-skips"],
     "all": [".ci/run --all"],
     "release": [

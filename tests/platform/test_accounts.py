@@ -14,6 +14,8 @@ from proto_loc.sources import Table
 from proto_loc.sources.files import FileSource
 from proto_loc.warehouse import store
 
+pytestmark = pytest.mark.xdist_group("accounts")  # its tests go on from each other
+
 TILL = FileSource(
     "till",
     [

@@ -15,6 +15,8 @@ from proto_loc.dbt.failures import BuildFailed
 from proto_loc.warehouse import store
 from proto_loc.warehouse.diff import diff
 
+pytestmark = pytest.mark.xdist_group("patterns")  # its tests go on from each other
+
 ORDERS, CUSTOMERS = (SHOP / f"files/{name}.csv" for name in ("orders-2025-02", "customers"))
 SNAPSHOT = """
 snapshots:
