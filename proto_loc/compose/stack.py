@@ -250,7 +250,7 @@ def _failure(states: list[State], note: str) -> LocError:
     if not states:
         return LocError("The supervisor does not answer.", _tail(_log("supervisor")), "./loc down")
     order = {"failed": 0, "waiting": 1}
-    # One that runs is told before those that wait for it, as the supervisor may end too soon to say.
+    # One that runs comes before those that wait for it, as the supervisor may end too soon to say.
     unstarted = ("Pending", "Skipped")
     first = min(states, key=lambda state: (order.get(state.verdict, 2), state.status in unstarted))
     ended = (
