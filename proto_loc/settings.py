@@ -235,9 +235,16 @@ class Settings:
                 )
         return ports[service]
 
+    def own_port(self, service: str) -> int:
+        """The port of a service without the prefix, which is for one clone only.
+
+        Raises:
+            UsageError: its setting gives no port.
+        """
+        return _number(port_setting(service), PORTS[service], 1024, int)
+
     def _port(self, service: str) -> int:
-        name = port_setting(service)
-        number = _number(name, PORTS[service], 1024, int)
+        name, number = port_setting(service), self.own_port(service)
         port = int(f"{self.port_prefix}{number}")
         if port > 65535:
             prefix = f" with LOC_PORT_PREFIX={self.port_prefix}" if self.port_prefix else ""

@@ -56,7 +56,7 @@ class Origin:
         """
         chosen = [kind for kind, patterns in kinds.items() if patterns]
         remote = [kind for kind, address in addresses.items() if address]
-        named = dict(pair(entry, "--table") for entry in listed if "=" in entry)
+        named = pairs([entry for entry in listed if "=" in entry], "--table")
         if len(chosen) + len(remote) > 1:
             both = " and ".join(f"--{kind}" for kind in (*chosen, *remote))
             raise UsageError(
@@ -98,6 +98,28 @@ def pair(text: str, option: str) -> tuple[str, str]:
     return name.strip(), value
 
 
+def pairs(entries: Sequence[str], option: str) -> dict[str, str]:
+    """Split each ``TABLE=VALUE``.
+
+    Raises:
+        UsageError: one is incomplete, or two are of the same table.
+    """
+    values: dict[str, str] = {}
+    given_as: dict[str, str] = {}
+    for entry in entries:
+        name, value = pair(entry, option)
+        other = given_as.setdefault(names.clean(name, "table"), entry)
+        if other != entry or name in values:
+            raise UsageError(
+                f"{option} {other} and {option} {entry} are of one table.",
+                f"Its name is {names.clean(name, 'table')}, and the first would be lost.",
+                f"Write one {option} for it"
+                + (", with a pattern that matches all its files." if option == "--table" else "."),
+            )
+        values[name] = value
+    return values
+
+
 def secrets_of(name: str) -> list[Path]:
     """The files in which an inspection keeps the secrets of a source."""
     return [credentials.path(f"{name}-{kind}") for kind in ("dsn", "token")]
@@ -105,14 +127,16 @@ def secrets_of(name: str) -> list[Path]:
 
 @contextmanager
 def _secrets_return(name: str) -> Iterator[None]:
-    """If the block fails, forget the secrets that an inspection kept in it."""
-    before = [path for path in secrets_of(name) if path.exists()]
+    """If the block fails, put the secrets back that an inspection replaced, and drop new ones."""
+    before = {path: path.read_bytes() for path in secrets_of(name) if path.exists()}
     try:
         yield
     except BaseException:
         for path in secrets_of(name):
             if path not in before:
                 path.unlink(missing_ok=True)
+            elif not path.exists() or path.read_bytes() != before[path]:
+                credentials.keep(path.name, before[path].decode())
         raise
 
 
@@ -141,7 +165,7 @@ def _add(
     answers = _answers(inspection) if ask and sys.stdin.isatty() else {}
     if answers:
         inspection, paths = _inspect(source, origin, answers)
-    keys, partitions = (dict(pair(t, o) for t in options[o]) for o in ("--key", "--partition"))
+    keys, partitions = (pairs(options[o], o) for o in ("--key", "--partition"))
     if inspection.code and (keys or partitions):
         raise UsageError(
             f"--key and --partition are for files, and {source} fetches its rows.",
@@ -285,17 +309,23 @@ def _folders(made: Mapping[str, str]) -> list[str]:
 
 @contextmanager
 def _undone(name: str) -> Iterator[None]:
-    """If the block fails, take back the loads of a source whose files are gone."""
+    """If the block fails, take back the loads of a source whose files are gone.
+
+    Loads that an earlier source of that name has left are as before.
+    """
     from proto_loc import sources
     from proto_loc.warehouse import lake
 
+    before = [load for load in lake.loads() if load.source == name]
     try:
         yield
     except BaseException:
         _content.forget(name)
-        if loads := [load for load in lake.loads() if load.source == name]:
+        after = [load for load in lake.loads() if load.source == name]
+        if after != before:
             with sources.loading(who=f"{WHO}, taken back") as session:
-                session.retire(loads)
+                session.retire(load for load in after if load not in before)
+                session.restore(load for load in before if load not in after)
         raise
 
 

@@ -2,7 +2,8 @@
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Literal
 
 import typer
@@ -66,7 +67,7 @@ def take_away(
 
     removal.check_present()
     planned = removal.plan(base=base)
-    _show(planned)
+    _show(planned, changed)
     interactive = sys.stdin.isatty() and sys.stderr.isatty()
     if planned.pushed and (yes or not interactive):
         first, last = planned.pushed[0][:9], planned.pushed[-1][:9]
@@ -95,6 +96,7 @@ def take_away(
             for name in planned.changed
             if not typer.confirm(f"You have changed {name}. Remove it too?", err=True)
         )
+        _show_broken(planned, keep, keep)
     check(planned.gone(keep))
     _remove(planned, keep)
 
@@ -106,7 +108,8 @@ def _remove(planned, keep: tuple[str, ...]) -> None:
     from proto_loc.metrics.read import read
     from proto_loc.settings import ROOT
 
-    written = removal.remove(planned, keep)
+    with _time_spine(set(planned.gone(keep))) as spine:
+        written = [*spine, *removal.remove(planned, keep)]
     written += _generated_files.write(ROOT, read(parse.manifest()))
     for line in written:
         print(f"written: {line}")
@@ -119,7 +122,31 @@ def _remove(planned, keep: tuple[str, ...]) -> None:
     print("The demonstration is gone.")
 
 
-def _show(planned) -> None:
+@contextmanager
+def _time_spine(gone: set[str]) -> Iterator[list[str]]:
+    """Write a time spine if the one that goes is the last, and metrics stay.
+
+    Yields the names of its files, which do not outlive an exception.
+    """
+    from proto_loc import files
+    from proto_loc.scaffold.models import time_spine
+    from proto_loc.settings import ROOT
+
+    pages = [*(ROOT / "dbt/models").rglob("*.yml"), *(ROOT / "dbt/models").rglob("*.yaml")]
+    texts = [page.read_text() for page in pages if str(page.relative_to(ROOT)) not in gone]
+    has_metrics = any("semantic_model" in text for text in texts)
+    made = time_spine() if has_metrics and not any("time_spine:" in text for text in texts) else {}
+    for name, text in made.items():
+        files.replace(ROOT / name, text)
+    try:
+        yield list(made)
+    except BaseException:
+        for name in made:
+            (ROOT / name).unlink()
+        raise
+
+
+def _show(planned, changed: str) -> None:
     names = Counter("/".join(name.split("/")[:2]) for name in planned.files)
     print(f"Compared with {planned.base}.")
     for commit in planned.pushed:
@@ -130,8 +157,18 @@ def _show(planned) -> None:
         print(f"changed by you: {name}")
     for name in planned.own:
         print(f"yours, stays: {name}")
+    kept = planned.changed if changed == "keep" else ()
+    _show_broken(planned, kept, (*planned.own, *kept))
     if loads := planned.loads():
         rows = sum(load.rows for load in loads)
         print(f"retired: {len(loads)} loads of {', '.join(planned.sources)}, {rows:,} rows")
     if files := planned.landing():
         print(f"stays in data/landing/: {', '.join(files)}; move away what no other source is for")
+
+
+def _show_broken(planned, keep: tuple[str, ...], names: tuple[str, ...]) -> None:
+    from proto_loc.fork import removal
+
+    for name, other in removal.broken(planned, keep).items():
+        if name in names:
+            print(f"stays, but will not work: {name} uses {other}, which goes")

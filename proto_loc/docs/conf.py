@@ -11,7 +11,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 _project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 _fork = ROOT / "fork.toml"
-project = tomllib.loads(_fork.read_text())["name"] if _fork.exists() else _project["name"]
+_named = tomllib.loads(_fork.read_text()) if _fork.exists() else {}
+project = _named.get("name") or _project["name"]
 release = version = _project["version"]
 extensions = ["myst_parser"]
 root_doc = "README"  # so that the repository's own pages show it as the index of the folder

@@ -1,5 +1,6 @@
 """Takes the demonstration away: its files, its loads, and its tables."""
 
+import re
 import shutil
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,12 @@ from proto_loc.warehouse import lake
 
 STARTER = Path(__file__).parent / "starter"
 """Files of a fork without content: a notebook and a dashboard that say what to do first."""
+TOOLS = ("superset/bundle/", "cube/model/")
+"""Folders of files that refer to each other, and that dbt does not check."""
+_UUID = re.compile(r"^uuid: *['\"]?([\w-]+)", re.MULTILINE)
+_CUBE = re.compile(r"^ {0,2}- name: *['\"]?(\w+)", re.MULTILINE)
+"""The name of a cube or view; those of its members are indented further."""
+_WORD = re.compile(r"[\w-]+")
 
 
 @dataclass(frozen=True)
@@ -100,6 +107,27 @@ def plan(root: Path = ROOT, base: str = "") -> Plan:
 
 def _differs(path: Path, text: str) -> bool:
     return path.exists() and path.read_bytes() != text.encode()
+
+
+def broken(planned: Plan, keep: Sequence[str] = (), *, root: Path = ROOT) -> dict[str, str]:
+    """File of Superset or Cube that stays → a file that goes, which it mentions by uuid or name.
+
+    Args:
+        keep: files of ``planned.changed`` that stay.
+    """
+    marks = {}
+    for file in (*planned.files, *planned.changed):
+        if file not in keep and file.startswith(TOOLS):
+            text = (root / file).read_text(errors="replace")
+            names = _CUBE if file.startswith("cube/") else _UUID
+            marks |= dict.fromkeys(names.findall(text), file)
+    mentions = {}
+    for file in (*planned.own, *keep):
+        if file.startswith(TOOLS):
+            words = set(_WORD.findall((root / file).read_text(errors="replace")))
+            if mark := next((mark for mark in marks if mark in words), ""):
+                mentions[file] = marks[mark]
+    return mentions
 
 
 def remove(planned: Plan, keep: Sequence[str] = (), *, root: Path = ROOT) -> list[str]:

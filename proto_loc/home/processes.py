@@ -30,6 +30,7 @@ def processes(report: Callable[[Problem], None]) -> list[Service]:
     rows = []
     for state in states:
         declared = services.SERVICES.get(state.name)
+        entry = described.get(state.name)  # none after a change of the file: the process is older
         problem = problem_of(state)
         rows.append(
             Service(
@@ -45,14 +46,14 @@ def processes(report: Callable[[Problem], None]) -> list[Service]:
                 age=round(state.age, 1),
                 why=state.why,
                 problem=problem,
-                description=described[state.name].description if state.name in described else "",
+                description=entry.description if entry else "",
                 port=settings().port(declared.port) if declared and declared.port else 0,
                 pages=list(declared.links) if declared else [],
                 memory=used.get(state.pid, 0),
             )
         )
         if state.verdict == "failed":
-            report(_failed(state, described[state.name].log_location))
+            report(_failed(state, entry.log_location if entry else ""))
         if problem:
             what = f"{state.name} does not serve what it should."
             report(Problem("services", "fail", what, problem, f"./loc logs {state.name}"))

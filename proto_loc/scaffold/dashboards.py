@@ -6,7 +6,8 @@ from datetime import date, datetime
 
 import yaml
 
-from proto_loc.scaffold.models import quoted
+from proto_loc.scaffold.models import quoted, quoted_in_flow
+from proto_loc.settings import settings
 from proto_loc.superset.datasets import identity
 
 DAYS, MONTHS = 120, 5 * 365
@@ -82,6 +83,8 @@ def dashboard(name: str, title: str, subject: Subject, owner: str) -> dict[str, 
     for chart in charts:
         file = chart.pop("file")
         texts[f"superset/bundle/charts/{file}.yaml"] = _yaml(chart)
+    host = f"http://127.0.0.1:{settings().own_port('superset')}"
+    address = f"{host}/superset/dashboard/{content['slug']}/"
     texts[f"dbt/models/marts/{name}.exposures.yml"] = "\n".join([
         "version: 2", "",
         "exposures: # a dashboard of superset/bundle",
@@ -89,8 +92,8 @@ def dashboard(name: str, title: str, subject: Subject, owner: str) -> dict[str, 
         f"    label: {quoted(title)}",
         "    type: dashboard",
         f"    description: {quoted(text)}",
-        f"    url: http://127.0.0.1:8088/superset/dashboard/{content['slug']}/",
-        f"    owner: {{name: {quoted(owner)}}}",
+        f"    url: {address}",
+        f"    owner: {{name: {quoted_in_flow(owner)}}}",
         f"    depends_on: [ref('{subject.model}')]", "",
     ])  # fmt: skip
     return texts

@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from proto_loc.errors import LocError
-from proto_loc.scaffold.models import quoted
+from proto_loc.scaffold.models import quoted, quoted_in_flow
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def with_metric(file: Path, model: str, metric: NewMetric) -> str:
         measure = next(_fitting(measures, metric), "")
         if not measure:
             measure = f"{metric.name}_rows"
-            of = quoted(metric.expression)
+            of = quoted_in_flow(metric.expression)
             line = f"- {{name: {measure}, agg: {metric.aggregation}, expr: {of}}}"
             if not _is_block(measures):
                 raise _by_hand(file, [f"under measures: {line}", *block])

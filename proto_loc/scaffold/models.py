@@ -53,6 +53,11 @@ def quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
+def quoted_in_flow(text: str) -> str:
+    """A text as a YAML scalar between brackets or braces, where a comma ends it."""
+    return json.dumps(text, ensure_ascii=False) if "," in text else quoted(text)
+
+
 def _sources(name: str, tables: list[Staged]) -> str:
     lines = ["version: 2", "", "sources:", f"  - name: {name}"]
     lines += [f"    description: The tables of {name} as loaded.", "    database: raw"]
@@ -213,7 +218,7 @@ def _metrics(mart: Mart) -> str:
 
 def measure_line(measure: Measure) -> str:
     """A line of ``measures:``, indented as in a new file."""
-    of = f'"{measure.expression}"' if measure.expression.isdigit() else measure.expression
+    of = quoted_in_flow(measure.expression)
     return f"      - {{name: {measure.name}_rows, agg: {measure.aggregation}, expr: {of}}}"
 
 

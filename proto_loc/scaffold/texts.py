@@ -89,6 +89,6 @@ def _filters(marts: Sequence[Mart], files: Mapping[str, str]) -> str:
         lines += [
             f"{mart.semantic}:",
             f"  between: [{models.dimension(mart, mart.time)}, {start}, {end}]",
-            f"  equals: [{name}, {models.quoted(value) if value else repr('')}]",
+            f"  equals: [{name}, {models.quoted_in_flow(value)}]",
         ]
     return "\n".join(lines) + "\n"

@@ -32,7 +32,8 @@ def written(root: Path, texts: Mapping[str, str]) -> Iterator[None]:
         yield
     except BaseException:
         for name in texts:
-            (root / name).unlink(missing_ok=True)
+            with suppress(OSError):  # such as a plain file where a folder should be
+                (root / name).unlink()
         for folder in sorted(set(folders), key=lambda folder: -len(folder.parts)):
             remove_folder(folder)
         raise
@@ -42,9 +43,13 @@ def refuse_existing(root: Path, names: Mapping[str, str]) -> None:
     """Refuse to overwrite files.
 
     Raises:
-        UsageError: a file of that name exists; the message names each.
+        UsageError: a file of that name, or of that of its folder, exists; the message names each.
     """
-    taken = [name for name in names if (root / name).exists() or (root / name).is_symlink()]
+    paths = {root / name: name for name in names}
+    taken = [name for path, name in paths.items() if path.exists() or path.is_symlink()]
+    folders = {parent for path in paths for parent in path.parents if parent.is_relative_to(root)}
+    blocked = (folder for folder in sorted(folders) if folder.exists() and not folder.is_dir())
+    taken += [str(folder.relative_to(root)) for folder in blocked]
     if taken:
         raise UsageError(
             f"{taken[0]} is in the way{_others(taken)}.",

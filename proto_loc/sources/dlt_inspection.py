@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 from proto_loc import credentials
 from proto_loc.errors import LocError
@@ -22,7 +22,10 @@ PAGES = 4
 """Pages of an API, or chunks of 50,000 rows of a table, that are read."""
 CHANGED = re.compile(r"(last_|.*_)?(updated|modified|changed)(_(at|on|time|date|ts))?")
 """Names of columns that tell when a row changed."""
-SENSITIVE = re.compile(r"(?i)(api[-_]?key|(access[-_]?)?token|secret|password|pwd|key)")
+SENSITIVE = re.compile(
+    r"(?i)(api|app|subscription|private|access)[-_]?(key|id|token)|auth(?!ors?($|[-_]))"
+    r"|secret|token|passw|pwd|(^|[-_])sig(nature)?$|^key$"
+)
 """Names of parameters of a URL that are secrets."""
 
 
@@ -218,25 +221,46 @@ def _mode_note(table: DltTable) -> str:
 
 
 def _without_secret(name: str, url: str) -> tuple[str, dict[str, str], dict[str, str]]:
-    """Take a key or a password out of a URL: the URL, the way to authenticate, the secret."""
+    """Take a key or a password out of a URL: the URL, the way to authenticate, the secret.
+
+    Raises:
+        LocError: it is no URL of an API, or has a secret that cannot be kept apart from it.
+    """
     parts, secret = urlsplit(url), f"{name}-token"
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise LocError(
             "That is no URL of a REST API.", "It must start with https:// or http://.", "Mend it."
         )
-    host = parts.netloc.rpartition("@")[2]
-    if parts.password:
-        auth = {"type": "http_basic", "username": parts.username or ""}
-        return parts._replace(netloc=host).geturl(), auth, {secret: parts.password}
+    user, at, host = parts.netloc.rpartition("@")
+    parts = parts._replace(netloc=host, fragment="")
     query = parse_qsl(parts.query, keep_blank_values=True)
-    for parameter, value in query:
-        if SENSITIVE.fullmatch(parameter):
-            rest = urlencode([pair for pair in query if pair[0] != parameter])
-            auth = {"type": "api_key", "name": parameter, "location": "query"}
-            return parts._replace(query=rest).geturl(), auth, {secret: value}
+    sensitive = [pair for pair in query if pair[1] and SENSITIVE.search(pair[0])]
+    user, _, password = user.partition(":")
+    if at and not password:
+        raise LocError(
+            "The URL has a user and no password.",
+            "What is before the @ may be a token, and would be written into the declaration.",
+            f"Leave it out of the URL, and write the token to {credentials.path(secret)}:"
+            " it is sent as a bearer token.",
+        )
+    if len(sensitive) + bool(at) > 1:
+        suspects = [*(["a password"] if at else []), *(key for key, _ in sensitive)]
+        raise LocError(
+            "The URL has more than one secret.",
+            f"{' and '.join(suspects)} may be secret, and a source of an API keeps one.",
+            "Leave all but one out of the URL, and write them into the declaration afterwards as"
+            " secrets of their own.",
+        )
+    if at:
+        auth = {"type": "http_basic", "username": unquote(user)}
+        return parts.geturl(), auth, {secret: unquote(password)}
+    for parameter, value in sensitive:
+        rest = urlencode([pair for pair in query if pair[0] != parameter])
+        auth = {"type": "api_key", "name": parameter, "location": "query"}
+        return parts._replace(query=rest).geturl(), auth, {secret: value}
     if credentials.path(secret).exists():
-        return url, {}, {secret: credentials.given(secret)}
-    return url, {}, {}
+        return parts.geturl(), {}, {secret: credentials.given(secret)}
+    return parts.geturl(), {}, {}
 
 
 def _placeholder(auth: dict[str, str], secret: str) -> dict[str, str]:

@@ -104,6 +104,14 @@ class Loading:
                 "update main.loads set active = false where load_id = ?", [load.load_id]
             )
 
+    def restore(self, loads: Iterable[Load]) -> None:
+        """Make loads active again, in place of later ones that are retired."""
+        self.changed = True
+        for load in loads:
+            self.con.execute(
+                "update main.loads set active = true where load_id = ?", [load.load_id]
+            )
+
 
 @contextmanager
 def loading(

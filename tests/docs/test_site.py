@@ -1,6 +1,8 @@
 """Tests of the site that `loc docs` builds from docs/."""
 
 import os
+import runpy
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -45,6 +47,15 @@ def test_a_picture_of_another_host_is_refused(pages):
     with pytest.raises(LocError, match="asks another host") as error:
         website.check(pages)
     assert "one.html" in error.value.why and "example.org" in error.value.why
+
+
+def test_a_fork_file_without_a_name_gives_the_platforms(tmp_path: Path):
+    folder = tmp_path / "proto_loc/docs"
+    folder.mkdir(parents=True)
+    shutil.copyfile(ROOT / "proto_loc/docs/conf.py", folder / "conf.py")
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "loc"\nversion = "1"\n')
+    (tmp_path / "fork.toml").write_text("demonstration = false\n")
+    assert runpy.run_path(str(folder / "conf.py"))["project"] == "loc"
 
 
 @pytest.fixture

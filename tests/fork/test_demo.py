@@ -3,6 +3,7 @@
 import pytest
 from repositories import Fork
 
+from proto_loc import settings
 from proto_loc.cli import demo
 from proto_loc.errors import UsageError
 from proto_loc.fork import removal
@@ -85,6 +86,20 @@ def test_roles_that_a_person_has_changed_are_named_and_can_stay(fork: Fork):
     assert fork.read("superset/roles.yaml") == "{}\n"
 
 
+def test_a_file_of_a_tool_that_uses_what_goes_is_named(fork: Fork):
+    chart, dashboard = "superset/bundle/charts/trips.yaml", "superset/bundle/dashboards/mine.yaml"
+    cube, view = "cube/model/generated/rides.yml", "cube/model/mine.yml"
+    fork.write(chart, "slice_name: Trips\nuuid: d7e35508-1bca\ndataset_uuid: 471d37dd-652e\n")
+    fork.write(dashboard, "uuid: 1-2\nposition: {A: {meta: {uuid: d7e35508-1bca}}}\n")
+    fork.write(cube, "cubes:\n  - name: rides\n    dimensions:\n      - name: day\n")
+    fork.write(view, "views:\n  - name: v\n    cubes: [{join_path: rides, includes: [day]}]\n")
+    fork.write("cube/model/other.yml", "cubes:\n  - name: brides # by day\n")
+    own = (dashboard, view, "cube/model/other.yml")
+    planned = removal.Plan(None, "", (chart,), (cube,), own, ())
+    assert removal.broken(planned, root=fork.root) == {dashboard: chart, view: cube}
+    assert removal.broken(planned, (cube,), root=fork.root) == {dashboard: chart}
+
+
 def test_a_folder_without_git_is_refused(tmp_path):
     with pytest.raises(UsageError, match="git init"):
         removal.plan(tmp_path)
@@ -97,3 +112,19 @@ def test_entries_are_written_and_the_rest_of_the_file_stays(tmp_path):
     text = path.read_text()
     assert 'name = "store"  # why' in text and text.endswith("[schedules]  # none yet\n")
     assert removal.fork_file.read(path) == removal.fork_file.Fork("store", (), "abc", False)
+
+
+def test_metrics_that_stay_keep_a_time_spine(fork: Fork, monkeypatch):
+    """The demonstration's was the only one, so a source beside it stopped the removal."""
+    monkeypatch.setattr(settings, "ROOT", fork.root)
+    spine = "dbt/models/marts/time_spine_daily.yml"
+    fork.write("dbt/models/marts/dim_dates.yml", "models:\n  - time_spine: {}\n")
+    fork.write("dbt/models/marts/mine.yml", "semantic_models:\n  - name: mine\n")
+    with demo._time_spine(set()) as names:
+        assert names == []
+    with pytest.raises(RuntimeError), demo._time_spine({"dbt/models/marts/dim_dates.yml"}):
+        raise RuntimeError
+    assert not (fork.root / spine).exists()
+    with demo._time_spine({"dbt/models/marts/dim_dates.yml"}) as names:
+        assert spine in names
+    assert "time_spine:" in (fork.root / spine).read_text()

@@ -11,8 +11,9 @@ from platforms import publish
 
 from proto_loc import credentials, warehouse
 from proto_loc.cli import main
+from proto_loc.compose import client as client_of_services
 from proto_loc.dagster import client
-from proto_loc.home import output, status
+from proto_loc.home import output, processes, status
 from proto_loc.settings import ROOT
 from proto_loc.sources import Load, Table
 from proto_loc.warehouse import store
@@ -287,3 +288,12 @@ def test_sizes_are_those_of_the_folders(versions, data: Path):
     (data / "landing").mkdir()
     (data / "landing/new.csv").write_bytes(bytes(12_345))
     assert read()["machine"]["sizes"]["landing"] == 12_345
+
+
+def test_a_failed_process_that_the_file_has_no_more_is_named(data, monkeypatch):
+    state = client_of_services.State("older", "Completed", "-", False, False, 0, 3, 0, 0.0)
+    monkeypatch.setattr(client_of_services.Client, "processes", lambda self: [state])
+    seen = []
+    (row,) = processes.processes(seen.append)
+    assert (row.name, row.verdict, row.description) == ("older", "failed", "")
+    assert [problem.what for problem in seen] == ["older failed with exit code 3."]

@@ -39,6 +39,12 @@ def test_a_metric_and_its_measure_are_added():
     }  # fmt: skip
 
 
+def test_an_expression_with_a_comma_is_one_expression():
+    metric = NewMetric("paid", "Paid", "What was paid.", "sum", "coalesce(amount, 0)")
+    content = yaml.safe_load(with_metric(SHOP, "orders", metric))
+    assert content["semantic_models"][0]["measures"][-1]["expr"] == "coalesce(amount, 0)"
+
+
 def test_a_measure_that_fits_is_used():
     metric = NewMetric("paid", "Paid", "What was paid.", "sum", "amount")
     content = yaml.safe_load(with_metric(SHOP, "orders", metric))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from inspections import AIR, ALL
+from inspections import AIR, ALL, facts, inspection
 
 from proto_loc.scaffold.labels import labels_of, with_own_labels
 from proto_loc.scaffold.plan import plan
@@ -17,6 +17,7 @@ from proto_loc.scaffold.staged import stage
 from proto_loc.scaffold.texts import texts
 from proto_loc.scaffold.values import joins_by_value
 from proto_loc.settings import ROOT
+from proto_loc.sources import Table
 
 PROGRAMS = Path(sys.executable).parent
 
@@ -171,3 +172,21 @@ def test_labels_are_of_one_metric_each(tmp_path: Path):
     assert len(set(labels)) == len(labels)
     assert labels_of(tmp_path) and not set(labels) & labels_of(tmp_path)
     assert all(label.endswith((", Sea", " weather", " flights", " airports")) for label in labels)
+
+
+@pytest.mark.parametrize("value", ["Washington, DC", "yes", "12:30", "#x", "a: b", "", '"]', "ä"])
+def test_any_value_and_any_owner_is_the_same_text_in_yaml(value: str, tmp_path: Path):
+    table = Table("stops", {"id": "BIGINT", "place": "VARCHAR"}, key=("id",))
+    tables, marts = plan("city", inspection(table, place=facts(text=value)))
+    made = texts("city", tables, marts, code="", owner=value, root=tmp_path, files={})
+    (filters,) = yaml.safe_load(made["tests/city/filters.yml"]).values()
+    assert filters["equals"][1:] == [value]
+    (exposure,) = yaml.safe_load(made["dbt/models/marts/city.exposures.yml"])["exposures"]
+    assert exposure["owner"] == {"name": value}
+
+
+def test_an_exposure_has_the_port_of_every_clone(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("LOC_SUPERSET_PORT", "9088")
+    monkeypatch.setenv("LOC_PORT_PREFIX", "1")
+    text = written("air", tmp_path)["dbt/models/marts/air.exposures.yml"]
+    assert "url: http://127.0.0.1:9088/superset/dashboard/air/\n" in text

@@ -37,6 +37,26 @@ def test_a_failure_leaves_no_file_and_no_folder(tmp_path: Path, error: BaseExcep
     assert list((tmp_path / "dbt").iterdir()) == []
 
 
+def test_a_file_where_a_folder_should_be_is_named_and_stays(tmp_path: Path):
+    (tmp_path / "dbt").mkdir()
+    (tmp_path / "dbt/models").write_text("mine")
+    with (
+        pytest.raises(UsageError, match="dbt/models is in the way\\."),
+        writing.written(tmp_path, TEXTS),
+    ):
+        pass
+    assert files(tmp_path) == {"dbt/models"}
+
+
+def test_a_file_that_cannot_be_removed_keeps_no_other(tmp_path: Path):
+    with pytest.raises(LocError), writing.written(tmp_path, {"a/b.py": "", **TEXTS}):
+        (tmp_path / "a/b.py").unlink()
+        (tmp_path / "a").rmdir()
+        (tmp_path / "a").write_text("mine")  # unlink of a/b.py fails from here on
+        raise LocError("no")
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
 def test_what_a_person_changed_is_known_and_a_failed_removal_puts_all_back(tmp_path: Path):
     root, keep = tmp_path / "clone", tmp_path / "kept"
     texts = TEXTS | writing.note("shop", TEXTS)
