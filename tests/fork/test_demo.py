@@ -49,7 +49,7 @@ def test_pushed_work_of_somebody_else_is_not_taken_for_the_demonstration(
     assert planned.pushed == (mine,) and "dbt/models/mine.sql" in planned.files
     monkeypatch.setattr(removal, "check_present", lambda: None)
     monkeypatch.setattr(removal, "plan", lambda base: planned)
-    monkeypatch.setattr(demo, "_show", lambda _: None)
+    monkeypatch.setattr(demo, "_show", lambda *_: None)
     with pytest.raises(UsageError, match=f"--base {mine[:9]}~"):
         demo.take_away(yes=True, changed="keep")
 
