@@ -137,7 +137,7 @@ def test_a_dbt_project_without_room_is_refused_before_the_demonstration_goes(
         dbt_project.check_room(fork.root, planned.gone())
     monkeypatch.setattr(removal, "check_present", lambda: None)
     monkeypatch.setattr(removal, "plan", lambda base: planned)
-    monkeypatch.setattr(demo, "_show", lambda _: None)
+    monkeypatch.setattr(demo, "_show", lambda *_: None)
 
     def refuse(gone):
         dbt_project.check_room(fork.root, gone)
