@@ -97,7 +97,14 @@ def fetch(
         "source": source,
         "kind": type(where).__name__,
         "where": asdict(where),
-        "tables": {table.name: {"columns": table.columns, "key": table.key} for table in tables},
+        "tables": {
+            table.name: {
+                "columns": table.columns,
+                "key": table.key,
+                "appends": table.partition == "file",
+            }
+            for table in tables
+        },
         "folder": str(folder),
         "state": dict(state),
         "limit": limit,
