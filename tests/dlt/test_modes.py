@@ -133,6 +133,12 @@ def test_an_upsert_writes_only_the_months_that_change(shop):
     outcomes = {o.load.partition: o.load.rows for o in shop.fetch()}
     assert outcomes == {"2025-02": 0, "2025-03": 1, "all": 0}
     assert shop.rows(STORED) == [(1, 1, 1.5), (2, 2, 9.5)]
+    # The declaration changes to days, then back to months.
+    for changed, part in ((3, "day:day"), (4, "month:day")):
+        shop.use(replace(ORDERS, columns=columns, partition=part), LINES)
+        shop.serve([order(2, changed, 9.5) | {"day": "2025-03-01"}])
+        shop.fetch()
+        assert shop.rows(STORED) == [(1, 1, 1.5), (2, changed, 9.5)]
 
 
 @pytest.mark.parametrize("policy", ["evolve", "freeze", "discard"])
