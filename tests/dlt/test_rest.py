@@ -1,10 +1,13 @@
 """A REST API that misbehaves: each record is loaded once, or nothing is, with the reason."""
 
+import re
+from base64 import b64encode
+
 import misbehaving
 import pytest
 
 from proto_loc.errors import LocError
-from proto_loc.sources.dlt import DltTable, Rest
+from proto_loc.sources.dlt import DltTable, Rest, program
 from proto_loc.sources.dlt.program import FetchError
 from proto_loc.sources.dlt_inspection import inspect_api
 
@@ -95,6 +98,24 @@ def test_a_token_that_can_be_renewed_is(tracker, api):
     assert len(tracker.rows(STORED)) == 5
     assert sum(path == "/token" for _, path in api.requests) > 1
     assert "of-the-client" not in tracker.said()
+
+
+def test_a_key_in_a_url_is_said_in_no_form(tracker, api):
+    api.answer = lambda handler: misbehaving.send(handler, 401, {})
+    tracker.secret("tracker-key", "key of/the+test")
+    auth = {"type": "api_key", "name": "pass", "api_key": "secret:tracker-key", "location": "query"}
+    tracker.use(auth=auth)
+    with pytest.raises(FetchError, match="401") as refusal:
+        tracker.fetch()
+    said = str(refusal.value) + tracker.said()
+    assert "pass=***" in said and not re.search("key.{1,3}of.{1,3}the", said)
+
+
+def test_a_password_is_hidden_in_a_header_too():
+    job = {"secrets": {"shop-key": "pass word"}, "auth": {"username": "ada"}}
+    header = b64encode(b"ada:pass word").decode()
+    text = f"Basic {header} of pass+word"
+    assert program._hidden(text, program._words_of(job)) == "Basic *** of ***"
 
 
 def test_an_api_is_asked_only_for_what_has_changed(tracker, api):
