@@ -3,12 +3,14 @@
 import json
 from dataclasses import replace
 
+import duckdb
 import pytest
 
 from proto_loc import sources, warehouse
 from proto_loc.errors import LocError
 from proto_loc.refresh.request import Request
 from proto_loc.sources.dlt import Code, DltTable
+from proto_loc.sources.dlt.incoming import _loses
 from proto_loc.sources.dlt_inspection import inspect_dlt
 
 MODULE = """
@@ -181,6 +183,24 @@ def test_a_value_that_its_type_cannot_hold_is_named_and_waits_for_one_that_can(s
     shop.serve()
     shop.fetch()
     assert shop.rows(STORED) == [(1, 1, 1.0), (2, 1, 1.999)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "exact", "text"),
+    [
+        ("DATE", "2025-01-31", "2025-01-31 10:00:00"),
+        ("DATE", "2025-01-31 00:00:00", "2025-01-31 00:00:01"),
+        ("TIMESTAMP", "2025-01-31", "2025-01-31 10:00:00+02"),
+        ("TIMESTAMP", "2025-01-31 10:00:00.5", "2025-01-31T10:00:00Z"),
+    ],
+)
+def test_a_text_with_more_than_its_type_holds_is_refused(kind, exact, text):
+    with duckdb.connect() as con:
+        rows = con.execute(
+            f"select t from (values ($1), ($2)) v(t) where {_loses('t', 'VARCHAR', kind)}",
+            [exact, text],
+        )
+        assert rows.fetchall() == [(text,)]
 
 
 def test_an_error_in_the_source_is_said_with_its_own_words(shop):
