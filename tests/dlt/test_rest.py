@@ -2,6 +2,7 @@
 
 import re
 from base64 import b64encode
+from urllib.parse import parse_qsl, urlsplit
 
 import misbehaving
 import pytest
@@ -180,6 +181,28 @@ def test_an_inspection_shows_list_pages_and_key_and_its_code_loads(tracker, api)
     assert tracker.rows("select count(*), max(day)::varchar from tracker.issues") == [
         (5, "2025-01-05")
     ]
+
+
+def test_an_api_that_refuses_parameters_is_inspected(tracker, api):
+    def from_one(query: dict) -> bool:
+        return int(query.get("page", 1)) >= 1
+
+    def by_cursor(query: dict) -> bool:
+        return not query.keys() - {"after"}
+
+    def answer(handler):
+        query = dict(parse_qsl(urlsplit(handler.path).query))
+        number = int(query.get("page", query.get("after", 1)))
+        body = {"items": RECORDS[2 * number - 2 :][:2]}
+        if is_valid is by_cursor and number < 3:
+            body["cursors"] = {"next": str(number + 1)}
+        misbehaving.send(handler, 200 if is_valid(query) else 422, body)
+
+    api.answer = answer
+    is_valid = from_one
+    assert "by `page`, from 1." in inspect_api("tracker", f"{api.url}/v1/issues").notes[1]
+    is_valid = by_cursor
+    assert "parameter `after`" in inspect_api("tracker", f"{api.url}/v1/issues").notes[1]
 
 
 def test_a_key_in_a_url_becomes_a_secret(tracker, api):
