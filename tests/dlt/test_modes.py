@@ -210,6 +210,14 @@ def test_an_error_in_the_source_is_said_with_its_own_words(shop):
     assert "Traceback" not in str(refusal.value)
 
 
+def test_a_byte_that_is_no_text_does_not_end_the_log(shop):
+    said = "import os\n\nos.write(2, b'a \\xff byte\\n')\nos.write(2, 'später\\n'.encode())\n"
+    (shop.home / "shop_source.py").write_text(said + MODULE)
+    shop.serve([order(1, 1)])
+    shop.fetch()
+    assert "a \ufffd byte\nspäter\n" in shop.said()
+
+
 def test_an_inspection_of_a_source_proposes_its_declaration(shop):
     shop.serve([order(1, 1, 1.5, "a")])
     code = MODULE.replace("folder: str", f"folder={str(shop.home)!r}")

@@ -159,7 +159,8 @@ def _run(source: str, job: dict, folder: Path, locks: Sequence[int], report: Rep
     }
     child = subprocess.Popen(
         [PYTHON, "-P", "-m", "proto_loc.sources.dlt.child"],
-        cwd=folder, env=environment, pass_fds=locks, start_new_session=True, text=True,
+        cwd=folder, env=environment, pass_fds=locks, start_new_session=True,
+        encoding="utf-8", errors="replace",
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     logger = threading.Thread(target=_keep_log, args=(child, source, _words_of(job)))
@@ -200,7 +201,7 @@ def _keep_log(child: subprocess.Popen, source: str, words: Sequence[str]) -> Non
     """Write what the child says to the log of the source, without the secrets."""
     path = _log_file(source)
     private_folder(path.parent)
-    with child.stderr, path.open("w") as file:
+    with child.stderr, path.open("w", encoding="utf-8") as file:
         for line in child.stderr:
             file.write(_hidden(line, words))
             file.flush()
