@@ -3,12 +3,14 @@
 import json
 from dataclasses import replace
 
+import duckdb
 import pytest
 
 from proto_loc import sources, warehouse
 from proto_loc.errors import LocError
 from proto_loc.refresh.request import Request
 from proto_loc.sources.dlt import Code, DltTable
+from proto_loc.sources.dlt.incoming import _loses
 from proto_loc.sources.dlt_inspection import inspect_dlt
 
 MODULE = """
@@ -133,6 +135,12 @@ def test_an_upsert_writes_only_the_months_that_change(shop):
     outcomes = {o.load.partition: o.load.rows for o in shop.fetch()}
     assert outcomes == {"2025-02": 0, "2025-03": 1, "all": 0}
     assert shop.rows(STORED) == [(1, 1, 1.5), (2, 2, 9.5)]
+    # The declaration changes to days, then back to months.
+    for changed, part in ((3, "day:day"), (4, "month:day")):
+        shop.use(replace(ORDERS, columns=columns, partition=part), LINES)
+        shop.serve([order(2, changed, 9.5) | {"day": "2025-03-01"}])
+        shop.fetch()
+        assert shop.rows(STORED) == [(1, 1, 1.5), (2, changed, 9.5)]
 
 
 @pytest.mark.parametrize("policy", ["evolve", "freeze", "discard"])
@@ -177,11 +185,37 @@ def test_a_value_that_its_type_cannot_hold_is_named_and_waits_for_one_that_can(s
     assert shop.rows(STORED) == [(1, 1, 1.0), (2, 1, 1.999)]
 
 
+@pytest.mark.parametrize(
+    ("kind", "exact", "text"),
+    [
+        ("DATE", "2025-01-31", "2025-01-31 10:00:00"),
+        ("DATE", "2025-01-31 00:00:00", "2025-01-31 00:00:01"),
+        ("TIMESTAMP", "2025-01-31", "2025-01-31 10:00:00+02"),
+        ("TIMESTAMP", "2025-01-31 10:00:00.5", "2025-01-31T10:00:00Z"),
+    ],
+)
+def test_a_text_with_more_than_its_type_holds_is_refused(kind, exact, text):
+    with duckdb.connect() as con:
+        rows = con.execute(
+            f"select t from (values ($1), ($2)) v(t) where {_loses('t', 'VARCHAR', kind)}",
+            [exact, text],
+        )
+        assert rows.fetchall() == [(text,)]
+
+
 def test_an_error_in_the_source_is_said_with_its_own_words(shop):
     (shop.home / "pages.json").write_text("[")
     with pytest.raises(LocError, match="JSONDecodeError") as refusal:
         shop.fetch()
     assert "Traceback" not in str(refusal.value)
+
+
+def test_a_byte_that_is_no_text_does_not_end_the_log(shop):
+    said = "import os\n\nos.write(2, b'a \\xff byte\\n')\nos.write(2, 'später\\n'.encode())\n"
+    (shop.home / "shop_source.py").write_text(said + MODULE)
+    shop.serve([order(1, 1)])
+    shop.fetch()
+    assert "a \ufffd byte\nspäter\n" in shop.said()
 
 
 def test_an_inspection_of_a_source_proposes_its_declaration(shop):

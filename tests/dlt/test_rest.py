@@ -1,10 +1,14 @@
 """A REST API that misbehaves: each record is loaded once, or nothing is, with the reason."""
 
+import re
+from base64 import b64encode
+from urllib.parse import parse_qsl, urlsplit
+
 import misbehaving
 import pytest
 
 from proto_loc.errors import LocError
-from proto_loc.sources.dlt import DltTable, Rest
+from proto_loc.sources.dlt import DltTable, Rest, program
 from proto_loc.sources.dlt.program import FetchError
 from proto_loc.sources.dlt_inspection import inspect_api
 
@@ -97,6 +101,24 @@ def test_a_token_that_can_be_renewed_is(tracker, api):
     assert "of-the-client" not in tracker.said()
 
 
+def test_a_key_in_a_url_is_said_in_no_form(tracker, api):
+    api.answer = lambda handler: misbehaving.send(handler, 401, {})
+    tracker.secret("tracker-key", "key of/the+test")
+    auth = {"type": "api_key", "name": "pass", "api_key": "secret:tracker-key", "location": "query"}
+    tracker.use(auth=auth)
+    with pytest.raises(FetchError, match="401") as refusal:
+        tracker.fetch()
+    said = str(refusal.value) + tracker.said()
+    assert "pass=***" in said and not re.search("key.{1,3}of.{1,3}the", said)
+
+
+def test_a_password_is_hidden_in_a_header_too():
+    job = {"secrets": {"shop-key": "pass word"}, "auth": {"username": "ada"}}
+    header = b64encode(b"ada:pass word").decode()
+    text = f"Basic {header} of pass+word"
+    assert program._hidden(text, program._words_of(job)) == "Basic *** of ***"
+
+
 def test_an_api_is_asked_only_for_what_has_changed(tracker, api):
     api.rows = [{**row, "changed": f"2025-01-0{row['id']}T00:00:00Z"} for row in RECORDS]
 
@@ -159,6 +181,28 @@ def test_an_inspection_shows_list_pages_and_key_and_its_code_loads(tracker, api)
     assert tracker.rows("select count(*), max(day)::varchar from tracker.issues") == [
         (5, "2025-01-05")
     ]
+
+
+def test_an_api_that_refuses_parameters_is_inspected(tracker, api):
+    def from_one(query: dict) -> bool:
+        return int(query.get("page", 1)) >= 1
+
+    def by_cursor(query: dict) -> bool:
+        return not query.keys() - {"after"}
+
+    def answer(handler):
+        query = dict(parse_qsl(urlsplit(handler.path).query))
+        number = int(query.get("page", query.get("after", 1)))
+        body = {"items": RECORDS[2 * number - 2 :][:2]}
+        if is_valid is by_cursor and number < 3:
+            body["cursors"] = {"next": str(number + 1)}
+        misbehaving.send(handler, 200 if is_valid(query) else 422, body)
+
+    api.answer = answer
+    is_valid = from_one
+    assert "by `page`, from 1." in inspect_api("tracker", f"{api.url}/v1/issues").notes[1]
+    is_valid = by_cursor
+    assert "parameter `after`" in inspect_api("tracker", f"{api.url}/v1/issues").notes[1]
 
 
 def test_a_key_in_a_url_becomes_a_secret(tracker, api):

@@ -120,3 +120,24 @@ def test_sqlite_and_faults_of_a_database(platform):
     with pytest.raises(FetchError, match="refused") as refusal:
         platform.fetch()
     assert "word-of-the-test" not in str(refusal.value) + platform.said()
+
+
+def test_appended_rows_at_the_last_value_are_not_added_again(platform):
+    path = platform.home / "shop.db"
+    platform.secret("shop-dsn", f"sqlite:///{path}")
+    columns = {"created": "BIGINT", "word": "VARCHAR"}
+
+    def fetch(*rows):
+        with sqlite3.connect(path) as con:
+            con.execute('create table if not exists "EventLog" (created bigint, word text)')
+            con.executemany('insert into "EventLog" values (?, ?)', rows)
+        platform.fetch()
+        return platform.rows("select created, word from shop.event_log order by all")
+
+    where = Sql("shop-dsn", {"EventLog": "created"})
+    with pytest.raises(ValueError, match="EventLog is fetched by created"):
+        platform.declare("shop", (DltTable("event_log", columns),), where)
+    platform.declare("shop", (DltTable("event_log", columns, mode="append"),), where)
+    assert fetch((1, "a"), (2, "b")) == [(1, "a"), (2, "b")]
+    assert fetch((2, "c")) == [(1, "a"), (2, "b"), (2, "c")]
+    assert fetch() == [(1, "a"), (2, "b"), (2, "c")]

@@ -201,7 +201,8 @@ class _Adoption:
             self._write(table, "all", f"{self._winners(table)} union all by name {rest}", notes)
             self._retire(table, {"all"})
             return
-        form = "%Y-%m" if table.partition.startswith("month:") else "%Y-%m-%d"
+        by_month = table.partition.startswith("month:")
+        form, shape = ("%Y-%m", r"\d{4}-\d\d") if by_month else ("%Y-%m-%d", r"\d{4}(-\d\d){2}")
         part = f"strftime({identifier(table.partition_column)}, '{form}')"
         names = {
             name
@@ -210,8 +211,8 @@ class _Adoption:
                 f"select distinct {part} from {identifier(schema, table.name)}"
             ).fetchall()
         }
-        whole = [load for load in loads if not re.fullmatch(r"\d{4}(-\d\d){1,2}", load.partition)]
-        if whole:  # they were loaded before the table had partitions
+        whole = [load for load in loads if not re.fullmatch(shape, load.partition)]
+        if whole:  # they were loaded before the table had these partitions
             query = f"select distinct {part} from ({self._existing(table, whole)})"
             names |= {name for (name,) in self.con.execute(query).fetchall()}
         for name in sorted(names):

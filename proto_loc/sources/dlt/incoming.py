@@ -16,6 +16,9 @@ from proto_loc.sql import exact_glob, identifier, literal
 SEQUENCE = "_loc_seq"
 """Column in which the child numbers the rows of a table with a key, in the order of arrival."""
 
+ZONE = r":\d\d(\.\d+)?\s*(z|utc|[+-]\d\d(:?\d\d)*)\s*$"
+"""The end of a text with a time and its zone, which a column of times without a zone loses."""
+
 
 def children_of(name: str, tables: Mapping[str, DltTable]) -> Iterator[DltTable]:
     """The tables of lists below a table, parents first."""
@@ -228,7 +231,12 @@ def _loses(value: str, old: str, new: str) -> str:
     """An SQL condition: the value of type ``old`` is not exact in the type ``new``."""
     cast = f"try_cast({value} as {new})"
     if old == "VARCHAR":
-        if new in ("JSON", "DATE", "TIME", "BOOLEAN", "UUID", "BLOB") or "TIMESTAMP" in new:
+        if new == "DATE":
+            time = f"try_cast({value} as timestamp)"
+            return f"({cast} is null or {time} is distinct from {cast}::timestamp)"
+        if new.startswith("TIMESTAMP") and new != "TIMESTAMP WITH TIME ZONE":
+            return f"({cast} is null or regexp_matches({value}, {literal(ZONE)}, 'i'))"
+        if new in ("JSON", "TIME", "BOOLEAN", "UUID", "BLOB") or "TIMESTAMP" in new:
             return f"{cast} is null"
         return f"({cast} is null or {cast}::double is distinct from try_cast({value} as double))"
     return f"({cast} is null or try_cast({cast} as {old}) is distinct from {value})"

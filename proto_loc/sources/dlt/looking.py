@@ -67,7 +67,7 @@ def _describe(paginator, answer, params: dict, get, first: list) -> tuple[dict, 
         path = str(paginator.cursor_path)
         value = _value(answer, path)
         for name in CURSORS:
-            if value and _records(get(**{name: value})) not in (first, []):
+            if value and _probe(get, name, value) not in (None, first, []):
                 return (
                     {"type": "cursor", "cursor_path": path, "cursor_param": name},
                     [f"The next page is that of the parameter `{name}`, from `{path}`."],
@@ -87,22 +87,28 @@ def _turned(name: str, size: str, total, params: dict, get, first: list):
     """The paginator of a parameter that turns pages; None if it does not."""
     start = int(params.get(name, 0 if size else 1))
     step = len(first) if size else 1
-    try:
-        second = _records(get(**{name: start + step}))
-    except Exception:  # an API may refuse a parameter that it does not know
-        return None
-    if second == first or (len(second) == 0 and total is None):
+    second = _probe(get, name, start + step)
+    if second is None or second == first or (len(second) == 0 and total is None):
         return None
     if size:
         described = {"type": "offset", "limit": step, "offset_param": name, "limit_param": size}
         described |= {"offset": start, "total_path": None}
         return described, [f"Pages are turned by `{name}`, with {step} records each."]
-    if name not in params and _records(get(**{name: 0})) == first != second:
-        base = 0 if _records(get(**{name: 1})) != first else 1
-    else:
-        base = start
+    base = start
+    if name not in params and _probe(get, name, 0) == first and _probe(get, name, 1) != first:
+        base = 0
     described = {"type": "page_number", "base_page": base, "page_param": name, "total_path": total}
     return described, [f"Pages are turned by `{name}`, from {base}."]
+
+
+def _probe(get, name: str, value: object) -> list | None:
+    """The records of an answer to a parameter; None if the API refuses it."""
+    from dlt.sources.helpers.requests import HTTPError
+
+    try:
+        return _records(get(**{name: value}))
+    except (HTTPError, ValueError):  # ValueError: the refusal is a text, with the status of success
+        return None
 
 
 def _records(response) -> list:

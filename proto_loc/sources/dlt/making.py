@@ -25,7 +25,8 @@ def make(job: dict):
         table = job["tables"].get(name)
         if table and table["key"] and job["kind"] != "Sql":
             _number(resource)
-            _see_twice(resource)
+            if not table["appends"]:
+                _see_twice(resource)
         if table and job["kind"] != "Sql":
             types = {c: TYPES[kind] for c, kind in table["columns"].items() if kind in TYPES}
             hints = {
@@ -53,8 +54,11 @@ def sql(job: dict):
     for name, cursor in where["tables"].items():
         if cursor:
             # Rows at the last value are fetched again, since others may have got it meanwhile.
+            # With append, dlt leaves out those that it knows; else the key decides.
+            table = job["tables"].get(source.schema.naming.normalize_tables_path(name))
+            known = None if table and table["appends"] else ()
             incremental = dlt.sources.incremental(
-                cursor, primary_key=(), on_cursor_value_missing="include"
+                cursor, primary_key=known, on_cursor_value_missing="include"
             )
             source.resources[name].apply_hints(incremental=incremental)
     return source

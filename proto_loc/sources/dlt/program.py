@@ -5,11 +5,12 @@ import logging
 import os
 import subprocess
 import threading
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 from proto_loc import credentials
 from proto_loc.errors import LocError, SourceError
@@ -97,7 +98,14 @@ def fetch(
         "source": source,
         "kind": type(where).__name__,
         "where": asdict(where),
-        "tables": {table.name: {"columns": table.columns, "key": table.key} for table in tables},
+        "tables": {
+            table.name: {
+                "columns": table.columns,
+                "key": table.key,
+                "appends": table.partition == "file",
+            }
+            for table in tables
+        },
         "folder": str(folder),
         "state": dict(state),
         "limit": limit,
@@ -116,8 +124,8 @@ def run(job: dict, folder: Path, *, report: Report, locks: Sequence[int] = ()) -
     answer = _run(job["source"], job, folder, locks, report)
     if "result" in answer:
         return answer["result"]
-    secrets = job["secrets"].values()
-    hidden = [_hidden(answer.get(part, ""), secrets) for part in ("what", "why", "fix")]
+    words = _words_of(job)
+    hidden = [_hidden(answer.get(part, ""), words) for part in ("what", "why", "fix")]
     raise (SourceError if answer["kind"] == "source" else FetchError)(*hidden)
 
 
@@ -151,10 +159,11 @@ def _run(source: str, job: dict, folder: Path, locks: Sequence[int], report: Rep
     }
     child = subprocess.Popen(
         [PYTHON, "-P", "-m", "proto_loc.sources.dlt.child"],
-        cwd=folder, env=environment, pass_fds=locks, start_new_session=True, text=True,
+        cwd=folder, env=environment, pass_fds=locks, start_new_session=True,
+        encoding="utf-8", errors="replace",
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
-    logger = threading.Thread(target=_keep_log, args=(child, source, job["secrets"].values()))
+    logger = threading.Thread(target=_keep_log, args=(child, source, _words_of(job)))
     logger.start()
     try:
         with suppress(BrokenPipeError):
@@ -188,25 +197,46 @@ def _log_file(source: str) -> Path:
     return settings().run / "logs" / f"dlt-{source}.log"
 
 
-def _keep_log(child: subprocess.Popen, source: str, secrets: Sequence[str]) -> None:
+def _keep_log(child: subprocess.Popen, source: str, words: Sequence[str]) -> None:
     """Write what the child says to the log of the source, without the secrets."""
     path = _log_file(source)
     private_folder(path.parent)
-    with child.stderr, path.open("w") as file:
+    with child.stderr, path.open("w", encoding="utf-8") as file:
         for line in child.stderr:
-            file.write(_hidden(line, secrets))
+            file.write(_hidden(line, words))
             file.flush()
 
 
-def _hidden(text: str, secrets: Sequence[str]) -> str:
-    """Replace secrets, the passwords in them, and their quoted forms in a text by asterisks."""
-    words = set()
+def _words_of(job: dict) -> list[str]:
+    """The words of a job that nobody may read: its secrets, in each form that they take."""
+    secrets = job["secrets"].values()
+    words, users = set(), {""}
     for secret in secrets:
-        with suppress(ValueError):
-            words.add(urlsplit(secret).password or "")
         words |= {secret, *secret.splitlines()}
-    words |= {form(word) for word in words for form in (quote, unquote, json.dumps)}
-    for word in sorted({word.strip('"') for word in words}, key=len, reverse=True):
-        if len(word) >= 4:
-            text = text.replace(word, "***")
+        with suppress(ValueError):
+            url = urlsplit(secret)
+            words.add(url.password or "")
+            users.add(url.username or "")
+    words |= {unquote(word) for word in words}
+    user = str((job.get("auth") or job.get("where", {}).get("auth") or {}).get("username", ""))
+    users |= {user, job["secrets"].get(user.removeprefix("secret:"), "")}
+    basic = {
+        b64encode(f"{unquote(user)}:{word}".encode()).decode()
+        for user in users
+        for word in words
+        if word
+    }
+    words |= {form(word) for word in words for form in (quote, quote_plus, _quote_all, json.dumps)}
+    words = {word.strip('"') for word in words}
+    return sorted({*(w for w in words if len(w) >= 4), *basic}, key=len, reverse=True)
+
+
+def _quote_all(word: str) -> str:
+    return quote(word, safe="")
+
+
+def _hidden(text: str, words: Sequence[str]) -> str:
+    """Replace words in a text by asterisks."""
+    for word in words:
+        text = text.replace(word, "***")
     return text

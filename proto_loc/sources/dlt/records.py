@@ -14,7 +14,7 @@ def restore(out: Path, state: dict[str, str]) -> None:
     for name, text in state.items():
         path = out / DATASET / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
     for name in MADE if state else ():
         path = out / DATASET / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,4 +61,6 @@ def _newest(data: Path) -> dict[str, str]:
             name, load, _ = path.stem.rsplit("__", 2)
             entry = float(load), path
             newest[folder, name] = max(newest.get((folder, name), entry), entry)
-    return {str(path.relative_to(data)): path.read_text() for _, path in newest.values()}
+    return {
+        str(path.relative_to(data)): path.read_text(encoding="utf-8") for _, path in newest.values()
+    }

@@ -1,6 +1,7 @@
 """The runner of sources that dlt fetches; it implements :class:`proto_loc.sources.Source`."""
 
 import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -41,7 +42,8 @@ class DltSource:
                 adds it to raw, ``freeze`` refuses the fetch, ``discard`` leaves it out.
 
         Raises:
-            ValueError: the policy is unknown, or a parent is not among the tables.
+            ValueError: the policy is unknown, a parent is not among the tables, or a table that
+                is fetched by a cursor would be replaced by its new rows.
         """
         if schema not in POLICIES:
             raise ValueError(f"source {name}: schema {schema!r} is none of {POLICIES}")
@@ -49,6 +51,8 @@ class DltSource:
         for table in tables:
             if table.parent and table.parent not in names:
                 raise ValueError(f"table {table.name}: its parent {table.parent} is not declared")
+        if isinstance(fetch, Sql):
+            _check_cursors(name, tables, fetch)
         self.name = name
         self.declared = tuple(tables)
         self.where = fetch
@@ -177,3 +181,20 @@ class DltSource:
             outcomes = adopt(self.name, self.declared, self.schema, package, session)
         report(f"loading {self.name}", 1, 1)
         return outcomes
+
+
+def _check_cursors(source: str, tables: Sequence[DltTable], fetch: Sql) -> None:
+    """Refuse a cursor for a table whose rows the next fetch would replace by the few new ones.
+
+    Raises:
+        ValueError: there is such a table.
+    """
+    modes = {table.name.replace("_", ""): table.mode for table in tables}
+    modes |= {table.name: table.mode for table in tables}
+    for name, cursor in fetch.tables.items():
+        plain = re.sub(r"\W|_", "", name).lower()  # dlt writes OrderItems as order_items
+        if cursor and modes.get(name, modes.get(plain)) == "replace":
+            raise ValueError(
+                f"source {source}: the table {name} is fetched by {cursor}, so each fetch has only"
+                ' new rows: its mode must be "upsert" or "append"'
+            )
