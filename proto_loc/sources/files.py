@@ -184,11 +184,19 @@ class FileSource:
     def _load_file(
         self, session: Loading, table: Table, path: Path, replace: bool, origin: str
     ) -> list[Outcome]:
-        active = {
-            (load.table_name, load.partition): load
-            for load in session.loads()
-            if load.source == self.name
-        }
+        own = [load for load in session.loads() if load.source == self.name]
+        active = {(load.table_name, load.partition): load for load in own}
+        former = [
+            load for load in own if load.table_name == table.name and not has_form(table, load)
+        ]
+        if not replace and (records := [load for load in former if load.origin == "file"]):
+            raise refused(
+                path,
+                f"{table.name} declares the partition {table.partition!r}, and its loads are of"
+                f" another partition, such as {records[0].partition} of {records[0].input}.",
+                f"Load all files again with --replace: `loc load {self.name} FILES --replace`;"
+                " nothing was loaded.",
+            )
         with scratch_folder() as scratch, open_duckdb(scratch / "rows.duckdb") as con:
             before = state(path) if path.exists() else None
             digest = checksum(path) if path.is_file() else None
@@ -232,6 +240,8 @@ class FileSource:
                 )  # fmt: skip
                 session.add(load)
                 outcomes.append(Outcome(load, label(path), replaced=there))
+        if former and any(outcome.load.table_name == table.name for outcome in outcomes):
+            session.retire(former)
         return outcomes
 
 
@@ -274,9 +284,24 @@ def _rejects_of(table: Table) -> Table:
     )
 
 
+def file_partition(name: str) -> str:
+    """The partition of a file, by its label."""
+    return re.sub(r"[^\w.=-]", "_", str(Path(plain_name(name)).with_suffix("")))
+
+
+def has_form(table: Table, load: Load) -> bool:
+    """Whether the partition of a load is one of those that the table declares."""
+    unit = table.partition.partition(":")[0]
+    if unit == "file":
+        other = re.fullmatch(r"all|\d{4}-\d\d(-\d\d)?", load.partition)
+        return not other or load.partition == file_partition(load.input)
+    form = {"month": r"\d{4}-\d\d", "day": r"\d{4}-\d\d-\d\d"}.get(unit, "all")
+    return bool(re.fullmatch(form, load.partition))
+
+
 def parts(con: duckdb.DuckDBPyConnection, table: Table, path: Path) -> list[tuple[str, str, str]]:
     """Return table, partition and query of each part in which a file is stored."""
-    of_file = re.sub(r"[^\w.=-]", "_", str(Path(plain_name(label(path))).with_suffix("")))
+    of_file = file_partition(label(path))
     rejects = [(f"{table.name}_rejects", of_file, "from rejects")] if table.rejects else []
     column = table.partition_column
     if not column:

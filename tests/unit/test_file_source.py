@@ -88,6 +88,21 @@ def test_a_file_of_another_name_takes_no_rows_away_unasked(tmp_path):
     assert [row[0] for row in rows()] == [2, 3]
 
 
+@pytest.mark.parametrize("changed", [("", "month:day"), ("month:day", "day:day"), ("", "file")])
+def test_a_changed_partition_replaces_all_loads_or_none(tmp_path, monkeypatch, changed):
+    path = tmp_path / "orders.csv"
+    path.write_text(ROWS)
+    for partition in (*changed, changed[0]):
+        shop = FileSource("shop", [replace(ORDERS, partition=partition)])
+        monkeypatch.setattr(sources, "find_sources", lambda shop=shop: {"shop": shop})
+        if rows():
+            with pytest.raises(LocError, match="loads are of another partition") as error:
+                load(path, source=shop)
+            assert "--replace" in error.value.fix
+        load(path, source=shop, replace=bool(rows()))
+        assert len(rows()) == 2
+
+
 def test_the_landing_folder_of_a_source_is_loaded_once(tmp_path):
     (tmp_path / "data/landing/shop/orders.csv").write_text(ROWS)
     assert [path.name for path in SHOP.pending()] == ["orders.csv"]
