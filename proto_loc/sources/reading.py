@@ -270,9 +270,20 @@ def _fields(
         fields = dict(zip(names, places, strict=False))
         more = [f"column {place}" for place in range(len(names) + 1, len(places) + 1)]
     else:
-        own = {form.headers.get(name, name): field for name, field in relation.fields.items()}
         lower = {name.lower(): name for name in table.columns}
-        fields = {lower.get(name.lower(), name): field for name, field in own.items()}
+        fields = {}
+        headers: dict[str, str] = {}
+        for header, field in relation.fields.items():
+            name = form.headers.get(header, header)
+            name = lower.get(name.lower(), name)
+            if name in fields:
+                raise refused(
+                    path,
+                    f"Two of its columns are {name}: {headers[name]} and {header}.",
+                    "Remove one of them from the file, or give each a column in `headers` of the"
+                    " declaration's format; nothing was loaded.",
+                )
+            fields[name], headers[name] = field, header
         left_out = {form.headers.get(name, name) for name in empty}
         more = [name for name in fields if name not in table.columns and name not in left_out]
     for name, text in partition_values(path).items():
