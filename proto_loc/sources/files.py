@@ -184,11 +184,20 @@ class FileSource:
     def _load_file(
         self, session: Loading, table: Table, path: Path, replace: bool, origin: str
     ) -> list[Outcome]:
-        active = {
-            (load.table_name, load.partition): load
-            for load in session.loads()
-            if load.source == self.name
-        }
+        own = [load for load in session.loads() if load.source == self.name]
+        active = {(load.table_name, load.partition): load for load in own}
+        former = [
+            load for load in own if load.table_name == table.name and not has_form(table, load)
+        ]
+        same = {load.table_name: load for load in own if load.input == label(path)}
+        if not replace and (records := [load for load in former if load.origin == "file"]):
+            raise refused(
+                path,
+                f"{table.name} declares the partition {table.partition!r}, and its loads are of"
+                f" another partition, such as {records[0].partition} of {records[0].input}.",
+                f"Load all files again with --replace: `loc load {self.name} FILES --replace`;"
+                " nothing was loaded.",
+            )
         with scratch_folder() as scratch, open_duckdb(scratch / "rows.duckdb") as con:
             before = state(path) if path.exists() else None
             digest = checksum(path) if path.is_file() else None
@@ -198,6 +207,9 @@ class FileSource:
             outcomes = []
             for stored, partition, query in parts(con, table, path):
                 there = active.get((stored, partition))
+                if not there and (stored != table.name or table.partition == "file"):
+                    there = same.get(stored)  # an older release named its partition otherwise
+                    there = None if there in former else there
                 if there and there.input_sha256 == digest and intact(there):
                     reason = "it is loaded already"
                     outcomes.append(Outcome(there, label(path), skipped=reason))
@@ -231,8 +243,26 @@ class FileSource:
                     label(path), digest, session.loaded_at,
                 )  # fmt: skip
                 session.add(load)
+                if there and there.partition != partition:
+                    session.retire([there])
                 outcomes.append(Outcome(load, label(path), replaced=there))
+        if former and any(outcome.load.table_name == table.name for outcome in outcomes):
+            session.retire(former)
+        replaced = {outcome.replaced.input for outcome in outcomes if outcome.replaced}
+        others = {*replaced, *(load.input for load in former)} - {label(path)}
+        self._retire_rejects(session, table, others)
         return outcomes
+
+    def _retire_rejects(self, session: Loading, table: Table, inputs: set[str]) -> None:
+        """Retire the rejects of files that no active load of the table is from any more."""
+        own = [load for load in session.loads() if load.source == self.name]
+        gone = inputs - {load.input for load in own if load.table_name == table.name}
+        if rejects := [
+            load
+            for load in own
+            if load.table_name == f"{table.name}_rejects" and load.input in gone
+        ]:
+            session.retire(rejects)
 
 
 @contextmanager
@@ -274,13 +304,29 @@ def _rejects_of(table: Table) -> Table:
     )
 
 
+def file_partition(name: str) -> str:
+    """The partition of a file of such a name; it has a hash where a sign is not kept."""
+    kept = re.sub(r"[^\w.=-]", "_", name)
+    return kept if kept == name else f"{kept}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def has_form(table: Table, load: Load) -> bool:
+    """Whether the partition of a load is one of those that the table declares."""
+    unit = table.partition.partition(":")[0]
+    if unit == "file":
+        other = re.fullmatch(r"all|\d{4}-\d\d(-\d\d)?", load.partition)
+        return not other or load.partition == file_partition(plain_name(load.input))
+    form = {"month": r"\d{4}-\d\d", "day": r"\d{4}-\d\d-\d\d"}.get(unit, "all")
+    return bool(re.fullmatch(form, load.partition))
+
+
 def parts(con: duckdb.DuckDBPyConnection, table: Table, path: Path) -> list[tuple[str, str, str]]:
     """Return table, partition and query of each part in which a file is stored."""
-    of_file = re.sub(r"[^\w.=-]", "_", str(Path(plain_name(label(path))).with_suffix("")))
-    rejects = [(f"{table.name}_rejects", of_file, "from rejects")] if table.rejects else []
+    aside = f"{table.name}_rejects", file_partition(label(path)), "from rejects"
+    rejects = [aside] if table.rejects else []
     column = table.partition_column
     if not column:
-        name = of_file if table.partition else "all"
+        name = file_partition(plain_name(label(path))) if table.partition else "all"
         return [(table.name, name, "from rows"), *rejects]
     form = "%Y-%m" if table.partition.startswith("month:") else "%Y-%m-%d"
     value = f"strftime({identifier(column)}, '{form}')"

@@ -3,7 +3,7 @@
 import csv
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace as changed
 from pathlib import Path
 from urllib.parse import unquote
@@ -236,7 +236,13 @@ def read(con: duckdb.DuckDBPyConnection, table: Table, path: Path, scratch: Path
         used = {expression for expression, _ in fields.values()}
         unnamed = [relation.fields[name][0] for name in empty]
         unnamed = tuple(place for place in unnamed if place not in used)
-        _judge(con, table, changed(relation, unnamed=unnamed), values)
+        places = [place for place, _ in relation.fields.values()]
+        places = {
+            index: places.index(expression)
+            for index, (expression, _) in enumerate(fields.values())
+            if expression in places
+        }
+        _judge(con, table, changed(relation, unnamed=unnamed), values, places)
         settle(con, table, path, relation, fields)
     except duckdb.Error as error:
         if disk_is_full(error):
@@ -270,9 +276,20 @@ def _fields(
         fields = dict(zip(names, places, strict=False))
         more = [f"column {place}" for place in range(len(names) + 1, len(places) + 1)]
     else:
-        own = {form.headers.get(name, name): field for name, field in relation.fields.items()}
         lower = {name.lower(): name for name in table.columns}
-        fields = {lower.get(name.lower(), name): field for name, field in own.items()}
+        fields = {}
+        headers: dict[str, str] = {}
+        for header, field in relation.fields.items():
+            name = form.headers.get(header, header)
+            name = lower.get(name.lower(), name)
+            if name in fields:
+                raise refused(
+                    path,
+                    f"Two of its columns are {name}: {headers[name]} and {header}.",
+                    "Remove one of them from the file, or give each a column in `headers` of the"
+                    " declaration's format; nothing was loaded.",
+                )
+            fields[name], headers[name] = field, header
         left_out = {form.headers.get(name, name) for name in empty}
         more = [name for name in fields if name not in table.columns and name not in left_out]
     for name, text in partition_values(path).items():
@@ -297,9 +314,17 @@ def _fields(
 
 
 def _judge(
-    con: duckdb.DuckDBPyConnection, table: Table, relation: Relation, values: Sequence[Value]
+    con: duckdb.DuckDBPyConnection,
+    table: Table,
+    relation: Relation,
+    values: Sequence[Value],
+    places: Mapping[int, int],
 ) -> None:
-    """Read the relation once, into ``judged``: typed values and the reason of a bad row."""
+    """Read the relation once, into ``judged``: typed values and the reason of a bad row.
+
+    Args:
+        places: index of a value → index of its field in the file.
+    """
     required = {column: "its key" for column in table.key}
     if table.partition_column:
         required[table.partition_column] = "its partition"
@@ -309,8 +334,11 @@ def _judge(
         for place in relation.unnamed
     ]
     if relation.content and relation.width > 3:
-        texts = [index for index, column in enumerate(values) if not column.faults]
-        faults += [_swallowing(index, relation.width, table.format) for index in texts]
+        faults += [
+            _swallowing(index, place, relation.width, table.format)
+            for index, place in places.items()
+            if not values[index].faults
+        ]
     sources = ", ".join(
         f"{column.source} as {alias(index)[0]}" for index, column in enumerate(values)
     )
@@ -323,13 +351,22 @@ def _judge(
     )
 
 
-def _swallowing(index: int, width: int, form: Format) -> str:
-    """The reason of a text that seems to hold whole rows, after a quote that is never closed."""
+def _swallowing(index: int, place: int, width: int, form: Format) -> str:
+    """The reason of a text that seems to hold whole rows, after a quote that is never closed.
+
+    Such a text ends at a quote in the same field of a later row: its first line has the delimiters
+    after that field, its last line those before it, and every line between those of a row.
+    """
     text, _ = alias(index)
-    ends, marks = (
-        f"len({text}) - len(replace({text}, {literal(of)}, ''))" for of in ("\n", form.delimiter)
+    lines = f"string_split({text}, chr(10))"
+    marks = (
+        f"list_transform(list_filter({lines}, lambda line: trim(line, chr(13)) <> ''),"
+        f" lambda line: len(string_split(line, {literal(form.delimiter)})) - 1)"
     )
     return (
-        f"case when contains({text}, chr(10)) and {marks} >= {width - 1} * ({ends})"
+        f"case when contains({text}, chr(10)) and len({marks}) > 1"
+        f" and {marks}[1] = {width - 1 - place}"
+        f" and {marks}[-1] = {place}"
+        f" and len(list_filter({marks}[2:-2], lambda number: number <> {width - 1})) = 0"
         " then 'an open quote takes in the next row' end"
     )

@@ -34,6 +34,7 @@ AT = {"id": "BIGINT", "at": "TIMESTAMP"}
 INSTANT = {"id": "BIGINT", "at": "TIMESTAMPTZ"}
 NUMBER = {"id": "BIGINT", "amount": "DECIMAL(12,2)"}
 NAME = {"id": "BIGINT", "name": "VARCHAR"}
+FOUR = {"id": "BIGINT", "x": "VARCHAR", "name": "VARCHAR", "y": "VARCHAR"}
 DOUBLE = {"id": "BIGINT", "weight": "DOUBLE"}
 CITY = "id,name\n1,Zürich\n2,Łódź €\n"
 WEST = "id,name\n1,Zürich\n"
@@ -121,6 +122,14 @@ CASES = [
     Case("open quote", 'id,name,x,y\n1,"a,b,c\n2,d,e,f\n3,g",h,i\n4,j,k,l\n',
          {"id": "BIGINT", "name": "VARCHAR", "x": "VARCHAR", "y": "VARCHAR"},
          rows=[(4, "j", "k", "l")], rejects=[(2, "takes in the next row")]),
+    Case("open quote", 'id,x,name,y\n1,a,"b,c\n2,d,e,f\n\n3,g,h,i\n4,g,h",i\n5,j,k,l\n', FOUR,
+         rows=[(5, "j", "k", "l")], rejects=[(2, "takes in the next row")]),
+    Case("quoted values", 'id,x,name,y,z\n1,2,"a, b, c\n",3,4\n', FOUR | {"z": "BIGINT"},
+         rows=[(1, "2", "a, b, c\n", "3", 4)]),
+    Case("quoted values", 'id,x,name,y\n1,2,"Hello, thanks, yes, ok, fine\nBye",3\n', FOUR,
+         rows=[(1, "2", "Hello, thanks, yes, ok, fine\nBye", "3")]),
+    Case("quoted values", 'id,x,name,y\n1,2,"a, b\nc, d, e\nf, g, h, i, j",3\n', FOUR,
+         rows=[(1, "2", "a, b\nc, d, e\nf, g, h, i, j", "3")]),
     Case("line ends", "id,name\r\n1,a\r\n2,b\r\n", rows=[(1, "a"), (2, "b")]),
     Case("line ends", "id,name\r1,a\rx,b\r", rows=[(1, "a")], rejects=[(3, "'x' is no BIGINT")]),
     Case("line ends", "id,name\r\n1,a\n2,b\r3,c\nx,d", rows=[(1, "a"), (2, "b"), (3, "c")],
@@ -216,6 +225,8 @@ CASES = [
     Case("two headers of one name", "id,amount,Amount\n1,2,3\n",
          {"id": "BIGINT", "amount": "BIGINT", "second": "BIGINT"},
          Format(headers={"Amount_2": "second"}), rows=[(1, 2, 3)]),
+    Case("two headers of one name", "name,x,id\na,b,1\n", form=Format(headers={"x": "name"}),
+         refused="Two of its columns are name: name and x"),
     Case("two headers of one name", "id,amount,amount\n1,2,3\n", NUMBER,
          refused="not declared: amount_2"),
     Case("empty header", "id,name,\n1,a,\n2,b,c\n", rows=[(1, "a")],
@@ -265,6 +276,8 @@ CASES = [
          rejects=[(None, "'1.105' is no DECIMAL")]),
     Case("JSON", '{"id": 1, "id": 2, "name": "a"}', file="orders.json",
          refused="has the key 'id' twice"),
+    Case("JSON", '[{"id": 1, "name": "a"}, {"ID": 2, "NAME": "b"}]', file="orders.json",
+         refused="Two of its columns are id: id and ID"),
     Case("JSON", '{"id": 1, "name": "a"}\n{"id": 2, "name": ', file="orders.ndjson",
          refused="Malformed JSON"),
     Case("JSON", '[1, 2]', file="orders.json", refused="a value that is no record"),

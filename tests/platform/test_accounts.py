@@ -107,7 +107,7 @@ def test_the_last_table_of_a_load_says_what_is_not_audited(toy, capsys):
     rows = {tuple(cell.strip() for cell in line.split("│")[1:-1]) for line in lines}
     cells = {row[:4]: row[5:] for row in rows if len(row) == 8}
     assert cells["customers.csv", "shop", "customers", "all"] == ("12", "not audited", "")
-    assert cells["sales.csv", "till", "sales_rejects", "sales"] == ("4", "0", "4")
+    assert cells["sales.csv", "till", "sales_rejects", "sales.csv"] == ("4", "0", "4")
     assert cells["sales.csv", "till", "sales", "2025-03"] == ("1", "1", "0")
     assert cells["total", "", "", ""] == ("198", "172", "14")
     assert ("column amount", "2", "1.08%") in rows

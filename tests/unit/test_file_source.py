@@ -9,7 +9,7 @@ import pytest
 import pipelines
 from proto_loc import doctor, sources
 from proto_loc.errors import LocError
-from proto_loc.sources import Table, WouldReplace
+from proto_loc.sources import Table, WouldReplace, files
 from proto_loc.sources.files import FileSource
 from proto_loc.sources.state import table_states
 from proto_loc.warehouse import lake
@@ -88,6 +88,21 @@ def test_a_file_of_another_name_takes_no_rows_away_unasked(tmp_path):
     assert [row[0] for row in rows()] == [2, 3]
 
 
+@pytest.mark.parametrize("changed", [("", "month:day"), ("month:day", "day:day"), ("", "file")])
+def test_a_changed_partition_replaces_all_loads_or_none(tmp_path, monkeypatch, changed):
+    path = tmp_path / "orders.csv"
+    path.write_text(ROWS)
+    for partition in (*changed, changed[0]):
+        shop = FileSource("shop", [replace(ORDERS, partition=partition)])
+        monkeypatch.setattr(sources, "find_sources", lambda shop=shop: {"shop": shop})
+        if rows():
+            with pytest.raises(LocError, match="loads are of another partition") as error:
+                load(path, source=shop)
+            assert "--replace" in error.value.fix
+        load(path, source=shop, replace=bool(rows()))
+        assert len(rows()) == 2
+
+
 def test_the_landing_folder_of_a_source_is_loaded_once(tmp_path):
     (tmp_path / "data/landing/shop/orders.csv").write_text(ROWS)
     assert [path.name for path in SHOP.pending()] == ["orders.csv"]
@@ -146,6 +161,50 @@ def test_rows_that_break_the_declaration_are_kept_with_file_row_and_reason(tmp_p
     load(path, source=lenient)
     assert rows("select count(*) from shop.orders_rejects") == [(0,)]
     assert {outcome.skipped for outcome in load(path, source=lenient)} == {"it is loaded already"}
+
+
+REJECTED = "select _source_file from shop.orders_rejects order by 1"
+
+
+@pytest.mark.parametrize(
+    "names", [("orders a.csv", "orders_a.csv"), ("orders-1.csv", "orders-1.txt")]
+)
+def test_files_of_similar_names_keep_their_rejects(tmp_path, lenient, names):
+    for month, name in enumerate(names, 1):
+        (tmp_path / name).write_text(f"id,day,amount\n{month},2025-0{month}-01,1\n9,,1\n")
+        load(tmp_path / name, source=lenient)
+    assert rows(REJECTED) == [(name,) for name in names]
+
+
+def test_rejects_go_with_the_last_rows_of_their_file(tmp_path, lenient):
+    for name, months in (("orders-a.csv", (1, 2)), ("orders-b.csv", (1,)), ("orders-c.csv", (2,))):
+        lines = (f"{month},2025-0{month}-01,1\n" for month in months)
+        (tmp_path / name).write_text("id,day,amount\n" + "".join(lines) + "9,,1\n")
+        load(tmp_path / name, source=lenient)
+        expected = [("orders-a.csv",)] if name != "orders-c.csv" else []
+        expected += [(f"orders-{of}.csv",) for of in "bc" if f"orders-{of}.csv" <= name]
+        assert rows(REJECTED) == expected
+
+
+def test_a_file_without_a_good_row_keeps_its_rejects(tmp_path, lenient):
+    for amount in (1, 2):
+        (tmp_path / "orders.csv").write_text(f"id,day,amount\n1,,{amount}\n")
+        load(tmp_path / "orders.csv", source=lenient)
+        assert rows(REJECTED) == [("orders.csv",)]
+
+
+def test_a_partition_that_an_older_release_named_is_replaced(tmp_path, monkeypatch):
+    shop = FileSource("shop", [replace(ORDERS, partition="file", rejects=True)])
+    monkeypatch.setattr(sources, "find_sources", lambda: {"shop": shop})
+    path = tmp_path / "orders a.csv"
+    path.write_text(f"{ROWS}9,x,1\n")
+    with monkeypatch.context() as older:
+        older.setattr(files, "file_partition", lambda name: "orders_a")
+        load(path, source=shop)
+    assert {outcome.skipped for outcome in load(path, source=shop)} == {"it is loaded already"}
+    path.write_text(f"{ROWS}9,y,1\n")
+    load(path, source=shop)
+    assert (len(rows()), len(rows(REJECTED))) == (2, 1)
 
 
 def test_a_table_of_rejects_stands_before_anything_is_loaded(lenient):
