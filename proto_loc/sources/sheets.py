@@ -144,7 +144,8 @@ def _check_cells(path: Path, book: Path, sheet: str) -> None:
         if 't="e"' in cell[1]:
             error = result[1] if result else "an error"
             raise refused(path, f"{place} of the sheet {sheet} has {error} in place of a value.")
-        if re.search(r"<(\w+:)?f\b", cell[2]) and not result:
+        has_result = result and (result[1] or 't="str"' in cell[1])  # an empty text is one
+        if re.search(r"<(\w+:)?f\b", cell[2]) and not has_result:
             raise refused(
                 path,
                 f"The formula in {place} of the sheet {sheet} has no stored result.",

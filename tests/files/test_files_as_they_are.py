@@ -432,7 +432,7 @@ def test_a_sheet_is_read_with_its_dates_numbers_and_results(tmp_path):
         (),
         (2, DATED, TIMED, "<c><f>A2*2</f><v>2.5</v></c>"),
         (3, 45688, TIMED, 1),
-        more=(("id", "name"), (7, "a")),
+        more=(("id", "name"), (7, "a"), (8, '<c t="str"><f>""</f><v></v></c>')),
     )
     with open_duckdb() as con:
         read(con, Table("orders", SHEET, rejects=True), path, tmp_path)
@@ -443,13 +443,17 @@ def test_a_sheet_is_read_with_its_dates_numbers_and_results(tmp_path):
     assert rejects == [(5, "column day: '45688' is no DATE; write 2025-01-31")]
     with open_duckdb() as con:
         read(con, Table("more", NAME, format=Format(sheet="More")), path, tmp_path)
-        assert con.execute("select id, name from rows").fetchall() == [(7, "a")]
+        assert con.execute("select id, name from rows").fetchall() == [(7, "a"), (8, None)]
 
 
 @pytest.mark.parametrize(
     ("rows", "reason"),
     [
         ((("id", "name"), (1, "<c><f>1/3</f></c>")), "The formula in B2 of the sheet Orders has"),
+        (
+            (("id", "name"), (1, "<c><f>A2*2</f><v></v></c>")),
+            "The formula in B2 of the sheet Orders has no stored result",
+        ),
         (
             (("id", "name"), (1, '<c t="e"><v>#DIV/0!</v></c>')),
             "B2 of the sheet Orders has #DIV/0!",
