@@ -14,6 +14,7 @@ from proto_loc.errors import disk_is_full
 from proto_loc.sources import Table
 from proto_loc.sources.content import CHUNK, LINE_LIMIT, Content, first_lines, prepare, refused
 from proto_loc.sources.formats import Format
+from proto_loc.sources.json_numbers import refuse_inexact
 from proto_loc.sources.places import BROKEN_LIMIT, Relation, settle
 from proto_loc.sources.values import Value, alias, columns, reasons, value
 from proto_loc.sql import exact_glob, identifier, literal
@@ -186,7 +187,7 @@ def _json(con: duckdb.DuckDBPyConnection, path: Path, content: Content) -> Relat
     pointers = [literal("/" + name.replace("~", "~0").replace("/", "~1")) for name in names]
     values = f"json_extract_string(json, [{', '.join(pointers)}]::varchar[])" if names else "[]"
     return Relation(
-        f"(select {values} as texts from {objects})",
+        f"(select {values} as texts, json from {objects})",
         {name: (f"texts[{place}]", STORED_TEXT) for place, name in enumerate(names, 1)},
         line="row_number() over ()" if rows == content.lines else "null::bigint",
     )
@@ -229,6 +230,15 @@ def read(con: duckdb.DuckDBPyConnection, table: Table, path: Path, scratch: Path
     try:
         relation, content, empty = relation_of(con, path, table.format, scratch)
         fields = _fields(table, path, relation, empty, content)
+        if content.kind == "json":
+            columns_of = {field: column for column, field in fields.items()}
+            keys = {
+                key: columns_of[field]
+                for key, field in relation.fields.items()
+                if field in columns_of
+            }
+            lines = not relation.line.startswith("null")
+            refuse_inexact(con, path, relation.sql, keys, table.columns, lines)
         values = [
             _value(index, column, kind, *fields[column], table.format)
             for index, (column, kind) in enumerate(table.columns.items())
