@@ -12,7 +12,15 @@ import duckdb
 
 from proto_loc.errors import disk_is_full
 from proto_loc.sources import Table
-from proto_loc.sources.content import CHUNK, LINE_LIMIT, Content, first_lines, prepare, refused
+from proto_loc.sources.content import (
+    CHUNK,
+    LINE_LIMIT,
+    Content,
+    first_lines,
+    prepare,
+    refused,
+    refusing_damage,
+)
 from proto_loc.sources.formats import Format
 from proto_loc.sources.json_numbers import refuse_inexact
 from proto_loc.sources.places import BROKEN_LIMIT, Relation, settle
@@ -82,7 +90,8 @@ def relation_of(
 
 def _csv(path: Path, content: Content, form: Format, scratch: Path) -> tuple[Relation, list[str]]:
     lines = first_lines(content)
-    header, before = csv_header(lines, form)
+    with refusing_damage(path):
+        header, before = csv_header(lines, form)
     if not header:
         raise refused(path, "It is empty: it has not even a header.", "Fetch or export it again.")
     start = 0
