@@ -10,7 +10,7 @@ import re
 import tracemalloc
 import zipfile
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from pathlib import Path
 
@@ -198,6 +198,11 @@ CASES = [
          rows=[(1, datetime(2025, 1, 31, 10)), (2, datetime(2025, 1, 31, 10)),
                (3, datetime(2025, 1, 31))],
          rejects=[(5, "names a time zone"), (6, "names a time zone"), (7, "is no TIMESTAMP")]),
+    Case("times", lines("id,at", "12:30", "1:30:05.1234560", "", "12:30:00+02", "12:30:00Z",
+                        "12:30:00.1234567", "25:00"), {"id": "BIGINT", "at": "TIME"},
+         rows=[(1, time(12, 30)), (2, time(1, 30, 5, 123456)), (3, None)],
+         rejects=[(5, "'12:30:00+02' is no TIME"), (6, "is no TIME"), (7, "is no TIME"),
+                  (8, "is no TIME")]),
     Case("time zones", lines("id,at", "2025-01-31 10:00:00+02:00", "2025-01-31T10:00:00Z",
                              "2025-01-31 10:00:00", "2025-01-31 10:00:00 America/New_York"),
          INSTANT,
