@@ -142,13 +142,15 @@ def _relation_of_csv(
 ) -> Relation:
     places = [f"c{place}" for place in range(len(headers))] + ([extra] if extra else [])
     types = ", ".join(f"'{place}': 'VARCHAR'" for place in places)
+    # Nobody asks for the rejects of a sheet, so a row that DuckDB cannot read is an error.
+    rejects = "false" if extra else f"true, rejects_limit = {BROKEN_LIMIT}"
     sql = (
         f"read_csv({literal(exact_glob(content.path.absolute()))}, auto_detect = false,"
         f" header = {str(form.header and not extra).lower()}, skip = 0,"
         f" delim = {literal(form.delimiter)}, quote = {literal(form.quote)},"
         f" escape = {literal(form.quote)}, nullstr = {literal(NO_TEXT)}, columns = {{{types}}},"
         f" strict_mode = true, compression = 'none', hive_partitioning = false,"
-        f" store_rejects = true, rejects_limit = {BROKEN_LIMIT})"
+        f" store_rejects = {rejects})"
     )
     fields = {
         name: (place, "VARCHAR")
@@ -260,7 +262,7 @@ def read(con: duckdb.DuckDBPyConnection, table: Table, path: Path, scratch: Path
     except duckdb.Error as error:
         if disk_is_full(error):
             raise
-        raise refused(path, str(error).split("\n\n")[0]) from error
+        raise refused(path, str(error).split("\n\n")[0][:1000]) from error
 
 
 def _value(

@@ -475,6 +475,7 @@ def test_a_sheet_is_read_with_its_dates_numbers_and_results(tmp_path):
             "B2 of the sheet Orders has #DIV/0!",
         ),
         ((("id", "name"), (1, "a", "b")), "has a value in column C, which has no header"),
+        ((("id", "name"), (1, "a"), (2, "x" * 2_100_000)), "Row 3 of the sheet Orders is longer"),
         ((), "is empty"),
         ((("id",), (1,)), "Columns missing: name"),
     ],
@@ -484,6 +485,13 @@ def test_a_sheet_without_a_right_value_is_refused(tmp_path, rows, reason):
     with open_duckdb() as con, pytest.raises(LocError) as error:
         read(con, Table("orders", NAME, rejects=True), path, tmp_path)
     assert reason in error.value.why and str(path) in error.value.what
+
+
+def test_a_row_of_a_sheet_that_duckdb_cannot_read_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr("proto_loc.sources.sheets.ROW_LIMIT", 3_000_000)
+    path = book(tmp_path / "orders.xlsx", ("id", "name"), (1, "a"), (2, "x" * 2_100_000))
+    with open_duckdb() as con, pytest.raises(LocError, match="was refused"):
+        read(con, Table("orders", NAME, rejects=True), path, tmp_path)
 
 
 def test_a_sheet_that_is_not_there_is_refused_with_the_names(tmp_path):
