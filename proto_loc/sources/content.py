@@ -1,6 +1,7 @@
 """Tells what a file is from its content, unpacks it, and makes its text UTF-8 with one line end."""
 
 import codecs
+import csv
 import gzip
 import io
 import re
@@ -149,6 +150,31 @@ def _member(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
     return members[0]
 
 
+@contextmanager
+def refusing_damage(path: Path) -> Iterator[None]:
+    """Turn what a damaged file raises while it is read into a refusal of the file.
+
+    Raises:
+        LocError: the file is damaged, cannot be read, or has a value that is too long.
+    """
+    try:
+        yield
+    except LocError:
+        raise
+    except csv.Error as error:
+        raise refused(path, f"Its values cannot be told apart: {error}.") from error
+    except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile) as error:
+        raise refused(path, f"It is damaged: {error}.", "Fetch or export it again.") from error
+    except (OSError, RuntimeError, NotImplementedError) as error:
+        if disk_is_full(error):
+            raise
+        raise refused(path, f"It cannot be read: {error}.", "Fetch or export it again.") from error
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] != "backports":
+            raise
+        raise refused(path, f"It is damaged: {error}.", "Fetch or export it again.") from error
+
+
 def prepare(path: Path, form: Format, scratch: Path) -> Content:
     """Make the content of a file readable for DuckDB; a copy is written only where it must be.
 
@@ -156,7 +182,7 @@ def prepare(path: Path, form: Format, scratch: Path) -> Content:
         LocError: the file is none, is empty or damaged, is of an unknown kind, is not in its
             encoding, or has a line that is too long. The message names the line.
     """
-    try:
+    with refusing_damage(path):
         if not stat.S_ISREG(path.stat().st_mode):
             raise refused(path, "It is no file.", "Name a file.")
         with unpacked(path) as (file, name):
@@ -171,18 +197,6 @@ def prepare(path: Path, form: Format, scratch: Path) -> Content:
                         shutil.copyfileobj(file, target, CHUNK)
                 return Content(path if plain else copy, kind)
             return _text(path, form, kind, copy, plain)
-    except LocError:
-        raise
-    except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile) as error:
-        raise refused(path, f"It is damaged: {error}.", "Fetch or export it again.") from error
-    except (OSError, RuntimeError, NotImplementedError) as error:
-        if disk_is_full(error):
-            raise
-        raise refused(path, f"It cannot be read: {error}.", "Fetch or export it again.") from error
-    except Exception as error:
-        if type(error).__module__.partition(".")[0] != "backports":
-            raise
-        raise refused(path, f"It is damaged: {error}.", "Fetch or export it again.") from error
 
 
 def _first(path: Path) -> bytes:

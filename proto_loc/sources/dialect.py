@@ -6,7 +6,15 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from proto_loc.sources.content import CHUNK, kind_of, marked_encoding, refused, unpacked
+from proto_loc.sources.content import (
+    CHUNK,
+    LINE_LIMIT,
+    kind_of,
+    marked_encoding,
+    refused,
+    refusing_damage,
+    unpacked,
+)
 from proto_loc.sources.formats import Format
 
 DELIMITERS = (",", ";", "\t", "|")
@@ -22,8 +30,14 @@ def detect(path: Path, kind: str = "") -> tuple[Format, tuple[str, ...]]:
         The format, without numbers, dates and nulls; and notes for a person.
 
     Raises:
-        LocError: the file is damaged, or no text.
+        LocError: the file is damaged, cannot be read, or is no text.
     """
+    csv.field_size_limit(LINE_LIMIT)
+    with refusing_damage(path):
+        return _detect(path, kind)
+
+
+def _detect(path: Path, kind: str) -> tuple[Format, tuple[str, ...]]:
     with unpacked(path) as (file, name):
         head = file.read(CHUNK)
     actual = kind_of(head, name)

@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 
 from proto_loc.sources import Table
-from proto_loc.sources.content import CHUNK, LINE_LIMIT, Content, refused
+from proto_loc.sources.content import CHUNK, LINE_LIMIT, Content, refused, refusing_damage
 from proto_loc.sources.formats import Format
 from proto_loc.sql import identifier, literal
 
@@ -233,13 +233,14 @@ def _walk(
         )
     wanted, starts = {position for position, _ in bad}, set(broken)
     places, rows, position = [], [], 0
-    for place in records(relation.content.path, relation.form, relation.offset):
-        if place.line in starts:
-            rows.append(place.row)
-            continue
-        position += 1
-        if position in wanted:
-            places.append((position, place.line))
+    with refusing_damage(path):
+        for place in records(relation.content.path, relation.form, relation.offset):
+            if place.line in starts:
+                rows.append(place.row)
+                continue
+            position += 1
+            if position in wanted:
+                places.append((position, place.line))
     if position != total or len(rows) != len(broken):
         line = f"Line {broken[0]:,}: " if broken else ""
         raise refused(path, f"{line}A quote is open, so that its rows cannot be told apart.")

@@ -12,8 +12,17 @@ import duckdb
 
 from proto_loc.errors import disk_is_full
 from proto_loc.sources import Table
-from proto_loc.sources.content import CHUNK, LINE_LIMIT, Content, first_lines, prepare, refused
+from proto_loc.sources.content import (
+    CHUNK,
+    LINE_LIMIT,
+    Content,
+    first_lines,
+    prepare,
+    refused,
+    refusing_damage,
+)
 from proto_loc.sources.formats import Format
+from proto_loc.sources.json_numbers import refuse_inexact
 from proto_loc.sources.places import BROKEN_LIMIT, Relation, settle
 from proto_loc.sources.values import Value, alias, columns, reasons, value
 from proto_loc.sql import exact_glob, identifier, literal
@@ -81,7 +90,8 @@ def relation_of(
 
 def _csv(path: Path, content: Content, form: Format, scratch: Path) -> tuple[Relation, list[str]]:
     lines = first_lines(content)
-    header, before = csv_header(lines, form)
+    with refusing_damage(path):
+        header, before = csv_header(lines, form)
     if not header:
         raise refused(path, "It is empty: it has not even a header.", "Fetch or export it again.")
     start = 0
@@ -132,13 +142,15 @@ def _relation_of_csv(
 ) -> Relation:
     places = [f"c{place}" for place in range(len(headers))] + ([extra] if extra else [])
     types = ", ".join(f"'{place}': 'VARCHAR'" for place in places)
+    # Nobody asks for the rejects of a sheet, so a row that DuckDB cannot read is an error.
+    rejects = "false" if extra else f"true, rejects_limit = {BROKEN_LIMIT}"
     sql = (
         f"read_csv({literal(exact_glob(content.path.absolute()))}, auto_detect = false,"
         f" header = {str(form.header and not extra).lower()}, skip = 0,"
         f" delim = {literal(form.delimiter)}, quote = {literal(form.quote)},"
         f" escape = {literal(form.quote)}, nullstr = {literal(NO_TEXT)}, columns = {{{types}}},"
         f" strict_mode = true, compression = 'none', hive_partitioning = false,"
-        f" store_rejects = true, rejects_limit = {BROKEN_LIMIT})"
+        f" store_rejects = {rejects})"
     )
     fields = {
         name: (place, "VARCHAR")
@@ -186,7 +198,7 @@ def _json(con: duckdb.DuckDBPyConnection, path: Path, content: Content) -> Relat
     pointers = [literal("/" + name.replace("~", "~0").replace("/", "~1")) for name in names]
     values = f"json_extract_string(json, [{', '.join(pointers)}]::varchar[])" if names else "[]"
     return Relation(
-        f"(select {values} as texts from {objects})",
+        f"(select {values} as texts, json from {objects})",
         {name: (f"texts[{place}]", STORED_TEXT) for place, name in enumerate(names, 1)},
         line="row_number() over ()" if rows == content.lines else "null::bigint",
     )
@@ -229,6 +241,15 @@ def read(con: duckdb.DuckDBPyConnection, table: Table, path: Path, scratch: Path
     try:
         relation, content, empty = relation_of(con, path, table.format, scratch)
         fields = _fields(table, path, relation, empty, content)
+        if content.kind == "json":
+            columns_of = {field: column for column, field in fields.items()}
+            keys = {
+                key: columns_of[field]
+                for key, field in relation.fields.items()
+                if field in columns_of
+            }
+            lines = not relation.line.startswith("null")
+            refuse_inexact(con, path, relation.sql, keys, table.columns, lines)
         values = [
             _value(index, column, kind, *fields[column], table.format)
             for index, (column, kind) in enumerate(table.columns.items())
@@ -247,7 +268,7 @@ def read(con: duckdb.DuckDBPyConnection, table: Table, path: Path, scratch: Path
     except duckdb.Error as error:
         if disk_is_full(error):
             raise
-        raise refused(path, str(error).split("\n\n")[0]) from error
+        raise refused(path, str(error).split("\n\n")[0][:1000]) from error
 
 
 def _value(

@@ -7,11 +7,14 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from proto_loc.sources.content import refused
+from proto_loc.sources.content import LINE_LIMIT, refused
 from proto_loc.sources.formats import Format
 
 UNPACKED_LIMIT = 4 << 30
 """Greatest unpacked size of a book in bytes: it is read into memory as a whole."""
+
+ROW_LIMIT = LINE_LIMIT - 100_000
+"""Greatest size of a row in bytes: DuckDB reads it with its marks and its number as one line."""
 
 
 def sheet_names(path: Path) -> list[str]:
@@ -39,8 +42,9 @@ def write_csv(path: Path, book: Path, form: Format, target: Path) -> list[str]:
         book: the file, unpacked.
 
     Raises:
-        LocError: there is no such sheet, it has no header, or a cell has no right value: an error
-            such as ``#DIV/0!``, or a formula whose result is not stored. The message names it.
+        LocError: there is no such sheet, it has no header, a row is too long, or a cell has no
+            right value: an error such as ``#DIV/0!``, or a formula whose result is not stored.
+            The message names it.
     """
     names = sheet_names(book)
     sheet = form.sheet or (names[0] if names else "")
@@ -70,6 +74,12 @@ def write_csv(path: Path, book: Path, form: Format, target: Path) -> list[str]:
                     path,
                     f"Row {number:,} of the sheet {sheet} has a value in column {_letter(place)},"
                     " which has no header.",
+                )
+            if sum(len(cell.encode()) + cell.count('"') + 3 for cell in cells) > ROW_LIMIT:
+                raise refused(
+                    path,
+                    f"Row {number:,} of the sheet {sheet} is longer than {ROW_LIMIT:,} bytes.",
+                    "Cut its texts; nothing was loaded.",
                 )
             writer.writerow([*cells[:width], *[""] * (width - len(cells)), number])
     if form.header and not header:
@@ -144,7 +154,8 @@ def _check_cells(path: Path, book: Path, sheet: str) -> None:
         if 't="e"' in cell[1]:
             error = result[1] if result else "an error"
             raise refused(path, f"{place} of the sheet {sheet} has {error} in place of a value.")
-        if re.search(r"<(\w+:)?f\b", cell[2]) and not result:
+        has_result = result and (result[1] or 't="str"' in cell[1])  # an empty text is one
+        if re.search(r"<(\w+:)?f\b", cell[2]) and not has_result:
             raise refused(
                 path,
                 f"The formula in {place} of the sheet {sheet} has no stored result.",

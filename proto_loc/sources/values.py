@@ -12,6 +12,7 @@ _DECIMAL = re.compile(r"(?i)(decimal|numeric)")
 _FLOAT = re.compile(r"(?i)(double|float|real)")
 _TIMESTAMP = re.compile(r"(?i)(timestamp|datetime)")
 _ZONED = re.compile(r"(?i)(timestamptz|timestamp with time zone)$")
+_TIME = re.compile(r"(?i)time( without time zone)?$")
 _TEXT = re.compile(r"(?i)(varchar|text|string|char)")
 
 _ISO_DATE = r"\d{4}-\d{1,2}-\d{1,2}|\d{4}/\d{1,2}/\d{1,2}"
@@ -71,8 +72,11 @@ def value(
         return Value(column, source, cast, ((fault, f"is no {kind}; write 2025-01-31"),))
     if _INTEGER.match(kind) or _DECIMAL.match(kind) or _FLOAT.match(kind):
         return Value(column, source, *_of_number(text, typed, kind, form))
-    fault = f"{text} is not null and {typed} is null"
-    return Value(column, source, f"try_cast({text} as {kind})", ((fault, f"is no {kind}"),))
+    fault, hint = f"{text} is not null and {typed} is null", ""
+    if _TIME.match(kind):  # a cast drops a zone, and digits beyond the microsecond
+        fault = f"({fault} or not regexp_full_match({text}, {literal(_CLOCK)}))"
+        hint = "; write 23:59:59"
+    return Value(column, source, f"try_cast({text} as {kind})", ((fault, f"is no {kind}{hint}"),))
 
 
 def _without(nulls: Iterable[str], expression: str) -> str:

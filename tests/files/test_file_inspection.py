@@ -1,5 +1,6 @@
 """Tests of a look at new files: what it proposes, what it asks, and that it never guesses."""
 
+import csv
 import gzip
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from books import book
 
 from proto_loc.errors import LocError, UsageError
 from proto_loc.sources import Table
+from proto_loc.sources.content import refusing_damage
 from proto_loc.sources.file_inspection import inspect_files
 from proto_loc.sources.files import FileSource
 from proto_loc.sources.inspection import Inspection
@@ -260,3 +262,32 @@ def test_a_file_goes_to_the_table_whose_pattern_says_more(tmp_path):
     )
     for name, table in (("orders_items.csv", "items"), ("orders_1.csv", "orders")):
         assert [fit.name for fit in shop._tables_of(tmp_path / name)] == [table]
+
+
+@pytest.mark.parametrize("value", ["x" * 200_000, f'"{"x" * 200_000}"'], ids=["plain", "quoted"])
+def test_a_long_value_is_no_obstacle(tmp_path, value):
+    csv.field_size_limit(128 << 10)  # as in a new process
+    (table,) = look(tmp_path, column("x", "a", value)).tables
+    assert table.columns == {"id": "BIGINT", "x": "VARCHAR"}
+
+
+def test_a_stray_quote_before_many_rows_is_no_traceback(tmp_path):
+    csv.field_size_limit(128 << 10)
+    rows = ["b" * 200 for _ in range(1_500)]
+    proposal = look(tmp_path, column("x", '"a', *rows))
+    assert [table.name for table in proposal.tables] == ["orders"]
+
+
+def test_values_that_python_cannot_tell_apart_refuse_the_file(tmp_path):
+    path = tmp_path / "orders.csv"
+    with pytest.raises(LocError, match="was refused") as error, refusing_damage(path):
+        list(csv.reader(["a\rb"]))
+    assert "cannot be told apart" in error.value.why
+
+
+@pytest.mark.parametrize("end", [-9, 200])
+def test_a_cut_archive_is_refused_with_its_name(tmp_path, end):
+    rows = column("x", *map(str, range(500_000)))
+    with pytest.raises(LocError, match=r"orders\.csv\.gz was refused") as error:
+        look(tmp_path, gzip.compress(rows.encode())[:end], "orders.csv.gz")
+    assert "It is damaged" in error.value.why

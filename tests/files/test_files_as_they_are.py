@@ -10,7 +10,7 @@ import re
 import tracemalloc
 import zipfile
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from pathlib import Path
 
@@ -207,6 +207,11 @@ CASES = [
          rows=[(1, datetime(2025, 1, 31, 10)), (2, datetime(2025, 1, 31, 10)),
                (3, datetime(2025, 1, 31))],
          rejects=[(5, "names a time zone"), (6, "names a time zone"), (7, "is no TIMESTAMP")]),
+    Case("times", lines("id,at", "12:30", "1:30:05.1234560", "", "12:30:00+02", "12:30:00Z",
+                        "12:30:00.1234567", "25:00"), {"id": "BIGINT", "at": "TIME"},
+         rows=[(1, time(12, 30)), (2, time(1, 30, 5, 123456)), (3, None)],
+         rejects=[(5, "'12:30:00+02' is no TIME"), (6, "is no TIME"), (7, "is no TIME"),
+                  (8, "is no TIME")]),
     Case("time zones", lines("id,at", "2025-01-31 10:00:00+02:00", "2025-01-31T10:00:00Z",
                              "2025-01-31 10:00:00", "2025-01-31 10:00:00 America/New_York"),
          INSTANT,
@@ -274,6 +279,17 @@ CASES = [
     Case("JSON", '{"id": 9007199254740993, "amount": 1.10}\n\n{"id": 2, "amount": "1.105"}\n',
          NUMBER, file="orders.ndjson", rows=[(9007199254740993, Decimal("1.10"))],
          rejects=[(None, "'1.105' is no DECIMAL")]),
+    Case("JSON", '{"id": 1, "name": "a"}\n{"id": 2, "name": 12345678901234567890.5}\n',
+         file="orders.ndjson", refused="Line 2, column name: the number 12345678901234567890.5"),
+    Case("JSON", '[\n{"id": 1,\n"amount": 12345678901234567.89}]', file="orders.json",
+         columns={"id": "BIGINT", "amount": "DECIMAL(38,2)"}, refused="Record 1, column amount"),
+    Case("JSON", '{"id": 1, "name": [{"x": 1234567890.12345678}]}', file="orders.json",
+         refused="column name: the number 1234567890.12345678"),
+    Case("JSON", '{"id": 123456789012345678901234567890, "name": -73.98765432101234, "weight":'
+         ' 0.12345678901234567890, "text": "12345678901234567890.5"}', file="orders.json",
+         columns={"id": "HUGEINT", "name": "VARCHAR", "weight": "DOUBLE", "text": "VARCHAR"},
+         rows=[(123456789012345678901234567890, "-73.98765432101234", 0.12345678901234568,
+                "12345678901234567890.5")]),
     Case("JSON", '{"id": 1, "id": 2, "name": "a"}', file="orders.json",
          refused="has the key 'id' twice"),
     Case("JSON", '[{"id": 1, "name": "a"}, {"ID": 2, "NAME": "b"}]', file="orders.json",
@@ -445,7 +461,7 @@ def test_a_sheet_is_read_with_its_dates_numbers_and_results(tmp_path):
         (),
         (2, DATED, TIMED, "<c><f>A2*2</f><v>2.5</v></c>"),
         (3, 45688, TIMED, 1),
-        more=(("id", "name"), (7, "a")),
+        more=(("id", "name"), (7, "a"), (8, '<c t="str"><f>""</f><v></v></c>')),
     )
     with open_duckdb() as con:
         read(con, Table("orders", SHEET, rejects=True), path, tmp_path)
@@ -456,7 +472,7 @@ def test_a_sheet_is_read_with_its_dates_numbers_and_results(tmp_path):
     assert rejects == [(5, "column day: '45688' is no DATE; write 2025-01-31")]
     with open_duckdb() as con:
         read(con, Table("more", NAME, format=Format(sheet="More")), path, tmp_path)
-        assert con.execute("select id, name from rows").fetchall() == [(7, "a")]
+        assert con.execute("select id, name from rows").fetchall() == [(7, "a"), (8, None)]
 
 
 @pytest.mark.parametrize(
@@ -464,10 +480,15 @@ def test_a_sheet_is_read_with_its_dates_numbers_and_results(tmp_path):
     [
         ((("id", "name"), (1, "<c><f>1/3</f></c>")), "The formula in B2 of the sheet Orders has"),
         (
+            (("id", "name"), (1, "<c><f>A2*2</f><v></v></c>")),
+            "The formula in B2 of the sheet Orders has no stored result",
+        ),
+        (
             (("id", "name"), (1, '<c t="e"><v>#DIV/0!</v></c>')),
             "B2 of the sheet Orders has #DIV/0!",
         ),
         ((("id", "name"), (1, "a", "b")), "has a value in column C, which has no header"),
+        ((("id", "name"), (1, "a"), (2, "x" * 2_100_000)), "Row 3 of the sheet Orders is longer"),
         ((), "is empty"),
         ((("id",), (1,)), "Columns missing: name"),
     ],
@@ -477,6 +498,13 @@ def test_a_sheet_without_a_right_value_is_refused(tmp_path, rows, reason):
     with open_duckdb() as con, pytest.raises(LocError) as error:
         read(con, Table("orders", NAME, rejects=True), path, tmp_path)
     assert reason in error.value.why and str(path) in error.value.what
+
+
+def test_a_row_of_a_sheet_that_duckdb_cannot_read_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr("proto_loc.sources.sheets.ROW_LIMIT", 3_000_000)
+    path = book(tmp_path / "orders.xlsx", ("id", "name"), (1, "a"), (2, "x" * 2_100_000))
+    with open_duckdb() as con, pytest.raises(LocError, match="was refused"):
+        read(con, Table("orders", NAME, rejects=True), path, tmp_path)
 
 
 def test_a_sheet_that_is_not_there_is_refused_with_the_names(tmp_path):
