@@ -51,7 +51,7 @@ def refuse_inexact(
         for row, text in batch:
             place = f"{'Line' if lines else 'Record'} {row:,}"
             try:
-                record = json.loads(text, parse_float=_number, parse_int=str, strict=False)
+                record = _DECODER.decode(text)
             except (ValueError, RecursionError) as error:
                 raise refused(path, f"{place} is no JSON: {error}.") from error
             for key, column in exact.items():
@@ -65,10 +65,14 @@ def refuse_inexact(
 
 
 def _number(text: str) -> str:
+    double = repr(float(text))
     try:
-        return text if Decimal(repr(float(text))) == Decimal(text) else _Inexact(text)
+        return text if double == text or Decimal(double) == Decimal(text) else _Inexact(text)
     except DecimalException:
         return _Inexact(text)
+
+
+_DECODER = json.JSONDecoder(parse_float=_number, parse_int=str, strict=False)
 
 
 def _inexact(value: object) -> Iterator[str]:
