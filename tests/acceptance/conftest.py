@@ -73,7 +73,7 @@ def api() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def fork(session_port_prefix: str) -> Iterator[Fork]:
+def fork(module_port_prefix: str) -> Iterator[Fork]:
     """A fresh clone of this repository, with the demonstration.
 
     The clone borrows the installed environments, because their download is not what is measured.
@@ -81,7 +81,7 @@ def fork(session_port_prefix: str) -> Iterator[Fork]:
     environments.sync("superset", "notebooks", "dlt")
     node.install()
     with tempfile.TemporaryDirectory(prefix="loc-", ignore_cleanup_errors=True) as home:
-        upstream = copy_repository(Path(home, "upstream"), session_port_prefix)
+        upstream = copy_repository(Path(home, "upstream"), module_port_prefix)
         folder = Path(home, "my fork")
         clone = Clone(
             folder,
