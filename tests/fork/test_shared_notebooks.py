@@ -33,9 +33,9 @@ def test_no_notebook_of_this_repository_holds_output():
 def test_output_and_counts_are_found_in_every_tracked_place(fork: Fork):
     fork.write(".gitignore", "notebooks/work/\n")
     fork.write("notebooks/shared/clean.ipynb", notebook(outputs=[], execution_count=None))
-    fork.write("notebooks/shared/printed.ipynb", notebook(outputs=[{"text": "1"}]))
     fork.write("notebooks/shared/deep/counted.ipynb", notebook(execution_count=3))
-    fork.write("notebooks/work/mine.ipynb", notebook(outputs=[{"text": "1"}]))
+    for place in ("shared", "work"):
+        fork.write(f"notebooks/{place}/printed.ipynb", notebook(outputs=[{"text": "1"}]))
     fork.write("notebooks/demo.ipynb", notebook())
     assert notebooks.with_output(fork.root) == [
         "notebooks/shared/deep/counted.ipynb",
