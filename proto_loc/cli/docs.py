@@ -37,7 +37,6 @@ def serve(
     ] = 0,
 ) -> None:
     """Build the site and serve it on 127.0.0.1 until you stop it."""
-    import socket
 
     import uvicorn
     from starlette.applications import Starlette
@@ -47,21 +46,12 @@ def serve(
     from starlette.staticfiles import StaticFiles
 
     from proto_loc.docs import website
-    from proto_loc.errors import LocError
-    from proto_loc.web.serving import OPTIONS
+    from proto_loc.web.serving import OPTIONS, listen
 
     pages = Mount("/", StaticFiles(directory=website.build(), html=True))
     hosts = Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
-    with socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise LocError(
-                f"Port {port} of 127.0.0.1 cannot be used.",
-                f"{error.strerror}.",
-                "Choose another --port, or leave it out for a free one.",
-            ) from error
+    what = f"Port {port} of 127.0.0.1 cannot be used."
+    with listen(port, what, "Choose another --port, or leave it out for a free one.") as listener:
         print(f"http://127.0.0.1:{listener.getsockname()[1]}/  (Ctrl-C ends it)", flush=True)
         app = Starlette(routes=[pages], middleware=[hosts])
         uvicorn.Server(uvicorn.Config(app, **OPTIONS)).run(sockets=[listener])

@@ -1,10 +1,12 @@
-"""Options for uvicorn that limit headers, connections and the time of a request."""
+"""Listens on loopback, and limits headers, connections and the time of a request by uvicorn."""
 
 import asyncio
+import socket
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from proto_loc.errors import LocError
 from proto_loc.web.origins import MAX_BODY, MAX_HEAD, PATIENCE_BODY, PATIENCE_HEAD
 
 MAX_CONNECTIONS = 400
@@ -57,3 +59,19 @@ OPTIONS = {
     "server_header": False,
 }
 """Options of every server here. The access log is off, since a login URL has the token."""
+
+
+def listen(port: int, what: str, fix: str) -> socket.socket:
+    """A socket that is bound to a port of 127.0.0.1; 0 means a free one.
+
+    Raises:
+        LocError: the port cannot be used; ``what`` and ``fix`` are its first and last sentence.
+    """
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+    except OSError as error:
+        listener.close()
+        raise LocError(what, f"{error.strerror}.", fix) from error
+    return listener

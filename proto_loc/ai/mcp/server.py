@@ -75,24 +75,16 @@ def serve(http: bool, claims: dict | None = None) -> None:
 
 
 def _serve_http(server: MCPServer) -> None:
-    import socket
 
     import uvicorn
 
     from proto_loc.web.gate import Guard
-    from proto_loc.web.serving import OPTIONS
+    from proto_loc.web.serving import OPTIONS, listen
 
     port, token = settings().port("mcp"), credentials.secret("mcp")
-    listening = socket.socket()
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind(("127.0.0.1", port))
-    except OSError as error:
-        raise LocError(
-            f"MCP cannot listen on port {port}.",
-            f"{error.strerror}.",
-            "Stop the process that listens there, or set LOC_PORT_PREFIX.",
-        ) from error
+    what = f"MCP cannot listen on port {port}."
+    fix = "Stop the process that listens there, or set LOC_PORT_PREFIX."
+    listening = listen(port, what, fix)
     way_in = f"Send the token of {credentials.path('mcp')} as the header `Authorization: Bearer`."
     app = server.streamable_http_app(stateless_http=True, json_response=True)
     app = Guard(app, token=token, port=port, way_in=way_in)
