@@ -11,6 +11,16 @@ import typer
 app = typer.Typer(no_args_is_help=True, help="Take the demonstration away.")
 NAME, PANEL = "demo", "Fork"
 
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without a question.")]
+Changed = Annotated[
+    Literal["ask", "keep", "remove"],
+    typer.Option(help="What becomes of files of the demonstration that you have changed."),
+]
+Base = Annotated[
+    str,
+    typer.Option(metavar="COMMIT", help="The commit that the platform came with, if you know."),
+]
+
 
 @app.callback()
 def _group() -> None:
@@ -19,15 +29,9 @@ def _group() -> None:
 
 @app.command()
 def remove(
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do it without a question.")] = False,
-    changed: Annotated[
-        Literal["ask", "keep", "remove"],
-        typer.Option(help="What becomes of files of the demonstration that you have changed."),
-    ] = "ask",
-    base: Annotated[
-        str,
-        typer.Option(metavar="COMMIT", help="The commit that the platform came with, if you know."),
-    ] = "",
+    yes: Yes = False,
+    changed: Changed = "ask",
+    base: Base = "",
 ) -> None:
     """Remove the demonstration's files, retire its loads, and publish without its tables.
 

@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from proto_loc.cli.demo import Base, Changed, Yes
+
 app = typer.Typer()
 
 
@@ -29,15 +31,9 @@ def init(
     dbt: Annotated[
         str, typer.Option(metavar="FOLDER", help="A dbt-duckdb project to take, and publish.")
     ] = "",
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do it without a question.")] = False,
-    changed: Annotated[
-        Literal["ask", "keep", "remove"],
-        typer.Option(help="What becomes of files of the demonstration that you have changed."),
-    ] = "ask",
-    base: Annotated[
-        str,
-        typer.Option(metavar="COMMIT", help="The commit that the platform came with, if you know."),
-    ] = "",
+    yes: Yes = False,
+    changed: Changed = "ask",
+    base: Base = "",
 ) -> None:
     """Make this clone a fork with a name of its own, without the demonstration.
 
