@@ -1,6 +1,7 @@
 """Reads the state of the services from their supervisor."""
 
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from proto_loc import services
@@ -34,17 +35,8 @@ def processes(report: Callable[[Problem], None]) -> list[Service]:
         problem = problem_of(state)
         rows.append(
             Service(
-                name=state.name,
+                **asdict(replace(state, age=round(state.age, 1))),
                 verdict=state.verdict,
-                status=state.status,
-                health=state.health,
-                probed=state.probed,
-                once=state.once,
-                restarts=state.restarts,
-                exit_code=state.exit_code,
-                pid=state.pid,
-                age=round(state.age, 1),
-                why=state.why,
                 problem=problem,
                 description=entry.description if entry else "",
                 port=settings().port(declared.port) if declared and declared.port else 0,
