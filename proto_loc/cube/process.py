@@ -6,6 +6,7 @@ from pathlib import Path
 
 from proto_loc.errors import LocError, exit_on_error
 from proto_loc.settings import origin, settings
+from proto_loc.setup import node
 from proto_loc.setup.node import CUBE, MODEL, STAMP, program
 
 
@@ -20,31 +21,35 @@ def environment() -> dict[str, str]:
     env = _clean_environment()
     if current.cube_dev:
         env["CUBEJS_DEV_MODE"] = "true"
-    return env | {
-        "CUBE_WAREHOUSE": str(current.warehouse),
-        "CUBE_MODEL": os.environ.get("LOC_CUBE_MODEL") or str(MODEL),
-        "CUBE_PORT": str(port),
-        "CUBE_MEMORY": current.query_memory,
-        "CUBE_THREADS": str(current.query_threads),
-        "CUBE_TIMEOUT": f"{current.cube_timeout:g}",
-        "CUBE_ROWS": str(current.cube_rows),
-        "CUBE_GRACE": f"{current.cube_grace:g}",
-        "CUBE_NATIVE": current.cube_native,
-        "CUBE_DEV": str(int(current.cube_dev)),
-        "CUBE_FORWARDED": own if own.startswith("https:") else "",
-        "NODE_ENV": "production",
-        "NODE_COMPILE_CACHE": str(current.run / "node-cache"),  # makes the next start faster
-        "UV_THREADPOOL_SIZE": "16",  # each running query uses one thread
-        "CUBEJS_TELEMETRY": "false",
-        "CUBEJS_DB_TYPE": "duckdb",
-        "CUBEJS_EXTERNAL_DEFAULT": "false",  # no Cube Store
-        "CUBEJS_CACHE_AND_QUEUE_DRIVER": "memory",
-        "CUBEJS_TESSERACT_SQL_PLANNER": "false",  # part of the addon
-        "CUBEJS_TRANSPILATION_WORKER_THREADS_COUNT": "1",
-        "CUBEJS_DB_QUERY_LIMIT": str(current.cube_rows),
-        "CUBEJS_DB_QUERY_DEFAULT_LIMIT": str(min(10_000, current.cube_rows)),
-        "CUBEJS_MAX_REQUEST_SIZE": "1mb",
-    }
+    return (
+        env
+        | node.variables()
+        | {
+            "CUBE_WAREHOUSE": str(current.warehouse),
+            "CUBE_MODEL": os.environ.get("LOC_CUBE_MODEL") or str(MODEL),
+            "CUBE_PORT": str(port),
+            "CUBE_MEMORY": current.query_memory,
+            "CUBE_THREADS": str(current.query_threads),
+            "CUBE_TIMEOUT": f"{current.cube_timeout:g}",
+            "CUBE_ROWS": str(current.cube_rows),
+            "CUBE_GRACE": f"{current.cube_grace:g}",
+            "CUBE_NATIVE": current.cube_native,
+            "CUBE_DEV": str(int(current.cube_dev)),
+            "CUBE_FORWARDED": own if own.startswith("https:") else "",
+            "NODE_ENV": "production",
+            "NODE_COMPILE_CACHE": str(current.run / "node-cache"),  # makes the next start faster
+            "UV_THREADPOOL_SIZE": "16",  # each running query uses one thread
+            "CUBEJS_TELEMETRY": "false",
+            "CUBEJS_DB_TYPE": "duckdb",
+            "CUBEJS_EXTERNAL_DEFAULT": "false",  # no Cube Store
+            "CUBEJS_CACHE_AND_QUEUE_DRIVER": "memory",
+            "CUBEJS_TESSERACT_SQL_PLANNER": "false",  # part of the addon
+            "CUBEJS_TRANSPILATION_WORKER_THREADS_COUNT": "1",
+            "CUBEJS_DB_QUERY_LIMIT": str(current.cube_rows),
+            "CUBEJS_DB_QUERY_DEFAULT_LIMIT": str(min(10_000, current.cube_rows)),
+            "CUBEJS_MAX_REQUEST_SIZE": "1mb",
+        }
+    )
 
 
 def faults(model: Path) -> list[str] | None:
@@ -58,9 +63,9 @@ def faults(model: Path) -> list[str] | None:
     if not STAMP.exists():
         return None
     done = subprocess.run(
-        [program(), CUBE / "check.js", model],
+        [program(), *node.arguments(), CUBE / "check.js", model],
         cwd=CUBE,
-        env=_clean_environment() | {"CUBE_NATIVE": settings().cube_native},
+        env=_clean_environment() | node.variables() | {"CUBE_NATIVE": settings().cube_native},
         capture_output=True,
         text=True,
     )
@@ -83,7 +88,7 @@ def _clean_environment() -> dict[str, str]:
 
 if __name__ == "__main__":
     with exit_on_error():
-        node, env = program(), environment()
+        command, env = [program(), *node.arguments()], environment()
     os.chdir(CUBE)
     limits = ["--max-old-space-size=1024", "--max-semi-space-size=2"]  # MB
-    os.execve(node, [str(node), *limits, "server.js"], env)
+    os.execve(command[0], [*map(str, command), *limits, "server.js"], env)
