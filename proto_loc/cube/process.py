@@ -18,38 +18,34 @@ def environment() -> dict[str, str]:
     current = settings()
     port = int(os.environ.get("CUBE_PORT") or current.port("cube"))
     own = origin(port)
-    env = _clean_environment()
+    env = _clean_environment() | node.variables()
     if current.cube_dev:
         env["CUBEJS_DEV_MODE"] = "true"
-    return (
-        env
-        | node.variables()
-        | {
-            "CUBE_WAREHOUSE": str(current.warehouse),
-            "CUBE_MODEL": os.environ.get("LOC_CUBE_MODEL") or str(MODEL),
-            "CUBE_PORT": str(port),
-            "CUBE_MEMORY": current.query_memory,
-            "CUBE_THREADS": str(current.query_threads),
-            "CUBE_TIMEOUT": f"{current.cube_timeout:g}",
-            "CUBE_ROWS": str(current.cube_rows),
-            "CUBE_GRACE": f"{current.cube_grace:g}",
-            "CUBE_NATIVE": current.cube_native,
-            "CUBE_DEV": str(int(current.cube_dev)),
-            "CUBE_FORWARDED": own if own.startswith("https:") else "",
-            "NODE_ENV": "production",
-            "NODE_COMPILE_CACHE": str(current.run / "node-cache"),  # makes the next start faster
-            "UV_THREADPOOL_SIZE": "16",  # each running query uses one thread
-            "CUBEJS_TELEMETRY": "false",
-            "CUBEJS_DB_TYPE": "duckdb",
-            "CUBEJS_EXTERNAL_DEFAULT": "false",  # no Cube Store
-            "CUBEJS_CACHE_AND_QUEUE_DRIVER": "memory",
-            "CUBEJS_TESSERACT_SQL_PLANNER": "false",  # part of the addon
-            "CUBEJS_TRANSPILATION_WORKER_THREADS_COUNT": "1",
-            "CUBEJS_DB_QUERY_LIMIT": str(current.cube_rows),
-            "CUBEJS_DB_QUERY_DEFAULT_LIMIT": str(min(10_000, current.cube_rows)),
-            "CUBEJS_MAX_REQUEST_SIZE": "1mb",
-        }
-    )
+    return env | {
+        "CUBE_WAREHOUSE": str(current.warehouse),
+        "CUBE_MODEL": os.environ.get("LOC_CUBE_MODEL") or str(MODEL),
+        "CUBE_PORT": str(port),
+        "CUBE_MEMORY": current.query_memory,
+        "CUBE_THREADS": str(current.query_threads),
+        "CUBE_TIMEOUT": f"{current.cube_timeout:g}",
+        "CUBE_ROWS": str(current.cube_rows),
+        "CUBE_GRACE": f"{current.cube_grace:g}",
+        "CUBE_NATIVE": current.cube_native,
+        "CUBE_DEV": str(int(current.cube_dev)),
+        "CUBE_FORWARDED": own if own.startswith("https:") else "",
+        "NODE_ENV": "production",
+        "NODE_COMPILE_CACHE": str(current.run / "node-cache"),  # makes the next start faster
+        "UV_THREADPOOL_SIZE": "16",  # each running query uses one thread
+        "CUBEJS_TELEMETRY": "false",
+        "CUBEJS_DB_TYPE": "duckdb",
+        "CUBEJS_EXTERNAL_DEFAULT": "false",  # no Cube Store
+        "CUBEJS_CACHE_AND_QUEUE_DRIVER": "memory",
+        "CUBEJS_TESSERACT_SQL_PLANNER": "false",  # part of the addon
+        "CUBEJS_TRANSPILATION_WORKER_THREADS_COUNT": "1",
+        "CUBEJS_DB_QUERY_LIMIT": str(current.cube_rows),
+        "CUBEJS_DB_QUERY_DEFAULT_LIMIT": str(min(10_000, current.cube_rows)),
+        "CUBEJS_MAX_REQUEST_SIZE": "1mb",
+    }
 
 
 def faults(model: Path) -> list[str] | None:
