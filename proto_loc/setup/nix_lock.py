@@ -1,7 +1,7 @@
 """Makes and checks ``locks/NAME.json``: the archive that Nix installs of each locked package.
 
-A lock allows every archive of a package. Nix builds offline from archives that it names before, so
-each system needs the choice in advance: uv resolves the lock for it, and packaging ranks the rest.
+A lock allows every archive of a package; Nix must know the one that it fetches before it builds.
+uv lists the archives of a lock; packaging chooses for each system of the flake, as installers do.
 """
 
 import hashlib
@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from packaging import tags
+from packaging.markers import Marker
 from packaging.utils import parse_wheel_filename
 
 from proto_loc import files
@@ -22,12 +23,14 @@ from proto_loc.settings import ROOT
 from proto_loc.setup import environments
 from proto_loc.setup.environments import golden, uv
 
-SYSTEMS = {
-    "x86_64-linux": "x86_64-manylinux_2_28",
-    "aarch64-linux": "aarch64-manylinux_2_28",
-    "aarch64-darwin": "aarch64-apple-darwin",
-}
-"""The systems of the flake, with uv's name of each; 2.28 is the glibc of the oldest Linux."""
+SYSTEMS = ("x86_64-linux", "aarch64-linux", "aarch64-darwin")
+"""The systems of the flake."""
+GLIBC = 28
+"""Linux has glibc 2.28 or newer, which uv assumes too."""
+MACOS = (14, 0)
+"""The oldest macOS that nixpkgs supports."""
+LAST_PATCH = 99
+"""A lock may have a package for some patch releases of Python only: Nix gets those of all."""
 MADE = "Made by ./loc lock; do not edit."
 OLD_NAMES = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
 """Names of Linux platforms from before they had glibc's version, by that version."""
@@ -55,7 +58,8 @@ def text(name: str) -> str:
     Raises:
         LocError: a package has no archive for a system, or the registry cannot be reached.
     """
-    by_system = {system: _archives(name, system) for system in SYSTEMS}
+    packages = _packages(name)
+    by_system = {system: _archives(packages, system) for system in SYSTEMS}
     shared = dict(set.intersection(*(set(archives.items()) for archives in by_system.values())))
     archives = {"all": shared} | {
         system: {file: digest for file, digest in archives.items() if file not in shared}
@@ -77,9 +81,8 @@ def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _archives(name: str, system: str) -> dict[str, str]:
-    """The archives of a lock for one system: SHA-256 by file name."""
-    python = golden()["tools"]["python"]
+def _packages(name: str) -> list[dict]:
+    """The packages of a lock with all archives that it allows, as in a ``pylock.toml``."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "pylock.toml")
         uv(
@@ -87,20 +90,48 @@ def _archives(name: str, system: str) -> dict[str, str]:
             "compile",
             f"locks/{name}.txt",
             "--no-deps",
+            "--universal",
             "--format",
             "pylock.toml",
             "--python-version",
-            python,
-            "--python-platform",
-            SYSTEMS[system],
+            golden()["tools"]["python"],
             "--no-header",
             "--quiet",
             "--output-file",
             out,
         )
-        packages = tomllib.loads(out.read_text())["packages"]
+        return tomllib.loads(out.read_text())["packages"]
+
+
+def _archives(packages: list[dict], system: str) -> dict[str, str]:
+    """The archives that one system installs: SHA-256 by file name."""
+    python = golden()["tools"]["python"]
     ranks = {tag: rank for rank, tag in enumerate(_tags(python, system))}
-    return dict(_archive(package, ranks, system) for package in packages)
+    markers = [_marker_values(python, patch, system) for patch in (0, LAST_PATCH)]
+    return dict(
+        _archive(package, ranks, system)
+        for package in packages
+        if "marker" not in package or any(map(Marker(package["marker"]).evaluate, markers))
+    )
+
+
+def _marker_values(python: str, patch: int, system: str) -> dict[str, str]:
+    """What a requirement's marker sees on a system with a patch release of Python."""
+    machine, _, kernel = system.partition("-")
+    darwin = kernel == "darwin"
+    return {
+        "implementation_name": "cpython",
+        "implementation_version": f"{python}.{patch}",
+        "os_name": "posix",
+        "platform_machine": "arm64" if darwin else machine,
+        "platform_python_implementation": "CPython",
+        "platform_release": "",
+        "platform_system": kernel.title(),
+        "platform_version": "",
+        "python_full_version": f"{python}.{patch}",
+        "python_version": python,
+        "sys_platform": kernel,
+    }
 
 
 def _archive(package: dict, ranks: dict[tags.Tag, int], system: str) -> tuple[str, str]:
@@ -132,10 +163,10 @@ def _tags(python: str, system: str) -> Iterable[tags.Tag]:
     version = tuple(map(int, python.split(".")))
     machine = system.partition("-")[0]
     if system.endswith("-darwin"):
-        platforms = list(tags.mac_platforms((14, 0), "arm64"))
+        platforms = list(tags.mac_platforms(MACOS, "arm64"))
     else:
         platforms = []
-        for glibc in range(28, 4, -1):
+        for glibc in range(GLIBC, 4, -1):
             platforms.append(f"manylinux_2_{glibc}_{machine}")
             if glibc in OLD_NAMES:
                 platforms.append(f"{OLD_NAMES[glibc]}_{machine}")
