@@ -39,8 +39,56 @@ let
         extension = part 2;
         inherit sha256;
       };
+
+  # npm itself knows the public registry.
+  fetchNpm =
+    {
+      name,
+      version,
+      integrity,
+    }:
+    pkgs.runCommand "${lib.replaceStrings [ "@" "/" ] [ "" "-" ] name}-${version}.tgz" {
+      nativeBuildInputs = [ tools.golden.node ];
+      outputHash = integrity;
+      outputHashMode = "flat";
+    } "HOME=$TMPDIR npm pack --silent ${name}@${version} && mv *.tgz $out";
+
+  # An npm package with `os`, `cpu` or `libc` is for some machines only.
+  fits =
+    package:
+    let
+      words = lib.splitString "-" system;
+      cpu = {
+        aarch64 = "arm64";
+        x86_64 = "x64";
+      };
+      allows = key: value: !(package ? ${key}) || builtins.elem value package.${key};
+    in
+    allows "os" (lib.last words) && allows "cpu" cpu.${lib.head words} && allows "libc" "glibc";
 in
 {
+  # An npm lock whose packages are archives of the store, those that this system installs.
+  npm =
+    file:
+    let
+      lock = builtins.fromJSON (builtins.readFile file);
+      resolve =
+        path: package:
+        if path == "" || !fits package then
+          package
+        else
+          package
+          // {
+            resolved = "file:${
+              fetchNpm {
+                name = package.name or (lib.last (lib.splitString "node_modules/" path));
+                inherit (package) integrity version;
+              }
+            }";
+          };
+    in
+    lock // { packages = builtins.mapAttrs resolve lock.packages; };
+
   # The archives of a Python lock, by file name.
   python = name: builtins.mapAttrs fetch (locked name);
 

@@ -7,6 +7,8 @@
   tracked,
 }:
 let
+  inherit (pkgs.stdenv.hostPlatform) system;
+
   archives = import ./archives.nix {
     inherit
       lib
@@ -62,7 +64,53 @@ let
         checksums=$(cksum locks/${name}.txt locks/build.txt locks/uv.txt)
         printf '%s\n' "''${checksums//$'\n'/ } $out" $python "$libraryPath" >$out/.stamp
       '';
+
+  # What npm installs for Cube's server, beside the stamps of proto_loc/setup/node.py. The native addon is not in the
+  # registry; without it the server uses the stand-in.
+  cube =
+    let
+      server = "proto_loc/cube/server";
+      lock = tracked "${server}/package-lock.json";
+      # sys.platform and platform.machine() of Python
+      machine =
+        {
+          aarch64-darwin = "darwin-arm64";
+          aarch64-linux = "linux-aarch64";
+          x86_64-linux = "linux-x86_64";
+        }
+        .${system};
+    in
+    pkgs.runCommand "loc-cube"
+      {
+        nativeBuildInputs = [ tools.golden.node ];
+        packageLock = builtins.toJSON (archives.npm lock);
+        passAsFile = [ "packageLock" ];
+        meta.description = "The packages of Cube's server";
+      }
+      ''
+        export HOME=$TMPDIR
+        cp ${tracked "${server}/package.json"} package.json
+        cp $packageLockPath package-lock.json
+        npm ci --ignore-scripts --offline --no-audit --no-fund --no-update-notifier --silent
+        rm node_modules/.package-lock.json # it names the archives
+        printf '%s %s %s' ${builtins.hashFile "sha256" lock} "$(node --version)" ${machine} >node_modules/.loc-stamp
+        cp node_modules/.loc-stamp node_modules/.loc-addon
+        mkdir $out
+        mv node_modules $out/
+      '';
+
+  packages = builtins.mapAttrs (name: _: environment name) golden.environments // {
+    inherit cube;
+  };
 in
 {
-  packages = builtins.mapAttrs (name: _: environment name) golden.environments;
+  packages = packages // {
+    # The folder that LOC_ENVIRONMENTS names.
+    environments = pkgs.runCommand "loc-environments" { } ''
+      mkdir $out
+      ${lib.concatStringsSep "\n" (
+        lib.mapAttrsToList (name: package: "ln -s ${package} $out/${name}") packages
+      )}
+    '';
+  };
 }
