@@ -6,7 +6,7 @@ of its subject, add it to :data:`CHECKS`, and test it in ``tests/unit/test_docto
 
 from collections.abc import Callable, Iterator
 
-from proto_loc.doctor import clone, data, fork, nix
+from proto_loc.doctor import clone, data, fork, nix, sandbox
 from proto_loc.doctor.finding import Finding
 from proto_loc.errors import LocError
 
@@ -20,6 +20,7 @@ CHECKS: dict[str, Callable[[], Iterator[Finding]]] = {
     "sources": data.sources,
     "schedules": fork.schedules,
     "notebooks": fork.notebooks,
+    "sandbox": sandbox.bubblewrap,
     "ports": clone.ports,
     "process-compose": clone.process_compose,
     "sockets": clone.sockets,
