@@ -106,6 +106,4 @@ def _of_run(run: Run) -> Fault:
         tests = ", ".join(run.failed_checks)
         what = f"{run.job}: {tests} failed, and nothing was published (run {run.id[:8]})"
         return Fault(f"audit:{run.job}", "audit", what, run.id)
-    return Fault(
-        f"refresh:{run.job}", "refresh", f"{run.job} failed (run {run.id[:8]})", run.id
-    )
+    return Fault(f"refresh:{run.job}", "refresh", f"{run.job} failed (run {run.id[:8]})", run.id)
