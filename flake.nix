@@ -42,9 +42,18 @@
             load = name: import (tracked "nix/${name}.nix");
             tools = load "tools" { inherit lib pkgs; };
             programs = load "programs" { inherit lib pkgs tools; };
+            environments = load "environments" {
+              inherit
+                golden
+                lib
+                pkgs
+                tools
+                tracked
+                ;
+            };
           in
           {
-            packages = programs.packages;
+            packages = programs.packages // environments.packages;
             apps = programs.apps;
             devShells.default = load "shell" { inherit pkgs programs tools; };
             checks = load "checks" {

@@ -10,7 +10,7 @@ import typer
 from proto_loc import files
 from proto_loc.errors import LocError, UsageError
 from proto_loc.settings import ROOT
-from proto_loc.setup import locks, node
+from proto_loc.setup import locks, nix_lock, node
 from proto_loc.setup.environments import golden
 
 app = typer.Typer()
@@ -43,8 +43,9 @@ def lock(
     """Make the lock files of Python and npm packages from golden.toml, with all hashes.
 
     They are locks/*.txt and proto_loc/cube/server/package-lock.json. Locked versions stay, unless
-    golden.toml changes them. An environment whose lock changes is installed on trial first: two
-    wheels with a file of the same name, or a license that nobody knows, stop it.
+    golden.toml changes them. locks/*.json has the archives that Nix installs of them. An
+    environment whose lock changes is installed on trial first: two wheels with a file of the same
+    name, or a license that nobody knows, stop it.
 
     --check also installs each environment of this clone a second time and compares the bytes, and
     where Nix is, builds each package twice and compares the NAR hashes.
@@ -82,6 +83,7 @@ def lock(
                 drift["proto_loc/cube/server/package-lock.json"] = node.differences(
                     *locks.npm_texts()
                 )
+            drift |= {f"locks/{name}.json": nix_lock.differences(name) for name in nix_lock.names()}
             if any(drift.values()):
                 raise LocError(
                     "The locks are not what golden.toml gives.",
@@ -109,6 +111,7 @@ def lock(
     locks.write(locked)
     if "npm" in golden():
         locks.write_npm()
+    nix_lock.write()
     if upgrade:
         print(
             "Run ./loc test to see whether these versions work together. Commit golden.toml, locks/"

@@ -80,7 +80,7 @@ def install(clone: Path, name: str, env: dict[str, str] | None = None) -> Path:
     """
     done = subprocess.run(
         [clone / "loc", "--sync", name],
-        env=os.environ | (env or {}),
+        env=os.environ | (env or {}) | {"LOC_ENVIRONMENTS": ""},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

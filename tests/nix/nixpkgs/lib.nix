@@ -1,6 +1,25 @@
 # The functions of nixpkgs.lib that our flake calls, with the same meaning.
 rec {
-  inherit (builtins) concatLists concatStringsSep;
+  inherit (builtins)
+    concatLists
+    concatStringsSep
+    filter
+    head
+    replaceStrings
+    ;
+  splitString =
+    separator: text: filter builtins.isString (builtins.split (escapeRegex separator) text);
+  last = list: builtins.elemAt list (builtins.length list - 1);
+  escapeRegex = text: if text == "." then "\\." else text;
+  sublist =
+    start: count: list:
+    builtins.genList (place: builtins.elemAt list (start + place)) count;
+  removeSuffix =
+    suffix: text:
+    if hasSuffix suffix text then
+      builtins.substring 0 (builtins.stringLength text - builtins.stringLength suffix) text
+    else
+      text;
   genAttrs =
     names: f:
     builtins.listToAttrs (

@@ -36,6 +36,14 @@ let
       meta.mainProgram = tool.main;
     };
 
+  archive =
+    sha256: name:
+    build name {
+      outputHash = sha256;
+      outputHashAlgo = "sha256";
+      outputHashMode = "flat";
+    } "echo '${name} is not in the store, and the stand-in for nixpkgs downloads nothing' >&2; exit 1";
+
   libraries =
     name:
     build "host-${name}" { } ''
@@ -73,6 +81,26 @@ builtins.mapAttrs program host.tools
   };
   zlib = libraries "zlib";
 
+  # An archive of the package index, which a test has to add to the store.
+  fetchPypi =
+    {
+      pname,
+      version,
+      sha256,
+      format ? "setuptools",
+      python ? "py2.py3",
+      abi ? "none",
+      platform ? "any",
+      extension ? "tar.gz",
+      ...
+    }:
+    archive sha256 (
+      if format == "wheel" then
+        "${pname}-${version}-${python}-${abi}-${platform}.whl"
+      else
+        "${pname}-${version}.${extension}"
+    );
+
   mkShellNoCC =
     {
       name,
@@ -93,11 +121,17 @@ builtins.mapAttrs program host.tools
   runCommand =
     name: attributes: script:
     build name (
-      removeAttrs attributes [ "nativeBuildInputs" ]
+      removeAttrs attributes [
+        "meta"
+        "nativeBuildInputs"
+      ]
       // {
         PATH = "${lib.makeBinPath (attributes.nativeBuildInputs or [ ])}:${host.path}";
       }
-    ) script;
+    ) script
+    // {
+      meta = attributes.meta or { };
+    };
 
   writeShellApplication =
     {
