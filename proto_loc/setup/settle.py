@@ -126,12 +126,12 @@ def unpack(uv: str, lock: Path, package: str, folder: Path) -> Path:
     lines = "".join(match[0] for match in entry.finditer(lock.read_text()))
     target = folder / package
     done = subprocess.run(
-        [uv, "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--python"]
-        + [sys.executable, "--target", target, "--requirements", "-"],
+        [uv, "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--requirements", "-",
+         "--python", sys.executable, "--target", target],
         input=lines,
         capture_output=True,
         text=True,
-    )
+    )  # fmt: skip
     if done.returncode:
         raise Unsettled(
             f"Cannot unpack {package} of {lock}.", done.stderr.strip(), "Mend what uv names above."
@@ -192,7 +192,7 @@ def main() -> None:
     parser.add_argument("--compile", action="store_true", help="compile every module")
     parser.add_argument("--uv", help="the uv that unpacks a wheel of the lock")
     parser.add_argument("--lock", type=Path, help="the lock of the environment")
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     table = tomllib.loads(options.golden.read_text()).get(TABLE, {})
     try:
         settle(options.site, table, options.sources, options.uv, options.lock)
