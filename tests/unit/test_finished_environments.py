@@ -107,8 +107,8 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir(parents=True)
     (folder / "node_modules").symlink_to(ROOT / "proto_loc/cube/server/node_modules")
     for name, value in {
-        "FINISHED": folder, "MODULES": folder / "node_modules", "ADDON": folder / "node_modules/index.node",
-        "STAMP": folder / "node_modules/.loc-stamp",
+        "FINISHED": folder, "MODULES": folder / "node_modules",
+        "STAMP": folder / "node_modules/.loc-stamp", "ADDON": folder / "node_modules/index.node",
     }.items():  # fmt: skip
         monkeypatch.setattr(node, name, value)
     return folder
