@@ -32,6 +32,11 @@
         builtins.fromTOML (builtins.readFile (tracked "golden.toml"))
       );
 
+      inherit (builtins.fromTOML (builtins.readFile (tracked "fork.toml"))) name;
+
+      # The files that git tracks, also of a `path:` flake.
+      template = import (tracked "nix/template.nix") { root = ./.; };
+
       # nix/NAME.nix for every system, each with what the others make.
       forEachSystem =
         output:
@@ -41,7 +46,25 @@
             pkgs = nixpkgs.legacyPackages.${system};
             load = name: import (tracked "nix/${name}.nix");
             tools = load "tools" { inherit lib pkgs; };
-            programs = load "programs" { inherit lib pkgs tools; };
+            programs = load "programs" {
+              inherit
+                lib
+                name
+                pkgs
+                tools
+                ;
+              inherit (environments.packages) environments;
+              source = template.path;
+            };
+            image = load "image" {
+              inherit
+                lib
+                name
+                pkgs
+                programs
+                tools
+                ;
+            };
             environments = load "environments" {
               inherit
                 golden
@@ -53,7 +76,10 @@
             };
           in
           {
-            packages = programs.packages // environments.packages;
+            packages =
+              programs.packages
+              // environments.packages
+              // lib.optionalAttrs pkgs.stdenv.hostPlatform.isLinux { inherit image; };
             apps = programs.apps;
             devShells.default = load "shell" { inherit pkgs programs tools; };
             checks = load "checks" {
@@ -81,6 +107,6 @@
       devShells = forEachSystem "devShells";
       checks = forEachSystem "checks";
       formatter = forEachSystem "formatter";
-      templates.default = import (tracked "nix/template.nix") { root = ./.; };
+      templates.default = template;
     };
 }

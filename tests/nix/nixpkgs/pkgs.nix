@@ -101,6 +101,8 @@ builtins.mapAttrs program host.tools
         "${pname}-${version}.${extension}"
     );
 
+  dockerTools = import ./docker-tools.nix { inherit build host lib; };
+
   mkShellNoCC =
     {
       name,
