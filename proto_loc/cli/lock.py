@@ -10,7 +10,7 @@ import typer
 from proto_loc import files
 from proto_loc.errors import LocError, UsageError
 from proto_loc.settings import ROOT
-from proto_loc.setup import locks, node
+from proto_loc.setup import locks, node, tool_lock
 from proto_loc.setup.environments import golden
 
 app = typer.Typer()
@@ -78,6 +78,7 @@ def lock(
                 drift["proto_loc/cube/server/package-lock.json"] = node.differences(
                     *locks.npm_texts()
                 )
+            drift["locks/tools.json"] = tool_lock.differences() if not any(drift.values()) else []
             if any(drift.values()):
                 raise LocError(
                     "The locks are not what golden.toml gives.",
@@ -101,6 +102,7 @@ def lock(
     locks.write(dict(zip(packages_by_lock, texts, strict=True)))
     if "npm" in golden():
         locks.write_npm()
+    tool_lock.write()
     if upgrade:
         print(
             "Run ./loc test to see whether these versions work together. Commit golden.toml, locks/"

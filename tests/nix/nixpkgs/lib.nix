@@ -1,6 +1,23 @@
 # The functions of nixpkgs.lib that our flake calls, with the same meaning.
 rec {
-  inherit (builtins) concatLists concatStringsSep;
+  inherit (builtins)
+    concatLists
+    concatStringsSep
+    filter
+    replaceStrings
+    ;
+  splitString =
+    separator: text: filter builtins.isString (builtins.split (escapeRegex separator) text);
+  escapeRegex = text: if text == "." then "\\." else text;
+  sublist =
+    start: count: list:
+    builtins.genList (place: builtins.elemAt list (start + place)) count;
+  removeSuffix =
+    suffix: text:
+    if hasSuffix suffix text then
+      builtins.substring 0 (builtins.stringLength text - builtins.stringLength suffix) text
+    else
+      text;
   genAttrs =
     names: f:
     builtins.listToAttrs (
@@ -25,8 +42,7 @@ rec {
     keep: set:
     removeAttrs set (builtins.filter (name: !keep name set.${name}) (builtins.attrNames set));
   mapAttrsToList = f: set: map (name: f name set.${name}) (builtins.attrNames set);
-  versionAtLeast = found: least: builtins.compareVersions found least >= 0;
-  getVersion = package: package.version;
+  getLib = package: package.lib or package;
   getExe' = package: program: "${package}/bin/${program}";
   getExe =
     package: getExe' package (package.meta.mainProgram or (throw "${package.name} has no mainProgram"));
