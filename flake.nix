@@ -66,9 +66,18 @@
                 ;
             };
             programs = load "programs" { inherit lib pkgs tools; };
+            environments = load "environments" {
+              inherit
+                golden
+                lib
+                pkgs
+                tools
+                tracked
+                ;
+            };
           in
           {
-            packages = programs.packages;
+            packages = programs.packages // environments.packages;
             apps = programs.apps;
             devShells.default = load "shell" { inherit pkgs programs tools; };
             checks = load "checks" {

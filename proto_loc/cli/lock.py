@@ -10,7 +10,7 @@ import typer
 from proto_loc import files
 from proto_loc.errors import LocError, UsageError
 from proto_loc.settings import ROOT
-from proto_loc.setup import locks, node, tool_lock
+from proto_loc.setup import locks, nix_lock, node, tool_lock
 from proto_loc.setup.environments import golden
 
 app = typer.Typer()
@@ -43,7 +43,7 @@ def lock(
     """Make the lock files of Python and npm packages from golden.toml, with all hashes.
 
     They are locks/*.txt and proto_loc/cube/server/package-lock.json. Locked versions stay, unless
-    golden.toml changes them.
+    golden.toml changes them. locks/*.json has the archives that Nix installs of them.
     """
     if (check and upgrade) or (packages and not upgrade):
         raise UsageError(
@@ -78,6 +78,7 @@ def lock(
                 drift["proto_loc/cube/server/package-lock.json"] = node.differences(
                     *locks.npm_texts()
                 )
+            drift |= {f"locks/{name}.json": nix_lock.differences(name) for name in nix_lock.names()}
             drift["locks/tools.json"] = tool_lock.differences() if not any(drift.values()) else []
             if any(drift.values()):
                 raise LocError(
@@ -103,6 +104,7 @@ def lock(
     if "npm" in golden():
         locks.write_npm()
     tool_lock.write()
+    nix_lock.write()
     if upgrade:
         print(
             "Run ./loc test to see whether these versions work together. Commit golden.toml, locks/"

@@ -4,10 +4,12 @@ rec {
     concatLists
     concatStringsSep
     filter
+    head
     replaceStrings
     ;
   splitString =
     separator: text: filter builtins.isString (builtins.split (escapeRegex separator) text);
+  last = list: builtins.elemAt list (builtins.length list - 1);
   escapeRegex = text: if text == "." then "\\." else text;
   sublist =
     start: count: list:
