@@ -295,6 +295,9 @@ class Settings:
 
 ELSEWHERE = {
     "LOC_CUBE_MODEL": Setting("`cube/model`", "another folder of Cube's model"),
+    "LOC_CHROMIUM": Setting(
+        "the one on PATH", "the Chromium or Chrome that takes the screenshots of `loc validate`"
+    ),
     "LOC_LLM_MODEL": Setting(
         "none",
         "the language model of `loc ask` and PandasAI, as LiteLLM names it; see [questions](ai.md)",

@@ -25,7 +25,10 @@ from proto_loc.settings import ROOT, environment_folder, origin, settings, spare
 MARK = "LOC_SERVICE"
 """Variable in the environment of every process of a service: run folder, colon, name."""
 
-DROPPED = ("PYTHON", "PC_", "CONDA_", "VIRTUAL_ENV", "JUPYTER", "LOC_SECRET_FILE", MARK)
+DROPPED = (
+    *("PYTHON", "PC_", "CONDA_", "VIRTUAL_ENV", "JUPYTER"),
+    *("LOC_SECRET_FILE", "LOC_RUN_ID", MARK),
+)
 """Prefixes of variables that are not passed on to a service."""
 
 SERVICES = {
