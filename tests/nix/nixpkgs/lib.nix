@@ -49,8 +49,7 @@ rec {
     keep: set:
     removeAttrs set (builtins.filter (name: !keep name set.${name}) (builtins.attrNames set));
   mapAttrsToList = f: set: map (name: f name set.${name}) (builtins.attrNames set);
-  versionAtLeast = found: least: builtins.compareVersions found least >= 0;
-  getVersion = package: package.version;
+  getLib = package: package.lib or package;
   getExe' = package: program: "${package}/bin/${program}";
   getExe =
     package: getExe' package (package.meta.mainProgram or (throw "${package.name} has no mainProgram"));
