@@ -66,6 +66,7 @@ in
 {
   packages = {
     inherit loc process-compose;
+    inherit (pkgs) direnv; # for the terminals of the devcontainer
     default = loc;
   };
 

@@ -56,7 +56,7 @@ def nix(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.Co
         assert (done.returncode != 0) == fails, done.stdout + done.stderr
         return done
 
-    run.environment = own
+    run.environment, run.program = own, shutil.which("nix")
     return run
 
 

