@@ -8,8 +8,8 @@ import pytest
 from hooks import HOOKS, PREBUILT, config
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from proto_loc.services import SERVICES
 from proto_loc.compose.supervisor import number
+from proto_loc.services import SERVICES
 from proto_loc.settings import PORTS, ROOT
 from proto_loc.setup.environments import golden
 
