@@ -6,7 +6,7 @@ of its subject, add it to :data:`CHECKS`, and test it in ``tests/unit/test_docto
 
 from collections.abc import Callable, Iterator
 
-from proto_loc.doctor import clone, data, fork, nix
+from proto_loc.doctor import clone, data, fork, nix, notices
 from proto_loc.doctor.finding import Finding
 from proto_loc.errors import LocError
 
@@ -19,6 +19,7 @@ CHECKS: dict[str, Callable[[], Iterator[Finding]]] = {
     "warehouse": data.warehouse,
     "sources": data.sources,
     "schedules": fork.schedules,
+    "notices": notices.channels,
     "notebooks": fork.notebooks,
     "ports": clone.ports,
     "process-compose": clone.process_compose,

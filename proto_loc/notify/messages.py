@@ -2,9 +2,9 @@
 
 import uuid
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from email.message import EmailMessage
 from email.utils import formatdate
-from datetime import datetime
 
 from proto_loc.errors import plain
 from proto_loc.fork_file import Channel

@@ -64,7 +64,9 @@ class Version:
     @property
     def joined(self) -> dict:
         """The ids of the run that published it, and of that run's invocations of dbt."""
-        return {name: self.facts[name] for name in ("run_id", "dbt_invocations") if name in self.facts}
+        return {
+            name: self.facts[name] for name in ("run_id", "dbt_invocations") if name in self.facts
+        }
 
     def dump(self) -> str:
         """The text of the manifest, with a checksum of its content."""
