@@ -164,16 +164,17 @@ class Load:
     def _write(self) -> None:
         """Publish through Dagster until the end; a sample has its full size again afterwards."""
         try:
-            dagster, base = client.find(), request_of_all()
+            dagster, whole = client.find(), request_of_all()
             if dagster is None:
                 raise LocError("Dagster is not up, so that nothing is published.", "", "loc status")
-            while not self._ended.is_set():
-                smaller = base.rows and self.stretch.publishes % 2 == 0
-                request = _smaller(base) if smaller else base
-                self._publish(dagster, request)
-                self._ended.wait(BETWEEN)
-            if base.rows and self.stretch.publishes % 2:
-                self._publish(dagster, base)
+            smaller = replace(whole, rows=int(whole.rows * SMALLER)) if whole.rows else whole
+            try:
+                while not self._ended.is_set():
+                    self._publish(dagster, whole if self.stretch.publishes % 2 else smaller)
+                    self._ended.wait(BETWEEN)
+            finally:
+                if smaller != whole and self.stretch.publishes % 2:
+                    self._publish(dagster, whole)
         except Exception as error:
             self._fail("refresh", error)
 
@@ -187,7 +188,3 @@ class Load:
         text = str(error) if isinstance(error, LocError) else f"{type(error).__name__}: {error}"
         with self._lock:
             self.stretch.errors.append(f"{kind}: {text}"[:500])
-
-
-def _smaller(request: Request) -> Request:
-    return replace(request, rows=int((request.rows or 0) * SMALLER))

@@ -48,20 +48,7 @@ def soak(
     ready = _validate(run, publish, say)
     offset, stopped = 0.0, False
     while this.seconds < hours * 3600 and not stopped:
-        before, saved = copy.deepcopy(run), time.monotonic()
-        noted = 0
-
-        def note(stretch: Stretch) -> None:
-            nonlocal saved, noted
-            ledger.note(run, stretch, before)  # noqa: B023
-            samples = stretch.samples[noted:]
-            this.add_samples([sample | {"at": offset + sample["at"]} for sample in samples])  # noqa: B023
-            noted = len(stretch.samples)
-            if time.monotonic() > saved + SAVE_EVERY:
-                saved = time.monotonic()
-                this.save()
-                say(summary(run))
-
+        note = _Notes(this, run, offset, say)
         load = Load(readers.kinds(number, ready), publish=publish, note=note)
         running(load)
         seconds = min(CYCLE, hours * 3600 - this.seconds)
@@ -75,6 +62,29 @@ def soak(
         this.save()
     fitted = slopes.fit_all(json.loads(line) for line in this.samples.read_text().splitlines())
     return this, fitted
+
+
+class _Notes:
+    """Adds the results of a stretch to its run, and saves them every minute.
+
+    Args:
+        offset: seconds of the run before the stretch.
+    """
+
+    def __init__(self, this: ledger.Soak, run: ledger.Run, offset: float, say: Say) -> None:
+        self.this, self.run, self.offset, self.say = this, run, offset, say
+        self.before = copy.deepcopy(run)
+        self.saved, self.written = time.monotonic(), 0
+
+    def __call__(self, stretch: Stretch) -> None:
+        ledger.note(self.run, stretch, self.before)
+        samples = stretch.samples[self.written :]
+        self.written = len(stretch.samples)
+        self.this.add_samples([one | {"at": self.offset + one["at"]} for one in samples])
+        if time.monotonic() > self.saved + SAVE_EVERY:
+            self.saved = time.monotonic()
+            self.this.save()
+            self.say(summary(self.run))
 
 
 def _validate(run: ledger.Run, publish: bool, say: Say) -> set[str]:
