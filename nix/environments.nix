@@ -19,9 +19,9 @@ let
   };
 
   # What the launcher `loc` writes too: the libraries that each Python of the environment loads at its start.
-  libraries = lib.concatMapStringsSep ", " (folder: "'${folder}/libgcc_s.so.1', '${folder}/libstdc++.so.6', '${folder}/libz.so.1'") (
-    lib.filter (folder: folder != "") (lib.splitString ":" tools.environment.LOC_LIBRARY_PATH)
-  );
+  libraries = lib.concatMapStringsSep ", " (
+    folder: "'${folder}/libgcc_s.so.1', '${folder}/libstdc++.so.6', '${folder}/libz.so.1'"
+  ) (lib.filter (folder: folder != "") (lib.splitString ":" tools.environment.LOC_LIBRARY_PATH));
 
   # The folder has the shape of .venvs/NAME. Its bytecode is made here, since nobody can write into the store, and is
   # valid for good, since all files of the store have one time.

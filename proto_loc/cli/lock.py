@@ -10,7 +10,7 @@ import typer
 from proto_loc import files
 from proto_loc.errors import LocError, UsageError
 from proto_loc.settings import ROOT
-from proto_loc.setup import locks, nix_lock, node
+from proto_loc.setup import locks, nix_lock, node, tool_lock
 from proto_loc.setup.environments import golden
 
 app = typer.Typer()
@@ -84,6 +84,7 @@ def lock(
                     *locks.npm_texts()
                 )
             drift |= {f"locks/{name}.json": nix_lock.differences(name) for name in nix_lock.names()}
+            drift["locks/tools.json"] = tool_lock.differences() if not any(drift.values()) else []
             if any(drift.values()):
                 raise LocError(
                     "The locks are not what golden.toml gives.",
@@ -111,6 +112,7 @@ def lock(
     locks.write(locked)
     if "npm" in golden():
         locks.write_npm()
+    tool_lock.write()
     nix_lock.write()
     if upgrade:
         print(

@@ -56,15 +56,14 @@ def uv() -> Iterator[Finding]:
         return
     asked, program = os.environ.get("LOC_UV") or "", shutil.which("uv")
     if asked and os.access(asked, os.X_OK):
-        version = _version(asked)
-        least = golden()["nixpkgs"]["uv-minimum"]
-        if supervisor.number(version) >= supervisor.number(least):
+        version, series = _version(asked), golden_version.rpartition(".")[0]
+        if version.startswith(f"{series}."):
             yield ok(f"uv {version}, {asked}")
         else:
             yield Finding(
                 "fail",
                 f"LOC_UV={asked} is uv {version or 'of unknown version'}.",
-                f"Set-up needs {least} or newer.",
+                f"Set-up is tested with {series}.x.",
                 "Unset LOC_UV: the golden uv is fetched.",
                 symptom="Set-up cannot fetch or run uv",
             )

@@ -23,7 +23,7 @@ MODEL = ROOT / "cube/model"
 FINISHED = environment_folder("cube") if os.environ.get("LOC_ENVIRONMENTS") else None
 """The folder of finished packages, which is never changed."""
 MODULES = (FINISHED or CUBE) / "node_modules"
-STAMP = FINISHED / ".stamp" if FINISHED else MODULES / ".loc-stamp"
+STAMP = MODULES / ".loc-stamp"
 ADDON_STAMP = MODULES / ".loc-addon"
 NATIVE = MODULES / "@cubejs-backend/native"
 ADDON = NATIVE / "index.node"
@@ -130,8 +130,8 @@ def _check_finished() -> None:
     if not MODULES.is_dir():
         raise LocError(f"There is no {MODULES}.", nothing, advice)
     if _read(STAMP).split(" ")[0] != _lock_sum():
-        why = f"Its .stamp names another checksum of Cube's package-lock.json. {nothing}"
-        raise LocError(f"{FINISHED} is not made from the lock of {ROOT}.", why, advice)
+        why = f"Its .loc-stamp names another checksum of Cube's package-lock.json. {nothing}"
+        raise LocError(f"{MODULES} is not made from the lock of {ROOT}.", why, advice)
     if settings().cube_native == "required" and not ADDON.exists():
         raise LocError(
             "Cube's native addon is missing, and LOC_CUBE_NATIVE=required asks for it.",

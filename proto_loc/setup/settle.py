@@ -126,12 +126,14 @@ def unpack(uv: str, lock: Path, package: str, folder: Path) -> Path:
     lines = "".join(match[0] for match in entry.finditer(lock.read_text()))
     target = folder / package
     done = subprocess.run(
-        [uv, "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--requirements", "-",
-         "--python", sys.executable, "--target", target],
+        [
+            *(uv, "pip", "install", "--quiet", "--no-deps", "--require-hashes"),
+            *("--python", sys.executable, "--target", target, "--requirements", "-"),
+        ],
         input=lines,
         capture_output=True,
         text=True,
-    )  # fmt: skip
+    )
     if done.returncode:
         raise Unsettled(
             f"Cannot unpack {package} of {lock}.", done.stderr.strip(), "Mend what uv names above."

@@ -121,7 +121,7 @@ def test_a_fetched_uv_that_is_another_than_its_name_says(
 
 
 @pytest.mark.parametrize(
-    "version, status", [("0.11.25", "ok"), ("0.8.22", "fail"), ("nonsense", "fail")]
+    "version, status", [("0.13.99", "ok"), ("0.11.25", "fail"), ("nonsense", "fail")]
 )
 def test_uv_of_the_nix_shell(tmp_path, monkeypatch, version: str, status: str):
     monkeypatch.setenv("LOC_UV", str(program(tmp_path / "uv", f"echo 'uv {version} (x)'")))

@@ -1,6 +1,5 @@
 """Tests of ``LOC_ENVIRONMENTS``: environments from a folder that nothing is written to."""
 
-import hashlib
 import os
 import shutil
 import subprocess
@@ -107,11 +106,9 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "finished/cube"
     folder.mkdir(parents=True)
     (folder / "node_modules").symlink_to(ROOT / "proto_loc/cube/server/node_modules")
-    lock = (node.CUBE / "package-lock.json").read_bytes()
-    (folder / ".stamp").write_text(f"{hashlib.sha256(lock).hexdigest()} /store/cube\n")
     for name, value in {
-        "FINISHED": folder, "MODULES": folder / "node_modules", "STAMP": folder / ".stamp",
-        "ADDON": folder / "node_modules/index.node",
+        "FINISHED": folder, "MODULES": folder / "node_modules",
+        "STAMP": folder / "node_modules/.loc-stamp", "ADDON": folder / "node_modules/index.node",
     }.items():  # fmt: skip
         monkeypatch.setattr(node, name, value)
     return folder
@@ -122,7 +119,8 @@ def test_packages_of_cube_are_compared_with_the_lock(packages: Path, monkeypatch
     monkeypatch.setenv("LOC_CUBE_NATIVE", "required")
     with pytest.raises(LocError, match="native addon is missing"):
         node.install()
-    (packages / ".stamp").write_text("another\n")
+    monkeypatch.setattr(node, "STAMP", packages / "another")
+    node.STAMP.write_text("another v24.19.0\n")
     with pytest.raises(LocError, match="is not made from the lock of"):
         node.install()
     (packages / "node_modules").unlink()
