@@ -56,7 +56,7 @@
             packages = programs.packages // environments.packages;
             apps = programs.apps;
             devShells.default = load "shell" { inherit pkgs programs tools; };
-            checks = load "checks" {
+            checks = environments.checks // load "checks" {
               inherit
                 golden
                 lib

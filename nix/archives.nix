@@ -92,13 +92,11 @@ in
   # The archives of a Python lock, by file name.
   python = name: builtins.mapAttrs fetch (locked name);
 
-  # A folder of archives under their own names.
+  # A folder of links by name.
   folder =
-    name: archives:
-    pkgs.runCommand "loc-${name}-archives" { } ''
+    name: targets:
+    pkgs.runCommand "loc-${name}" { } ''
       mkdir $out
-      ${lib.concatStringsSep "\n" (
-        lib.mapAttrsToList (file: archive: "ln -s ${archive} $out/${file}") archives
-      )}
+      ${lib.concatStringsSep "\n" (lib.mapAttrsToList (link: target: "ln -s ${target} $out/${link}") targets)}
     '';
 }

@@ -43,6 +43,9 @@ rec {
   filterAttrs =
     keep: set:
     removeAttrs set (builtins.filter (name: !keep name set.${name}) (builtins.attrNames set));
+  mapAttrs' =
+    f: set: builtins.listToAttrs (map (name: f name set.${name}) (builtins.attrNames set));
+  escapeShellArgs = list: concatStringsSep " " (map (text: "'${text}'") list);
   mapAttrsToList = f: set: map (name: f name set.${name}) (builtins.attrNames set);
   versionAtLeast = found: least: builtins.compareVersions found least >= 0;
   getVersion = package: package.version;
