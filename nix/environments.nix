@@ -19,9 +19,9 @@ let
   };
 
   # What the launcher `loc` writes too: the libraries that each Python of the environment loads at its start.
-  libraries = lib.concatMapStringsSep ", " (folder: "'${folder}/libgcc_s.so.1', '${folder}/libstdc++.so.6', '${folder}/libz.so.1'") (
-    lib.filter (folder: folder != "") (lib.splitString ":" tools.environment.LOC_LIBRARY_PATH)
-  );
+  libraries = lib.concatMapStringsSep ", " (
+    folder: "'${folder}/libgcc_s.so.1', '${folder}/libstdc++.so.6', '${folder}/libz.so.1'"
+  ) (lib.filter (folder: folder != "") (lib.splitString ":" tools.environment.LOC_LIBRARY_PATH));
 
   # The part of golden.toml that settle.py reads: another part changes no environment.
   sharedFiles = builtins.toFile "shared-files.toml" (

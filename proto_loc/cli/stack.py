@@ -84,12 +84,20 @@ def status(
     schema: Annotated[
         bool, typer.Option("--schema", help="Print the JSON Schema of --json, and read nothing.")
     ] = False,
+    openmetrics: Annotated[
+        bool, typer.Option("--openmetrics", help="Print it as text for Prometheus, with counters.")
+    ] = False,
 ) -> None:
     """Show the state of every process; the exit code is 1 if one failed or nothing is up.
 
     With --json: also what is published, sources, runs, metrics, lineage, disk and memory, as the
     home page shows it, and the problems of each part with the command to run.
     """
+    if openmetrics:
+        from proto_loc.monitoring.openmetrics import text
+
+        print(text(), end="")
+        return
     if json or schema:
         from proto_loc.home import output
 

@@ -76,6 +76,10 @@ class Version(Part):
     who: str
     based_on: int | None
     git_revision: str | None
+    run: str
+    """Id of the run that published it: Dagster's, or that of a command; empty if not recorded."""
+    dbt_invocations: list[str]
+    """dbt's ids of the invocations that built and tested it."""
     tables: dict[str, int]
     """Number of rows by ``schema.table``."""
     bytes: int
@@ -152,6 +156,8 @@ class Run(Part):
     ended_at: str | None
     version: int | None
     """The version of prod that it published, or left as it was."""
+    failed_checks: list[str]
+    """Names of dbt's tests that failed in it, the first ten."""
 
 
 @dataclass(frozen=True)

@@ -126,8 +126,10 @@ def unpack(uv: str, lock: Path, package: str, folder: Path) -> Path:
     lines = "".join(match[0] for match in entry.finditer(lock.read_text()))
     target = folder / package
     done = subprocess.run(
-        [uv, "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--python"]
-        + [sys.executable, "--target", target, "--requirements", "-"],
+        [
+            *(uv, "pip", "install", "--quiet", "--no-deps", "--require-hashes"),
+            *("--python", sys.executable, "--target", target, "--requirements", "-"),
+        ],
         input=lines,
         capture_output=True,
         text=True,

@@ -28,6 +28,11 @@ rec {
         value = f name;
       }) names
     );
+  escapeShellArg = text: "'${replaceStrings [ "'" ] [ "'\\''" ] text}'";
+  optionalAttrs = condition: set: if condition then set else { };
+  toLower = replaceStrings (splitString "," "A,B,C,D,E,F,G,H,I,J,K,L,M,N,O,P,Q,R,S,T,U,V,W,X,Y,Z") (
+    splitString "," "a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q,r,s,t,u,v,w,x,y,z"
+  );
   optionals = condition: list: if condition then list else [ ];
   optionalString = condition: text: if condition then text else "";
   concatMapStringsSep =
@@ -47,8 +52,7 @@ rec {
     f: set: builtins.listToAttrs (map (name: f name set.${name}) (builtins.attrNames set));
   escapeShellArgs = list: concatStringsSep " " (map (text: "'${text}'") list);
   mapAttrsToList = f: set: map (name: f name set.${name}) (builtins.attrNames set);
-  versionAtLeast = found: least: builtins.compareVersions found least >= 0;
-  getVersion = package: package.version;
+  getLib = package: package.lib or package;
   getExe' = package: program: "${package}/bin/${program}";
   getExe =
     package: getExe' package (package.meta.mainProgram or (throw "${package.name} has no mainProgram"));
