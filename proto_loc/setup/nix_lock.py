@@ -73,12 +73,12 @@ def _content(archives: dict[str, dict[str, str]], lock: str) -> dict:
     return {
         "//": MADE,
         "archives": archives,
-        "sha256": {"archives": _sha256(body), "lock": _sha256(lock)},
+        "sha256": {"archives": sha256(body.encode()), "lock": sha256(lock.encode())},
     }
 
 
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _packages(name: str) -> list[dict]:
@@ -187,7 +187,7 @@ def differences(name: str) -> list[str]:
         made = json.loads(path(name).read_text())
         lock = lock_text(name)
         if made != _content(made["archives"], lock):
-            stale = made["sha256"]["lock"] != _sha256(lock)
+            stale = made["sha256"]["lock"] != sha256(lock.encode())
             return [f"made from another locks/{name}.txt" if stale else "edited by hand"]
     except (ValueError, KeyError, TypeError):
         return ["edited by hand"]

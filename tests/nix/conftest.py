@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +25,15 @@ flake-registry =
 warn-dirty = false
 """
 
+LOOPBACK = (
+    *("unshare", "--map-root-user", "--net", sys.executable, "-c"),
+    "import fcntl, os, socket, struct, sys\n"
+    "up = struct.pack('16sh14x', b'lo', 1)\n"
+    "fcntl.ioctl(socket.socket(), 0x8914, up)  # SIOCSIFFLAGS, IFF_UP\n"
+    "os.execvp(sys.argv[1], sys.argv[1:])",
+)
+"""Runs a program in a network that consists of 127.0.0.1."""
+
 
 @pytest.fixture(scope="session")
 def nix(
@@ -31,7 +41,8 @@ def nix(
 ) -> Iterator[Callable[..., subprocess.CompletedProcess]]:
     """Runs Nix in a folder.
 
-    The test fails if Nix fails, or with ``fails``, if Nix does not fail.
+    The test fails if Nix fails, or with ``fails``, if Nix does not fail. With ``loopback``, Nix and
+    its builders have no other network.
     """
     if not shutil.which("nix"):
         pytest.skip("nix is not installed (apt-get install nix-bin)")
@@ -43,7 +54,7 @@ def nix(
     own["UV_CACHE_DIR"] = os.environ.get("UV_CACHE_DIR") or str(Path.home() / ".cache/uv")
 
     def run(
-        *arguments: str, cwd: Path, fails: bool = False, **env: str
+        *arguments: str, cwd: Path, fails: bool = False, loopback: bool = False, **env: str
     ) -> subprocess.CompletedProcess:
         outside = {
             name: value
@@ -51,7 +62,7 @@ def nix(
             if not name.startswith(("LOC_", "NIX_"))
         }
         done = subprocess.run(
-            ["nix", *arguments],
+            [*(LOOPBACK if loopback else ()), "nix", *arguments],
             cwd=cwd,
             env=outside | own | env,
             capture_output=True,
@@ -131,6 +142,22 @@ def offline(nix, release: Path, tmp_path_factory: pytest.TempPathFactory) -> lis
             stdout=subprocess.DEVNULL,
         )
     return stub.nixpkgs(tmp_path_factory.mktemp("nixpkgs").resolve())
+
+
+@pytest.fixture(scope="session")
+def prepared(nix, offline: list[str], tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """``offline``, with the archives of every package in the store."""
+    folder = tmp_path_factory.mktemp("npm").resolve()
+    sets = {"sha256": archives.of_environments(), "sha512": archives.of_cube(folder)}
+    for algorithm, paths in sets.items():
+        subprocess.run(
+            ["nix-store", "--add-fixed", algorithm, *paths],
+            env=os.environ | nix.environment,
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+    shutil.rmtree(folder)
+    return offline
 
 
 @pytest.fixture(scope="session")
