@@ -104,6 +104,7 @@ in
   # `default` runs without a registry; `loc` is the one of the shell.
   packages = {
     inherit loc process-compose;
+    inherit (pkgs) direnv; # for the terminals of the devcontainer
     default = platform;
   };
 

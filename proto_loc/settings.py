@@ -203,6 +203,14 @@ class Settings:
         "0",
         lambda name: _choice(name, "0", "1") == "1",
     )
+    notify_pause: float = _seconds(
+        30, "between two looks for incidents, if `fork.toml` has a channel", minimum=1
+    )
+    log_format: str = _setting(
+        "`json`: each record of a process's log is one line of JSON; see [monitoring](monitoring.md)",
+        "`text`",
+        lambda name: _choice(name, "text", "json"),
+    )
     port_prefix: str = _setting(
         "a digit from 1 to 5 before every port number, so that two clones run side by side: with 1,"
         " Dagster is on 13000. On Linux prefer 1 or 2: outgoing connections of other programs may"

@@ -17,7 +17,11 @@ from proto_loc.errors import LocError
 BUCKETS = (1, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200)
 """Upper limits of durations, in seconds."""
 ENDED = ("SUCCESS", "FAILURE", "CANCELED")
-QUERY = "select pipeline_name, status, start_time, end_time from runs"
+QUERY = """
+select pipeline_name, status, start_time, end_time, exists (
+    select 1 from run_tags where run_tags.run_id = runs.run_id and key = 'failed checks'
+) from runs
+"""
 
 
 @dataclass
@@ -49,8 +53,9 @@ def totals() -> tuple[dict[tuple[str, str], Total], dict[str, int]]:
     """Count all runs.
 
     Returns:
-        The ended runs by job and status (``success``, ``failure``, ``canceled``), and the number of
-        runs of each job that have not ended.
+        The ended runs by job and status (``success``, ``failure``, ``canceled``, and
+        ``audit_failure`` if a test of dbt failed), and the number of runs of each job that have not
+        ended.
 
     Raises:
         LocError: the file cannot be read.
@@ -69,10 +74,11 @@ def totals() -> tuple[dict[tuple[str, str], Total], dict[str, int]]:
 def _count(rows: Iterable[tuple]) -> tuple[dict[tuple[str, str], Total], dict[str, int]]:
     ended: dict[tuple[str, str], Total] = {}
     open_runs: dict[str, int] = {}
-    for name, status, start, end in rows:
+    for name, status, start, end, has_failed_checks in rows:
         job = job_name(name)
         if status in ENDED:
-            ended.setdefault((job, status.lower()), Total()).add(start, end)
+            audited = "audit_" if has_failed_checks and status == "FAILURE" else ""
+            ended.setdefault((job, audited + status.lower()), Total()).add(start, end)
         else:
             open_runs[job] = open_runs.get(job, 0) + 1
     return ended, open_runs

@@ -194,6 +194,36 @@ class Mart(Part):
 
 
 @dataclass(frozen=True)
+class Channel(Part):
+    """A channel of notices, from fork.toml."""
+
+    name: str
+    kind: str
+    """``webhook``, ``slack``, ``teams`` or ``smtp``."""
+    dead: bool
+    """Whether it has taken no notice in several rounds of tries."""
+    waiting: int
+    """Notices that wait for it."""
+    sent: int
+    dropped: int
+    """Notices that were dropped because too many waited."""
+    failing_since: str
+    """Time of the first failed round since the last delivery; empty if the last one worked."""
+    why: str
+
+
+@dataclass(frozen=True)
+class Incident(Part):
+    """An incident of which notices were sent, if there is a channel."""
+
+    key: str
+    event: str
+    """``refresh``, ``audit``, ``stale`` or ``service``."""
+    what: str
+    since: str
+
+
+@dataclass(frozen=True)
 class Machine(Part):
     """Disk and memory."""
 
@@ -227,6 +257,8 @@ class Status(Part):
     metrics: list[Metric] | None
     marts: list[Mart] | None
     machine: Machine | None
+    channels: list[Channel] = field(default_factory=list)
+    incidents: list[Incident] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     steps: list[str] = field(default_factory=list)
     """Commands that come next, such as the first source of an empty platform."""

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from proto_loc import fork_file, warehouse
 from proto_loc.errors import LocError, of_source
-from proto_loc.home import content
+from proto_loc.home import content, notices
 from proto_loc.home.machine import machine
 from proto_loc.home.processes import processes
 from proto_loc.home.schema import VERSION, Problem, Run, Service, Status, Table
@@ -68,6 +68,8 @@ def collect() -> Status:
         metrics=metrics,
         marts=marts,
         machine=measured,
+        channels=part("notices", lambda: notices.channels(report)) or [],
+        incidents=part("notices", notices.incidents) or [],
         problems=problems,
         steps=_steps(states or [], prod, tables),
     )

@@ -2,6 +2,8 @@
 
 import json
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Self
 
 import httpx
@@ -15,6 +17,39 @@ from proto_loc.settings import settings
 FIX = "See: ./loc logs jupyter"
 
 
+def _server(timeout: float) -> httpx.Client:
+    """A client of the server, with its token."""
+    address = f"http://127.0.0.1:{settings().port('jupyter')}"
+    token = {"authorization": f"token {credentials.secret('jupyter')}"}
+    return httpx.Client(base_url=address, headers=token, timeout=timeout, trust_env=False)
+
+
+def _call(http: httpx.Client, method: str, path: str, body: dict | None = None) -> httpx.Response:
+    try:
+        return http.request(method, path, json=body).raise_for_status()
+    except httpx.HTTPError as error:
+        raise LocError(
+            f"JupyterLab on {http.base_url} does not do {method} {path}.", f"{error}.", FIX
+        ) from error
+
+
+@contextmanager
+def sessions_kept(timeout: float = 30) -> Iterator[None]:
+    """Context that ends the notebooks' sessions, with their kernels, that begin in it.
+
+    Raises:
+        LocError: the server does not answer.
+    """
+    with _server(timeout) as http:
+        before = {session["id"] for session in _call(http, "GET", "/api/sessions").json()}
+        try:
+            yield
+        finally:
+            for session in _call(http, "GET", "/api/sessions").json():
+                if session["id"] not in before:
+                    _call(http, "DELETE", f"/api/sessions/{session['id']}")
+
+
 class Kernel:
     """Context manager of a kernel of JupyterLab's server; ``run`` runs a cell.
 
@@ -23,17 +58,13 @@ class Kernel:
     """
 
     def __init__(self, timeout: float = 90) -> None:
-        self.address = f"http://127.0.0.1:{settings().port('jupyter')}"
         self.timeout = timeout
         self.id = ""
-        token = {"authorization": f"token {credentials.secret('jupyter')}"}
-        self.http = httpx.Client(
-            base_url=self.address, headers=token, timeout=timeout, trust_env=False
-        )
+        self.http = _server(timeout)
 
     def __enter__(self) -> Self:
         try:
-            self.id = self._call("POST", "/api/kernels", {"name": "python3"}).json()["id"]
+            self.id = _call(self.http, "POST", "/api/kernels", {"name": "python3"}).json()["id"]
         except BaseException:
             self.http.close()
             raise
@@ -41,7 +72,7 @@ class Kernel:
 
     def __exit__(self, *_: object) -> None:
         try:
-            self._call("DELETE", f"/api/kernels/{self.id}")
+            _call(self.http, "DELETE", f"/api/kernels/{self.id}")
         finally:
             self.http.close()
 
@@ -53,7 +84,8 @@ class Kernel:
         """
         message = _message(code)
         number, printed, failure = message["header"]["msg_id"], [], ""
-        address = f"{self.address.replace('http', 'ws', 1)}/api/kernels/{self.id}/channels"
+        server = str(self.http.base_url).replace("http", "ws", 1).rstrip("/")
+        address = f"{server}/api/kernels/{self.id}/channels"
         headers = {"authorization": self.http.headers["authorization"]}
         try:
             with connect(address, additional_headers=headers, max_size=None, proxy=None) as socket:
@@ -76,14 +108,6 @@ class Kernel:
         if failure:
             raise LocError("A cell of a notebook failed.", failure, FIX)
         return "".join(printed)
-
-    def _call(self, method: str, path: str, body: dict | None = None) -> httpx.Response:
-        try:
-            return self.http.request(method, path, json=body).raise_for_status()
-        except httpx.HTTPError as error:
-            raise LocError(
-                f"JupyterLab on {self.address} does not do {method} {path}.", f"{error}.", FIX
-            ) from error
 
 
 def _message(code: str) -> dict:

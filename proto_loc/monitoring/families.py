@@ -130,16 +130,18 @@ def sources(rows: list[Table]) -> Iterator[Metric]:
 def runs(ended: dict[tuple[str, str], Total], open_runs: dict[str, int]) -> Iterator[Metric]:
     """Dagster's runs since the data folder was made."""
     seconds = HistogramMetricFamily(
-        "loc_run_seconds", "Durations of ended runs.", labels=["job", "status"]
+        "loc_run_seconds", "Durations of ended runs.", labels=["dagster_job", "status"]
     )
-    last = _time("loc_run_last", "When the last run with this status ended.", "job", "status")
+    last = _time(
+        "loc_run_last", "When the last run with this status ended.", "dagster_job", "status"
+    )
     for key, total in sorted(ended.items()):
         limits = [*map(str, map(float, BUCKETS)), "+Inf"]
         buckets = list(zip(limits, map(float, accumulate(total.by_bucket)), strict=True))
         seconds.add_metric(key, buckets, total.seconds)
         last.add_metric(key, total.last_end)
     active = GaugeMetricFamily(
-        "loc_runs_active", "Runs that wait or have not ended.", labels=["job"]
+        "loc_runs_active", "Runs that wait or have not ended.", labels=["dagster_job"]
     )
     for job, number in sorted(open_runs.items()):
         active.add_metric([job], number)

@@ -1,7 +1,8 @@
 """Looks at the platform once: finds incidents, and delivers the notices of them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from proto_loc import fork_file, services
 from proto_loc.home.schema import Run, Service, Status
@@ -23,8 +24,11 @@ class Looked:
     outbox: outbox.Outbox
 
 
-def watch() -> Looked:
+def watch(look: Callable[[], Status] = collect) -> Looked:
     """Look at the platform, note incidents and recoveries, and deliver what waits.
+
+    Args:
+        look: reads the state.
 
     Raises:
         UsageError: fork.toml is not usable.
@@ -33,7 +37,7 @@ def watch() -> Looked:
     fork = fork_file.read()
     with outbox.opened() as box:
         box.keep_only(fork.channels)
-        state = collect()
+        state = look()
         box.incidents, opened, recovered = incidents.compare(box.incidents, judge(state))
         changes = [(messages.opening, incident) for incident in opened]
         changes += [(messages.recovery, incident) for incident in recovered]
@@ -49,10 +53,21 @@ def watch() -> Looked:
     return Looked(opened, recovered, box)
 
 
+def greeting(platform: str) -> messages.Message:
+    """A notice that tests a channel."""
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    what = "This channel gets the notices of this platform"
+    return messages.Message(platform, "test", "test", "test", what, at, at, _home())
+
+
 def link(incident: Incident) -> str:
     """The page that shows an incident: that of the run, or the home page."""
     if incident.run:
         return f"{origin(settings().port('dagster'))}/runs/{incident.run}"
+    return _home()
+
+
+def _home() -> str:
     return f"{origin(settings().port(services.find('home').port))}/"
 
 

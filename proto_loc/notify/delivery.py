@@ -23,6 +23,8 @@ from proto_loc.notify.outbox import Box
 log = logging.getLogger("proto_loc.notify")
 TRIES = 3
 """Tries of a round."""
+PAUSE = 0.5
+"""Seconds after the first try; later pauses are longer."""
 TIMEOUT = 10.0
 """Seconds that a server may take to answer."""
 TEMPORARY = (408, 425, 429, 500, 502, 503, 504)
@@ -48,7 +50,7 @@ def send(channel: Channel, message: Message) -> None:
     patient = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(TryAgain),
         stop=tenacity.stop_after_attempt(TRIES),
-        wait=tenacity.wait_exponential_jitter(initial=0.5, max=5, jitter=0.5),
+        wait=tenacity.wait_exponential_jitter(multiplier=PAUSE, max=5, jitter=PAUSE),
         reraise=True,
     )
     patient(deliver, message)

@@ -4,9 +4,11 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from contextlib import nullcontext, suppress
 
 from proto_loc import credentials, services
 from proto_loc.doctor.finding import Finding, ok
+from proto_loc.jupyter import client
 from proto_loc.superset.client import ADMIN, Person
 from proto_loc.validate.proof import Picture, Proof, fail, skip
 
@@ -14,8 +16,14 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 SIZE = {"width": 1440, "height": 1000}
 TALL = 2600
 """Height of the window for a dashboard, as Superset draws a chart only when it is visible."""
-PATIENCE = 45_000
+PATIENCE = 60_000
 """Milliseconds that a page may take."""
+IDLE = 5_000
+"""Milliseconds to wait until a page asks for nothing more."""
+SHOWN = {"JupyterLab": ".jp-Cell, .jp-Launcher, .jp-Dialog"}
+"""By page: what a page shows once it has loaded, if it begins with a blank one."""
+WORKSPACE = ("/lab/tree/", "/lab/workspaces/validate/tree/")
+"""The page of JupyterLab, and the same in a workspace of its own: a person's stays as it is."""
 HOLDER = ".dashboard-component-chart-holder"
 DRAWN = f"""() => {{
     const holders = [...document.querySelectorAll('{HOLDER}')];
@@ -50,10 +58,10 @@ def pictures(proof: Proof) -> Iterator[Finding]:
             yield skip(f"No page was opened: {browser_path} does not start", _first(error))
             return
         names = [name for name in services.SERVICES if name in proof.ready]
-        for title, address in services.urls(names).items():
-            if title == "Superset":
-                continue
-            yield from _open(proof, browser, title, address)
+        with client.sessions_kept() if "jupyter" in proof.ready else nullcontext():
+            for title, address in services.urls(names).items():
+                if title != "Superset":
+                    yield from _open(proof, browser, title, address.replace(*WORKSPACE))
         if "superset" in proof.ready:
             yield from _dashboards(proof, browser)
         browser.close()
@@ -75,7 +83,10 @@ def _open(proof: Proof, browser, title: str, address: str) -> Iterator[Finding]:
             status = "no answer" if answer is None else answer.status
             yield fail(f"The page of {title} cannot be opened: {status}.", "", "./loc status")
             return
-        page.wait_for_timeout(2000)
+        page.wait_for_selector(SHOWN.get(title, "body"))
+        with suppress(Error):  # a page that asks for its state all the time is never idle
+            page.wait_for_load_state("networkidle", timeout=IDLE)
+        page.wait_for_timeout(1000)
         _shot(proof, page, title)
         if faults:
             yield fail(f"The page of {title} has an error.", faults[0][:300])

@@ -44,7 +44,7 @@ def ingest(proof: Proof) -> Iterator[Finding]:
             "./loc logs dagster-code, ./loc status; `loc refresh --direct` shows the error.",
         )
         return
-    request = _request()
+    request = request_of_all()
     done = dagster.refresh(
         request,
         who=WHO,
@@ -85,8 +85,8 @@ def _first_load(proof: Proof) -> dict | None:
     )
 
 
-def _request() -> Request:
-    """What to load: the sample again if nothing else is loaded, else what is new."""
+def request_of_all() -> Request:
+    """What a run loads: the sample again if nothing else is loaded, else what is new."""
     loads = lake.loads()
     sampled = {load.source for load in loads if load.origin == "synthetic"}
     if len(sampled) == 1 and all(load.origin == "synthetic" for load in loads):

@@ -72,7 +72,7 @@ def nix(
         assert (done.returncode != 0) == fails, done.stdout + done.stderr
         return done
 
-    run.environment = own
+    run.environment, run.program = own, shutil.which("nix")
     yield run
     subprocess.run(["chmod", "-R", "u+w", home], check=True)  # the store is read-only, and large
     shutil.rmtree(home)

@@ -36,6 +36,7 @@ PROGRAMS = {
     "gnused": {"sed": "sed"},
     "patchelf": {"patchelf": "patchelf"},
     "ps": {"ps": "ps"},
+    "direnv": {"direnv": "direnv"},
     "nixfmt": {"nixfmt": "nixfmt"},
     "deadnix": {"deadnix": "deadnix"},
     "nixfmt-tree": {"treefmt": "nixfmt"},

@@ -152,23 +152,32 @@ def test_run_starts_loc_of_the_clone_around(
     assert {"process", "uv", "python311"} <= {name.split("-")[1] for name in store}
 
 
-def test_the_hooks_of_the_devcontainer_go_through_the_flake(nix, own_clone: Path, offline):
-    """The test is for a machine with Nix.
+def hooks(nix, clone: Path, offline: list[str]) -> dict[str, str]:
+    """Return the environment of a hook on a machine with Nix.
 
     A hook cannot pass the stand-in for nixpkgs, so a program with the name nix adds it.
     """
-    (own_clone / "loc").write_text('#!/bin/sh\necho "$*; $LOC_PYTHON"\n')
-    programs = own_clone.parent / "bin"
+    (clone / "loc").write_text('#!/bin/sh\necho "$*; $LOC_PYTHON"\n')
+    programs = clone.parent / "bin"
     programs.mkdir()
     given = " ".join(offline)
     (programs / "nix").write_text(
-        '#!/bin/sh\nfor a; do shift; [ "$a" != --command ] || set -- "$@" '
-        f'{given}; set -- "$@" "$a"; done\nexec {shutil.which("nix")} "$@"\n'
+        '#!/bin/sh\nfor a; do shift; if [ "$a" = --command ]; then'
+        f' set -- "$@" {given}; fi; set -- "$@" "$a"; done\n'
+        f'case "$*" in *" build "* | *print-dev-env*) set -- "$@" {given} ;; esac\n'
+        f'exec {nix.program} "$@"\n'
     )
     (programs / "nix").chmod(0o755)
-    env = os.environ | nix.environment | {"PATH": f"{programs}:{os.environ['PATH']}"}
+    return os.environ | nix.environment | {"PATH": f"{programs}:{os.environ['PATH']}"}
+
+
+def test_the_hooks_of_the_devcontainer_go_through_the_flake(nix, own_clone: Path, offline):
+    """The test is for a machine with Nix."""
     done = subprocess.run(
-        [own_clone / ".devcontainer/run", "up", "-d"], env=env, capture_output=True, text=True
+        [own_clone / ".devcontainer/run", "up", "-d"],
+        env=hooks(nix, own_clone, offline),
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     door, started = done.stdout.splitlines()
@@ -176,6 +185,31 @@ def test_the_hooks_of_the_devcontainer_go_through_the_flake(nix, own_clone: Path
     assert started.startswith(f"up -d; {nix.environment['NIX_STORE_DIR']}"), (
         "with the Python of the flake"
     )
+
+
+@pytest.mark.skipif(not shutil.which("direnv"), reason="direnv is not installed")
+def test_a_terminal_of_the_devcontainer_has_the_tools_of_the_flake(
+    nix, own_clone: Path, offline, tmp_path: Path
+):
+    """Bug: hooks ran in the shell, and what a person typed beside them did not."""
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / ".bashrc").write_text("PS1=''\n")
+    env = hooks(nix, own_clone, offline) | {"HOME": str(home)}
+    for name in [name for name in env if name.startswith(("XDG_", "LOC_", "DIRENV"))]:
+        del env[name]
+    for _ in range(2):  # a codespace runs the hook in its prebuild, and may run it again
+        subprocess.run(
+            [own_clone / ".devcontainer/run", "terminal"], env=env, check=True, capture_output=True
+        )
+    assert (home / ".bashrc").read_text().count("direnv") == 2, "one line, which names it twice"
+    typed = f"cd '{own_clone}'\necho python=$LOC_PYTHON\ncd /\necho outside=$LOC_PYTHON\n"
+    said = subprocess.run(
+        ["bash", "-i"], input=typed, env=env, cwd="/", capture_output=True, text=True, timeout=120
+    )
+    lines = said.stdout.splitlines()
+    assert f"python={nix.environment['NIX_STORE_DIR']}" in "\n".join(lines), said.stderr
+    assert lines[-1] == "outside=", "the tools stay in their folder"
 
 
 def test_a_hook_does_not_hide_that_nix_fails(own_clone: Path):
