@@ -66,12 +66,14 @@ in
       version,
       integrity,
     }:
-    pkgs.runCommand "${lib.replaceStrings [ "@" "/" ] [ "" "-" ] name}-${version}.tgz" (
-      download
-      // {
-        nativeBuildInputs = [ node ];
-        outputHash = integrity;
-      }
-      // lib.optionalAttrs (registry != "") { npm_config_registry = registry; }
-    ) "HOME=$TMPDIR NODE_EXTRA_CA_CERTS=${certificates} npm pack --silent ${name}@${version} && mv *.tgz $out";
+    pkgs.runCommand "${lib.replaceStrings [ "@" "/" ] [ "" "-" ] name}-${version}.tgz"
+      (
+        download
+        // {
+          nativeBuildInputs = [ node ];
+          outputHash = integrity;
+        }
+        // lib.optionalAttrs (registry != "") { npm_config_registry = registry; }
+      )
+      "HOME=$TMPDIR NODE_EXTRA_CA_CERTS=${certificates} npm pack --silent ${name}@${version} && mv *.tgz $out";
 }

@@ -61,13 +61,16 @@ in
     lock // { packages = builtins.mapAttrs resolve lock.packages; };
 
   # The archives of a Python lock, by file name.
-  python = name: builtins.mapAttrs (file: sha256: archive.python { inherit file sha256; }) (locked name);
+  python =
+    name: builtins.mapAttrs (file: sha256: archive.python { inherit file sha256; }) (locked name);
 
   # A folder of links by name.
   folder =
     name: targets:
     pkgs.runCommand "loc-${name}" { } ''
       mkdir $out
-      ${lib.concatStringsSep "\n" (lib.mapAttrsToList (link: target: "ln -s ${target} $out/${link}") targets)}
+      ${lib.concatStringsSep "\n" (
+        lib.mapAttrsToList (link: target: "ln -s ${target} $out/${link}") targets
+      )}
     '';
 }
