@@ -112,26 +112,6 @@ builtins.mapAttrs program (removeAttrs host.tools host.removed)
         "${pname}-${version}.${extension}"
     );
 
-  # An archive of the package index, which a test has to add to the store.
-  fetchPypi =
-    {
-      pname,
-      version,
-      sha256,
-      format ? "setuptools",
-      python ? "py2.py3",
-      abi ? "none",
-      platform ? "any",
-      extension ? "tar.gz",
-      ...
-    }:
-    archive sha256 (
-      if format == "wheel" then
-        "${pname}-${version}-${python}-${abi}-${platform}.whl"
-      else
-        "${pname}-${version}.${extension}"
-    );
-
   dockerTools = import ./docker-tools.nix { inherit build host lib; };
 
   mkShellNoCC =
