@@ -70,6 +70,7 @@ COMMANDS = {  # commands that a job must contain because its name promises them
     ],
     "propose": [
         './loc lock --upgrade | tee "$RUNNER_TEMP/said"',
+        'nix flake update 2>&1 | tee -a "$RUNNER_TEMP/said"',
         "gh workflow run ci.yml --ref upgrade/golden",
     ],
 }
