@@ -1,6 +1,5 @@
 """Fixtures of the Nix suite: the real Nix, a clone in git, a stand-in for nixpkgs."""
 
-import os
 import shutil
 import subprocess
 import warnings
@@ -9,55 +8,17 @@ from pathlib import Path
 
 import pytest
 import stub
+from nix_runner import runner
 
 from proto_loc.settings import ROOT
-
-CONFIG = """
-experimental-features = nix-command flakes
-build-users-group =
-sandbox = false
-substituters =
-flake-registry =
-warn-dirty = false
-"""
 
 
 @pytest.fixture(scope="session")
 def nix(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.CompletedProcess]:
-    """Runs Nix in a folder.
-
-    The test fails if Nix fails, or with ``fails``, if Nix does not fail.
-    """
-    if not shutil.which("nix"):
+    """Runs the Nix of this machine."""
+    if not (program := shutil.which("nix")):
         pytest.skip("nix is not installed (apt-get install nix-bin)")
-    home = tmp_path_factory.mktemp("nix").resolve()
-    own = {
-        f"NIX_{name}_DIR": f"{home}/{name.lower()}" for name in ("STORE", "STATE", "LOG", "CONF")
-    }
-    own |= {"NIX_CONFIG": CONFIG, "XDG_CACHE_HOME": f"{home}/cache"}
-    own["UV_CACHE_DIR"] = os.environ.get("UV_CACHE_DIR") or str(Path.home() / ".cache/uv")
-
-    def run(
-        *arguments: str, cwd: Path, fails: bool = False, **env: str
-    ) -> subprocess.CompletedProcess:
-        outside = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("LOC_", "NIX_"))
-        }
-        done = subprocess.run(
-            ["nix", *arguments],
-            cwd=cwd,
-            env=outside | own | env,
-            capture_output=True,
-            text=True,
-            timeout=280,
-        )
-        assert (done.returncode != 0) == fails, done.stdout + done.stderr
-        return done
-
-    run.environment, run.program = own, shutil.which("nix")
-    return run
+    return runner(tmp_path_factory.mktemp("nix").resolve(), program)
 
 
 def commit(folder: Path) -> None:

@@ -1,0 +1,54 @@
+"""Runs a Nix with settings and a store that belong to the tests."""
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+CONFIG = """
+experimental-features = nix-command flakes
+build-users-group =
+sandbox = false
+substituters =
+flake-registry =
+warn-dirty = false
+"""
+
+
+def runner(
+    home: Path, program: str | Path, more: str = ""
+) -> Callable[..., subprocess.CompletedProcess]:
+    """Return a function that runs this Nix in a folder, with a store of its own in ``home``.
+
+    The test fails if Nix fails, or with ``fails``, if Nix does not fail.
+
+    Args:
+        more: lines of nix.conf.
+    """
+    own = {
+        f"NIX_{name}_DIR": f"{home}/{name.lower()}" for name in ("STORE", "STATE", "LOG", "CONF")
+    }
+    own |= {"NIX_CONFIG": CONFIG + more, "XDG_CACHE_HOME": f"{home}/cache"}
+    own["UV_CACHE_DIR"] = os.environ.get("UV_CACHE_DIR") or str(Path.home() / ".cache/uv")
+
+    def run(
+        *arguments: str, cwd: Path, fails: bool = False, **env: str
+    ) -> subprocess.CompletedProcess:
+        outside = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("LOC_", "NIX_"))
+        }
+        done = subprocess.run(
+            [program, *arguments],
+            cwd=cwd,
+            env=outside | own | env,
+            capture_output=True,
+            text=True,
+            timeout=280,
+        )
+        assert (done.returncode != 0) == fails, done.stdout + done.stderr
+        return done
+
+    run.environment, run.program = own, program
+    return run
