@@ -1,6 +1,7 @@
 """Runs a Nix with settings and a store that belong to the tests."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -52,3 +53,19 @@ def runner(
 
     run.environment, run.program = own, program
     return run
+
+
+def add(run: Callable[..., subprocess.CompletedProcess], *archives: Path) -> None:
+    """Put archives into the store of a runner, as Nix does with what it fetches by a hash."""
+    subprocess.run(
+        [Path(run.program).with_name("nix-store"), "--add-fixed", "sha256", *archives],
+        env=os.environ | run.environment,
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+
+
+def remove(home: Path) -> None:
+    """Remove a store, which is read-only and large."""
+    subprocess.run(["chmod", "-R", "u+w", home], check=True)
+    shutil.rmtree(home)

@@ -12,9 +12,9 @@ from functools import cache
 from pathlib import Path
 
 from proto_loc.ai.chatting import seccomp
-from proto_loc.settings import ROOT
+from proto_loc.settings import environment_folder
 
-PYTHON = ROOT / ".venvs/notebooks/bin/python"
+PYTHON = environment_folder("notebooks") / "bin/python"
 """The interpreter inside: that of the environment with pandas and matplotlib."""
 
 FOLDERS = ("/box", "/tmp")
