@@ -84,7 +84,8 @@ def test_every_port_has_its_service():
 def test_process_compose_by_hand_gets_what_loc_up_gives_it(monkeypatch):
     monkeypatch.setenv("LOC_RUN", str(ROOT / ".run"))
     by_hand = dotenv_values(ROOT / ".pc_env")
-    by_hand = {name: path for name, path in by_hand.items() if name.startswith("PC_")}
+    by_hand = {name: path for name, path in by_hand.items() if name.startswith(("PC_", "PROC_"))}
+    assert len(by_hand) == 4
     given = supervisor.environment()
     assert {name: str(ROOT / path) for name, path in by_hand.items()} == {
         name: given[name] for name in by_hand
