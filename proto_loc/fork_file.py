@@ -1,4 +1,4 @@
-"""Reads ``fork.toml``, which belongs to the fork: its name and its schedules."""
+"""Reads ``fork.toml``, which belongs to the fork: its name, its schedules and its backups."""
 
 import re
 import tomllib
@@ -17,7 +17,7 @@ NAME_RULE = (
     "It has small letters, digits, and single hyphens or underscores between them, and starts with"
     " a letter."
 )
-ENTRIES = {"name", "upstream", "demonstration", "schedules"}
+ENTRIES = {"name", "upstream", "demonstration", "schedules", "backup"}
 KEYS = {"cron": str, "time_zone": str, "on": bool}
 
 
@@ -39,6 +39,23 @@ class Schedule:
 
 
 @dataclass(frozen=True)
+class Backup:
+    """When a backup is made by itself, where it goes, and how many are kept."""
+
+    folder: Path
+    clock: Schedule
+    keep: int = 7
+    """Number of the newest archives that stay, besides those that they need."""
+    full_every: int = 1
+    """Each so manieth archive is whole; the others have only what the one before has not."""
+    secrets: tuple[str, ...] = ()
+    """Public keys for which the secrets are encrypted; without one, they are left out."""
+
+
+BACKUP = {"folder": str, "keep": int, "full_every": int, "secrets": list, **KEYS}
+
+
+@dataclass(frozen=True)
 class Fork:
     """The content of ``fork.toml``."""
 
@@ -48,6 +65,7 @@ class Fork:
     """The commit of the platform's repository that was merged last; empty before ``loc init``."""
     demonstration: bool = True
     """Whether the fork has the content of the demonstration."""
+    backup: Backup | None = None
 
 
 def read(path: Path | None = None) -> Fork:
@@ -78,7 +96,8 @@ def read(path: Path | None = None) -> Fork:
     if not isinstance(entries, dict):
         raise _fault(path, text, "schedules", "it is a section: [schedules]")
     schedules = tuple(_schedule(path, text, key, entry) for key, entry in entries.items())
-    return Fork(name, schedules, upstream, demonstration)
+    backup = _backup(path, text, content["backup"]) if "backup" in content else None
+    return Fork(name, schedules, upstream, demonstration, backup)
 
 
 def name() -> str:
@@ -121,6 +140,32 @@ def _schedule(path: Path, text: str, name: str, entry: object) -> Schedule:
         raise _fault(path, text, name, reason) from error
     return Schedule(
         name, entry["cron"], entry["time_zone"], entry.get("on", False), _line(text, name)
+    )
+
+
+def _backup(path: Path, text: str, entry: object) -> Backup:
+    needed = {"folder", "cron", "time_zone"}
+    if not isinstance(entry, dict) or not needed <= entry.keys() <= BACKUP.keys():
+        reason = "it has folder, cron, time_zone and, if you like, on, keep, full_every, secrets."
+        unknown = entry.keys() - BACKUP.keys() if isinstance(entry, dict) else ()
+        raise _fault(path, text, min(unknown, default="backup"), reason)
+    kinds = {str: "a text in quotation marks", int: "a whole number", bool: "true or false"}
+    for key, value in entry.items():
+        if type(value) is not BACKUP[key]:
+            kind = kinds.get(BACKUP[key], "a list of public keys")
+            raise _fault(path, text, key, f"it is {value!r}, and it must be {kind}.")
+    for key in ("keep", "full_every"):
+        if entry.get(key, 1) < 1:
+            raise _fault(path, text, key, "it is at least 1.")
+    secrets = entry.get("secrets", [])
+    for key in secrets:
+        if not isinstance(key, str) or not key.startswith(("age1", "ssh-")):
+            raise _fault(path, text, "secrets", f"{key!r} is no public key of age or SSH.")
+    clock = {key: value for key, value in entry.items() if key in KEYS}
+    schedule = _schedule(path, text, "backup", clock)
+    folder = ROOT / Path(entry["folder"]).expanduser()
+    return Backup(
+        folder, schedule, entry.get("keep", 7), entry.get("full_every", 1), tuple(secrets)
     )
 
 

@@ -19,6 +19,7 @@ CHECKS: dict[str, Callable[[], Iterator[Finding]]] = {
     "warehouse": data.warehouse,
     "sources": data.sources,
     "schedules": fork.schedules,
+    "backups": fork.backups,
     "notebooks": fork.notebooks,
     "ports": clone.ports,
     "process-compose": clone.process_compose,
