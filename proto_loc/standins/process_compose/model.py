@@ -49,13 +49,13 @@ class Rotation(Model):
 
 
 class LogConfiguration(Model):
-    """The one log format that the runner writes: plain lines with a time, flushed at once."""
+    """The one log format that the runner writes: plain lines, flushed at once."""
 
     flush_each_line: Literal[True]
     no_metadata: Literal[True]
     no_color: Literal[True]
     disable_json: Literal[True]
-    add_timestamp: Literal[True]
+    add_timestamp: bool
     timestamp_format: Literal["2006-01-02T15:04:05.000Z07:00"]
     fields_order: tuple[Literal["time"], Literal["message"]]
     rotation: Rotation
