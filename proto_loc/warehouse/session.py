@@ -353,14 +353,16 @@ def _finish(session: Session) -> dict[str, int]:
     # prod must not need other files; raw is a catalogue of files.
     command = [
         sys.executable,
-        "-I",
-        finish.__file__,
+        "-Ps",
+        "-m",
+        finish.__name__,
         str(session.path),
         *(["alone"] if session.database == "prod" else []),
     ]
     deadline = time.monotonic() + 5
     while True:
-        done = session.run(command, capture_output=True, text=True)
+        env = os.environ | {"PYTHONPATH": str(ROOT)}
+        done = session.run(command, env=env, capture_output=True, text=True)
         # A child that is ending may have the file open for a moment.
         if (
             done.returncode == 0
