@@ -99,7 +99,8 @@ c.FileContentsManager.delete_to_trash = False
 c.ServerApp.cookie_secret_file = str(home / "cookie-secret")
 
 if logs.wants_json():
-    c.ServerApp.logging_config = {"formatters": {"console": {"class": "proto_loc.logs.Formatter"}}}
+    formatter = {"class": "proto_loc.logs.Formatter"}
+    c.Application.logging_config = {"formatters": {"console": formatter}}
 
 # Features that would use the internet.
 c.LabApp.news_url = None

@@ -37,6 +37,10 @@ control_socket_disable = True
 if logs.wants_json():
     logconfig_dict = {
         "root": {"level": "WARNING", "handlers": ["error_console"]},
+        "loggers": {
+            "gunicorn.error": {"level": "INFO", "handlers": ["error_console"], "propagate": False},
+            "gunicorn.access": {"level": "WARNING", "propagate": False},  # it stays off
+        },
         "formatters": {"generic": {"()": "proto_loc.logs.Formatter"}},
     }
 

@@ -55,9 +55,9 @@ class LogConfiguration(Model):
     no_metadata: Literal[True]
     no_color: Literal[True]
     disable_json: Literal[True]
-    add_timestamp: bool
+    add_timestamp: Literal[True]
     timestamp_format: Literal["2006-01-02T15:04:05.000Z07:00"]
-    fields_order: tuple[Literal["time"], Literal["message"]]
+    fields_order: tuple[Literal["time"], Literal["message"]] | tuple[Literal["message"]]
     rotation: Rotation
 
 
