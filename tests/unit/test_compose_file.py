@@ -92,6 +92,15 @@ def test_process_compose_by_hand_gets_what_loc_up_gives_it(monkeypatch):
     }
 
 
+def test_structured_records_have_no_time_in_front(monkeypatch):
+    """`loc up` sets it for whichever supervisor it starts; both leave it out."""
+    for choice, first in (("json", "caller"), ("text", "time")):
+        monkeypatch.setenv("LOC_LOG_FORMAT", choice)
+        project = model.load(ROOT / "process-compose.yaml", supervisor.environment())
+        orders = {process.log_configuration.fields_order for process in project.processes.values()}
+        assert orders == {(first, "message")}
+
+
 def test_the_runner_and_process_compose_are_of_one_version():
     """The runner behaves like the release that golden.toml pins.
 
