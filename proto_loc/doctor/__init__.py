@@ -6,7 +6,7 @@ of its subject, add it to :data:`CHECKS`, and test it in ``tests/unit/test_docto
 
 from collections.abc import Callable, Iterable, Iterator
 
-from proto_loc.doctor import clone, data, fork, nix, security, versions
+from proto_loc.doctor import clone, data, fork, nix, notices, sandbox, security, versions
 from proto_loc.doctor.finding import Finding
 from proto_loc.errors import LocError
 
@@ -21,7 +21,9 @@ CHECKS: dict[str, Callable[[], Iterator[Finding]]] = {
     "warehouse": data.warehouse,
     "sources": data.sources,
     "schedules": fork.schedules,
+    "notices": notices.channels,
     "notebooks": fork.notebooks,
+    "sandbox": sandbox.bubblewrap,
     "ports": clone.ports,
     "listeners": security.listeners,
     "secrets": security.secrets,

@@ -15,6 +15,7 @@ import pytest
 from clones import borrowing_clone
 
 from proto_loc import credentials, doctor, services
+from proto_loc.ai.chatting import bubblewrap
 from proto_loc.cli import main
 from proto_loc.errors import LocError
 from proto_loc.settings import PORTS, ROOT
@@ -68,6 +69,24 @@ def test_this_clone_is_well_and_every_check_says_something(data):
     assert silent <= {"loader", "launcher", "store"}, "they speak of what is wrong alone"
 
 
+@pytest.mark.parametrize("restricted", [True, False], ids=["Ubuntu 24.04", "a container"])
+def test_bubblewrap_that_gets_no_user_namespace(tmp_path, monkeypatch, restricted: bool):
+    """Without a line of doctor, a person of Ubuntu 24.04 learnt it from `chat` alone."""
+    said = "echo 'bwrap: setting up uid map: Permission denied' >&2; exit 1"
+    on_path(program(tmp_path / "bin/bwrap", said), monkeypatch)
+    limit = tmp_path / "limit"
+    limit.write_text(f"{int(restricted)}\n")
+    monkeypatch.setattr(bubblewrap, "APPARMOR", limit)
+    monkeypatch.setattr(bubblewrap, "PYTHON", Path(sys.executable))
+    bubblewrap.unavailable.cache_clear()
+    try:
+        finding = only("sandbox")
+    finally:
+        bubblewrap.unavailable.cache_clear()
+    assert finding.status == "warn" and "Permission denied" in finding.why
+    assert ("sudo apparmor_parser" in finding.fix) == restricted
+
+
 def test_old_python(monkeypatch):
     monkeypatch.setattr(platform, "python_version", lambda: "3.12.1")
     assert only("python").what == "The platform runs on Python 3.12.1."
@@ -102,7 +121,7 @@ def test_a_fetched_uv_that_is_another_than_its_name_says(
 
 
 @pytest.mark.parametrize(
-    "version, status", [("0.11.25", "ok"), ("0.8.22", "fail"), ("nonsense", "fail")]
+    "version, status", [("0.13.99", "ok"), ("0.11.25", "fail"), ("nonsense", "fail")]
 )
 def test_uv_of_the_nix_shell(tmp_path, monkeypatch, version: str, status: str):
     monkeypatch.setenv("LOC_UV", str(program(tmp_path / "uv", f"echo 'uv {version} (x)'")))
