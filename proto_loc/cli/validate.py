@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 app = typer.Typer()
-COLOURS = {"passed": "green", "warned": "yellow", "failed": "red", "not checked": "dim"}
+COLOURS = {"passed": "green", "warned": "bright_magenta", "failed": "red", "not checked": "dim"}
 MARKS = {"passed": "✓", "warned": "!", "failed": "✗", "not checked": "-"}
 
 
