@@ -106,18 +106,20 @@
               // lib.optionalAttrs pkgs.stdenv.hostPlatform.isLinux { inherit image; };
             apps = programs.apps;
             devShells.default = load "shell" { inherit pkgs programs tools; };
-            checks = environments.checks // load "checks" {
-              inherit
-                golden
-                lib
-                pkgs
-                tools
-                ;
-              sources = map tracked [
-                "flake.nix"
-                "nix"
-              ];
-            };
+            checks =
+              environments.checks
+              // load "checks" {
+                inherit
+                  golden
+                  lib
+                  pkgs
+                  tools
+                  ;
+                sources = map tracked [
+                  "flake.nix"
+                  "nix"
+                ];
+              };
             formatter = pkgs.nixfmt-tree;
           }
           .${output}

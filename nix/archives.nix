@@ -97,6 +97,8 @@ in
     name: targets:
     pkgs.runCommand "loc-${name}" { } ''
       mkdir $out
-      ${lib.concatStringsSep "\n" (lib.mapAttrsToList (link: target: "ln -s ${target} $out/${link}") targets)}
+      ${lib.concatStringsSep "\n" (
+        lib.mapAttrsToList (link: target: "ln -s ${target} $out/${link}") targets
+      )}
     '';
 }

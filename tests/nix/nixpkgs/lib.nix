@@ -48,8 +48,7 @@ rec {
   filterAttrs =
     keep: set:
     removeAttrs set (builtins.filter (name: !keep name set.${name}) (builtins.attrNames set));
-  mapAttrs' =
-    f: set: builtins.listToAttrs (map (name: f name set.${name}) (builtins.attrNames set));
+  mapAttrs' = f: set: builtins.listToAttrs (map (name: f name set.${name}) (builtins.attrNames set));
   escapeShellArgs = list: concatStringsSep " " (map (text: "'${text}'") list);
   mapAttrsToList = f: set: map (name: f name set.${name}) (builtins.attrNames set);
   getLib = package: package.lib or package;
