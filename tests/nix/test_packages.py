@@ -3,12 +3,16 @@
 The store is prepared with the archives of the locks: see ``prepared`` in tests/nix/conftest.py.
 """
 
+import functools
 import json
 import re
 import shutil
 import subprocess
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import archives
 import pytest
 from archives import SYSTEM
 
@@ -95,3 +99,31 @@ def test_every_system_has_its_own_archives(nix, clone: Path, offline, system: st
     node = system.replace("aarch64", "arm64").replace("x86_64", "x64").split("-")
     bindings = set(re.findall(r"-duckdb-node-bindings-(\w+-\w+)-\d", requisites))
     assert bindings == {f"{node[1]}-{node[0]}"}
+
+
+def test_archives_come_from_another_index(nix, clone: Path, offline, tmp_path: Path):
+    """``UV_DEFAULT_INDEX`` names it; the store is empty before."""
+    made = [json.loads(nix_lock.path(name).read_text())["archives"] for name in ("docs", "build")]
+    needed = {file for by_system in made for file in by_system["all"] | by_system[SYSTEM]}
+    paths = [path for path in archives.of_environments() if path.name in needed]
+    for path in (*paths, archives.wheel("uv")):
+        project = tmp_path / "simple" / path.name.partition("-")[0].replace("_", "-").lower()
+        project.mkdir(parents=True, exist_ok=True)
+        (project / path.name).symlink_to(path)
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=tmp_path)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        own = {f"NIX_{name}_DIR": f"{tmp_path}/{name.lower()}" for name in ("STORE", "STATE")}
+        own["UV_DEFAULT_INDEX"] = f"http://127.0.0.1:{server.server_address[1]}/simple/"
+        nix(
+            "build",
+            "--impure",
+            "--out-link",
+            str(tmp_path / "result"),
+            ".#docs",
+            *offline,
+            cwd=clone,
+            **own,
+        )
+        server.shutdown()
+    assert (tmp_path / "result/lib/python3.11/site-packages/sphinx/__init__.py").exists()

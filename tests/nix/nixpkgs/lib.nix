@@ -52,6 +52,7 @@ rec {
   escapeShellArgs = list: concatStringsSep " " (map (text: "'${text}'") list);
   mapAttrsToList = f: set: map (name: f name set.${name}) (builtins.attrNames set);
   getLib = package: package.lib or package;
+  fetchers.proxyImpureEnvVars = [ "https_proxy" ];
   getExe' = package: program: "${package}/bin/${program}";
   getExe =
     package: getExe' package (package.meta.mainProgram or (throw "${package.name} has no mainProgram"));
