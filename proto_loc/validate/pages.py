@@ -83,7 +83,8 @@ def _open(proof: Proof, browser, title: str, address: str) -> Iterator[Finding]:
             status = "no answer" if answer is None else answer.status
             yield fail(f"The page of {title} cannot be opened: {status}.", "", "./loc status")
             return
-        page.wait_for_selector(SHOWN.get(title, "body"))
+        if title in SHOWN:
+            page.wait_for_selector(SHOWN[title])
         with suppress(Error):  # a page that asks for its state all the time is never idle
             page.wait_for_load_state("networkidle", timeout=IDLE)
         page.wait_for_timeout(1000)

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from archives import SYSTEM as THIS
 
 from proto_loc.errors import LocError
 from proto_loc.setup.environments import golden, uv
@@ -313,6 +314,8 @@ def test_template_makes_a_fork_that_passes_its_own_check(
         for command in modes
     ]
     assert executable[0] == executable[1], "hooks and workflows of a fork can be executed"
-    nix("flake", "check", ".", *linted, cwd=fork)
+    nix("flake", "check", "--no-build", ".", *linted, cwd=fork)
+    nix("build", "--no-link", f".#checks.{THIS}.golden", *linted, cwd=fork)
+    nix("build", "--no-link", f".#checks.{THIS}.formatting", *linted, cwd=fork)
     lock = json.loads((fork / "flake.lock").read_text())
     assert lock == json.loads((own_clone / "flake.lock").read_text())

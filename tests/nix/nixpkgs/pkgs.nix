@@ -88,6 +88,7 @@ builtins.mapAttrs program (removeAttrs host.tools host.removed)
     cc.bintools.dynamicLinker = host.loader;
   };
   zlib = libraries "zlib";
+  cacert = build "cacert" { } "mkdir -p $out/etc/ssl/certs && touch $out/etc/ssl/certs/ca-bundle.crt";
   unixtools.ps = program "ps" host.tools.ps;
 
   fetchurl = { sha256, url }: archive sha256 (baseNameOf url);
