@@ -47,6 +47,15 @@ def given(name: str) -> str:
     return _read(name, f"Write the secret to {file}.")
 
 
+def stored(name: str) -> str:
+    """Read a secret that exists.
+
+    Raises:
+        LocError: the file is missing, empty, readable by others, or cannot be read.
+    """
+    return _read(name, f"Write the secret to {path(name)}, or remove that file.")
+
+
 def keep(name: str, text: str) -> Path:
     """Write a secret that a person has given to its file, and return the path.
 

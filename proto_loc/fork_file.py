@@ -1,4 +1,4 @@
-"""Reads ``fork.toml``, which belongs to the fork: its name, schedules and channels of notices."""
+"""Reads ``fork.toml`` of the fork: its name, schedules, backups and channels of notices."""
 
 import re
 import tomllib
@@ -17,7 +17,7 @@ NAME_RULE = (
     "It has small letters, digits, and single hyphens or underscores between them, and starts with"
     " a letter."
 )
-ENTRIES = {"name", "upstream", "demonstration", "schedules", "notify"}
+ENTRIES = {"name", "upstream", "demonstration", "schedules", "backup", "notify"}
 KEYS = {"cron": str, "time_zone": str, "on": bool}
 
 
@@ -72,6 +72,23 @@ class Channel:
 
 
 @dataclass(frozen=True)
+class Backup:
+    """When a backup is made by itself, where it goes, and how many are kept."""
+
+    folder: Path
+    clock: Schedule
+    keep: int = 7
+    """Number of the newest archives that stay, besides those that they need."""
+    full_every: int = 1
+    """Each so manieth archive is whole; the others have only what the one before has not."""
+    secrets: tuple[str, ...] = ()
+    """Public keys for which the secrets are encrypted; without one, they are left out."""
+
+
+BACKUP = {"folder": str, "keep": int, "full_every": int, "secrets": list, **KEYS}
+
+
+@dataclass(frozen=True)
 class Fork:
     """The content of ``fork.toml``."""
 
@@ -82,6 +99,7 @@ class Fork:
     demonstration: bool = True
     """Whether the fork has the content of the demonstration."""
     channels: tuple[Channel, ...] = ()
+    backup: Backup | None = None
 
 
 def read(path: Path | None = None) -> Fork:
@@ -119,7 +137,8 @@ def read(path: Path | None = None) -> Fork:
         if variables.count(channel.secret.replace("-", "_")) > 1:
             reason = "two channels differ by - and _ only, so their secrets have the same name."
             raise _fault(path, text, channel.name, reason, "notify")
-    return Fork(name, schedules, upstream, demonstration, channels)
+    backup = _backup(path, text, content["backup"]) if "backup" in content else None
+    return Fork(name, schedules, upstream, demonstration, channels, backup)
 
 
 def name() -> str:
@@ -215,6 +234,32 @@ def _channel(path: Path, text: str, name: str, entry: object) -> Channel:
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 ADDRESS = re.compile(r"[!-?A-~]+@[!-?A-~]+", re.ASCII)
+
+
+def _backup(path: Path, text: str, entry: object) -> Backup:
+    needed = {"folder", "cron", "time_zone"}
+    if not isinstance(entry, dict) or not needed <= entry.keys() <= BACKUP.keys():
+        reason = "it has folder, cron, time_zone and, if you like, on, keep, full_every, secrets."
+        unknown = entry.keys() - BACKUP.keys() if isinstance(entry, dict) else ()
+        raise _fault(path, text, min(unknown, default="backup"), reason)
+    kinds = {str: "a text in quotation marks", int: "a whole number", bool: "true or false"}
+    for key, value in entry.items():
+        if type(value) is not BACKUP[key]:
+            kind = kinds.get(BACKUP[key], "a list of public keys")
+            raise _fault(path, text, key, f"it is {value!r}, and it must be {kind}.")
+    for key in ("keep", "full_every"):
+        if entry.get(key, 1) < 1:
+            raise _fault(path, text, key, "it is at least 1.")
+    secrets = entry.get("secrets", [])
+    for key in secrets:
+        if not isinstance(key, str) or not key.startswith(("age1", "ssh-")):
+            raise _fault(path, text, "secrets", f"{key!r} is no public key of age or SSH.")
+    clock = {key: value for key, value in entry.items() if key in KEYS}
+    schedule = _schedule(path, text, "backup", clock)
+    folder = ROOT / Path(entry["folder"]).expanduser()
+    return Backup(
+        folder, schedule, entry.get("keep", 7), entry.get("full_every", 1), tuple(secrets)
+    )
 
 
 def _line(text: str, key: str, section: str = "") -> int:

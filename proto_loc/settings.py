@@ -207,7 +207,7 @@ class Settings:
         30, "between two looks for incidents, if `fork.toml` has a channel", minimum=1
     )
     log_format: str = _setting(
-        "`json`: each record of a process's log is one line of JSON; see [monitoring](monitoring.md)",
+        "`json`: each record of a log is one line of JSON; see [monitoring](monitoring.md)",
         "`text`",
         lambda name: _choice(name, "text", "json"),
     )

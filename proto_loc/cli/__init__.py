@@ -52,6 +52,7 @@ def _version(requested: bool) -> None:
 
 @cli.callback()
 def _root(
+    context: typer.Context,
     debug: Annotated[
         bool, typer.Option("--debug", help="Show the traceback of a failure.")
     ] = False,
@@ -63,6 +64,12 @@ def _root(
     ] = False,
 ) -> None:
     """A local analytics platform: Dagster, dbt, DuckDB, Superset, Cube and JupyterLab."""
+    half_restored = Path(os.environ.get("LOC_DATA") or ROOT / "data") / "backup/restore.json"
+    if half_restored.exists() and context.invoked_subcommand not in ("restore", "down"):
+        from proto_loc.backup import workspace
+
+        if error := workspace.pending():
+            raise error
     if (Path(os.environ.get("LOC_RUN") or ROOT / ".run") / "process-compose.sock").exists():
         from proto_loc.services import ports
 

@@ -22,6 +22,7 @@ CHECKS: dict[str, Callable[[], Iterator[Finding]]] = {
     "sources": data.sources,
     "schedules": fork.schedules,
     "notices": notices.channels,
+    "backups": fork.backups,
     "notebooks": fork.notebooks,
     "sandbox": sandbox.bubblewrap,
     "ports": clone.ports,

@@ -304,7 +304,7 @@ def _recorded(database: str) -> int | None:
 def load(database: str, version_id: int) -> Version:
     path = folder(database) / "versions" / dirname(version_id) / "manifest.json"
     try:
-        return _read(path)
+        return of_manifest(path)
     except UNREADABLE as error:
         raise VersionDamaged(
             f"Version {version_id} of {database} cannot be read.",
@@ -348,7 +348,7 @@ def _way_out(database: str, damaged: int, based_on: int | None) -> str:
 
 def _is_whole(database: str, version_id: int) -> bool:
     try:
-        version = _read(folder(database) / "versions" / dirname(version_id) / "manifest.json")
+        version = of_manifest(folder(database) / "versions" / dirname(version_id) / "manifest.json")
         return version.path.stat().st_size == version.bytes and all(
             checksum(version.folder / name) == recorded
             for name, recorded in version.checksums.items()
@@ -357,7 +357,12 @@ def _is_whole(database: str, version_id: int) -> bool:
         return False
 
 
-def _read(manifest: Path) -> Version:
+def of_manifest(manifest: Path) -> Version:
+    """Read a manifest of a version, in whatever folder its database is.
+
+    Raises:
+        one of UNREADABLE: it is missing, changed, or that of another version.
+    """
     fields = json.loads(manifest.read_text())
     if fields.pop("checksum", None) not in (None, _seal(fields)):  # None before checksums were kept
         raise ValueError("its content was changed: its checksum differs")

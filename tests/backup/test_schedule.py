@@ -1,0 +1,154 @@
+"""``[backup]`` of fork.toml: its archives, how many are kept, and how a mistake is named."""
+
+import json
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from proto_loc import doctor, fork_file
+from proto_loc.backup import archive, records, schedule, workspace
+from proto_loc.cli import main
+from proto_loc.doctor.fork import backups
+from proto_loc.errors import LocError, UsageError
+
+CLOCK = 'cron = "0 3 * * *"\ntime_zone = "UTC"\n'
+
+
+@pytest.fixture
+def night(platform, tmp_path, monkeypatch):
+    """Makes the backup of one night after another; returns the names of the archives present."""
+    folder = tmp_path / "disk" / "backups"
+    folder.mkdir(parents=True)
+    clock = [datetime(2026, 1, 1, tzinfo=UTC)]
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return clock[0]
+
+    monkeypatch.setattr(schedule, "datetime", Clock)
+
+    def backup(entries: str = "") -> list[str]:
+        platform.fork.write_text(f'name = "shop"\n[backup]\nfolder = "{folder}"\n{CLOCK}{entries}')
+        clock[0] += timedelta(days=1)
+        schedule.backup(who="test")
+        return [
+            re.sub(r"shop-202601|T.*Z|\.tar\.zst", "", p.name) for p in sorted(folder.iterdir())
+        ]
+
+    backup.folder = folder
+    return backup
+
+
+def test_the_newest_are_kept(night):
+    for _ in range(3):
+        present = night("keep = 2\n")
+    assert present == ["03-full", "04-full"]
+
+
+def test_archives_that_kept_ones_need_stay(night):
+    """An incremental archive without its base is worth nothing."""
+    settings = "keep = 2\nfull_every = 4\n"
+    assert [night(settings) for _ in range(5)][2:] == [
+        ["02-full", "03-incremental", "04-incremental"],
+        ["02-full", "04-incremental", "05-incremental"],  # nothing of 03 is needed
+        ["02-full", "05-incremental", "06-full"],
+    ]
+
+
+def test_what_the_schedule_did_not_write_stays(night):
+    names = ("mine.tar.zst", "shop-20250101T000000Z-full.tar.zst", "notes.txt")
+    for name in names:
+        (night.folder / name).write_bytes(b"x")
+    night("keep = 1\n")
+    other = night.folder / "shop-20250202T000000Z-full.tar.zst"
+    (newest,) = [path for path in night.folder.glob("shop-2026*")]
+    other.write_bytes(newest.read_bytes())
+    (workspace.folder() / "id").unlink()  # as in another clone with the same name
+    night("keep = 1\n")
+    assert {*names, other.name, newest.name} <= {path.name for path in night.folder.iterdir()}
+
+
+def test_a_failed_backup_removes_nothing(night, monkeypatch):
+    before = night("keep = 1\n")
+    monkeypatch.setattr(
+        archive.Writer, "close", lambda self: (_ for _ in ()).throw(OSError(5, "x"))
+    )
+    with pytest.raises(LocError):
+        night("keep = 1\n")
+    assert [path.name[11:13] for path in night.folder.iterdir()] == [before[0][:2]]
+
+
+def test_a_missing_base_means_a_whole_archive(night):
+    night("full_every = 9\n")
+    (first,) = night.folder.iterdir()
+    first.write_bytes(first.read_bytes()[:-1])
+    assert night("full_every = 9\n")[1:] == ["03-full"]
+
+
+def test_without_a_file_or_an_entry_both_ways_are_named(platform, capfd):
+    platform.fork.write_text('name = "shop"\n')
+    assert main(["backup"]) == 2
+    assert "`loc backup FILE`" in capfd.readouterr().err
+
+
+def test_the_command_prints_json_and_history(night, capfd):
+    night()
+    assert main(["backup", "--json", "--who", "Dagster run 1"]) == 2, (
+        "the file of that second exists"
+    )
+    capfd.readouterr()
+    assert main(["backup", "--history", "--json"]) == 0
+    (record,) = json.loads(capfd.readouterr().out)
+    assert record["error"] == "" and record["bytes"] > 0 and record["who"] == "test"
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ('keep = "7"', "must be a whole number"),
+        ("keep = 0", "at least 1"),
+        ("keep = true", "must be a whole number"),
+        ("full_every = 0", "at least 1"),
+        ('secrets = ["AGE-SECRET-KEY-1"]', "is no public key"),
+        ('secrets = "age1x"', "must be a list"),
+        ('every = "day"', "if you like, on, keep"),
+        ("on = 1", "must be true or false"),
+    ],
+)
+def test_a_mistake_is_named_by_file_and_line(tmp_path, line, reason):
+    path = tmp_path / "fork.toml"
+    path.write_text(f'name = "shop"\n[backup]\nfolder = "/mnt"\n{CLOCK}{line}\n')
+    with pytest.raises(UsageError) as error:
+        fork_file.read(path)
+    assert f"{path}, line 6:" in error.value.what and reason in error.value.why
+    path.write_text(f'name = "shop"\n[backup]\nfolder = "/mnt"\n{CLOCK.replace("0 3", "0 25")}')
+    with pytest.raises(UsageError, match=r"line 2.*hour '25' is out of range"):
+        fork_file.read(path)
+
+
+def test_doctor_names_a_failed_and_a_missing_backup(platform, night):
+    """No entry, none yet, a good one, one that failed, an old one."""
+
+    def finding():
+        (only,) = backups()
+        return only
+
+    assert "backups" in doctor.CHECKS
+    platform.fork.write_text('name = "shop"\n')
+    assert finding().status == "ok" and "no [backup]" in finding().what
+    platform.fork.write_text(
+        f'name = "shop"\n[backup]\non = true\nfolder = "{night.folder}"\n{CLOCK}'
+    )
+    assert finding().status == "warn" and "no backup has been made" in finding().what
+    night("on = true\n")
+    assert finding().status == "ok" and "shop-2026" in finding().what
+    good = records.last()
+    failed = type(good)(good.started_at, 1, "test", "x", error="The disk is full.")
+    records.add(failed)
+    assert finding().status == "fail" and "The disk is full." in finding().why
+    old = "2020-01-01T00:00:00+00:00"
+    records.path().unlink()
+    records.add(type(good)(**vars(good) | {"started_at": old}))
+    assert finding().status == "warn" and old[:10] in finding().what
