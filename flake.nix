@@ -13,8 +13,15 @@
         "x86_64-linux"
         "aarch64-linux"
         "aarch64-darwin"
-        "x86_64-darwin"
       ];
+
+      # A value of nixpkgs, or our own advice in place of its error.
+      demand =
+        value: advice:
+        let
+          result = builtins.tryEval value;
+        in
+        if result.success then result.value else throw advice;
 
       # Nix sees only what git tracks. Without this, it names a path in the store that nobody has heard of.
       tracked =
@@ -32,19 +39,71 @@
         builtins.fromTOML (builtins.readFile (tracked "golden.toml"))
       );
 
+      inherit (builtins.fromTOML (builtins.readFile (tracked "fork.toml"))) name;
+
+      # The files that git tracks, also of a `path:` flake.
+      template = import (tracked "nix/template.nix") { root = ./.; };
+
+      # The wheels of uv and Node for each system; `loc lock` writes it.
+      archives = builtins.fromJSON (builtins.readFile (tracked "locks/tools.json"));
+
       # nix/NAME.nix for every system, each with what the others make.
       forEachSystem =
         output:
         lib.genAttrs systems (
           system:
           let
-            pkgs = nixpkgs.legacyPackages.${system};
+            pkgs = demand nixpkgs.legacyPackages.${system} ''
+              This nixpkgs refuses ${system}.
+              why: nixpkgs drops a system some day; since 26.11, Macs with an Intel processor (x86_64-darwin).
+              fix: remove ${system} from `systems` in flake.nix, or move inputs.nixpkgs.url back to a release that has it.
+                   nixpkgs itself says more: nix eval --inputs-from . nixpkgs#hello.name --system ${system}'';
             load = name: import (tracked "nix/${name}.nix");
-            tools = load "tools" { inherit lib pkgs; };
-            programs = load "programs" { inherit lib pkgs tools; };
+            wheel = load "wheel" { inherit lib pkgs; };
+            tools = load "tools" {
+              inherit
+                archives
+                demand
+                golden
+                lib
+                pkgs
+                wheel
+                ;
+            };
+            programs = load "programs" {
+              inherit
+                lib
+                name
+                pkgs
+                tools
+                ;
+              inherit (environments.packages) environments;
+              source = template.path;
+            };
+            image = load "image" {
+              inherit
+                lib
+                name
+                pkgs
+                programs
+                tools
+                ;
+            };
+            environments = load "environments" {
+              inherit
+                golden
+                lib
+                pkgs
+                tools
+                tracked
+                ;
+            };
           in
           {
-            packages = programs.packages;
+            packages =
+              programs.packages
+              // environments.packages
+              // lib.optionalAttrs pkgs.stdenv.hostPlatform.isLinux { inherit image; };
             apps = programs.apps;
             devShells.default = load "shell" { inherit pkgs programs tools; };
             checks = load "checks" {
@@ -54,7 +113,6 @@
                 pkgs
                 tools
                 ;
-              drift = load "golden" { inherit lib; };
               sources = map tracked [
                 "flake.nix"
                 "nix"
@@ -72,6 +130,6 @@
       devShells = forEachSystem "devShells";
       checks = forEachSystem "checks";
       formatter = forEachSystem "formatter";
-      templates.default = import (tracked "nix/template.nix") { root = ./.; };
+      templates.default = template;
     };
 }

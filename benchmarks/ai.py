@@ -19,10 +19,10 @@ from proto_loc import warehouse
 from proto_loc.ai import prompts
 from proto_loc.errors import LocError
 from proto_loc.metrics.expressions import written
-from proto_loc.settings import ROOT, settings
+from proto_loc.settings import ROOT, environment_folder, settings
 from proto_loc.setup import environments
 
-PYTHON = ROOT / ".venvs/notebooks/bin/python"
+PYTHON = environment_folder("notebooks") / "bin/python"
 PROGRAMS = {
     "a query": (
         "rows = execute_sql_query('select count(*) as n from {table}')\n"

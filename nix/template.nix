@@ -11,6 +11,7 @@
       path: _:
       !(builtins.elem (baseNameOf path) [
         ".env"
+        ".environments"
         ".git"
         ".pytest_cache"
         ".ruff_cache"

@@ -15,6 +15,7 @@ from proto_loc.errors import UsageError
 
 ROOT = Path(__file__).resolve().parent.parent
 
+
 PORTS = {
     "home": 8000,
     "dagster": 3000,
@@ -60,6 +61,11 @@ def _choice(name: str, default: str, *others: str) -> str:
 
 def _folder(name: str, default: str) -> Path:
     return Path(os.environ.get(name) or ROOT / default).absolute()
+
+
+def environment_folder(name: str) -> Path:
+    """Folder of an environment: below ``LOC_ENVIRONMENTS``, else below ``.venvs``."""
+    return _folder("LOC_ENVIRONMENTS", ".venvs") / name
 
 
 def _data(name: str = "LOC_DATA", default: str = "data") -> Path:
@@ -197,6 +203,14 @@ class Settings:
         "0",
         lambda name: _choice(name, "0", "1") == "1",
     )
+    notify_pause: float = _seconds(
+        30, "between two looks for incidents, if `fork.toml` has a channel", minimum=1
+    )
+    log_format: str = _setting(
+        "`json`: each record of a process's log is one line of JSON; see [monitoring](monitoring.md)",
+        "`text`",
+        lambda name: _choice(name, "text", "json"),
+    )
     port_prefix: str = _setting(
         "a digit from 1 to 5 before every port number, so that two clones run side by side: with 1,"
         " Dagster is on 13000. On Linux prefer 1 or 2: outgoing connections of other programs may"
@@ -289,6 +303,9 @@ class Settings:
 
 ELSEWHERE = {
     "LOC_CUBE_MODEL": Setting("`cube/model`", "another folder of Cube's model"),
+    "LOC_CHROMIUM": Setting(
+        "the one on PATH", "the Chromium or Chrome that takes the screenshots of `loc validate`"
+    ),
     "LOC_LLM_MODEL": Setting(
         "none",
         "the language model of `loc ask` and PandasAI, as LiteLLM names it; see [questions](ai.md)",
@@ -304,6 +321,11 @@ ELSEWHERE = {
         " release), `runner` (`proto_loc.compose`)",
     ),
     "LOC_COMPOSE_FILE": Setting("`process-compose.yaml`", "another file of processes"),
+    "LOC_ENVIRONMENTS": Setting(
+        "none: `.venvs/` in the clone, which set-up fills",
+        "a folder of finished environments, which are read and never changed; `nix run` and the"
+        " image set it, see [Nix](nix.md)",
+    ),
     "LOC_LIBRARY_PATH": Setting(
         "none",
         "folders of shared libraries for the environments' Pythons and the services only; the Nix"

@@ -40,7 +40,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 LONGEST = (
-    *("superset", "dagster", "platform", "acceptance", "notebooks", "superset-provision", "cube"),
+    *(
+        "superset",
+        "validate",
+        "dagster",
+        "platform",
+        "acceptance",
+        "notebooks",
+        "superset-provision",
+        "cube",
+    ),
     "tests/stack/test_platform.py",
     *("source", "tests/docs/test_docs.py", "parity", "mcp", "discover"),
     *("patterns", "accounts", "tests/chaos/test_kill.py", "nix", "real-files"),
@@ -65,6 +74,7 @@ OF_THE_DEMONSTRATION = (
     *("notebooks", "pipeline"),
     "stack/test_platform.py",
     "superset",
+    *("validate/test_soak.py", "validate/test_validate.py"),
     *(f"unit/test_{name}.py" for name in ("bundle", "metrics", "outcomes", "time_zone")),
 )
 """Suites and files that need the demonstration's data; a fork without it runs the others."""

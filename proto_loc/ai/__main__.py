@@ -75,7 +75,20 @@ def _evaluate(options: dict) -> int:
     return 0 if done.accuracy >= options["minimum"] else 1
 
 
-COMMANDS = {"ask": _ask, "evaluate": _evaluate, "mcp": _mcp, "discover": _discover}
+def _prove(options: dict) -> int:
+    from proto_loc.ai.asking import proving
+
+    print(json.dumps(proving.prove(options["questions"], options["evaluations"])))
+    return 0
+
+
+COMMANDS = {
+    "ask": _ask,
+    "evaluate": _evaluate,
+    "mcp": _mcp,
+    "discover": _discover,
+    "prove": _prove,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

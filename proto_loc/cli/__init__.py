@@ -17,7 +17,7 @@ from typing import Annotated
 
 import typer
 
-from proto_loc import dotenv
+from proto_loc import dotenv, run_id
 from proto_loc.errors import LocError, UsageError, of_source, plain
 from proto_loc.settings import ROOT, spare_loopback
 
@@ -125,6 +125,8 @@ def main(arguments: list[str] | None = None, *, tree=None, name: str = "loc") ->
     try:
         dotenv.load()
         spare_loopback(os.environ)
+        if not run_id.current():
+            run_id.join(run_id.new())
         (tree or command())(arguments, prog_name=name)
         code = 0
     except SystemExit as end:

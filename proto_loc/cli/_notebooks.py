@@ -5,7 +5,7 @@ import os
 import sys
 from typing import NoReturn
 
-from proto_loc.settings import ROOT
+from proto_loc.settings import ROOT, environment_folder
 
 
 def run(name: str, options: dict) -> NoReturn:
@@ -13,7 +13,7 @@ def run(name: str, options: dict) -> NoReturn:
     from proto_loc.setup import environments
 
     environments.sync("notebooks")
-    python = ROOT / ".venvs/notebooks/bin/python"
+    python = environment_folder("notebooks") / "bin/python"
     sys.stdout.flush()
     os.environ["PYTHONPATH"] = str(ROOT)
     arguments = json.dumps(options | {"debug": "--debug" in sys.argv})

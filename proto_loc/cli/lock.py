@@ -10,7 +10,7 @@ import typer
 from proto_loc import files
 from proto_loc.errors import LocError, UsageError
 from proto_loc.settings import ROOT
-from proto_loc.setup import locks, node
+from proto_loc.setup import locks, nix_lock, node, tool_lock
 from proto_loc.setup.environments import golden
 
 app = typer.Typer()
@@ -43,7 +43,12 @@ def lock(
     """Make the lock files of Python and npm packages from golden.toml, with all hashes.
 
     They are locks/*.txt and proto_loc/cube/server/package-lock.json. Locked versions stay, unless
-    golden.toml changes them.
+    golden.toml changes them. locks/*.json has the archives that Nix installs of them. An
+    environment whose lock changes is installed on trial first: two wheels with a file of the same
+    name, or a license that nobody knows, stop it.
+
+    --check also installs each environment of this clone a second time and compares the bytes, and
+    where Nix is, builds each package twice and compares the NAR hashes.
     """
     if (check and upgrade) or (packages and not upgrade):
         raise UsageError(
@@ -78,6 +83,8 @@ def lock(
                 drift["proto_loc/cube/server/package-lock.json"] = node.differences(
                     *locks.npm_texts()
                 )
+            drift |= {f"locks/{name}.json": nix_lock.differences(name) for name in nix_lock.names()}
+            drift["locks/tools.json"] = tool_lock.differences() if not any(drift.values()) else []
             if any(drift.values()):
                 raise LocError(
                     "The locks are not what golden.toml gives.",
@@ -89,6 +96,8 @@ def lock(
                     "Run ./loc lock and commit its result.",
                 )
             print(f"{len(drift)} locks agree with golden.toml")
+            _compare_installs()
+            _compare_builds()
             return
         texts = list(
             pool.map(
@@ -96,13 +105,64 @@ def lock(
                 packages_by_lock,
             )
         )
-    for path, text in moved.items():  # only after every lock could be made
+    locked = dict(zip(packages_by_lock, texts, strict=True))
+    _try(locked, known, moved)
+    for path, text in moved.items():  # only after every lock could be made, and installed
         files.replace(path, text)
-    locks.write(dict(zip(packages_by_lock, texts, strict=True)))
+    locks.write(locked)
     if "npm" in golden():
         locks.write_npm()
+    tool_lock.write()
+    nix_lock.write()
     if upgrade:
         print(
             "Run ./loc test to see whether these versions work together. Commit golden.toml, locks/"
             " and docs/ together."
         )
+
+
+def _try(locked: dict[str, str], known: dict[str, str], moved: dict[Path, str]) -> None:
+    """Install each environment whose lock changes, in a copy of the clone.
+
+    Raises:
+        LocError: it cannot be installed, wheels share a file that golden.toml does not name, or a
+            package has no known license.
+    """
+    from proto_loc.setup import environments, installs, licenses
+
+    changed = [
+        name for name in environments.names() if name in locked and locked[name] != known[name]
+    ]
+    if not changed:
+        return
+    texts = {ROOT / "locks" / f"{name}.txt": text for name, text in locked.items()}
+    with installs.copy_of_clone(texts | moved) as clone:
+        for name in changed:
+            licenses.check(installs.install(clone, name))
+
+
+def _compare_installs() -> None:
+    from proto_loc.setup import environments, installs
+
+    for name in environments.names():
+        if installs.is_installed(name):
+            comparison = installs.check(name)
+            print(
+                f"{name}: two installs have the same bytes: {comparison.files} files, SHA-256"
+                f" {comparison.digest}"
+            )
+        else:
+            print(f"{name}: is not installed in this clone, and was not compared")
+
+
+def _compare_builds() -> None:
+    from proto_loc.setup import nix_builds
+
+    packages = nix_builds.packages()
+    if not packages:
+        print("NAR hashes were not compared: Nix is not on PATH, or this clone has no flake.nix")
+    for package in packages:
+        try:
+            print(f"{package}: two builds have the NAR hash {nix_builds.nar_hash(package)}")
+        except nix_builds.CannotBuild as error:
+            print(f"{package}: NAR hashes were not compared; nix build .#{package} says: {error}")

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from proto_loc.settings import ROOT, environment_folder
 from proto_loc.setup import environments, node
 
 app = typer.Typer()
@@ -29,15 +30,11 @@ def setup(
     if python := [name for name in parts if name != "cube"]:
         environments.sync(*python)
     if "cube" in parts:
-        node.ADDON_STAMP.unlink(missing_ok=True)
+        if not node.FINISHED:
+            node.ADDON_STAMP.unlink(missing_ok=True)
         node.install()
-    print(
-        "ready:",
-        ", ".join(
-            "proto_loc/cube/server/node_modules" if name == "cube" else f".venvs/{name}"
-            for name in parts
-        ),
-    )
+    folders = [node.MODULES if name == "cube" else environment_folder(name) for name in parts]
+    print("ready:", ", ".join(str(folder).removeprefix(f"{ROOT}/") for folder in folders))
 
 
 @app.command(rich_help_panel="Set-up")

@@ -84,12 +84,21 @@ def status(
     schema: Annotated[
         bool, typer.Option("--schema", help="Print the JSON Schema of --json, and read nothing.")
     ] = False,
+    openmetrics: Annotated[
+        bool, typer.Option("--openmetrics", help="Print it as text for Prometheus, with counters.")
+    ] = False,
 ) -> None:
-    """Show the state of every process; the exit code is 1 if one failed or nothing is up.
+    """Show the state of every process; the exit code is 1 if one failed or nothing is up,
+    or if a channel of notices is dead.
 
     With --json: also what is published, sources, runs, metrics, lineage, disk and memory, as the
     home page shows it, and the problems of each part with the command to run.
     """
+    if openmetrics:
+        from proto_loc.monitoring.openmetrics import text
+
+        print(text(), end="")
+        return
     if json or schema:
         from proto_loc.home import output
 
@@ -101,6 +110,7 @@ def status(
         raise typer.Exit(0 if well else 1)
     from proto_loc import fork_file
     from proto_loc.compose.client import Client
+    from proto_loc.home import notices
     from proto_loc.home.processes import is_well, problem_of
 
     with Client() as client:
@@ -116,7 +126,10 @@ def status(
         print(hint)
     for name, problem in problems.items():
         typer.echo(f"{name} does not serve the model as it is: {problem}", err=True)
-    well = states and not problems and all(map(is_well, states))
+    dead = [channel for channel in notices.channels() if channel.dead]
+    for channel in dead:
+        typer.echo(" ".join(notices.dead(channel)), err=True)
+    well = states and not problems and not dead and all(map(is_well, states))
     raise typer.Exit(0 if well else 1)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from proto_loc.errors import LocError, exit_on_error
 from proto_loc.settings import origin, settings
+from proto_loc.setup import node
 from proto_loc.setup.node import CUBE, MODEL, STAMP, program
 
 
@@ -17,7 +18,7 @@ def environment() -> dict[str, str]:
     current = settings()
     port = int(os.environ.get("CUBE_PORT") or current.port("cube"))
     own = origin(port)
-    env = _clean_environment()
+    env = _clean_environment() | node.variables()
     if current.cube_dev:
         env["CUBEJS_DEV_MODE"] = "true"
     return env | {
@@ -58,9 +59,9 @@ def faults(model: Path) -> list[str] | None:
     if not STAMP.exists():
         return None
     done = subprocess.run(
-        [program(), CUBE / "check.js", model],
+        [program(), *node.arguments(), CUBE / "check.js", model],
         cwd=CUBE,
-        env=_clean_environment() | {"CUBE_NATIVE": settings().cube_native},
+        env=_clean_environment() | node.variables() | {"CUBE_NATIVE": settings().cube_native},
         capture_output=True,
         text=True,
     )
@@ -83,7 +84,7 @@ def _clean_environment() -> dict[str, str]:
 
 if __name__ == "__main__":
     with exit_on_error():
-        node, env = program(), environment()
+        command, env = [program(), *node.arguments()], environment()
     os.chdir(CUBE)
     limits = ["--max-old-space-size=1024", "--max-semi-space-size=2"]  # MB
-    os.execve(node, [str(node), *limits, "server.js"], env)
+    os.execve(command[0], [*map(str, command), *limits, "server.js"], env)

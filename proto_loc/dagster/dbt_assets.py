@@ -20,6 +20,7 @@ import dagster as dg
 from proto_loc import warehouse
 from proto_loc.dagster.policies import progress, said_plainly, who, writes
 from proto_loc.dbt import nodes, parse, publish
+from proto_loc.dbt.nodes import names_test
 from proto_loc.metrics.marts import marts
 from proto_loc.metrics.read import file_of
 from proto_loc.sources import declared_columns
@@ -256,6 +257,10 @@ if UNSHOWN:
     )
 
 
+FAILED = 10
+"""Failed tests that a tag of the run names."""
+
+
 class Build(dg.Config):
     """How the models are built."""
 
@@ -285,7 +290,7 @@ def models(context: dg.AssetExecutionContext, config: Build):
         context.log.info(f"run with each build, but no check: {', '.join(UNSHOWN)}")
     start = time.perf_counter()
     try:
-        with said_plainly():
+        with said_plainly(context):
             if not context.selected_asset_keys:  # checks alone: audit again, and build nothing
                 yield from _checked(
                     context,
@@ -297,18 +302,27 @@ def models(context: dg.AssetExecutionContext, config: Build):
             )
     except dg.Failure as failure:
         results = getattr(failure.__cause__, "results", ())
-        yield from _checked(
-            context, [result for result in results if result["status"] in ("fail", "error")]
-        )
+        failed = [result for result in results if result["status"] in ("fail", "error")]
+        if names := failed_checks(failed):
+            context.instance.add_run_tags(context.run_id, {"failed checks": " ".join(names)})
+        yield from _checked(context, failed)
         raise
     seconds = time.perf_counter() - start - sum(version.facts["seconds"].values())
     tags = {
         "prod version": str(version.id),
         "published": "yes",
         "publish seconds": f"{seconds:.3f}",
+        "dbt invocation": " ".join(version.facts.get("dbt_invocations", ())),
     }
     context.instance.add_run_tags(context.run_id, tags)
     yield from _reported(context, version, lambda key: True)
+
+
+def failed_checks(results: list[dict]) -> list[str]:
+    """Names of the failed tests among dbt's results, the first :data:`FAILED` of them."""
+    tests = MANIFEST["nodes"] | MANIFEST["unit_tests"]
+    ids = [result["unique_id"] for result in results if names_test(result["unique_id"])]
+    return [_plain(tests[unique_id]["name"]) for unique_id in ids[:FAILED] if unique_id in tests]
 
 
 def _reported(

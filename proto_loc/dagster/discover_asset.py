@@ -35,7 +35,7 @@ TIMEOUT = 900
     ),
 )
 def report(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-    with said_plainly():
+    with said_plainly(context):
         found = _discover()
     told = "\n".join(f"- {finding}" for finding in found["findings"]) or "Nothing stands out."
     return dg.MaterializeResult(

@@ -50,7 +50,7 @@ def ledger(context: dg.AssetExecutionContext, config: Load) -> dg.MaterializeRes
         tuple(config.files), config.rows, config.seed, config.replace, source=config.source
     )
     start = time.perf_counter()
-    with said_plainly():
+    with said_plainly(context):
         outcomes = load(
             request.loading(who(context)), who=who(context), report=progress(context, "load")
         )

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import dagster as dg
 
+from proto_loc import run_id
 from proto_loc.dagster.private import DagsterExecutionInterruptedError, EngineEventData
 from proto_loc.errors import LocError, of_source, plain
 from proto_loc.warehouse import LockTimeout
@@ -20,13 +21,16 @@ def writes(database: str) -> dict:
 
 
 @contextmanager
-def said_plainly() -> Iterator[None]:
+def said_plainly(context: dg.AssetExecutionContext) -> Iterator[None]:
     """Turn a :class:`LocError` into a failure of the step, with the same sentences.
+
+    What the block publishes and logs has the run's id (:mod:`proto_loc.run_id`).
 
     A retry cannot repair a file, a model or a disk, so a lock time-out is the only LocError that is
     retried. :data:`RETRY` retries other exceptions; an exception in a source's code is reported
     with its file and line.
     """
+    run_id.join(context.run_id)
     try:
         yield
     except (KeyboardInterrupt, DagsterExecutionInterruptedError) as interrupt:

@@ -65,7 +65,7 @@ def _loadable(source: PartitionedSource, table: Table) -> dg.AssetsDefinition:
         **writes("raw"),
     )
     def load(context: dg.AssetExecutionContext, config: Partitions) -> None:
-        with said_plainly():
+        with said_plainly(context):
             outcomes = source.load_partitions(
                 table.name,
                 context.partition_keys,

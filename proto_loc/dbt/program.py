@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
-from proto_loc import warehouse
+from proto_loc import run_id, warehouse
 from proto_loc.dbt.verdicts import names_in
 from proto_loc.settings import ROOT, settings
 
@@ -86,6 +86,7 @@ def environment(target: str, *, deferred: bool = True, **extra: str) -> dict[str
         # ...` turns it on.
         "DBT_LOG_LEVEL_FILE": "info",
         "LOC_VERDICTS": ",".join(verdict_models()),
+        "DBT_ENV_CUSTOM_ENV_LOC_RUN_ID": run_id.current(),  # dbt writes it into its artifacts
         **extra,
     }
     if target == "prod":

@@ -86,6 +86,7 @@ def publish(
             )
         session.checks = audit.checks
         session.facts = {
+            "dbt_invocations": list(dict.fromkeys([run.invocation, audit.invocation])),
             "raw_version": raw.id,
             "load_ids": raw.facts["load_ids"],
             "project": None if partial else project,

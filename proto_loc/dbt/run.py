@@ -28,6 +28,8 @@ class Run:
     """From dbt's run_results.json: ``unique_id``, ``status``, ``message``, ``failures`` and
     ``execution_time`` (seconds).
     """
+    invocation: str = ""
+    """dbt's id of the run, as in its log and artifacts; empty if dbt wrote no results."""
 
     @property
     def nodes(self) -> set[str]:
@@ -66,7 +68,8 @@ def execute(arguments: Sequence[str], session: warehouse.Session, report: Report
         at = len(program.BUILDER)
         command[at:at] = ["--log-format", "json", "--no-use-colors"]
         code, lines = _watch(command, session, report, options)
-    run = Run(json.loads(results.read_text())["results"] if results.exists() else [])
+    answer = json.loads(results.read_text()) if results.exists() else {}
+    run = Run(answer.get("results", []), answer.get("metadata", {}).get("invocation_id", ""))
     if code != 0:
         messages = [result["message"] or "" for result in run.results]
         if disk_is_full([*lines, *messages]):

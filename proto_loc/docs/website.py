@@ -9,7 +9,7 @@ from pathlib import Path
 
 from proto_loc import files
 from proto_loc.errors import LocError
-from proto_loc.settings import ROOT, private_folder, settings
+from proto_loc.settings import ROOT, environment_folder, private_folder, settings
 from proto_loc.setup import environments
 
 CONFIGURATION = Path(__file__).parent
@@ -84,7 +84,7 @@ def remote_requests(site: Path) -> list[str]:
 def _sphinx(pages: Path, site: Path) -> list[str]:
     """Run Sphinx into an empty folder; return its warnings, each with file and line."""
     environments.sync("docs")
-    command = [ROOT / ".venvs/docs/bin/python", "-P", "-m", "sphinx", "-q", "-b", "html"]
+    command = [environment_folder("docs") / "bin/python", "-P", "-m", "sphinx", "-q", "-b", "html"]
     with tempfile.TemporaryDirectory() as trees:
         done = subprocess.run(
             [*command, "-c", CONFIGURATION, "-d", trees, pages, site],

@@ -4,9 +4,9 @@ A check is a function that yields findings and changes nothing. To add one, writ
 of its subject, add it to :data:`CHECKS`, and test it in ``tests/unit/test_doctor.py``.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
-from proto_loc.doctor import clone, data, fork, nix
+from proto_loc.doctor import clone, data, fork, nix, notices, sandbox, security, versions
 from proto_loc.doctor.finding import Finding
 from proto_loc.errors import LocError
 
@@ -14,14 +14,20 @@ CHECKS: dict[str, Callable[[], Iterator[Finding]]] = {
     "python": clone.python,
     "uv": clone.uv,
     "environments": clone.environments,
+    "versions": versions.versions,
+    "running": versions.outdated,
     "folders": clone.folders,
     "space": clone.space,
     "warehouse": data.warehouse,
     "sources": data.sources,
     "schedules": fork.schedules,
     "backups": fork.backups,
+    "notices": notices.channels,
     "notebooks": fork.notebooks,
+    "sandbox": sandbox.bubblewrap,
     "ports": clone.ports,
+    "listeners": security.listeners,
+    "secrets": security.secrets,
     "process-compose": clone.process_compose,
     "sockets": clone.sockets,
     "launcher": clone.launcher,
@@ -33,11 +39,11 @@ CHECKS: dict[str, Callable[[], Iterator[Finding]]] = {
 }
 
 
-def look() -> Iterator[tuple[str, Finding]]:
-    """Yield the findings of all checks, each with the check's name; report errors in checks too."""
-    for name, check in CHECKS.items():
+def look(names: Iterable[str] = tuple(CHECKS)) -> Iterator[tuple[str, Finding]]:
+    """Yield the findings of these checks, each with the check's name, and the errors in checks."""
+    for name in names:
         try:
-            for finding in check():
+            for finding in CHECKS[name]():
                 yield name, finding
         except LocError as error:
             yield name, Finding("fail", error.what, error.why, error.fix)

@@ -13,7 +13,7 @@ from proto_loc.compose import supervisor
 from proto_loc.compose.client import SOCKET
 from proto_loc.doctor.finding import Finding, ok
 from proto_loc.errors import LocError
-from proto_loc.settings import ROOT, settings
+from proto_loc.settings import ROOT, environment_folder, settings
 from proto_loc.setup.environments import golden, names, needed
 from proto_loc.setup.programs import output
 
@@ -51,17 +51,19 @@ def uv() -> Iterator[Finding]:
     lock = ROOT / "locks/uv.txt"
     locked = re.search(r"^uv==(\S+)", lock.read_text(), re.MULTILINE) if lock.exists() else None
     golden_version = locked[1] if locked else golden()["tools"]["uv"]
+    if os.environ.get("LOC_ENVIRONMENTS"):
+        yield ok("uv is not needed: the environments of LOC_ENVIRONMENTS are finished")
+        return
     asked, program = os.environ.get("LOC_UV") or "", shutil.which("uv")
     if asked and os.access(asked, os.X_OK):
-        version = _version(asked)
-        least = golden()["nixpkgs"]["uv-minimum"]
-        if supervisor.number(version) >= supervisor.number(least):
+        version, series = _version(asked), golden_version.rpartition(".")[0]
+        if version.startswith(f"{series}."):
             yield ok(f"uv {version}, {asked}")
         else:
             yield Finding(
                 "fail",
                 f"LOC_UV={asked} is uv {version or 'of unknown version'}.",
-                f"Set-up needs {least} or newer.",
+                f"Set-up is tested with {series}.x.",
                 "Unset LOC_UV: the golden uv is fetched.",
                 symptom="Set-up cannot fetch or run uv",
             )
@@ -106,6 +108,9 @@ def _version(program: str) -> str:
 def environments() -> Iterator[Finding]:
     required = needed()
     for name in names():
+        if os.environ.get("LOC_ENVIRONMENTS"):
+            yield _finished(name, environment_folder(name))
+            continue
         folder = ROOT / ".venvs" / name
         if name not in required and not folder.exists():
             user = golden()["environments"][name]["only-for"]
@@ -124,17 +129,40 @@ def environments() -> Iterator[Finding]:
             yield ok(f".venvs/{name} matches locks/{name}.txt")
 
 
+def _finished(name: str, folder: Path) -> Finding:
+    """What to say of an environment in ``LOC_ENVIRONMENTS``; set-up installs none beside it."""
+    made = _first_line(folder / ".stamp")
+    if made == _sums(name) or made.startswith(f"{_sums(name)} /"):
+        return ok(f"{folder} matches locks/{name}.txt")
+    if not folder.exists() and name not in needed():
+        return ok(f"{folder} is not needed")
+    return Finding(
+        "fail",
+        f"{folder} does not match its lock.",
+        "It is missing, or made from other locks; with LOC_ENVIRONMENTS nothing is installed.",
+        "nix build .#environments, and set LOC_ENVIRONMENTS to it, or unset it",
+        symptom="A command says that an environment is not made from the locks",
+    )
+
+
+def _first_line(file: Path) -> str:
+    return next(iter(file.read_text().splitlines()), "") if file.exists() else ""
+
+
+def _sums(name: str) -> str:
+    """The checksums of the locks of an environment, as the launcher writes them into its stamp."""
+    locks = [f"locks/{lock}.txt" for lock in (name, "build", "uv")]
+    done = subprocess.run(["cksum", *locks], cwd=ROOT, capture_output=True, text=True)
+    return " ".join(filter(None, done.stdout.split("\n")))
+
+
 def _out_of_sync(name: str, folder: Path) -> str:
     """The reason why ``loc --sync`` would install an environment again; empty if it would not."""
     try:
         made, python, *libraries = (folder / ".stamp").read_text().splitlines()
     except (OSError, ValueError):
         return f"{folder}/.stamp is missing: set-up was interrupted."
-    locks = [f"locks/{lock}.txt" for lock in (name, "build", "uv")]
-    sums = subprocess.run(["cksum", *locks], cwd=ROOT, capture_output=True, text=True).stdout.split(
-        "\n"
-    )
-    if made != " ".join([*filter(None, sums), str(ROOT)]):
+    if made != f"{_sums(name)} {ROOT}":
         return "A lock has changed since, or the clone was moved."
     if not os.access(folder / "bin/python", os.X_OK):
         return f"Its interpreter, {python}, is gone."
@@ -145,7 +173,8 @@ def _out_of_sync(name: str, folder: Path) -> str:
 
 
 def folders() -> Iterator[Finding]:
-    for folder in (settings().data, settings().run, ROOT / ".venvs", ROOT / ".tools"):
+    own = () if os.environ.get("LOC_ENVIRONMENTS") else (ROOT / ".venvs", ROOT / ".tools")
+    for folder in (settings().data, settings().run, *own):
         parent = _nearest(folder)
         if os.access(parent, os.W_OK | os.X_OK) and parent.is_dir():
             yield ok(f"{folder} can be written")

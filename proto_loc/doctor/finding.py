@@ -8,7 +8,7 @@ class Finding:
     """One result of a check, in the three sentences of :class:`proto_loc.errors.LocError`."""
 
     status: str
-    """``ok``, ``warn`` or ``fail``."""
+    """``ok``, ``warn`` or ``fail``; in `loc validate` also ``skip``, for what was not checked."""
     what: str
     why: str = ""
     fix: str = ""

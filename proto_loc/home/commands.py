@@ -16,6 +16,8 @@ FRESH = 2.0
 """Seconds for which one state answers all requests."""
 PATIENCE = 60.0
 """Seconds that a command may take."""
+NOTIFYING = 300.0
+"""The same for one that delivers notices, as mail servers may be slow."""
 LOCK_TIMEOUT = 10.0
 """Most seconds that a roll-back waits for a writer; a page cannot wait as long as a command."""
 
@@ -37,10 +39,10 @@ class _Last:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.at = -math.inf
-        self.state: tuple[dict | None, Failure | None] = (None, None)
+        self.state: tuple = (None, None)
 
 
-_last = _Last()
+_last, _metrics = _Last(), _Last()
 
 
 def status(*, fresh: bool = False) -> tuple[dict | None, Failure | None]:
@@ -56,6 +58,33 @@ def status(*, fresh: bool = False) -> tuple[dict | None, Failure | None]:
         return _last.state
 
 
+def metrics() -> tuple[str, Failure | None]:
+    """What ``loc status --openmetrics`` prints, or why it failed.
+
+    It is as old as :data:`FRESH` at most, also if several programs ask for it.
+    """
+    with _metrics.lock:
+        if time.monotonic() - _metrics.at >= FRESH:
+            _metrics.state = _text_of_metrics()
+            _metrics.at = time.monotonic()
+        return _metrics.state
+
+
+def notify() -> Failure | None:
+    """Find incidents and deliver notices by ``loc notify check``; return why that failed.
+
+    A channel that takes no notices is no failure: ``loc status`` shows it.
+    """
+    done = _run("notify", "check", patience=NOTIFYING)
+    if isinstance(done, Failure):
+        return done
+    return _failure(done.stderr) if done.returncode not in (0, DEAD_CHANNEL) else None
+
+
+DEAD_CHANNEL = 3
+"""Exit code of ``loc notify check`` if it worked, and a channel is dead."""
+
+
 def rollback(database: str, version: int) -> Failure | None:
     """Serve another version by ``loc db rollback``; return why that failed."""
     done = _run("db", "rollback", str(version), "--database", database)
@@ -63,6 +92,13 @@ def rollback(database: str, version: int) -> Failure | None:
     if isinstance(done, Failure):
         return done
     return _failure(done.stderr) if done.returncode else None
+
+
+def _text_of_metrics() -> tuple[str, Failure | None]:
+    done = _run("status", "--openmetrics")
+    if isinstance(done, Failure):
+        return "", done
+    return ("", _failure(done.stderr)) if done.returncode else (done.stdout, None)
 
 
 def _status() -> tuple[dict | None, Failure | None]:
@@ -75,7 +111,7 @@ def _status() -> tuple[dict | None, Failure | None]:
         return None, _failure(done.stderr)
 
 
-def _run(*arguments: str) -> subprocess.CompletedProcess | Failure:
+def _run(*arguments: str, patience: float = PATIENCE) -> subprocess.CompletedProcess | Failure:
     command, wait = ["loc", *arguments], min(settings().lock_timeout, LOCK_TIMEOUT)
     try:
         return subprocess.run(
@@ -86,10 +122,10 @@ def _run(*arguments: str) -> subprocess.CompletedProcess | Failure:
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=PATIENCE,
+            timeout=patience,
         )
     except subprocess.TimeoutExpired:
-        what = f"`{' '.join(command)}` did not end within {PATIENCE:g} s."
+        what = f"`{' '.join(command)}` did not end within {patience:g} s."
         return Failure(what, "", f"Run it yourself: ./{' '.join(command)}")
     except OSError as error:
         what = f"`{' '.join(command)}` could not be started: {error.strerror}."

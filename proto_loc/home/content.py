@@ -44,7 +44,7 @@ def _version(name: str, number: int, serving: int | None) -> Version:
     try:
         manifest = store.load(name, number)
     except VersionDamaged as damage:
-        return Version(number, number == serving, damage.why, "", "", None, None, {}, 0, {})
+        return Version(number, number == serving, damage.why, "", "", None, None, "", [], {}, 0, {})
     why = ""
     try:
         manifest.verify()
@@ -58,6 +58,8 @@ def _version(name: str, number: int, serving: int | None) -> Version:
         who=manifest.who,
         based_on=manifest.based_on,
         git_revision=manifest.git_revision,
+        run=manifest.facts.get("run_id", ""),
+        dbt_invocations=manifest.facts.get("dbt_invocations", []),
         tables=manifest.tables,
         bytes=manifest.bytes,
         checks=manifest.checks,

@@ -9,10 +9,13 @@ from proto_loc.home.status import collect
 
 
 def status() -> tuple[str, bool]:
-    """The state as JSON, and whether the stack is up and every process is well."""
+    """The state as JSON, and whether the stack is up, every process is well
+    and no channel of notices is dead."""
     state = collect()
-    well = bool(state.services) and all(
-        is_well(service) and not service.problem for service in state.services
+    well = (
+        bool(state.services)
+        and all(is_well(service) and not service.problem for service in state.services)
+        and not any(channel.dead for channel in state.channels)
     )
     return json.dumps(asdict(state), indent=2), well
 

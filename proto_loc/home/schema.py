@@ -76,6 +76,10 @@ class Version(Part):
     who: str
     based_on: int | None
     git_revision: str | None
+    run: str
+    """Id of the run that published it: Dagster's, or that of a command; empty if not recorded."""
+    dbt_invocations: list[str]
+    """dbt's ids of the invocations that built and tested it."""
     tables: dict[str, int]
     """Number of rows by ``schema.table``."""
     bytes: int
@@ -152,6 +156,8 @@ class Run(Part):
     ended_at: str | None
     version: int | None
     """The version of prod that it published, or left as it was."""
+    failed_checks: list[str]
+    """Names of dbt's tests that failed in it, the first ten."""
 
 
 @dataclass(frozen=True)
@@ -188,6 +194,36 @@ class Mart(Part):
 
 
 @dataclass(frozen=True)
+class Channel(Part):
+    """A channel of notices, from fork.toml."""
+
+    name: str
+    kind: str
+    """``webhook``, ``slack``, ``teams`` or ``smtp``."""
+    dead: bool
+    """Whether it has taken no notice in several rounds of tries."""
+    waiting: int
+    """Notices that wait for it."""
+    sent: int
+    dropped: int
+    """Notices that were dropped because too many waited."""
+    failing_since: str
+    """Time of the first failed round since the last delivery; empty if the last one worked."""
+    why: str
+
+
+@dataclass(frozen=True)
+class Incident(Part):
+    """An incident of which notices were sent, if there is a channel."""
+
+    key: str
+    event: str
+    """``refresh``, ``audit``, ``stale`` or ``service``."""
+    what: str
+    since: str
+
+
+@dataclass(frozen=True)
 class Machine(Part):
     """Disk and memory."""
 
@@ -221,6 +257,8 @@ class Status(Part):
     metrics: list[Metric] | None
     marts: list[Mart] | None
     machine: Machine | None
+    channels: list[Channel] = field(default_factory=list)
+    incidents: list[Incident] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     steps: list[str] = field(default_factory=list)
     """Commands that come next, such as the first source of an empty platform."""

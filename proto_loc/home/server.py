@@ -5,6 +5,8 @@ changes is done by ``loc db rollback``, each as a process of its own.
 """
 
 import hmac
+import threading
+import time
 from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit, urlunsplit
 
@@ -15,9 +17,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from proto_loc import services
+from proto_loc import fork_file, services
 from proto_loc.credentials import secret
 from proto_loc.errors import LocError, exit_on_error
 from proto_loc.home import commands, page
@@ -56,6 +58,47 @@ class Docs(StaticFiles):
             return
         failure = commands.Failure("The docs are not built yet.", "", "./loc docs build")
         await _message(404, "No docs yet", failure=failure)(scope, receive, send)
+
+
+METRICS = "/metrics"
+OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+
+def metrics(_: Request) -> Response:
+    """The state of the platform for Prometheus."""
+    text, failure = commands.metrics()
+    if failure:
+        text = " ".join(filter(None, (failure.what, failure.why, failure.fix)))
+        return Response(f"{text}\n", 503, media_type="text/plain")
+    return Response(text, media_type=OPENMETRICS, headers={"cache-control": "no-store"})
+
+
+class Doors:
+    """Two doors with a token each: programs that read metrics must not be able to roll back."""
+
+    def __init__(self, pages: ASGIApp, metrics: ASGIApp) -> None:
+        self.pages, self.metrics = pages, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        door = self.metrics if scope.get("path") == METRICS else self.pages
+        await door(scope, receive, send)
+
+
+def watch() -> None:
+    """Find incidents and deliver notices, again and again, if fork.toml has a channel.
+
+    It is here and not in a schedule of Dagster, since it also has to tell that Dagster is down.
+    """
+    last = None
+    while True:
+        time.sleep(settings().notify_pause)
+        try:
+            failure = commands.notify() if fork_file.read().channels else None
+        except LocError as error:  # a mistake in fork.toml
+            failure = commands.Failure(error.what, error.why, error.fix)
+        if failure and failure != last:
+            print(f"Notices: {failure.what} {failure.why} {failure.fix}".rstrip(), flush=True)
+        last = failure
 
 
 def _docs() -> Path:
@@ -189,9 +232,16 @@ def app() -> Starlette:
 
 def main() -> None:
     """Serve the page until a signal ends the process."""
-    port = settings().port("home")
-    guarded = Guard(app(), token=secret("home"), port=port, owner=str(settings().data))
-    uvicorn.run(guarded, host="127.0.0.1", port=port, **OPTIONS)
+    port, owner = settings().port("home"), str(settings().data)
+    pages = Guard(app(), token=secret("home"), port=port, owner=owner)
+    shown = Starlette(routes=[Route(METRICS, metrics)])
+    way_in = "Send the token: Authorization: Bearer, and what is in .run/secrets/metrics."
+    doors = Doors(
+        pages,
+        Guard(shown, token=secret("metrics"), port=port, owner=owner, way_in=way_in, links=False),
+    )
+    threading.Thread(target=watch, daemon=True).start()
+    uvicorn.run(doors, host="127.0.0.1", port=port, **OPTIONS)
 
 
 if __name__ == "__main__":

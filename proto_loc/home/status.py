@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from proto_loc import fork_file, warehouse
 from proto_loc.errors import LocError, of_source
-from proto_loc.home import content
+from proto_loc.home import content, notices
 from proto_loc.home.machine import machine
 from proto_loc.home.processes import processes
 from proto_loc.home.schema import VERSION, Problem, Run, Service, Status, Table
@@ -68,6 +68,8 @@ def collect() -> Status:
         metrics=metrics,
         marts=marts,
         machine=measured,
+        channels=part("notices", lambda: notices.channels(report)) or [],
+        incidents=part("notices", notices.incidents) or [],
         problems=problems,
         steps=_steps(states or [], prod, tables),
     )
@@ -91,6 +93,7 @@ def _space(report: Callable[[Problem], None]) -> None:
 
 def _runs() -> list[Run] | None:
     from proto_loc.dagster.client import last_runs
+    from proto_loc.dagster.run_totals import job_name
 
     answers = last_runs(RUNS)
     if answers is None:
@@ -100,10 +103,21 @@ def _runs() -> list[Run] | None:
         tags = answer["tags"]
         who = next((tags[key] for key in WHO if key in tags), "Dagster's page")
         version = tags.get("prod version", "")
-        job = "materialize" if answer["jobName"].startswith("__") else answer["jobName"]
+        job = job_name(answer["jobName"])
         start, end = (_time(answer[name]) for name in ("startTime", "endTime"))
         number = int(version) if version.isdecimal() else None
-        rows.append(Run(answer["runId"], job, answer["status"], who, start, end, number))
+        rows.append(
+            Run(
+                id=answer["runId"],
+                job=job,
+                status=answer["status"],
+                who=who,
+                started_at=start,
+                ended_at=end,
+                version=number,
+                failed_checks=tags.get("failed checks", "").split(),
+            )
+        )
     return rows
 
 

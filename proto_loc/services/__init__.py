@@ -20,12 +20,15 @@ from proto_loc.services import (
     superset,
 )
 from proto_loc.services.service import Service
-from proto_loc.settings import ROOT, origin, settings, spare_loopback
+from proto_loc.settings import ROOT, environment_folder, origin, settings, spare_loopback
 
 MARK = "LOC_SERVICE"
 """Variable in the environment of every process of a service: run folder, colon, name."""
 
-DROPPED = ("PYTHON", "PC_", "CONDA_", "VIRTUAL_ENV", "JUPYTER", "LOC_SECRET_FILE", MARK)
+DROPPED = (
+    *("PYTHON", "PC_", "CONDA_", "VIRTUAL_ENV", "JUPYTER"),
+    *("LOC_SECRET_FILE", "LOC_RUN_ID", MARK),
+)
 """Prefixes of variables that are not passed on to a service."""
 
 SERVICES = {
@@ -84,9 +87,8 @@ def start(name: str) -> tuple[list[str], dict[str, str]]:
         texts["socket"] = str(own.socket(service.socket))
     env = {key: value for key, value in os.environ.items() if not key.startswith(DROPPED)}
     spare_loopback(env)
-    env["PATH"] = (
-        f"{ROOT / '.venvs' / service.environment / 'bin'}{os.pathsep}{env.get('PATH', os.defpath)}"
-    )
+    programs = environment_folder(service.environment) / "bin"
+    env["PATH"] = f"{programs}{os.pathsep}{env.get('PATH', os.defpath)}"
     env |= {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", MARK: mark(name)}
     # Absolute paths, since a service runs in the root of the repository.
     env |= {"LOC_RUN": str(own.run), "LOC_DATA": str(own.data)}

@@ -5,6 +5,7 @@ from proto_loc.services.service import Service
 SERVICE = Service(
     ("python", "-P", "-m", "proto_loc.home.server"),
     secret="home",
+    more_secrets={"METRICS": "metrics"},
     port="home",
     links={"Home": "/?token={secret}"},
 )

@@ -18,7 +18,8 @@ PROVISION = Service(
 SERVICE = Service(
     ("gunicorn", "--config", "python:proto_loc.superset.gunicorn_config"),
     environment="superset",
-    variables=_VARIABLES,
+    # The worker processes of a server add up their figures in files of this folder.
+    variables=_VARIABLES | {"PROMETHEUS_MULTIPROC_DIR": "{run}/superset/metrics"},
     secret="superset",
     port="superset",
     links={"Superset": "/"},

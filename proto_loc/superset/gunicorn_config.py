@@ -5,11 +5,18 @@ The worker class is that of :mod:`proto_loc.superset.worker`.
 
 import gc
 import os
+import shutil
+from pathlib import Path
 
 import duckdb
 
-from proto_loc.settings import settings
+from proto_loc.settings import private_folder, settings
 from proto_loc.superset import readers
+
+# Figures of an earlier server would be added to those of this one.
+_metrics = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
+shutil.rmtree(_metrics, ignore_errors=True)
+private_folder(_metrics)
 
 wsgi_app = "superset.app:create_app()"
 bind = f"127.0.0.1:{settings().port('superset')}"

@@ -14,6 +14,7 @@ from proto_loc.superset import (
     logins,
     origin_check,
     pages,
+    query_times,
     readers,
     sessions,
     sql_fixes,
@@ -150,6 +151,7 @@ def FLASK_APP_MUTATOR(app):
     sql_fixes.tell_of_datasets()
     sql_fixes.find_engines_once()
     pages.mend(app)
+    query_times.measure(app)
     origin_check.bound_strangers(app)
     sessions.keep(app, logins.ENDPOINTS)
     logins.limit(app, _HOME / "logins.db")

@@ -1,6 +1,7 @@
 """Prepares the file of a write session for publication.
 
-Run as ``finish.py FILE [alone]``: prints ``{"schema.table": rows}`` as JSON.
+Run as ``python -m proto_loc.warehouse.finish FILE [alone]``: prints ``{"schema.table": rows}`` as
+JSON.
 
 It is a separate process because DuckDB locks a file with a POSIX record lock: another process sees
 that a connection is still open. In the writer's own process, opening and closing the file would

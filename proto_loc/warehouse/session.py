@@ -17,6 +17,7 @@ from pathlib import Path
 
 import duckdb
 
+from proto_loc import run_id
 from proto_loc.errors import disk_is_full
 from proto_loc.settings import ROOT, settings
 from proto_loc.sql import open_duckdb
@@ -320,7 +321,7 @@ def _publish(session: Session) -> Version:
         based_on=session.base.id if session.base else None,
         git_revision=session.git_revision,
         checks=session.checks,
-        facts=session.facts,
+        facts={"run_id": run_id.current() or run_id.new()} | session.facts,
         checksums={
             str(path.relative_to(session.folder)): store.checksum(path)
             for path in sorted(session.folder.rglob("*"))
@@ -339,7 +340,12 @@ def _publish(session: Session) -> Version:
     os.rename(session.folder, version.folder)
     store.fsync(versions)
     store.swap(session.database, session.id)
-    log.info("published version %d of %s", version.id, version.database)
+    log.info(
+        "published version %d of %s",
+        version.id,
+        version.database,
+        extra={"version": version.id, "database": version.database} | version.joined,
+    )
     return version
 
 
@@ -347,14 +353,16 @@ def _finish(session: Session) -> dict[str, int]:
     # prod must not need other files; raw is a catalogue of files.
     command = [
         sys.executable,
-        "-I",
-        finish.__file__,
+        "-Ps",
+        "-m",
+        finish.__name__,
         str(session.path),
         *(["alone"] if session.database == "prod" else []),
     ]
     deadline = time.monotonic() + 5
     while True:
-        done = session.run(command, capture_output=True, text=True)
+        env = os.environ | {"PYTHONPATH": str(ROOT)}
+        done = session.run(command, env=env, capture_output=True, text=True)
         # A child that is ending may have the file open for a moment.
         if (
             done.returncode == 0

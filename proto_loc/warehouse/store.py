@@ -61,6 +61,13 @@ class Version:
         """The DuckDB file."""
         return self.folder / f"{self.database}.duckdb"
 
+    @property
+    def joined(self) -> dict:
+        """The ids of the run that published it, and of that run's invocations of dbt."""
+        return {
+            name: self.facts[name] for name in ("run_id", "dbt_invocations") if name in self.facts
+        }
+
     def dump(self) -> str:
         """The text of the manifest, with a checksum of its content."""
         fields = json.loads(json.dumps(asdict(self)))

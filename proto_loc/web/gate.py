@@ -59,12 +59,21 @@ class Guard:
             share cookies.
         owner: the text that :data:`WHOSE` proves, for example a data folder.
         way_in: the text for a request without a token, which says how to log in.
+        links: whether a link with the token logs a browser in; else only a header is accepted.
     """
 
     def __init__(
-        self, app: ASGIApp, *, token: str, port: int, owner: str = "", way_in: str = LINK
+        self,
+        app: ASGIApp,
+        *,
+        token: str,
+        port: int,
+        owner: str = "",
+        way_in: str = LINK,
+        links: bool = True,
     ) -> None:
         self.app, self.token, self.port, self.owner, self.way_in = app, token, port, owner, way_in
+        self.links = links
         self.cookie = f"loc_{port}"
         self.origins = Origins(port)
 
@@ -115,10 +124,12 @@ class Guard:
             return _answer(200, "ok")
         if path == WHOSE:
             return _answer(200, proof(self.token, query.get("nonce", ""), self.port, self.owner))
-        if connection.scope["type"] == "http" and self._is_token(query.get("token", "")):
+        linked = self.links and connection.scope["type"] == "http"
+        if linked and self._is_token(query.get("token", "")):
             return self._logged_in(connection)
         bearer = headers.get("authorization", "").partition("Bearer ")[2]
-        if self._is_token(connection.cookies.get(self.cookie, "")) or self._is_token(bearer):
+        cookie = connection.cookies.get(self.cookie, "") if self.links else ""
+        if self._is_token(cookie) or self._is_token(bearer):
             return None
         return _answer(401, self.way_in, {"www-authenticate": "Bearer"})
 

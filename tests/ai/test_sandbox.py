@@ -127,7 +127,7 @@ def test_where_bubblewrap_may_not_run_its_own_words_are_said(
     monkeypatch.setenv("PATH", str(tmp_path))
     sandbox.unavailable.cache_clear()
     try:
-        with pytest.raises(LocError, match="setting up uid map: Permission denied.*AppArmor"):
+        with pytest.raises(LocError, match="uid map: Permission denied.*user namespaces"):
             sandbox.run("result = {'type': 'number', 'value': 1}", reader)
     finally:
         sandbox.unavailable.cache_clear()

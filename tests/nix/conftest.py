@@ -4,13 +4,16 @@ import os
 import shutil
 import subprocess
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import archives
 import pytest
 import stub
 
+from proto_loc import files
 from proto_loc.settings import ROOT
+from proto_loc.setup.environments import golden
 
 CONFIG = """
 experimental-features = nix-command flakes
@@ -23,7 +26,9 @@ warn-dirty = false
 
 
 @pytest.fixture(scope="session")
-def nix(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.CompletedProcess]:
+def nix(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[..., subprocess.CompletedProcess]]:
     """Runs Nix in a folder.
 
     The test fails if Nix fails, or with ``fails``, if Nix does not fail.
@@ -56,8 +61,10 @@ def nix(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.Co
         assert (done.returncode != 0) == fails, done.stdout + done.stderr
         return done
 
-    run.environment = own
-    return run
+    run.environment, run.program = own, shutil.which("nix")
+    yield run
+    subprocess.run(["chmod", "-R", "u+w", home], check=True)  # the store is read-only, and large
+    shutil.rmtree(home)
 
 
 def commit(folder: Path) -> None:
@@ -75,18 +82,35 @@ def commit(folder: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of this repository without ignored files, as a git repository. Tests do
-    not change it.
+def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An archive of process-compose. The summary of the test run says if it is a stand-in."""
+    path, real = archives.process_compose(tmp_path_factory.mktemp("release").resolve())
+    if not real:
+        warnings.warn(
+            "the release of process-compose is not here; in its place: proto_loc.compose, which"
+            " knows `up` and `version --short` alone",
+            stacklevel=1,
+        )
+    return path
+
+
+@pytest.fixture(scope="session")
+def clone(tmp_path_factory: pytest.TempPathFactory, release: Path) -> Path:
+    """A copy of this repository without ignored files, as a git repository.
+
+    Its golden.toml has the SHA-256 of the ``release``. Tests do not change it.
     """
     folder = tmp_path_factory.mktemp("clone").resolve() / "proto_loc"
     subprocess.run(["git", "init", "--quiet", folder], check=True)
     git = ["git", f"--git-dir={folder}/.git", "-c", "user.name=t", "-c", "user.email=t@localhost"]
     subprocess.run([*git, f"--work-tree={ROOT}", "add", "--all"], check=True)
+    subprocess.run([*git, f"--work-tree={folder}", "checkout", "--quiet", "."], check=True)
+    path = folder / "golden.toml"
+    path.write_text(archives.pin(release, path.read_text()))
     subprocess.run(
-        [*git, f"--work-tree={folder}", "commit", "--quiet", "--message", "start"], check=True
+        [*git, f"--work-tree={folder}", "commit", "--all", "--quiet", "--message", "start"],
+        check=True,
     )
-    subprocess.run([*git, f"--work-tree={folder}", "reset", "--quiet", "--hard"], check=True)
     return folder
 
 
@@ -97,11 +121,55 @@ def own_clone(clone: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def offline(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Arguments that make Nix use the stand-in for nixpkgs.
-
-    The summary of the test run lists the stand-ins for missing programs.
-    """
-    for name, what in stub.absent().items():
-        warnings.warn(f"{name} is not on this machine; in its place: {what}", stacklevel=1)
+def offline(nix, release: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Arguments that make Nix use the stand-in for nixpkgs; the archives are in the store."""
+    for path in (release, archives.wheel("uv"), archives.wheel("node")):
+        subprocess.run(
+            ["nix-store", "--add-fixed", "sha256", path],
+            env=os.environ | nix.environment,
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
     return stub.nixpkgs(tmp_path_factory.mktemp("nixpkgs").resolve())
+
+
+@pytest.fixture(scope="session")
+def formatters() -> dict[str, Path]:
+    """The programs nixfmt and deadnix, built once from their crates and kept in ``.tools/``.
+
+    nixfmt itself is written in Haskell; ``nixfmt_rs`` is its port to Rust, with the same output.
+    """
+    return {name: _built(crate, name) for crate, name in CRATES.items()}
+
+
+CRATES = {"deadnix": "deadnix", "nixfmt_rs": "nixfmt"}
+QUICK = {"OPT_LEVEL": "0", "LTO": "off", "CODEGEN_UNITS": "16", "DEBUG": "false"}
+"""Settings that halve the time of a build; the programs read a few small files."""
+
+
+def _built(crate: str, name: str) -> Path:
+    version = golden()["tools"][crate]
+    folder = ROOT / f".tools/{name}-{version}"
+    program = folder / "bin" / name
+    with files.locked(ROOT / f".tools/{name}.lock"):
+        if program.exists():
+            return program
+        if not (cargo := shutil.which("cargo")):
+            pytest.skip(f"{name} cannot be built: no cargo (rustup, or Debian's cargo-web)")
+        env = {f"CARGO_PROFILE_RELEASE_{name}": value for name, value in QUICK.items()}
+        done = subprocess.run(
+            [cargo, "install", "--quiet", "--locked", "--root", folder, f"{crate}@{version}"],
+            env=os.environ | env,
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode:
+            pytest.skip(f"{name} cannot be built: {done.stderr.strip()[-300:]}")
+    return program
+
+
+@pytest.fixture(scope="session")
+def linted(offline, formatters, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Arguments for a stand-in that has nixfmt and deadnix."""
+    folder = tmp_path_factory.mktemp("linted").resolve()
+    return stub.nixpkgs(folder, programs=formatters)

@@ -1,7 +1,7 @@
 """Makes a stand-in for nixpkgs: ``--override-input nixpkgs path:FOLDER``.
 
-The real Nix evaluates, builds and enters our flake with it, without a network. :data:`STOOD_IN`
-lists the stand-ins for programs that the machine lacks.
+The real Nix evaluates, builds and enters our flake with it, without a network. Programs of nixpkgs
+are links to those of this machine; one that is missing here fails when it is run.
 """
 
 import json
@@ -12,65 +12,74 @@ import subprocess
 import sys
 from pathlib import Path
 
-from proto_loc.settings import ROOT
-from proto_loc.setup.environments import golden
-
 HERE = Path(__file__).parent
-VERSIONS = {
-    "python311": "3.11.9",
-    "nodejs_24": "24.1.0",
-    "uv": "0.11.25",
-    "process-compose": "1.110.0",
-}
-"""Versions that the stand-in claims; the programs that run are those of this machine."""
-GOLDEN_UV = ROOT / f".tools/uv-{golden()['tools']['uv']}"
+COREUTILS = (
+    "[ basename cat chmod cksum comm cp cut date dd df dirname du env expr false head id install "
+    "join link ln ls md5sum mkdir mkfifo mktemp mv nice nl nohup nproc od paste pr printenv "
+    "printf pwd readlink realpath rm rmdir seq sha256sum sleep sort split stat stdbuf stty "
+    "sum sync tac tail tee test timeout touch tr true truncate tsort tty uname uniq wc whoami yes"
+)
+STDENV = (
+    f"{COREUTILS} awk bash bunzip2 bzip2 cmp diff diff3 egrep fgrep file find gawk grep gunzip "
+    "gzip make patch sdiff sed sh tar unxz xargs xz zcat"
+)
+"""The programs that the standard environment of nixpkgs has on PATH; flock and perl are not."""
 PROGRAMS = {
-    "python311": {
-        "python3.11": sys.base_prefix + "/bin/python3.11",
-        "python3": sys.base_prefix + "/bin/python3.11",
-    },
-    "nodejs_24": {"node": "node"},
-    "uv": {"uv": "uv"},
-    "process-compose": {"process-compose": "process-compose"},
+    "python311": {name: f"{sys.base_prefix}/bin/python3.11" for name in ("python3.11", "python3")},
     "git": {"git": "git"},
+    "bash": {"bash": "bash", "sh": "sh"},
     "bashInteractive": {"bash": "bash"},  # `nix develop` needs it
     "bubblewrap": {"bwrap": "bwrap"},
+    "coreutils": {name: name for name in COREUTILS.split()},
+    "flock": {"flock": "flock"},
+    "gnugrep": {"grep": "grep"},
+    "gnused": {"sed": "sed"},
+    "patchelf": {"patchelf": "patchelf"},
+    "ps": {"ps": "ps"},
+    "direnv": {"direnv": "direnv"},
     "nixfmt": {"nixfmt": "nixfmt"},
     "deadnix": {"deadnix": "deadnix"},
     "nixfmt-tree": {"treefmt": "nixfmt"},
 }
-STOOD_IN = {
-    "uv": ("the golden uv, which the launcher has fetched", f'exec "{GOLDEN_UV}" "$@"'),
-    "process-compose": (
-        "proto_loc.compose, which knows `up` and `version --short` alone",
-        'case "$1" in version) echo v1.122.0; exit ;; up) ;; *) exit 2 ;; esac\n'
-        f'PYTHONPATH="$PWD" exec "{sys.executable}" -P -m proto_loc.compose '
-        '"$PWD/process-compose.yaml" "$PC_SOCKET_PATH"',
-    ),
-    "nixfmt": ("tests/nix/form.py", f'exec "{sys.executable}" "{HERE}/form.py" nixfmt "$@"'),
-    "deadnix": ("tests/nix/form.py", f'exec "{sys.executable}" "{HERE}/form.py" deadnix "$@"'),
-    "nixfmt-tree": ("a failure", "exit 127"),
-    "nodejs_24": ("a failure", "exit 127"),
-    "bubblewrap": ("a failure", "exit 127"),
-}
 
 
-def nixpkgs(folder: Path, **versions: str) -> list[str]:
-    """Write a stand-in with these versions into ``folder``; return Nix's arguments to use it."""
+def nixpkgs(
+    folder: Path,
+    *,
+    refused: tuple[str, ...] = (),
+    removed: tuple[str, ...] = (),
+    programs: dict[str, Path] | None = None,
+) -> list[str]:
+    """Write a stand-in into ``folder``; return Nix's arguments to use it.
+
+    Args:
+        folder: a new folder.
+        refused: systems for which this nixpkgs throws, as 26.11 does for ``x86_64-darwin``.
+        removed: packages that throw, as ``python311`` does in 27.05.
+        programs: programs to use in place of this machine's, by name.
+    """
     shutil.copytree(HERE / "nixpkgs", folder, dirs_exist_ok=True)
-    for name, (_, script) in STOOD_IN.items():
-        path = folder / "programs" / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(f"#!/bin/sh\n{script}\n")
-        path.chmod(0o755)
-    told = VERSIONS | {
-        name.replace("_compose", "-compose"): version for name, version in versions.items()
-    }
+    absent = folder / "absent"
+    absent.write_text("#!/bin/sh\nexit 127\n")
+    absent.chmod(0o755)
+    overrides = {name: str(path) for name, path in (programs or {}).items()}
+
+    def package(commands: dict[str, str]) -> dict:
+        paths = {
+            name: overrides.get(name) or shutil.which(command) or str(absent)
+            for name, command in commands.items()
+        }
+        return {"version": "1.0", "main": next(iter(commands)), "programs": paths}
+
     host = {
         "bash": shutil.which("bash"),
         "path": "/usr/bin:/bin",
         "shellcheck": shutil.which("shellcheck") or "true",
-        "tools": {name: _tool(name, told.get(name, "1.0"), folder) for name in PROGRAMS},
+        "loader": _loader(),
+        "refused": refused,
+        "removed": removed,
+        "stdenv": package({name: name for name in STDENV.split() if shutil.which(name)}),
+        "tools": {name: package(commands) for name, commands in PROGRAMS.items()},
         "libraries": {
             "gcc": _libraries("libstdc++.so.6", "libgcc_s.so.1"),
             "zlib": _libraries("libz.so.1"),
@@ -80,21 +89,11 @@ def nixpkgs(folder: Path, **versions: str) -> list[str]:
     return ["--override-input", "nixpkgs", f"path:{folder}"]
 
 
-def absent() -> dict[str, str]:
-    """Return the programs that this machine lacks, with their stand-ins."""
-    return {
-        name: STOOD_IN[name][0] for name in PROGRAMS if name in STOOD_IN and _here(name) is None
-    }
-
-
-def _tool(name: str, version: str, folder: Path) -> dict:
-    programs = _here(name) or dict.fromkeys(PROGRAMS[name], str(folder / "programs" / name))
-    return {"version": version, "main": next(iter(programs)), "programs": programs}
-
-
-def _here(name: str) -> dict[str, str] | None:
-    found = {called: shutil.which(program) for called, program in PROGRAMS[name].items()}
-    return found if all(found.values()) else None
+def _loader() -> str:
+    machine = platform.machine()
+    return {"x86_64": "/lib64/ld-linux-x86-64.so.2", "aarch64": "/lib/ld-linux-aarch64.so.1"}.get(
+        machine, ""
+    )
 
 
 def _libraries(*names: str) -> list[str]:

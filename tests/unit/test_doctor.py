@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from clones import borrowing_clone
 
-from proto_loc import doctor
+from proto_loc import credentials, doctor, services
+from proto_loc.ai.chatting import bubblewrap
 from proto_loc.cli import main
 from proto_loc.errors import LocError
 from proto_loc.settings import PORTS, ROOT
@@ -68,6 +69,24 @@ def test_this_clone_is_well_and_every_check_says_something(data):
     assert silent <= {"loader", "launcher", "store"}, "they speak of what is wrong alone"
 
 
+@pytest.mark.parametrize("restricted", [True, False], ids=["Ubuntu 24.04", "a container"])
+def test_bubblewrap_that_gets_no_user_namespace(tmp_path, monkeypatch, restricted: bool):
+    """Without a line of doctor, a person of Ubuntu 24.04 learnt it from `chat` alone."""
+    said = "echo 'bwrap: setting up uid map: Permission denied' >&2; exit 1"
+    on_path(program(tmp_path / "bin/bwrap", said), monkeypatch)
+    limit = tmp_path / "limit"
+    limit.write_text(f"{int(restricted)}\n")
+    monkeypatch.setattr(bubblewrap, "APPARMOR", limit)
+    monkeypatch.setattr(bubblewrap, "PYTHON", Path(sys.executable))
+    bubblewrap.unavailable.cache_clear()
+    try:
+        finding = only("sandbox")
+    finally:
+        bubblewrap.unavailable.cache_clear()
+    assert finding.status == "warn" and "Permission denied" in finding.why
+    assert ("sudo apparmor_parser" in finding.fix) == restricted
+
+
 def test_old_python(monkeypatch):
     monkeypatch.setattr(platform, "python_version", lambda: "3.12.1")
     assert only("python").what == "The platform runs on Python 3.12.1."
@@ -102,7 +121,7 @@ def test_a_fetched_uv_that_is_another_than_its_name_says(
 
 
 @pytest.mark.parametrize(
-    "version, status", [("0.11.25", "ok"), ("0.8.22", "fail"), ("nonsense", "fail")]
+    "version, status", [("0.13.99", "ok"), ("0.11.25", "fail"), ("nonsense", "fail")]
 )
 def test_uv_of_the_nix_shell(tmp_path, monkeypatch, version: str, status: str):
     monkeypatch.setenv("LOC_UV", str(program(tmp_path / "uv", f"echo 'uv {version} (x)'")))
@@ -496,3 +515,76 @@ def test_the_command_sees_what_set_up_would_stumble_over_and_changes_nothing(
     before = stamp.read_text() if env else None
     assert said in doctor_of(tmp_path, **env)[check]
     assert (stamp.read_text() if stamp.exists() else None) == before
+
+
+def test_a_secret_that_others_can_read(data):
+    path = credentials.path("cube")
+    credentials.secret("cube")
+    assert [finding.status for finding in found("secrets")] == ["ok"]
+    path.chmod(0o640)
+    finding = only("secrets")
+    assert str(path) in finding.what and "0640" in finding.why and "chmod 600" in finding.fix
+    path.chmod(0o600)
+    path.parent.chmod(0o755)
+    assert f"{path.parent} is not private" in only("secrets").what
+
+
+@pytest.mark.parametrize(("address", "status"), [("127.0.0.1", "ok"), ("0.0.0.0", "fail")])
+def test_a_service_that_listens_off_this_machine(data, address: str, status: str):
+    code = (
+        "import socket, sys\n"
+        "with socket.create_server((sys.argv[1], 0)) as s: print(s.getsockname()[1], flush=True);"
+        " sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, address],
+        env=os.environ | {services.MARK: services.mark("cube")},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as child:
+        port = child.stdout.readline().strip()
+        (finding,) = found("listeners")
+        child.stdin.close()
+    assert finding.status == status
+    if status == "fail":
+        assert f"cube listens on 0.0.0.0, port {port}" in finding.what
+        assert str(child.pid) in finding.why
+
+
+@pytest.fixture
+def packages(tmp_path, monkeypatch) -> Path:
+    """The packages of an environment ``platform`` whose lock names ``one`` and ``two-a``."""
+    monkeypatch.setattr(doctor.versions, "ROOT", tmp_path)
+    monkeypatch.setattr(doctor.versions, "names", lambda: ["platform"])
+    folder = tmp_path / ".venvs/platform/lib/python3.11/site-packages"
+    for name in ("one-1.0", "Two_A-2.0"):
+        (folder / f"{name}.dist-info").mkdir(parents=True)
+    (tmp_path / ".venvs/platform/.stamp").touch()
+    (tmp_path / "locks").mkdir()
+    lock = "one==1.0 \\\n    --hash=x\ntwo-a==2.0 ; python_version < '3.12' \\\ntwo-a==3.0\n"
+    (tmp_path / "locks/platform.txt").write_text(lock)
+    return folder
+
+
+def test_a_package_of_another_version_than_the_lock_names(packages):
+    assert [finding.status for finding in found("versions")] == ["ok"]
+    (packages / "one-1.0.dist-info").rename(packages / "one-1.1.dist-info")
+    (packages / "three-3.dist-info").mkdir()
+    finding = only("versions")
+    assert "one 1.1 (locked: 1.0), three 3 (not locked)" in finding.what
+
+
+def test_a_service_that_runs_with_older_packages_than_are_installed(packages, data, tmp_path):
+    with subprocess.Popen(
+        [sys.executable, "-c", "import sys; sys.stdin.read()"],
+        env=os.environ | {services.MARK: services.mark("home")},
+        stdin=subprocess.PIPE,
+    ) as child:
+        stamp = tmp_path / ".venvs/platform/.stamp"
+        os.utime(stamp, (0, 0))
+        assert [finding.status for finding in found("running")] == ["ok"]
+        os.utime(stamp)
+        finding = only("running")
+        child.stdin.close()
+    assert "home runs with older packages" in finding.what and "loc restart home" in finding.fix

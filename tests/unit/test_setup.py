@@ -48,6 +48,7 @@ FILES = (
     "proto_loc/setup/environments.py",
     "proto_loc/setup/node.py",
     "proto_loc/setup/programs.py",
+    "proto_loc/setup/settle.py",
     "proto_loc/cli/__init__.py",
     "proto_loc/cli/__main__.py",
     "proto_loc/cli/setup.py",

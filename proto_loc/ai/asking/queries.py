@@ -121,6 +121,21 @@ def ask(question: str, claims: Mapping = ALL_ROWS) -> Answer:
     raise AssertionError("not reached")
 
 
+def answer_query(question: str, query: dict, claims: Mapping = ALL_ROWS) -> Answer:
+    """Run a query of the form that a model answers with, as :func:`ask` runs a model's.
+
+    Args:
+        query: the keys of `loc query`, or ``{"sql": ...}``.
+
+    Raises:
+        LocError: the query is refused or fails, or there is no data.
+    """
+    version = warehouse.current("prod").verify()
+    reader = reader_of(version.path)
+    published = context.published(reader, version, claims)
+    return _run(question, query, published, reader, cube_is_up())
+
+
 class Cannot(LocError):
     """The model says that the data cannot answer the question."""
 

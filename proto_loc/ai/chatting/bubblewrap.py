@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -11,13 +12,19 @@ from functools import cache
 from pathlib import Path
 
 from proto_loc.ai.chatting import seccomp
-from proto_loc.settings import ROOT
+from proto_loc.settings import environment_folder
 
-PYTHON = ROOT / ".venvs/notebooks/bin/python"
+PYTHON = environment_folder("notebooks") / "bin/python"
 """The interpreter inside: that of the environment with pandas and matplotlib."""
 
 FOLDERS = ("/box", "/tmp")
 """The writable folders inside; both are in memory."""
+
+APPARMOR = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
+"""The kernel's file that says 1 if AppArmor refuses user namespaces to programs without a profile.
+
+Ubuntu has this from 23.10 on.
+"""
 
 _HERE = Path(__file__).parent
 _ENVIRONMENT = {
@@ -66,10 +73,22 @@ def unavailable() -> str:
             late.cancel()
             _, message = child.communicate("\n")
     message = (message.strip().splitlines() or [f"exit code {child.returncode}"])[-1]
+    return f"bubblewrap does not run here ({message}). It needs user namespaces. {remedy()}"
+
+
+def remedy() -> str:
+    """Say what lets bubblewrap make user namespaces on this machine."""
+    try:
+        refused = APPARMOR.read_text().strip() == "1"
+    except OSError:
+        refused = False
+    if not refused:
+        return "A container has to allow them (docs/ai.md); `loc ask` does without."
+    target = "/etc/apparmor.d/loc-bwrap"
+    profile = shlex.quote(str(_HERE / "apparmor.profile"))
     return (
-        f"bubblewrap does not run here ({message}). It needs user namespaces: on Ubuntu 24.04 a"
-        " profile of AppArmor for bwrap or sysctl kernel.apparmor_restrict_unprivileged_userns=0"
-        " allows them; a container must as well."
+        "This machine's AppArmor refuses them; a profile allows them:"
+        f" sudo cp {profile} {target} && sudo apparmor_parser --replace {target}"
     )
 
 

@@ -12,6 +12,7 @@ async function main() {
   const { checkAuth, limitRows, withoutSqlApi } = require('./lib/auth');
   const { NO_SQL_API } = require('../../standins/cube-native');
   const { ownPages } = require('./lib/web');
+  const { metrics } = require('./lib/metrics');
   const { compiled, probes } = require('./lib/probes');
   const { checked } = require('./lib/request');
   const { LISTENER, bodies, bound } = require('./lib/bounds');
@@ -29,6 +30,9 @@ async function main() {
   const { live, ready } = probes(core, native.kind);
   app.get('/livez', live);
   app.get('/readyz', ready);
+  const { measure, show } = metrics(check);
+  app.get('/metrics', show);
+  app.use(measure);
   if (!settings.dev) app.get('/', (req, res) => res.status(404).json({ error: 'Ask /cubejs-api/v1/...: see docs/cube.md.' }));
   app.use(bodies(settings.dev ? () => {} : check)); // the playground's pages have no token
   app.use(async (req, res, next) => {

@@ -14,13 +14,13 @@ from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 from proto_loc import credentials
 from proto_loc.errors import LocError, SourceError
-from proto_loc.settings import ROOT, private_folder, settings
+from proto_loc.settings import ROOT, environment_folder, private_folder, settings
 from proto_loc.sources import Report, Table
 from proto_loc.sources.dlt.declaration import Code, Rest, Sql
 
 log = logging.getLogger("proto_loc.sources")
 
-PYTHON = ROOT / ".venvs/dlt/bin/python"
+PYTHON = environment_folder("dlt") / "bin/python"
 SWITCHES = {
     "RUNTIME__DLTHUB_TELEMETRY": "false",
     "RUNTIME__LOG_LEVEL": "WARNING",
@@ -148,6 +148,7 @@ def _run(source: str, job: dict, folder: Path, locks: Sequence[int], report: Rep
     environment = {
         **os.environ,
         **SWITCHES,
+        "PYTHONPATH": str(ROOT),
         "DLT_DATA_DIR": str(folder / "home"),
         "DLT_PROJECT_DIR": str(folder),
     }

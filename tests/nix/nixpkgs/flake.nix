@@ -15,6 +15,12 @@
     in
     {
       inherit lib;
-      legacyPackages = lib.genAttrs systems (system: import ./pkgs.nix { inherit host lib system; });
+      legacyPackages = lib.genAttrs systems (
+        system:
+        if builtins.elem system host.refused then
+          throw "Nixpkgs 26.11 has dropped support for ${system}."
+        else
+          import ./pkgs.nix { inherit host lib system; }
+      );
     };
 }

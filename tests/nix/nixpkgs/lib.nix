@@ -1,6 +1,25 @@
 # The functions of nixpkgs.lib that our flake calls, with the same meaning.
 rec {
-  inherit (builtins) concatLists concatStringsSep;
+  inherit (builtins)
+    concatLists
+    concatStringsSep
+    filter
+    head
+    replaceStrings
+    ;
+  splitString =
+    separator: text: filter builtins.isString (builtins.split (escapeRegex separator) text);
+  last = list: builtins.elemAt list (builtins.length list - 1);
+  escapeRegex = text: if text == "." then "\\." else text;
+  sublist =
+    start: count: list:
+    builtins.genList (place: builtins.elemAt list (start + place)) count;
+  removeSuffix =
+    suffix: text:
+    if hasSuffix suffix text then
+      builtins.substring 0 (builtins.stringLength text - builtins.stringLength suffix) text
+    else
+      text;
   genAttrs =
     names: f:
     builtins.listToAttrs (
@@ -9,6 +28,11 @@ rec {
         value = f name;
       }) names
     );
+  escapeShellArg = text: "'${replaceStrings [ "'" ] [ "'\\''" ] text}'";
+  optionalAttrs = condition: set: if condition then set else { };
+  toLower = replaceStrings (splitString "," "A,B,C,D,E,F,G,H,I,J,K,L,M,N,O,P,Q,R,S,T,U,V,W,X,Y,Z") (
+    splitString "," "a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q,r,s,t,u,v,w,x,y,z"
+  );
   optionals = condition: list: if condition then list else [ ];
   optionalString = condition: text: if condition then text else "";
   concatMapStringsSep =
@@ -25,8 +49,7 @@ rec {
     keep: set:
     removeAttrs set (builtins.filter (name: !keep name set.${name}) (builtins.attrNames set));
   mapAttrsToList = f: set: map (name: f name set.${name}) (builtins.attrNames set);
-  versionAtLeast = found: least: builtins.compareVersions found least >= 0;
-  getVersion = package: package.version;
+  getLib = package: package.lib or package;
   getExe' = package: program: "${package}/bin/${program}";
   getExe =
     package: getExe' package (package.meta.mainProgram or (throw "${package.name} has no mainProgram"));

@@ -36,6 +36,14 @@ let
       meta.mainProgram = tool.main;
     };
 
+  archive =
+    sha256: name:
+    build name {
+      outputHash = sha256;
+      outputHashAlgo = "sha256";
+      outputHashMode = "flat";
+    } "echo '${name} is not in the store, and the stand-in for nixpkgs downloads nothing' >&2; exit 1";
+
   libraries =
     name:
     build "host-${name}" { } ''
@@ -43,8 +51,9 @@ let
       ${lib.concatMapStringsSep "\n" (path: "ln -s ${path} $out/lib/") host.libraries.${name}}
     '';
 
-  # What stdenv does in a shell: the programs of every input come first on PATH, and what its hooks and `nix develop`
-  # set for builds.
+  # What stdenv does in a shell: its own programs are on PATH, those of every input come before them, and its hooks and
+  # `nix develop` set variables for builds.
+  initialPath = program "stdenv-path" host.stdenv;
   setup = build "stdenv" { } ''
     mkdir -p $out
     cat > $out/setup <<'END'
@@ -56,7 +65,13 @@ let
     END
   '';
 in
-builtins.mapAttrs program host.tools
+builtins.mapAttrs program (removeAttrs host.tools host.removed)
+// builtins.listToAttrs (
+  map (name: {
+    inherit name;
+    value = throw "${name} has been removed, as it has reached its end of life";
+  }) host.removed
+)
 // {
   # nixpkgs has it for Linux alone.
   bubblewrap =
@@ -70,19 +85,66 @@ builtins.mapAttrs program host.tools
       isLinux = lib.hasSuffix "-linux" system;
     };
     cc.cc.lib = libraries "gcc";
+    cc.bintools.dynamicLinker = host.loader;
   };
   zlib = libraries "zlib";
+  unixtools.ps = program "ps" host.tools.ps;
+
+  fetchurl = { sha256, url }: archive sha256 (baseNameOf url);
+
+  # An archive of the package index, which a test has to add to the store.
+  fetchPypi =
+    {
+      pname,
+      version,
+      sha256,
+      format ? "setuptools",
+      python ? "py2.py3",
+      abi ? "none",
+      platform ? "any",
+      extension ? "tar.gz",
+      ...
+    }:
+    archive sha256 (
+      if format == "wheel" then
+        "${pname}-${version}-${python}-${abi}-${platform}.whl"
+      else
+        "${pname}-${version}.${extension}"
+    );
+
+  # An archive of the package index, which a test has to add to the store.
+  fetchPypi =
+    {
+      pname,
+      version,
+      sha256,
+      format ? "setuptools",
+      python ? "py2.py3",
+      abi ? "none",
+      platform ? "any",
+      extension ? "tar.gz",
+      ...
+    }:
+    archive sha256 (
+      if format == "wheel" then
+        "${pname}-${version}-${python}-${abi}-${platform}.whl"
+      else
+        "${pname}-${version}.${extension}"
+    );
+
+  dockerTools = import ./docker-tools.nix { inherit build host lib; };
 
   mkShellNoCC =
     {
       name,
       packages,
       shellHook,
-      ...
-    }@attributes:
+      env,
+    }:
     build name (
-      removeAttrs attributes [ "packages" ]
+      env
       // {
+        PATH = "${initialPath}/bin";
         stdenv = setup;
         nativeBuildInputs = packages;
         inherit shellHook;
@@ -93,11 +155,17 @@ builtins.mapAttrs program host.tools
   runCommand =
     name: attributes: script:
     build name (
-      removeAttrs attributes [ "nativeBuildInputs" ]
+      removeAttrs attributes [
+        "meta"
+        "nativeBuildInputs"
+      ]
       // {
         PATH = "${lib.makeBinPath (attributes.nativeBuildInputs or [ ])}:${host.path}";
       }
-    ) script;
+    ) script
+    // {
+      meta = attributes.meta or { };
+    };
 
   writeShellApplication =
     {

@@ -1,0 +1,32 @@
+"""The check of the sandbox in which `chat` runs a model's programs."""
+
+import shutil
+from collections.abc import Iterator
+
+from proto_loc.ai.chatting import bubblewrap as box
+from proto_loc.doctor.finding import Finding, ok
+
+
+def bubblewrap() -> Iterator[Finding]:
+    if not box.PYTHON.exists():
+        yield ok("The sandbox of `chat` belongs to the environment notebooks, not installed here")
+    elif not shutil.which("bwrap"):
+        yield ok("bubblewrap is not on PATH; only `chat` in notebooks needs it")
+    elif (why := box.unavailable()).endswith(box.remedy()):
+        yield Finding(
+            "warn",
+            "`chat` in notebooks runs no program here.",
+            why.removesuffix(box.remedy()).strip(),
+            f"Let bubblewrap make user namespaces. {box.remedy()}",
+            symptom="`chat` in a notebook says that the program was not run",
+        )
+    elif why:
+        yield Finding(
+            "warn",
+            "`chat` in notebooks runs no program here.",
+            why,
+            "Ask with `loc ask`, which runs no program.",
+            symptom="`chat` in a notebook says that the program was not run",
+        )
+    else:
+        yield ok("The sandbox of `chat` works")

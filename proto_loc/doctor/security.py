@@ -1,0 +1,77 @@
+"""Checks of who can read this clone's secrets, and who can reach its services."""
+
+import ipaddress
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+
+import psutil
+
+from proto_loc import services
+from proto_loc.doctor.finding import Finding, ok
+from proto_loc.services import launch
+from proto_loc.settings import settings
+
+PRIVATE = 0o077
+"""The bits of a mode that give something to other users."""
+
+
+def secrets() -> Iterator[Finding]:
+    """Check that nobody else can read, replace or remove a secret."""
+    folder = settings().run / "secrets"
+    if not folder.is_dir():
+        yield ok("There are no secrets yet: the first start makes them")
+        return
+    paths = [folder, *sorted(path for path in folder.iterdir() if path.name[0] != ".")]
+    wrong = []
+    for path in paths:
+        with suppress(FileNotFoundError):
+            entry = path.lstat()
+            mode = stat.S_IMODE(entry.st_mode)
+            if mode & PRIVATE or entry.st_uid != os.getuid() or stat.S_ISLNK(entry.st_mode):
+                wrong.append(path)
+                whose = "you" if entry.st_uid == os.getuid() else f"user {entry.st_uid}"
+                yield Finding(
+                    "fail",
+                    f"{path} is not private.",
+                    f"Its mode is {mode:04o}, and it belongs to {whose}.",
+                    f"chmod {'700' if path == folder else '600'} '{path}'; if somebody may have"
+                    " read it, remove it and run `./loc down`, `./loc up -d`: a new one is made.",
+                    symptom="A command says that others can read a secret",
+                )
+    if not wrong:
+        yield ok(f"{len(paths) - 1} secrets in {folder} are files that only you can read")
+
+
+def listeners() -> Iterator[Finding]:
+    """Check that no process of this clone's services listens on an address off this machine."""
+    addresses: list[str] = []
+    for pid in launch.left(services.mark()):
+        with suppress(psutil.Error):
+            process = psutil.Process(pid)
+            for connection in process.net_connections("inet"):
+                is_bound = connection.status in (psutil.CONN_LISTEN, psutil.CONN_NONE)
+                if not is_bound or not connection.laddr or connection.raddr:
+                    continue
+                address, port = connection.laddr[:2]
+                addresses.append(address)
+                if not ipaddress.ip_address(address.partition("%")[0]).is_loopback:
+                    mark = process.environ().get(services.MARK, "")
+                    yield Finding(
+                        "fail",
+                        f"{mark.rpartition(':')[2] or process.name()} listens on {address}, port"
+                        f" {port}: other machines may reach it.",
+                        f"It is pid {pid}: {' '.join(process.cmdline())[:100]}",
+                        "End it by its pid; every service of the platform listens on 127.0.0.1"
+                        " only. To give others access, put a reverse proxy in front (docs/"
+                        "superset.md).",
+                        symptom="A service can be reached from another machine",
+                    )
+    if all(ipaddress.ip_address(text.partition("%")[0]).is_loopback for text in addresses):
+        number = len(addresses)
+        yield ok(
+            f"All {number} listeners of the running services are on this machine's loopback"
+            if number
+            else "No service of this clone listens"
+        )

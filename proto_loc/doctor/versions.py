@@ -1,0 +1,102 @@
+"""Check that what is installed, and what runs, is what the locks and golden.toml name."""
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from proto_loc import services
+from proto_loc.doctor.finding import Finding, ok
+from proto_loc.services import launch
+from proto_loc.settings import ROOT
+from proto_loc.setup.environments import names
+
+PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
+SHOWN = 5
+
+
+def versions() -> Iterator[Finding]:
+    """Compare the packages of each environment with its lock."""
+    for name in names():
+        folder = ROOT / ".venvs" / name
+        if not (folder / ".stamp").exists():
+            continue  # the check of environments reports it
+        installed = packages(folder)
+        locked = pins(ROOT / f"locks/{name}.txt")
+        wrong = [
+            f"{package} {version} (locked: {' or '.join(sorted(locked[package]))})"
+            for package, version in sorted(installed.items())
+            if package in locked and version not in locked[package]
+        ]
+        wrong += [
+            f"{package} {version} (not locked)"
+            for package, version in sorted(installed.items())
+            if package not in locked
+        ]
+        if wrong:
+            others = f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
+            yield Finding(
+                "fail",
+                f".venvs/{name} is not what its lock says: {', '.join(wrong[:SHOWN])}{others}.",
+                "Somebody has installed into it by hand, or an installation was interrupted.",
+                f"rm {folder}/.stamp && ./loc setup {name}",
+                symptom="A package is of another version than golden.toml names",
+            )
+        else:
+            yield ok(f".venvs/{name} has the {len(installed)} packages of its lock, and no other")
+
+
+def outdated() -> Iterator[Finding]:
+    """Find services that started before their environment was last installed."""
+    processes = running()
+    late = []
+    for name, process in processes.items():
+        environment = services.SERVICES[name].environment
+        with suppress(OSError, psutil.Error):
+            stamp = (ROOT / f".venvs/{environment}/.stamp").stat().st_mtime
+            if process.create_time() < stamp:
+                late.append(name)
+                yield Finding(
+                    "warn",
+                    f"{name} runs with older packages than are installed.",
+                    f"It started before .venvs/{environment} was installed last.",
+                    f"./loc restart {name}",
+                    symptom="A service shows another version than is installed",
+                )
+    if processes and not late:
+        yield ok(f"The {len(processes)} running services started after their last installation")
+
+
+def running() -> dict[str, psutil.Process]:
+    """The oldest process of each running service of this clone, by the service's name."""
+    oldest: dict[str, psutil.Process] = {}
+    for pid in launch.left(services.mark()):
+        with suppress(psutil.Error):
+            process = psutil.Process(pid)
+            name = process.environ().get(services.MARK, "").rpartition(":")[2]
+            if name not in services.SERVICES:
+                continue
+            if name not in oldest or process.create_time() < oldest[name].create_time():
+                oldest[name] = process
+    return oldest
+
+
+def pins(lock: Path) -> dict[str, set[str]]:
+    """The versions of each package that a lock names, for different Pythons or systems."""
+    versions_by_name: dict[str, set[str]] = {}
+    for name, version in PIN.findall(lock.read_text()):
+        versions_by_name.setdefault(_normal(name), set()).add(version)
+    return versions_by_name
+
+
+def packages(environment: Path) -> dict[str, str]:
+    """The version of each package that is installed in an environment."""
+    folders = environment.glob("lib/python3.*/site-packages/*.dist-info")
+    parts = (folder.name.removesuffix(".dist-info").rpartition("-") for folder in folders)
+    return {_normal(name): version for name, _, version in parts}
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()

@@ -1,0 +1,1 @@
+"""Monitoring: figures for Prometheus, and the look at the platform that finds incidents."""

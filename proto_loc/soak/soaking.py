@@ -1,0 +1,203 @@
+"""Runs a soak: validations and stretches of load in turn, until the time is over."""
+
+import copy
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+
+from proto_loc import files
+from proto_loc.errors import LocError
+from proto_loc.soak import ledger, readers, slopes
+from proto_loc.soak.load import Load, Stretch
+from proto_loc.validate import report, steps
+from proto_loc.validate.proof import Proof
+
+CYCLE = 15 * 60.0
+"""Seconds of load between two validations."""
+SAVE_EVERY = 60.0
+LEFT_OUT = ("machine", "pages")
+"""Steps of `loc validate` that tell nothing new within an hour."""
+
+Say = Callable[[str], None]
+
+
+def soak(
+    hours: float,
+    *,
+    number: int,
+    publish: bool,
+    new: bool,
+    say: Say,
+    running: Callable[[Load], None],
+) -> tuple[ledger.Soak, list[slopes.Slope]]:
+    """Run until the soak has so many hours in all, and fit the slopes of this run.
+
+    Args:
+        number: how many readers.
+        say: called with a line on what happens.
+        running: called with each stretch of load, so that the caller can stop it.
+
+    Raises:
+        LocError: the platform cannot be started, or has no figure to watch.
+    """
+    this = ledger.find(hours, new=new)
+    if this.runs:
+        say(f"Goes on with {this.folder.name}, which has run for {this.seconds / 3600:.2f} h")
+    run = this.begin(number)
+    ready = _validate(run, publish, say)
+    offset, stopped = 0.0, False
+    while this.seconds < hours * 3600 and not stopped:
+        note = _Notes(this, run, offset, say)
+        load = Load(readers.kinds(number, ready), publish=publish, note=note)
+        running(load)
+        seconds = min(CYCLE, hours * 3600 - this.seconds)
+        stretch = load.run(seconds)
+        note(stretch)
+        offset += stretch.seconds
+        stopped = stretch.seconds < seconds - 1
+        this.save()
+        if not stopped:
+            ready = _validate(run, publish, say)
+        this.save()
+    fitted = slopes.fit_all(json.loads(line) for line in this.samples.read_text().splitlines())
+    return this, fitted
+
+
+class _Notes:
+    """Adds the results of a stretch to its run, and saves them every minute.
+
+    Args:
+        offset: seconds of the run before the stretch.
+    """
+
+    def __init__(self, this: ledger.Soak, run: ledger.Run, offset: float, say: Say) -> None:
+        self.this, self.run, self.offset, self.say = this, run, offset, say
+        self.before = copy.deepcopy(run)
+        self.saved, self.written = time.monotonic(), 0
+
+    def __call__(self, stretch: Stretch) -> None:
+        ledger.note(self.run, stretch, self.before)
+        samples = stretch.samples[self.written :]
+        self.written = len(stretch.samples)
+        self.this.add_samples([one | {"at": self.offset + one["at"]} for one in samples])
+        if time.monotonic() > self.saved + SAVE_EVERY:
+            self.saved = time.monotonic()
+            self.this.save()
+            self.say(summary(self.run))
+
+
+def _validate(run: ledger.Run, publish: bool, say: Say) -> set[str]:
+    """Validate the platform, count it, and return the services that are ready.
+
+    Raises:
+        LocError: no service is ready.
+    """
+    proof = Proof(report.new_folder(), publish=publish)
+    chosen = {name: step for name, step in steps.STEPS.items() if name not in LEFT_OUT}
+    steps.run(proof, chosen, lambda *_: None)
+    page = report.write(proof)
+    run.validations += 1
+    run.failed_validations += proof.failed
+    for outcome in proof.outcomes:
+        if outcome.verdict == "failed":
+            run.messages.append(f"validate, {outcome.title}: {outcome.summary}")
+            say(run.messages[-1])
+    if not proof.ready:
+        raise LocError("No service is ready.", f"See {page}", "./loc status")
+    say(f"Validated: {'something failed' if proof.failed else 'all is well'}, {page}")
+    return proof.ready
+
+
+def summary(run: ledger.Run) -> str:
+    """One line on a run so far."""
+    wrong = f"{run.errors} errors, {run.locks} lock messages, {run.half_built} half-built figures"
+    oldest = max(run.stale_max.values(), default=0.0)
+    return (
+        f"{run.seconds / 60:.1f} min: {sum(run.reads.values()):,} answers to {run.readers} readers,"
+        f" {run.publishes} publishes, {wrong}, oldest answer {oldest:.2f} s stale"
+    )
+
+
+def content(this: ledger.Soak, fitted: list[slopes.Slope]) -> dict:
+    """The report of a soak as plain data."""
+    return {
+        "schema": 1,
+        "folder": str(this.folder),
+        "hours": round(this.seconds / 3600, 3),
+        "passed": passed(this, fitted),
+        "runs": [asdict(run) for run in this.runs],
+        "slopes": [asdict(slope) for slope in fitted],
+        "leaks": sorted({slope.process for slope in fitted if slope.verdict == slopes.LEAKS}),
+    }
+
+
+def passed(this: ledger.Soak, fitted: list[slopes.Slope]) -> bool:
+    """Whether nothing went wrong in any run, and nothing leaks."""
+    return all(run.passed for run in this.runs) and not any(
+        slope.verdict == slopes.LEAKS for slope in fitted
+    )
+
+
+def page(this: ledger.Soak, fitted: list[slopes.Slope]) -> str:
+    """The report of a soak as Markdown."""
+    verdict = "passed" if passed(this, fitted) else "failed"
+    lines = [f"# Soak of {this.seconds / 3600:.2f} hours: {verdict}", ""]
+    lines += [
+        "| run | revision | minutes | answers | publishes | errors | locks | half-built | restarts"
+        " | validations (failed) | oldest answer |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for run in this.runs:
+        oldest = max(run.stale_max.values(), default=0.0)
+        lines.append(
+            f"| {run.started_at} | {run.revision} | {run.seconds / 60:.1f} |"
+            f" {sum(run.reads.values()):,} | {run.publishes} | {run.errors} | {run.locks} |"
+            f" {run.half_built} | {run.restarted} | {run.validations} ({run.failed_validations}) |"
+            f" {oldest:.2f} s |"
+        )
+    last = this.runs[-1]
+    lines += [
+        "",
+        "| reader | answers | median | 95 % | slowest | oldest answer |",
+        "|---" * 6 + "|",
+    ]
+    for kind, (middle, high, slowest) in sorted(last.latencies.items()):
+        lines.append(
+            f"| {kind} | {last.reads.get(kind, 0):,} | {middle:.2f} s | {high:.2f} s |"
+            f" {slowest:.2f} s | {last.stale_max.get(kind, 0.0):.2f} s |"
+        )
+    lines += [
+        "",
+        "| process | measure | first | last | an hour | tau | verdict |",
+        "|---" * 7 + "|",
+    ]
+    for slope in fitted:
+        first, last_value, hourly = (
+            _shown(slope.measure, value) for value in (slope.first, slope.last, slope.hourly)
+        )
+        lines.append(
+            f"| {slope.process} | {slope.measure} | {first} | {last_value} | {hourly} |"
+            f" {slope.tau:.2f} | {slope.verdict} |"
+        )
+    messages = [message for run in this.runs for message in run.messages]
+    lines += ["", *(f"- {message}" for message in messages)] if messages else []
+    return "\n".join(lines) + "\n"
+
+
+def _shown(measure: str, value: float) -> str:
+    if measure in ("memory", "data", "run"):
+        return f"{value / 2**20:,.1f} MiB"
+    return f"{value:,.3f} s" if measure == "latency" else f"{value:,.1f}"
+
+
+def write(this: ledger.Soak, fitted: list[slopes.Slope]) -> str:
+    """Write the report into the soak's folder, and return the path of its page.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    data = json.dumps(content(this, fitted), indent=2) + "\n"
+    files.replace(this.folder / "report.json", data, private=True)
+    files.replace(this.folder / "report.md", page(this, fitted), private=True)
+    return str(this.folder / "report.md")

@@ -1,0 +1,170 @@
+"""The parts of ``loc soak``: what it takes for wrong, and what it takes for a leak."""
+
+import random
+import time
+from collections import Counter
+
+import pytest
+
+from proto_loc import warehouse
+from proto_loc.errors import LocError
+from proto_loc.metrics.definitions import Dimension, Metric, SemanticModel
+from proto_loc.metrics.formats import Format
+from proto_loc.settings import settings
+from proto_loc.soak import ledger, readers, slopes, soaking
+from proto_loc.soak.load import Load, Stretch
+from proto_loc.soak.resources import Logs, Sampler
+from proto_loc.soak.timeline import Timeline
+
+DAY = Dimension("day", "Day", "", (), "day")
+METRICS = tuple(
+    Metric(name, name, "", "simple", Format("count", 0), ()) for name in ("orders", "sales", "rate")
+)
+MODEL = SemanticModel("shop", "Shop", "", "", "", "marts", "shop", (), (DAY,), METRICS, DAY, ())
+
+
+def publish(orders: int, sales: str, rate: float) -> int:
+    """Publish a version that records these figures, and return its id."""
+    with warehouse.write("prod", who="test") as session:
+        with session.connect() as con:
+            con.execute("create schema if not exists marts")
+            con.execute(f"create or replace table marts.shop as from range({orders})")
+        figures = {"orders": orders, "sales": sales, "rate": rate}
+        session.facts = {"metrics": {"marts.shop": figures}}
+    return session.version.id
+
+
+@pytest.fixture
+def timeline(data):
+    publish(10, "1.50", 0.25)
+    with Timeline([MODEL], {("shop", "rate")}) as made:
+        yield made
+
+
+def test_an_answer_is_of_the_version_that_has_its_figures(timeline):
+    first = timeline.versions[-1].id
+    shown = {"orders": "10", "sales": 1.5, "rate": "0.25000000000001"}
+    assert timeline.judge("shop", shown, time.monotonic()) == timeline.judge(
+        "shop", shown, time.monotonic()
+    )
+    judged = timeline.judge("shop", shown, time.monotonic())
+    assert (judged.version, judged.stale) == (first, 0)
+
+
+def test_an_old_answer_is_stale_since_the_next_version(timeline):
+    first, start = timeline.versions[-1].id, time.monotonic()
+    second = publish(11, "1.60", 0.3)
+    shown = {"orders": 10, "sales": "1.50", "rate": 0.25}
+    new = timeline.judge("shop", {"orders": 11, "sales": "1.6", "rate": 0.3}, time.monotonic())
+    assert new.version == second, "it waits for a version that was published a moment ago"
+    assert timeline.judge("shop", shown, start).stale == 0, "it was asked before the publish"
+    judged = timeline.judge("shop", shown, time.monotonic() + 5)
+    assert judged.version == first and 5 <= judged.stale < 6
+
+
+def test_figures_of_two_versions_in_one_answer_are_half_built(timeline):
+    publish(11, "1.60", 0.3)
+    judged = timeline.judge("shop", {"orders": 11, "sales": "1.50", "rate": 0.3}, time.monotonic())
+    assert judged.version is None
+    assert "sales is 1.50, and version" in judged.why
+    empty = timeline.judge("shop", {}, time.monotonic())
+    assert empty.version is None, "an answer without a row is no answer"
+
+
+def rising(per_hour: float, noise: float, seconds: float) -> list[tuple[float, float]]:
+    chance = random.Random(1)
+    return [
+        (at, 1000 + per_hour * at / 3600 + chance.uniform(-noise, noise))
+        for at in range(0, int(seconds), 10)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("points", "verdict"),
+    [
+        (rising(600, 20, 3600), slopes.LEAKS),
+        (rising(0, 200, 3600), slopes.STEADY_STATE),
+        (rising(10, 1, 3600), slopes.STEADY_STATE),  # grows steadily, and by 1 % an hour
+        (rising(600, 20, 600), slopes.TOO_SHORT),
+        ([(at, float(at % 600)) for at in range(0, 3600, 10)], slopes.STEADY_STATE),  # a sawtooth
+    ],
+    ids=["leak", "noise", "little", "short", "sawtooth"],
+)
+def test_what_leaks_is_told_from_what_goes_up_and_down(points, verdict: str):
+    slope = slopes.fit("cube", "files", points)
+    assert slope.verdict == verdict, slope
+    if verdict == slopes.LEAKS:
+        assert slope.hourly == pytest.approx(600, rel=0.05)
+
+
+def test_caches_that_fill_at_first_are_no_leak():
+    points = [(at, 1000.0 + 500 * min(at, 300) / 300) for at in range(0, 3600, 10)]
+    assert slopes.fit("superset", "files", points).verdict == slopes.STEADY_STATE
+
+
+def test_the_leaking_process_is_named():
+    samples = [
+        {"at": at, "processes": {"cube": {"files": 100 + at / 10}, "home": {"files": 30.0}}}
+        for at in range(0, 3600, 10)
+    ]
+    fitted = slopes.fit_all(samples)
+    soak = ledger.Soak(settings().run, [ledger.Run("now", None)])
+    assert soaking.content(soak, fitted)["leaks"] == ["cube"]
+    assert not soaking.passed(soak, fitted) and "| cube | files |" in soaking.page(soak, fitted)
+
+
+def test_hours_add_up_over_runs_and_a_killed_one_counts_as_far_as_it_came(data):
+    soak = ledger.find(1, new=False)
+    run = soak.begin(20)
+    ledger.note(run, Stretch(seconds=1000, reads=Counter(cube=5)), ledger.Run("", None))
+    soak.save()
+    run.seconds = 9999  # what was not saved does not count
+    again = ledger.find(1, new=False)
+    assert again.folder == soak.folder and again.seconds == 1000
+    before = again.begin(20)
+    ledger.note(before, Stretch(seconds=2600.5, errors=["x"]), ledger.Run("", None))
+    again.save()
+    assert ledger.read(soak.folder).seconds == 3600.5
+    assert [run.passed for run in ledger.read(soak.folder).runs] == [True, False]
+    assert ledger.find(1, new=False).folder != soak.folder, "it has its hour"
+    assert ledger.find(2, new=False).folder == soak.folder
+    assert ledger.find(2, new=True).folder != soak.folder
+    (soak.folder / "soak.json").write_text("{")
+    with pytest.raises(LocError, match="cannot be read"):
+        ledger.find(2, new=False)
+
+
+def test_twenty_readers_are_of_every_kind_whose_service_is_ready():
+    every = {"superset", "cube", "jupyter"}
+    assert Counter(readers.kinds(20, every)) == readers.SHARES
+    assert len(readers.kinds(7, every)) == 7
+    assert Counter(readers.kinds(9, {"cube"})) == {"cube": 5, "cli": 4}
+    assert readers.kinds(5, set()) == []
+
+
+def test_messages_about_locks_are_found_in_the_logs_from_now_on(data):
+    folder = settings().run / "logs"
+    folder.mkdir(parents=True)
+    (folder / "superset.log").write_text("sqlite3.OperationalError: database is locked\n")
+    logs = Logs()
+    assert logs.lock_messages() == []
+    with (folder / "superset.log").open("a") as file:
+        file.write("IO Error: Could not set lock on file\nall is well\n")
+    assert logs.lock_messages() == ["superset.log: IO Error: Could not set lock on file"]
+    (folder / "superset.log").write_text("database is locked\n")  # rotated, and smaller
+    assert logs.lock_messages() == ["superset.log: database is locked"]
+
+
+def test_a_soak_without_a_stack_says_so_and_without_a_metric(data):
+    assert Sampler().take().keys() == {"disk"}
+    warehouse.ensure("prod")
+    with pytest.raises(LocError, match="no figure to watch"):
+        Load([], publish=False).run(1)
+
+
+def test_a_reader_that_fails_is_counted_with_its_reason(data):
+    load = Load(["cube"], publish=False)
+    load._fail("cube", LocError("Cube does not answer.", "why", "fix"))
+    load._fail("cli", TimeoutError("slow"))
+    assert load.stretch.errors == ["cube: Cube does not answer. why fix", "cli: TimeoutError: slow"]
+    assert not load.stretch.passed
