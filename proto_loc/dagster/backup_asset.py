@@ -71,7 +71,7 @@ JOBS = (
 SCHEDULES = (
     [
         dg.ScheduleDefinition(
-            name="backup_schedule",
+            name="backups",  # no schedule of [schedules] can have this name
             job=JOBS[0],
             cron_schedule=DECLARED.clock.cron,
             execution_timezone=DECLARED.clock.time_zone,
