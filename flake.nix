@@ -59,7 +59,7 @@
               fix: remove ${system} from `systems` in flake.nix, or move inputs.nixpkgs.url back to a release that has it.
                    nixpkgs itself says more: nix eval --inputs-from . nixpkgs#hello.name --system ${system}'';
             load = name: import (tracked "nix/${name}.nix");
-            wheel = load "wheel" { inherit lib pkgs; };
+            wheel = (load "archive" { inherit lib pkgs; }).python;
             tools = load "tools" {
               inherit
                 archives
@@ -106,18 +106,20 @@
               // lib.optionalAttrs pkgs.stdenv.hostPlatform.isLinux { inherit image; };
             apps = programs.apps;
             devShells.default = load "shell" { inherit pkgs programs tools; };
-            checks = load "checks" {
-              inherit
-                golden
-                lib
-                pkgs
-                tools
-                ;
-              sources = map tracked [
-                "flake.nix"
-                "nix"
-              ];
-            };
+            checks =
+              environments.checks
+              // load "checks" {
+                inherit
+                  golden
+                  lib
+                  pkgs
+                  tools
+                  ;
+                sources = map tracked [
+                  "flake.nix"
+                  "nix"
+                ];
+              };
             formatter = pkgs.nixfmt-tree;
           }
           .${output}

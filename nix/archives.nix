@@ -22,36 +22,7 @@ let
         why: One of them changed without the other.
         fix: ./loc lock'';
 
-  wheel = import ./wheel.nix { inherit lib pkgs; };
-
-  fetch =
-    file: sha256:
-    let
-      source = builtins.match "(.+)-([^-]+)\\.(tar\\.gz|zip)" file;
-      part = builtins.elemAt source;
-    in
-    if source == null then
-      wheel { inherit file sha256; }
-    else
-      pkgs.fetchPypi {
-        pname = part 0;
-        version = part 1;
-        extension = part 2;
-        inherit sha256;
-      };
-
-  # npm itself knows the public registry.
-  fetchNpm =
-    {
-      name,
-      version,
-      integrity,
-    }:
-    pkgs.runCommand "${lib.replaceStrings [ "@" "/" ] [ "" "-" ] name}-${version}.tgz" {
-      nativeBuildInputs = [ tools.golden.node ];
-      outputHash = integrity;
-      outputHashMode = "flat";
-    } "HOME=$TMPDIR npm pack --silent ${name}@${version} && mv *.tgz $out";
+  archive = import ./archive.nix { inherit lib pkgs; };
 
   # An npm package with `os`, `cpu` or `libc` is for some machines only.
   fits =
@@ -80,7 +51,7 @@ in
           package
           // {
             resolved = "file:${
-              fetchNpm {
+              archive.npm tools.golden.node {
                 name = package.name or (lib.last (lib.splitString "node_modules/" path));
                 inherit (package) integrity version;
               }
@@ -90,15 +61,16 @@ in
     lock // { packages = builtins.mapAttrs resolve lock.packages; };
 
   # The archives of a Python lock, by file name.
-  python = name: builtins.mapAttrs fetch (locked name);
+  python =
+    name: builtins.mapAttrs (file: sha256: archive.python { inherit file sha256; }) (locked name);
 
-  # A folder of archives under their own names.
+  # A folder of links by name.
   folder =
-    name: archives:
-    pkgs.runCommand "loc-${name}-archives" { } ''
+    name: targets:
+    pkgs.runCommand "loc-${name}" { } ''
       mkdir $out
       ${lib.concatStringsSep "\n" (
-        lib.mapAttrsToList (file: archive: "ln -s ${archive} $out/${file}") archives
+        lib.mapAttrsToList (link: target: "ln -s ${target} $out/${link}") targets
       )}
     '';
 }

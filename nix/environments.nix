@@ -23,6 +23,16 @@ let
     folder: "'${folder}/libgcc_s.so.1', '${folder}/libstdc++.so.6', '${folder}/libz.so.1'"
   ) (lib.filter (folder: folder != "") (lib.splitString ":" tools.environment.LOC_LIBRARY_PATH));
 
+  # The part of golden.toml that settle.py reads: another part changes no environment.
+  sharedFiles = builtins.toFile "shared-files.toml" (
+    "[shared-files]\n"
+    + lib.concatStringsSep "" (
+      lib.mapAttrsToList (
+        path: package: "${builtins.toJSON path} = ${builtins.toJSON package}\n"
+      ) golden.shared-files
+    )
+  );
+
   # The folder has the shape of .venvs/NAME. Its bytecode is made here, since nobody can write into the store, and is
   # valid for good, since all files of the store have one time.
   environment =
@@ -36,7 +46,8 @@ let
         python = tools.environment.LOC_PYTHON;
         libraryPath = tools.environment.LOC_LIBRARY_PATH;
         inherit libraries;
-        archives = archives.folder name (archives.python name // archives.python "build");
+        archives = archives.folder "${name}-archives" (archives.python name // archives.python "build");
+        inherit sharedFiles;
         PYTHONHASHSEED = "0";
         UV_NO_CONFIG = "1";
         UV_OFFLINE = "1";
@@ -56,11 +67,15 @@ let
         sync locks/build.txt
         sync locks/${name}.txt
         site=$out/lib/python${golden.tools.python}/site-packages
+        $out/bin/python -I ${tracked "proto_loc/setup/settle.py"} --golden $sharedFiles $site $archives/*.whl
+        # RECORD has hashes of the programs, which name the folder of this build in their first line.
+        sed -i -E 's#^((\.\./)+bin/[^,]*),.*#\1,,#' $site/*.dist-info/RECORD
         if [ -n "$libraries" ]; then
           echo "import ctypes, os; list(map(ctypes.CDLL, filter(os.path.exists, ($libraries,))))" \
             >$site/loc-libraries.pth
         fi
-        $out/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash $site
+        # One process: the bytecode of a module depends on what its process compiled before.
+        $out/bin/python -m compileall -q --invalidation-mode unchecked-hash $site
         checksums=$(cksum locks/${name}.txt locks/build.txt locks/uv.txt)
         printf '%s\n' "''${checksums//$'\n'/ } $out" $python "$libraryPath" >$out/.stamp
       '';
@@ -99,18 +114,25 @@ let
         mv node_modules $out/
       '';
 
-  packages = builtins.mapAttrs (name: _: environment name) golden.environments // {
+  installed = builtins.mapAttrs (name: _: environment name) golden.environments // {
     inherit cube;
+  };
+
+  packages = installed // {
+    # The folder that LOC_ENVIRONMENTS names.
+    environments = archives.folder "environments" installed;
   };
 in
 {
-  packages = packages // {
-    # The folder that LOC_ENVIRONMENTS names.
-    environments = pkgs.runCommand "loc-environments" { } ''
-      mkdir $out
-      ${lib.concatStringsSep "\n" (
-        lib.mapAttrsToList (name: package: "ln -s ${package} $out/${name}") packages
-      )}
-    '';
+  inherit packages;
+  checks = import ./services.nix {
+    inherit
+      golden
+      lib
+      packages
+      pkgs
+      tools
+      tracked
+      ;
   };
 }

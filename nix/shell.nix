@@ -22,6 +22,8 @@ pkgs.mkShellNoCC {
       if [ "''${!name-}" = /no-cert-file.crt ]; then unset "$name"; fi
     done
     unset name
+    # --ignore-environment takes it too, and caches and settings of the user are in it.
+    if [ -z "''${HOME-}" ]; then export HOME=~; fi
     if [ -t 1 ]; then echo "proto_loc: start with  process-compose up  or  loc up -d"; fi
   '';
 }

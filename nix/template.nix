@@ -10,6 +10,7 @@
     filter =
       path: _:
       !(builtins.elem (baseNameOf path) [
+        ".direnv"
         ".env"
         ".environments"
         ".git"
@@ -23,6 +24,7 @@
         "result"
       ])
       && path != "${toString root}/data"
+      && builtins.match "result-.*" (baseNameOf path) == null
       && builtins.match ".*\\.(duckdb|wal)" path == null;
   };
 

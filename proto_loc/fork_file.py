@@ -1,4 +1,4 @@
-"""Reads ``fork.toml``, which belongs to the fork: name, schedules, backups, notices."""
+"""Reads ``fork.toml`` of the fork: its name, schedules, backups and channels of notices."""
 
 import re
 import tomllib
@@ -17,7 +17,7 @@ NAME_RULE = (
     "It has small letters, digits, and single hyphens or underscores between them, and starts with"
     " a letter."
 )
-ENTRIES = {"name", "upstream", "demonstration", "schedules", "notify", "backup"}
+ENTRIES = {"name", "upstream", "demonstration", "schedules", "backup", "notify"}
 KEYS = {"cron": str, "time_zone": str, "on": bool}
 
 
@@ -184,35 +184,6 @@ def _schedule(path: Path, text: str, name: str, entry: object) -> Schedule:
     )
 
 
-def _backup(path: Path, text: str, entry: object) -> Backup:
-    def fault(key: str, reason: str) -> UsageError:
-        return _fault(path, text, key, reason, "backup")
-
-    needed = {"folder", "cron", "time_zone"}
-    if not isinstance(entry, dict) or not needed <= entry.keys() <= BACKUP.keys():
-        reason = "it has folder, cron, time_zone and, if you like, on, keep, full_every, secrets."
-        unknown = entry.keys() - BACKUP.keys() if isinstance(entry, dict) else ()
-        raise fault(min(unknown, default="backup"), reason)
-    kinds = {str: "a text in quotation marks", int: "a whole number", bool: "true or false"}
-    for key, value in entry.items():
-        if type(value) is not BACKUP[key]:
-            kind = kinds.get(BACKUP[key], "a list of public keys")
-            raise fault(key, f"it is {value!r}, and it must be {kind}.")
-    for key in ("keep", "full_every"):
-        if entry.get(key, 1) < 1:
-            raise fault(key, "it is at least 1.")
-    secrets = entry.get("secrets", [])
-    for key in secrets:
-        if not isinstance(key, str) or not key.startswith(("age1", "ssh-")):
-            raise fault("secrets", f"{key!r} is no public key of age or SSH.")
-    clock = {key: value for key, value in entry.items() if key in KEYS}
-    schedule = _schedule(path, text, "backup", clock)
-    folder = ROOT / Path(entry["folder"]).expanduser()
-    return Backup(
-        folder, schedule, entry.get("keep", 7), entry.get("full_every", 1), tuple(secrets)
-    )
-
-
 def _channel(path: Path, text: str, name: str, entry: object) -> Channel:
     def fault(reason: str) -> UsageError:
         return _fault(path, text, name, reason, "notify")
@@ -263,6 +234,35 @@ def _channel(path: Path, text: str, name: str, entry: object) -> Channel:
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 ADDRESS = re.compile(r"[!-?A-~]+@[!-?A-~]+", re.ASCII)
+
+
+def _backup(path: Path, text: str, entry: object) -> Backup:
+    def fault(key: str, reason: str) -> UsageError:
+        return _fault(path, text, key, reason, "backup")
+
+    needed = {"folder", "cron", "time_zone"}
+    if not isinstance(entry, dict) or not needed <= entry.keys() <= BACKUP.keys():
+        reason = "it has folder, cron, time_zone and, if you like, on, keep, full_every, secrets."
+        unknown = entry.keys() - BACKUP.keys() if isinstance(entry, dict) else ()
+        raise fault(min(unknown, default="backup"), reason)
+    kinds = {str: "a text in quotation marks", int: "a whole number", bool: "true or false"}
+    for key, value in entry.items():
+        if type(value) is not BACKUP[key]:
+            kind = kinds.get(BACKUP[key], "a list of public keys")
+            raise fault(key, f"it is {value!r}, and it must be {kind}.")
+    for key in ("keep", "full_every"):
+        if entry.get(key, 1) < 1:
+            raise fault(key, "it is at least 1.")
+    secrets = entry.get("secrets", [])
+    for key in secrets:
+        if not isinstance(key, str) or not key.startswith(("age1", "ssh-")):
+            raise fault("secrets", f"{key!r} is no public key of age or SSH.")
+    clock = {key: value for key, value in entry.items() if key in KEYS}
+    schedule = _schedule(path, text, "backup", clock)
+    folder = ROOT / Path(entry["folder"]).expanduser()
+    return Backup(
+        folder, schedule, entry.get("keep", 7), entry.get("full_every", 1), tuple(secrets)
+    )
 
 
 def _line(text: str, key: str, section: str = "") -> int:

@@ -19,6 +19,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from proto_loc import logs
 from proto_loc.errors import plain
 
 
@@ -42,6 +43,9 @@ err = Plain(stderr=True, highlight=False)
 
 def show_log() -> None:
     """Show the warehouse's log on stderr, such as the process that a writer waits for."""
+    if logs.wants_json():
+        logs.install()
+        return
     handler = RichHandler(console=err, show_time=False, show_path=False, show_level=False)
     logger = logging.getLogger("proto_loc")
     logger.addHandler(handler)

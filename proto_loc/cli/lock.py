@@ -142,17 +142,21 @@ def _try(locked: dict[str, str], known: dict[str, str], moved: dict[Path, str]) 
 
 
 def _compare_installs() -> None:
-    from proto_loc.setup import environments, installs
+    """Print of each environment that two installs agree, and that each license is known."""
+    from proto_loc.setup import environments, installs, licenses
 
     for name in environments.names():
         if installs.is_installed(name):
-            comparison = installs.check(name)
+            same = installs.check(name)
+            known = licenses.check(ROOT / ".venvs" / name)
             print(
-                f"{name}: two installs have the same bytes: {comparison.files} files, SHA-256"
-                f" {comparison.digest}"
+                f"{name}: two installs have the same bytes ({same.files} files, SHA-256"
+                f" {same.digest}); {len(known)} licenses are known"
             )
         else:
             print(f"{name}: is not installed in this clone, and was not compared")
+    if "npm" in golden():
+        print(f"cube: {licenses.check_npm(locks.npm_texts()[1])} licenses are known")
 
 
 def _compare_builds() -> None:

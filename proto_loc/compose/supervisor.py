@@ -64,6 +64,7 @@ def environment() -> dict[str, str]:
         # Without a folder of settings, it prints a debug line.
         "PROC_COMP_CONFIG": str(run / "process-compose"),
         "PYTHONPATH": str(ROOT),
+        "LOC_LOG_FIRST": "caller" if settings().log_format == "json" else "time",
     }
 
 

@@ -25,7 +25,7 @@ from proto_loc.settings import ROOT
     description="An archive of what git does not have: `loc backup`, as fork.toml declares it.",
 )
 def archive(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-    with said_plainly():
+    with said_plainly(context):
         record = _backup(who(context))
     for sentence in record["missing"]:
         context.log.warning(sentence)

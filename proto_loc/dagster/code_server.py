@@ -50,6 +50,7 @@ def main() -> None:
         *("--module-name", "proto_loc.dagster.definitions"),
         *("--working-directory", os.environ["PYTHONPATH"], "--lazy-load-user-code"),
         *("--use-python-environment-entry-point", "--log-level", "warning"),
+        *("--log-format", instance.log_format()),
     ]
     dagster()
 

@@ -26,7 +26,9 @@ def main() -> None:
         with (
             capture_interrupts(),
             DagsterInstance.get() as dagster,
-            daemon_controller_from_instance(dagster, target, log_level="warning") as controller,
+            daemon_controller_from_instance(
+                dagster, target, log_level="warning", log_format=instance.log_format()
+            ) as controller,
         ):
             new = instance.daemon_ready().with_suffix(".new")
             ready = new.open("w")

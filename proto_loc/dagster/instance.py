@@ -9,6 +9,7 @@ from pathlib import Path
 
 import yaml
 
+from proto_loc import logs
 from proto_loc.files import replace, try_lock
 from proto_loc.settings import ROOT, private_folder, settings
 from proto_loc.warehouse.lock import writer_lock
@@ -75,6 +76,7 @@ def begin() -> Path:
     Call it before dagster is imported, because the import reads the environment.
     """
     os.environ.update(environment())
+    logs.install()
     # A process that a shell starts with & ignores SIGINT, and then Dagster ignores SIGTERM too.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     # The code server may start later; the page shows that too, and Dagster tries again.
@@ -105,6 +107,11 @@ def _make_storage(folder: Path) -> None:
                 dagster.all_instigator_state()
                 dagster.get_asset_keys(limit=1)
             made.touch()
+
+
+def log_format() -> str:
+    """Dagster's name of the format of its processes' logs."""
+    return "json" if logs.wants_json() else "colored"
 
 
 def command(service: str) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
-from proto_loc import run_id, warehouse
+from proto_loc import logs, run_id, warehouse
 from proto_loc.dbt.verdicts import names_in
 from proto_loc.settings import ROOT, settings
 
@@ -85,6 +85,7 @@ def environment(target: str, *, deferred: bool = True, **extra: str) -> dict[str
         # dbt's default, debug, costs over half a second per run; `loc dbt -- --log-level-file debug
         # ...` turns it on.
         "DBT_LOG_LEVEL_FILE": "info",
+        "DBT_LOG_FORMAT_FILE": "json" if logs.wants_json() else "debug",
         "LOC_VERDICTS": ",".join(verdict_models()),
         "DBT_ENV_CUSTOM_ENV_LOC_RUN_ID": run_id.current(),  # dbt writes it into its artifacts
         **extra,

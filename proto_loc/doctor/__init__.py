@@ -21,8 +21,8 @@ CHECKS: dict[str, Callable[[], Iterator[Finding]]] = {
     "warehouse": data.warehouse,
     "sources": data.sources,
     "schedules": fork.schedules,
-    "backups": fork.backups,
     "notices": notices.channels,
+    "backups": fork.backups,
     "notebooks": fork.notebooks,
     "sandbox": sandbox.bubblewrap,
     "ports": clone.ports,
@@ -39,9 +39,13 @@ CHECKS: dict[str, Callable[[], Iterator[Finding]]] = {
 }
 
 
-def look(names: Iterable[str] = tuple(CHECKS)) -> Iterator[tuple[str, Finding]]:
-    """Yield the findings of these checks, each with the check's name, and the errors in checks."""
-    for name in names:
+def look(names: Iterable[str] | None = None) -> Iterator[tuple[str, Finding]]:
+    """Yield the findings of these checks, each with the check's name, and the errors in checks.
+
+    Args:
+        names: names of :data:`CHECKS`; all of them if it is None.
+    """
+    for name in CHECKS if names is None else names:
         try:
             for finding in CHECKS[name]():
                 yield name, finding

@@ -10,7 +10,7 @@ import psutil
 from proto_loc import services
 from proto_loc.doctor.finding import Finding, ok
 from proto_loc.services import launch
-from proto_loc.settings import ROOT
+from proto_loc.settings import ROOT, environment_folder
 from proto_loc.setup.environments import names
 
 PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
@@ -20,7 +20,7 @@ SHOWN = 5
 def versions() -> Iterator[Finding]:
     """Compare the packages of each environment with its lock."""
     for name in names():
-        folder = ROOT / ".venvs" / name
+        folder = environment_folder(name)
         if not (folder / ".stamp").exists():
             continue  # the check of environments reports it
         installed = packages(folder)
@@ -39,13 +39,13 @@ def versions() -> Iterator[Finding]:
             others = f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
             yield Finding(
                 "fail",
-                f".venvs/{name} is not what its lock says: {', '.join(wrong[:SHOWN])}{others}.",
+                f"{folder} is not what its lock says: {', '.join(wrong[:SHOWN])}{others}.",
                 "Somebody has installed into it by hand, or an installation was interrupted.",
                 f"rm {folder}/.stamp && ./loc setup {name}",
                 symptom="A package is of another version than golden.toml names",
             )
         else:
-            yield ok(f".venvs/{name} has the {len(installed)} packages of its lock, and no other")
+            yield ok(f"{folder} has the {len(installed)} packages of its lock, and no other")
 
 
 def outdated() -> Iterator[Finding]:
@@ -55,18 +55,19 @@ def outdated() -> Iterator[Finding]:
     for name, process in processes.items():
         environment = services.SERVICES[name].environment
         with suppress(OSError, psutil.Error):
-            stamp = (ROOT / f".venvs/{environment}/.stamp").stat().st_mtime
+            stamp = (environment_folder(environment) / ".stamp").stat().st_mtime
             if process.create_time() < stamp:
                 late.append(name)
                 yield Finding(
                     "warn",
                     f"{name} runs with older packages than are installed.",
-                    f"It started before .venvs/{environment} was installed last.",
+                    f"It started before {environment_folder(environment)} was installed last.",
                     f"./loc restart {name}",
                     symptom="A service shows another version than is installed",
                 )
-    if processes and not late:
-        yield ok(f"The {len(processes)} running services started after their last installation")
+    if not late:
+        number = len(processes) or "No"
+        yield ok(f"{number} services run, none of them with older packages than are installed")
 
 
 def running() -> dict[str, psutil.Process]:

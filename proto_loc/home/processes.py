@@ -1,6 +1,8 @@
 """Reads the state of the services from their supervisor."""
 
+import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -84,4 +86,11 @@ def _last_line(log: Path) -> str:
             lines = file.read().decode(errors="replace").strip().splitlines()
     except OSError:
         return ""
-    return f"Its log ends: {lines[-1][-300:]}" if lines else ""
+    return f"Its log ends: {_message(lines[-1])[-300:]}" if lines else ""
+
+
+def _message(line: str) -> str:
+    """The message of a structured record; any other line as it is."""
+    with suppress(ValueError, TypeError, KeyError):
+        return str(json.loads(line)["message"])
+    return line

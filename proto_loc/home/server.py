@@ -19,7 +19,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from proto_loc import fork_file, services
+from proto_loc import fork_file, logs, services
 from proto_loc.credentials import secret
 from proto_loc.errors import LocError, exit_on_error
 from proto_loc.home import commands, page
@@ -232,6 +232,7 @@ def app() -> Starlette:
 
 def main() -> None:
     """Serve the page until a signal ends the process."""
+    logs.install("")
     port, owner = settings().port("home"), str(settings().data)
     pages = Guard(app(), token=secret("home"), port=port, owner=owner)
     shown = Starlette(routes=[Route(METRICS, metrics)])

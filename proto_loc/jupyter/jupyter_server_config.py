@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from jupyter_server.auth.identity import PasswordIdentityProvider
 
+from proto_loc import logs
 from proto_loc.jupyter import request_limits
 from proto_loc.settings import ROOT, origin
 
@@ -96,6 +97,10 @@ warnings.filterwarnings("ignore", "Overriding existing pre_save_hook")
 c.FileContentsManager.pre_save_hook = without_output
 c.FileContentsManager.delete_to_trash = False
 c.ServerApp.cookie_secret_file = str(home / "cookie-secret")
+
+if logs.wants_json():
+    formatter = {"class": "proto_loc.logs.Formatter"}
+    c.Application.logging_config = {"formatters": {"console": formatter}}
 
 # Features that would use the internet.
 c.LabApp.news_url = None

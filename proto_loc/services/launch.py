@@ -142,9 +142,15 @@ def _until_it_ends(child: int, wake: int, over: int, marked: str) -> tuple[int, 
 def _start(command: list[str], env: dict[str, str]) -> int:
     """Start the service in its own session, with default signal handlers; return its pid."""
     parent = os.getpid()
+    lines = _json_lines(env) if env.get("LOC_LOG_FORMAT") == "json" else None
     if child := os.fork():
+        if lines is not None:
+            os.close(lines)
         return child
     try:
+        if lines is not None:
+            os.dup2(lines, 1)
+            os.dup2(lines, 2)
         os.setsid()
         # A script that runs `loc exec` with & makes it ignore SIGINT, and Python ignores SIGPIPE;
         # the child would inherit both.
@@ -159,6 +165,27 @@ def _start(command: list[str], env: dict[str, str]) -> int:
     except OSError as error:
         os.write(2, f"error: {command[0]} cannot be started: {error.strerror}.\n".encode())
     os._exit(127)
+
+
+def _json_lines(env: dict[str, str]) -> int:
+    """Start the process that turns the service's output into JSON; return the pipe to it.
+
+    It ends once the last process of the service has closed its output.
+    """
+    reading, writing = os.pipe()
+    if os.fork():
+        os.close(reading)
+        return writing
+    try:
+        os.setsid()
+        for number in (*ASKED, signal.SIGPIPE, signal.SIGCHLD):
+            signal.signal(number, signal.SIG_IGN if number in ASKED else signal.SIG_DFL)
+        os.dup2(reading, 0)
+        os.closerange(3, 1024)
+        program = Path(__file__).with_name("log_lines.py")
+        os.execve(sys.executable, [sys.executable, "-I", "-S", str(program)], env)
+    finally:
+        os._exit(127)
 
 
 def _prctl(option: int, value: int) -> None:

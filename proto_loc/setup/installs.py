@@ -10,6 +10,7 @@ What differs although the bytes of every wheel are the same, and is left out of 
 - ``.stamp``, and the empty ``.lock`` of uv.
 """
 
+import base64
 import hashlib
 import os
 import re
@@ -23,6 +24,7 @@ from pathlib import Path
 
 from proto_loc.errors import LocError
 from proto_loc.settings import ROOT
+from proto_loc.setup import settle
 
 NEEDED = ("loc", "golden.toml", "locks", "proto_loc/setup/settle.py", "proto_loc/jupyter")
 """What the launcher reads as it installs an environment."""
@@ -123,16 +125,43 @@ def compare(name: str) -> Comparison:
         known: dict[tuple[int, int], str] = {}
         ours = digests(environment, ROOT, known)
         theirs = digests(second, clone, known)
-    differences = [path for path in ours if path in theirs and ours[path] != theirs[path]]
-    differences += [
-        f"{path} (only in one install)"
-        for path in ours.keys() ^ theirs.keys()
-        if not path.endswith(".pyc")
-    ]
+        unlike = unlike_wheels(second, theirs)
     whole = "".join(f"{path} {theirs[path]}\n" for path in sorted(theirs))
     return Comparison(
-        name, len(theirs), hashlib.sha256(whole.encode()).hexdigest(), sorted(differences)
+        name,
+        len(theirs),
+        hashlib.sha256(whole.encode()).hexdigest(),
+        differences(ours, theirs) + unlike,
     )
+
+
+def differences(ours: dict[str, str], theirs: dict[str, str]) -> list[str]:
+    """The files that differ between two installs, or are only in one of them.
+
+    Bytecode in one of them only is not a difference: Python writes it, or it has a time.
+    """
+    changed = [path for path in ours if path in theirs and ours[path] != theirs[path]]
+    alone = [path for path in ours.keys() ^ theirs.keys() if not path.endswith(".pyc")]
+    return sorted([*changed, *(f"{path} (only in one install)" for path in alone)])
+
+
+def unlike_wheels(environment: Path, digests: dict[str, str]) -> list[str]:
+    """The files whose content is not the one that RECORD of their wheel has.
+
+    The hash of a wheel is in the lock, and RECORD is in the wheel. Compiled bytecode takes the
+    place of that in a wheel, and settle.py has chosen between the wheels of a shared file.
+    """
+    result = []
+    for site in environment.glob("lib/python3*/site-packages"):
+        folder = site.relative_to(environment)
+        for path, wheels in settle.owners(site).items():
+            ours = digests.get(str(folder / path))
+            allowed = {wheel.digest for wheel in wheels if wheel.digest}
+            if ours and allowed and not path.endswith(".pyc"):
+                code = base64.urlsafe_b64encode(bytes.fromhex(ours)).rstrip(b"=").decode()
+                if f"sha256={code}" not in allowed:
+                    result.append(f"{folder / path} (not as its wheel has it)")
+    return result
 
 
 def check(name: str) -> Comparison:

@@ -6,8 +6,8 @@ text of the license that the package ships decides. Where all that is vague or c
 ``[licenses]`` in golden.toml has the license and the reason, from a person's review.
 """
 
+import json
 import re
-from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
@@ -50,27 +50,46 @@ def check(environment: Path) -> dict[str, str]:
     Raises:
         LocError: a package has no known license.
     """
-    return known(
-        (normalized(package.metadata["Name"]), of_package(package))
+    packages = {
+        normalized(package.metadata["Name"]): package
         for package in distributions(path=[str(path) for path in site_packages(environment)])
+    }
+    names = sorted(packages)
+    return dict(
+        zip(names, known([(name, of_package(packages[name])) for name in names]), strict=True)
     )
+
+
+def check_npm(lock: str) -> int:
+    """Check the license of each package of a package-lock.json, and return how many it has.
+
+    Raises:
+        LocError: a package has no known license.
+    """
+    packages = [
+        (path.rpartition("node_modules/")[2], entry.get("license", ""))
+        for path, entry in json.loads(lock)["packages"].items()
+        if path
+    ]
+    return len(known([(name, spdx if isinstance(spdx, str) else "") for name, spdx in packages]))
 
 
 def site_packages(environment: Path) -> list[Path]:
     return list(environment.glob("lib/python3*/site-packages"))
 
 
-def known(licenses: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return licenses by the name of the package, those of ``[licenses]`` in place of its own.
+def known(licenses: list[tuple[str, str]]) -> list[str]:
+    """Return the licenses of packages; ``[licenses]`` is in place of what a package says.
+
+    Args:
+        licenses: the name of each package, and what it says.
 
     Raises:
         LocError: a license is not known; the message names each of these packages.
     """
-    licenses_by_name = dict(sorted(licenses))
-    for name, license in reviewed().items():
-        if name in licenses_by_name:
-            licenses_by_name[name] = license
-    unknown = [name for name, license in licenses_by_name.items() if not is_spdx(license)]
+    table = reviewed()
+    decided = [(name, table.get(name, spdx)) for name, spdx in licenses]
+    unknown = sorted({name for name, spdx in decided if not is_spdx(spdx)})
     if unknown:
         raise LocError(
             f"The license of {', '.join(unknown)} is not known.",
@@ -79,13 +98,13 @@ def known(licenses: Iterable[tuple[str, str]]) -> dict[str, str]:
             "Read the license in its source, then add a line to [licenses] in golden.toml:"
             f' "{unknown[0]}" = {{ spdx = "…", reason = "…" }}',
         )
-    return licenses_by_name
+    return [spdx for _, spdx in decided]
 
 
 @cache
-def is_spdx(license: str) -> bool:
+def is_spdx(spdx: str) -> bool:
     """Whether a text is an SPDX expression, with no name but those of SPDX's list."""
-    return bool(license) and is_expression(license)
+    return bool(spdx) and is_expression(spdx)
 
 
 def of_package(package: Distribution) -> str:
@@ -102,14 +121,15 @@ def of_package(package: Distribution) -> str:
         if text.startswith("License :: ") and text != "License :: OSI Approved"
     ]
     if len(title) > TITLE or "\n" in title:
-        texts, names = [title, *license_texts(package)], classifiers
+        texts = [title, *license_texts(package)]
+        names = [*classifiers, title.partition("\n")[0].strip()]
     else:
         texts = license_texts(package)
         names = [*classifiers, title.rpartition(" :: ")[2]]
-    named = {license for name in names if (license := named_license(name))}
+    named = {spdx for name in names if (spdx := named_license(name))}
     families = {FAMILIES[name.lower()] for name in names if name.lower() in FAMILIES}
     # "BSD" beside "BSD-3-Clause" is the same license, said less exactly.
-    families -= {license.partition("-")[0] for license in named}
+    families -= {spdx.partition("-")[0] for spdx in named}
     told = named | {of_texts(texts, family) for family in families}
     if not told and texts:
         told = {of_texts(texts)}
@@ -118,9 +138,9 @@ def of_package(package: Distribution) -> str:
 
 def named_license(name: str) -> str:
     """The SPDX identifier of a license's name, or "" if the name leaves it open."""
-    for pattern, license in NAMES.items():
+    for pattern, spdx in NAMES.items():
         if re.fullmatch(pattern, name, re.IGNORECASE):
-            return license
+            return spdx
     if is_spdx(name):
         return name
     return fixup_id(name) or ""
@@ -139,14 +159,16 @@ def license_texts(package: Distribution) -> list[str]:
 
 
 def of_texts(texts: list[str], family: str = "") -> str:
-    """The license that texts are, if they are all one of a family; else ""."""
-    licenses = {license for text in texts if (license := of_text(text)).startswith(family)}
-    licenses.discard("")
+    """The license that texts have in common with a family, if it is only one; else "".
+
+    A text may add the licenses of what the package embeds; a family tells which one is its own.
+    """
+    licenses = {spdx for text in texts for spdx in of_text(text) if spdx.startswith(family)}
     return licenses.pop() if len(licenses) == 1 else ""
 
 
-def of_text(text: str) -> str:
-    """The license of which a text has the words, or "" for any other text."""
+def of_text(text: str) -> set[str]:
+    """The licenses of which a text has the words."""
     text = re.sub(r"[\s*#>]+", " ", text).lower()
     licenses = set()
     if "permission is hereby granted, free of charge, to any person obtaining a copy" in text:
@@ -162,4 +184,12 @@ def of_text(text: str) -> str:
             licenses.add("BSD-2-Clause")
     if "permission to use, copy, modify, and/or distribute this software for any" in text:
         licenses.add("ISC")
-    return licenses.pop() if len(licenses) == 1 else ""
+    return licenses
+
+
+def of_npm(entries: list[dict]) -> str:
+    """The license of a component in the list that npm makes, or "" if it names none."""
+    if len(entries) != 1:
+        return ""
+    entry = entries[0].get("license", {})
+    return entries[0].get("expression") or entry.get("id") or entry.get("name") or ""

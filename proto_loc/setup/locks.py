@@ -7,7 +7,7 @@ from pathlib import Path
 
 from proto_loc import files
 from proto_loc.settings import ROOT
-from proto_loc.setup import node
+from proto_loc.setup import licenses, node
 from proto_loc.setup.environments import golden, uv
 
 HEADER = "# Made by ./loc lock from golden.toml; do not edit. SHA-256 of the lines below this one: "
@@ -118,8 +118,14 @@ def npm_texts() -> tuple[str, str]:
 
 
 def write_npm() -> None:
+    """Make Cube's lock again, and print what changed.
+
+    Raises:
+        LocError: npm failed, or a package has no known license.
+    """
     package, known = npm_texts()
     lock = node.compile_lock(known if node.sealed(package, known) else "")
+    licenses.check_npm(lock)
     for name, text in (("package-lock.json", lock), ("package.json", node.manifest(lock))):
         files.replace(node.CUBE / name, text)
     print(

@@ -59,26 +59,27 @@ def text(name: str) -> str:
         LocError: a package has no archive for a system, or the registry cannot be reached.
     """
     packages = _packages(name)
-    by_system = {system: _archives(packages, system) for system in SYSTEMS}
-    shared = dict(set.intersection(*(set(archives.items()) for archives in by_system.values())))
-    archives = {"all": shared} | {
-        system: {file: digest for file, digest in archives.items() if file not in shared}
-        for system, archives in by_system.items()
+    whole = {system: archives(packages, system) for system in SYSTEMS}
+    shared = dict(set.intersection(*(set(digests.items()) for digests in whole.values())))
+    by_system = {"all": shared} | {
+        system: {file: digest for file, digest in digests.items() if file not in shared}
+        for system, digests in whole.items()
     }
-    return json.dumps(_content(archives, lock_text(name)), indent=1, sort_keys=True) + "\n"
+    return json.dumps(content(by_system, lock_text(name)), indent=1, sort_keys=True) + "\n"
 
 
-def _content(archives: dict[str, dict[str, str]], lock: str) -> dict:
-    body = json.dumps(archives, sort_keys=True)
+def content(by_system: dict[str, dict[str, str]], lock: str) -> dict:
+    """What ``locks/NAME.json`` has, with the checksums that tell whether it is up to date."""
+    body = json.dumps(by_system, sort_keys=True)
     return {
         "//": MADE,
-        "archives": archives,
-        "sha256": {"archives": _sha256(body), "lock": _sha256(lock)},
+        "archives": by_system,
+        "sha256": {"archives": sha256(body.encode()), "lock": sha256(lock.encode())},
     }
 
 
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _packages(name: str) -> list[dict]:
@@ -103,7 +104,7 @@ def _packages(name: str) -> list[dict]:
         return tomllib.loads(out.read_text())["packages"]
 
 
-def _archives(packages: list[dict], system: str) -> dict[str, str]:
+def archives(packages: list[dict], system: str) -> dict[str, str]:
     """The archives that one system installs: SHA-256 by file name."""
     python = golden()["tools"]["python"]
     ranks = {tag: rank for rank, tag in enumerate(_tags(python, system))}
@@ -186,8 +187,8 @@ def differences(name: str) -> list[str]:
     try:
         made = json.loads(path(name).read_text())
         lock = lock_text(name)
-        if made != _content(made["archives"], lock):
-            stale = made["sha256"]["lock"] != _sha256(lock)
+        if made != content(made["archives"], lock):
+            stale = made["sha256"]["lock"] != sha256(lock.encode())
             return [f"made from another locks/{name}.txt" if stale else "edited by hand"]
     except (ValueError, KeyError, TypeError):
         return ["edited by hand"]

@@ -194,7 +194,7 @@ def main() -> None:
     parser.add_argument("--compile", action="store_true", help="compile every module")
     parser.add_argument("--uv", help="the uv that unpacks a wheel of the lock")
     parser.add_argument("--lock", type=Path, help="the lock of the environment")
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     table = tomllib.loads(options.golden.read_text()).get(TABLE, {})
     try:
         settle(options.site, table, options.sources, options.uv, options.lock)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import duckdb
 
+from proto_loc import logs
 from proto_loc.settings import private_folder, settings
 from proto_loc.superset import readers
 
@@ -33,6 +34,15 @@ umask = 0o077
 worker_tmp_dir = next((folder for folder in ("/dev/shm",) if os.access(folder, os.W_OK)), None)
 forwarded_allow_ips = "127.0.0.1"
 control_socket_disable = True
+if logs.wants_json():
+    logconfig_dict = {
+        "root": {"level": "WARNING", "handlers": ["error_console"]},
+        "loggers": {
+            "gunicorn.error": {"level": "INFO", "handlers": ["error_console"], "propagate": False},
+            "gunicorn.access": {"level": "WARNING", "propagate": False},  # it stays off
+        },
+        "formatters": {"generic": {"()": "proto_loc.logs.Formatter"}},
+    }
 
 
 def pre_fork(server, worker) -> None:

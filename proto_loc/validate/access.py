@@ -32,8 +32,9 @@ answers 422 to a token that is none of its own."""
 class Door:
     """How a service is called with a secret."""
 
+    name: str
     service: str
-    """The name of the process."""
+    """The name of the process; empty for the supervisor."""
     secret: str
     """The name of its secret."""
     path: str
@@ -52,18 +53,21 @@ def _cube(secret: str) -> dict[str, str]:
 
 
 DOORS = (
-    Door("home", "home", "/", _bearer),
-    Door("dagster-web", "dagster", "/server_info", _bearer),
-    Door("cube", "cube", "/cubejs-api/v1/meta", _cube),
+    Door("home", "home", "home", "/", _bearer),
+    Door("metrics", "home", "metrics", "/metrics", _bearer),
+    Door("dagster", "dagster-web", "dagster", "/server_info", _bearer),
+    Door("cube", "cube", "cube", "/cubejs-api/v1/meta", _cube),
     Door(
+        "jupyter",
         "jupyter",
         "jupyter",
         "/api/contents?content=0",
         lambda secret: {"authorization": f"token {secret}"},
     ),
-    Door("superset", "superset-admin", "/api/v1/me/", _bearer),
+    Door("superset", "superset", "superset-admin", "/api/v1/me/", _bearer),
     Door(
         "supervisor",
+        "",
         TOKEN,
         "/processes",
         lambda secret: {"x-pc-token-key": secret},
@@ -78,25 +82,25 @@ def matrix(proof: Proof) -> Iterator[Finding]:
     if not doors:
         yield skip("No service is ready: nobody's access was tried")
         return
-    owners = {door.secret: door.service for door in DOORS}
+    owners = {door.secret: door.name for door in DOORS}
     wrong = 0
     for door in doors:
-        proof.say(door.service)
+        proof.say(door.name)
         with _client(door) as client:
             for caller, status in _calls(client, door, owners):
-                proof.access.setdefault(caller, {})[door.service] = str(status or "no answer")
+                proof.access.setdefault(caller, {})[door.name] = str(status or "no answer")
                 own = owners.get(door.secret) == caller
                 if own and status != 200:
                     wrong += 1
                     yield fail(
-                        f"{door.service} refuses its own secret: it answers {status}.",
+                        f"{door.name} refuses its own secret: it answers {status}.",
                         f"Its secret is {credentials.path(door.secret)}.",
                         f"If that file was changed: ./loc restart {door.service}",
                     )
                 elif not own and status not in REFUSED:
                     wrong += 1
                     yield fail(
-                        f"{door.service} answers {status} to a caller with the secret: {caller}.",
+                        f"{door.name} answers {status} to a caller with the secret: {caller}.",
                         "It must refuse everyone but the holder of its own secret, on this"
                         " machine's own address.",
                         f"./loc down; then report it, with the report of this run ({door.path}).",
@@ -114,7 +118,7 @@ def _calls(
     for secret, owner in owners.items():
         if not credentials.path(secret).exists():
             continue
-        if door.service == "superset" and secret == door.secret:  # a person logs in by a form
+        if door.name == "superset" and secret == door.secret:  # a person logs in by a form
             with Person() as person:
                 cookies = "; ".join(f"{name}={text}" for name, text in person.http.cookies.items())
                 own = {"cookie": cookies}

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from proto_loc.doctor.finding import Finding, ok
 from proto_loc.errors import LocError
 from proto_loc.metrics.expressions import render
-from proto_loc.settings import ROOT
+from proto_loc.settings import ROOT, environment_folder
 from proto_loc.setup import environments
 from proto_loc.sql import identifier
 from proto_loc.validate import figures
@@ -95,7 +95,7 @@ def _run(questions: list[dict], evaluations: str) -> dict:
     """
     environments.sync("notebooks")
     options = json.dumps({"questions": questions, "evaluations": evaluations})
-    python = ROOT / ".venvs/notebooks/bin/python"
+    python = environment_folder("notebooks") / "bin/python"
     done = subprocess.run(
         [python, "-P", "-m", "proto_loc.ai", "prove", options],
         env=os.environ | {"PYTHONPATH": str(ROOT)},

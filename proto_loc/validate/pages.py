@@ -27,7 +27,7 @@ WORKSPACE = ("/lab/tree/", "/lab/workspaces/validate/tree/")
 HOLDER = ".dashboard-component-chart-holder"
 DRAWN = f"""() => {{
     const holders = [...document.querySelectorAll('{HOLDER}')];
-    return holders.every(holder =>
+    return holders.every(holder => holder.closest('.dashboard-markdown') ||
         !holder.querySelector('[data-test=loading-indicator], .loading')
         && holder.querySelector('canvas, svg, table, .header-line, [role=alert], .ant-empty')) }}"""
 
@@ -83,7 +83,8 @@ def _open(proof: Proof, browser, title: str, address: str) -> Iterator[Finding]:
             status = "no answer" if answer is None else answer.status
             yield fail(f"The page of {title} cannot be opened: {status}.", "", "./loc status")
             return
-        page.wait_for_selector(SHOWN.get(title, "body"))
+        if title in SHOWN:
+            page.wait_for_selector(SHOWN[title])
         with suppress(Error):  # a page that asks for its state all the time is never idle
             page.wait_for_load_state("networkidle", timeout=IDLE)
         page.wait_for_timeout(1000)

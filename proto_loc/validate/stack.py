@@ -22,6 +22,7 @@ from proto_loc.errors import LocError
 from proto_loc.home.processes import problem_of
 from proto_loc.services import ports
 from proto_loc.settings import ROOT, settings
+from proto_loc.setup import node
 from proto_loc.setup.environments import golden
 from proto_loc.validate.proof import Proof, fail, skip
 
@@ -172,7 +173,7 @@ def _jupyter() -> tuple[str, str]:
 
 
 def _cube() -> tuple[str, str]:
-    package = ROOT / "proto_loc/cube/server/node_modules/@cubejs-backend/server-core/package.json"
+    package = node.MODULES / "@cubejs-backend/server-core/package.json"
     return "Cube", json.loads(package.read_text())["version"]
 
 

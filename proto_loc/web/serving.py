@@ -6,6 +6,7 @@ import socket
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from proto_loc import logs
 from proto_loc.errors import LocError
 from proto_loc.web.origins import MAX_BODY, MAX_HEAD, PATIENCE_BODY, PATIENCE_HEAD
 
@@ -57,6 +58,7 @@ OPTIONS = {
     "log_level": "warning",
     "access_log": False,
     "server_header": False,
+    **({"log_config": None} if logs.wants_json() else {}),
 }
 """Options of every server here. The access log is off, since a login URL has the token."""
 

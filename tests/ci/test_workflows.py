@@ -70,6 +70,7 @@ COMMANDS = {  # commands that a job must contain because its name promises them
     ],
     "propose": [
         './loc lock --upgrade | tee "$RUNNER_TEMP/said"',
+        'nix flake update 2>&1 | tee -a "$RUNNER_TEMP/said"',
         "gh workflow run ci.yml --ref upgrade/golden",
     ],
 }
@@ -225,6 +226,17 @@ def test_a_job_runs_what_its_name_promises(job):
         "a step that may be left out"
     )
     assert not {"if", "continue-on-error"} & set(JOBS[job])
+
+
+def test_the_nix_job_has_what_the_tests_need():
+    """It runs with --no-skips, and installs what neither its runner nor the flake has."""
+    listed = re.search(r"packages=\((.*?)\)", (ROOT / ".ci/run").read_text(), re.DOTALL)[1]
+    there = "binutils bubblewrap chromium curl e2fsprogs git nix-bin procps python3 python3-pip"
+    there += " python3-venv shellcheck util-linux"
+    steps = [step.get("run", "") for step in JOBS["ci.yml", "nix"]["steps"]]
+    (install,) = (step for step in steps if "apt-get install" in step)
+    installed = set(install.partition("--no-install-recommends ")[2].split())
+    assert installed == set(listed.split()) - set(there.split()) | {"debian-archive-keyring"}
 
 
 def test_the_job_of_the_real_addon_fails_without_it():

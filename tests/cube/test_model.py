@@ -107,6 +107,17 @@ def test_without_any_good_model_it_is_not_ready_and_says_why_to_who_asks(model):
         assert made.http.get("/readyz").status_code == 200
 
 
+def test_a_fork_without_metrics_has_no_folder_of_a_model_and_becomes_ready(model):
+    """Bug: git keeps no empty folder, so that Cube was never ready in such a fork, and restarted
+    for ever.
+    """
+    with Server(model.parent / "nothing") as made:
+        ready = made.http.get("/readyz")
+        assert (ready.status_code, "model" in ready.json()) == (200, False), ready.text
+        meta = made.http.get("/cubejs-api/v1/meta", headers={"authorization": made_token()})
+        assert meta.json()["cubes"] == []
+
+
 def test_hand_written_files_stand_beside_generated_ones(tmp_path, data):
     """The example of docs/metrics.md works unchanged beside the model of this repository."""
     import re

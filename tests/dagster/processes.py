@@ -88,7 +88,7 @@ class Stack:
             self.processes[service] = subprocess.Popen(
                 [sys.executable, "-P", "-m", f"proto_loc.dagster.{service}"],
                 cwd=self.home,
-                env=self.environment,
+                env=self.environment | {"LOC_LOG_FORMAT": "json"},
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )

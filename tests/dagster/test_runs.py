@@ -1,5 +1,6 @@
 """Runs of the job ``refresh``, from the command line and the UI, report what is published."""
 
+import json
 import os
 import re
 import shutil
@@ -95,6 +96,28 @@ def test_materializations_come_with_the_published_version(filled):
     assert set(months) >= {"2025-01", "2025-02", "2025-03"}
     assert months["2025-01"]["origin"] == "synthetic" and months["2025-01"]["raw version"] == 1
     assert months["2025-01"]["dagster/row_count"] > 0 and months["2025-01"]["load id"] > 0
+
+
+def test_one_id_joins_the_run_dbt_and_what_they_publish(filled):
+    """It is in both manifests, in dbt's artifacts, and in the structured records of the run."""
+    version, *_ = filled.history()
+    run = next(run for run in filled.runs() if run["runId"] == version["facts"]["run_id"])
+    (invocation,) = version["facts"]["dbt_invocations"]
+    assert {"key": "dbt invocation", "value": invocation} in run["tags"]
+    folder = filled.data / "warehouse/prod/current"
+    metadata = json.loads((folder / "dbt/run_results.json").read_text())["metadata"]
+    assert metadata["invocation_id"] == invocation
+    assert metadata["env"]["LOC_RUN_ID"] == run["runId"]
+    lines = (filled.home / "code_server.log").read_text().splitlines()
+    records = [json.loads(line) for line in lines if line.startswith("{")]
+    published = {
+        record["database"]: record for record in records if "published" in record.get("message", "")
+    }
+    assert published["prod"]["run_id"] == published["raw"]["run_id"] == run["runId"]
+    assert published["prod"]["dbt_invocations"] == [invocation]
+    assert published["prod"]["version"] == version["id"]
+    ended = [record for record in records if record.get("job") == "refresh"]
+    assert any(record["run_id"] == run["runId"] for record in ended), "Dagster's own records"
 
 
 def test_a_mart_shows_its_metrics(filled):

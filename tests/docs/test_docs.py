@@ -271,6 +271,8 @@ def test_every_setting_is_documented_and_every_documented_one_exists():
         "LOC_SERVICE",
         "LOC_VERDICTS",
         "LOC_SECRET_NAME",
+        "LOC_RUN_ID",
+        "LOC_LOG_FIRST",
     }
     files = [
         ROOT / "loc",

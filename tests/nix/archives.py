@@ -1,25 +1,34 @@
-"""Archives for the store of the Nix tests: the wheels of uv and Node, and a process-compose.
+"""Archives for the store of the Nix tests: of uv and Node, of all packages, and a process-compose.
+
+The registries' own clients download them: pip into ``.tools/wheels``, npm into its cache.
 
 No package registry has the release of process-compose. A machine that has the golden version on
 PATH packs it; elsewhere the archive holds a script that starts ``proto_loc.compose``. Its SHA-256
 goes into the test's copy of golden.toml.
 """
 
+import base64
 import hashlib
 import io
 import json
+import os
 import platform
 import re
 import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from packaging.utils import parse_sdist_filename, parse_wheel_filename
 
 from proto_loc import files
 from proto_loc.settings import ROOT
+from proto_loc.setup import nix_lock, node
 from proto_loc.setup.environments import golden
 
 MACHINE = {"x86_64": "x86_64", "amd64": "x86_64", "arm64": "aarch64", "aarch64": "aarch64"}[
@@ -29,6 +38,8 @@ SYSTEM = f"{MACHINE}-{sys.platform}"
 """This machine, as Nix calls it."""
 TARGET = f"{sys.platform}_{'amd64' if MACHINE == 'x86_64' else 'arm64'}"
 """This machine, as the releases of process-compose call it."""
+NODE = {"os": sys.platform, "cpu": {"x86_64": "x64", "aarch64": "arm64"}[MACHINE], "libc": "glibc"}
+"""This machine, as npm calls it."""
 STAND_IN = """#!/bin/sh
 case "$1" in version) echo v{version}; exit ;; up) ;; *) exit 2 ;; esac
 export PYTHONPATH="$PWD"
@@ -54,6 +65,85 @@ def _download(tool: str, name: str, folder: Path) -> None:
     done = subprocess.run([*pip, *pinned, *options], cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
         pytest.skip(f"python3 -m pip cannot download {name}: {done.stderr.strip()[-300:]}")
+
+
+def of_environments() -> list[Path]:
+    """What locks/*.json name for this machine, kept in ``.tools/wheels``."""
+    digests: dict[str, str] = {}
+    for name in nix_lock.names():
+        by_system = json.loads(nix_lock.path(name).read_text())["archives"]
+        digests |= by_system["all"] | by_system[SYSTEM]
+    folder = ROOT / ".tools/wheels"
+    folder.mkdir(parents=True, exist_ok=True)
+    with files.locked(ROOT / ".tools/wheels.lock"):
+        missing = {name for name in digests if not (folder / name).exists()}
+        wheels = sorted(name for name in missing if name.endswith(".whl"))
+        with ThreadPoolExecutor(2) as pool:
+            lines = [_requirement(name, digests[name]) for name in wheels]
+            list(pool.map(lambda batch: _pip(batch, folder), _batches(lines)))
+        with tempfile.TemporaryDirectory() as build:  # pip asks a source for its name and version
+            with zipfile.ZipFile(next(folder.glob("setuptools-*.whl"))) as setuptools:
+                setuptools.extractall(build)
+            for name in sorted(missing.difference(wheels)):
+                options = ("--no-build-isolation", "--no-binary", ":all:")
+                _pip([_requirement(name, digests[name])], folder, *options, PYTHONPATH=build)
+    return [folder / name for name in digests]
+
+
+def _requirement(file: str, digest: str) -> str:
+    wheel = file.endswith(".whl")
+    name, version = parse_wheel_filename(file)[:2] if wheel else parse_sdist_filename(file)
+    return f"{name}=={version} --hash=sha256:{digest}"
+
+
+def _batches(lines: list[str]) -> list[list[str]]:
+    """Lists that name no package twice, which pip refuses; the two long ones are halves."""
+    versions: dict[str, list[str]] = {}
+    for line in lines:
+        versions.setdefault(line.partition("==")[0], []).append(line)
+    rounds = [[rest.pop() for rest in versions.values() if rest] for _ in lines]
+    first, *others = rounds or [[]]
+    return [batch for batch in (first[::2], first[1::2], *others) if batch]
+
+
+def _pip(lines: list[str], folder: Path, *options: str, **env: str) -> None:
+    binary = options or ("--only-binary", ":all:", "--python-version", golden()["tools"]["python"])
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as requirements:
+        requirements.write("\n".join(lines))
+        requirements.flush()
+        command = [shutil.which("python3"), "-m", "pip", "download", "--quiet", "--no-deps"]
+        command += ["--require-hashes", "--requirement", requirements.name, "--dest", folder]
+        done = subprocess.run(
+            [*command, *binary], env=os.environ | env, capture_output=True, text=True
+        )
+    if done.returncode:
+        pytest.skip(f"python3 -m pip cannot download packages: {done.stderr.strip()[-300:]}")
+
+
+def of_cube(folder: Path) -> list[Path]:
+    """Links in ``folder`` to the npm archives of Cube's server that this machine installs.
+
+    npm keeps each one in its cache, under its hash.
+    """
+    cache = Path(node.npm("config", "get", "cache").stdout.strip(), "_cacache/content-v2/sha512")
+    packages = json.loads((node.CUBE / "package-lock.json").read_text())["packages"]
+    links: dict[Path, Path] = {}
+    for path, package in packages.items():
+        if path and all(package.get(key, [value]) == [value] for key, value in NODE.items()):
+            digest = base64.b64decode(package["integrity"].removeprefix("sha512-")).hex()
+            name = package.get("name") or path.rpartition("node_modules/")[2]
+            link = folder / f"{name.replace('@', '').replace('/', '-')}-{package['version']}.tgz"
+            links[link] = cache / digest[:2] / digest[2:4] / digest[4:]
+    if not all(path.exists() for path in links.values()):
+        trial = folder / "trial"
+        trial.mkdir()
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(node.CUBE / name, trial)
+        done = node.npm("ci", "--ignore-scripts", "--prefer-offline", cwd=trial)
+        shutil.rmtree(trial)
+        if done.returncode:
+            pytest.skip(f"npm cannot download packages: {done.stderr.strip()[-300:]}")
+    return [shutil.copy(path, link) for link, path in links.items()]
 
 
 def process_compose(folder: Path) -> tuple[Path, bool]:

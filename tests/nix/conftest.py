@@ -10,61 +10,23 @@ from pathlib import Path
 import archives
 import pytest
 import stub
+from nix_runner import add, remove, runner
 
 from proto_loc import files
 from proto_loc.settings import ROOT
 from proto_loc.setup.environments import golden
-
-CONFIG = """
-experimental-features = nix-command flakes
-build-users-group =
-sandbox = false
-substituters =
-flake-registry =
-warn-dirty = false
-"""
 
 
 @pytest.fixture(scope="session")
 def nix(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Callable[..., subprocess.CompletedProcess]]:
-    """Runs Nix in a folder.
-
-    The test fails if Nix fails, or with ``fails``, if Nix does not fail.
-    """
-    if not shutil.which("nix"):
+    """Runs the Nix of this machine."""
+    if not (program := shutil.which("nix")):
         pytest.skip("nix is not installed (apt-get install nix-bin)")
     home = tmp_path_factory.mktemp("nix").resolve()
-    own = {
-        f"NIX_{name}_DIR": f"{home}/{name.lower()}" for name in ("STORE", "STATE", "LOG", "CONF")
-    }
-    own |= {"NIX_CONFIG": CONFIG, "XDG_CACHE_HOME": f"{home}/cache"}
-    own["UV_CACHE_DIR"] = os.environ.get("UV_CACHE_DIR") or str(Path.home() / ".cache/uv")
-
-    def run(
-        *arguments: str, cwd: Path, fails: bool = False, **env: str
-    ) -> subprocess.CompletedProcess:
-        outside = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("LOC_", "NIX_"))
-        }
-        done = subprocess.run(
-            ["nix", *arguments],
-            cwd=cwd,
-            env=outside | own | env,
-            capture_output=True,
-            text=True,
-            timeout=280,
-        )
-        assert (done.returncode != 0) == fails, done.stdout + done.stderr
-        return done
-
-    run.environment, run.program = own, shutil.which("nix")
-    yield run
-    subprocess.run(["chmod", "-R", "u+w", home], check=True)  # the store is read-only, and large
-    shutil.rmtree(home)
+    yield runner(home, program)
+    remove(home)
 
 
 def commit(folder: Path) -> None:
@@ -123,14 +85,24 @@ def own_clone(clone: Path, tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def offline(nix, release: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Arguments that make Nix use the stand-in for nixpkgs; the archives are in the store."""
-    for path in (release, archives.wheel("uv"), archives.wheel("node")):
+    add(nix, release, archives.wheel("uv"), archives.wheel("node"))
+    return stub.nixpkgs(tmp_path_factory.mktemp("nixpkgs").resolve())
+
+
+@pytest.fixture(scope="session")
+def prepared(nix, offline: list[str], tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """``offline``, with the archives of every package in the store."""
+    folder = tmp_path_factory.mktemp("npm").resolve()
+    sets = {"sha256": archives.of_environments(), "sha512": archives.of_cube(folder)}
+    for algorithm, paths in sets.items():
         subprocess.run(
-            ["nix-store", "--add-fixed", "sha256", path],
+            ["nix-store", "--add-fixed", algorithm, *paths],
             env=os.environ | nix.environment,
             check=True,
             stdout=subprocess.DEVNULL,
         )
-    return stub.nixpkgs(tmp_path_factory.mktemp("nixpkgs").resolve())
+    shutil.rmtree(folder)
+    return offline
 
 
 @pytest.fixture(scope="session")

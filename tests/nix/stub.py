@@ -26,6 +26,7 @@ STDENV = (
 """The programs that the standard environment of nixpkgs has on PATH; flock and perl are not."""
 PROGRAMS = {
     "python311": {name: f"{sys.base_prefix}/bin/python3.11" for name in ("python3.11", "python3")},
+    "python3": {"python3": f"{sys.base_prefix}/bin/python3.11"},
     "git": {"git": "git"},
     "bash": {"bash": "bash", "sh": "sh"},
     "bashInteractive": {"bash": "bash"},  # `nix develop` needs it

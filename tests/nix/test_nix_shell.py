@@ -10,8 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
+from archives import SYSTEM as THIS
 
-from proto_loc.setup.environments import golden
+from proto_loc.errors import LocError
+from proto_loc.setup.environments import golden, uv
 
 pytestmark = pytest.mark.xdist_group("nix")
 LEFT = (
@@ -100,6 +102,41 @@ def test_entering_does_no_work_and_is_quick(nix, clone: Path, offline):
     assert {
         path: path.stat().st_mtime_ns for path in clone.rglob("*") if ".git" not in path.parts
     } == before
+
+
+def test_pure_shell_sets_up_and_nix_keeps_what_it_uses(nix, own_clone: Path, offline):
+    """Set-up in a pure shell has nothing of the machine; a collection costs no environment."""
+    try:
+        uv("pip", "compile", "-", "--no-cache", "--quiet", stdin="pip")
+    except LocError as error:
+        pytest.skip(f"no package registry can be reached: {error.why.splitlines()[-1]}")
+    reach = ("INDEX", "CERT", "PROXY", "FIND_LINKS")
+    keep = [name for name in os.environ if any(word in name.upper() for word in reach)]
+    kept = [word for name in (*keep, "UV_CACHE_DIR") for word in ("--keep", name)]
+    pure = ["develop", "--ignore-environment", *kept, ".", *offline, "-c"]
+    # Only a test has its store at another place, which a pure shell forgets.
+    store = [
+        f"{name}={value}" for name, value in nix.environment.items() if name.startswith("NIX_")
+    ]
+    try:
+        nix(*pure, "env", *store, "./loc", "--sync", "docs", cwd=own_clone)
+        docs = own_clone / ".venvs/docs"
+        subprocess.run([docs / "bin/python", "-c", "import sphinx"], check=True)
+        python = (docs / ".stamp").read_text().splitlines()[1]
+        assert python.startswith(nix.environment["NIX_STORE_DIR"])
+        roots = subprocess.run(
+            ["nix-store", "--gc", "--print-roots"],
+            env=os.environ | nix.environment,
+            capture_output=True,
+            text=True,
+        ).stdout
+        names = re.findall(
+            rf"^{re.escape(str(docs))}/.nix/\d -> \S+/\w{{32}}-(\S+)", roots, re.MULTILINE
+        )
+        libraries = ["host-gcc", "host-zlib"] if sys.platform == "linux" else []
+        assert names == ["python311-1.0", *libraries]
+    finally:
+        shutil.rmtree(own_clone / ".venvs", ignore_errors=True)
 
 
 def test_process_compose_by_hand_gets_a_token_in_a_fresh_clone(nix, own_clone: Path, offline):
@@ -209,6 +246,12 @@ def test_a_terminal_of_the_devcontainer_has_the_tools_of_the_flake(
     lines = said.stdout.splitlines()
     assert f"python={nix.environment['NIX_STORE_DIR']}" in "\n".join(lines), said.stderr
     assert lines[-1] == "outside=", "the tools stay in their folder"
+    python = next(line for line in lines if line.startswith("python=")).partition("=")[2]
+    query = ["nix-store", "--query", "--roots", python]
+    roots = subprocess.run(query, env=env, capture_output=True, text=True).stdout
+    assert f"{own_clone}/.direnv/flake-profile" in roots, "a collection removes nothing of it"
+    status = ["git", "-C", own_clone, "status", "--short"]
+    assert subprocess.run(status, capture_output=True, text=True).stdout == " M loc\n"
 
 
 def test_a_hook_does_not_hide_that_nix_fails(own_clone: Path):
@@ -240,6 +283,8 @@ def test_template_makes_a_fork_that_passes_its_own_check(
         ".pytest_cache/a",
         ".ruff_cache/a",
         "result/a",
+        "result-platform/a",
+        ".direnv/a",
     )
     for name in private:
         (own_clone / name).parent.mkdir(parents=True, exist_ok=True)
@@ -269,6 +314,8 @@ def test_template_makes_a_fork_that_passes_its_own_check(
         for command in modes
     ]
     assert executable[0] == executable[1], "hooks and workflows of a fork can be executed"
-    nix("flake", "check", ".", *linted, cwd=fork)
+    nix("flake", "check", "--no-build", ".", *linted, cwd=fork)
+    nix("build", "--no-link", f".#checks.{THIS}.golden", *linted, cwd=fork)
+    nix("build", "--no-link", f".#checks.{THIS}.formatting", *linted, cwd=fork)
     lock = json.loads((fork / "flake.lock").read_text())
     assert lock == json.loads((own_clone / "flake.lock").read_text())

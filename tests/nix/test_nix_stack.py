@@ -25,7 +25,7 @@ BOUND = 450.0
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_process_compose_up_in_the_shell_ends_with_published_data_and_nix_run_finds_it(
+def test_process_compose_up_in_the_shell_ends_with_published_data_and_a_pure_shell_finds_it(
     nix, own_clone: Path, offline, port_prefix: str
 ):
     uv("--version")  # downloads the golden uv in case it is the stand-in for the shell's uv
@@ -40,7 +40,7 @@ def test_process_compose_up_in_the_shell_ends_with_published_data_and_nix_run_fi
             for name, value in os.environ.items()
             if not name.startswith(("LOC_", "PC_"))
         }
-        outside |= nix.environment | chosen
+        outside |= nix.environment | chosen | {"PC_DISABLE_TUI": "1"}  # there is no terminal
 
         def states() -> dict[str, str]:
             if not (own_clone / ".venvs/platform/.stamp").exists():
@@ -95,7 +95,10 @@ def test_process_compose_up_in_the_shell_ends_with_published_data_and_nix_run_fi
                 nix("run", ".#loc", *offline, "--", "down", cwd=own_clone, **chosen)
                 assert up.wait(60) == 0
 
-                again = nix("run", ".", *offline, "--", "-d", cwd=own_clone, **chosen)
+                # The same from a shell that has nothing of the machine.
+                keep = [word for name in chosen for word in ("--keep", name)]
+                pure = ["develop", "--ignore-environment", *keep, ".", *offline]
+                again = nix(*pure, "-c", "./loc", "up", "-d", cwd=own_clone, **chosen)
                 assert "http://127.0.0.1:" in again.stdout
                 assert len(list(Path(home, "data/warehouse/prod/versions").iterdir())) == len(
                     manifests

@@ -134,10 +134,12 @@ def test_a_service_that_ends_often_is_never_given_up(stack):
     stack.start()
     assert until(lambda: stack.verdicts().get("web") == "failed"), stack.why()
     state = stack.states()["web"]
-    assert (state.status, state.exit_code, launch.ends("web").number) == ("Crashing", 7, 6)
+    assert (state.status, state.exit_code) == ("Crashing", 7)
+    assert launch.ends("web").number > launch.MANY
     status = stack.loc("status")
     assert status.returncode == 1 and "Crashing" in status.stdout
-    assert until(lambda: stack.said().count("start web") == 7), "it is tried again, though later"
+    # On a busy machine `loc status` takes longer than a restart.
+    assert until(lambda: stack.said().count("start web") > 6), "it is tried again, though later"
     mended.touch()
     assert until(lambda: stack.verdicts()["web"] == "ready"), stack.why()
     assert until(lambda: launch.ends("web").code == 8), stack.why()
@@ -164,27 +166,40 @@ def test_a_service_that_ends_without_an_error_is_started_again(stack):
 @pytest.mark.slow
 def test_loc_up_is_not_content_with_a_crash_loop(stack):
     """Bug: a process without a probe counted as ready whenever it was running."""
+    starts = f"echo start broken >>{stack.events}"
     stack.add(
         "broken",
-        "sleep 1; echo out of luck; exit 7",
+        f"{starts}; sleep 1; echo out of luck; exit 7",
         availability={"restart": "on_failure", "backoff_seconds": 1, "max_restarts": 2},
     )
     flag = stack.folder / "flag"
     probe = {"exec": {"command": f"test -e {flag}"}, "period_seconds": 1, "failure_threshold": 60}
-    stack.service("web", f"sleep 2.5; touch {flag}", readiness_probe=probe)
+    # Ready only once the other one has been restarted, however busy the machine is.
+    again = f"until [ $(grep -c broken {stack.events}) -gt 1 ]; do sleep 0.1; done"
+    stack.service("web", f"{again}; touch {flag}", readiness_probe=probe)
     up = stack.loc("up", "-d")
     assert up.returncode == 1, up.stdout
     assert "broken failed with exit code 7" in up.stderr and "out of luck" in up.stderr
 
 
 def test_a_process_that_never_gets_ready_is_started_again(stack):
+    """The probe waits for the process's first line: on a busy machine, the process would be ended
+    before it is there.
+    """
+    begun = f"[ $(grep -c start {stack.events}) -gt $(grep -c stop {stack.events}) ]"
+    fails = f"until {begun}; do sleep 0.1; done 2>/dev/null; false"
     stack.service(
         "web",
-        readiness_probe={"exec": {"command": "false"}, "period_seconds": 1, "failure_threshold": 2},
+        readiness_probe={
+            "exec": {"command": fails.replace("$", "$$")},
+            "period_seconds": 1,
+            "timeout_seconds": 20,
+            "failure_threshold": 2,
+        },
         availability={"restart": "always", "backoff_seconds": 1, "max_restarts": 1},
     )
     stack.service("after", after={"web": "healthy"})
-    assert stack.start().wait(20) == 0
+    assert stack.start().wait(60) == 0
     assert stack.said() == ["start web", "stop web"] * 2
 
 

@@ -396,3 +396,7 @@ def test_process_compose_by_hand_is_the_same_stack(stack, monkeypatch):
         assert stack.loc("down").stdout == "Everything has ended.\n"
         by_hand.wait(20)
     assert (run / "process-compose.sock").exists() is False
+    asked = ["process-compose", "version", "--short"]
+    version = subprocess.run(asked, cwd=stack.folder, capture_output=True, text=True)
+    assert version.stderr == "", "it prints a debug line where it finds no folder of settings"
+    assert '"level":"debug"' not in (stack.folder / "supervisor.out").read_text()

@@ -11,6 +11,7 @@ import pytest
 from foreign import FOREIGN
 from supersets import Person
 
+from proto_loc.monitoring import latencies
 from proto_loc.settings import ROOT
 
 pytestmark = [pytest.mark.xdist_group("superset"), pytest.mark.timeout(300)]
@@ -506,3 +507,20 @@ def test_a_request_does_not_wait_for_itself(own):
         },
     )
     assert answer.status_code == 400 and "no data yet" in answer.text
+
+
+def test_query_times_of_all_processes_are_counted_by_page_and_outcome(superset, admin, inside):
+    def counts() -> dict[tuple[str, str], float]:
+        return {
+            (sample.labels["page"], sample.labels["outcome"]): sample.value
+            for family in latencies.superset()
+            for sample in family.samples
+            if sample.name == "loc_superset_query_seconds_count"
+        }
+
+    before = counts()
+    assert admin.sql("select 1").status_code == 200
+    assert admin.sql("select nothing").status_code == 400
+    for outcome in ("answered", "refused"):
+        key = "sql_lab", outcome
+        assert counts()[key] == before.get(key, 0) + 1

@@ -84,11 +84,21 @@ def test_every_port_has_its_service():
 def test_process_compose_by_hand_gets_what_loc_up_gives_it(monkeypatch):
     monkeypatch.setenv("LOC_RUN", str(ROOT / ".run"))
     by_hand = dotenv_values(ROOT / ".pc_env")
-    by_hand = {name: path for name, path in by_hand.items() if name.startswith("PC_")}
+    by_hand = {name: path for name, path in by_hand.items() if name.startswith(("PC_", "PROC_"))}
+    assert len(by_hand) == 4
     given = supervisor.environment()
     assert {name: str(ROOT / path) for name, path in by_hand.items()} == {
         name: given[name] for name in by_hand
     }
+
+
+def test_structured_records_have_no_time_in_front(monkeypatch):
+    """`loc up` sets it for whichever supervisor it starts; both leave it out."""
+    for choice, first in (("json", "caller"), ("text", "time")):
+        monkeypatch.setenv("LOC_LOG_FORMAT", choice)
+        project = model.load(ROOT / "process-compose.yaml", supervisor.environment())
+        orders = {process.log_configuration.fields_order for process in project.processes.values()}
+        assert orders == {(first, "message")}
 
 
 def test_the_runner_and_process_compose_are_of_one_version():

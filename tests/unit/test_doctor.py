@@ -557,6 +557,7 @@ def packages(tmp_path, monkeypatch) -> Path:
     """The packages of an environment ``platform`` whose lock names ``one`` and ``two-a``."""
     monkeypatch.setattr(doctor.versions, "ROOT", tmp_path)
     monkeypatch.setattr(doctor.versions, "names", lambda: ["platform"])
+    monkeypatch.setenv("LOC_ENVIRONMENTS", str(tmp_path / ".venvs"))
     folder = tmp_path / ".venvs/platform/lib/python3.11/site-packages"
     for name in ("one-1.0", "Two_A-2.0"):
         (folder / f"{name}.dist-info").mkdir(parents=True)

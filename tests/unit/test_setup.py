@@ -44,6 +44,7 @@ FILES = (
     "proto_loc/dotenv.py",
     "proto_loc/errors.py",
     "proto_loc/files.py",
+    "proto_loc/run_id.py",
     "proto_loc/settings.py",
     "proto_loc/setup/environments.py",
     "proto_loc/setup/node.py",
@@ -377,6 +378,16 @@ def test_no_python_311_is_explained(clone: Path, tmp_path: Path):
         and "from GitHub (python-build-standalone). uv said:\n" in done.stderr
     )
     assert "fix: Install Python 3.11, or set UV_PYTHON_INSTALL_MIRROR" in done.stderr
+
+
+@pytest.mark.parametrize("hidden", [("flock", "perl"), ("sed", "cksum")])
+def test_missing_programs_are_named(clone: Path, tmp_path: Path, hidden: tuple[str, ...]):
+    """Bug: without flock and perl, as in a pure Nix shell, loc waited for a process "" in vain."""
+    done = loc(clone, "--version", env=environment(PATH=tools_without(tmp_path / "bin", *hidden)))
+    missing = "flock (or perl)" if "flock" in hidden else "cksum sed"
+    line = f"error: Set-up needs programs that are not on PATH: {missing}.\n"
+    assert done.returncode == 1 and done.stderr.startswith(line)
+    assert "the Nix shell, which has all of it: nix develop" in done.stderr
 
 
 @pytest.mark.parametrize("asked", ["gone", "no Python"])

@@ -113,15 +113,15 @@ def naive(data, port_prefix, monkeypatch) -> Iterator[ThreadingHTTPServer]:
 
 
 def test_a_service_that_lets_everyone_in_is_found_by_every_caller(naive, proof, monkeypatch):
-    monkeypatch.setattr(access, "DOORS", access.DOORS[:3])
-    for name in ("home", "dagster", "cube"):
+    monkeypatch.setattr(access, "DOORS", access.DOORS[:4])
+    for name in ("home", "metrics", "dagster", "cube"):
         credentials.secret(name)
     proof.ready = {"cube"}
     findings = list(access.matrix(proof))
-    assert all(finding.status == "fail" for finding in findings) and len(findings) == 5
+    assert all(finding.status == "fail" for finding in findings) and len(findings) == 6
     callers = {finding.what.partition("secret: ")[2].rstrip(".") for finding in findings}
     assert callers == {
-        *("home", "dagster-web"),
+        *("home", "metrics", "dagster"),
         *(access.ANYONE, access.FOREIGN_HOST, access.FOREIGN_ORIGIN),
     }
     assert proof.access["cube"] == {"cube": "200"}
@@ -129,7 +129,7 @@ def test_a_service_that_lets_everyone_in_is_found_by_every_caller(naive, proof, 
 
 def test_a_service_that_refuses_its_own_secret_is_found(data, proof, port_prefix, monkeypatch):
     monkeypatch.setenv("LOC_PORT_PREFIX", port_prefix)
-    monkeypatch.setattr(access, "DOORS", access.DOORS[2:3])
+    monkeypatch.setattr(access, "DOORS", access.DOORS[3:4])
     credentials.secret("cube")
     proof.ready = {"cube"}
     first, *_ = access.matrix(proof)

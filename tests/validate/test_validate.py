@@ -52,7 +52,7 @@ def test_a_fresh_platform_passes_from_the_load_to_the_answer(validated, inside):
     assert set(totals) == {metric.name for model in published for metric in model.metrics}
     for metric, by_tool in totals.items():
         assert set(by_tool) >= {"warehouse", "Superset", "Cube", "Notebook"}, metric
-    assert report["access"]["nobody's"].keys() >= {"home", "dagster-web", "cube", "jupyter"}
+    assert report["access"]["nobody's"].keys() >= {"home", "dagster", "cube", "metrics"}
     assert [row["superset"] for row in report["access"].values()].count("200") == 1
 
 

@@ -49,7 +49,7 @@ class Rotation(Model):
 
 
 class LogConfiguration(Model):
-    """The one log format that the runner writes: plain lines with a time, flushed at once."""
+    """The one log format that the runner writes: plain lines, flushed at once."""
 
     flush_each_line: Literal[True]
     no_metadata: Literal[True]
@@ -57,7 +57,8 @@ class LogConfiguration(Model):
     disable_json: Literal[True]
     add_timestamp: Literal[True]
     timestamp_format: Literal["2006-01-02T15:04:05.000Z07:00"]
-    fields_order: tuple[Literal["time"], Literal["message"]]
+    fields_order: tuple[Literal["time", "caller"], Literal["message"]]
+    """``caller`` is a field of zerolog that no line here has, so nothing stands in front."""
     rotation: Rotation
 
 

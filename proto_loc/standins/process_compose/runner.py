@@ -335,7 +335,8 @@ def _log_file(config: model.Process) -> Iterator[logging.Logger]:
         encoding="utf-8",
         delay=True,
     )
-    handler.setFormatter(_Lines())
+    if "time" in config.log_configuration.fields_order:
+        handler.setFormatter(_Lines())
     logger = logging.Logger(str(path))
     logger.addHandler(handler)
     with closing(handler):

@@ -12,7 +12,9 @@ in
 {
   binSh = link "bin-sh" "bin/sh" host.bash;
   usrBinEnv = link "usr-bin-env" "usr/bin/env" "/usr/bin/env";
-  caCertificates = link "ca-certificates" "etc/ssl/certs/ca-bundle.crt" "/etc/ssl/certs/ca-certificates.crt";
+  caCertificates =
+    link "ca-certificates" "etc/ssl/certs/ca-bundle.crt"
+      "/etc/ssl/certs/ca-certificates.crt";
 
   buildLayeredImage =
     {

@@ -48,8 +48,11 @@ rec {
   filterAttrs =
     keep: set:
     removeAttrs set (builtins.filter (name: !keep name set.${name}) (builtins.attrNames set));
+  mapAttrs' = f: set: builtins.listToAttrs (map (name: f name set.${name}) (builtins.attrNames set));
+  escapeShellArgs = list: concatStringsSep " " (map (text: "'${text}'") list);
   mapAttrsToList = f: set: map (name: f name set.${name}) (builtins.attrNames set);
   getLib = package: package.lib or package;
+  fetchers.proxyImpureEnvVars = [ "https_proxy" ];
   getExe' = package: program: "${package}/bin/${program}";
   getExe =
     package: getExe' package (package.meta.mainProgram or (throw "${package.name} has no mainProgram"));

@@ -88,29 +88,10 @@ builtins.mapAttrs program (removeAttrs host.tools host.removed)
     cc.bintools.dynamicLinker = host.loader;
   };
   zlib = libraries "zlib";
+  cacert = build "cacert" { } "mkdir -p $out/etc/ssl/certs && touch $out/etc/ssl/certs/ca-bundle.crt";
   unixtools.ps = program "ps" host.tools.ps;
 
   fetchurl = { sha256, url }: archive sha256 (baseNameOf url);
-
-  # An archive of the package index, which a test has to add to the store.
-  fetchPypi =
-    {
-      pname,
-      version,
-      sha256,
-      format ? "setuptools",
-      python ? "py2.py3",
-      abi ? "none",
-      platform ? "any",
-      extension ? "tar.gz",
-      ...
-    }:
-    archive sha256 (
-      if format == "wheel" then
-        "${pname}-${version}-${python}-${abi}-${platform}.whl"
-      else
-        "${pname}-${version}.${extension}"
-    );
 
   # An archive of the package index, which a test has to add to the store.
   fetchPypi =

@@ -8,8 +8,9 @@ const { locate } = require('./model-error');
 
 const FILES = /\.(js|ya?ml|jinja|py)$/;
 
-/** The model files of a folder, as paths relative to it. */
+/** The model files of a folder, as paths relative to it; a fork without metrics has no folder, as git keeps no empty one. */
 function files(folder) {
+  if (!fs.existsSync(folder)) return [];
   return fs.readdirSync(folder, { recursive: true }).filter((name) => FILES.test(name)).sort();
 }
 
