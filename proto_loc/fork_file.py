@@ -237,23 +237,26 @@ ADDRESS = re.compile(r"[!-?A-~]+@[!-?A-~]+", re.ASCII)
 
 
 def _backup(path: Path, text: str, entry: object) -> Backup:
+    def fault(key: str, reason: str) -> UsageError:
+        return _fault(path, text, key, reason, "backup")
+
     needed = {"folder", "cron", "time_zone"}
     if not isinstance(entry, dict) or not needed <= entry.keys() <= BACKUP.keys():
         reason = "it has folder, cron, time_zone and, if you like, on, keep, full_every, secrets."
         unknown = entry.keys() - BACKUP.keys() if isinstance(entry, dict) else ()
-        raise _fault(path, text, min(unknown, default="backup"), reason)
+        raise fault(min(unknown, default="backup"), reason)
     kinds = {str: "a text in quotation marks", int: "a whole number", bool: "true or false"}
     for key, value in entry.items():
         if type(value) is not BACKUP[key]:
             kind = kinds.get(BACKUP[key], "a list of public keys")
-            raise _fault(path, text, key, f"it is {value!r}, and it must be {kind}.")
+            raise fault(key, f"it is {value!r}, and it must be {kind}.")
     for key in ("keep", "full_every"):
         if entry.get(key, 1) < 1:
-            raise _fault(path, text, key, "it is at least 1.")
+            raise fault(key, "it is at least 1.")
     secrets = entry.get("secrets", [])
     for key in secrets:
         if not isinstance(key, str) or not key.startswith(("age1", "ssh-")):
-            raise _fault(path, text, "secrets", f"{key!r} is no public key of age or SSH.")
+            raise fault("secrets", f"{key!r} is no public key of age or SSH.")
     clock = {key: value for key, value in entry.items() if key in KEYS}
     schedule = _schedule(path, text, "backup", clock)
     folder = ROOT / Path(entry["folder"]).expanduser()
