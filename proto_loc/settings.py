@@ -324,12 +324,17 @@ ELSEWHERE = {
     "LOC_ENVIRONMENTS": Setting(
         "none: `.venvs/` in the clone, which set-up fills",
         "a folder of finished environments, which are read and never changed; `nix run` and the"
-        " image set it, see [Nix](nix.md)",
+        " image set it, see [a machine without a network](air-gap.md)",
     ),
     "LOC_LIBRARY_PATH": Setting(
         "none",
         "folders of shared libraries for the environments' Pythons and the services only; the Nix"
         " shell sets it, and an environment records it",
+    ),
+    "LOC_PROJECT": Setting(
+        "`~/.local/share/NAME`, with the name of the fork",
+        "the project folder of a platform that runs outside of a clone; see [a machine without a"
+        " network](air-gap.md)",
     ),
     "LOC_PYTHON": Setting(
         "Python 3.11 of the machine, else uv's",

@@ -10,6 +10,7 @@ from pathlib import Path
 from proto_loc.doctor.finding import Finding, ok
 from proto_loc.settings import ROOT
 from proto_loc.setup.programs import output, run
+from proto_loc.setup.project import RECORD
 
 NEEDED = ("flake.nix", "flake.lock", "golden.toml", "nix")
 PROFILE = Path("/nix/var/nix/profiles/default/etc/profile.d/nix-daemon.sh")
@@ -136,6 +137,8 @@ def tracked() -> Iterator[Finding]:
                 f" safe.directory {ROOT}",
                 symptom="`nix develop` misses files, or copies too much",
             )
+        elif (ROOT / RECORD).exists():
+            yield ok(f"{ROOT} is a project folder, which Nix does not read")
         else:
             yield Finding(
                 "warn",
