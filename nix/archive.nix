@@ -75,5 +75,8 @@ in
         }
         // lib.optionalAttrs (registry != "") { npm_config_registry = registry; }
       )
-      "HOME=$TMPDIR NODE_EXTRA_CA_CERTS=${certificates} npm pack --silent ${name}@${version} && mv *.tgz $out";
+      ''
+        HOME=$TMPDIR NODE_EXTRA_CA_CERTS=${certificates} npm pack --loglevel=error ${name}@${version}
+        mv *.tgz $out
+      '';
 }
