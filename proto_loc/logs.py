@@ -9,7 +9,7 @@ import os
 import sys
 from datetime import UTC, datetime
 
-JOINED = ("run_id", "dbt_invocations", "version", "database", "job", "step")
+JOINED = ("run_id", "dbt_invocations", "version", "database")
 """Fields that a record may have, besides those of every record."""
 
 
@@ -44,15 +44,9 @@ class Formatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        meta = getattr(record, "dagster_meta", None) or {}  # of Dagster's own records
-        joined = {
-            "run_id": meta.get("run_id") or os.environ.get("LOC_RUN_ID"),
-            "job": meta.get("job_name"),
-            "step": meta.get("step_key"),
-        }
-        for name in JOINED:
-            if value := getattr(record, name, None) or joined.get(name):
-                fields[name] = value
+        if run_id := os.environ.get("LOC_RUN_ID"):
+            fields["run_id"] = run_id
+        fields |= {name: getattr(record, name) for name in JOINED if hasattr(record, name)}
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
         return line(fields)

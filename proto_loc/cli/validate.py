@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 app = typer.Typer()
-COLOURS = {"passed": "green", "warned": "yellow", "failed": "red", "not checked": "dim"}
+STYLES = {"passed": "green", "warned": "yellow", "failed": "red", "not checked": "dim"}
 MARKS = {"passed": "✓", "warned": "!", "failed": "✗", "not checked": "-"}
 
 
@@ -109,9 +109,9 @@ def _checklist(number: int):
 def _line(outcome) -> str:
     from rich.markup import escape
 
-    colour, mark = COLOURS[outcome.verdict], MARKS[outcome.verdict]
+    style, mark = STYLES[outcome.verdict], MARKS[outcome.verdict]
     return (
-        f"[{colour}]{mark} {outcome.verdict:<11}[/] {outcome.seconds:5.1f} s "
+        f"[{style}]{mark} {outcome.verdict:<11}[/] {outcome.seconds:5.1f} s "
         f"{escape(outcome.title)}: [dim]{escape(outcome.summary)}[/]"
     )
 

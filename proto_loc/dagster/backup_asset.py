@@ -25,7 +25,7 @@ from proto_loc.settings import ROOT
     description="An archive of what git does not have: `loc backup`, as fork.toml declares it.",
 )
 def archive(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-    with said_plainly():
+    with said_plainly(context):
         record = _backup(who(context))
     for sentence in record["missing"]:
         context.log.warning(sentence)
@@ -71,7 +71,7 @@ JOBS = (
 SCHEDULES = (
     [
         dg.ScheduleDefinition(
-            name="backup_schedule",
+            name="backups",  # no schedule of [schedules] can have this name
             job=JOBS[0],
             cron_schedule=DECLARED.clock.cron,
             execution_timezone=DECLARED.clock.time_zone,

@@ -3,7 +3,6 @@
 A source needs no line here: :func:`proto_loc.sources.find_sources` finds those of ``pipelines/``.
 """
 
-import logging
 import warnings
 
 import dagster as dg
@@ -14,13 +13,6 @@ from proto_loc import logs  # noqa: E402
 from proto_loc.dagster import backup_asset, discover_asset, jobs, source_assets  # noqa: E402
 
 logs.install()  # a run is a process of its own, which imports this module
-
-
-@dg.logger(description="Lines of JSON, as the other processes write them.")
-def json_lines(_: dg.InitLoggerContext) -> logging.Logger:
-    made = logging.Logger("dagster", logging.INFO)
-    made.addHandler(logs.handler())
-    return made
 
 
 defs = dg.Definitions(
@@ -36,5 +28,4 @@ defs = dg.Definitions(
     sensors=[jobs.landing, discover_asset.after_publish],
     # A process per step would cost five seconds each, and the pools allow only one writer anyway.
     executor=dg.in_process_executor,
-    loggers={"console": json_lines} if logs.wants_json() else None,
 )

@@ -39,9 +39,13 @@ CHECKS: dict[str, Callable[[], Iterator[Finding]]] = {
 }
 
 
-def look(names: Iterable[str] = tuple(CHECKS)) -> Iterator[tuple[str, Finding]]:
-    """Yield the findings of these checks, each with the check's name, and the errors in checks."""
-    for name in names:
+def look(names: Iterable[str] | None = None) -> Iterator[tuple[str, Finding]]:
+    """Yield the findings of these checks, each with the check's name, and the errors in checks.
+
+    Args:
+        names: names of :data:`CHECKS`; all of them if it is None.
+    """
+    for name in CHECKS if names is None else names:
         try:
             for finding in CHECKS[name]():
                 yield name, finding

@@ -65,8 +65,9 @@ def outdated() -> Iterator[Finding]:
                     f"./loc restart {name}",
                     symptom="A service shows another version than is installed",
                 )
-    if processes and not late:
-        yield ok(f"The {len(processes)} running services started after their last installation")
+    if not late:
+        number = len(processes) or "No"
+        yield ok(f"{number} services run, none of them with older packages than are installed")
 
 
 def running() -> dict[str, psutil.Process]:

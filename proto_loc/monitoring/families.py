@@ -17,6 +17,7 @@ from prometheus_client.metrics_core import (
     StateSetMetricFamily,
 )
 
+from proto_loc.backup.records import Record
 from proto_loc.dagster.run_totals import BUCKETS, Total
 from proto_loc.fork_file import EVENTS
 from proto_loc.home.schema import Database, Machine, Service, Status, Table
@@ -185,6 +186,21 @@ def notices(box: Outbox) -> Iterator[Metric]:
         sent.add_metric([name], one.sent)
         dropped.add_metric([name], one.dropped)
     return iter((incidents, waiting, dead, sent, dropped))
+
+
+def backups(records: list[Record]) -> Iterator[Metric]:
+    """The backups that ended, oldest first."""
+    last = _time("loc_backup_last", "When the last backup with this outcome ended.", "outcome")
+    size = _bytes("loc_backup", "Size of the newest archive.")
+    ends: dict[str, float] = {}
+    for record in records:
+        outcome = "failed" if record.error else "written"
+        ends[outcome] = _seconds(record.started_at) + record.seconds
+    for outcome, seconds in sorted(ends.items()):
+        last.add_metric([outcome], seconds)
+    if written := [record for record in records if not record.error]:
+        size.add_metric([], written[-1].bytes)
+    return iter((last, size))
 
 
 def _bytes(name: str, text: str, *labels: str) -> GaugeMetricFamily:

@@ -7,6 +7,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.openmetrics.exposition import generate_latest
 from prometheus_client.registry import Collector, CollectorRegistry
 
+from proto_loc.backup import records
 from proto_loc.dagster import run_totals
 from proto_loc.home.status import collect
 from proto_loc.monitoring import families, latencies
@@ -44,6 +45,7 @@ class State(Collector):
         yield from part("sources", lambda: families.sources(known(state.tables)))
         yield from part("runs", lambda: families.runs(*run_totals.totals()))
         yield from part("machine", lambda: families.machine(known(state.machine)))
+        yield from part("backups", lambda: families.backups(records.read()))
         yield from part("notices", lambda: families.notices(outbox.read()))
         yield from part("superset", latencies.superset)
         yield from part("cube", latencies.cube)

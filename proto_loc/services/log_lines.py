@@ -5,12 +5,18 @@ when every process of the service has closed its output, and ignores signals unt
 """
 
 import json
+import re
 import signal
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 TRACEBACK = "Traceback (most recent call last):"
+EVENT = re.compile(
+    r"\S+ \S+ \S+ - dagster - (?P<level>[A-Z]+) - (?P<job>\w+) - (?P<run_id>[0-9a-f-]{36}) - "
+    r"(?P<message>.*)"
+)
+"""An event of a run, as Dagster writes it; a run takes no other logger without a configuration."""
 LONGEST = 500
 """Lines of a traceback that are kept."""
 
@@ -39,7 +45,10 @@ def _record(text: str) -> dict:
     except ValueError:
         fields = None
     if not isinstance(fields, dict):
-        return {"message": text}
+        event = EVENT.fullmatch(text)
+        return (
+            {**event.groupdict(), "level": event["level"].lower()} if event else {"message": text}
+        )
     if "message" not in fields:  # Dagster's and dbt's records have other names
         fields["message"] = fields.pop("event", "")
     fields = {name: value for name, value in fields.items() if value is not None}

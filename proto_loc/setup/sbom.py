@@ -42,6 +42,14 @@ from proto_loc.setup.settle import normalized
 VERSION = SchemaVersion.V1_6
 TOOLS = "tools"
 CUBE = "cube"
+SOURCES = {
+    "actionlint": ("github", "rhysd"),
+    "deadnix": ("cargo", None),
+    "nix": ("github", "nixos"),
+    "nixfmt_rs": ("cargo", None),
+    "process-compose": ("github", "f1bonacc1"),
+}
+"""Where the tools of golden.toml come from that have no lock."""
 
 
 def names() -> list[str]:
@@ -202,32 +210,31 @@ def _python() -> Component:
 
 
 def of_tools() -> Bom:
-    """The tools that set-up fetches, and those that the tests build, from golden.toml."""
+    """The tools of golden.toml: those that set-up fetches, and those of the tests and of CI."""
     tools = golden()["tools"]
     packages = {
-        package: (PackageURL("pypi", None, package, version), version)
-        for lock in ("uv", "node", "go")
+        package: PackageURL("pypi", None, package, version)
+        for lock in _tool_locks()
         for package, version in _pins(lock).items()
     }
-    release = tools["process-compose"]
-    purls = {
-        "process-compose": ("f1bonacc1", release["version"]),
-        "actionlint": ("rhysd", tools["actionlint"]),
-    }
-    packages |= {
-        name: (PackageURL("github", owner, name, f"v{version}"), version)
-        for name, (owner, version) in purls.items()
-    }
+    for name, (kind, owner) in SOURCES.items():
+        version = tools[name]["version"] if isinstance(tools[name], dict) else tools[name]
+        packages[name] = PackageURL(kind, owner, name, version)
     known = licenses.known([(name, "") for name in packages])
     bom = _bom(TOOLS)
-    for (name, (purl, version)), spdx in zip(packages.items(), known, strict=True):
-        component = _component(name, version, spdx, purl, kind=ComponentType.APPLICATION)
+    for (name, purl), spdx in zip(packages.items(), known, strict=True):
+        component = _component(name, purl.version, spdx, purl, kind=ComponentType.APPLICATION)
         component.hashes.update(
             HashType(alg=HashAlgorithm.SHA_256, content=digest) for digest in _digests(name)
         )
         bom.components.add(component)
     bom.register_dependency(bom.metadata.component, list(bom.components))
     return bom
+
+
+def _tool_locks() -> list[str]:
+    """The locks of tools: those that are neither an environment nor what builds packages."""
+    return [name for name in locks.requirements() if name not in (*environments.names(), "build")]
 
 
 def _pins(lock: str) -> dict[str, str]:
@@ -241,7 +248,7 @@ def _digests(tool: str) -> list[str]:
     if tool == "process-compose":
         return sorted(golden()["tools"][tool]["sha256"].values())
     digests = []
-    for lock in ("uv", "node", "go"):
+    for lock in _tool_locks():
         entry = locks.entries((ROOT / f"locks/{lock}.txt").read_text()).get(tool, "")
         digests += [word.partition("sha256:")[2] for word in entry.split() if "sha256:" in word]
     return sorted(digests)

@@ -27,7 +27,7 @@ WORKSPACE = ("/lab/tree/", "/lab/workspaces/validate/tree/")
 HOLDER = ".dashboard-component-chart-holder"
 DRAWN = f"""() => {{
     const holders = [...document.querySelectorAll('{HOLDER}')];
-    return holders.every(holder =>
+    return holders.every(holder => holder.closest('.dashboard-markdown') ||
         !holder.querySelector('[data-test=loading-indicator], .loading')
         && holder.querySelector('canvas, svg, table, .header-line, [role=alert], .ant-empty')) }}"""
 

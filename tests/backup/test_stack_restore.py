@@ -79,7 +79,7 @@ def test_a_backup_of_a_running_stack_goes_on_elsewhere(shop, tmp_path, module_po
     )
     expected = shop.published(figures)
     work = shop.folder / "notebooks/work"
-    work.mkdir(parents=True)
+    work.mkdir(parents=True, exist_ok=True)
     (work / "mine.ipynb").write_text("{}")
 
     def refresh() -> None:

@@ -82,6 +82,18 @@ def test_a_traceback_is_one_record():
     assert kept[0]["exception"] == TRACEBACK
 
 
+def test_an_event_of_a_run_of_dagster_has_its_fields():
+    run = "647fec76-3df8-49a2-b0e0-cd5823580a7f"
+    when = "2026-11-29 17:08:49 +0000 - dagster - "
+    (record,) = log_lines.records([f"{when}ERROR - refresh - {run} - 30485 - dbt - STEP_FAILURE"])
+    assert record == {
+        "level": "error",
+        "job": "refresh",
+        "run_id": run,
+        "message": "30485 - dbt - STEP_FAILURE",
+    }
+
+
 def test_a_record_has_its_run_and_its_exception(monkeypatch, capsys):
     monkeypatch.setenv("LOC_LOG_FORMAT", "json")
     monkeypatch.setenv(run_id.VARIABLE, "r2")

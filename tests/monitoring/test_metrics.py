@@ -10,6 +10,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from running import Running
 
 from proto_loc import credentials, warehouse
+from proto_loc.backup import records
 from proto_loc.dagster import instance
 from proto_loc.dagster.run_totals import totals
 from proto_loc.monitoring import families, latencies, openmetrics
@@ -162,6 +163,16 @@ def test_open_incidents_and_dead_channels_are_metrics(data):
     }
     assert shown["loc_incidents", "service"] == 1 and shown["loc_incidents", "stale"] == 0
     assert shown["loc_channel_dead", "team"] == 1 and shown["loc_notices_sent_total", "team"] == 4
+
+
+def test_the_last_backup_and_its_size_are_metrics(data):
+    start = "2026-01-01T00:00:00+00:00"
+    records.add(records.Record(start, 10.0, "a schedule", "a.loc", bytes=500))
+    records.add(records.Record(start, 20.0, "a schedule", "b.loc", error="disk full"))
+    shown = values(openmetrics.text())
+    assert shown["loc_backup_bytes",] == 500
+    ended = "loc_backup_last_timestamp_seconds"
+    assert shown[ended, "failed"] == shown[ended, "written"] + 10
 
 
 WORKER = """

@@ -65,14 +65,16 @@ def test_it_is_a_current_nix(newer, clone: Path):
     assert number(version) >= (2, 26)
 
 
-def test_the_flake_passes_its_check_for_every_system(newer, clone: Path, offline):
-    newer("flake", "check", "--all-systems", ".", *offline, cwd=clone)
+def test_the_flake_evaluates_for_every_system_and_has_golden_tools(newer, clone: Path, offline):
+    """``flake check`` would build every package; with --no-build, this Nix misses the template."""
+    newer("build", "--no-link", f".#checks.{archives.SYSTEM}.golden", *offline, cwd=clone)
     shown = newer("flake", "show", "--json", "--all-systems", ".", *offline, cwd=clone).stdout
     outputs = json.loads(shown)
     for system, shells in outputs["devShells"].items():
         assert set(shells) == {"default"}
         assert {"default", "loc", "process-compose"} <= set(outputs["packages"][system])
         assert {"default", "up", "test", "doctor"} <= set(outputs["apps"][system])
+        assert "golden" in outputs["checks"][system]
 
 
 def test_the_shell_has_the_tools_and_no_variable_of_a_build(newer, clone: Path, offline):

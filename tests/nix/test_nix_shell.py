@@ -131,7 +131,7 @@ def test_pure_shell_sets_up_and_nix_keeps_what_it_uses(nix, own_clone: Path, off
             text=True,
         ).stdout
         names = re.findall(
-            rf"^{re.escape(str(docs))}/.nix/\d -> \S+/\w{32}-(\S+)", roots, re.MULTILINE
+            rf"^{re.escape(str(docs))}/.nix/\d -> \S+/\w{{32}}-(\S+)", roots, re.MULTILINE
         )
         libraries = ["host-gcc", "host-zlib"] if sys.platform == "linux" else []
         assert names == ["python311-1.0", *libraries]

@@ -44,6 +44,7 @@ FILES = (
     "proto_loc/dotenv.py",
     "proto_loc/errors.py",
     "proto_loc/files.py",
+    "proto_loc/run_id.py",
     "proto_loc/settings.py",
     "proto_loc/setup/environments.py",
     "proto_loc/setup/node.py",

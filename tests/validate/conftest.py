@@ -37,7 +37,7 @@ class Validated:
             env=outside | self.variables | variables,
             capture_output=True,
             text=True,
-            timeout=500,
+            timeout=1100,
             cwd=self.home,
         )
 

@@ -14,7 +14,7 @@ from proto_loc.soak import readers
 from proto_loc.superset.client import Person
 from proto_loc.warehouse import lake
 
-pytestmark = [pytest.mark.xdist_group("validate"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.xdist_group("validate"), pytest.mark.timeout(1200)]
 
 
 @pytest.mark.parametrize("minutes", ["0.7", pytest.param("5", marks=pytest.mark.slow)])
