@@ -1,5 +1,6 @@
 """Tests of ``LOC_ENVIRONMENTS``: environments from a folder that nothing is written to."""
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -108,9 +109,11 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "node_modules").symlink_to(ROOT / "proto_loc/cube/server/node_modules")
     for name, value in {
         "FINISHED": folder, "MODULES": folder / "node_modules",
-        "STAMP": folder / "node_modules/.loc-stamp", "ADDON": folder / "node_modules/index.node",
+        "STAMP": folder / "stamp", "ADDON": folder / "node_modules/index.node",
     }.items():  # fmt: skip
         monkeypatch.setattr(node, name, value)
+    lock = (node.CUBE / "package-lock.json").read_bytes()
+    node.STAMP.write_text(f"{hashlib.sha256(lock).hexdigest()} v24.19.0 linux-x86_64")
     return folder
 
 
@@ -119,7 +122,6 @@ def test_packages_of_cube_are_compared_with_the_lock(packages: Path, monkeypatch
     monkeypatch.setenv("LOC_CUBE_NATIVE", "required")
     with pytest.raises(LocError, match="native addon is missing"):
         node.install()
-    monkeypatch.setattr(node, "STAMP", packages / "another")
     node.STAMP.write_text("another v24.19.0\n")
     with pytest.raises(LocError, match="is not made from the lock of"):
         node.install()
