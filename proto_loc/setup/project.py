@@ -8,6 +8,7 @@ replaces what the person has left as it was, and refuses to replace anything els
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -36,8 +37,10 @@ class Changes:
     removed: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
     """Files that the person has changed, and that are the same in both versions."""
+    absent: list[str] = field(default_factory=list)
+    """Files that the person has removed, as those of the demonstration: they do not come back."""
     conflicts: list[str] = field(default_factory=list)
-    """Files that differ from both versions, or that were removed and are new."""
+    """Files that differ from both versions."""
 
 
 def provide(source: Path, folder: Path, environments: Path) -> str:
@@ -63,8 +66,12 @@ def provide(source: Path, folder: Path, environments: Path) -> str:
         raise LocError(
             f"{folder} cannot move to this version.",
             "You and the version have both changed: " + ", ".join(changes.conflicts) + ".",
-            "Move these files out of the folder, start again, and put your changes into the new"
-            " ones. Or set LOC_PROJECT to another folder.",
+            "Keep copies of your files elsewhere, take the new ones with the commands below, start"
+            " again, and put your changes into them. Or set LOC_PROJECT to another folder.\n"
+            + "\n".join(
+                shlex.join(["cp", str(source / name), str(folder / name)])
+                for name in changes.conflicts
+            ),
         )
     _move(source, folder, changes)
     _link(folder, environments)
@@ -74,6 +81,7 @@ def provide(source: Path, folder: Path, environments: Path) -> str:
             " (LOC_PROJECT names another)"
         )
     kept = f"; yours stay: {', '.join(changes.kept)}" if changes.kept else ""
+    kept += f"; {len(changes.absent)} that you removed stay away" if changes.absent else ""
     done = f"{len(changes.copied)} files replaced, {len(changes.removed)} removed"
     return f"moved the project folder {folder} to this version: {done}{kept}"
 
@@ -104,6 +112,8 @@ def compare(source: Path, folder: Path, recorded: dict[str, str]) -> Changes:
             continue
         if has == had:
             (changes.copied if gets else changes.removed).append(name)
+        elif has is None:
+            changes.absent.append(name)
         elif gets in (had, None):
             changes.kept.append(name)
         else:

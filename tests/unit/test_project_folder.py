@@ -77,10 +77,9 @@ def test_a_version_replaces_what_nobody_has_changed(folder, two, environments):
     "change, name",
     [
         (lambda folder: (folder / "a").write_text("mine"), "a"),
-        (lambda folder: (folder / "dbt/c").unlink(), "dbt/c"),
         (lambda folder: version(folder, new__e="mine"), "new/e"),
     ],
-    ids=["both changed it", "removed and changed", "both added it"],
+    ids=["both changed it", "both added it"],
 )
 def test_a_version_replaces_nothing_that_a_person_has_changed(
     folder, one, two, environments, change, name: str
@@ -91,6 +90,23 @@ def test_a_version_replaces_nothing_that_a_person_has_changed(
         project.provide(two, folder, environments)
     assert refused.value.why.endswith(f"changed: {name}.") and texts(folder) == before
     assert project.read(folder)["source"] == str(one), "so the version that it has still runs"
+    _, *commands = refused.value.fix.splitlines()
+    subprocess.run(["sh", "-ec", "\n".join(commands)], check=True)
+    assert "moved the project folder" in project.provide(two, folder, environments)
+    assert texts(folder) == texts(two) and os.access(folder / name, os.W_OK)
+
+
+def test_what_a_person_has_removed_stays_away_and_is_not_in_the_way(
+    folder, one, two, environments
+):
+    """Bug: after a removed file, as of the demonstration, no version was accepted any more."""
+    (folder / "dbt/c").unlink()
+    (folder / "b").unlink()
+    sentence = project.provide(two, folder, environments)
+    assert sentence.endswith("2 files replaced, 1 removed; 2 that you removed stay away")
+    assert texts(folder).keys() == texts(two).keys() - {"b", "dbt/c"}
+    project.provide(one, folder, environments)
+    assert texts(folder).keys() == texts(one).keys() - {"b", "dbt/c"}, "not later, either"
 
 
 def test_a_running_stack_keeps_its_version(folder, one, two, environments, tmp_path, monkeypatch):
