@@ -17,13 +17,14 @@ from contextlib import chdir, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from proto_loc import files
+from proto_loc import dotenv, files
 from proto_loc.errors import LocError, exit_on_error
 
 RECORD = ".source.json"
 """The file that names the version of a project folder, with the SHA-256 of each of its files."""
 ENVIRONMENTS = ".environments"
 """The link to the environments of that version."""
+LOCK = ".source.lock"
 SOCKET = "process-compose.sock"
 LOST = "lost+found"
 """What the empty disk of a container has."""
@@ -53,11 +54,19 @@ def provide(source: Path, folder: Path, environments: Path) -> str:
     Raises:
         LocError: the folder holds something else, or a person's change is in the way.
     """
-    if made := not folder.exists() or not {path.name for path in folder.iterdir()} - {LOST}:
+    if _names(folder) and LOCK not in _names(folder):
+        read(folder)  # nothing is written into a folder with something else
+    with files.locked(folder / LOCK):  # two starts at once: the second one finds the folder made
+        return _provide(source, folder, environments)
+
+
+def _provide(source: Path, folder: Path, environments: Path) -> str:
+    if made := not _names(folder) - {LOCK}:
         # A copy that is interrupted goes on at the next start.
         files.replace(folder / RECORD, json.dumps({"source": "", "files": {}}))
     record = read(folder)
-    if record["source"] == str(source) and (folder / ENVIRONMENTS).exists():
+    linked = (folder / ENVIRONMENTS).resolve() == environments.resolve()
+    if record["source"] == str(source) and linked:
         return f"the project folder is {folder}"
     if _is_up(folder):
         return f"the project folder {folder} keeps its version while its services are up"
@@ -84,6 +93,10 @@ def provide(source: Path, folder: Path, environments: Path) -> str:
     kept += f"; {len(changes.absent)} that you removed stay away" if changes.absent else ""
     done = f"{len(changes.copied)} files replaced, {len(changes.removed)} removed"
     return f"moved the project folder {folder} to this version: {done}{kept}"
+
+
+def _names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()} - {LOST} if folder.exists() else set()
 
 
 def read(folder: Path) -> dict:
@@ -169,7 +182,8 @@ def _link(folder: Path, environments: Path) -> None:
 
 
 def _is_up(folder: Path) -> bool:
-    """Whether a supervisor of this folder answers."""
+    """Whether a supervisor of this folder answers; ``.env`` may name its run folder."""
+    dotenv.load(folder / ".env")
     run = Path(os.environ.get("LOC_RUN") or folder / ".run")
     if not (run / SOCKET).exists():
         return False

@@ -54,7 +54,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-MODULES = ("__init__", "errors", "files", "settings", "setup/__init__", "setup/project")
+MODULES = ("__init__", "dotenv", "errors", "files", "settings", "setup/__init__", "setup/project")
 
 
 @pytest.fixture(scope="module")
