@@ -93,13 +93,17 @@ def pending() -> LocError | None:
 
 
 def prepare() -> None:
-    """Before the services start: refuse a restore that is not done, and clear the folder.
+    """Before the services start: refuse a restore that runs or is not done; clear the folder.
 
     Raises:
-        LocError: see :func:`pending`.
+        LocError: see :func:`pending`; or another process restores, and the message names it.
     """
     if error := pending():
         raise error
     if snapshots().exists() or staging().exists():
-        with suppress(LocError), alone():
-            clear()
+        try:
+            with alone():
+                clear()
+        except LocError:
+            if staging().exists():
+                raise  # a restore, which replaces what services have open; a backup does not

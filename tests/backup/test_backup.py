@@ -315,6 +315,7 @@ def test_a_killed_backup_leaves_no_archive_and_the_next_one_clears_up(platform, 
         assert process.stdout.readline() == b"writing\n"
         with pytest.raises(LocError, match=f"pid {process.pid}"):
             backup(target.with_name("other.tar.zst"))
+        workspace.prepare()  # services may start meanwhile
         process.send_signal(signal.SIGKILL)
     assert not target.exists() and workspace.snapshots().exists()
     workspace.prepare()  # the next start of the services

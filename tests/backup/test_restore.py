@@ -228,6 +228,23 @@ def test_running_services_are_named(monday, empty, monkeypatch):
     refused(monday, empty, "Services of this clone run.*loc down")
 
 
+def test_services_do_not_start_while_a_restore_unpacks(monday, empty, monkeypatch):
+    """Neither by `loc up`, nor by hand: the moves would take their open files away."""
+    running, answers = [], []
+
+    def start(*_):
+        with pytest.raises(LocError, match=r"Another backup or restore.*pid \d+"):
+            workspace.prepare()
+        answers.append(workspace.staging().exists())
+        running.append(1)
+
+    monkeypatch.setattr(restore, "_settle_dagster", start)
+    monkeypatch.setattr(launch, "left", lambda mark: set(running))
+    refused(monday, empty, "Services of this clone run.*loc down", terms=Terms(force=True))
+    assert answers == [True]
+    workspace.prepare()
+
+
 def test_a_writer_is_waited_for_by_nobody(monday, empty):
     with store.write_lock("prod"), pytest.raises(LocError, match="prod is still being written"):
         restore.restore(monday, Terms())
