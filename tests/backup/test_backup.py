@@ -361,6 +361,7 @@ def test_a_notebook_that_git_has_is_not_in_the_archive(platform, target, monkeyp
 
 
 def test_history_remembers_each_backup(platform, target):
+    """A person's file that is refused at once is no backup that failed."""
     backup(target)
     with pytest.raises(UsageError):
         backup(target)

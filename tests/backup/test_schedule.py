@@ -100,8 +100,29 @@ def test_the_command_prints_json_and_history(night, capfd):
     )
     capfd.readouterr()
     assert main(["backup", "--history", "--json"]) == 0
-    (record,) = json.loads(capfd.readouterr().out)
+    record, second = json.loads(capfd.readouterr().out)
+    assert second["who"] == "Dagster run 1" and "exists" in second["error"]
     assert record["error"] == "" and record["bytes"] > 0 and record["who"] == "test"
+
+
+def test_a_disk_that_is_not_mounted_is_a_failed_backup(night):
+    """Nobody reads the message of a backup at night: history, doctor and metrics have it."""
+    night()
+    night.folder.rename(night.folder.with_name("unmounted"))
+    with pytest.raises(UsageError, match="There is no folder"):
+        night("on = true\n")
+    good, failed = records.read()
+    assert failed.who == "test" and f"There is no folder {night.folder}" in failed.error
+    assert records.last() == good and not night.folder.exists()
+    (finding,) = backups()
+    assert finding.status == "fail" and "no folder" in finding.why
+
+
+def test_a_backup_that_another_one_keeps_out_is_recorded(night):
+    with workspace.alone(), pytest.raises(LocError, match="Another backup"):
+        night()
+    (record,) = records.read()
+    assert "Another backup" in record.error and record.file.endswith("-full.tar.zst")
 
 
 @pytest.mark.parametrize(
