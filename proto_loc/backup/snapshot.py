@@ -265,7 +265,7 @@ def unchanged_in_git() -> set[Path]:
                 capture_output=True,
                 check=True,
             ).stdout.split(b"\0")
-            for command in (["ls-files"], ["diff", "--name-only", "HEAD"])
+            for command in (["ls-files"], ["diff", "--relative", "--name-only", "HEAD"])
         )
     except (OSError, subprocess.CalledProcessError):
         return set()

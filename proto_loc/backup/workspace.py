@@ -1,5 +1,6 @@
 """The folder of backup and restore in the data folder: its lock, and what a killed one left."""
 
+import hashlib
 import os
 import shutil
 import uuid
@@ -57,9 +58,13 @@ def alone() -> Iterator[None]:
 
 
 def platform() -> str:
-    """The id of this data folder, made at its first backup; a copy or a restore has another."""
+    """The id of this data folder, made at its first backup; a copy or a restore has another.
+
+    It is bound to the folder's path and inode. A disk's number may differ after a reboot.
+    """
     path = private_folder(folder()) / "id"
-    place = f"{os.stat(settings().data).st_dev}-{os.stat(settings().data).st_ino}"
+    home = settings().data.resolve()
+    place = hashlib.sha256(os.fsencode(f"{home.stat().st_ino} {home}")).hexdigest()
     with suppress(OSError, ValueError):
         name, known = path.read_text().split()
         if known == place:

@@ -344,14 +344,17 @@ def test_a_big_file_needs_little_memory(platform, target):
     assert int(done.stdout) < 300, "megabytes"
 
 
-def test_a_notebook_that_git_has_is_not_in_the_archive(platform, target, monkeypatch):
-    """Else a restore into a later clone would bring back the demonstration's old notebooks."""
+@pytest.mark.parametrize("top", [".", ".."])
+def test_a_notebook_that_git_has_is_not_in_the_archive(platform, target, monkeypatch, top):
+    """Else a restore into a later clone would bring back the demonstration's old notebooks; the
+    clone may be a folder of a bigger repository.
+    """
     kept, changed = platform.notebooks / "kept.ipynb", platform.notebooks / "changed.ipynb"
     for path in (kept, changed):
         path.write_text("{}")
     monkeypatch.setattr(snapshot, "ROOT", platform.home)
     git = ["git", "-C", platform.home, "-c", "user.name=t", "-c", "user.email=t@example.org"]
-    subprocess.run([*git, "init", "--quiet"], check=True)
+    subprocess.run([*git, "init", "--quiet", platform.home / top], check=True)
     subprocess.run([*git, "add", kept, changed], check=True)
     subprocess.run([*git, "commit", "--quiet", "-m", "x"], check=True)
     changed.write_text('{"cells": []}')
@@ -378,6 +381,23 @@ def test_a_copy_of_the_data_folder_is_another_platform(platform, monkeypatch, tm
     shutil.copytree(platform.data, tmp_path / "copy", symlinks=True)
     monkeypatch.setenv("LOC_DATA", str(tmp_path / "copy"))
     assert workspace.platform() != own and settings().data == tmp_path / "copy"
+
+
+def test_a_reboot_that_numbers_the_disks_anew_changes_no_platform(platform, monkeypatch):
+    """Else the archives from before it would stay for ever."""
+    own, stat = workspace.platform(), os.stat
+
+    def renumbered(*arguments, **options):
+        fields = list(stat(*arguments, **options))
+        fields[2] += 1
+        return os.stat_result(fields)
+
+    before = os.stat(platform.data).st_dev
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", renumbered)
+        assert os.stat(platform.data).st_dev == before + 1
+        again = workspace.platform()
+    assert again == own
 
 
 def test_a_slow_publish_does_not_hold_up_a_backup(platform, target):
