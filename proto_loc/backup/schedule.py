@@ -13,6 +13,7 @@ from proto_loc.backup.make import Report, Wish
 from proto_loc.backup.manifest import ArchiveRefused, Manifest
 from proto_loc.backup.records import Record
 from proto_loc.errors import LocError, UsageError
+from proto_loc.files import try_lock
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ def backup(*, who: str, report: Report = lambda *_: None) -> tuple[Record, list[
         with suppress(OSError):
             records.add(Record(now.isoformat(timespec="seconds"), 0, who, str(target), str(error)))
         raise
+    _clear(declared.folder)
     record = make.backup(target, wish, who=who, report=report)
     return record, _prune(declared.folder, declared.keep)
 
@@ -66,13 +68,10 @@ def archives(folder: Path) -> list[Archive]:
 
     Others are not touched: those of another clone, with another name, or cut off.
     """
-    pattern = re.compile(
-        rf"{re.escape(fork_file.name())}-\d{{8}}T\d{{6}}Z-(full|incremental)\.tar\.zst"
-    )
     own = workspace.platform()
     result = []
     for path in sorted(folder.glob("*.tar.zst")):
-        if pattern.fullmatch(path.name):
+        if re.fullmatch(_pattern(), path.name):
             try:
                 manifest = read_manifest(path)
             except ArchiveRefused:
@@ -80,6 +79,20 @@ def archives(folder: Path) -> list[Archive]:
             if manifest.platform == own:
                 result.append(Archive(path, manifest))
     return result
+
+
+def _pattern() -> str:
+    """The names of the archives that schedules of this fork write."""
+    return rf"{re.escape(fork_file.name())}-\d{{8}}T\d{{6}}Z-(full|incremental)\.tar\.zst"
+
+
+def _clear(folder: Path) -> None:
+    """Remove what killed backups left: files without their name yet, which no process writes."""
+    for path in folder.glob(".*.tar.zst.part"):
+        if re.fullmatch(rf"\.{_pattern()}\.part", path.name):
+            with suppress(OSError), path.open("r+b") as file:  # another user's stays
+                if try_lock(file):
+                    path.unlink()
 
 
 def _base(before: list[Archive], full_every: int) -> Archive | None:

@@ -11,6 +11,7 @@ from proto_loc.backup import archive, records, schedule, workspace
 from proto_loc.cli import main
 from proto_loc.doctor.fork import backups
 from proto_loc.errors import LocError, UsageError
+from proto_loc.files import try_lock
 
 CLOCK = 'cron = "0 3 * * *"\ntime_zone = "UTC"\n'
 
@@ -68,6 +69,20 @@ def test_what_the_schedule_did_not_write_stays(night):
     (workspace.folder() / "id").unlink()  # as in another clone with the same name
     night("keep = 1\n")
     assert {*names, other.name, newest.name} <= {path.name for path in night.folder.iterdir()}
+
+
+def test_what_a_killed_backup_left_is_removed(night):
+    """Its name is in no later backup's way, so nothing else removes it. One that is written now,
+    by another clone of the same name, and those of others stay.
+    """
+    dead, live = (night.folder / f".shop-2025010{day}T030000Z-full.tar.zst.part" for day in (1, 2))
+    others = [night.folder / f".{name}.tar.zst.part" for name in ("mine", "shop-eu-x")]
+    for path in (dead, live, *others):
+        path.write_bytes(b"x")
+    with live.open("r+b") as file:
+        assert try_lock(file)
+        night()
+    assert not dead.exists() and all(path.exists() for path in (live, *others))
 
 
 def test_a_failed_backup_removes_nothing(night, monkeypatch):
