@@ -12,14 +12,16 @@ FORMAT = 1
 NAME = "manifest.json"
 MAX_BYTES = 256 << 20
 """The largest manifest that is read: about a million files."""
+METADATA = "data/superset/superset.db"
+"""Superset's metadata, if they are in SQLite, in whatever file of the data folder."""
 DUMP = "superset/postgresql.dump"
-"""Superset's metadata, if it is in PostgreSQL."""
+"""Superset's metadata, if they are in PostgreSQL."""
 SECRETS = "secrets.age"
 PLACES = {
     r"data/warehouse/(raw|prod)/versions/\d{6,}/[^/]+(/[^/]+)*": "a published version",
     r"data/lake/[^./][^/]*/[^./][^/]*\.parquet": "a file of the lake",
     r"data/dagster/[^/]+(/[^/]+)*": "Dagster's history",
-    r"data/superset/superset\.db": "Superset's metadata",
+    re.escape(METADATA): "Superset's metadata",
     re.escape(DUMP): "Superset's metadata",
     r"notebooks/[^/]+(/[^/]+)*": "a notebook",
     re.escape(SECRETS): "the encrypted secrets",

@@ -17,7 +17,7 @@ from pathlib import Path
 import duckdb
 
 from proto_loc.backup import databases, workspace
-from proto_loc.backup.manifest import DUMP, Entry
+from proto_loc.backup.manifest import DUMP, METADATA, Entry
 from proto_loc.errors import LocError
 from proto_loc.settings import ROOT, settings
 from proto_loc.warehouse import VersionDamaged, ledger, retention, store
@@ -129,7 +129,7 @@ class Snapshot:
             databases.dump_postgresql(target)
             self.keep(DUMP)
         elif path.exists():
-            self._copy(path, _name(path, settings().data, "data"))
+            self._copy(path, METADATA)
 
     def _notebooks(self) -> None:
         """Copy what git does not have."""

@@ -177,6 +177,29 @@ def test_a_damaged_sqlite_file_is_named(platform, target):
     assert list(target.parent.iterdir()) == [] and records.last(well=False).error
 
 
+def test_supersets_metadata_are_taken_from_where_the_setting_says(
+    platform, empty, target, monkeypatch
+):
+    """The address may name any SQLite file of the data folder; a restore says where it is then."""
+    (platform.data / "superset/superset.db").rename(platform.data / "superset/own.db")
+    address = f"sqlite:///{platform.data}/superset/own.db?timeout=5"
+    monkeypatch.setenv("LOC_SUPERSET_METADATA", address)
+    backup(target)
+    empty.use()
+    monkeypatch.setenv(
+        "LOC_SUPERSET_METADATA", address.replace(str(platform.data), str(empty.data))
+    )
+    result = restore.restore(target, Terms())
+    path = empty.data / "superset/superset.db"
+    assert any(f"metadata are in {path}" in note for note in result.notes)
+    with sqlite3.connect(path) as con:
+        assert con.execute("select title from dashboards").fetchall() == [("Mine",)]
+    con.close()
+    monkeypatch.delenv("LOC_SUPERSET_METADATA")
+    result = restore.restore(target, Terms(force=True))
+    assert not any("metadata" in note for note in result.notes)
+
+
 def test_an_open_database_of_a_person_is_named_and_left_out(platform, target):
     """DuckDB files are never opened for writing, nor copied while another process may write."""
     path = platform.notebooks / "work/scratch.duckdb"
