@@ -177,6 +177,25 @@ def test_a_damaged_sqlite_file_is_named(platform, target):
     assert list(target.parent.iterdir()) == [] and records.last(well=False).error
 
 
+def test_a_persons_sqlite_file_that_cannot_be_read_is_left_out_and_named(
+    platform, empty, target, monkeypatch
+):
+    """A damaged and a locked one: everything else is in the archive."""
+    (platform.notebooks / "broken.db").write_bytes(databases.SQLITE + b"\xff" * 9000)
+    monkeypatch.setattr(databases, "WAIT", 0.1)
+    path = platform.notebooks / "locked.db"
+    with sqlite3.connect(path) as con:
+        con.execute("create table notes (text text)")
+    con.execute("begin exclusive")
+    broken, locked = backup(target).missing
+    con.close()
+    assert "broken.db cannot be backed up. SQLite says" in broken and "not a database" in broken
+    assert "locked.db cannot be backed up. SQLite says" in locked and "locked" in locked
+    empty.use()
+    restore.restore(target, Terms())
+    assert [path.name for path in empty.notebooks.iterdir()] == ["work"] and empty.total() == 3
+
+
 def test_supersets_metadata_are_taken_from_where_the_setting_says(
     platform, empty, target, monkeypatch
 ):
