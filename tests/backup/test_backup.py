@@ -96,6 +96,7 @@ def test_an_incremental_archive_has_only_what_is_new(platform, empty, target):
     restore.restore(Path(third.file), Terms())
     assert (empty.orders(), empty.total()) == ([1, 2, 3, 4, 5], 9)
     target.with_name("renamed").unlink()
+    os.mkfifo(target.with_name("pipe"))
     with pytest.raises(LocError, match=r"needs monday.tar.zst, which is not in"):
         restore.inspect(Path(third.file))
 

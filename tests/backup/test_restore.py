@@ -152,6 +152,34 @@ def test_a_small_file_that_unpacks_to_much_is_stopped_at_its_size(empty, target)
     refused(target, empty, r"the disk is full.*It needs 1,152,921,504,607 MB")
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        *({"bases": (Base("0" * 64, name),)} for name in ("a/b", "", "..", "a\0b", "\ud800", 7)),
+        *({"bases": (Base(name, "x"),)} for name in ("", "0" * 63, 7, ["x"])),
+        *({"releases": {"duckdb": value}} for value in ("x", "", None, 7)),
+        *({"releases": ["duckdb"]}, {"git_revision": 7}, {"fork": None}, {"made_at": 1}),
+    ],
+)
+def test_a_value_that_no_backup_writes_is_refused(empty, target, fields, capfd):
+    """The manifest is right in itself; what is odd in it is no defect of this program."""
+    empty.use()
+    forge(target, [], [], **fields)
+    refused(target, empty, "its manifest was changed or is damaged")
+    assert main(["restore", "--check", str(target)]) == 1
+    assert "defect" not in capfd.readouterr().err
+
+
+def test_odd_sizes_names_and_depths_are_refused(empty, target):
+    """No header of a tar file can have them, and no parser of JSON reads the last one."""
+    for odd in (Entry("notebooks/x", 1 << 200, "0" * 64), entry("notebooks/\ud800")):
+        made = Manifest("p", "shop", "now", None, {}, {}, (odd,)).seal()
+        with pytest.raises(ArchiveRefused, match="its manifest was changed or is damaged"):
+            manifest.parse(made.dump(), target)
+    with pytest.raises(ArchiveRefused, match="its manifest was changed or is damaged"):
+        manifest.parse(b"[" * 100_000, target)
+
+
 def test_a_later_release_is_refused_and_names_the_part(empty, target, monkeypatch):
     empty.use()
     forge(target, [], [], releases=make.releases() | {"duckdb": "99.0.0"})
