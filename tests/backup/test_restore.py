@@ -15,7 +15,7 @@ import pytest
 from backports import zstd
 
 from proto_loc import services
-from proto_loc.backup import archive, make, manifest, moves, restore, workspace
+from proto_loc.backup import archive, encryption, make, manifest, moves, restore, workspace
 from proto_loc.backup.make import Wish
 from proto_loc.backup.manifest import ArchiveRefused, Base, Entry, Manifest
 from proto_loc.backup.plan import Terms
@@ -386,6 +386,18 @@ def test_secrets_come_only_if_asked_for_and_encrypted(platform, empty, target, t
     secret.unlink()
     restore.restore(keyed, Terms(force=True, secrets=True, identity=key))
     assert secret.read_text() == "s3cr3t-word\n" and secret.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    "text", ["x", "[1]", '{"../x": "y"}', '{"x": 7}', '{"x": "\\ud800"}', "[" * 100_000]
+)
+def test_secrets_that_no_backup_writes_are_refused(tmp_path, text):
+    """Anybody can encrypt for a public key."""
+    identity = pyrage.x25519.Identity.generate()
+    (tmp_path / "key.txt").write_text(str(identity))
+    content = pyrage.encrypt(text.encode(), [identity.to_public()])
+    with pytest.raises(LocError, match="cannot be restored"):
+        encryption.decrypt(content, tmp_path / "key.txt", "")
 
 
 def test_a_secret_of_this_clone_is_not_overwritten(platform, empty, target, tmp_path):
