@@ -203,7 +203,9 @@ def test_the_secret_may_be_in_a_file(channels):
         assert webhook.requests[0][0] == "/hook/of-the-team"
 
 
-@pytest.mark.parametrize("url", ["http://example.org/x", "ftp://127.0.0.1/x", "hooks.example.org"])
+@pytest.mark.parametrize(
+    "url", ["http://example.org/x", "ftp://127.0.0.1/x", "hooks.example.org", "https://[x"]
+)
 def test_a_url_that_others_could_read_is_refused_without_naming_it(channels, monkeypatch, url):
     channels(TEAM)
     monkeypatch.setenv("NOTIFY_TEAM", url)
@@ -279,6 +281,26 @@ def test_an_account_logs_in_and_a_wrong_password_is_no_text_of_an_error(channels
         due()
         watch(lambda: state(tables=[table(STALE)]))
         assert len(server.kept.letters) == 1
+
+
+def test_an_unexpected_error_is_a_failed_round_and_delays_no_other(team, channels, monkeypatch):
+    """Neither a password that SMTP cannot send nor a URL that is none ends the look."""
+    with MailServer(password="right") as server:
+        post = MAIL.format(port=server.port, user=', user = "bot"')
+        channels(f'{TEAM}\nchat = {{ kind = "slack" }}\nodd = {{ kind = "teams" }}\n{post}')
+        monkeypatch.setenv("NOTIFY_POST", "pässwörd")
+        monkeypatch.setenv("NOTIFY_CHAT", "https://[x")
+        monkeypatch.setenv("NOTIFY_ODD", "https://127.0.0.1:123456/x")
+        for _ in range(outbox.DEAD):
+            due()
+            watch(lambda: state(tables=[table(STALE)]))
+        boxes = outbox.read().boxes
+    assert sent(team) == [("stale", "open")] and boxes["team"].sent == 1
+    assert {name for name, box in boxes.items() if box.is_dead} == {"chat", "odd", "post"}
+    assert boxes["post"].why.endswith("UnicodeEncodeError.")
+    assert "notify-chat is not usable" in boxes["chat"].why
+    assert "pässw" not in outbox.path().read_text()
+    assert main(["status"]) == 1 and main(["notify", "test", "post"]) == 1
 
 
 def test_a_subject_is_one_line(channels):
