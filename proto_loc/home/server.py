@@ -96,6 +96,9 @@ def watch() -> None:
             failure = commands.notify() if fork_file.read().channels else None
         except LocError as error:  # a mistake in fork.toml
             failure = commands.Failure(error.what, error.why, error.fix)
+        except Exception as error:  # whatever it is, the next look may work
+            why = f"{type(error).__name__}: {error}."
+            failure = commands.Failure("The look for incidents failed.", why, "./loc doctor")
         if failure and failure != last:
             print(f"Notices: {failure.what} {failure.why} {failure.fix}".rstrip(), flush=True)
         last = failure

@@ -8,7 +8,7 @@ from states import run, service, state, table
 
 from proto_loc import credentials, doctor, fork_file
 from proto_loc.cli import main
-from proto_loc.home import notices, output
+from proto_loc.home import notices, output, server
 from proto_loc.monitoring.watch import watch
 from proto_loc.notify import delivery, messages, outbox
 
@@ -318,6 +318,13 @@ def test_a_subject_is_one_line(channels):
         ('x = { kind = "slack", host = "h" }', "no host"),
         ('x = { kind = "slack", events = ["all"] }', "some of refresh, audit, stale, service"),
         ('x = { kind = "slack", events = "stale" }', "must be a list"),
+        ('x = { kind = "slack", events = [["stale"]] }', "some of refresh"),
+        ('x = { kind = "slack", events = [{}, 1979-05-27] }', "some of refresh"),
+        ('x = { kind = [["slack"]] }', "has a kind"),
+        ('x = { kind = "smtp", host = "h", from = "a@b", to = [["c@d"]] }', "is no mail address"),
+        ('x = { kind = "smtp", host = "h", from = "a@b", to = [1] }', "1 is no mail address"),
+        ('x = { kind = "smtp", host = "h", from = 1979-05-27, to = ["c@d"] }', "must be a text"),
+        ('x = { kind = "smtp", host = "h h", from = "a@b", to = ["c@d"] }', "is no name of a host"),
         ('X = { kind = "slack" }', "is no name of a channel"),
         ('x = { kind = "smtp", host = "h", from = "a@b" }', "of kind smtp has to"),
         ('x = { kind = "smtp", host = "h", from = "a@b", to = ["c"] }', "'c' is no mail address"),
@@ -353,3 +360,24 @@ def test_a_line_of_a_channel_is_found_beside_a_schedule_of_its_name(channels, tm
     fork_file.FILE.write_text(f"[schedules]\n{schedule}\n{text.partition(chr(10))[2]}")
     with pytest.raises(fork_file.UsageError, match=r"line 5: team"):
         fork_file.read()
+
+
+def test_the_loop_of_the_home_page_goes_on_after_any_error_and_says_it_once(
+    channels, monkeypatch, capsys
+):
+    class Ended(BaseException):
+        """Ends the loop."""
+
+    answers = iter([RuntimeError("odd"), RuntimeError("odd"), None, RuntimeError("odd"), Ended()])
+
+    def check():
+        if error := next(answers):
+            raise error
+
+    channels(TEAM)
+    monkeypatch.setattr(server.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(server.commands, "notify", check)
+    with pytest.raises(Ended):
+        server.watch()
+    line = "Notices: The look for incidents failed. RuntimeError: odd. ./loc doctor"
+    assert capsys.readouterr().out.splitlines() == [line] * 2, "once, and again after a good look"
