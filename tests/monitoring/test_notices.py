@@ -49,6 +49,20 @@ def test_an_incident_is_told_once_with_its_recovery_over_restarts(team):
     assert first["subject"] == f"[shop] Data is stale: shop.orders: {STALE}"
 
 
+def test_without_a_channel_nothing_is_open_and_no_recovery_comes_late(team, channels):
+    """The home page's process looks once more after the last channel is gone."""
+    watch(lambda: state(tables=[table(STALE)]))
+    channels("")
+    assert notices.incidents() == []
+    assert watch(lambda: state(tables=[table(STALE)])).outbox.incidents == []
+    assert not outbox.path().exists()
+    channels(TEAM)
+    watch(lambda: state(tables=[table()]))
+    assert sent(team) == [("stale", "open")]
+    watch(lambda: state(tables=[table(STALE)]))
+    assert sent(team) == [("stale", "open")] * 2
+
+
 def test_a_service_that_restarts_at_one_look_is_no_incident(team):
     failed = state(services=[service(verdict="failed", pid=0, exit_code=137)])
     for look in (failed, state(), failed, failed, state()):
@@ -374,7 +388,8 @@ def test_the_loop_of_the_home_page_goes_on_after_any_error_and_says_it_once(
         if error := next(answers):
             raise error
 
-    channels(TEAM)
+    channels("")
+    outbox.write(outbox.Outbox())  # a channel was there
     monkeypatch.setattr(server.time, "sleep", lambda seconds: None)
     monkeypatch.setattr(server.commands, "notify", check)
     with pytest.raises(Ended):
