@@ -67,6 +67,10 @@ class Soak:
         """The file with the samples of the last run, one JSON object a line."""
         return self.folder / f"samples-{len(self.runs):03}.jsonl"
 
+    def left(self, hours: float) -> float:
+        """The seconds that it lacks of so many hours, to the millisecond."""
+        return max(0.0, round(hours * 3600 - self.seconds, 3))
+
     def begin(self, readers: int) -> Run:
         """Add a run."""
         revision = output(["git", "-C", ROOT, "describe", "--always", "--dirty", "--exclude=*"])
@@ -100,7 +104,7 @@ def find(hours: float, *, new: bool) -> Soak:
     known = sorted(path for path in home.iterdir() if (path / "soak.json").exists())
     if known and not new:
         soak = read(known[-1])
-        if soak.seconds < hours * 3600:
+        if soak.left(hours):
             return soak
     return Soak(private_folder(home / datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S.%fZ")))
 

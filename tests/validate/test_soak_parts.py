@@ -1,20 +1,29 @@
 """The parts of ``loc soak``: what it takes for wrong, and what it takes for a leak."""
 
+import os
 import random
+import signal
+import subprocess
+import sys
+import threading
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from proto_loc import warehouse
+from proto_loc.doctor.finding import ok
 from proto_loc.errors import LocError
 from proto_loc.metrics.definitions import Dimension, Metric, SemanticModel
 from proto_loc.metrics.formats import Format
-from proto_loc.settings import settings
+from proto_loc.settings import ROOT, settings
 from proto_loc.soak import ledger, readers, slopes, soaking
 from proto_loc.soak.load import Load, Stretch
 from proto_loc.soak.resources import Logs, Sampler
 from proto_loc.soak.timeline import Timeline
+from proto_loc.validate import steps
+from proto_loc.validate.proof import Proof, fail
 
 DAY = Dimension("day", "Day", "", (), "day")
 METRICS = tuple(
@@ -159,12 +168,106 @@ def test_a_soak_without_a_stack_says_so_and_without_a_metric(data):
     assert Sampler().take().keys() == {"disk"}
     warehouse.ensure("prod")
     with pytest.raises(LocError, match="no figure to watch"):
-        Load([], publish=False).run(1)
+        Load([], publish=False, stopped=threading.Event()).run(1)
 
 
 def test_a_reader_that_fails_is_counted_with_its_reason(data):
-    load = Load(["cube"], publish=False)
+    load = Load(["cube"], publish=False, stopped=threading.Event())
     load._fail("cube", LocError("Cube does not answer.", "why", "fix"))
     load._fail("cli", TimeoutError("slow"))
     assert load.stretch.errors == ["cube: Cube does not answer. why fix", "cli: TimeoutError: slow"]
     assert not load.stretch.passed
+
+
+QUERY = """
+import signal, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from proto_loc.soak import readers
+from test_soak_parts import MODEL
+
+signal.signal(signal.SIGINT, lambda *_: print("stopping", flush=True))
+readers.ROOT = Path(sys.argv[1])
+print(readers.InTerminal().totals(MODEL))
+"""
+
+
+def test_ctrl_c_in_a_terminal_leaves_the_queries_in_flight(tmp_path):
+    """A terminal sends it to the whole group of processes."""
+    program = tmp_path / "loc"
+    program.write_text("#!/bin/sh\necho > asked\nsleep 1\nprintf 'orders,sales\\n10,1.50\\n'\n")
+    program.chmod(0o755)
+    soak = subprocess.Popen(
+        [sys.executable, "-c", QUERY, tmp_path, Path(__file__).parent],
+        env=dict(os.environ) | {"PYTHONPATH": str(ROOT)},
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    end = time.monotonic() + 30
+    while not (tmp_path / "asked").exists():
+        assert soak.poll() is None and time.monotonic() < end, soak.communicate()
+        time.sleep(0.02)
+    os.killpg(soak.pid, signal.SIGINT)
+    printed, errors = soak.communicate(timeout=30)
+    assert printed == "stopping\n{'orders': '10', 'sales': '1.50'}\n", errors
+
+
+class Broken(readers.InTerminal):
+    """A reader that fails, and stops the soak before its second answer."""
+
+    def __init__(self, load: Load) -> None:
+        self.load, self.answers = load, 0
+
+    def totals(self, model: SemanticModel) -> dict[str, object]:
+        self.answers += 1
+        if self.answers == 2:
+            self.load.stopped.set()
+            self.load._ended.set()
+        raise LocError(f"Answer {self.answers} failed.", "")
+
+
+def test_what_a_reader_stumbles_over_once_it_is_stopped_is_no_error(timeline, monkeypatch):
+    monkeypatch.setitem(readers.PAUSES, "cli", 0.01)
+    load = Load([], publish=False, stopped=threading.Event())
+    broken = Broken(load)
+    load._read(broken, timeline)
+    assert broken.answers == 2 and load.stretch.errors == ["cli: Answer 1 failed."]
+
+
+@pytest.mark.parametrize("stopped_in", ["load", "validation"])
+def test_a_soak_that_is_stopped_begins_nothing_more_and_can_still_pass(
+    data, monkeypatch, stopped_in: str
+):
+    begun, ran = [], []
+
+    def machine(proof: Proof):
+        ran.append("validation")
+        proof.ready = {"cube"}
+        yield ok("well")
+
+    def later(proof: Proof):
+        if begun and stopped_in == "validation":
+            begun[0].set()
+            yield fail("Its child was ended.")
+        yield ok("well")
+
+    def run(self: Load, seconds: float) -> Stretch:
+        ran.append("load")
+        if stopped_in == "load":
+            self.stopped.set()
+        return Stretch(seconds=seconds)
+
+    monkeypatch.setattr(steps, "STEPS", {"a": ("A", machine), "b": ("B", later), "c": ("C", later)})
+    monkeypatch.setattr(Load, "run", run)
+    options = {"number": 4, "publish": False, "new": True, "say": lambda _: None}
+    soak, fitted = soaking.soak(24, begun=begun.append, **options)
+    expected = ["validation", "load", "validation"]
+    assert ran == (expected if stopped_in == "validation" else expected[:2])
+    (outcome,) = soak.runs
+    assert (outcome.validations, outcome.failed_validations) == (1, 0)
+    assert outcome.seconds == soaking.CYCLE and soaking.passed(soak, fitted)
+    assert soak.left(24) == 24 * 3600 - soaking.CYCLE and soak.left(0.25) == 0
+    assert ledger.find(24, new=False).folder == soak.folder
