@@ -16,9 +16,9 @@ from proto_loc.soak import readers
 from proto_loc.soak.resources import Logs, Sample, Sampler
 from proto_loc.soak.timeline import Timeline
 from proto_loc.validate import figures
-from proto_loc.validate.pipeline import request_of_all
+from proto_loc.validate.pipeline import SOAK, request_of_all
+from proto_loc.warehouse import lake
 
-WHO = "loc soak"
 SAMPLE_EVERY = 10.0
 """Seconds between two samples of the processes."""
 BETWEEN = 2.0
@@ -176,14 +176,14 @@ class Load:
                     self._publish(dagster, whole if self.stretch.publishes % 2 else smaller)
                     self._ended.wait(BETWEEN)
             finally:
-                if smaller != whole and self.stretch.publishes % 2:
+                if smaller != whole and sum(load.rows for load in lake.loads()) != whole.rows:
                     self._publish(dagster, whole)
         except Exception as error:
             self._fail("refresh", error)
 
     def _publish(self, dagster: client.Dagster, request: Request) -> None:
         start = time.monotonic()
-        dagster.refresh(request, who=WHO, report=lambda *_: None)
+        dagster.refresh(request, who=SOAK, report=lambda *_: None)
         self.stretch.publishes += 1
         self.stretch.publish_seconds.append(time.monotonic() - start)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from proto_loc import warehouse
+from proto_loc import sources, warehouse
 from proto_loc.doctor.finding import ok
 from proto_loc.errors import LocError
 from proto_loc.metrics.definitions import Dimension, Metric, SemanticModel
@@ -22,7 +22,9 @@ from proto_loc.soak import ledger, readers, slopes, soaking
 from proto_loc.soak.load import Load, Stretch
 from proto_loc.soak.resources import Logs, Sampler
 from proto_loc.soak.timeline import Timeline
-from proto_loc.validate import steps
+from proto_loc.sources import Table
+from proto_loc.sources.files import FileSource
+from proto_loc.validate import pipeline, steps
 from proto_loc.validate.proof import Proof, fail
 
 DAY = Dimension("day", "Day", "", (), "day")
@@ -271,3 +273,27 @@ def test_a_soak_that_is_stopped_begins_nothing_more_and_can_still_pass(
     assert outcome.seconds == soaking.CYCLE and soaking.passed(soak, fitted)
     assert soak.left(24) == 24 * 3600 - soaking.CYCLE and soak.left(0.25) == 0
     assert ledger.find(24, new=False).folder == soak.folder
+
+
+def write_sample(folder: Path, rows: int, seed: int) -> None:
+    (folder / "shop.csv").write_text("id\n" + "".join(f"{n}\n" for n in range(rows)))
+
+
+@pytest.mark.parametrize(
+    ("rows", "who", "expected"),
+    [
+        (10, "a person", 10),
+        (9, pipeline.SOAK, 10),  # it was killed
+        (9, "a person", None),  # as it was asked for
+    ],
+)
+def test_a_sample_that_a_killed_soak_has_left_smaller_is_made_whole(
+    data, monkeypatch, rows: int, who: str, expected: int | None
+):
+    table = Table("shop", {"id": "BIGINT"}, "shop*", (), "file")
+    source = FileSource("shop", [table], sample=write_sample, sample_rows=10)
+    for module in (sources, pipeline):
+        monkeypatch.setattr(module, "find_sources", lambda: {"shop": source})
+    source.load_sample(rows, who=who, report=lambda *_: None)
+    request = pipeline.request_of_all()
+    assert (request.rows, request.source) == (expected, "shop" if expected else "")
