@@ -13,7 +13,7 @@ from proto_loc.dagster import client
 from proto_loc.errors import LocError
 from proto_loc.refresh.request import Request
 from proto_loc.soak import readers
-from proto_loc.soak.resources import Logs, Sample, Sampler
+from proto_loc.soak.resources import LOCKED, Logs, Sample, Sampler
 from proto_loc.soak.timeline import Timeline
 from proto_loc.validate import figures
 from proto_loc.validate.pipeline import SOAK, request_of_all
@@ -107,7 +107,7 @@ class Load:
             start = time.monotonic()
             try:
                 while not self.stopped.is_set() and time.monotonic() < start + seconds:
-                    self._sample(sampler, start)
+                    self._sample(sampler, start, logs)
                     self.stopped.wait(min(SAMPLE_EVERY, start + seconds - time.monotonic()))
                 self.stretch.seconds = time.monotonic() - start
             finally:
@@ -115,16 +115,18 @@ class Load:
                 for thread in threads:
                     thread.join()
         self.stretch.restarted = sampler.restarted
-        self.stretch.locks += logs.lock_messages()
+        self.stretch.locks += logs.lock_messages()  # also those after the last sample
         return self.stretch
 
-    def _sample(self, sampler: Sampler, start: float) -> None:
+    def _sample(self, sampler: Sampler, start: float, logs: Logs) -> None:
         try:
             processes: Sample = sampler.take()
         except LocError as error:  # the supervisor does not answer
             self._fail("status", error)
             return
+        locks = logs.lock_messages()
         with self._lock:
+            self.stretch.locks += locks
             recent, self._recent = self._recent, {}
         for kind, values in recent.items():
             typical = sorted(values)[len(values) // 2]
@@ -194,4 +196,7 @@ class Load:
     def _fail(self, kind: str, error: Exception) -> None:
         text = str(error) if isinstance(error, LocError) else f"{type(error).__name__}: {error}"
         with self._lock:
-            self.stretch.errors.append(f"{kind}: {text}"[:500])
+            message = f"{kind}: {text}"[:500]
+            self.stretch.errors.append(message)
+            if LOCKED.search(text):
+                self.stretch.locks.append(message)

@@ -34,12 +34,12 @@ METRICS = tuple(
 MODEL = SemanticModel("shop", "Shop", "", "", "", "marts", "shop", (), (DAY,), METRICS, DAY, ())
 
 
-def publish(orders: int, sales: str, rate: float) -> int:
+def publish(orders: int | None, sales: str | None, rate: float | None) -> int:
     """Publish a version that records these figures, and return its id."""
     with warehouse.write("prod", who="test") as session:
         with session.connect() as con:
             con.execute("create schema if not exists marts")
-            con.execute(f"create or replace table marts.shop as from range({orders})")
+            con.execute(f"create or replace table marts.shop as from range({orders or 0})")
         figures = {"orders": orders, "sales": sales, "rate": rate}
         session.facts = {"metrics": {"marts.shop": figures}}
     return session.version.id
@@ -78,6 +78,13 @@ def test_figures_of_two_versions_in_one_answer_are_half_built(timeline):
     judged = timeline.judge("shop", {"orders": 11, "sales": "1.50", "rate": 0.3}, time.monotonic())
     assert judged.version is None
     assert "sales is 1.50, and version" in judged.why
+    publish(None, None, None)
+    shown = {"orders": 11, "sales": "1.60", "rate": 0.35}
+    judged = timeline.judge("shop", shown, time.monotonic())
+    assert judged.version is None, "a version without figures has not these"
+    assert "orders is 11, and version" in judged.why
+    nothing = dict.fromkeys(shown)
+    assert timeline.judge("shop", nothing, time.monotonic()).version == timeline.versions[-1].id
     empty = timeline.judge("shop", {}, time.monotonic())
     assert empty.version is None, "an answer without a row is no answer"
 
@@ -162,8 +169,19 @@ def test_messages_about_locks_are_found_in_the_logs_from_now_on(data):
     with (folder / "superset.log").open("a") as file:
         file.write("IO Error: Could not set lock on file\nall is well\n")
     assert logs.lock_messages() == ["superset.log: IO Error: Could not set lock on file"]
-    (folder / "superset.log").write_text("database is locked\n")  # rotated, and smaller
-    assert logs.lock_messages() == ["superset.log: database is locked"]
+    with (folder / "superset.log").open("a") as file:
+        file.write("database is locked, and then it is rotated\nconflicting ")
+    for rotated in ("superset.log.1", "superset-2026-01-01T00-00-00.000.log"):
+        next(folder.glob("superset*")).rename(folder / rotated)
+        (line,) = logs.lock_messages()
+        assert line == f"{rotated}: database is locked, and then it is rotated"
+        with (folder / rotated).open("a") as file:
+            file.write("lock\ndatabase is locked, and then it is rotated\n")
+        assert len(logs.lock_messages()) == 2
+        with (folder / rotated).open("a") as file:
+            file.write("database is locked, and then it is rotated\nconflicting ")
+    (folder / "superset.log").write_text("database is locked\n")
+    assert "superset.log: database is locked" in logs.lock_messages()
 
 
 def test_a_soak_without_a_stack_says_so_and_without_a_metric(data):
@@ -178,7 +196,9 @@ def test_a_reader_that_fails_is_counted_with_its_reason(data):
     load._fail("cube", LocError("Cube does not answer.", "why", "fix"))
     load._fail("cli", TimeoutError("slow"))
     assert load.stretch.errors == ["cube: Cube does not answer. why fix", "cli: TimeoutError: slow"]
-    assert not load.stretch.passed
+    assert not load.stretch.passed and load.stretch.locks == []
+    load._fail("cli", LocError("IO Error: Could not set lock on file.", ""))
+    assert load.stretch.locks == load.stretch.errors[2:]
 
 
 QUERY = """
