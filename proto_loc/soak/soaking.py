@@ -158,6 +158,8 @@ def page(this: ledger.Soak, fitted: list[slopes.Slope]) -> str:
     last = this.runs[-1]
     lines += [
         "",
+        "Of the last run:",
+        "",
         "| reader | answers | median | 95 % | slowest | oldest answer |",
         "|---" * 6 + "|",
     ]

@@ -1,5 +1,6 @@
 """The parts of ``loc soak``: what it takes for wrong, and what it takes for a leak."""
 
+import copy
 import os
 import random
 import signal
@@ -317,3 +318,26 @@ def test_a_sample_that_a_killed_soak_has_left_smaller_is_made_whole(
     source.load_sample(rows, who=who, report=lambda *_: None)
     request = pipeline.request_of_all()
     assert (request.rows, request.source) == (expected, "shop" if expected else "")
+
+
+def test_latencies_are_those_of_all_stretches_of_a_run(data):
+    chance = random.Random(1)
+    soak = ledger.find(1, new=False)
+    soak.begin(20)
+    values = []
+    for stretch in range(3):
+        (run,) = soak.runs
+        before = copy.deepcopy(run)
+        some = [chance.lognormvariate(-2, 1) * (stretch + 1) for _ in range(1000)]
+        values += some
+        for known in (some[:1], some[:500], some):  # as it grows
+            ledger.note(run, Stretch(latencies={"cube": known}, reads=Counter(cube=1000)), before)
+        soak.save()
+        soak = ledger.read(soak.folder)
+    middle, high, slowest = soak.runs[0].latencies["cube"]
+    values.sort()
+    assert middle == pytest.approx(values[1500], rel=0.02)
+    assert high == pytest.approx(values[2850], rel=0.02)
+    assert slowest == round(max(values), 3)
+    row = f"| cube | 3,000 | {middle:.2f} s | {high:.2f} s | {slowest:.2f} s |"
+    assert row in soaking.page(soak, [])
