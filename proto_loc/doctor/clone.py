@@ -14,7 +14,7 @@ from proto_loc.compose.client import SOCKET
 from proto_loc.doctor.finding import Finding, ok
 from proto_loc.errors import LocError
 from proto_loc.settings import ROOT, environment_folder, settings
-from proto_loc.setup.environments import golden, names, needed
+from proto_loc.setup.environments import golden, names, needed, remedy
 from proto_loc.setup.programs import output
 
 EXECUTABLES = ("loc", ".ci/*", ".devcontainer/run")
@@ -136,11 +136,12 @@ def _finished(name: str, folder: Path) -> Finding:
         return ok(f"{folder} matches locks/{name}.txt")
     if not folder.exists() and name not in needed():
         return ok(f"{folder} is not needed")
+    why, advice = remedy()
     return Finding(
         "fail",
         f"{folder} does not match its lock.",
-        "It is missing, or made from other locks; with LOC_ENVIRONMENTS nothing is installed.",
-        "nix build .#environments, and set LOC_ENVIRONMENTS to it, or unset it",
+        f"It is missing, or made from other locks. {why}",
+        advice,
         symptom="A command says that an environment is not made from the locks",
     )
 
