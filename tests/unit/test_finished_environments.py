@@ -109,7 +109,7 @@ def test_the_launcher_takes_the_linked_environments(linked: Path):
     (linked / "locks/platform.txt").write_text("x")
     done = loc("setup", "platform", cwd=linked)
     assert done.returncode == 1 and "Its .stamp names other checksums" in done.stderr
-    assert "fix: Start 'nix run'" in done.stderr and "nset LOC_ENV" not in done.stderr
+    assert "fix: Start 'nix run'" in done.stderr and "LOC_ENVIRONMENTS" not in done.stderr
     link.unlink()
     done = loc("setup", "platform", cwd=linked)
     assert f"There is no environment 'platform' in {link}." in done.stderr
