@@ -58,6 +58,7 @@ def lock(
         name: path.read_text() if (path := ROOT / "locks" / f"{name}.txt").exists() else ""
         for name in locks.requirements()
     }
+    before = known
     moved: dict[Path, str] = {}
     if upgrade:
         from proto_loc.setup.upgrade import upgrade as move
@@ -106,12 +107,13 @@ def lock(
             )
         )
     locked = dict(zip(packages_by_lock, texts, strict=True))
-    _try(locked, known, moved)
+    npm = locks.compile_npm() if "npm" in golden() else ""
+    _try(locked, before, moved)
     for path, text in moved.items():  # only after every lock could be made, and installed
         files.replace(path, text)
     locks.write(locked)
-    if "npm" in golden():
-        locks.write_npm()
+    if npm:
+        locks.write_npm(npm)
     tool_lock.write()
     nix_lock.write()
     if upgrade:
@@ -121,7 +123,7 @@ def lock(
         )
 
 
-def _try(locked: dict[str, str], known: dict[str, str], moved: dict[Path, str]) -> None:
+def _try(locked: dict[str, str], before: dict[str, str], moved: dict[Path, str]) -> None:
     """Install each environment whose lock changes, in a copy of the clone.
 
     Raises:
@@ -131,7 +133,7 @@ def _try(locked: dict[str, str], known: dict[str, str], moved: dict[Path, str]) 
     from proto_loc.setup import environments, installs, licenses
 
     changed = [
-        name for name in environments.names() if name in locked and locked[name] != known[name]
+        name for name in environments.names() if name in locked and locked[name] != before[name]
     ]
     if not changed:
         return

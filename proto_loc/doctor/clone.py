@@ -14,7 +14,7 @@ from proto_loc.compose.client import SOCKET
 from proto_loc.doctor.finding import Finding, ok
 from proto_loc.errors import LocError
 from proto_loc.settings import ROOT, environment_folder, settings
-from proto_loc.setup.environments import golden, names, needed
+from proto_loc.setup.environments import golden, names, needed, remedy
 from proto_loc.setup.programs import output
 
 EXECUTABLES = ("loc", ".ci/*", ".devcontainer/run")
@@ -28,12 +28,17 @@ def python() -> Iterator[Finding]:
     if version.startswith(f"{golden_version}."):
         yield ok(f"Python {version}, {Path(sys.executable).resolve()}")
     else:
+        fix = (
+            remedy()[1]
+            if os.environ.get("LOC_ENVIRONMENTS")
+            else f"./loc down && rm '{ROOT}/.venvs/platform/.stamp' && ./loc setup platform, with"
+            f" Python {golden_version} on PATH or in LOC_PYTHON"
+        )
         yield Finding(
             "fail",
             f"The platform runs on Python {version}.",
             f"golden.toml asks for {golden_version}.",
-            f"rm -r {ROOT}/.venvs/platform, then ./loc setup platform with Python"
-            f" {golden_version} on PATH or in LOC_PYTHON",
+            fix,
             symptom="Set-up or a command fails in an import, or names another Python",
         )
     asked = os.environ.get("LOC_PYTHON") or ""
@@ -88,7 +93,7 @@ def uv() -> Iterator[Finding]:
                 "fail",
                 f"{fetched} is uv {version or 'of unknown version'}.",
                 f"locks/uv.txt says {golden_version}.",
-                f"rm {fetched}; ./loc setup fetches it again.",
+                f"rm '{fetched}'; ./loc setup fetches it again.",
                 symptom="Set-up cannot fetch or run uv",
             )
     else:
@@ -136,11 +141,12 @@ def _finished(name: str, folder: Path) -> Finding:
         return ok(f"{folder} matches locks/{name}.txt")
     if not folder.exists() and name not in needed():
         return ok(f"{folder} is not needed")
+    why, advice = remedy()
     return Finding(
         "fail",
         f"{folder} does not match its lock.",
-        "It is missing, or made from other locks; with LOC_ENVIRONMENTS nothing is installed.",
-        "nix build .#environments, and set LOC_ENVIRONMENTS to it, or unset it",
+        f"It is missing, or made from other locks. {why}",
+        advice,
         symptom="A command says that an environment is not made from the locks",
     )
 
@@ -287,7 +293,7 @@ def launcher() -> Iterator[Finding]:
             "fail",
             f"{names} of {ROOT} cannot be executed.",
             "`nix flake init` copies files without their mode.",
-            f"cd {ROOT} && chmod +x {' '.join(EXECUTABLES)} && git update-index --chmod=+x"
+            f"cd '{ROOT}' && chmod +x {' '.join(EXECUTABLES)} && git update-index --chmod=+x"
             f" {' '.join(EXECUTABLES)}",
             symptom="The shell refuses to run `./loc`: permission denied",
         )

@@ -1,5 +1,6 @@
 """Check that what is installed, and what runs, is what the locks and golden.toml name."""
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -11,7 +12,7 @@ from proto_loc import services
 from proto_loc.doctor.finding import Finding, ok
 from proto_loc.services import launch
 from proto_loc.settings import ROOT, environment_folder
-from proto_loc.setup.environments import names
+from proto_loc.setup.environments import names, remedy
 
 PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
 SHOWN = 5
@@ -36,12 +37,17 @@ def versions() -> Iterator[Finding]:
             if package not in locked
         ]
         if wrong:
+            fix = (
+                remedy()[1]
+                if os.environ.get("LOC_ENVIRONMENTS")
+                else f"./loc down && rm '{folder}/.stamp' && ./loc setup {name}"
+            )
             others = f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
             yield Finding(
                 "fail",
                 f"{folder} is not what its lock says: {', '.join(wrong[:SHOWN])}{others}.",
                 "Somebody has installed into it by hand, or an installation was interrupted.",
-                f"rm {folder}/.stamp && ./loc setup {name}",
+                fix,
                 symptom="A package is of another version than golden.toml names",
             )
         else:

@@ -7,7 +7,7 @@ What differs although the bytes of every wheel are the same, and is left out of 
 - the path of the clone in ``bin/activate*``, in ``*.pth`` and in the targets of links;
 - bytecode that has the time of its source: Python writes it as modules are used. The bytecode
   that set-up compiles has the hash of its source instead, and is compared;
-- ``.stamp``, and the empty ``.lock`` of uv.
+- ``.stamp``, the empty ``.lock`` of uv, and ``.nix/``, by which Nix keeps what is used of it.
 """
 
 import base64
@@ -197,7 +197,7 @@ def digests(
         for name in [*names, *(sub for sub in folders if Path(folder, sub).is_symlink())]:
             path = Path(folder, name)
             relative = str(path.relative_to(environment))
-            if relative in (".stamp", ".lock"):
+            if relative in (".stamp", ".lock") or relative.startswith(".nix/"):
                 continue
             if path.is_symlink():
                 result[relative] = f"link to {str(path.readlink()).replace(str(clone), '')}"

@@ -117,8 +117,8 @@ def npm_texts() -> tuple[str, str]:
     return tuple(path.read_text() if path.exists() else "" for path in paths)
 
 
-def write_npm() -> None:
-    """Make Cube's lock again, and print what changed.
+def compile_npm() -> str:
+    """Compile the text of Cube's package-lock.json; locked versions stay if golden.toml allows.
 
     Raises:
         LocError: npm failed, or a package has no known license.
@@ -126,6 +126,12 @@ def write_npm() -> None:
     package, known = npm_texts()
     lock = node.compile_lock(known if node.sealed(package, known) else "")
     licenses.check_npm(lock)
+    return lock
+
+
+def write_npm(lock: str) -> None:
+    """Replace Cube's package-lock.json and package.json, and print what changed."""
+    known = npm_texts()[1]
     for name, text in (("package-lock.json", lock), ("package.json", node.manifest(lock))):
         files.replace(node.CUBE / name, text)
     print(

@@ -151,6 +151,8 @@ def test_a_backup_that_another_one_keeps_out_is_recorded(night):
         ('secrets = "age1x"', "must be a list"),
         ('every = "day"', "if you like, on, keep"),
         ("on = 1", "must be true or false"),
+        ('secrets = [["age1x"]]', "is no public key"),
+        ("keep = 1979-05-27", "must be a whole number"),
     ],
 )
 def test_a_mistake_is_named_by_file_and_line(tmp_path, line, reason):
@@ -162,6 +164,23 @@ def test_a_mistake_is_named_by_file_and_line(tmp_path, line, reason):
     path.write_text(f'name = "shop"\n[backup]\nfolder = "/mnt"\n{CLOCK.replace("0 3", "0 25")}')
     with pytest.raises(UsageError, match=r"line 2.*hour '25' is out of range"):
         fork_file.read(path)
+
+
+@pytest.mark.parametrize(
+    ("folder", "reason"),
+    [
+        ('"~nobody-of-this-name/x"', "Could not determine home directory"),
+        ('"a\\u0000b"', "is no path"),
+        ('" "', "is no path"),
+        ('["/mnt"]', "must be a text"),
+    ],
+)
+def test_a_folder_that_is_none_is_named_by_its_line(tmp_path, folder, reason):
+    path = tmp_path / "fork.toml"
+    path.write_text(f'name = "shop"\n[backup]\nfolder = {folder}\n{CLOCK}')
+    with pytest.raises(UsageError) as error:
+        fork_file.read(path)
+    assert f"{path}, line 3: folder" in error.value.what and reason in error.value.why
 
 
 def test_doctor_names_a_failed_and_a_missing_backup(platform, night):

@@ -275,12 +275,22 @@ def test_one_image_has_one_digest():
     assert len(images) == len({image.partition("@")[0] for image in images}) == 2
 
 
-def test_nix_is_the_golden_one_and_its_store_is_cached():
-    version = golden()["tools"]["nix"]
+def test_nix_is_the_golden_one_wherever_it_is_installed():
+    """Bug: only the jobs of ci.yml were compared, and the weekly job could stay behind."""
+    url = f"https://releases.nixos.org/nix/nix-{golden()['tools']['nix']}/install"
+    urls = {
+        job: step["with"]["install_url"]
+        for job, content in JOBS.items()
+        for step in content["steps"]
+        if step.get("uses", "").startswith("cachix/install-nix-action@")
+    }
+    assert urls == dict.fromkeys(urls, url)
+    assert set(urls) == {("ci.yml", "nix"), ("ci.yml", "nix-macos"), ("upgrade.yml", "propose")}
+
+
+def test_the_store_of_nix_is_cached_by_its_pin():
     for steps in (JOBS["ci.yml", name]["steps"] for name in ("nix", "nix-macos")):
         used = {step["uses"].partition("@")[0]: step["with"] for step in steps if "uses" in step}
-        url = f"https://releases.nixos.org/nix/nix-{version}/install"
-        assert used["cachix/install-nix-action"]["install_url"] == url
         assert "'flake.lock'" in used["nix-community/cache-nix-action"]["primary-key"]
 
 

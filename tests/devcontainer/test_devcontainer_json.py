@@ -171,8 +171,11 @@ def test_each_hook_is_one_command_of_ours_and_a_prebuild_only_installs():
     ].endswith(" urls")
 
 
-def test_a_person_is_let_in_before_anything_is_downloaded_or_started():
-    """Bug: the editor waited for the whole stack, and a failing hook left nobody to mend it."""
+def test_a_person_is_let_in_before_packages_are_installed_or_services_started():
+    """Only the first hook comes before, which downloads the tools of the terminal.
+
+    Bug: the editor waited for the whole stack, and a failing hook left nobody to mend it.
+    """
     assert CONFIG["waitFor"] == "onCreateCommand"
 
 

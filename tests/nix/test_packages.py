@@ -127,3 +127,10 @@ def test_archives_come_from_another_index(nix, clone: Path, offline, tmp_path: P
         )
         server.shutdown()
     assert (tmp_path / "result/lib/python3.11/site-packages/sphinx/__init__.py").exists()
+
+
+def test_archives_are_downloaded_by_a_python_that_has_pip(tmp_path: Path, monkeypatch):
+    """Bug: `nix run .#test` has the flake's python3 first, without pip, and tests were skipped."""
+    (tmp_path / "python3").symlink_to("/bin/false")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert archives.pip_command.__wrapped__() == ["/usr/bin/python3", "-m", "pip"]

@@ -270,7 +270,7 @@ def test_script_without_its_mode(root, name: str):
     (root / name).touch(mode=0o644)
     finding = only("launcher")
     assert finding.status == "fail" and finding.what.startswith(name)
-    assert finding.fix.startswith(f"cd {root} && chmod +x loc .ci/* .devcontainer/run")
+    assert finding.fix.startswith(f"cd '{root}' && chmod +x loc .ci/* .devcontainer/run")
 
 
 def test_everything_executable_is_named_wherever_a_fork_is_told_to_make_it_so():
@@ -574,6 +574,16 @@ def test_a_package_of_another_version_than_the_lock_names(packages):
     (packages / "three-3.dist-info").mkdir()
     finding = only("versions")
     assert "one 1.1 (locked: 1.0), three 3 (not locked)" in finding.what
+    assert finding.fix.startswith("nix build .#environments, and set LOC_ENVIRONMENTS to it")
+
+
+def test_the_advice_for_a_changed_environment_spares_one_in_use(packages, monkeypatch):
+    """Bug: it removed the stamp without quotes, and set-up then took a running stack's packages."""
+    (packages / "one-1.0.dist-info").rename(packages / "one-1.1.dist-info")
+    monkeypatch.delenv("LOC_ENVIRONMENTS")
+    monkeypatch.setattr(doctor.versions, "environment_folder", lambda _: packages.parents[2])
+    stamp = packages.parents[2] / ".stamp"
+    assert only("versions").fix == f"./loc down && rm '{stamp}' && ./loc setup platform"
 
 
 def test_a_service_that_runs_with_older_packages_than_are_installed(packages, data, tmp_path):

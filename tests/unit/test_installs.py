@@ -100,6 +100,8 @@ def environment(folder: Path, *, shebang: str, text: str = "same") -> dict[str, 
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content)
     (folder / ".venvs/e/link").symlink_to(folder / "golden.toml")
+    (folder / ".venvs/e/.nix").mkdir()
+    (folder / ".venvs/e/.nix/1").symlink_to(f"/nix/store/python-of-{folder.name}")
     return installs.digests(folder / ".venvs/e", folder)
 
 

@@ -1,12 +1,17 @@
 """Tests of the lock files: they agree with golden.toml and contain no host of a registry."""
 
+import json
 import re
 import subprocess
 
 import pytest
 from clones import borrowing_clone
 
+from proto_loc import files
+from proto_loc.cli.lock import lock as loc_lock
+from proto_loc.errors import LocError
 from proto_loc.settings import ROOT
+from proto_loc.setup import installs, locks, nix_lock, node, tool_lock, upgrade
 from proto_loc.setup.environments import golden
 from proto_loc.setup.locks import differences, entries, requirements
 
@@ -93,3 +98,37 @@ def test_core_is_the_same_everywhere():
     for name in golden()["environments"]:
         for package, version in golden()["core"].items():
             assert pin(name, package) == version
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The files that ``loc lock`` replaces, by name; registries have only what is locked."""
+    texts_by_file: dict[str, str] = {}
+    monkeypatch.setattr(
+        files, "replace", lambda path, text: texts_by_file.update({path.name: text})
+    )
+    monkeypatch.setattr(upgrade, "upgrade", lambda packages, known: {})
+    monkeypatch.setattr(locks, "compile_lock", lambda name, *_: TEXTS[name])
+    monkeypatch.setattr(node, "compile_lock", lambda known: locks.npm_texts()[1])
+    monkeypatch.setattr(tool_lock, "write", lambda: None)
+    monkeypatch.setattr(nix_lock, "write", lambda: None)
+    monkeypatch.setattr(
+        installs, "copy_of_clone", lambda texts: pytest.fail("an environment is installed on trial")
+    )
+    return texts_by_file
+
+
+def test_an_unknown_license_of_npm_stops_it_before_anything_is_written(written, monkeypatch):
+    """Bug: golden.toml and locks/*.txt were new by then, and the other locks stayed old."""
+    package = {"node_modules/strange": {"version": "1.0.0", "license": "of its own"}}
+    lock = json.dumps({"packages": {"": {}} | package})
+    monkeypatch.setattr(node, "compile_lock", lambda known: lock)
+    with pytest.raises(LocError, match="The license of strange is not known"):
+        loc_lock(None, check=False, upgrade=False)
+    assert written == {}
+
+
+def test_an_upgrade_that_moves_nothing_installs_nothing_on_trial(written):
+    """Bug: it compared with no locks at all, and installed every environment."""
+    loc_lock(None, check=False, upgrade=True)
+    assert {f"{name}.txt": text for name, text in TEXTS.items()}.items() <= written.items()
