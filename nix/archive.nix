@@ -3,8 +3,22 @@
 # The output is the same, so that later builds find it in the store.
 { lib, pkgs }:
 let
-  index = builtins.getEnv "UV_DEFAULT_INDEX";
-  registry = builtins.getEnv "npm_config_registry";
+  # An address becomes part of the store, which every user can read.
+  address =
+    variable:
+    let
+      value = builtins.getEnv variable;
+    in
+    if builtins.match "([^/]*//)?[^/?#]*@.*" value == null then
+      value
+    else
+      throw ''
+        ${variable} has a user or a password, which every user of this machine could read in the Nix store.
+        why: What a build uses is written into the store, and stays there.
+        fix: name an address without them (a mirror on this machine can add them), or download the files yourself:
+             nix-store --add-fixed sha256 FILES for Python, sha512 for npm'';
+  index = address "UV_DEFAULT_INDEX";
+  registry = address "npm_config_registry";
 
   download = {
     impureEnvVars = lib.fetchers.proxyImpureEnvVars ++ [ "NIX_SSL_CERT_FILE" ];

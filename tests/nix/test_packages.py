@@ -83,6 +83,20 @@ def test_lock_without_its_archives_is_an_error(nix, own_clone: Path, offline):
     assert "fix: ./loc lock" in stderr
 
 
+@pytest.mark.parametrize("variable", ["UV_DEFAULT_INDEX", "npm_config_registry"])
+def test_a_password_in_an_address_does_not_get_into_the_store(
+    nix, clone: Path, offline, variable: str
+):
+    package = "docs" if variable == "UV_DEFAULT_INDEX" else "cube"
+    arguments = ["eval", "--impure", "--raw", f".#{package}.drvPath", *offline]
+    own = {variable: "https://me:secret-word@index.example/simple/"}
+    stderr = nix(*arguments, cwd=clone, fails=True, **own).stderr
+    assert f"{variable} has a user or a password" in stderr and "fix: " in stderr
+    assert "secret-word" not in stderr
+    own[variable] = "https://index.example/a@b/"
+    assert nix(*arguments, cwd=clone, **own).stdout.endswith(".drv")
+
+
 @pytest.mark.parametrize("system", nix_lock.SYSTEMS)
 def test_every_system_has_its_own_archives(nix, clone: Path, offline, system: str):
     evaluated = nix(

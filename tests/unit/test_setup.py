@@ -636,6 +636,41 @@ def test_uv_that_the_nix_shell_names_installs(clone: Path, tmp_path: Path):
     )
 
 
+def test_a_root_that_nix_does_not_make_is_tried_again_and_named_once(tmp_path: Path):
+    """Bug: a failure at the second root was final, and one at the first repeated its warning."""
+    clone, store, full = copy(tmp_path / "a clone"), tmp_path / "store", tmp_path / "full"
+    venv, python = clone / ".venvs/platform", store / "a-python/bin/python"
+    for program in (venv / "bin/python", python, tmp_path / "bin/nix-store"):
+        program.parent.mkdir(parents=True)
+        program.write_text(
+            f'#!/bin/sh\necho "$2" >>"{tmp_path}/calls"\n'
+            f'case $2 in *gcc*) [ ! -e "{full}" ] || exit 1 ;; esac\n'
+            'mkdir -p "${4%/*}" && ln -s "$2" "$4"\n'
+        )
+        program.chmod(0o755)
+    (store / "b-gcc").mkdir()
+    locks = [f"locks/{name}.txt" for name in ("platform", "build", "uv")]
+    sums = subprocess.check_output(["cksum", *locks], cwd=clone, text=True).splitlines()
+    (venv / ".stamp").write_text(f"{' '.join(sums)} {clone}\n{python}\n{store}/b-gcc\n")
+    env = environment(
+        PATH=f"{tmp_path}/bin:{PATH}",
+        NIX_STORE_DIR=str(store),
+        LOC_PYTHON=str(python),
+        LOC_LIBRARY_PATH=f"{store}/b-gcc",
+    )
+    full.touch()
+    assert f"does not keep {store}/b-gcc:" in loc(clone, "--sync", "platform", env=env).stderr
+    assert loc(clone, "--sync", "platform", env=env).stderr == ""
+    full.unlink()
+    for _ in range(2):
+        assert loc(clone, "--sync", "platform", env=env).stderr == ""
+    roots = {
+        path.name: os.readlink(path) for path in (venv / ".nix").iterdir() if path.is_symlink()
+    }
+    assert roots == {"1": str(python), "2": f"{store}/b-gcc"}
+    assert (tmp_path / "calls").read_text().split() == [str(python), *[f"{store}/b-gcc"] * 3]
+
+
 def test_unknown_environment(fetched: Path):
     assert "There is no environment 'nope'" in loc(fetched, "--sync", "nope").stderr
     done = loc(fetched, "setup", "nope")
