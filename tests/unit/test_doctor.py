@@ -577,6 +577,20 @@ def test_a_package_of_another_version_than_the_lock_names(packages):
     assert finding.fix.startswith("nix build .#environments, and set LOC_ENVIRONMENTS to it")
 
 
+def test_a_change_of_shared_files_is_seen_in_an_environment_that_exists(packages, monkeypatch):
+    for name, text in (("one-1.0", b"one"), ("Two_A-2.0", b"two")):
+        row = f"shared.py,{doctor.versions.settle.digest(text)},3\n"
+        (packages / f"{name}.dist-info/RECORD").write_text(row)
+    (packages / "shared.py").write_bytes(b"two")
+    table = {"shared.py": "two-a"}
+    monkeypatch.setattr(doctor.versions, "golden", lambda: {"shared-files": table})
+    assert [finding.status for finding in found("versions")] == ["ok"]
+    table["shared.py"] = "one"
+    assert "shared.py (not from one, as [shared-files] says)" in only("versions").what
+    table.clear()
+    assert 'Add a line to [shared-files], for example: "shared.py" = ' in only("versions").fix
+
+
 def test_the_advice_for_a_changed_environment_spares_one_in_use(packages, monkeypatch):
     """Bug: it removed the stamp without quotes, and set-up then took a running stack's packages."""
     (packages / "one-1.0.dist-info").rename(packages / "one-1.1.dist-info")
