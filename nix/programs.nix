@@ -39,7 +39,7 @@ let
     project=''${LOC_PROJECT:-''${XDG_DATA_HOME:-''${HOME:-}/.local/share}/${name}}
   '';
 
-  # It installs what a clone needs from locks/, as without Nix, unless the clone has environments of the store.
+  # It installs what a clone needs from locks/, as without Nix, unless .environments is linked.
   loc = pkgs.writeShellApplication {
     name = "loc";
     runtimeInputs = tools.onPath ++ [ process-compose ];
@@ -58,9 +58,6 @@ let
           "nix flake init copies files without their mode." \
           "cd '$clone' && chmod +x loc .ci/* .devcontainer/run" >&2
         exit 1
-      fi
-      if [ -z "''${LOC_ENVIRONMENTS:-}" ] && [ -e "$clone/.environments" ] && [ ! -e "$clone/.venvs/platform/.stamp" ]; then
-        export LOC_ENVIRONMENTS=$clone/.environments
       fi
       exec "$clone/loc" "$@"
     '';

@@ -37,7 +37,7 @@ def replace(path: Path, text: str, *, private: bool = False) -> None:
 def locked(path: Path) -> Iterator[None]:
     """Hold the lock on a file during the block; wait for the process that holds it."""
     private_folder(path.parent)
-    with path.open("w") as file:
+    with path.open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

@@ -114,7 +114,7 @@ def read(path: Path | None = None) -> Fork:
     try:
         text = path.read_text(encoding="utf-8")
         content = tomllib.loads(text)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # no UTF-8, no TOML, or too large
         raise UsageError(f"{path} cannot be read.", f"{error}.", "Mend or remove it.") from error
     if unknown := content.keys() - ENTRIES:
         raise _fault(path, text, min(unknown), "there is no such entry.")
@@ -206,7 +206,7 @@ def _channel(path: Path, text: str, name: str, entry: object) -> Channel:
             words = {str: "a text in quotation marks", int: "a number", list: "a list"}
             raise fault(f"{key} is {value!r}, and it must be {words[keys[key]]}.")
     events = tuple(entry.get("events", EVENTS))
-    if not events or not set(events) <= set(EVENTS):
+    if not events or any(event not in EVENTS for event in events):
         raise fault(f"events is {list(events)}, and it must be some of {', '.join(EVENTS)}.")
     line = _line(text, name, "notify")
     if kind != "smtp":
@@ -214,6 +214,8 @@ def _channel(path: Path, text: str, name: str, entry: object) -> Channel:
     if missing := [key for key in ("host", "from", "to") if not entry.get(key)]:
         raise fault(f"a channel of kind smtp has {missing[0]}.")
     security, host = entry.get("security", "starttls"), entry["host"]
+    if not re.fullmatch(r"[^\s\0]+", host):
+        raise fault(f"{host!r} is no name of a host.")
     if security not in SECURITY:
         raise fault(f"security is {security!r}, and it must be {', '.join(SECURITY)}.")
     if security == "none" and host not in LOOPBACK:
@@ -259,7 +261,13 @@ def _backup(path: Path, text: str, entry: object) -> Backup:
             raise fault("secrets", f"{key!r} is no public key of age or SSH.")
     clock = {key: value for key, value in entry.items() if key in KEYS}
     schedule = _schedule(path, text, "backup", clock)
-    folder = ROOT / Path(entry["folder"]).expanduser()
+    try:
+        folder = ROOT / Path(entry["folder"]).expanduser()
+    except RuntimeError as error:  # there is no such user
+        reason = f"{entry['folder']!r}: {str(error).rstrip('.')}."
+        raise _fault(path, text, "folder", reason) from error
+    if "\0" in entry["folder"] or not entry["folder"].strip():
+        raise _fault(path, text, "folder", f"{entry['folder']!r} is no path.")
     return Backup(
         folder, schedule, entry.get("keep", 7), entry.get("full_every", 1), tuple(secrets)
     )

@@ -36,6 +36,8 @@ def find(path: Path) -> tuple[Manifest, dict[str, Path]]:
 def _id(path: Path) -> str:
     """The id of an archive; empty if the file is none, or is not whole."""
     try:
+        if not path.is_file():
+            return ""  # a pipe would be waited for
         with path.open("rb") as file:
             if file.read(len(MAGIC)) != MAGIC:
                 return ""

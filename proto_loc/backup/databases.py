@@ -64,9 +64,8 @@ def _unreadable(path: Path, reason: str) -> LocError:
 
 def superset_sqlite() -> Path | None:
     """The file of Superset's metadata; None if it is in PostgreSQL."""
-    if settings().superset_metadata.startswith("sqlite:"):
-        return settings().data / "superset/superset.db"
-    return None
+    scheme, _, place = settings().superset_metadata.partition(":///")
+    return Path(place.partition("?")[0]) if scheme == "sqlite" else None
 
 
 def dump_postgresql(target: Path) -> None:

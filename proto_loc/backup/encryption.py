@@ -65,7 +65,7 @@ def decrypt(content: bytes, identity: Path | None, passphrase: str) -> dict[str,
 
     Raises:
         UsageError: the file has no private key.
-        LocError: the key or passphrase is another one.
+        LocError: the key or passphrase is another one, or the content is none of a backup.
     """
     try:
         if identity:
@@ -80,13 +80,18 @@ def decrypt(content: bytes, identity: Path | None, passphrase: str) -> dict[str,
             "Name the file of the right key with --identity, or give the right passphrase; or leave"
             " out --with-secrets. Nothing was changed.",
         ) from error
-    values = json.loads(text)
-    if not all(NAME.fullmatch(name) and isinstance(text, str) for name, text in values.items()):
+    try:
+        values = json.loads(text)
+        for name, secret in values.items():
+            if not NAME.fullmatch(name):
+                raise ValueError("a name among them is none of a secret")
+            secret.encode()
+    except (ValueError, AttributeError, RecursionError) as error:
         raise LocError(
             "The secrets of the archive cannot be restored.",
-            "A name among them is none of a secret.",
+            f"They are not what a backup writes: {error}.",
             "Leave out --with-secrets. Nothing was changed.",
-        )
+        ) from error
     return values
 
 

@@ -51,30 +51,32 @@ def backup(target: Path, wish: Wish, *, who: str, report: Report = lambda *_: No
             left; a record says why.
     """
     target = target.absolute()
-    _check(target, wish)
+    check(target, wish)
     started, clock = datetime.now(UTC), time.monotonic()
     record = Record(
         started_at=started.isoformat(timespec="seconds"), seconds=0, who=who, file=str(target),
         incremental=wish.since is not None, secrets=wish.secrets,
     )  # fmt: skip
-    with workspace.alone():
-        if error := workspace.pending():
-            raise error
-        workspace.clear()
-        try:
-            manifest = _write(target, wish, started, report)
-        except BaseException as error:
-            record = replace(record, error=str(error) or type(error).__name__)
-            raise
-        else:
-            record = replace(
-                record, id=manifest.id, bytes=target.stat().st_size, content=manifest.bytes,
-                files=len(manifest.files), missing=manifest.missing,
-            )  # fmt: skip
-        finally:
+    try:
+        with workspace.alone():
+            if error := workspace.pending():
+                raise error
             workspace.clear()
-            with suppress(OSError):  # on a full disk; the archive does not depend on it
-                records.add(replace(record, seconds=round(time.monotonic() - clock, 3)))
+            try:
+                manifest = _write(target, wish, started, report)
+            finally:
+                workspace.clear()
+    except BaseException as error:
+        record = replace(record, error=str(error) or type(error).__name__)
+        raise
+    else:
+        record = replace(
+            record, id=manifest.id, bytes=target.stat().st_size, content=manifest.bytes,
+            files=len(manifest.files), missing=manifest.missing,
+        )  # fmt: skip
+    finally:
+        with suppress(OSError):  # on a full disk; the archive does not depend on it
+            records.add(replace(record, seconds=round(time.monotonic() - clock, 3)))
     return record
 
 
@@ -96,7 +98,12 @@ def revision() -> str | None:
     return output(command) or None
 
 
-def _check(target: Path, wish: Wish) -> None:
+def check(target: Path, wish: Wish) -> None:
+    """Refuse a place for an archive, or a key, before anything is taken.
+
+    Raises:
+        UsageError: see :func:`backup`; no record is written, since a person is told at once.
+    """
     encryption.recipients(wish.recipients)
     if target.is_dir() or os.path.lexists(target):
         raise UsageError(

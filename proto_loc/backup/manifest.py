@@ -2,8 +2,12 @@
 
 import hashlib
 import json
+import os
 import re
 from dataclasses import asdict, dataclass, field, fields
+
+from packaging.version import InvalidVersion
+from packaging.version import Version as Release
 
 from proto_loc.errors import LocError
 
@@ -12,14 +16,16 @@ FORMAT = 1
 NAME = "manifest.json"
 MAX_BYTES = 256 << 20
 """The largest manifest that is read: about a million files."""
+METADATA = "data/superset/superset.db"
+"""Superset's metadata, if they are in SQLite, in whatever file of the data folder."""
 DUMP = "superset/postgresql.dump"
-"""Superset's metadata, if it is in PostgreSQL."""
+"""Superset's metadata, if they are in PostgreSQL."""
 SECRETS = "secrets.age"
 PLACES = {
     r"data/warehouse/(raw|prod)/versions/\d{6,}/[^/]+(/[^/]+)*": "a published version",
     r"data/lake/[^./][^/]*/[^./][^/]*\.parquet": "a file of the lake",
     r"data/dagster/[^/]+(/[^/]+)*": "Dagster's history",
-    r"data/superset/superset\.db": "Superset's metadata",
+    re.escape(METADATA): "Superset's metadata",
     re.escape(DUMP): "Superset's metadata",
     r"notebooks/[^/]+(/[^/]+)*": "a notebook",
     re.escape(SECRETS): "the encrypted secrets",
@@ -104,6 +110,7 @@ def parse(content: bytes, origin: object) -> Manifest:
 
     Raises:
         ArchiveRefused: it is not what :meth:`Manifest.dump` writes, or is of a later format.
+            Whoever can write an archive can give it a right id, so each value is looked at.
     """
     try:
         values = json.loads(content)
@@ -118,8 +125,11 @@ def parse(content: bytes, origin: object) -> Manifest:
             raise ValueError("it has other fields")
         if _digest(values | {"id": ""}) != values["id"]:
             raise ValueError("its checksum differs")
+        _check_words(values)
         files = tuple(Entry(**entry) for entry in values["files"])
         bases = tuple(Base(**base) for base in values["bases"])
+        for base in bases:
+            _check_base(base)
         for entry in files:
             _check(entry, {base.id for base in bases})
         if len({entry.path for entry in files}) < len(files):
@@ -133,7 +143,7 @@ def parse(content: bytes, origin: object) -> Manifest:
             raise ValueError("it names a version that cannot be")
         missing = tuple(str(sentence) for sentence in values["missing"])
         return Manifest(**values | {"files": files, "bases": bases, "missing": missing})
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise damaged(origin, f"its manifest was changed or is damaged ({error})") from error
 
 
@@ -146,12 +156,34 @@ def damaged(origin: object, reason: str) -> ArchiveRefused:
     )
 
 
+def _check_words(values: dict) -> None:
+    for name in ("platform", "fork", "made_at"):
+        if type(values[name]) is not str:
+            raise ValueError(f"its {name} is no text")
+    if type(values["git_revision"]) not in (str, type(None)):
+        raise ValueError("its revision is no text")
+    for name, release in values["releases"].items():
+        try:
+            Release(release)
+        except (InvalidVersion, TypeError):
+            raise ValueError(f"the release of {name}, {release!r}, is none") from None
+
+
+def _check_base(base: Base) -> None:
+    if not re.fullmatch(r"[0-9a-f]{64}", base.id):
+        raise ValueError(f"the id of {base.name!r}, which it needs, is none")
+    if base.name in (".", "..") or not re.fullmatch(r"[^/\0]+", base.name):
+        raise ValueError(f"{base.name!r}, which it needs, is no name of a file")
+    os.fsencode(base.name)
+
+
 def _check(entry: Entry, bases: set[str]) -> None:
     if not any(re.fullmatch(place, entry.path) for place in PLACES):
         raise ValueError(f"{entry.path!r} is no path of a backup")
     if {"", ".", ".."} & set(entry.path.split("/")) or "\0" in entry.path:
         raise ValueError(f"{entry.path!r} leads out of the backup")
-    if type(entry.bytes) is not int or entry.bytes < 0:
+    entry.path.encode("utf-8", "surrogateescape")
+    if type(entry.bytes) is not int or not 0 <= entry.bytes < 1 << 63:
         raise ValueError(f"the size of {entry.path} is no number")
     if not re.fullmatch(r"[0-9a-f]{64}", entry.sha256):
         raise ValueError(f"the checksum of {entry.path} is none")

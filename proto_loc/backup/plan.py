@@ -7,7 +7,7 @@ from pathlib import Path
 
 from proto_loc import credentials
 from proto_loc.backup import databases, encryption, workspace
-from proto_loc.backup.manifest import DUMP, SECRETS, Manifest
+from proto_loc.backup.manifest import DUMP, METADATA, SECRETS, Manifest
 from proto_loc.backup.moves import Move
 from proto_loc.backup.snapshot import unchanged_in_git
 from proto_loc.errors import UsageError
@@ -124,6 +124,12 @@ class Plan:
             (home / "current").symlink_to(Path("versions") / store.dirname(number))
         if "raw" in self.manifest.current:
             private_folder(self.staged / "data/lake")
+        place = settings().data / METADATA.removeprefix("data/")
+        if self.manifest.has(METADATA) and databases.superset_sqlite() != place:
+            notes.append(
+                f"Superset's metadata are in {place}, and LOC_SUPERSET_METADATA names another"
+                " place: unset it, or Superset does not see them."
+            )
         if not self.manifest.has(SECRETS):
             if terms.secrets:
                 raise UsageError(

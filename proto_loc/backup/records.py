@@ -51,14 +51,14 @@ def read() -> list[Record]:
 
 
 def add(record: Record) -> None:
-    """Write a record behind the others; the caller has the lock.
+    """Write a record behind the others, also of a backup that another one kept out.
 
     Raises:
         OSError: the disk is full.
     """
-    private_folder(path().parent)
-    lines = [json.dumps(asdict(known)) for known in [*read(), record][-KEPT:]]
-    files.replace(path(), "\n".join(lines) + "\n", private=True)
+    with files.locked(private_folder(path().parent) / "history.lock"):
+        lines = [json.dumps(asdict(known)) for known in [*read(), record][-KEPT:]]
+        files.replace(path(), "\n".join(lines) + "\n", private=True)
 
 
 def last(*, well: bool = True) -> Record | None:

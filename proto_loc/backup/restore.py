@@ -84,6 +84,7 @@ def restore(path: Path, terms: Terms, report: Report = lambda *_: None) -> Resto
             _settle_dagster(staged / "data", manifest)
             for folder in (staged, *own):
                 _flush(folder)
+            _check_stopped()  # once more, as unpacking takes its time
             moves.begin(plan.moves, staged / DUMP if manifest.has(DUMP) else None)
             try:
                 moves.finish()

@@ -1,17 +1,19 @@
 """Makes the backups of ``[backup]`` in ``fork.toml``, and removes old ones."""
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from proto_loc import fork_file
-from proto_loc.backup import make, workspace
+from proto_loc.backup import make, records, workspace
 from proto_loc.backup.archive import read_manifest
 from proto_loc.backup.make import Report, Wish
 from proto_loc.backup.manifest import ArchiveRefused, Manifest
 from proto_loc.backup.records import Record
-from proto_loc.errors import UsageError
+from proto_loc.errors import LocError, UsageError
+from proto_loc.files import try_lock
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,8 @@ def backup(*, who: str, report: Report = lambda *_: None) -> tuple[Record, list[
 
     Raises:
         UsageError: there is no ``[backup]``, or its folder is missing.
-        LocError: see :func:`proto_loc.backup.make.backup`; then nothing is removed.
+        LocError: see :func:`proto_loc.backup.make.backup`; then nothing is removed, and in each
+            case a record says why.
     """
     declared = fork_file.read().backup
     if declared is None:
@@ -39,16 +42,24 @@ def backup(*, who: str, report: Report = lambda *_: None) -> tuple[Record, list[
             "It would say where backups go, when, and how many are kept.",
             "Name a file: `loc backup FILE`; or see docs/backup.md for the entry.",
         )
-    before = archives(declared.folder)
-    base = _base(before, declared.full_every)
-    kind = "incremental" if base else "full"
-    name = f"{fork_file.name()}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{kind}.tar.zst"
-    wish = Wish(
-        since=base.path if base else None,
-        secrets=bool(declared.secrets),
-        recipients=declared.secrets,
-    )
-    record = make.backup(declared.folder / name, wish, who=who, report=report)
+    now = datetime.now(UTC)
+    target = declared.folder
+    try:
+        base = _base(archives(declared.folder), declared.full_every)
+        kind = "incremental" if base else "full"
+        target = declared.folder / f"{fork_file.name()}-{now:%Y%m%dT%H%M%SZ}-{kind}.tar.zst"
+        wish = Wish(
+            since=base.path if base else None,
+            secrets=bool(declared.secrets),
+            recipients=declared.secrets,
+        )
+        make.check(target, wish)
+    except (LocError, OSError) as error:  # nobody sees it: such as a disk that is not mounted
+        with suppress(OSError):
+            records.add(Record(now.isoformat(timespec="seconds"), 0, who, str(target), str(error)))
+        raise
+    _clear(declared.folder)
+    record = make.backup(target, wish, who=who, report=report)
     return record, _prune(declared.folder, declared.keep)
 
 
@@ -57,13 +68,10 @@ def archives(folder: Path) -> list[Archive]:
 
     Others are not touched: those of another clone, with another name, or cut off.
     """
-    pattern = re.compile(
-        rf"{re.escape(fork_file.name())}-\d{{8}}T\d{{6}}Z-(full|incremental)\.tar\.zst"
-    )
     own = workspace.platform()
     result = []
     for path in sorted(folder.glob("*.tar.zst")):
-        if pattern.fullmatch(path.name):
+        if re.fullmatch(_pattern(), path.name):
             try:
                 manifest = read_manifest(path)
             except ArchiveRefused:
@@ -71,6 +79,20 @@ def archives(folder: Path) -> list[Archive]:
             if manifest.platform == own:
                 result.append(Archive(path, manifest))
     return result
+
+
+def _pattern() -> str:
+    """The names of the archives that schedules of this fork write."""
+    return rf"{re.escape(fork_file.name())}-\d{{8}}T\d{{6}}Z-(full|incremental)\.tar\.zst"
+
+
+def _clear(folder: Path) -> None:
+    """Remove what killed backups left: files without their name yet, which no process writes."""
+    for path in folder.glob(".*.tar.zst.part"):
+        if re.fullmatch(rf"\.{_pattern()}\.part", path.name):
+            with suppress(OSError), path.open("r+b") as file:  # another user's stays
+                if try_lock(file):
+                    path.unlink()
 
 
 def _base(before: list[Archive], full_every: int) -> Archive | None:

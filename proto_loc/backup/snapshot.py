@@ -17,8 +17,8 @@ from pathlib import Path
 import duckdb
 
 from proto_loc.backup import databases, workspace
-from proto_loc.backup.manifest import DUMP, Entry
-from proto_loc.errors import LocError
+from proto_loc.backup.manifest import DUMP, METADATA, Entry
+from proto_loc.errors import LocError, disk_is_full
 from proto_loc.settings import ROOT, settings
 from proto_loc.warehouse import VersionDamaged, ledger, retention, store
 
@@ -129,7 +129,7 @@ class Snapshot:
             databases.dump_postgresql(target)
             self.keep(DUMP)
         elif path.exists():
-            self._copy(path, _name(path, settings().data, "data"))
+            self._copy(path, METADATA)
 
     def _notebooks(self) -> None:
         """Copy what git does not have."""
@@ -140,10 +140,18 @@ class Snapshot:
                 continue
             if path.name.endswith(".wal"):
                 continue  # goes with its database
-            if path.suffix == ".duckdb":
-                self._scratch(path)
-            else:
-                self._copy(path, _name(path, workspace.NOTEBOOKS, "notebooks"))
+            name = _name(path, workspace.NOTEBOOKS, "notebooks")
+            try:
+                if path.suffix == ".duckdb":
+                    self._scratch(path)
+                else:
+                    self._copy(path, name)
+            except LocError as error:  # a person's SQLite file: damaged, or locked
+                if disk_is_full(error):
+                    raise
+                for end in ("", *databases.ASIDE):
+                    (self.folder / f"{name}{end}").unlink(missing_ok=True)
+                self._miss(f"{error.what} {error.why}")
 
     def _scratch(self, path: Path) -> None:
         """Copy a person's DuckDB file, unless a process has it open and may write to it."""
@@ -265,7 +273,7 @@ def unchanged_in_git() -> set[Path]:
                 capture_output=True,
                 check=True,
             ).stdout.split(b"\0")
-            for command in (["ls-files"], ["diff", "--name-only", "HEAD"])
+            for command in (["ls-files"], ["diff", "--relative", "--name-only", "HEAD"])
         )
     except (OSError, subprocess.CalledProcessError):
         return set()

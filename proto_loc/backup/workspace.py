@@ -1,5 +1,6 @@
 """The folder of backup and restore in the data folder: its lock, and what a killed one left."""
 
+import hashlib
 import os
 import shutil
 import uuid
@@ -57,9 +58,13 @@ def alone() -> Iterator[None]:
 
 
 def platform() -> str:
-    """The id of this data folder, made at its first backup; a copy or a restore has another."""
+    """The id of this data folder, made at its first backup; a copy or a restore has another.
+
+    It is bound to the folder's path and inode. A disk's number may differ after a reboot.
+    """
     path = private_folder(folder()) / "id"
-    place = f"{os.stat(settings().data).st_dev}-{os.stat(settings().data).st_ino}"
+    home = settings().data.resolve()
+    place = hashlib.sha256(os.fsencode(f"{home.stat().st_ino} {home}")).hexdigest()
     with suppress(OSError, ValueError):
         name, known = path.read_text().split()
         if known == place:
@@ -93,13 +98,17 @@ def pending() -> LocError | None:
 
 
 def prepare() -> None:
-    """Before the services start: refuse a restore that is not done, and clear the folder.
+    """Before the services start: refuse a restore that runs or is not done; clear the folder.
 
     Raises:
-        LocError: see :func:`pending`.
+        LocError: see :func:`pending`; or another process restores, and the message names it.
     """
     if error := pending():
         raise error
     if snapshots().exists() or staging().exists():
-        with suppress(LocError), alone():
-            clear()
+        try:
+            with alone():
+                clear()
+        except LocError:
+            if staging().exists():
+                raise  # a restore, which replaces what services have open; a backup does not

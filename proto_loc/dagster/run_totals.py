@@ -1,7 +1,7 @@
 """Counts Dagster's runs by reading its SQLite file, which also works while Dagster is down.
 
 The web server would send every run. The table is private to Dagster: after an upgrade,
-``tests/monitoring/test_metrics.py`` fails if it has changed.
+``tests/monitoring/test_openmetrics.py`` fails if it has changed.
 """
 
 import sqlite3

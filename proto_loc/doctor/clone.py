@@ -14,13 +14,11 @@ from proto_loc.compose.client import SOCKET
 from proto_loc.doctor.finding import Finding, ok
 from proto_loc.errors import LocError
 from proto_loc.settings import ROOT, environment_folder, settings
-from proto_loc.setup.environments import golden, names, needed
+from proto_loc.setup.environments import golden, names, needed, remedy
 from proto_loc.setup.programs import output
 
 EXECUTABLES = ("loc", ".ci/*", ".devcontainer/run")
 """Glob patterns of executables; nix/template.nix, nix/programs.nix and docs/nix.md repeat them."""
-ANOTHER_FOLDER = "nix build .#environments, and set LOC_ENVIRONMENTS to it, or unset it"
-"""What to do about an environment of ``LOC_ENVIRONMENTS``, which set-up never changes."""
 SPACE_FAIL, SPACE_WARN = 1 * 2**30, 5 * 2**30
 """Free bytes that a first start needs, and that a month of use needs."""
 
@@ -31,7 +29,7 @@ def python() -> Iterator[Finding]:
         yield ok(f"Python {version}, {Path(sys.executable).resolve()}")
     else:
         fix = (
-            ANOTHER_FOLDER
+            remedy()[1]
             if os.environ.get("LOC_ENVIRONMENTS")
             else f"./loc down && rm '{ROOT}/.venvs/platform/.stamp' && ./loc setup platform, with"
             f" Python {golden_version} on PATH or in LOC_PYTHON"
@@ -143,11 +141,12 @@ def _finished(name: str, folder: Path) -> Finding:
         return ok(f"{folder} matches locks/{name}.txt")
     if not folder.exists() and name not in needed():
         return ok(f"{folder} is not needed")
+    why, advice = remedy()
     return Finding(
         "fail",
         f"{folder} does not match its lock.",
-        "It is missing, or made from other locks; with LOC_ENVIRONMENTS nothing is installed.",
-        ANOTHER_FOLDER,
+        f"It is missing, or made from other locks. {why}",
+        advice,
         symptom="A command says that an environment is not made from the locks",
     )
 

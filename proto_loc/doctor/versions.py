@@ -9,12 +9,11 @@ from pathlib import Path
 import psutil
 
 from proto_loc import services
-from proto_loc.doctor.clone import ANOTHER_FOLDER
 from proto_loc.doctor.finding import Finding, ok
 from proto_loc.services import launch
 from proto_loc.settings import ROOT, environment_folder
 from proto_loc.setup import settle
-from proto_loc.setup.environments import golden, names
+from proto_loc.setup.environments import golden, names, remedy
 
 PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
 SHOWN = 5
@@ -50,7 +49,7 @@ def versions() -> Iterator[Finding]:
             continue
         if wrong:
             fix = (
-                ANOTHER_FOLDER
+                remedy()[1]
                 if os.environ.get("LOC_ENVIRONMENTS")
                 else f"./loc down && rm '{folder}/.stamp' && ./loc setup {name}"
             )

@@ -46,7 +46,13 @@ def dead(channel: Channel) -> tuple[str, str, str]:
 
 
 def incidents() -> list[Incident]:
-    """The open incidents."""
+    """The open incidents; without a channel nobody looks for them, so there are none.
+
+    Raises:
+        UsageError: fork.toml is not usable.
+    """
+    if not fork_file.read().channels:
+        return []
     return [
         Incident(known.key, known.event, known.what, known.since)
         for known in outbox.read().incidents

@@ -23,6 +23,7 @@ from proto_loc import fork_file, logs, services
 from proto_loc.credentials import secret
 from proto_loc.errors import LocError, exit_on_error
 from proto_loc.home import commands, page
+from proto_loc.notify import outbox
 from proto_loc.settings import settings
 from proto_loc.web.gate import Guard
 from proto_loc.web.serving import OPTIONS
@@ -87,15 +88,20 @@ class Doors:
 def watch() -> None:
     """Find incidents and deliver notices, again and again, if fork.toml has a channel.
 
-    It is here and not in a schedule of Dagster, since it also has to tell that Dagster is down.
+    After the last channel is gone, one more look forgets what was open. The loop is here and not in
+    a schedule of Dagster, since it also has to tell that Dagster is down.
     """
     last = None
     while True:
         time.sleep(settings().notify_pause)
         try:
-            failure = commands.notify() if fork_file.read().channels else None
+            is_needed = fork_file.read().channels or outbox.path().exists()
+            failure = commands.notify() if is_needed else None
         except LocError as error:  # a mistake in fork.toml
             failure = commands.Failure(error.what, error.why, error.fix)
+        except Exception as error:  # whatever it is, the next look may work
+            why = f"{type(error).__name__}: {error}."
+            failure = commands.Failure("The look for incidents failed.", why, "./loc doctor")
         if failure and failure != last:
             print(f"Notices: {failure.what} {failure.why} {failure.fix}".rstrip(), flush=True)
         last = failure

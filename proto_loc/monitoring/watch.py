@@ -27,6 +27,8 @@ class Looked:
 def watch(look: Callable[[], Status] = collect) -> Looked:
     """Look at the platform, note incidents and recoveries, and deliver what waits.
 
+    Without a channel in fork.toml, what was open is forgotten: nobody would hear of its end.
+
     Args:
         look: reads the state.
 
@@ -36,6 +38,9 @@ def watch(look: Callable[[], Status] = collect) -> Looked:
     """
     fork = fork_file.read()
     with outbox.opened() as box:
+        if not fork.channels:
+            outbox.forget()
+            return Looked([], [], outbox.Outbox())
         box.keep_only(fork.channels)
         state = look()
         box.incidents, opened, recovered = incidents.compare(box.incidents, judge(state))

@@ -43,9 +43,18 @@ def send(channel: Channel, message: Message) -> None:
     """Deliver a notice, in up to :data:`TRIES` tries.
 
     Raises:
-        NotSent: the server refused it or did not answer.
+        NotSent: the server refused it or did not answer, or the notice could not be sent.
         LocError: the channel's secret is missing, or is not usable.
     """
+    try:
+        _send(channel, message)
+    except LocError:
+        raise
+    except Exception as error:  # whatever a library raises; its text may have the secret
+        raise NotSent(_failed(channel), f"{type(error).__name__}.") from None
+
+
+def _send(channel: Channel, message: Message) -> None:
     deliver = _by_mail(channel) if channel.kind == "smtp" else _by_webhook(channel)
     patient = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(TryAgain),
@@ -89,10 +98,7 @@ def deliver(channels: list[tuple[Channel, Box]], saved: Callable[[], None]) -> N
 
 def _by_webhook(channel: Channel) -> Callable[[Message], None]:
     url = credentials.given(channel.secret)
-    parts = urlsplit(url)
-    if not parts.hostname or not (
-        parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
-    ):
+    if not _is_usable(url):
         raise LocError(
             f"The secret {channel.secret} is not usable.",
             "It must be a URL that starts with https://, as it is a secret on its way, too.",
@@ -109,6 +115,16 @@ def _by_webhook(channel: Channel) -> Callable[[Message], None]:
             raise kind(_failed(channel), f"The server answered {answer.status_code}.")
 
     return post
+
+
+def _is_usable(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # for example a bracket without its other one
+        return False
+    return bool(parts.hostname) and (
+        parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
+    )
 
 
 def _by_mail(channel: Channel) -> Callable[[Message], None]:

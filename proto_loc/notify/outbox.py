@@ -114,6 +114,15 @@ def write(outbox: Outbox) -> None:
     files.replace(path(), json.dumps(content, indent=1), private=True)
 
 
+def forget() -> None:
+    """Remove the file: nothing is open, and nothing waits.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    path().unlink(missing_ok=True)
+
+
 @contextmanager
 def opened() -> Iterator[Outbox]:
     """Hold the file for the block, which may call :func:`write`; another process waits."""

@@ -1,5 +1,6 @@
 """Reads ``golden.toml``, and installs the Python environments under ``.venvs/``."""
 
+import os
 import subprocess
 import tomllib
 from pathlib import Path
@@ -39,6 +40,24 @@ def _is_imported(module: str) -> bool:
     """Whether the code of a source names a module; it is read as text, and not run."""
     files = (ROOT / "pipelines").glob("*/**/*.py")
     return any(module in file.read_text(errors="replace") for file in files)
+
+
+def remedy() -> tuple[str, str]:
+    """Why nothing is installed beside finished environments, and what to do if one is wrong."""
+    link = ROOT / ".environments"  # which the launcher takes by itself
+    if os.environ.get("LOC_ENVIRONMENTS") != str(link):
+        return (
+            "LOC_ENVIRONMENTS is set, so nothing is installed.",
+            "Set it to a folder from these locks, which nix build .#environments makes. Or unset"
+            " LOC_ENVIRONMENTS.",
+        )
+    why = "The environments here are those of Nix, so nothing is installed."
+    if (ROOT / ".source.json").exists() and not (ROOT / ".git").exists():
+        return why, (
+            "Start 'nix run' or the container again: it brings the environments of its version. If"
+            " you have changed locks/, put its own files back: only a clone installs."
+        )
+    return why, f"Let set-up install from the locks: ./loc down; rm '{link}'"
 
 
 def sync(*environments: str) -> None:

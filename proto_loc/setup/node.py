@@ -15,7 +15,7 @@ from pathlib import Path
 from proto_loc import files
 from proto_loc.errors import LocError
 from proto_loc.settings import ROOT, environment_folder, settings
-from proto_loc.setup.environments import golden, uv
+from proto_loc.setup.environments import golden, remedy, uv
 from proto_loc.setup.programs import output
 
 CUBE = ROOT / "proto_loc/cube/server"
@@ -125,8 +125,7 @@ def variables() -> dict[str, str]:
 
 def _check_finished() -> None:
     """Compare the packages of ``LOC_ENVIRONMENTS`` with the lock, and look for the addon."""
-    nothing = "LOC_ENVIRONMENTS is set, so nothing is installed."
-    advice = "nix build .#environments makes a folder from these locks. Or unset LOC_ENVIRONMENTS."
+    nothing, advice = remedy()
     if not MODULES.is_dir():
         raise LocError(f"There is no {MODULES}.", nothing, advice)
     if _read(STAMP).split(" ")[0] != _lock_sum():
@@ -136,7 +135,7 @@ def _check_finished() -> None:
         raise LocError(
             "Cube's native addon is missing, and LOC_CUBE_NATIVE=required asks for it.",
             f"There is no {ADDON}. {nothing}",
-            "Unset LOC_CUBE_NATIVE, or unset LOC_ENVIRONMENTS.",
+            "Unset LOC_CUBE_NATIVE: Cube then uses the stand-in.",
         )
 
 

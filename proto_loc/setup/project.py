@@ -8,6 +8,7 @@ replaces what the person has left as it was, and refuses to replace anything els
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -16,13 +17,14 @@ from contextlib import chdir, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from proto_loc import files
+from proto_loc import dotenv, files
 from proto_loc.errors import LocError, exit_on_error
 
 RECORD = ".source.json"
 """The file that names the version of a project folder, with the SHA-256 of each of its files."""
 ENVIRONMENTS = ".environments"
 """The link to the environments of that version."""
+LOCK = ".source.lock"
 SOCKET = "process-compose.sock"
 LOST = "lost+found"
 """What the empty disk of a container has."""
@@ -36,8 +38,10 @@ class Changes:
     removed: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
     """Files that the person has changed, and that are the same in both versions."""
+    absent: list[str] = field(default_factory=list)
+    """Files that the person has removed, as those of the demonstration: they do not come back."""
     conflicts: list[str] = field(default_factory=list)
-    """Files that differ from both versions, or that were removed and are new."""
+    """Files that differ from both versions."""
 
 
 def provide(source: Path, folder: Path, environments: Path) -> str:
@@ -50,11 +54,19 @@ def provide(source: Path, folder: Path, environments: Path) -> str:
     Raises:
         LocError: the folder holds something else, or a person's change is in the way.
     """
-    if made := not folder.exists() or not {path.name for path in folder.iterdir()} - {LOST}:
+    if _names(folder) and LOCK not in _names(folder):
+        read(folder)  # nothing is written into a folder with something else
+    with files.locked(folder / LOCK):  # two starts at once: the second one finds the folder made
+        return _provide(source, folder, environments)
+
+
+def _provide(source: Path, folder: Path, environments: Path) -> str:
+    if made := not _names(folder) - {LOCK}:
         # A copy that is interrupted goes on at the next start.
         files.replace(folder / RECORD, json.dumps({"source": "", "files": {}}))
     record = read(folder)
-    if record["source"] == str(source) and (folder / ENVIRONMENTS).exists():
+    linked = (folder / ENVIRONMENTS).resolve() == environments.resolve()
+    if record["source"] == str(source) and linked:
         return f"the project folder is {folder}"
     if _is_up(folder):
         return f"the project folder {folder} keeps its version while its services are up"
@@ -63,8 +75,12 @@ def provide(source: Path, folder: Path, environments: Path) -> str:
         raise LocError(
             f"{folder} cannot move to this version.",
             "You and the version have both changed: " + ", ".join(changes.conflicts) + ".",
-            "Move these files out of the folder, start again, and put your changes into the new"
-            " ones. Or set LOC_PROJECT to another folder.",
+            "Keep copies of your files elsewhere, take the new ones with the commands below, start"
+            " again, and put your changes into them. Or set LOC_PROJECT to another folder.\n"
+            + "\n".join(
+                shlex.join(["cp", str(source / name), str(folder / name)])
+                for name in changes.conflicts
+            ),
         )
     _move(source, folder, changes)
     _link(folder, environments)
@@ -74,8 +90,13 @@ def provide(source: Path, folder: Path, environments: Path) -> str:
             " (LOC_PROJECT names another)"
         )
     kept = f"; yours stay: {', '.join(changes.kept)}" if changes.kept else ""
+    kept += f"; {len(changes.absent)} that you removed stay away" if changes.absent else ""
     done = f"{len(changes.copied)} files replaced, {len(changes.removed)} removed"
     return f"moved the project folder {folder} to this version: {done}{kept}"
+
+
+def _names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()} - {LOST} if folder.exists() else set()
 
 
 def read(folder: Path) -> dict:
@@ -104,6 +125,8 @@ def compare(source: Path, folder: Path, recorded: dict[str, str]) -> Changes:
             continue
         if has == had:
             (changes.copied if gets else changes.removed).append(name)
+        elif has is None:
+            changes.absent.append(name)
         elif gets in (had, None):
             changes.kept.append(name)
         else:
@@ -159,7 +182,8 @@ def _link(folder: Path, environments: Path) -> None:
 
 
 def _is_up(folder: Path) -> bool:
-    """Whether a supervisor of this folder answers."""
+    """Whether a supervisor of this folder answers; ``.env`` may name its run folder."""
+    dotenv.load(folder / ".env")
     run = Path(os.environ.get("LOC_RUN") or folder / ".run")
     if not (run / SOCKET).exists():
         return False

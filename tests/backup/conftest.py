@@ -82,7 +82,7 @@ class Platform:
 
     def leftovers(self) -> list[str]:
         """What a backup or restore has left, apart from its lock, id and history."""
-        kept = {"lock", "id", "history.jsonl"}
+        kept = {"lock", "id", "history.jsonl", "history.lock"}
         left = [path for path in workspace.folder().glob("*") if path.name not in kept]
         left += [*self.notebooks.glob(".re*"), *(self.home / "run/secrets").glob(".re*")]
         return [path.name for path in left]

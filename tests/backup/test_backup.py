@@ -96,6 +96,7 @@ def test_an_incremental_archive_has_only_what_is_new(platform, empty, target):
     restore.restore(Path(third.file), Terms())
     assert (empty.orders(), empty.total()) == ([1, 2, 3, 4, 5], 9)
     target.with_name("renamed").unlink()
+    os.mkfifo(target.with_name("pipe"))
     with pytest.raises(LocError, match=r"needs monday.tar.zst, which is not in"):
         restore.inspect(Path(third.file))
 
@@ -175,6 +176,48 @@ def test_a_damaged_sqlite_file_is_named(platform, target):
     with pytest.raises(LocError, match=r"superset\.db cannot be backed up. SQLite says"):
         backup(target)
     assert list(target.parent.iterdir()) == [] and records.last(well=False).error
+
+
+def test_a_persons_sqlite_file_that_cannot_be_read_is_left_out_and_named(
+    platform, empty, target, monkeypatch
+):
+    """A damaged and a locked one: everything else is in the archive."""
+    (platform.notebooks / "broken.db").write_bytes(databases.SQLITE + b"\xff" * 9000)
+    monkeypatch.setattr(databases, "WAIT", 0.1)
+    path = platform.notebooks / "locked.db"
+    with sqlite3.connect(path) as con:
+        con.execute("create table notes (text text)")
+    con.execute("begin exclusive")
+    broken, locked = backup(target).missing
+    con.close()
+    assert "broken.db cannot be backed up. SQLite says" in broken and "not a database" in broken
+    assert "locked.db cannot be backed up. SQLite says" in locked and "locked" in locked
+    empty.use()
+    restore.restore(target, Terms())
+    assert [path.name for path in empty.notebooks.iterdir()] == ["work"] and empty.total() == 3
+
+
+def test_supersets_metadata_are_taken_from_where_the_setting_says(
+    platform, empty, target, monkeypatch
+):
+    """The address may name any SQLite file of the data folder; a restore says where it is then."""
+    (platform.data / "superset/superset.db").rename(platform.data / "superset/own.db")
+    address = f"sqlite:///{platform.data}/superset/own.db?timeout=5"
+    monkeypatch.setenv("LOC_SUPERSET_METADATA", address)
+    backup(target)
+    empty.use()
+    monkeypatch.setenv(
+        "LOC_SUPERSET_METADATA", address.replace(str(platform.data), str(empty.data))
+    )
+    result = restore.restore(target, Terms())
+    path = empty.data / "superset/superset.db"
+    assert any(f"metadata are in {path}" in note for note in result.notes)
+    with sqlite3.connect(path) as con:
+        assert con.execute("select title from dashboards").fetchall() == [("Mine",)]
+    con.close()
+    monkeypatch.delenv("LOC_SUPERSET_METADATA")
+    result = restore.restore(target, Terms(force=True))
+    assert not any("metadata" in note for note in result.notes)
 
 
 def test_an_open_database_of_a_person_is_named_and_left_out(platform, target):
@@ -315,6 +358,7 @@ def test_a_killed_backup_leaves_no_archive_and_the_next_one_clears_up(platform, 
         assert process.stdout.readline() == b"writing\n"
         with pytest.raises(LocError, match=f"pid {process.pid}"):
             backup(target.with_name("other.tar.zst"))
+        workspace.prepare()  # services may start meanwhile
         process.send_signal(signal.SIGKILL)
     assert not target.exists() and workspace.snapshots().exists()
     workspace.prepare()  # the next start of the services
@@ -343,14 +387,17 @@ def test_a_big_file_needs_little_memory(platform, target):
     assert int(done.stdout) < 300, "megabytes"
 
 
-def test_a_notebook_that_git_has_is_not_in_the_archive(platform, target, monkeypatch):
-    """Else a restore into a later clone would bring back the demonstration's old notebooks."""
+@pytest.mark.parametrize("top", [".", ".."])
+def test_a_notebook_that_git_has_is_not_in_the_archive(platform, target, monkeypatch, top):
+    """Else a restore into a later clone would bring back the demonstration's old notebooks; the
+    clone may be a folder of a bigger repository.
+    """
     kept, changed = platform.notebooks / "kept.ipynb", platform.notebooks / "changed.ipynb"
     for path in (kept, changed):
         path.write_text("{}")
     monkeypatch.setattr(snapshot, "ROOT", platform.home)
     git = ["git", "-C", platform.home, "-c", "user.name=t", "-c", "user.email=t@example.org"]
-    subprocess.run([*git, "init", "--quiet"], check=True)
+    subprocess.run([*git, "init", "--quiet", platform.home / top], check=True)
     subprocess.run([*git, "add", kept, changed], check=True)
     subprocess.run([*git, "commit", "--quiet", "-m", "x"], check=True)
     changed.write_text('{"cells": []}')
@@ -360,6 +407,7 @@ def test_a_notebook_that_git_has_is_not_in_the_archive(platform, target, monkeyp
 
 
 def test_history_remembers_each_backup(platform, target):
+    """A person's file that is refused at once is no backup that failed."""
     backup(target)
     with pytest.raises(UsageError):
         backup(target)
@@ -376,6 +424,23 @@ def test_a_copy_of_the_data_folder_is_another_platform(platform, monkeypatch, tm
     shutil.copytree(platform.data, tmp_path / "copy", symlinks=True)
     monkeypatch.setenv("LOC_DATA", str(tmp_path / "copy"))
     assert workspace.platform() != own and settings().data == tmp_path / "copy"
+
+
+def test_a_reboot_that_numbers_the_disks_anew_changes_no_platform(platform, monkeypatch):
+    """Else the archives from before it would stay for ever."""
+    own, stat = workspace.platform(), os.stat
+
+    def renumbered(*arguments, **options):
+        fields = list(stat(*arguments, **options))
+        fields[2] += 1
+        return os.stat_result(fields)
+
+    before = os.stat(platform.data).st_dev
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", renumbered)
+        assert os.stat(platform.data).st_dev == before + 1
+        again = workspace.platform()
+    assert again == own
 
 
 def test_a_slow_publish_does_not_hold_up_a_backup(platform, target):

@@ -15,7 +15,7 @@ import pytest
 from backports import zstd
 
 from proto_loc import services
-from proto_loc.backup import archive, make, manifest, moves, restore, workspace
+from proto_loc.backup import archive, encryption, make, manifest, moves, restore, workspace
 from proto_loc.backup.make import Wish
 from proto_loc.backup.manifest import ArchiveRefused, Base, Entry, Manifest
 from proto_loc.backup.plan import Terms
@@ -152,6 +152,34 @@ def test_a_small_file_that_unpacks_to_much_is_stopped_at_its_size(empty, target)
     refused(target, empty, r"the disk is full.*It needs 1,152,921,504,607 MB")
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        *({"bases": (Base("0" * 64, name),)} for name in ("a/b", "", "..", "a\0b", "\ud800", 7)),
+        *({"bases": (Base(name, "x"),)} for name in ("", "0" * 63, 7, ["x"])),
+        *({"releases": {"duckdb": value}} for value in ("x", "", None, 7)),
+        *({"releases": ["duckdb"]}, {"git_revision": 7}, {"fork": None}, {"made_at": 1}),
+    ],
+)
+def test_a_value_that_no_backup_writes_is_refused(empty, target, fields, capfd):
+    """The manifest is right in itself; what is odd in it is no defect of this program."""
+    empty.use()
+    forge(target, [], [], **fields)
+    refused(target, empty, "its manifest was changed or is damaged")
+    assert main(["restore", "--check", str(target)]) == 1
+    assert "defect" not in capfd.readouterr().err
+
+
+def test_odd_sizes_names_and_depths_are_refused(empty, target):
+    """No header of a tar file can have them, and no parser of JSON reads the last one."""
+    for odd in (Entry("notebooks/x", 1 << 200, "0" * 64), entry("notebooks/\ud800")):
+        made = Manifest("p", "shop", "now", None, {}, {}, (odd,)).seal()
+        with pytest.raises(ArchiveRefused, match="its manifest was changed or is damaged"):
+            manifest.parse(made.dump(), target)
+    with pytest.raises(ArchiveRefused, match="its manifest was changed or is damaged"):
+        manifest.parse(b"[" * 100_000, target)
+
+
 def test_a_later_release_is_refused_and_names_the_part(empty, target, monkeypatch):
     empty.use()
     forge(target, [], [], releases=make.releases() | {"duckdb": "99.0.0"})
@@ -226,6 +254,23 @@ def test_a_file_where_a_folder_belongs_is_refused_before_anything(monday, empty)
 def test_running_services_are_named(monday, empty, monkeypatch):
     monkeypatch.setattr(launch, "left", lambda mark: {1} if mark == services.mark() else set())
     refused(monday, empty, "Services of this clone run.*loc down")
+
+
+def test_services_do_not_start_while_a_restore_unpacks(monday, empty, monkeypatch):
+    """Neither by `loc up`, nor by hand: the moves would take their open files away."""
+    running, answers = [], []
+
+    def start(*_):
+        with pytest.raises(LocError, match=r"Another backup or restore.*pid \d+"):
+            workspace.prepare()
+        answers.append(workspace.staging().exists())
+        running.append(1)
+
+    monkeypatch.setattr(restore, "_settle_dagster", start)
+    monkeypatch.setattr(launch, "left", lambda mark: set(running))
+    refused(monday, empty, "Services of this clone run.*loc down", terms=Terms(force=True))
+    assert answers == [True]
+    workspace.prepare()
 
 
 def test_a_writer_is_waited_for_by_nobody(monday, empty):
@@ -341,6 +386,18 @@ def test_secrets_come_only_if_asked_for_and_encrypted(platform, empty, target, t
     secret.unlink()
     restore.restore(keyed, Terms(force=True, secrets=True, identity=key))
     assert secret.read_text() == "s3cr3t-word\n" and secret.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    "text", ["x", "[1]", '{"../x": "y"}', '{"x": 7}', '{"x": "\\ud800"}', "[" * 100_000]
+)
+def test_secrets_that_no_backup_writes_are_refused(tmp_path, text):
+    """Anybody can encrypt for a public key."""
+    identity = pyrage.x25519.Identity.generate()
+    (tmp_path / "key.txt").write_text(str(identity))
+    content = pyrage.encrypt(text.encode(), [identity.to_public()])
+    with pytest.raises(LocError, match="cannot be restored"):
+        encryption.decrypt(content, tmp_path / "key.txt", "")
 
 
 def test_a_secret_of_this_clone_is_not_overwritten(platform, empty, target, tmp_path):

@@ -11,6 +11,7 @@ from proto_loc.backup import archive, records, schedule, workspace
 from proto_loc.cli import main
 from proto_loc.doctor.fork import backups
 from proto_loc.errors import LocError, UsageError
+from proto_loc.files import try_lock
 
 CLOCK = 'cron = "0 3 * * *"\ntime_zone = "UTC"\n'
 
@@ -70,6 +71,20 @@ def test_what_the_schedule_did_not_write_stays(night):
     assert {*names, other.name, newest.name} <= {path.name for path in night.folder.iterdir()}
 
 
+def test_what_a_killed_backup_left_is_removed(night):
+    """Its name is in no later backup's way, so nothing else removes it. One that is written now,
+    by another clone of the same name, and those of others stay.
+    """
+    dead, live = (night.folder / f".shop-2025010{day}T030000Z-full.tar.zst.part" for day in (1, 2))
+    others = [night.folder / f".{name}.tar.zst.part" for name in ("mine", "shop-eu-x")]
+    for path in (dead, live, *others):
+        path.write_bytes(b"x")
+    with live.open("r+b") as file:
+        assert try_lock(file)
+        night()
+    assert not dead.exists() and all(path.exists() for path in (live, *others))
+
+
 def test_a_failed_backup_removes_nothing(night, monkeypatch):
     before = night("keep = 1\n")
     monkeypatch.setattr(
@@ -100,8 +115,29 @@ def test_the_command_prints_json_and_history(night, capfd):
     )
     capfd.readouterr()
     assert main(["backup", "--history", "--json"]) == 0
-    (record,) = json.loads(capfd.readouterr().out)
+    record, second = json.loads(capfd.readouterr().out)
+    assert second["who"] == "Dagster run 1" and "exists" in second["error"]
     assert record["error"] == "" and record["bytes"] > 0 and record["who"] == "test"
+
+
+def test_a_disk_that_is_not_mounted_is_a_failed_backup(night):
+    """Nobody reads the message of a backup at night: history, doctor and metrics have it."""
+    night()
+    night.folder.rename(night.folder.with_name("unmounted"))
+    with pytest.raises(UsageError, match="There is no folder"):
+        night("on = true\n")
+    good, failed = records.read()
+    assert failed.who == "test" and f"There is no folder {night.folder}" in failed.error
+    assert records.last() == good and not night.folder.exists()
+    (finding,) = backups()
+    assert finding.status == "fail" and "no folder" in finding.why
+
+
+def test_a_backup_that_another_one_keeps_out_is_recorded(night):
+    with workspace.alone(), pytest.raises(LocError, match="Another backup"):
+        night()
+    (record,) = records.read()
+    assert "Another backup" in record.error and record.file.endswith("-full.tar.zst")
 
 
 @pytest.mark.parametrize(
@@ -115,6 +151,8 @@ def test_the_command_prints_json_and_history(night, capfd):
         ('secrets = "age1x"', "must be a list"),
         ('every = "day"', "if you like, on, keep"),
         ("on = 1", "must be true or false"),
+        ('secrets = [["age1x"]]', "is no public key"),
+        ("keep = 1979-05-27", "must be a whole number"),
     ],
 )
 def test_a_mistake_is_named_by_file_and_line(tmp_path, line, reason):
@@ -126,6 +164,23 @@ def test_a_mistake_is_named_by_file_and_line(tmp_path, line, reason):
     path.write_text(f'name = "shop"\n[backup]\nfolder = "/mnt"\n{CLOCK.replace("0 3", "0 25")}')
     with pytest.raises(UsageError, match=r"line 2.*hour '25' is out of range"):
         fork_file.read(path)
+
+
+@pytest.mark.parametrize(
+    ("folder", "reason"),
+    [
+        ('"~nobody-of-this-name/x"', "Could not determine home directory"),
+        ('"a\\u0000b"', "is no path"),
+        ('" "', "is no path"),
+        ('["/mnt"]', "must be a text"),
+    ],
+)
+def test_a_folder_that_is_none_is_named_by_its_line(tmp_path, folder, reason):
+    path = tmp_path / "fork.toml"
+    path.write_text(f'name = "shop"\n[backup]\nfolder = {folder}\n{CLOCK}')
+    with pytest.raises(UsageError) as error:
+        fork_file.read(path)
+    assert f"{path}, line 3: folder" in error.value.what and reason in error.value.why
 
 
 def test_doctor_names_a_failed_and_a_missing_backup(platform, night):

@@ -57,6 +57,14 @@ def test_a_file_that_is_not_toml_is_named_with_its_line(tmp_path):
         fork_file.read(write(tmp_path, "night = { cron ="))
 
 
+@pytest.mark.parametrize("value", ["9" * 5000, "[" * 5000 + "]" * 5000, '"\xff"'])
+def test_a_file_that_python_cannot_read_is_named(tmp_path, value):
+    path = tmp_path / "fork.toml"
+    path.write_bytes(f"name = {value}\n".encode("latin-1"))
+    with pytest.raises(UsageError, match=r"fork\.toml cannot be read"):
+        fork_file.read(path)
+
+
 @pytest.mark.parametrize(
     "expression",
     [

@@ -8,7 +8,7 @@ from states import run, service, state, table
 
 from proto_loc import credentials, doctor, fork_file
 from proto_loc.cli import main
-from proto_loc.home import notices, output
+from proto_loc.home import notices, output, server
 from proto_loc.monitoring.watch import watch
 from proto_loc.notify import delivery, messages, outbox
 
@@ -47,6 +47,20 @@ def test_an_incident_is_told_once_with_its_recovery_over_restarts(team):
     assert first["incident"] == second["incident"] == "stale:shop.orders"
     assert first["since"] == second["since"] <= second["at"] and first["id"] != second["id"]
     assert first["subject"] == f"[shop] Data is stale: shop.orders: {STALE}"
+
+
+def test_without_a_channel_nothing_is_open_and_no_recovery_comes_late(team, channels):
+    """The home page's process looks once more after the last channel is gone."""
+    watch(lambda: state(tables=[table(STALE)]))
+    channels("")
+    assert notices.incidents() == []
+    assert watch(lambda: state(tables=[table(STALE)])).outbox.incidents == []
+    assert not outbox.path().exists()
+    channels(TEAM)
+    watch(lambda: state(tables=[table()]))
+    assert sent(team) == [("stale", "open")]
+    watch(lambda: state(tables=[table(STALE)]))
+    assert sent(team) == [("stale", "open")] * 2
 
 
 def test_a_service_that_restarts_at_one_look_is_no_incident(team):
@@ -203,7 +217,9 @@ def test_the_secret_may_be_in_a_file(channels):
         assert webhook.requests[0][0] == "/hook/of-the-team"
 
 
-@pytest.mark.parametrize("url", ["http://example.org/x", "ftp://127.0.0.1/x", "hooks.example.org"])
+@pytest.mark.parametrize(
+    "url", ["http://example.org/x", "ftp://127.0.0.1/x", "hooks.example.org", "https://[x"]
+)
 def test_a_url_that_others_could_read_is_refused_without_naming_it(channels, monkeypatch, url):
     channels(TEAM)
     monkeypatch.setenv("NOTIFY_TEAM", url)
@@ -281,6 +297,26 @@ def test_an_account_logs_in_and_a_wrong_password_is_no_text_of_an_error(channels
         assert len(server.kept.letters) == 1
 
 
+def test_an_unexpected_error_is_a_failed_round_and_delays_no_other(team, channels, monkeypatch):
+    """Neither a password that SMTP cannot send nor a URL that is none ends the look."""
+    with MailServer(password="right") as server:
+        post = MAIL.format(port=server.port, user=', user = "bot"')
+        channels(f'{TEAM}\nchat = {{ kind = "slack" }}\nodd = {{ kind = "teams" }}\n{post}')
+        monkeypatch.setenv("NOTIFY_POST", "pässwörd")
+        monkeypatch.setenv("NOTIFY_CHAT", "https://[x")
+        monkeypatch.setenv("NOTIFY_ODD", "https://127.0.0.1:123456/x")
+        for _ in range(outbox.DEAD):
+            due()
+            watch(lambda: state(tables=[table(STALE)]))
+        boxes = outbox.read().boxes
+    assert sent(team) == [("stale", "open")] and boxes["team"].sent == 1
+    assert {name for name, box in boxes.items() if box.is_dead} == {"chat", "odd", "post"}
+    assert boxes["post"].why.endswith("UnicodeEncodeError.")
+    assert "notify-chat is not usable" in boxes["chat"].why
+    assert "pässw" not in outbox.path().read_text()
+    assert main(["status"]) == 1 and main(["notify", "test", "post"]) == 1
+
+
 def test_a_subject_is_one_line(channels):
     message = messages.Message("shop", "stale", "open", "k", "a\r\nBcc: x@y", "s", "t", "l")
     assert "\n" not in message.subject and "\r" not in message.subject
@@ -296,6 +332,13 @@ def test_a_subject_is_one_line(channels):
         ('x = { kind = "slack", host = "h" }', "no host"),
         ('x = { kind = "slack", events = ["all"] }', "some of refresh, audit, stale, service"),
         ('x = { kind = "slack", events = "stale" }', "must be a list"),
+        ('x = { kind = "slack", events = [["stale"]] }', "some of refresh"),
+        ('x = { kind = "slack", events = [{}, 1979-05-27] }', "some of refresh"),
+        ('x = { kind = [["slack"]] }', "has a kind"),
+        ('x = { kind = "smtp", host = "h", from = "a@b", to = [["c@d"]] }', "is no mail address"),
+        ('x = { kind = "smtp", host = "h", from = "a@b", to = [1] }', "1 is no mail address"),
+        ('x = { kind = "smtp", host = "h", from = 1979-05-27, to = ["c@d"] }', "must be a text"),
+        ('x = { kind = "smtp", host = "h h", from = "a@b", to = ["c@d"] }', "is no name of a host"),
         ('X = { kind = "slack" }', "is no name of a channel"),
         ('x = { kind = "smtp", host = "h", from = "a@b" }', "of kind smtp has to"),
         ('x = { kind = "smtp", host = "h", from = "a@b", to = ["c"] }', "'c' is no mail address"),
@@ -331,3 +374,25 @@ def test_a_line_of_a_channel_is_found_beside_a_schedule_of_its_name(channels, tm
     fork_file.FILE.write_text(f"[schedules]\n{schedule}\n{text.partition(chr(10))[2]}")
     with pytest.raises(fork_file.UsageError, match=r"line 5: team"):
         fork_file.read()
+
+
+def test_the_loop_of_the_home_page_goes_on_after_any_error_and_says_it_once(
+    channels, monkeypatch, capsys
+):
+    class Ended(BaseException):
+        """Ends the loop."""
+
+    answers = iter([RuntimeError("odd"), RuntimeError("odd"), None, RuntimeError("odd"), Ended()])
+
+    def check():
+        if error := next(answers):
+            raise error
+
+    channels("")
+    outbox.write(outbox.Outbox())  # a channel was there
+    monkeypatch.setattr(server.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(server.commands, "notify", check)
+    with pytest.raises(Ended):
+        server.watch()
+    line = "Notices: The look for incidents failed. RuntimeError: odd. ./loc doctor"
+    assert capsys.readouterr().out.splitlines() == [line] * 2, "once, and again after a good look"

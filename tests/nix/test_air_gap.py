@@ -100,7 +100,7 @@ def test_a_packed_platform_publishes_data_on_a_machine_without_a_network(
     run([], commands("Pack"), cwd=own_clone, env=outside)
     carried = tmp_path / "a stick"
     carried.mkdir()
-    for path in own_clone.glob("platform.*"):
+    for path in (own_clone / "result-packed").glob("platform.*"):
         path.rename(carried / path.name)
     home = tmp_path / "home"
     home.mkdir()

@@ -49,12 +49,12 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in (*LOCKS, "golden.toml", *(f"proto_loc/{name}.py" for name in MODULES)):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
-    (folder / "loc").write_text('#!/bin/sh\necho "$0: $*; $LOC_ENVIRONMENTS; $LOC_PYTHON"\n')
+    (folder / "loc").write_text('#!/bin/sh\necho "$0: $*; $LOC_PYTHON"\n')
     (folder / "loc").chmod(0o755)
     return folder
 
 
-MODULES = ("__init__", "errors", "files", "settings", "setup/__init__", "setup/project")
+MODULES = ("__init__", "dotenv", "errors", "files", "settings", "setup/__init__", "setup/project")
 
 
 @pytest.fixture(scope="module")
@@ -105,14 +105,15 @@ def loc(nix, tmp_path: Path):
 def test_outside_of_a_clone_a_project_folder_is_made_once(platform, build, loc, tmp_path: Path):
     project = tmp_path / "my home/.local/share/my-shop"
     started, said = loc(platform, "up", "-d", cwd=tmp_path)
-    assert started == [f"{project}/loc: up -d", f"{project}/.environments", "/python"]
+    assert started == [f"{project}/loc: up -d", "/python"]
+    assert (project / ".environments/platform/.stamp").exists()
     assert said.startswith(f"loc: made the project folder {project}: ")
     _, said = loc(platform, "up", cwd=tmp_path)
     assert said == f"loc: the project folder is {project}\n"
     shell = build("programs.packages.loc") / "bin/loc"
     for program in (platform, shell):
         started, said = loc(program, "db", "list", cwd=tmp_path)
-        assert (started[:2], said) == ([f"{project}/loc: db list", f"{project}/.environments"], "")
+        assert (started, said) == ([f"{project}/loc: db list", "/python"], "")
 
 
 def test_the_environments_are_a_root_of_nix(nix, platform, loc, tmp_path: Path):
@@ -131,13 +132,17 @@ def test_a_clone_is_used_as_it_is(platform, loc, source: Path, tmp_path: Path):
     clone = Path(shutil.copytree(source, tmp_path / "a clone"))
     (clone / "docs").mkdir()
     (clone / "locks/build.txt").write_text("another")
-    assert loc(platform, "up", cwd=clone / "docs")[0][:2] == [f"{clone}/loc: up", ""]
+    link = clone / ".environments"
+    assert loc(platform, "up", cwd=clone / "docs")[0] == [f"{clone}/loc: up", "/python"]
+    assert not link.exists(), "which the launcher would take"
     shutil.copy(source / "locks/build.txt", clone / "locks/build.txt")
-    used = [f"{clone}/loc: up", f"{clone}/.environments"]
-    assert loc(platform, "up", cwd=clone / "docs")[0][:2] == used
+    loc(platform, "up", cwd=clone / "docs")
+    assert (link / "platform/.stamp").exists()
+    link.unlink()
     (clone / ".venvs/platform").mkdir(parents=True)
     (clone / ".venvs/platform/.stamp").touch()
-    assert loc(platform, "up", cwd=clone)[0][:2] == [f"{clone}/loc: up", ""], "it has its own"
+    assert loc(platform, "up", cwd=clone)[0][0] == f"{clone}/loc: up"
+    assert not link.exists(), "it has its own"
     assert not (tmp_path / "my home").exists()
 
 

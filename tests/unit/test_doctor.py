@@ -574,7 +574,7 @@ def test_a_package_of_another_version_than_the_lock_names(packages):
     (packages / "three-3.dist-info").mkdir()
     finding = only("versions")
     assert "one 1.1 (locked: 1.0), three 3 (not locked)" in finding.what
-    assert finding.fix.startswith("nix build .#environments, and set LOC_ENVIRONMENTS to it")
+    assert finding.fix.startswith("Set it to a folder from these locks, which nix build")
 
 
 def test_a_change_of_shared_files_is_seen_in_an_environment_that_exists(packages, monkeypatch):

@@ -11,7 +11,7 @@ import pytest
 from proto_loc.doctor import clone
 from proto_loc.errors import LocError
 from proto_loc.settings import ROOT
-from proto_loc.setup import node
+from proto_loc.setup import environments, node
 
 
 @pytest.fixture
@@ -91,6 +91,56 @@ def test_an_environment_of_other_locks_is_refused(finished: Path, project: Path,
     assert done.stderr.startswith("error: ") and what in done.stderr
     assert "LOC_ENVIRONMENTS is set, so nothing is installed." in done.stderr
     assert "fix: " in done.stderr and not (project / ".venvs").exists()
+
+
+@pytest.fixture
+def linked(finished: Path, project: Path) -> Path:
+    """A project folder of ``nix run``, with the link to its environments."""
+    (project / ".environments").symlink_to(finished)
+    (project / ".source.json").touch()
+    return project
+
+
+def test_the_launcher_takes_the_linked_environments(linked: Path):
+    """Bug: only the program of Nix knew the link, and `./loc doctor` installed from PyPI."""
+    done = loc("setup", "platform", cwd=linked)
+    link = linked / ".environments"
+    assert (done.returncode, done.stdout) == (0, "ready: .environments/platform\n"), done.stderr
+    (linked / "locks/platform.txt").write_text("x")
+    done = loc("setup", "platform", cwd=linked)
+    assert done.returncode == 1 and "Its .stamp names other checksums" in done.stderr
+    assert "fix: Start 'nix run'" in done.stderr and "nset LOC_ENV" not in done.stderr
+    link.unlink()
+    done = loc("setup", "platform", cwd=linked)
+    assert f"There is no environment 'platform' in {link}." in done.stderr
+    assert not (linked / ".venvs").exists()
+
+
+def test_a_clone_with_other_locks_than_the_link_installs(linked: Path):
+    """The link is of an earlier `nix run`. A file where .venvs must be stops the installation."""
+    (linked / ".git").mkdir()
+    assert loc("setup", "platform", cwd=linked).stdout == "ready: .environments/platform\n"
+    inherited = {"LOC_ENVIRONMENTS": f"{linked}/.environments"}  # that of a running stack
+    (linked / "locks/superset.txt").write_text("x")
+    said = loc("--sync", "superset", cwd=linked, **inherited).stderr
+    assert f"fix: Let set-up install from the locks: ./loc down; rm '{linked}/.env" in said
+    (linked / "locks/platform.txt").write_text("x")
+    (linked / ".venvs").touch()
+    done = loc("--sync", "platform", cwd=linked)
+    assert done.stderr.startswith(f"error: Cannot write to {linked}/.venvs.")
+    assert "LOC_ENVIRONMENTS" not in done.stderr
+
+
+@pytest.mark.parametrize("place", ["project folder", "clone"])
+def test_no_advice_names_a_variable_that_nobody_has_set(monkeypatch, tmp_path, place: str):
+    monkeypatch.setattr(environments, "ROOT", tmp_path)
+    monkeypatch.setenv("LOC_ENVIRONMENTS", f"{tmp_path}/.environments")
+    (tmp_path / (".source.json" if place == "project folder" else ".git")).touch()
+    words = " ".join(environments.remedy())
+    assert "LOC_ENVIRONMENTS" not in words
+    assert ("nix run" in words) == (place == "project folder")
+    monkeypatch.setenv("LOC_ENVIRONMENTS", "/elsewhere")
+    assert "unset LOC_ENVIRONMENTS" in environments.remedy()[1]
 
 
 def test_the_doctor_names_an_environment_of_other_locks(finished: Path, monkeypatch):

@@ -1,5 +1,6 @@
 """Git ignores all files that the platform writes, and no file of the repository."""
 
+import re
 import shutil
 import subprocess
 
@@ -58,3 +59,11 @@ def test_runtime_state_is_ignored(path, ignored):
 @pytest.mark.parametrize("path", OURS)
 def test_our_files_are_not(path, ignored):
     assert not ignored(path)
+
+
+def test_what_documented_builds_leave_is_ignored(ignored):
+    """Bug: a packed platform of 4 GB was left beside the sources, for `git add` to take."""
+    pages = "".join(path.read_text() for path in (ROOT / "docs").glob("*.md"))
+    left = re.findall(r"--out-link (\S+)", pages) + re.findall(r"mkdir -p (result\S*)", pages)
+    assert {"result-packed", "result-image"} <= set(left)
+    assert [path for path in left if not ignored(path)] == []

@@ -77,10 +77,9 @@ def test_a_version_replaces_what_nobody_has_changed(folder, two, environments):
     "change, name",
     [
         (lambda folder: (folder / "a").write_text("mine"), "a"),
-        (lambda folder: (folder / "dbt/c").unlink(), "dbt/c"),
         (lambda folder: version(folder, new__e="mine"), "new/e"),
     ],
-    ids=["both changed it", "removed and changed", "both added it"],
+    ids=["both changed it", "both added it"],
 )
 def test_a_version_replaces_nothing_that_a_person_has_changed(
     folder, one, two, environments, change, name: str
@@ -91,13 +90,35 @@ def test_a_version_replaces_nothing_that_a_person_has_changed(
         project.provide(two, folder, environments)
     assert refused.value.why.endswith(f"changed: {name}.") and texts(folder) == before
     assert project.read(folder)["source"] == str(one), "so the version that it has still runs"
+    _, *commands = refused.value.fix.splitlines()
+    subprocess.run(["sh", "-ec", "\n".join(commands)], check=True)
+    assert "moved the project folder" in project.provide(two, folder, environments)
+    assert texts(folder) == texts(two) and os.access(folder / name, os.W_OK)
 
 
-def test_a_running_stack_keeps_its_version(folder, one, two, environments, tmp_path, monkeypatch):
+def test_what_a_person_has_removed_stays_away_and_is_not_in_the_way(folder, one, two, environments):
+    """Bug: after a removed file, as of the demonstration, no version was accepted any more."""
+    (folder / "dbt/c").unlink()
+    (folder / "b").unlink()
+    sentence = project.provide(two, folder, environments)
+    assert sentence.endswith("2 files replaced, 1 removed; 2 that you removed stay away")
+    assert texts(folder).keys() == texts(two).keys() - {"b", "dbt/c"}
+    project.provide(one, folder, environments)
+    assert texts(folder).keys() == texts(one).keys() - {"b", "dbt/c"}, "not later, either"
+
+
+@pytest.mark.parametrize("place", ["environment", ".env"])
+def test_a_running_stack_keeps_its_version(
+    folder, one, two, environments, tmp_path, monkeypatch, place: str
+):
     """The run folder's path is longer than a socket's address can be."""
     run = tmp_path / ("long" * 30)
     run.mkdir()
-    monkeypatch.setenv("LOC_RUN", str(run))
+    monkeypatch.setattr(os, "environ", {"PATH": os.environ["PATH"]})
+    if place == "environment":
+        os.environ["LOC_RUN"] = str(run)
+    else:
+        (folder / ".env").write_text(f"LOC_RUN='{run}'\n")
     monkeypatch.chdir(run)
     with socket.socket(socket.AF_UNIX) as supervisor:
         supervisor.bind(project.SOCKET)
@@ -115,6 +136,15 @@ def test_a_copy_that_was_interrupted_goes_on(folder, one, environments):
     assert texts(folder) == texts(one)
 
 
+def test_environments_that_are_not_those_of_the_version_are_linked_again(
+    folder, one, environments, tmp_path
+):
+    (folder / project.ENVIRONMENTS).unlink()
+    (folder / project.ENVIRONMENTS).symlink_to(tmp_path)
+    project.provide(one, folder, environments)
+    assert (folder / project.ENVIRONMENTS).resolve() == environments
+
+
 def test_a_folder_with_something_else_is_refused_and_an_empty_disk_is_not(
     one, environments, tmp_path
 ):
@@ -124,14 +154,38 @@ def test_a_folder_with_something_else_is_refused_and_an_empty_disk_is_not(
     (folder / project.RECORD).unlink()
     with pytest.raises(LocError, match="is not a project folder"):
         project.provide(one, folder, environments)
+    other = tmp_path / "other"
+    (other / "mine").mkdir(parents=True)
+    with pytest.raises(LocError, match="is not a project folder"):
+        project.provide(one, other, environments)
+    assert [path.name for path in other.iterdir()] == ["mine"], "nothing is written there"
+
+
+def start(*arguments: Path) -> subprocess.Popen:
+    command = [sys.executable, "-P", "-m", "proto_loc.setup.project", *arguments]
+    env = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}
+    return subprocess.Popen(
+        command, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+
+
+def test_two_starts_at_once_make_one_folder(environments, tmp_path):
+    """Bug: `docker run --detach` and `docker exec` took each other's half-made files away."""
+    source = version(tmp_path / "many", **{f"dbt__{number}": "1" for number in range(500)})
+    folder = tmp_path / "project"
+    starts = [start(source, folder, environments) for _ in range(2)]
+    said = sorted(process.communicate()[1] for process in starts)
+    assert [process.returncode for process in starts] == [0, 0], said
+    assert said[0].startswith(f"loc: made the project folder {folder}: ")
+    assert said[1] == f"loc: the project folder is {folder}\n"
+    assert texts(folder) == texts(source)
 
 
 def test_the_program_says_where_the_folder_is_or_why_there_is_none(one, environments, tmp_path):
     def run(folder: Path) -> subprocess.CompletedProcess:
-        command = [sys.executable, "-P", "-m", "proto_loc.setup.project"]
-        env = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}
-        arguments = [str(path) for path in (one, folder, environments)]
-        return subprocess.run([*command, *arguments], env=env, capture_output=True, text=True)
+        process = start(one, folder, environments)
+        stdout, stderr = process.communicate()
+        return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
     done = run(tmp_path / "a")
     assert (done.returncode, done.stdout) == (0, "")

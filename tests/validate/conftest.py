@@ -53,12 +53,12 @@ def steps(report: dict) -> dict[str, dict]:
     return {step["name"]: step for step in report["steps"]}
 
 
-@pytest.fixture(scope="session")
-def validated(session_port_prefix: str) -> Iterator[Validated]:
+@pytest.fixture(scope="module")
+def validated(module_port_prefix: str) -> Iterator[Validated]:
     with tempfile.TemporaryDirectory(prefix="loc-") as home:  # a socket's path has a short limit
         made = None
         try:
-            made = Validated(Path(home), session_port_prefix)
+            made = Validated(Path(home), module_port_prefix)
             yield made
         finally:
             if made:
