@@ -1,6 +1,7 @@
 """``loc soak``: readers query while versions are published, for as long as one likes."""
 
 import signal
+import threading
 from typing import Annotated
 
 import typer
@@ -38,20 +39,19 @@ def soak(
     from proto_loc.compose.client import Client
     from proto_loc.errors import UsageError
     from proto_loc.soak import soaking
-    from proto_loc.soak.load import Load
 
     total = hours + minutes / 60
     if not total:
         raise UsageError("A soak needs a time.", "", "Give it, such as --minutes 5 or --hours 24.")
     with Client() as client:
         was_up = client.alive()
-    loads: list[Load] = []
+    stops: list[threading.Event] = []
 
     def stop(*_: object) -> None:
-        if not loads:
+        if not stops:
             raise KeyboardInterrupt
         err.print("Stopping; the time so far counts.")
-        loads[-1].stop()
+        stops[0].set()
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -61,7 +61,7 @@ def soak(
             publish=not read_only,
             new=new,
             say=lambda text: err.print(text, markup=False, soft_wrap=True),
-            running=loads.append,
+            begun=stops.append,
         )
         page = soaking.write(this, fitted)
     finally:

@@ -1,6 +1,7 @@
 """Client of this platform's JupyterLab: starts a kernel and runs cells in it."""
 
 import json
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,20 +35,40 @@ def _call(http: httpx.Client, method: str, path: str, body: dict | None = None) 
 
 
 @contextmanager
-def sessions_kept(timeout: float = 30) -> Iterator[None]:
-    """Context that ends the notebooks' sessions, with their kernels, that begin in it.
+def session_of(notebook: str, patience: float = 5, timeout: float = 30) -> Iterator[None]:
+    """Context that ends the session of a notebook, with its kernel, if it begins in it.
+
+    A session that somebody has open after that stays.
+
+    Args:
+        notebook: its path below ``notebooks/``.
+        patience: seconds until the page in this context must have let go of its kernel.
 
     Raises:
         LocError: the server does not answer.
     """
+
+    before: dict[str, int] = {}
+
+    def begun_sessions() -> dict[str, int]:
+        """The notebook's sessions that began in the context, and how many pages each has."""
+        return {
+            session["id"]: session["kernel"]["connections"]
+            for session in _call(http, "GET", "/api/sessions").json()
+            if session["path"] == notebook and session["id"] not in before
+        }
+
     with _server(timeout) as http:
-        before = {session["id"] for session in _call(http, "GET", "/api/sessions").json()}
+        before = begun_sessions()
         try:
             yield
         finally:
-            for session in _call(http, "GET", "/api/sessions").json():
-                if session["id"] not in before:
-                    _call(http, "DELETE", f"/api/sessions/{session['id']}")
+            end = time.monotonic() + patience
+            while (begun := begun_sessions()) and time.monotonic() < end:
+                for name, pages in begun.items():
+                    if not pages:
+                        _call(http, "DELETE", f"/api/sessions/{name}")
+                time.sleep(0.1)
 
 
 class Kernel:

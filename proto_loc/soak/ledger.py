@@ -5,6 +5,9 @@ again every minute, so that a run that is killed counts as far as it came.
 """
 
 import json
+import math
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +17,9 @@ from proto_loc.errors import LocError
 from proto_loc.settings import ROOT, private_folder, settings
 from proto_loc.setup.programs import output
 from proto_loc.soak.load import KEPT, Stretch
+
+STEP = 1.02
+"""How much longer each step of a histogram is than the one before."""
 
 
 @dataclass
@@ -37,6 +43,8 @@ class Run:
     """By kind of reader: the oldest answer in seconds."""
     latencies: dict[str, list[float]] = field(default_factory=dict)
     """By kind of reader: median, 95th percentile and maximum in seconds."""
+    histograms: dict[str, dict[str, int]] = field(default_factory=dict)
+    """By kind of reader: how many answers took so many steps of :data:`STEP`, see :func:`_step`."""
     messages: list[str] = field(default_factory=list)
     """The first messages of what went wrong."""
 
@@ -66,6 +74,10 @@ class Soak:
     def samples(self) -> Path:
         """The file with the samples of the last run, one JSON object a line."""
         return self.folder / f"samples-{len(self.runs):03}.jsonl"
+
+    def left(self, hours: float) -> float:
+        """The seconds that it lacks of so many hours, to the millisecond."""
+        return max(0.0, round(hours * 3600 - self.seconds, 3))
 
     def begin(self, readers: int) -> Run:
         """Add a run."""
@@ -100,7 +112,7 @@ def find(hours: float, *, new: bool) -> Soak:
     known = sorted(path for path in home.iterdir() if (path / "soak.json").exists())
     if known and not new:
         soak = read(known[-1])
-        if soak.seconds < hours * 3600:
+        if soak.left(hours):
             return soak
     return Soak(private_folder(home / datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S.%fZ")))
 
@@ -122,6 +134,21 @@ def read(folder: Path) -> Soak:
         ) from error
 
 
+def _step(seconds: float) -> str:
+    """The step of a histogram that an answer belongs to; text, as it is a key in JSON."""
+    return str(round(math.log(max(seconds, 0.001), STEP)))
+
+
+def _share(counts: Mapping[str, int], share: float) -> float:
+    """The seconds below which this share of the answers is, to 1 %."""
+    rest = share * sum(counts.values())
+    for step in sorted(map(int, counts)):
+        rest -= counts[str(step)]
+        if rest < 0:
+            break
+    return STEP**step
+
+
 def note(run: Run, stretch: Stretch, before: Run) -> None:
     """Set a run to what it was before a stretch and what the stretch has added so far."""
     run.seconds = before.seconds + stretch.seconds
@@ -135,13 +162,15 @@ def note(run: Run, stretch: Stretch, before: Run) -> None:
     run.locks = before.locks + len(stretch.locks)
     run.restarted = before.restarted + len(stretch.restarted)
     run.stale_max = dict(before.stale_max)
-    for kind, ages in stretch.stale.items():
+    for kind, ages in list(stretch.stale.items()):
         run.stale_max[kind] = round(max(run.stale_max.get(kind, 0), *ages), 3)
-    run.latencies = dict(before.latencies)
-    for kind, values in stretch.latencies.items():
-        ordered = sorted(values)
-        shares = (ordered[len(ordered) // 2], ordered[int(len(ordered) * 0.95)], ordered[-1])
-        run.latencies[kind] = [round(value, 3) for value in shares]
+    run.latencies, run.histograms = dict(before.latencies), dict(before.histograms)
+    for kind, values in list(stretch.latencies.items()):  # readers add to it
+        counts = Counter(before.histograms.get(kind)) + Counter(map(_step, values))
+        slowest = max(before.latencies[kind][-1] if kind in before.latencies else 0, *values)
+        shares = [min(_share(counts, share), slowest) for share in (0.5, 0.95)]
+        run.histograms[kind] = dict(counts)
+        run.latencies[kind] = [round(value, 3) for value in (*shares, slowest)]
     restarts = [f"{name} has restarted" for name in stretch.restarted]
     messages = [*stretch.errors, *stretch.half_built, *stretch.locks, *restarts]
     run.messages = [*before.messages, *messages][:KEPT]

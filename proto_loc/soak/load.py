@@ -13,12 +13,12 @@ from proto_loc.dagster import client
 from proto_loc.errors import LocError
 from proto_loc.refresh.request import Request
 from proto_loc.soak import readers
-from proto_loc.soak.resources import Logs, Sample, Sampler
+from proto_loc.soak.resources import LOCKED, Logs, Sample, Sampler
 from proto_loc.soak.timeline import Timeline
 from proto_loc.validate import figures
-from proto_loc.validate.pipeline import request_of_all
+from proto_loc.validate.pipeline import SOAK, request_of_all
+from proto_loc.warehouse import lake
 
-WHO = "loc soak"
 SAMPLE_EVERY = 10.0
 """Seconds between two samples of the processes."""
 BETWEEN = 2.0
@@ -57,26 +57,29 @@ class Stretch:
 
 
 class Load:
-    """Readers, a writer and a sampler, until the time is over or :meth:`stop` is called.
+    """Readers, a writer and a sampler, until the time is over or ``stopped`` is set.
 
     Args:
         kinds: the kind of each reader, see :func:`proto_loc.soak.readers.kinds`.
         publish: whether versions are published meanwhile.
+        stopped: ends the stretch early; what a reader stumbles over from then on is no error.
         note: called after each sample with the results so far.
     """
 
     def __init__(
-        self, kinds: list[str], *, publish: bool, note: Callable[[Stretch], None] = lambda _: None
+        self,
+        kinds: list[str],
+        *,
+        publish: bool,
+        stopped: threading.Event,
+        note: Callable[[Stretch], None] = lambda _: None,
     ) -> None:
         self.kinds, self.publish, self.note = kinds, publish, note
+        self.stopped = stopped
         self.stretch = Stretch()
         self._ended = threading.Event()
         self._lock = threading.Lock()
         self._recent: dict[str, list[float]] = {}
-
-    def stop(self) -> None:
-        """End the stretch early."""
-        self._ended.set()
 
     def run(self, seconds: float) -> Stretch:
         """Run for so many seconds, and return the results.
@@ -103,25 +106,27 @@ class Load:
                 thread.start()
             start = time.monotonic()
             try:
-                while not self._ended.is_set() and time.monotonic() < start + seconds:
-                    self._sample(sampler, start)
-                    self._ended.wait(min(SAMPLE_EVERY, start + seconds - time.monotonic()))
+                while not self.stopped.is_set() and time.monotonic() < start + seconds:
+                    self._sample(sampler, start, logs)
+                    self.stopped.wait(min(SAMPLE_EVERY, start + seconds - time.monotonic()))
+                self.stretch.seconds = time.monotonic() - start
             finally:
                 self._ended.set()
                 for thread in threads:
                     thread.join()
-                self.stretch.seconds = time.monotonic() - start
         self.stretch.restarted = sampler.restarted
-        self.stretch.locks += logs.lock_messages()
+        self.stretch.locks += logs.lock_messages()  # also those after the last sample
         return self.stretch
 
-    def _sample(self, sampler: Sampler, start: float) -> None:
+    def _sample(self, sampler: Sampler, start: float, logs: Logs) -> None:
         try:
             processes: Sample = sampler.take()
         except LocError as error:  # the supervisor does not answer
             self._fail("status", error)
             return
+        locks = logs.lock_messages()
         with self._lock:
+            self.stretch.locks += locks
             recent, self._recent = self._recent, {}
         for kind, values in recent.items():
             typical = sorted(values)[len(values) // 2]
@@ -137,7 +142,7 @@ class Load:
             try:
                 session.enter_context(reader)
             except Exception as error:  # a reader's failure is a result, whatever it is
-                self._fail(kind, error)
+                self._fail_of_reader(kind, error)
                 return
             self._ended.wait(random.uniform(0, readers.PAUSES[kind]))
             while not self._ended.is_set():
@@ -149,7 +154,7 @@ class Load:
                     judged = timeline.judge(model.name, shown, start)
                     reader.browse()
                 except Exception as error:
-                    self._fail(kind, error)
+                    self._fail_of_reader(kind, error)
                 else:
                     with self._lock:
                         self.stretch.reads[kind] += 1
@@ -173,18 +178,25 @@ class Load:
                     self._publish(dagster, whole if self.stretch.publishes % 2 else smaller)
                     self._ended.wait(BETWEEN)
             finally:
-                if smaller != whole and self.stretch.publishes % 2:
+                if smaller != whole and sum(load.rows for load in lake.loads()) != whole.rows:
                     self._publish(dagster, whole)
         except Exception as error:
             self._fail("refresh", error)
 
     def _publish(self, dagster: client.Dagster, request: Request) -> None:
         start = time.monotonic()
-        dagster.refresh(request, who=WHO, report=lambda *_: None)
+        dagster.refresh(request, who=SOAK, report=lambda *_: None)
         self.stretch.publishes += 1
         self.stretch.publish_seconds.append(time.monotonic() - start)
+
+    def _fail_of_reader(self, kind: str, error: Exception) -> None:
+        if not self.stopped.is_set():
+            self._fail(kind, error)
 
     def _fail(self, kind: str, error: Exception) -> None:
         text = str(error) if isinstance(error, LocError) else f"{type(error).__name__}: {error}"
         with self._lock:
-            self.stretch.errors.append(f"{kind}: {text}"[:500])
+            message = f"{kind}: {text}"[:500]
+            self.stretch.errors.append(message)
+            if LOCKED.search(text):
+                self.stretch.locks.append(message)

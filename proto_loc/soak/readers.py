@@ -152,6 +152,7 @@ class InTerminal(Reader):
             capture_output=True,
             text=True,
             timeout=TIMEOUT,
+            start_new_session=True,  # Ctrl-C goes to the whole group of a terminal
         )
         if done.returncode:
             raise LocError("`loc query` failed.", " ".join(done.stderr.split()))

@@ -1,8 +1,10 @@
 """Samples memory, open files and threads of every process, and the disk."""
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import psutil
 
@@ -71,23 +73,38 @@ def _counts(processes: list[psutil.Process]) -> dict[str, float]:
 
 
 class Logs:
-    """The messages about locks that services write from now on."""
+    """The messages about locks that services write from now on.
+
+    A log that is rotated has another name, and is the same file.
+    """
 
     def __init__(self) -> None:
-        self._ends = {path: path.stat().st_size for path in self._paths()}
+        self._ends: dict[tuple[int, int], int] = {}
+        """By file: where the lines end that were read."""
+        for path in self._paths():
+            with suppress(OSError):
+                status = path.stat()
+                self._ends[status.st_dev, status.st_ino] = status.st_size
 
     def lock_messages(self) -> list[str]:
-        """The new lines that name a lock, each with its file."""
-        return [f"{path.name}: {line}" for path, line in self._lines() if LOCKED.search(line)]
+        """The lines since the last call that name a lock, each with its file."""
+        return [f"{name}: {line[:300]}" for name, line in self._lines() if LOCKED.search(line)]
 
-    def _lines(self) -> Iterator[tuple]:
+    def _lines(self) -> Iterator[tuple[str, str]]:
+        known, self._ends = self._ends, {}
         for path in self._paths():
-            with suppress(OSError), path.open(errors="replace") as file:
-                start = self._ends.get(path, 0)
-                file.seek(start if path.stat().st_size >= start else 0)  # it was rotated
+            with suppress(OSError), path.open("rb") as file:
+                status = os.fstat(file.fileno())
+                own = (status.st_dev, status.st_ino)
+                start = known.get(own, 0)
+                file.seek(start if status.st_size >= start else 0)  # it was made anew
+                self._ends[own] = file.tell()
                 for line in file:
-                    yield path, line.strip()[:300]
+                    if not line.endswith(b"\n"):  # its end comes later
+                        break
+                    self._ends[own] += len(line)
+                    yield path.name, line.decode(errors="replace").strip()
 
     @staticmethod
-    def _paths() -> list:
-        return sorted((settings().run / "logs").glob("*.log"))
+    def _paths() -> list[Path]:
+        return sorted((settings().run / "logs").glob("*.log*"))

@@ -2,6 +2,8 @@
 
 import copy
 import json
+import shutil
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -29,14 +31,14 @@ def soak(
     publish: bool,
     new: bool,
     say: Say,
-    running: Callable[[Load], None],
+    begun: Callable[[threading.Event], None],
 ) -> tuple[ledger.Soak, list[slopes.Slope]]:
     """Run until the soak has so many hours in all, and fit the slopes of this run.
 
     Args:
         number: how many readers.
         say: called with a line on what happens.
-        running: called with each stretch of load, so that the caller can stop it.
+        begun: called before the first stretch with what stops the soak once it is set.
 
     Raises:
         LocError: the platform cannot be started, or has no figure to watch.
@@ -44,35 +46,26 @@ def soak(
     this = ledger.find(hours, new=new)
     if this.runs:
         say(f"Goes on with {this.folder.name}, which has run for {this.seconds / 3600:.2f} h")
-    run = this.begin(number)
-    ready = _validate(run, publish, say)
-    offset, stopped = 0.0, False
-    while this.seconds < hours * 3600 and not stopped:
-        note = _Notes(this, run, offset, say)
-        load = Load(readers.kinds(number, ready), publish=publish, note=note)
-        running(load)
-        seconds = min(CYCLE, hours * 3600 - this.seconds)
-        stretch = load.run(seconds)
-        note(stretch)
-        offset += stretch.seconds
-        stopped = stretch.seconds < seconds - 1
+    run, stopped = this.begin(number), threading.Event()
+    ready = _validate(run, publish, say, stopped)
+    begun(stopped)
+    while (left := this.left(hours)) and not stopped.is_set():
+        note = _Notes(this, run, say)
+        load = Load(readers.kinds(number, ready), publish=publish, stopped=stopped, note=note)
+        note(load.run(min(CYCLE, left)))
         this.save()
-        if not stopped:
-            ready = _validate(run, publish, say)
+        if not stopped.is_set():
+            ready = _validate(run, publish, say, stopped)
         this.save()
     fitted = slopes.fit_all(json.loads(line) for line in this.samples.read_text().splitlines())
     return this, fitted
 
 
 class _Notes:
-    """Adds the results of a stretch to its run, and saves them every minute.
+    """Adds the results of a stretch to its run, and saves them every minute."""
 
-    Args:
-        offset: seconds of the run before the stretch.
-    """
-
-    def __init__(self, this: ledger.Soak, run: ledger.Run, offset: float, say: Say) -> None:
-        self.this, self.run, self.offset, self.say = this, run, offset, say
+    def __init__(self, this: ledger.Soak, run: ledger.Run, say: Say) -> None:
+        self.this, self.run, self.say = this, run, say
         self.before = copy.deepcopy(run)
         self.saved, self.written = time.monotonic(), 0
 
@@ -80,22 +73,28 @@ class _Notes:
         ledger.note(self.run, stretch, self.before)
         samples = stretch.samples[self.written :]
         self.written = len(stretch.samples)
-        self.this.add_samples([one | {"at": self.offset + one["at"]} for one in samples])
+        begun = self.before.seconds
+        self.this.add_samples([one | {"at": begun + one["at"]} for one in samples])
         if time.monotonic() > self.saved + SAVE_EVERY:
             self.saved = time.monotonic()
             self.this.save()
             self.say(summary(self.run))
 
 
-def _validate(run: ledger.Run, publish: bool, say: Say) -> set[str]:
+def _validate(run: ledger.Run, publish: bool, say: Say, stopped: threading.Event) -> set[str]:
     """Validate the platform, count it, and return the services that are ready.
+
+    A validation during which the soak is stopped ends after the present step, and does not count.
 
     Raises:
         LocError: no service is ready.
     """
     proof = Proof(report.new_folder(), publish=publish)
     chosen = {name: step for name, step in steps.STEPS.items() if name not in LEFT_OUT}
-    steps.run(proof, chosen, lambda *_: None)
+    steps.run(proof, chosen, lambda *_: None, stopped)
+    if stopped.is_set():
+        shutil.rmtree(proof.folder, ignore_errors=True)
+        return proof.ready
     page = report.write(proof)
     run.validations += 1
     run.failed_validations += proof.failed
@@ -158,6 +157,8 @@ def page(this: ledger.Soak, fitted: list[slopes.Slope]) -> str:
         )
     last = this.runs[-1]
     lines += [
+        "",
+        "Of the last run:",
         "",
         "| reader | answers | median | 95 % | slowest | oldest answer |",
         "|---" * 6 + "|",

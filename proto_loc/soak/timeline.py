@@ -86,18 +86,27 @@ class Timeline:
         return Judgement(None, why=f"no published version has these figures: {wrong}")
 
     def _same(self, model: str, shown: Mapping[str, object], version: Published) -> bool:
+        return bool(shown) and not self._different(model, shown, version)
+
+    def _different(
+        self, model: str, shown: Mapping[str, object], version: Published
+    ) -> list[tuple[str, object, object]]:
+        """The metrics whose figures are not those of a version, each with both figures."""
         totals = version.totals.get(model, {})
-        return all(
-            figures.same(totals.get(name), shown.get(name), exact=(model, name) not in self.inexact)
-            for name in totals
-        )
+        own = {name: figure for name, figure in shown.items() if figure is not None}
+        return [
+            (name, own.get(name), totals.get(name))
+            for name in sorted(totals.keys() | own.keys())
+            if not figures.same(
+                totals.get(name), own.get(name), exact=(model, name) not in self.inexact
+            )
+        ]
 
     def _wrong(self, model: str, shown: Mapping[str, object]) -> str:
         newest = self.versions[-1]
         return ", ".join(
-            f"{name} is {shown.get(name)}, and version {newest.id} has {figure}"
-            for name, figure in newest.totals.get(model, {}).items()
-            if not figures.same(figure, shown.get(name), exact=(model, name) not in self.inexact)
+            f"{name} is {figure}, and version {newest.id} has {recorded}"
+            for name, figure, recorded in self._different(model, shown, newest)
         )
 
     def _watch(self) -> None:

@@ -5,6 +5,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import nullcontext, suppress
+from urllib.parse import unquote, urlsplit
 
 from proto_loc import credentials, services
 from proto_loc.doctor.finding import Finding, ok
@@ -58,8 +59,9 @@ def pictures(proof: Proof) -> Iterator[Finding]:
             yield skip(f"No page was opened: {browser_path} does not start", _first(error))
             return
         names = [name for name in services.SERVICES if name in proof.ready]
-        with client.sessions_kept() if "jupyter" in proof.ready else nullcontext():
-            for title, address in services.urls(names).items():
+        for title, address in services.urls(names).items():
+            notebook = unquote(urlsplit(address).path).partition(WORKSPACE[0])[2]
+            with client.session_of(notebook) if notebook else nullcontext():
                 if title != "Superset":
                     yield from _open(proof, browser, title, address.replace(*WORKSPACE))
         if "superset" in proof.ready:

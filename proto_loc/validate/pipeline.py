@@ -17,6 +17,8 @@ from proto_loc.validate.proof import Proof, fail, skip
 from proto_loc.warehouse import lake
 
 WHO = "loc validate"
+SOAK = "loc soak"
+"""The writer's name in a soak, which makes the sample smaller for a while."""
 
 
 def ingest(proof: Proof) -> Iterator[Finding]:
@@ -86,15 +88,19 @@ def _first_load(proof: Proof) -> dict | None:
 
 
 def request_of_all() -> Request:
-    """What a run loads: the sample again if nothing else is loaded, else what is new."""
+    """What a run loads: the sample again if nothing else is loaded, else what is new.
+
+    A sample that a soak has made smaller, and could not make whole again, is made whole.
+    """
     loads = lake.loads()
     sampled = {load.source for load in loads if load.origin == "synthetic"}
     if len(sampled) == 1 and all(load.origin == "synthetic" for load in loads):
         (name,) = sampled
         source = find_sources().get(name)
         rows = sum(load.rows for load in loads)
-        if source is not None and source.sample_rows and rows == source.sample_rows:
-            return Request(rows=source.sample_rows, source=name, force=True)
+        whole = source.sample_rows if source is not None else None
+        if whole and (rows == whole or (rows < whole and warehouse.current("raw").who == SOAK)):
+            return Request(rows=whole, source=name, force=True)
     return Request(force=True)
 
 

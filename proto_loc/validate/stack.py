@@ -3,7 +3,6 @@
 import contextlib
 import html
 import io
-import json
 import re
 import subprocess
 from collections.abc import Callable, Iterator
@@ -22,7 +21,6 @@ from proto_loc.errors import LocError
 from proto_loc.home.processes import problem_of
 from proto_loc.services import ports
 from proto_loc.settings import ROOT, settings
-from proto_loc.setup import node
 from proto_loc.setup.environments import golden
 from proto_loc.validate.proof import Proof, fail, skip
 
@@ -173,8 +171,7 @@ def _jupyter() -> tuple[str, str]:
 
 
 def _cube() -> tuple[str, str]:
-    package = node.MODULES / "@cubejs-backend/server-core/package.json"
-    return "Cube", json.loads(package.read_text())["version"]
+    return "Cube", _get("cube", "/livez").json()["cube"]
 
 
 def _node() -> tuple[str, str]:

@@ -1,5 +1,6 @@
 """The steps of ``loc validate``, in their order, and the run of them."""
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
@@ -60,9 +61,20 @@ def chosen(names: Iterable[str]) -> dict[str, tuple[str, Step]]:
     return {name: step for name, step in STEPS.items() if not names or name in {*names, *ALWAYS}}
 
 
-def run(proof: Proof, steps: Mapping[str, tuple[str, Step]], watch: Watch) -> None:
-    """Run steps and note their outcomes; the failure of one does not stop the others."""
+def run(
+    proof: Proof,
+    steps: Mapping[str, tuple[str, Step]],
+    watch: Watch,
+    stopped: threading.Event | None = None,
+) -> None:
+    """Run steps and note their outcomes; the failure of one does not stop the others.
+
+    Args:
+        stopped: no further step begins once it is set.
+    """
     for name, (title, step) in steps.items():
+        if stopped and stopped.is_set():
+            return
         outcome = Outcome(name, title)
         proof.outcomes.append(outcome)
         proof.say = lambda text, outcome=outcome: watch(outcome, text)

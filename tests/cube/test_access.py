@@ -10,6 +10,8 @@ import pytest
 from foreign import FOREIGN
 from servers import token
 
+from proto_loc.setup.environments import golden
+
 pytestmark = pytest.mark.xdist_group("cube")
 TRIPS = {"measures": ["trips.trips"]}
 PATHS = ["v1/load", "v1/meta", "v1/sql", "v1/dry-run", "graphql", "v1/subscribe"]
@@ -130,6 +132,8 @@ def test_probes_need_no_token_and_say_which_native_part_is_used(server):
     assert (live.status_code, ready.status_code) == (200, 200)
     assert live.json()["native"] == ready.json()["native"] in ("addon", "stand-in")
     assert f'"native":"{ready.json()["native"]}"' in server.log()
+    pinned = golden()["npm"]["@cubejs-backend/server-core"]
+    assert live.json()["cube"] == ready.json()["cube"] == pinned
 
 
 def test_one_without_its_secret_does_not_start(small):

@@ -4,6 +4,7 @@ import base64
 import json
 import subprocess
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -13,6 +14,7 @@ from lab import Kernel, Lab, read_proc
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from proto_loc.jupyter import client
 from proto_loc.settings import ROOT
 
 pytestmark = pytest.mark.xdist_group("notebooks")
@@ -277,3 +279,29 @@ def test_who_is_logged_in_uploads_up_to_the_bound(lab):
     except httpx.TransportError:
         pass
     assert not file.exists()
+
+
+def test_a_validation_ends_the_session_of_its_own_page_only(lab):
+    def begin(path: str) -> dict:
+        session = {"path": path, "name": path, "type": "notebook", "kernel": {"name": "python3"}}
+        return lab.call("POST", "/api/sessions", session).json()
+
+    def sessions() -> set[str]:
+        return {session["path"] for session in lab.call("GET", "/api/sessions").json()}
+
+    with client.session_of("start_here.ipynb"):
+        begin("start_here.ipynb")
+        person = begin("work/a_person.ipynb")
+    assert sessions() == {"work/a_person.ipynb"}
+    with client.session_of("work/a_person.ipynb"):
+        pass
+    assert sessions() == {"work/a_person.ipynb"}, "it was there before"
+    with ExitStack() as pages:
+        with client.session_of("start_here.ipynb", patience=1):
+            shared = begin("start_here.ipynb")
+            kernel = Kernel(lab, shared["kernel"]["id"])
+            token = {"authorization": f"token {lab.token}"}
+            pages.enter_context(connect(kernel.address, additional_headers=token))
+        assert sessions() == {"start_here.ipynb", "work/a_person.ipynb"}, "somebody has it open"
+    for session in (shared, person):
+        lab.call("DELETE", f"/api/sessions/{session['id']}")

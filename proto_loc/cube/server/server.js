@@ -27,7 +27,7 @@ async function main() {
   const app = express();
   app.disable('x-powered-by');
   app.use(ownPages(settings));
-  const { live, ready } = probes(core, native.kind);
+  const { live, ready } = probes(core, { native: native.kind, cube: Core.version() });
   app.get('/livez', live);
   app.get('/readyz', ready);
   const { measure, show } = metrics(check);

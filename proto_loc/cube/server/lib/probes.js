@@ -1,5 +1,5 @@
 'use strict';
-/** The probes `/livez` and `/readyz`, which need no token. */
+/** The probes `/livez` and `/readyz`, which need no token. They say which Cube runs. */
 
 /** The compiled model, current or last good; null if there is none, and `core.model.problem` has the reason. */
 async function compiled(core) {
@@ -8,18 +8,18 @@ async function compiled(core) {
 
 /**
  * @param {import('./core').Core} core
- * @param {string} native
+ * @param {{ native: string, cube: string }} running the native part, and Cube's version
  */
-function probes(core, native) {
+function probes(core, running) {
   return {
-    live: (req, res) => res.json({ status: 'alive', native }),
+    live: (req, res) => res.json({ status: 'alive', ...running }),
     /**
      * 200 also without data, because readers start before the first load. 503 only if no query can be answered: no model
      * has compiled, or the published version cannot be read. A server with the last good model stays ready, because a
      * restart would lose that model; its status says so (`loc status` shows it).
      */
     ready: async (req, res) => {
-      const found = { native };
+      const found = { ...running };
       const compilers = await compiled(core);
       if (core.model?.problem) found.model = { error: core.model.problem, serving: compilers ? 'the last good model' : 'no model' };
       try {
