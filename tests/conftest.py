@@ -74,7 +74,7 @@ OF_THE_DEMONSTRATION = (
     *("notebooks", "pipeline"),
     "stack/test_platform.py",
     "superset",
-    *("validate/test_soak.py", "validate/test_validate.py"),
+    "validate/test_validate.py",
     *(f"unit/test_{name}.py" for name in ("bundle", "metrics", "outcomes", "time_zone")),
 )
 """Suites and files that need the demonstration's data; a fork without it runs the others."""

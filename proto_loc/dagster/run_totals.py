@@ -1,4 +1,4 @@
-"""Counts Dagster's runs by reading its SQLite file, which also works while Dagster is down.
+"""Counts Dagster's runs, and finds the last of each job, in its SQLite file, also while it is down.
 
 The web server would send every run. The table is private to Dagster: after an upgrade,
 ``tests/monitoring/test_openmetrics.py`` fails if it has changed.
@@ -6,8 +6,8 @@ The web server would send every run. The table is private to Dagster: after an u
 
 import sqlite3
 from bisect import bisect_left
-from collections.abc import Iterable
-from contextlib import closing
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
@@ -22,6 +22,12 @@ select pipeline_name, status, start_time, end_time, exists (
     select 1 from run_tags where run_tags.run_id = runs.run_id and key = 'failed checks'
 ) from runs
 """
+LAST = """
+select run_id, pipeline_name, status, start_time, max(end_time) from runs
+where status in ('SUCCESS', 'FAILURE') group by pipeline_name
+"""
+"""SQLite takes the other columns from the row with the greatest end."""
+TAGS = "select key, value from run_tags where run_id = ?"
 
 
 @dataclass
@@ -60,13 +66,38 @@ def totals() -> tuple[dict[tuple[str, str], Total], dict[str, int]]:
     Raises:
         LocError: the file cannot be read.
     """
+    with _opened() as con:
+        return _count(con.execute(QUERY)) if con else ({}, {})
+
+
+def last_ended() -> list[dict]:
+    """The run of each job that ended last with success or failure, newest first.
+
+    Each is a dictionary as that of :func:`proto_loc.dagster.client.last_runs`. Other jobs may have
+    had any number of runs since.
+
+    Raises:
+        LocError: the file cannot be read.
+    """
+    names = ("runId", "jobName", "status", "startTime", "endTime")
+    with _opened() as con:
+        rows = [dict(zip(names, row, strict=True)) for row in con.execute(LAST)] if con else []
+        for row in rows:
+            row["tags"] = dict(con.execute(TAGS, [row["runId"]]))
+    return sorted(rows, key=lambda row: row["endTime"] or 0.0, reverse=True)
+
+
+@contextmanager
+def _opened() -> Iterator[sqlite3.Connection | None]:
+    """The file for reading; None before Dagster's first start."""
     path = instance.home() / "history" / "runs.db"
     if not path.exists():
-        return {}, {}
+        yield None
+        return
     try:
         address = f"file:{quote(str(path))}?mode=ro"
         with closing(sqlite3.connect(address, uri=True, timeout=5)) as con:
-            return _count(con.execute(QUERY))
+            yield con
     except sqlite3.Error as error:
         raise LocError(f"{path} cannot be read.", f"{error}.", "./loc doctor") from error
 

@@ -12,14 +12,15 @@ from proto_loc import services
 from proto_loc.doctor.finding import Finding, ok
 from proto_loc.services import launch
 from proto_loc.settings import ROOT, environment_folder
-from proto_loc.setup.environments import names, remedy
+from proto_loc.setup import settle
+from proto_loc.setup.environments import golden, names, remedy
 
 PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
 SHOWN = 5
 
 
 def versions() -> Iterator[Finding]:
-    """Compare the packages of each environment with its lock."""
+    """Compare each environment with its lock, and its shared files with ``[shared-files]``."""
     for name in names():
         folder = environment_folder(name)
         if not (folder / ".stamp").exists():
@@ -36,6 +37,16 @@ def versions() -> Iterator[Finding]:
             for package, version in sorted(installed.items())
             if package not in locked
         ]
+        table = golden().get(settle.TABLE, {})
+        try:
+            wrong += [
+                f"{path} (not from {wheel.package}, as [shared-files] says)"
+                for site in folder.glob("lib/python3*/site-packages")
+                for path, wheel in settle.misplaced(site, table).items()
+            ]
+        except settle.Unsettled as error:
+            yield Finding("fail", *error.args, symptom="Set-up stops at a shared file")
+            continue
         if wrong:
             fix = (
                 remedy()[1]
@@ -45,8 +56,10 @@ def versions() -> Iterator[Finding]:
             others = f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
             yield Finding(
                 "fail",
-                f"{folder} is not what its lock says: {', '.join(wrong[:SHOWN])}{others}.",
-                "Somebody has installed into it by hand, or an installation was interrupted.",
+                f"{folder} is not what its lock and golden.toml say: {', '.join(wrong[:SHOWN])}"
+                f"{others}.",
+                "Somebody has installed into it by hand, an installation was interrupted, or"
+                " [shared-files] has changed since.",
                 fix,
                 symptom="A package is of another version than golden.toml names",
             )

@@ -93,32 +93,39 @@ def _space(report: Callable[[Problem], None]) -> None:
 
 def _runs() -> list[Run] | None:
     from proto_loc.dagster.client import last_runs
-    from proto_loc.dagster.run_totals import job_name
 
     answers = last_runs(RUNS)
-    if answers is None:
-        return None
-    rows = []
-    for answer in answers:
-        tags = answer["tags"]
-        who = next((tags[key] for key in WHO if key in tags), "Dagster's page")
-        version = tags.get("prod version", "")
-        job = job_name(answer["jobName"])
-        start, end = (_time(answer[name]) for name in ("startTime", "endTime"))
-        number = int(version) if version.isdecimal() else None
-        rows.append(
-            Run(
-                id=answer["runId"],
-                job=job,
-                status=answer["status"],
-                who=who,
-                started_at=start,
-                ended_at=end,
-                version=number,
-                failed_checks=tags.get("failed checks", "").split(),
-            )
-        )
-    return rows
+    return None if answers is None else [_run(answer) for answer in answers]
+
+
+def last_runs() -> list[Run]:
+    """The run of each job that ended last, newest first, also while Dagster is down.
+
+    Raises:
+        LocError: Dagster's storage cannot be read.
+    """
+    from proto_loc.dagster.run_totals import last_ended
+
+    return [_run(answer) for answer in last_ended()]
+
+
+def _run(answer: dict) -> Run:
+    """A run as Dagster describes it."""
+    from proto_loc.dagster.run_totals import job_name
+
+    tags = answer["tags"]
+    version = tags.get("prod version", "")
+    start, end = (_time(answer[name]) for name in ("startTime", "endTime"))
+    return Run(
+        id=answer["runId"],
+        job=job_name(answer["jobName"]),
+        status=answer["status"],
+        who=next((tags[key] for key in WHO if key in tags), "Dagster's page"),
+        started_at=start,
+        ended_at=end,
+        version=int(version) if version.isdecimal() else None,
+        failed_checks=tags.get("failed checks", "").split(),
+    )
 
 
 WHO = ("who", "dagster/schedule_name", "dagster/sensor_name", "dagster/backfill")

@@ -1,12 +1,13 @@
 """Looks at the platform once: finds incidents, and delivers the notices of them."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from proto_loc import fork_file, services
+from proto_loc.errors import LocError
 from proto_loc.home.schema import Run, Service, Status
-from proto_loc.home.status import collect
+from proto_loc.home.status import collect, last_runs
 from proto_loc.notify import delivery, incidents, messages, outbox
 from proto_loc.notify.incidents import Fault, Incident, Look
 from proto_loc.settings import origin, settings
@@ -24,7 +25,19 @@ class Looked:
     outbox: outbox.Outbox
 
 
-def watch(look: Callable[[], Status] = collect) -> Looked:
+def state_to_judge() -> Status:
+    """The state of the platform with the last ended run of each job, not only the newest runs.
+
+    So no failure is missed, however many runs came after it, and while nobody looked.
+    """
+    state = collect()
+    try:
+        return replace(state, runs=last_runs())
+    except LocError:  # the file is damaged: Dagster may still answer, or a problem says why
+        return state
+
+
+def watch(look: Callable[[], Status] = state_to_judge) -> Looked:
     """Look at the platform, note incidents and recoveries, and deliver what waits.
 
     Without a channel in fork.toml, what was open is forgotten: nobody would hear of its end.

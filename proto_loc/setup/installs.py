@@ -176,7 +176,8 @@ def check(name: str) -> Comparison:
         raise LocError(
             f"Two installs of locks/{name}.txt differ.",
             ", ".join(comparison.differences[:SHOWN]) + (f" and {more} more" if more > 0 else ""),
-            f"If .venvs/{name} was changed by hand, remove it, then ./loc setup {name} and again."
+            f"If .venvs/{name} was changed by hand, or [shared-files] has changed since: ./loc down"
+            f" && rm '{ROOT}/.venvs/{name}/.stamp' && ./loc setup {name}, then again."
             " Else two wheels ship a file, or a build has a time in it: docs/versions.md.",
         )
     return comparison

@@ -100,6 +100,19 @@ def decided(site: Path, table: dict[str, str]) -> dict[str, Owner]:
     return result
 
 
+def misplaced(site: Path, table: dict[str, str]) -> dict[str, Owner]:
+    """The conflicting files that are not from the wheel that the table names, with that wheel.
+
+    Raises:
+        Unsettled: the table does not name a file, or names a wheel that does not ship it.
+    """
+    return {
+        path: owner
+        for path, owner in decided(site, table).items()
+        if digest((site / path).read_bytes()) != owner.digest
+    }
+
+
 def content(path: str, owner: Owner, sources: list[Path]) -> bytes | None:
     """The content that a wheel has for a file; None if no source has it."""
     for source in sources:
@@ -158,9 +171,7 @@ def settle(
         Unsettled: the table is not complete, or the content of a wheel cannot be had.
     """
     with tempfile.TemporaryDirectory() as folder:
-        for path, owner in decided(site, table).items():
-            if digest((site / path).read_bytes()) == owner.digest:
-                continue
+        for path, owner in misplaced(site, table).items():
             text = content(path, owner, sources)
             if text is None and uv and lock:
                 sources = [*sources, unpack(uv, lock, owner.package, Path(folder))]

@@ -13,7 +13,9 @@ from proto_loc import credentials, warehouse
 from proto_loc.backup import records
 from proto_loc.dagster import instance
 from proto_loc.dagster.run_totals import totals
+from proto_loc.home.status import last_runs
 from proto_loc.monitoring import families, latencies, openmetrics
+from proto_loc.monitoring.watch import judge, state_to_judge
 from proto_loc.notify import outbox
 from proto_loc.notify.incidents import Incident
 from proto_loc.settings import ROOT
@@ -125,7 +127,7 @@ def fail(context):
 def weekly(): fail()
 
 with DagsterInstance.get() as dagster:
-    for job in (nightly, nightly, weekly):
+    for job in (weekly, *[nightly] * 9):
         job.execute_in_process(instance=dagster, raise_on_error=False)
     dagster.create_run_for_job(nightly)
 """
@@ -133,24 +135,30 @@ with DagsterInstance.get() as dagster:
 
 def test_runs_are_counted_from_dagsters_own_storage(data):
     """Dagster writes the file, so a change of its tables in a later release fails here."""
-    assert totals() == ({}, {}), "before the first start there is no file"
+    assert totals() == ({}, {}) and last_runs() == [], "before the first start there is no file"
     subprocess.run([sys.executable, "-c", RUNS.format(root=str(ROOT))], check=True, env=os.environ)
     assert (instance.home() / "history/runs.db").exists()
     ended, open_runs = totals()
     assert {key: total.number for key, total in ended.items()} == {
-        ("nightly", "success"): 2,
+        ("nightly", "success"): 9,
         ("weekly", "audit_failure"): 1,
     }
     assert open_runs == {"nightly": 1}
-    assert sum(ended["nightly", "success"].by_bucket) == 2
+    assert sum(ended["nightly", "success"].by_bucket) == 9
     shown = {
         (sample.name, *sample.labels.values()): sample.value
         for family in families.runs(ended, open_runs)
         for sample in family.samples
     }
-    assert shown["loc_run_seconds_count", "nightly", "success"] == 2
+    assert shown["loc_run_seconds_count", "nightly", "success"] == 9
     assert shown["loc_run_last_timestamp_seconds", "weekly", "audit_failure"] > 1.7e9
     assert shown["loc_runs_active", "nightly"] == 1
+    # the failure is judged, although more runs came after it than the home page lists
+    good, failed = last_runs()
+    assert (good.job, good.status, failed.job) == ("nightly", "SUCCESS", "weekly")
+    assert failed.failed_checks == ["not_null"] and failed.ended_at < good.ended_at
+    (fault,) = [fault for fault in judge(state_to_judge()).faults if fault.event == "audit"]
+    assert fault.key == "audit:weekly" and fault.run == failed.id
 
 
 def test_open_incidents_and_dead_channels_are_metrics(data):

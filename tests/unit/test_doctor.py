@@ -574,7 +574,21 @@ def test_a_package_of_another_version_than_the_lock_names(packages):
     (packages / "three-3.dist-info").mkdir()
     finding = only("versions")
     assert "one 1.1 (locked: 1.0), three 3 (not locked)" in finding.what
-    assert finding.fix.startswith("nix build .#environments, and set LOC_ENVIRONMENTS to it")
+    assert finding.fix.startswith("Set it to a folder from these locks, which nix build")
+
+
+def test_a_change_of_shared_files_is_seen_in_an_environment_that_exists(packages, monkeypatch):
+    for name, text in (("one-1.0", b"one"), ("Two_A-2.0", b"two")):
+        row = f"shared.py,{doctor.versions.settle.digest(text)},3\n"
+        (packages / f"{name}.dist-info/RECORD").write_text(row)
+    (packages / "shared.py").write_bytes(b"two")
+    table = {"shared.py": "two-a"}
+    monkeypatch.setattr(doctor.versions, "golden", lambda: {"shared-files": table})
+    assert [finding.status for finding in found("versions")] == ["ok"]
+    table["shared.py"] = "one"
+    assert "shared.py (not from one, as [shared-files] says)" in only("versions").what
+    table.clear()
+    assert 'Add a line to [shared-files], for example: "shared.py" = ' in only("versions").fix
 
 
 def test_the_advice_for_a_changed_environment_spares_one_in_use(packages, monkeypatch):
