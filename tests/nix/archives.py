@@ -123,7 +123,9 @@ def _pip(lines: list[str], folder: Path, *options: str, **env: str) -> None:
         requirements.write("\n".join(lines))
         requirements.flush()
         command = [*pip_command(), "download", "--quiet", "--no-deps"]
-        command += ["--require-hashes", "--requirement", requirements.name, "--dest", folder]
+        # The lock has decided for which Python a package is: some need a later patch release.
+        command += ["--ignore-requires-python", "--require-hashes", "--dest", folder]
+        command += ["--requirement", requirements.name]
         done = subprocess.run(
             [*command, *binary], env=os.environ | env, capture_output=True, text=True
         )
