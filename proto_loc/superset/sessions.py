@@ -8,6 +8,7 @@ the cookie or token is refused.
 import hmac
 
 from flask import Flask, Response, current_app, g, request, session
+from flask.sessions import SessionMixin
 from flask_jwt_extended import JWTManager
 from flask_login import user_logged_in
 from superset.security import SupersetSecurityManager
@@ -29,20 +30,26 @@ def _remember(_app, user, **_) -> None:
 
 
 def keep(app: Flask, endpoints: tuple[str, ...]) -> None:
-    """Set a session cookie for an anonymous request only at the log-in endpoints.
+    """Set a session cookie for an anonymous request only at the log-in endpoints, where it is new.
 
-    The log-in page also sends events. If the answer to an event arrived after the log-in, its
-    cookie replaced the new one, and the user was logged out. A request with an API token counts as
-    logged in; its cookie contains the CSRF token.
+    The log-in page also sends events, and the browser follows the redirect that answers each one,
+    to the log-in page. If such an answer arrived after the log-in, its cookie replaced the new one,
+    and the user was logged out. So the log-in page sets a cookie only for a first visit and for a
+    password. A request with an API token counts as logged in; its cookie contains the CSRF token.
     """
+
+    def sets_one(came: SessionMixin) -> bool:
+        return request.method == "POST" or app.config["WTF_CSRF_FIELD_NAME"] not in came
 
     @app.after_request
     def leave_the_cookie(answer: Response) -> Response:
-        if session.modified and request.endpoint not in endpoints:
-            came = app.session_interface.open_session(app, request)
+        if session.modified:
+            came = app.session_interface.open_session(app, request) or {}
             user = g.get("user")
-            session.modified = "_user_id" in (came or {}) or (
-                user is not None and user.is_authenticated
+            session.modified = (
+                "_user_id" in came
+                or (user is not None and user.is_authenticated)
+                or (request.endpoint in endpoints and sets_one(came))
             )
         return answer
 
