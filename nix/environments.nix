@@ -75,7 +75,7 @@ let
             >$site/loc-libraries.pth
         fi
         # One process: the bytecode of a module depends on what its process compiled before.
-        $out/bin/python -m compileall -q --invalidation-mode unchecked-hash $site
+        $out/bin/python -m compileall -q -f --invalidation-mode unchecked-hash $site
         checksums=$(cksum locks/${name}.txt locks/build.txt locks/uv.txt)
         printf '%s\n' "''${checksums//$'\n'/ } $out" $python "$libraryPath" >$out/.stamp
       '';

@@ -192,6 +192,7 @@ def compile_all(site: Path) -> None:
         site,
         quiet=2,
         workers=0,
+        force=True,  # a module that Python's start imports has one already, with a time
         stripdir=site,
         invalidation_mode=PycInvalidationMode.CHECKED_HASH,
     )

@@ -128,6 +128,7 @@ def test_archives_come_from_another_index(nix, clone: Path, offline, tmp_path: P
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         own = {f"NIX_{name}_DIR": f"{tmp_path}/{name.lower()}" for name in ("STORE", "STATE")}
+        own["XDG_CACHE_HOME"] = f"{tmp_path}/cache"  # the usual one names paths of the usual store
         own["UV_DEFAULT_INDEX"] = f"http://127.0.0.1:{server.server_address[1]}/simple/"
         nix(
             "build",
