@@ -26,7 +26,7 @@ class Repository:
         (folder / "bin/gh").chmod(0o755)
         subprocess.run(["git", "init", "--quiet", "--bare", folder / "origin"], check=True)
         self.clone("work")
-        for name in ("golden.toml", "locks/uv.txt", "docs/versions.md"):
+        for name in ("golden.toml", "locks/uv.txt", "flake.lock", "docs/versions.md"):
             (self.work / name).parent.mkdir(exist_ok=True)
             (self.work / name).write_text("old\n")
         self.git("work", "add", ".")
@@ -47,7 +47,7 @@ class Repository:
     def propose(self, version: str, number: str = "") -> subprocess.CompletedProcess:
         """Run the step of a weekly run that found a newer version."""
         self.git("work", "switch", "--quiet", "--detach", "origin/main")
-        for name in ("golden.toml", "docs/versions.md"):
+        for name in ("golden.toml", "flake.lock", "docs/versions.md"):
             (self.work / name).write_text(f"{version}\n")
         (self.folder / "said").write_text("uv 1 -> 2\n")
         env = os.environ | {
@@ -74,7 +74,8 @@ def repository(tmp_path: Path) -> Repository:
 def test_the_branch_is_made_and_renewed_with_the_page_of_versions(repository):
     repository.propose("new")
     repository.propose("newer")
-    assert (repository.proposed(), repository.proposed("docs/versions.md")) == ("newer", "newer")
+    names = ("golden.toml", "flake.lock", "docs/versions.md")
+    assert [repository.proposed(name) for name in names] == ["newer"] * 3
     assert repository.git("origin", "rev-list", "--count", "main..upgrade/golden") == "1"
 
 

@@ -148,7 +148,7 @@ def _run(source: str, job: dict, folder: Path, locks: Sequence[int], report: Rep
     environment = {
         **os.environ,
         **SWITCHES,
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
         "DLT_DATA_DIR": str(folder / "home"),
         "DLT_PROJECT_DIR": str(folder),
     }
