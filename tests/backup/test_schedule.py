@@ -3,6 +3,7 @@
 import json
 import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -140,6 +141,14 @@ def test_a_backup_that_another_one_keeps_out_is_recorded(night):
     assert "Another backup" in record.error and record.file.endswith("-full.tar.zst")
 
 
+def refusal(path: Path, section: str) -> UsageError:
+    """Return the error of a ``fork.toml`` with this section ``[backup]``."""
+    path.write_text(f'name = "shop"\n[backup]\n{section}')
+    with pytest.raises(UsageError) as error:
+        fork_file.read(path)
+    return error.value
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
@@ -156,14 +165,14 @@ def test_a_backup_that_another_one_keeps_out_is_recorded(night):
     ],
 )
 def test_a_mistake_is_named_by_file_and_line(tmp_path, line, reason):
-    path = tmp_path / "fork.toml"
-    path.write_text(f'name = "shop"\n[backup]\nfolder = "/mnt"\n{CLOCK}{line}\n')
-    with pytest.raises(UsageError) as error:
-        fork_file.read(path)
-    assert f"{path}, line 6:" in error.value.what and reason in error.value.why
-    path.write_text(f'name = "shop"\n[backup]\nfolder = "/mnt"\n{CLOCK.replace("0 3", "0 25")}')
-    with pytest.raises(UsageError, match=r"line 2.*hour '25' is out of range"):
-        fork_file.read(path)
+    error = refusal(tmp_path / "fork.toml", f'folder = "/mnt"\n{CLOCK}{line}\n')
+    assert f"{tmp_path}/fork.toml, line 6:" in error.what and reason in error.why
+
+
+def test_an_hour_that_no_day_has_is_named_by_its_line(tmp_path):
+    clock = CLOCK.replace("0 3", "0 25")
+    error = refusal(tmp_path / "fork.toml", f'folder = "/mnt"\n{clock}')
+    assert re.search(r"line 2.*hour '25' is out of range", str(error))
 
 
 @pytest.mark.parametrize(
@@ -176,11 +185,8 @@ def test_a_mistake_is_named_by_file_and_line(tmp_path, line, reason):
     ],
 )
 def test_a_folder_that_is_none_is_named_by_its_line(tmp_path, folder, reason):
-    path = tmp_path / "fork.toml"
-    path.write_text(f'name = "shop"\n[backup]\nfolder = {folder}\n{CLOCK}')
-    with pytest.raises(UsageError) as error:
-        fork_file.read(path)
-    assert f"{path}, line 3: folder" in error.value.what and reason in error.value.why
+    error = refusal(tmp_path / "fork.toml", f"folder = {folder}\n{CLOCK}")
+    assert f"{tmp_path}/fork.toml, line 3: folder" in error.what and reason in error.why
 
 
 def test_doctor_names_a_failed_and_a_missing_backup(platform, night):
