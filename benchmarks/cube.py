@@ -14,7 +14,6 @@ from datetime import date, timedelta
 from itertools import count
 from pathlib import Path
 from random import Random
-from statistics import median
 
 import duckdb
 import httpx
@@ -118,10 +117,6 @@ class Latency:
     cube: list[float]
     floor: list[float]
 
-    @property
-    def met(self) -> bool:
-        return median(self.cube) <= RATIO * median(self.floor) + EXTRA
-
 
 @dataclass
 class Crowd:
@@ -134,6 +129,11 @@ class Crowd:
     came from an older version.
     """
     errors: Counter = field(default_factory=Counter)
+
+    def faults(self) -> list[str]:
+        """Return what went wrong, one sentence each."""
+        old = [f"an answer was {self.staleness:.1f} s old"] if self.staleness > STALE else []
+        return [*(f"{count} x {message}" for message, count in self.errors.most_common(10)), *old]
 
 
 @dataclass
