@@ -221,7 +221,8 @@ def warehouse(
     def measure(result: Result) -> None:
         err.print(f"publish and copy {size_mb:,} MB, {repeat} times")
         with scratch(keep and keep / "publish") as folder:
-            result.figures += of_publish(bench.publish(size_mb, folder, repeat=repeat))
+            cost = bench.publish(size_mb, folder, repeat=repeat)
+        result.figures += of_publish(cost, size_mb)
         err.print(f"{writers} writers and {readers} readers for {seconds:g} s")
         with scratch(keep and keep / "crowd") as folder:
             crowd = bench.crowd(seconds, folder, writers=writers, readers=readers)

@@ -33,6 +33,9 @@ from proto_loc.warehouse import guard, store
 RATIO, EXTRA, CACHED, STALE, START, MEMORY = 2, 0.015, 0.010, 5.0, 6.0, 350e6
 """The targets: twice the lower bound and 15 ms, 10 ms, 5 s, 6 s, 350 MB."""
 
+TIMEOUT = 120
+"""Seconds until Cube must answer; a start takes a few."""
+
 Report = Callable[[str], None]
 """Called with the name of the next measurement."""
 
@@ -369,10 +372,13 @@ def _server(model: Path, **variables: str) -> Iterator[tuple[Server, float]]:
             with suppress(httpx.TransportError):
                 if httpx.get(f"http://127.0.0.1:{port}/readyz", trust_env=False).status_code == 200:
                     break
-            if process.poll() is not None or time.perf_counter() - began > 60:
+            if process.poll() is not None or time.perf_counter() - began > TIMEOUT:
+                ended = f"It has ended with exit code {process.returncode}"
+                waited = f"It did not answer /readyz within {TIMEOUT} s"
                 raise LocError(
                     "Cube did not start.",
-                    (settings().run / "cube-bench.log").read_text()[-2000:],
+                    f"{waited if process.returncode is None else ended}. Its log ends with: "
+                    + (settings().run / "cube-bench.log").read_text()[-2000:],
                     "",
                 )
             time.sleep(0.05)

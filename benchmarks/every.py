@@ -96,6 +96,6 @@ def _run(name: str, options: list[str], say: Say) -> Result:
 def _reason(lines: list[str], code: int) -> str:
     """Return why a benchmark ended without figures, from its last lines and exit code."""
     starts = [number for number, line in enumerate(lines) if line.startswith("error: ")]
-    told = " ".join(lines[starts[-1] :] if starts else lines[-SHOWN:]).strip()
+    reason = " ".join(lines[starts[-1] :] if starts else lines[-SHOWN:]).strip()
     ended = f"It was ended by signal {-code}." if code < 0 else f"It ended with exit code {code}."
-    return f"{told or 'It said nothing.'} {ended}"
+    return f"{reason or 'It said nothing.'} {ended}"

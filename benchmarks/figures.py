@@ -104,7 +104,7 @@ class Result:
         figures = [
             asdict(figure) | {"ratio": figure.ratio, "met": figure.met} for figure in self.figures
         ]
-        return asdict(self) | {"figures": figures}
+        return _rounded(asdict(self) | {"figures": figures})
 
     @classmethod
     def read(cls, data: dict) -> Self:
@@ -114,3 +114,12 @@ class Result:
             fields = {key: item for key, item in row.items() if key not in ("ratio", "met")}
             figures.append(Figure(**fields | {"runs": tuple(row["runs"])}))
         return cls(**data | {"figures": figures})
+
+
+def _rounded(data):
+    """Return data with each number to the microsecond, or to the millionth."""
+    if isinstance(data, dict):
+        return {key: _rounded(item) for key, item in data.items()}
+    if isinstance(data, (list, tuple)):
+        return [_rounded(item) for item in data]
+    return round(data, 6) if isinstance(data, float) else data

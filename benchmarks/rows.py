@@ -43,12 +43,12 @@ def of_pipeline(done: pipeline.Pipeline) -> list[Figure]:
     ]
 
 
-def of_publish(done: warehouse.Publish) -> list[Figure]:
+def of_publish(done: warehouse.Publish, megabytes: int) -> list[Figure]:
     """Return the cost of a publish."""
     floor = median(done.floor)
     return [
         Figure.of(
-            f"publish, {done.bytes / 1e9:.2g} GB",
+            f"publish, {megabytes:,} MB",
             done.publish,
             "A publish over a plain copy: lock, copy, change a row, checkpoint, fsync, swap; the"
             " copy with fsync",

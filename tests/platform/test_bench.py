@@ -28,7 +28,7 @@ def test_a_benchmark_that_fails_is_named_and_the_others_run(
     assert "pipeline failed: error: " in done.stderr and "broken" in done.stderr
     assert "superset was left out: There is no chart to measure." in done.stderr
     text = (tmp_path / "out/report.md").read_text()
-    assert "\n| warehouse | publish, 0.1 GB |" in text
+    assert "\n| warehouse | publish, 100 MB |" in text
     content = json.loads((tmp_path / "out/report.json").read_text())
     assert not content["passed"] and content["machine"].keys() == {
         *("processor", "memory", "system", "disk")
