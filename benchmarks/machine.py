@@ -24,7 +24,7 @@ SHOWN = (
 
 
 def machine(folder: Path) -> dict[str, str]:
-    """Return the processor, memory, system and disk, as texts by name.
+    """Return the processor, memory, system, load and disk, as texts by name.
 
     Args:
         folder: where the benchmarks work; a file is written there to measure its disk.
@@ -34,6 +34,7 @@ def machine(folder: Path) -> dict[str, str]:
         "processor": f"{_processor()}, {_cores()}",
         "memory": f"{decimal(memory.total)}, {decimal(memory.available)} of it free at the start",
         "system": f"{_distribution()}, {platform.system()} {platform.release()}",
+        "load": f"{os.getloadavg()[0]:.1f} in the minute before",
         "disk": _disk(folder),
     }
 

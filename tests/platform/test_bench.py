@@ -31,7 +31,7 @@ def test_a_benchmark_that_fails_is_named_and_the_others_run(
     assert "\n| warehouse | publish, 100 MB |" in text
     content = json.loads((tmp_path / "out/report.json").read_text())
     assert not content["passed"] and content["machine"].keys() == {
-        *("processor", "memory", "system", "disk")
+        *("processor", "memory", "system", "load", "disk")
     }
     assert content["versions"]["duckdb"] and str(clone.folder) not in json.dumps(content)
     by_name = {result["name"]: result for result in content["benchmarks"]}
