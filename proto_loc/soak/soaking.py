@@ -11,6 +11,7 @@ from dataclasses import asdict
 from proto_loc import files
 from proto_loc.docs import measured
 from proto_loc.errors import LocError
+from proto_loc.settings import settings
 from proto_loc.soak import ledger, readers, slopes
 from proto_loc.soak.load import Load, Stretch
 from proto_loc.validate import report, steps
@@ -70,7 +71,9 @@ def soak(
 
 def _fitted(this: ledger.Soak) -> list[slopes.Slope]:
     """The slopes of the last run of a soak."""
-    return slopes.fit_all(json.loads(line) for line in this.samples.read_text().splitlines())
+    samples = [json.loads(line) for line in this.samples.read_text().splitlines()]
+    own = settings()  # superseded versions and unused files of the lake stay for so long
+    return slopes.fit_all(samples, {"data": own.grace, "bin": own.bin_grace})
 
 
 def last() -> tuple[ledger.Soak, list[slopes.Slope]]:
@@ -221,7 +224,7 @@ def page(this: ledger.Soak, fitted: list[slopes.Slope]) -> str:
 
 
 def _shown(measure: str, value: float) -> str:
-    if measure in ("memory", "data", "run"):
+    if measure in ("memory", "data", "bin", "run"):
         return f"{value / 2**20:,.1f} MiB"
     return f"{value:,.3f} s" if measure == "latency" else f"{value:,.1f}"
 
