@@ -39,7 +39,10 @@ def doctor(
         for name, finding in findings:
             out.print(f"[{colours[finding.status]}]{finding.status:<4}[/] {name:<16}", end="")
             out.print(finding.what, markup=False, soft_wrap=True)
-            for label, text in (("why", finding.why), ("fix", finding.fix)):
+            by_itself = ""
+            if finding.repair and "--fix" not in finding.fix:
+                by_itself = " (./loc doctor --fix does it)"
+            for label, text in (("why", finding.why), ("fix", finding.fix + by_itself)):
                 if text:
                     out.print(f"{'':<21} {label}: {text}", markup=False, soft_wrap=True)
     raise typer.Exit(int(any(finding.status == "fail" for _, finding in findings)))

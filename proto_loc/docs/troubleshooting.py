@@ -41,7 +41,9 @@ def page() -> str:
         for problem in alike:
             why = f" {problem.why}" if problem.why else ""
             fix = f" **Do**: {problem.fix}" if problem.fix else ""
-            by_itself = " (`./loc doctor --fix` does it)" if problem.is_repaired else ""
+            by_itself = ""
+            if problem.is_repaired and "--fix" not in problem.fix:
+                by_itself = " (`./loc doctor --fix` does it)"
             lines += [f"- *{problem.check}*: {problem.what}{why}{fix}{by_itself}"]
         lines.append("")
     return "\n" + "\n".join(lines)
@@ -62,7 +64,6 @@ def _problems(name: str, check: Callable) -> list[Problem]:
         if not any(map(str.islower, what)):  # the message is made elsewhere
             purpose = inspect.getdoc(check).replace("``", "`")
             what = f"The message says what is wrong, and what to do. This check: {purpose}"
-            why = fix if why == "…" else why
         is_repaired = any(word.arg == "repair" for word in call.keywords)
         why, fix = (text if text != "…" else "" for text in (why, fix))
         result.append(Problem(name, symptom, what, why, fix, is_repaired))

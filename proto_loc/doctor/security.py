@@ -6,6 +6,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
 import psutil
 
@@ -42,12 +43,17 @@ def secrets() -> Iterator[Finding]:
                     f"chmod {'700' if path == folder else '600'} '{path}'; if somebody may have"
                     " read it, remove it and run `./loc down`, `./loc up -d`: a new one is made.",
                     symptom="A command says that others can read a secret",
-                    repair=partial(make_private, path, 0o700 if path == folder else 0o600)
+                    repair=partial(_hide, path, 0o700 if path == folder else 0o600)
                     if is_mine
                     else None,
                 )
     if not wrong:
         yield ok(f"{len(paths) - 1} secrets in {folder} are files that only you can read")
+
+
+def _hide(path: Path, mode: int) -> str:
+    done = make_private(path, mode)
+    return f"{done} If somebody may have read it, remove it, and: ./loc down, ./loc up -d"
 
 
 def listeners() -> Iterator[Finding]:

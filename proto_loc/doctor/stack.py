@@ -37,7 +37,7 @@ def orphans() -> Iterator[Finding]:
             "warn",
             f"Nothing supervises {names}.",
             "Their supervisor was killed, and they live on: they hold ports, locks and memory.",
-            "./loc down ends them, and so does ./loc doctor --fix",
+            "./loc down, or ./loc doctor --fix",
             symptom="After `./loc down` or a crash, processes of services still run",
             repair=_end_orphans,
         )

@@ -80,7 +80,7 @@ def staging() -> Iterator[Finding]:
             "warn",
             f"Killed writers have left {len(paths)} folders of {database}, {number / 1e6:,.1f} MB.",
             f"They are in {paths[0].parent}. Nothing reads them; the next write removes them.",
-            "./loc doctor --fix removes them now",
+            "./loc refresh, or ./loc doctor --fix",
             symptom="Disk space is taken by folders of writers that were killed",
             repair=_tidy,
         )

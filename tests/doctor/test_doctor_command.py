@@ -138,7 +138,7 @@ def test_fix_repairs_what_is_safe_says_so_and_the_exit_code_tells_what_remains(
     data.mkdir()
     data.chmod(0o777)
     assert main(["doctor"]) == 1 and path.stat().st_mode & 0o777 == 0o644
-    capsys.readouterr()
+    assert f"chmod o-w '{data}' (./loc doctor --fix does it)" in capsys.readouterr().out
     assert main(["doctor", "--fix"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[:2] for line in lines] == [
