@@ -14,6 +14,7 @@ from proto_loc.doctor.finding import Finding, ok
 from proto_loc.files import try_lock
 from proto_loc.settings import settings
 from proto_loc.warehouse import lock
+from proto_loc.warehouse.retention import PROC
 from proto_loc.warehouse.session import tidy
 
 MINE = ("superset/", "dagster/")
@@ -95,6 +96,9 @@ def _tidy() -> str:
 
 def others() -> Iterator[Finding]:
     """Find programs that do not belong to the platform and have one of its databases open."""
+    if not PROC.exists():
+        yield ok("Which programs have a database open can be seen on Linux only")
+        return
     data = settings().data
     opened = _opened(data)
     writing = {
