@@ -13,7 +13,7 @@ from proto_loc.errors import LocError
 from proto_loc.soak import ledger, readers, slopes
 from proto_loc.soak.load import Load, Stretch
 from proto_loc.validate import report, steps
-from proto_loc.validate.proof import Proof
+from proto_loc.validate.proof import Proof, fail
 
 CYCLE = 15 * 60.0
 """Seconds of load between two validations."""
@@ -87,7 +87,7 @@ def _validate(run: ledger.Run, publish: bool, say: Say, stopped: threading.Event
     A validation during which the soak is stopped ends after the present step, and does not count.
 
     Raises:
-        LocError: no service is ready.
+        LocError: no service is ready; it is the first failed finding.
     """
     proof = Proof(report.new_folder(), publish=publish)
     chosen = {name: step for name, step in steps.STEPS.items() if name not in LEFT_OUT}
@@ -103,7 +103,13 @@ def _validate(run: ledger.Run, publish: bool, say: Say, stopped: threading.Event
             run.messages.append(f"validate, {outcome.title}: {outcome.summary}")
             say(run.messages[-1])
     if not proof.ready:
-        raise LocError("No service is ready.", f"See {page}", "./loc status")
+        say(f"No service is ready, {page}")
+        findings = [row for outcome in proof.outcomes for row in outcome.findings]
+        first = next(
+            (row for row in findings if row.status == "fail"),
+            fail("No service is ready.", f"See {page}", "./loc status"),
+        )
+        raise LocError(first.what, first.why, first.fix)
     say(f"Validated: {'something failed' if proof.failed else 'all is well'}, {page}")
     return proof.ready
 

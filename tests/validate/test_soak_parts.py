@@ -260,6 +260,18 @@ def test_what_a_reader_stumbles_over_once_it_is_stopped_is_no_error(timeline, mo
     assert broken.answers == 2 and load.stretch.errors == ["cli: Answer 1 failed."]
 
 
+def test_a_soak_without_a_service_says_why_none_started(data, monkeypatch):
+    def up(_: Proof):
+        raise LocError("setup failed.", "The log ends: no network.", "Mend that.")
+
+    monkeypatch.setattr(steps, "STEPS", {"up": ("The services start", up)})
+    with pytest.raises(LocError) as failed:
+        soaking.soak(1, number=4, publish=False, new=True, say=lambda _: None, begun=lambda _: None)
+    error = failed.value
+    assert (error.what, error.why) == ("setup failed.", "The log ends: no network.")
+    assert error.fix == "Mend that."
+
+
 @pytest.mark.parametrize("stopped_in", ["load", "validation"])
 def test_a_soak_that_is_stopped_begins_nothing_more_and_can_still_pass(
     data, monkeypatch, stopped_in: str
