@@ -33,6 +33,15 @@ def test_bubblewrap_that_gets_no_user_namespace(tmp_path, monkeypatch, restricte
     assert ("sudo apparmor_parser" in finding.fix) == restricted
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="bubblewrap runs on Linux only")
+@pytest.mark.trouble("sandbox", "`chat` in a notebook says that the program was not run")
+def test_no_bubblewrap(tmp_path, monkeypatch):
+    monkeypatch.setattr(bubblewrap, "PYTHON", Path(sys.executable))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    finding = only("sandbox")
+    assert finding.status == "warn" and "apt-get install bubblewrap" in finding.fix
+
+
 @pytest.mark.trouble("folders", "A command says that a folder cannot be written")
 def test_folder_that_cannot_be_written(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
