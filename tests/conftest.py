@@ -212,6 +212,24 @@ def tlc() -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def _named_troubles(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator:
+    """Check that doctor names the troubles with which a test is marked."""
+    marks = {mark.args for mark in request.node.iter_markers("trouble")}
+    if not marks:
+        yield
+        return
+    import troubles
+
+    from proto_loc import doctor
+
+    for name, check in doctor.CHECKS.items():
+        monkeypatch.setitem(doctor.CHECKS, name, troubles.recording(name, check))
+    troubles.SEEN.clear()
+    yield
+    troubles.check(marks)
+
+
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A fresh data folder (``LOC_DATA``), with a run folder (``LOC_RUN``) beside it."""
