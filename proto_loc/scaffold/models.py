@@ -29,7 +29,7 @@ def time_spine() -> dict[str, str]:
     """The days that MetricFlow needs, for a project that has none."""
     return {
         "dbt/models/marts/time_spine_daily.sql": (
-            "with days as (\n\n    {{ calendar_days('1970-01-01', '2069-12-31') }}\n\n),\n\n"
+            "with days as (\n\n    {{ loc_days('1970-01-01', '2069-12-31') }}\n\n),\n\n"
             "final as (\n\n    select date_day\n    from days\n\n)\n\nselect * from final\n"
         ),
         "dbt/models/marts/time_spine_daily.yml": (

@@ -155,7 +155,7 @@ def _staged(raw: str, name: str, table: Table, facts: ColumnFacts | None, header
     elif wide := WIDER.get(kind):
         kind, expression = wide, _cast(written, wide)
     elif kind.startswith(("STRUCT", "MAP")) or kind.endswith("]"):
-        kind, expression = "VARCHAR", f"{{{{ as_json({_in_jinja(written)}) }}}}"
+        kind, expression = "VARCHAR", f"{{{{ loc_json({_in_jinja(written)}) }}}}"
         words = ", as JSON"
     elif kind in ("JSON", "UUID") or kind.startswith("ENUM"):
         kind, expression = "VARCHAR", _cast(written, "VARCHAR")

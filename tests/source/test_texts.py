@@ -114,7 +114,7 @@ def test_every_column_of_a_mart_is_described_and_typed(name: str, tmp_path: Path
 def test_the_sql_runs_on_trino_too(name: str, tmp_path: Path):
     """A source of unsigned numbers or nested columns once got SQL and types of DuckDB alone.
 
-    Only ``as_json`` is DuckDB's: it is one macro of the platform, and no model's text.
+    Only ``loc_json`` is DuckDB's: it is one macro of the platform, and no model's text.
     """
     inspected = ALL.get(name) or inspection(
         Table("rows", {f"is {kind}": kind for kind in KINDS}), rows=3

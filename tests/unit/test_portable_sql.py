@@ -191,7 +191,7 @@ def test_days_are_counted_up_to_the_last_one():
         ("1970-01-01", "2069-12-31", 36524 + 1),
         ("2025-01-01", "2025-01-01", 1),
     ):
-        sql = rendered(f"{{{{ calendar_days('{first}', '{last}') }}}}")
+        sql = rendered(f"{{{{ loc_days('{first}', '{last}') }}}}")
         days = duckdb.sql(f"select count(*), min(date_day), max(date_day) from ({sql})").fetchone()
         assert (days[0], str(days[1]), str(days[2])) == (number, first, last)
         distinct = duckdb.sql(f"select count(distinct date_day) from ({sql})").fetchone()
@@ -202,9 +202,9 @@ def test_more_days_than_are_counted_are_refused():
     """They would end early without a word."""
     messages = []
     dbt = SimpleNamespace(raise_compiler_error=messages.append)
-    rendered("{{ calendar_days('1900-01-01', '2173-01-01') }}", exceptions=dbt)
+    rendered("{{ loc_days('1900-01-01', '2173-01-01') }}", exceptions=dbt)
     assert len(messages) == 1 and "from 1900-01-01 to 2173-01-01" in messages[0]
-    longest = rendered("{{ calendar_days('1900-01-01', '2172-12-31') }}", exceptions=dbt)
+    longest = rendered("{{ loc_days('1900-01-01', '2172-12-31') }}", exceptions=dbt)
     assert duckdb.sql(f"select max(date_day) from ({longest})").fetchall() == [
         (date(2172, 12, 31),)
     ]
@@ -213,7 +213,7 @@ def test_more_days_than_are_counted_are_refused():
 
 def test_weekdays_are_those_of_the_calendar():
     names = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
-    sql = rendered("{{ iso_weekday('a') }} as number, {{ weekday_name('a') }} as name")
+    sql = rendered("{{ loc_iso_weekday('a') }} as number, {{ loc_weekday_name('a') }} as name")
     for kind in ("date", "timestamp"):
         rows = duckdb.sql(
             f"select {sql} from (select cast(date '2025-02-03' + cast(x as integer) as {kind}) as a"

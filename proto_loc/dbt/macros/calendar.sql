@@ -1,10 +1,11 @@
-{#- Dates in SQL that DuckDB and Trino both run: see docs/portable-sql.md. -#}
+{#- Dates in SQL that DuckDB and Trino both run: see docs/portable-sql.md. The names begin with loc, so
+    that a fork may have a weekday_name of its own. -#}
 
 {#- One row per day from `first` to `last`, written as 2025-12-31: the column `date_day`. -#}
-{% macro calendar_days(first, last) -%}
+{% macro loc_days(first, last) -%}
     {%- if last[:4] | int - first[:4] | int > 272 -%}
         {{ exceptions.raise_compiler_error(
-            "calendar_days counts 100,000 days, and there are more from " ~ first ~ " to " ~ last ~ ".") }}
+            "loc_days counts 100,000 days, and there are more from " ~ first ~ " to " ~ last ~ ".") }}
     {%- endif -%}
     with digits as (
         select digit from (values (0), (1), (2), (3), (4), (5), (6), (7), (8), (9)) as ten (digit)
@@ -32,12 +33,12 @@
 
 {#- ISO weekday of a date or timestamp, 1 for Monday to 7 for Sunday, as an integer. `dow` of a
     Sunday is 0 in DuckDB and 7 in Trino. -#}
-{% macro iso_weekday(column) -%}
+{% macro loc_iso_weekday(column) -%}
     cast((extract(dow from {{ column }}) + 6) % 7 + 1 as integer)
 {%- endmacro %}
 
 {#- English name of the weekday of a date or timestamp. -#}
-{% macro weekday_name(column) -%}
+{% macro loc_weekday_name(column) -%}
     case (extract(dow from {{ column }}) + 6) % 7 + 1
         when 1 then 'Monday'
         when 2 then 'Tuesday'
