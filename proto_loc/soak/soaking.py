@@ -11,10 +11,11 @@ from dataclasses import asdict
 from proto_loc import files
 from proto_loc.docs import measured
 from proto_loc.errors import LocError
+from proto_loc.settings import settings
 from proto_loc.soak import ledger, readers, slopes
 from proto_loc.soak.load import Load, Stretch
 from proto_loc.validate import report, steps
-from proto_loc.validate.proof import Proof
+from proto_loc.validate.proof import Proof, fail
 
 CYCLE = 15 * 60.0
 """Seconds of load between two validations."""
@@ -70,7 +71,9 @@ def soak(
 
 def _fitted(this: ledger.Soak) -> list[slopes.Slope]:
     """The slopes of the last run of a soak."""
-    return slopes.fit_all(json.loads(line) for line in this.samples.read_text().splitlines())
+    samples = [json.loads(line) for line in this.samples.read_text().splitlines()]
+    own = settings()  # superseded versions and unused files of the lake stay for so long
+    return slopes.fit_all(samples, {"data": own.grace, "bin": own.bin_grace})
 
 
 def last() -> tuple[ledger.Soak, list[slopes.Slope]]:
@@ -115,7 +118,7 @@ def _validate(run: ledger.Run, publish: bool, say: Say, stopped: threading.Event
     A validation during which the soak is stopped ends after the present step, and does not count.
 
     Raises:
-        LocError: no service is ready.
+        LocError: no service is ready; it is the first failed finding.
     """
     proof = Proof(report.new_folder(), publish=publish)
     chosen = {name: step for name, step in steps.STEPS.items() if name not in LEFT_OUT}
@@ -131,7 +134,13 @@ def _validate(run: ledger.Run, publish: bool, say: Say, stopped: threading.Event
             run.messages.append(f"validate, {outcome.title}: {outcome.summary}")
             say(run.messages[-1])
     if not proof.ready:
-        raise LocError("No service is ready.", f"See {page}", "./loc status")
+        say(f"No service is ready, {page}")
+        findings = [row for outcome in proof.outcomes for row in outcome.findings]
+        first = next(
+            (row for row in findings if row.status == "fail"),
+            fail("No service is ready.", f"See {page}", "./loc status"),
+        )
+        raise LocError(first.what, first.why, first.fix)
     say(f"Validated: {'something failed' if proof.failed else 'all is well'}, {page}")
     return proof.ready
 
@@ -215,7 +224,7 @@ def page(this: ledger.Soak, fitted: list[slopes.Slope]) -> str:
 
 
 def _shown(measure: str, value: float) -> str:
-    if measure in ("memory", "data", "run"):
+    if measure in ("memory", "data", "bin", "run"):
         return f"{value / 2**20:,.1f} MiB"
     return f"{value:,.3f} s" if measure == "latency" else f"{value:,.1f}"
 

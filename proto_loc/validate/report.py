@@ -55,7 +55,7 @@ def content(proof: Proof) -> dict:
                 "verdict": outcome.verdict,
                 "seconds": round(outcome.seconds, 2),
                 "findings": [
-                    {key: text for key, text in asdict(finding).items() if key != "symptom"}
+                    {key: text for key, text in finding.fields().items() if key != "symptom"}
                     for finding in outcome.findings
                 ],
             }

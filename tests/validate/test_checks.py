@@ -187,7 +187,8 @@ def test_a_step_without_a_finding_is_not_called_passed():
 
 
 def test_a_report_escapes_what_it_quotes_and_old_ones_go(proof):
-    proof.outcomes = [Outcome("a", "<b>A</b>", "failed", 1, [Finding("fail", "<script>x", "", "")])]
+    finding = Finding("fail", "<script>x", repair=lambda: "a repair is in no report")
+    proof.outcomes = [Outcome("a", "<b>A</b>", "failed", 1, [finding])]
     page = report.write(proof).read_text()
     assert "<script>" not in page and "&lt;script&gt;x" in page
     for _ in range(report.KEPT + 2):
