@@ -43,6 +43,7 @@ LONGEST = (
     *(
         "superset",
         "validate",
+        "backup-stack",
         "dagster",
         "platform",
         "acceptance",
