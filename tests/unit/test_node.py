@@ -123,10 +123,8 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_without_a_writable_home_the_cache_is_in_the_clone(tmp_path, monkeypatch):
     """Bug: `npm ci` ended with EACCES."""
     monkeypatch.delenv("npm_config_cache", raising=False)
-    for home, folder in (
-        (tmp_path, tmp_path / ".npm"),
-        (Path(__file__), ROOT / ".tools/npm-cache"),
-    ):
+    caches = {tmp_path: tmp_path / ".npm", Path(__file__): ROOT / ".tools/npm-cache"}
+    for home, folder in caches.items():
         monkeypatch.setenv("HOME", str(home))
         assert node.npm("config", "get", "cache").stdout.strip() == str(folder)
 

@@ -314,7 +314,7 @@ def test_an_environment_knows_its_clone_also_one_that_was_set_up_before(
 def test_a_path_with_other_letters_is_read_under_every_locale(
     clone: Path, tmp_path: Path, locale: str
 ):
-    """Bug: no Python started, since the file that names the clone was not ASCII; an older one too."""
+    """Bug: no Python started, since the file that names the clone was not ASCII."""
     clone = clone.rename(tmp_path / "daten für ärzte")
     env = environment(LC_ALL=locale)
     assert loc(clone, "--version", env=env).returncode == 0
