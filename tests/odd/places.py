@@ -32,7 +32,7 @@ class Place:
     root: bool = False
     umask: int = 0o022
     home: str = "writable"
-    """``writable``, ``read-only``, or ``missing``: a folder that cannot be made."""
+    """``writable``, ``read-only``, ``missing`` (a folder that cannot be made) or ``unset``."""
     variables: dict[str, str] = field(default_factory=dict)
 
 
@@ -41,14 +41,15 @@ ODDITIES = {
     "root": Place(root=True),
     "umask": Place(umask=0o077),
     "read-only home": Place(home="read-only"),
-    "no home": Place(home="missing"),
+    "missing home": Place(home="missing"),
+    "no HOME": Place(home="unset"),
     "proxy": Place(variables=PROXIES),
     "LANG=C": Place(variables={"LANG": "C"}),
     "LC_ALL=C": Place(variables={"LC_ALL": "C"}),
-    "LC_ALL=POSIX": Place(variables={"LC_ALL": "POSIX"}),
     "half an hour west": Place(variables={"TZ": "America/St_Johns"}),
     "fourteen hours east": Place(variables={"TZ": "Pacific/Kiritimati"}),
     "daylight saving": Place(variables={"TZ": "Europe/Berlin"}),
+    "a rule as TZ": Place(variables={"TZ": "CET-1CEST,M3.5.0,M10.5.0/3"}),
 }
 COMBINED = Place(
     ODD_PATH,
@@ -78,6 +79,8 @@ class Person:
             "LOC_COMPOSE": "runner",
             **place.variables,
         }
+        if place.home == "unset":
+            del self.environment["HOME"]
 
     def run(
         self, *command: str | Path, check: bool = True, **variables: str

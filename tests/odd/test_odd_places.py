@@ -75,6 +75,12 @@ def test_the_platform_works_where_everything_is_odd(person: Person):
     person.loc("restore", second.with_suffix(".tar.zst"), **elsewhere)
     count = ("db", "shell", "-c", "select count(*) from marts.mart_orders")
     assert "180" in person.loc(*count, **elsewhere).stdout
+    (person.folder / "data").chmod(0)  # what root wrote is like that for others
+    refused = person.loc("db", "list", check=False)
+    (person.folder / "data").chmod(0o700)
+    assert refused.returncode == 1 and "permission denied" in refused.stderr
+    assert "why: It belongs to another user (did root run ./loc?)" in refused.stderr
+    assert f"fix: ls -ld '{person.folder}/data' says whose it is." in refused.stderr
 
 
 @pytest.mark.slow
