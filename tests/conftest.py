@@ -52,7 +52,7 @@ LONGEST = (
         "cube",
     ),
     "tests/stack/test_platform.py",
-    *("source", "tests/docs/test_docs.py", "parity", "mcp", "discover"),
+    *("odd", "source", "tests/docs/test_docs.py", "parity", "mcp", "discover"),
     *("patterns", "accounts", "tests/chaos/test_kill.py", "nix", "real-files"),
 )
 """Groups and files that take longest, in order of time.
