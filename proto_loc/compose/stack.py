@@ -12,7 +12,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 from proto_loc import files, services
-from proto_loc.compose import supervisor
+from proto_loc.compose import keeper, supervisor
 from proto_loc.compose.client import Client, State
 from proto_loc.errors import LocError
 from proto_loc.services import launch, ports
@@ -169,7 +169,12 @@ def _detached(
     io = {"stdin": null, "stdout": null, "pass_fds": [lock]}
     with own.open("wb") as errors:
         child = subprocess.Popen(
-            command, env=env, cwd=ROOT, stderr=errors, start_new_session=True, **io
+            keeper.command(command),
+            env=env | {services.MARK: services.mark(keeper.NAME)},
+            cwd=ROOT,
+            stderr=errors,
+            start_new_session=True,
+            **io,
         )
     states = _watch(client, timeout, lambda: child.poll() is None)
     unfinished = [state for state in states if state.verdict not in ("done", "off")]
