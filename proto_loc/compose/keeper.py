@@ -13,8 +13,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-NAME = "supervisor"
-"""The name in its mark, by which ``loc down`` ends it if the supervisor is gone."""
 STEADY = 10.0
 """Seconds that the first supervisor must have run to be started again, so that no loop begins."""
 PAUSE, LONGEST = 2.0, 60.0
@@ -24,7 +22,7 @@ ASKED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 def command(of_supervisor: Sequence[str]) -> list[str]:
     """Return the command of a keeper of this supervisor."""
-    return [sys.executable, "-I", "-S", os.path.abspath(__file__), *of_supervisor]
+    return [sys.executable, "-I", "-S", __file__, *of_supervisor]
 
 
 def main(of_supervisor: list[str]) -> int:
@@ -33,7 +31,6 @@ def main(of_supervisor: list[str]) -> int:
     from proto_loc.services import launch
 
     marked = services.mark()
-    del os.environ[services.MARK]  # the supervisor is no service
     child, asked = 0, False
 
     def pass_on(number: int, _: object) -> None:

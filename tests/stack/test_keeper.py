@@ -41,3 +41,20 @@ def test_a_supervisor_that_is_stopped_is_continued_and_one_that_cannot_stay_is_g
     assert until(lambda: not keeper.is_running() or keeper.status() == "zombie"), stack.why()
     assert until(lambda: "stop web" in stack.said()), stack.why()
     assert stack.verdicts() == {}
+
+
+@pytest.mark.slow
+def test_down_ends_a_keeper_whose_supervisor_cannot_start(stack):
+    """The second supervisor fails at once, as on a full disk, and is tried again."""
+    flag = stack.folder / "flag"
+    stack.add("setup", f"test ! -e {flag}", availability={"restart": "exit_on_failure"})
+    stack.service("web", after={"setup": "completed_successfully"})
+    assert stack.loc("up", "-d").returncode == 0
+    keeper, supervisor = kept(stack)
+    flag.touch()
+    assert until(lambda: time.time() - supervisor.create_time() > STEADY + 2, 2 * STEADY)
+    supervisor.kill()
+    log = stack.folder / "run/logs/supervisor.log"
+    assert until(lambda: log.read_text().count("it is started again") > 1), stack.why()
+    assert keeper.is_running()
+    assert stack.loc("down").stdout == "Everything has ended.\n" and stack.gone()
