@@ -76,7 +76,10 @@ OF_THE_DEMONSTRATION = (
     "stack/test_platform.py",
     "superset",
     "validate/test_validate.py",
-    *(f"unit/test_{name}.py" for name in ("bundle", "metrics", "outcomes", "time_zone")),
+    *(
+        f"unit/test_{name}.py"
+        for name in ("bundle", "metrics", "outcomes", "portable_sql", "time_zone")
+    ),
 )
 """Suites and files that need the demonstration's data; a fork without it runs the others."""
 LEFT_OUT = {
@@ -211,6 +214,24 @@ def tlc() -> Path:
     if not folder.is_dir():
         pytest.skip(f"{NO_TLC} {folder}; set LOC_TLC to their folder")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _named_troubles(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator:
+    """Check that doctor names the troubles with which a test is marked."""
+    marks = {mark.args for mark in request.node.iter_markers("trouble")}
+    if not marks:
+        yield
+        return
+    import troubles
+
+    from proto_loc import doctor
+
+    for name, check in doctor.CHECKS.items():
+        monkeypatch.setitem(doctor.CHECKS, name, troubles.recording(name, check))
+    troubles.SEEN.clear()
+    yield
+    troubles.check(marks)
 
 
 @pytest.fixture

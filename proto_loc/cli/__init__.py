@@ -123,7 +123,11 @@ def main(arguments: list[str] | None = None, *, tree=None, name: str = "loc") ->
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        dotenv.load()
+        try:
+            dotenv.load()
+        except UsageError:
+            if "doctor" not in arguments:  # which reports it beside everything else
+                raise
         spare_loopback(os.environ)
         if not run_id.current():
             run_id.join(run_id.new())

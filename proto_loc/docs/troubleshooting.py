@@ -21,6 +21,8 @@ class Problem:
     what: str
     why: str
     fix: str
+    is_repaired: bool
+    """Whether ``loc doctor --fix`` repairs it."""
 
 
 def problems() -> list[Problem]:
@@ -39,7 +41,10 @@ def page() -> str:
         for problem in alike:
             why = f" {problem.why}" if problem.why else ""
             fix = f" **Do**: {problem.fix}" if problem.fix else ""
-            lines += [f"- *{problem.check}*: {problem.what}{why}{fix}"]
+            by_itself = ""
+            if problem.is_repaired and "--fix" not in problem.fix:
+                by_itself = " (`./loc doctor --fix` does it)"
+            lines += [f"- *{problem.check}*: {problem.what}{why}{fix}{by_itself}"]
         lines.append("")
     return "\n" + "\n".join(lines)
 
@@ -59,8 +64,9 @@ def _problems(name: str, check: Callable) -> list[Problem]:
         if not any(map(str.islower, what)):  # the message is made elsewhere
             purpose = inspect.getdoc(check).replace("``", "`")
             what = f"The message says what is wrong, and what to do. This check: {purpose}"
-            why = fix if why == "…" else why
-        result.append(Problem(name, symptom, what, *(t if t != "…" else "" for t in (why, fix))))
+        is_repaired = any(word.arg == "repair" for word in call.keywords)
+        why, fix = (text if text != "…" else "" for text in (why, fix))
+        result.append(Problem(name, symptom, what, why, fix, is_repaired))
     return result
 
 

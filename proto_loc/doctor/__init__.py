@@ -1,33 +1,73 @@
 """Checks for ``loc doctor``, which find problems of a machine or clone and name the fix.
 
-A check is a function that yields findings and changes nothing. To add one, write it in the module
-of its subject, add it to :data:`CHECKS`, and test it in ``tests/unit/test_doctor.py``.
+A check is a function that yields findings and changes nothing; a finding may have a repair. To add
+one, write it in the module of its subject, add it to :data:`CHECKS`, and make its trouble in a test
+with the mark ``trouble``: ``tests/doctor/test_troubles.py`` counts them.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
-from proto_loc.doctor import clone, data, fork, nix, notices, sandbox, security, versions
+from proto_loc.doctor import (
+    clone,
+    configuration,
+    data,
+    fork,
+    machine,
+    network,
+    nix,
+    notices,
+    project,
+    sandbox,
+    security,
+    stack,
+    versions,
+    writers,
+)
 from proto_loc.doctor.finding import Finding
 from proto_loc.errors import LocError
 
 CHECKS: dict[str, Callable[[], Iterator[Finding]]] = {
+    "env-file": configuration.env_file,
+    "settings": configuration.variables,
     "python": clone.python,
     "uv": clone.uv,
     "environments": clone.environments,
+    "locks": configuration.locks,
     "versions": versions.versions,
     "running": versions.outdated,
+    "memory": machine.memory,
+    "limits": machine.limits,
+    "clock": machine.clock,
+    "umask": machine.umask,
+    "encoding": machine.encoding,
+    "windows": machine.windows,
     "folders": clone.folders,
     "space": clone.space,
+    "disk": clone.disk,
+    "writers": writers.writers,
+    "staging": writers.staging,
+    "other-programs": writers.others,
     "warehouse": data.warehouse,
     "sources": data.sources,
+    "hosts": network.hosts,
+    "proxies": network.proxies,
+    "mirrors": network.mirrors,
+    "manifest": project.manifest,
     "schedules": fork.schedules,
     "notices": notices.channels,
     "backups": fork.backups,
     "notebooks": fork.notebooks,
     "sandbox": sandbox.bubblewrap,
+    "orphans": stack.orphans,
+    "runs": stack.runs,
+    "code": stack.code,
+    "cube": stack.cube,
+    "superset-key": stack.superset_key,
     "ports": clone.ports,
     "listeners": security.listeners,
     "secrets": security.secrets,
+    "writable": security.folders,
     "process-compose": clone.process_compose,
     "sockets": clone.sockets,
     "launcher": clone.launcher,
@@ -42,12 +82,43 @@ CHECKS: dict[str, Callable[[], Iterator[Finding]]] = {
 def look(names: Iterable[str] | None = None) -> Iterator[tuple[str, Finding]]:
     """Yield the findings of these checks, each with the check's name, and the errors in checks.
 
+    An error that several checks meet, such as a setting that cannot be used, is yielded once.
+
     Args:
         names: names of :data:`CHECKS`; all of them if it is None.
     """
+    known: set[str] = set()
     for name in CHECKS if names is None else names:
         try:
             for finding in CHECKS[name]():
+                known.add(finding.what)
                 yield name, finding
         except LocError as error:
-            yield name, Finding("fail", error.what, error.why, error.fix)
+            if error.what not in known:
+                known.add(error.what)
+                yield name, Finding("fail", error.what, error.why, error.fix)
+
+
+def mend(findings: Iterable[tuple[str, Finding]]) -> list[tuple[str, Finding]]:
+    """Do the repairs of these findings, and look again at the checks that they come from.
+
+    Returns:
+        The findings after the repairs, each with its check's name. What was done has the status
+        ``done``, and comes before the check's new findings.
+    """
+    by_check: dict[str, list[Finding]] = {}
+    for name, finding in findings:
+        by_check.setdefault(name, []).append(finding)
+    result = []
+    for name, before in by_check.items():
+        done, reasons = [], {}
+        for finding in before:
+            if finding.repair:
+                try:
+                    done.append(Finding("done", f"{finding.what} {finding.repair()}"))
+                except (LocError, OSError) as error:
+                    reasons[finding.what] = f"{finding.why} The repair failed: {error}"
+        after = [finding for _, finding in look([name])] if done else before
+        result += [(name, one) for one in done]
+        result += [(name, replace(one, why=reasons.get(one.what, one.why))) for one in after]
+    return result

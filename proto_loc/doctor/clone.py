@@ -9,6 +9,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
+
 from proto_loc.compose import supervisor
 from proto_loc.compose.client import SOCKET
 from proto_loc.doctor.finding import Finding, ok
@@ -21,6 +23,9 @@ EXECUTABLES = ("loc", ".ci/*", ".devcontainer/run")
 """Glob patterns of executables; nix/template.nix, nix/programs.nix and docs/nix.md repeat them."""
 SPACE_FAIL, SPACE_WARN = 1 * 2**30, 5 * 2**30
 """Free bytes that a first start needs, and that a month of use needs."""
+INODES = 1000
+"""Files that a day of use makes."""
+IN_MEMORY = ("tmpfs", "ramfs")
 
 
 def python() -> Iterator[Finding]:
@@ -184,6 +189,16 @@ def folders() -> Iterator[Finding]:
         parent = _nearest(folder)
         if os.access(parent, os.W_OK | os.X_OK) and parent.is_dir():
             yield ok(f"{folder} can be written")
+        elif os.statvfs(parent).f_flag & os.ST_RDONLY:
+            yield Finding(
+                "fail",
+                f"{folder} is on a file system that is read-only.",
+                f"The one of {parent} is mounted so, or the kernel did it after a fault of the"
+                " disk.",
+                f"See dmesg; then: mount -o remount,rw the file system of {parent}, or set LOC_DATA"
+                " and LOC_RUN to another one.",
+                symptom="Everything that writes says: read-only file system",
+            )
         else:
             yield Finding(
                 "fail",
@@ -199,7 +214,17 @@ def space() -> Iterator[Finding]:
     for folder in sorted({_nearest(settings().data), _nearest(ROOT)} | store):
         free = shutil.disk_usage(folder).free
         text = f"{free / 2**30:.1f} GiB are free at {folder}"
-        if free >= SPACE_WARN:
+        disk = os.statvfs(folder)
+        if disk.f_files and disk.f_favail < INODES:
+            yield Finding(
+                "fail" if not disk.f_favail else "warn",
+                f"{disk.f_favail} more files can be made at {folder}.",
+                f"Its file system has room for {disk.f_files} files, however small.",
+                f"Remove many small files there (df -i '{folder}' counts them), or set LOC_DATA to"
+                " another disk.",
+                symptom="No space is left on a disk, although df shows some",
+            )
+        elif free >= SPACE_WARN:
             yield ok(text)
         else:
             yield Finding(
@@ -212,6 +237,23 @@ def space() -> Iterator[Finding]:
             )
 
 
+def disk() -> Iterator[Finding]:
+    """Find data that a restart of the machine takes away."""
+    folder = _nearest(settings().data).resolve()
+    mounts = {Path(one.mountpoint): one.fstype for one in psutil.disk_partitions(all=True)}
+    kind = next((mounts[place] for place in (folder, *folder.parents) if place in mounts), "")
+    if kind in IN_MEMORY:
+        yield Finding(
+            "warn",
+            f"The data, {settings().data}, is in memory ({kind}).",
+            "It is gone when the machine ends, and takes the memory of the services.",
+            "Set LOC_DATA to a folder on a disk.",
+            symptom="After a restart of the machine, all data is gone",
+        )
+    else:
+        yield ok(f"The data is on a disk{f' ({kind})' if kind else ''}")
+
+
 def ports() -> Iterator[Finding]:
     """Name the process that listens on a port of this clone, and a free ``LOC_PORT_PREFIX``."""
     from proto_loc import services
@@ -220,13 +262,22 @@ def ports() -> Iterator[Finding]:
     try:
         ports.check(name for name, service in services.SERVICES.items() if service.port)
     except LocError as error:
-        yield Finding(
-            "fail",
-            error.what,
-            error.why,
-            error.fix,
-            symptom="`./loc up` says that a port is in use",
-        )
+        if "of another clone" in error.why:
+            yield Finding(
+                "fail",
+                f"Another clone uses the ports of this one. {error.what}",
+                error.why,
+                error.fix,
+                symptom="Of two clones, the second one does not start",
+            )
+        else:
+            yield Finding(
+                "fail",
+                error.what,
+                error.why,
+                error.fix,
+                symptom="`./loc up` says that a port is in use",
+            )
         return
     used = [
         str(settings().port(service.port)) for service in services.SERVICES.values() if service.port
@@ -296,7 +347,16 @@ def launcher() -> Iterator[Finding]:
             f"cd '{ROOT}' && chmod +x {' '.join(EXECUTABLES)} && git update-index --chmod=+x"
             f" {' '.join(EXECUTABLES)}",
             symptom="The shell refuses to run `./loc`: permission denied",
+            repair=lambda: _make_executable(lost),
         )
+    else:
+        yield ok("The scripts can be executed")
+
+
+def _make_executable(paths: list[Path]) -> str:
+    for path in paths:
+        path.chmod(path.stat().st_mode | 0o111)
+    return "They can be executed now; git update-index --chmod=+x tells it to git."
 
 
 def _nearest(folder: Path) -> Path:

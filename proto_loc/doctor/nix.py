@@ -17,8 +17,9 @@ PROFILE = Path("/nix/var/nix/profiles/default/etc/profile.d/nix-daemon.sh")
 """The file that a login shell reads where Nix is installed for all users."""
 NIXOS = Path("/etc/NIXOS")
 """A file that only NixOS has."""
-LOADER = Path("/lib64/ld-linux-x86-64.so.2")
-"""The dynamic loader of programs from wheels (ruff, duckdb) on x86-64."""
+LOADERS = {"x86_64": "/lib64/ld-linux-x86-64.so.2", "aarch64": "/lib/ld-linux-aarch64.so.1"}
+LOADER = Path(LOADERS.get(platform.machine(), os.devnull))
+"""The dynamic loader of programs from wheels (ruff, duckdb)."""
 
 
 def libraries() -> Iterator[Finding]:
@@ -45,7 +46,7 @@ def libraries() -> Iterator[Finding]:
 
 
 def loader() -> Iterator[Finding]:
-    if not NIXOS.exists() or platform.machine() != "x86_64":
+    if not NIXOS.exists():
         return
     if LOADER.exists() and "stub-ld" not in str(LOADER.resolve()):
         yield ok(f"{LOADER} is there, so that programs from wheels run")

@@ -1,6 +1,7 @@
 """The check of the sandbox in which `chat` runs a model's programs."""
 
 import shutil
+import sys
 from collections.abc import Iterator
 
 from proto_loc.ai.chatting import bubblewrap as box
@@ -10,8 +11,15 @@ from proto_loc.doctor.finding import Finding, ok
 def bubblewrap() -> Iterator[Finding]:
     if not box.PYTHON.exists():
         yield ok("The sandbox of `chat` belongs to the environment notebooks, not installed here")
-    elif not shutil.which("bwrap"):
-        yield ok("bubblewrap is not on PATH; only `chat` in notebooks needs it")
+    elif not shutil.which("bwrap") and sys.platform == "linux":
+        yield Finding(
+            "warn",
+            "`chat` in notebooks runs no program here.",
+            "bubblewrap is not on PATH.",
+            "Debian and Ubuntu: apt-get install bubblewrap; or enter the Nix shell. `loc ask` does"
+            " without.",
+            symptom="`chat` in a notebook says that the program was not run",
+        )
     elif (why := box.unavailable()).endswith(box.remedy()):
         yield Finding(
             "warn",

@@ -5,10 +5,13 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
+from pathlib import Path
 
 import psutil
 
 from proto_loc import services
+from proto_loc.doctor.configuration import make_private
 from proto_loc.doctor.finding import Finding, ok
 from proto_loc.services import launch
 from proto_loc.settings import settings
@@ -32,6 +35,7 @@ def secrets() -> Iterator[Finding]:
             if mode & PRIVATE or entry.st_uid != os.getuid() or stat.S_ISLNK(entry.st_mode):
                 wrong.append(path)
                 whose = "you" if entry.st_uid == os.getuid() else f"user {entry.st_uid}"
+                is_mine = entry.st_uid == os.getuid() and not stat.S_ISLNK(entry.st_mode)
                 yield Finding(
                     "fail",
                     f"{path} is not private.",
@@ -39,9 +43,17 @@ def secrets() -> Iterator[Finding]:
                     f"chmod {'700' if path == folder else '600'} '{path}'; if somebody may have"
                     " read it, remove it and run `./loc down`, `./loc up -d`: a new one is made.",
                     symptom="A command says that others can read a secret",
+                    repair=partial(_hide, path, 0o700 if path == folder else 0o600)
+                    if is_mine
+                    else None,
                 )
     if not wrong:
         yield ok(f"{len(paths) - 1} secrets in {folder} are files that only you can read")
+
+
+def _hide(path: Path, mode: int) -> str:
+    done = make_private(path, mode)
+    return f"{done} If somebody may have read it, remove it, and: ./loc down, ./loc up -d"
 
 
 def listeners() -> Iterator[Finding]:
@@ -75,3 +87,27 @@ def listeners() -> Iterator[Finding]:
             if number
             else "No service of this clone listens"
         )
+
+
+def folders() -> Iterator[Finding]:
+    """Check that nobody else can put something into the folders of data and state."""
+    sound = True
+    for folder in (settings().data, settings().run):
+        if not folder.is_dir():
+            continue
+        entry = folder.stat()
+        mode = stat.S_IMODE(entry.st_mode)
+        if mode & 0o002 and not mode & stat.S_ISVTX:
+            sound = False
+            yield Finding(
+                "fail",
+                f"Everybody on this machine can write into {folder}.",
+                f"Its mode is {mode:04o}: others can replace what is published, and programs.",
+                f"chmod o-w '{folder}'",
+                symptom="Other users of the machine can change the data",
+                repair=partial(make_private, folder, mode & ~0o002)
+                if entry.st_uid == os.getuid()
+                else None,
+            )
+    if sound:
+        yield ok("Only you, and whom you allowed, can write into the folders of data and state")

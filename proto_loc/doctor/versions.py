@@ -59,7 +59,7 @@ def versions() -> Iterator[Finding]:
                 f"{folder} is not what its lock and golden.toml say: {', '.join(wrong[:SHOWN])}"
                 f"{others}.",
                 "Somebody has installed into it by hand, an installation was interrupted, or"
-                " [shared-files] has changed since.",
+                " [shared-files] has changed while services ran.",
                 fix,
                 symptom="A package is of another version than golden.toml names",
             )
@@ -107,7 +107,7 @@ def pins(lock: Path) -> dict[str, set[str]]:
     """The versions of each package that a lock names, for different Pythons or systems."""
     versions_by_name: dict[str, set[str]] = {}
     for name, version in PIN.findall(lock.read_text()):
-        versions_by_name.setdefault(_normal(name), set()).add(version)
+        versions_by_name.setdefault(normal(name), set()).add(version)
     return versions_by_name
 
 
@@ -115,8 +115,8 @@ def packages(environment: Path) -> dict[str, str]:
     """The version of each package that is installed in an environment."""
     folders = environment.glob("lib/python3.*/site-packages/*.dist-info")
     parts = (folder.name.removesuffix(".dist-info").rpartition("-") for folder in folders)
-    return {_normal(name): version for name, _, version in parts}
+    return {normal(name): version for name, _, version in parts}
 
 
-def _normal(name: str) -> str:
+def normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()

@@ -46,6 +46,7 @@ def test_output_and_counts_are_found_in_every_tracked_place(fork: Fork):
         notebooks.with_output(fork.root)
 
 
+@pytest.mark.trouble("notebooks", "Git shows changes of notebooks that hold output")
 def test_doctor_names_the_file_and_the_command_that_clears_it(fork: Fork, monkeypatch):
     fork.write("notebooks/demo.ipynb", notebook())
     fork.write("notebooks/shared/printed.ipynb", notebook(outputs=[{"text": "1"}]))

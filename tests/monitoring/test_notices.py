@@ -139,6 +139,7 @@ def test_what_a_dead_channel_missed_arrives_later_in_order(team):
     assert outbox.read().boxes["team"].sent == 2
 
 
+@pytest.mark.trouble("notices", "No notices arrive any more")
 def test_a_dead_channel_is_seen_in_status_doctor_and_exit_codes(team, capsys):
     team.answers = [404] * outbox.DEAD
     for _ in range(outbox.DEAD):
@@ -172,6 +173,7 @@ def test_a_dead_channel_does_not_keep_the_others_from_theirs(team, channels, mon
     assert len(outbox.read().boxes["team"].waiting) == 2
 
 
+@pytest.mark.trouble("notices", "Notices of a time are missing")
 def test_the_queue_is_bounded_and_what_is_dropped_is_counted(team):
     team.answers = [500] * 10_000
     tables = [table(STALE, f"t{number}") for number in range(outbox.ROOM + 5)]
@@ -200,6 +202,7 @@ def test_a_damaged_state_is_put_aside(team):
     assert outbox.path().with_suffix(".damaged").exists()
 
 
+@pytest.mark.trouble("notices", "No notices arrive")
 def test_a_channel_without_its_secret_is_named_with_the_variable(channels):
     channels(TEAM)
     watch(lambda: state(tables=[table(STALE)]))

@@ -17,7 +17,7 @@ from proto_loc.settings import ROOT
 from proto_loc.setup.environments import golden
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # its removal takes minutes, which the end of a run has not
 def nix(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Callable[..., subprocess.CompletedProcess]]:

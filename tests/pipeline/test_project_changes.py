@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from builds import quiet, refresh
+from troubles import is_well, only
 
 from proto_loc import warehouse
 from proto_loc.dbt import passthrough, program, publish
@@ -125,6 +126,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield project
 
 
+@pytest.mark.trouble("manifest", "A change of a model, a metric or a description is seen nowhere")
 def test_a_changed_project_is_built_as_a_fresh_one_would_be(toy, caplog):
     """Faults: a change of a source, macro, seed type or variable left the old rows.
 
@@ -133,10 +135,12 @@ def test_a_changed_project_is_built_as_a_fresh_one_would_be(toy, caplog):
     only if a person says so.
     """
     assert query("select sum(usd) from marts.days") == [(1,)] and publish.is_current()
+    assert is_well("manifest")
     for name, text in CHANGES.items():
         write(toy, {name: text})
     os.environ["PLACE"] = "there"
     assert not publish.is_current()
+    assert only("manifest").what == "dbt's manifest is older than the dbt project."
     for name in DELETED:
         (toy / name).unlink()
     build = ["build", "--target", "prod"]

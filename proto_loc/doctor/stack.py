@@ -1,0 +1,252 @@
+"""Checks of the services of this clone: what they left, and what they serve."""
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from urllib.parse import quote
+
+import httpx
+import psutil
+
+from proto_loc import credentials, services, warehouse
+from proto_loc.dagster import instance
+from proto_loc.doctor.finding import Finding, ok
+from proto_loc.doctor.versions import running
+from proto_loc.errors import LocError
+from proto_loc.services import launch
+from proto_loc.settings import ROOT, environment_folder, settings
+
+LAUNCHER = "proto_loc/services/launch.py"
+OPEN = "('QUEUED', 'NOT_STARTED', 'MANAGED', 'STARTING', 'STARTED', 'CANCELING')"
+PATIENCE = 5.0
+"""Seconds that Cube has to answer, which may compile a changed model first."""
+KEY_TEST = Path(__file__).with_name("superset_key.py")
+
+
+def orphans() -> Iterator[Finding]:
+    """Find processes of services that nothing supervises."""
+    alone = sorted(unsupervised())
+    if alone:
+        names = ", ".join(f"pid {pid} ({_name(pid)})" for pid in alone)
+        yield Finding(
+            "warn",
+            f"Nothing supervises {names}.",
+            "Their supervisor was killed, and they live on: they hold ports, locks and memory.",
+            "./loc down, or ./loc doctor --fix",
+            symptom="After `./loc down` or a crash, processes of services still run",
+            repair=_end_orphans,
+        )
+    lost = _of_lost_clones()
+    for pid, folder in sorted(lost.items()):
+        yield Finding(
+            "warn",
+            f"pid {pid} is {_name(pid)} of a clone that is gone.",
+            f"Its run folder was {folder}.",
+            f"kill {pid}",
+            symptom="A service of a clone that was deleted still runs",
+        )
+    if not alone and not lost:
+        yield ok("Every process of a service is supervised")
+
+
+def unsupervised() -> set[int]:
+    """The processes of this clone's services that have no launcher among their ancestors."""
+    return {pid for pid in launch.left(services.mark()) if not _has_launcher(pid)}
+
+
+def _has_launcher(pid: int) -> bool:
+    try:
+        process = psutil.Process(pid)
+        return any(
+            LAUNCHER in " ".join(parent.cmdline()) for parent in (process, *process.parents())
+        )
+    except psutil.Error:
+        return True
+
+
+def _end_orphans() -> str:
+    pids = unsupervised()
+    launch.end(lambda: unsupervised() & pids)
+    return f"Ended {', '.join(map(str, sorted(pids)))}."
+
+
+def _name(pid: int) -> str:
+    with suppress(psutil.Error):
+        return psutil.Process(pid).environ().get(services.MARK, "").rpartition(":")[2]
+    return "a service"
+
+
+def _of_lost_clones() -> dict[int, str]:
+    folders = {}
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            folder = process.environ().get(services.MARK, "").rpartition(":")[0]
+            root = f"/proc/{process.pid}/root" if sys.platform == "linux" else ""  # of a container
+            if folder and not Path(root + folder).exists():
+                folders[process.pid] = folder
+    return folders
+
+
+def runs() -> Iterator[Finding]:
+    """Find Dagster's runs that count as running, while their process has ended."""
+    database = instance.home() / "history/runs.db"
+    if not database.exists():
+        yield ok("Dagster has no runs yet")
+        return
+    query = f"select run_id, pipeline_name from runs where status in {OPEN}"
+    dead = {
+        run: job for run, job in _rows(database, query) if (pid := _pid(run)) and not _lives(*pid)
+    }
+    if dead and not instance.daemon_lives():
+        yield Finding(
+            "warn",
+            f"Dagster counts {len(dead)} runs as running that were killed:"
+            f" {', '.join(f'{job} ({run[:8]})' for run, job in dead.items())}.",
+            "They were killed with the stack. They keep their slots, so that others wait, until"
+            " Dagster's daemon has ended them.",
+            "./loc up -d ends them after some seconds; ./loc doctor --fix does it now",
+            symptom="A run waits in Dagster's queue for one that was killed",
+            repair=lambda: _end_runs(list(dead)),
+        )
+    else:
+        yield ok("Every run that counts as running has a process")
+
+
+def _rows(database: Path, query: str, *parameters: str) -> list[tuple]:
+    try:
+        address = f"file:{quote(str(database))}?mode=ro"
+        with closing(sqlite3.connect(address, uri=True, timeout=1)) as con:
+            return con.execute(query, parameters).fetchall()
+    except sqlite3.Error as error:
+        raise LocError(f"{database} cannot be read.", f"{error}.", "./loc logs dagster-web") from (
+            error
+        )
+
+
+def _pid(run: str) -> tuple[int, float] | None:
+    """The process that a run has recorded, and when; None if it has none."""
+    events = instance.home() / f"history/runs/{run}.db"
+    if not events.exists():
+        return None
+    query = (
+        "select event from event_logs where dagster_event_type = 'ENGINE_EVENT' order by id desc"
+    )
+    for (text,) in _rows(events, query):
+        event = json.loads(text)
+        with suppress(KeyError, TypeError, ValueError):
+            entries = event["dagster_event"]["event_specific_data"]["metadata_entries"]
+            for entry in entries:
+                if entry["label"] == "pid":
+                    return int(entry["entry_data"]["text"]), event["timestamp"]
+    return None
+
+
+def _lives(pid: int, since: float) -> bool:
+    with suppress(psutil.Error):
+        process = psutil.Process(pid)
+        return process.create_time() <= since and process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def _end_runs(ids: list[str]) -> str:
+    command = [sys.executable, "-P", "-m", "proto_loc.dagster.restored", "killed", *ids]
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
+    if done.returncode:
+        raise LocError("Dagster's runs were not ended.", done.stderr.strip()[-300:], "./loc up -d")
+    return f"Ended {len(ids)} runs in Dagster's history, and freed their slots."
+
+
+def code() -> Iterator[Finding]:
+    """Ask whether Dagster could load the code of this clone."""
+    processes = running()
+    if "dagster-code" not in processes:
+        yield ok("Dagster's code server does not run")
+    elif why := services.trouble("dagster-code"):
+        yield Finding(
+            "fail",
+            "Dagster cannot load this clone's code.",
+            why,
+            "Mend that line, then: ./loc restart dagster-code",
+            symptom="Dagster shows no assets or an error of its code location",
+        )
+    else:
+        yield ok("Dagster has loaded this clone's code")
+
+
+def cube() -> Iterator[Finding]:
+    """Ask Cube which model and which version it serves."""
+    if "cube" not in running():
+        yield ok("Cube does not run")
+        return
+    try:
+        url = f"http://127.0.0.1:{settings().port('cube')}/readyz"
+        answer = httpx.get(url, timeout=PATIENCE, trust_env=False).json()
+    except (httpx.HTTPError, ValueError) as error:
+        yield Finding(
+            "warn",
+            "Cube runs, and does not answer.",
+            f"{type(error).__name__}: {error}.",
+            "./loc logs cube, ./loc restart cube",
+            symptom="Cube does not answer",
+        )
+        return
+    if "model" in answer:
+        yield Finding(
+            "fail",
+            f"Cube serves {answer['model']['serving']}, since it refuses the current one.",
+            answer["model"]["error"],
+            "Mend that line; Cube reads the model again by itself. ./loc generate --check compares"
+            " it with dbt",
+            symptom="A metric that was changed is the old one in Cube",
+        )
+    elif (answer.get("version"), answer.get("published_at")) != (newest := _filled_version()):
+        number, at = newest
+        yield Finding(
+            "warn",
+            f"Cube serves version {answer.get('version')} of prod, published"
+            f" {answer.get('published_at')}; here, version {number} of {at} is current.",
+            answer.get("error") or "It was started with another LOC_DATA than this shell has.",
+            "./loc down, then ./loc up -d: all services take the settings of this shell",
+            symptom="Cube shows other figures than `loc` or Superset",
+        )
+    else:
+        yield ok("Cube serves the current model and version")
+
+
+def _filled_version() -> tuple[int | None, str | None]:
+    """Number and time of the current ``prod``; None if it has no mart, as Cube says it."""
+    serving = warehouse.store.current_id("prod")
+    version = warehouse.store.load("prod", serving) if serving is not None else None
+    if version is None or not any(name.startswith("marts.") for name in version.tables):
+        return None, None
+    return version.id, version.published_at
+
+
+def superset_key() -> Iterator[Finding]:
+    """Try whether the secrets in Superset's metadata are those of its key."""
+    database, key = settings().data / "superset/superset.db", credentials.path("superset")
+    python = environment_folder("superset") / "bin/python"
+    if not database.exists() or not key.exists() or not python.exists():
+        yield ok("Superset has no metadata in SQLite yet")
+        return
+    done = subprocess.run(
+        [python, "-I", KEY_TEST, database, key], capture_output=True, text=True, timeout=20
+    )
+    previous = key.with_name(f"{key.name}.previous")
+    if done.stdout.startswith("another key") and not previous.exists():
+        yield Finding(
+            "fail",
+            f"{key} is not the key with which Superset's metadata was encrypted.",
+            "It was replaced, or the data came from another clone or a backup without its secrets.",
+            f"Write the earlier key into {previous} (mode 600), then ./loc restart"
+            " superset-provision superset: all is encrypted anew",
+            symptom="Superset does not start: secrets of another key",
+        )
+    else:
+        yield ok("Superset's key is the one of its metadata")
