@@ -13,18 +13,22 @@ from proto_loc.sources import Source, find_sources
 from proto_loc.sql import identifier
 
 
+class NothingToMeasure(LocError):
+    """The project lacks what a benchmark measures; it is no failure of the platform."""
+
+
 def sampled_source() -> Source:
     """Return the first source of ``pipelines/`` that has a sample.
 
     Raises:
-        LocError: no source has a sample.
+        NothingToMeasure: no source has a sample.
     """
     sources = find_sources()
     for source in sources.values():
         if source.sample_rows:
             return source
     names = ", ".join(sources) or "no source"
-    raise LocError(
+    raise NothingToMeasure(
         "There is nothing to measure with.",
         f"A benchmark needs a source with a sample; pipelines/ has {names}.",
         "Give a source a sample: docs/declaration.md shows how. `loc bench warehouse` needs none.",
@@ -82,11 +86,11 @@ def published_mart() -> Mart:
     """Return the mart with the most metrics.
 
     Raises:
-        LocError: the project has no metrics.
+        NothingToMeasure: the project has no metrics.
     """
     model = max(published_models(), key=lambda model: len(model.metrics), default=None)
     if model is None or not model.metrics:
-        raise LocError(
+        raise NothingToMeasure(
             "There is nothing to ask for.",
             "The dbt project has no metrics.",
             "Define one: docs/metrics.md shows how.",

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 
 import duckdb
 
@@ -41,16 +40,12 @@ class Pipeline:
     built: list[Measured]
     """dbt's run on a new file, without tests, from the start of dbt to its exit."""
     floor: list[Measured]
-    """The same SQL in one DuckDB process, also from its start to its exit."""
+    """The same SQL in one DuckDB process, also from its start to its exit; empty where a model is
+    in Python.
+    """
     lake_bytes: int
     prod_bytes: int
     checks: dict[str, int]
-
-    @property
-    def ratio(self) -> float:
-        return median(build.seconds for build in self.built) / median(
-            build.seconds for build in self.floor
-        )
 
 
 def measure(rows: int, folder: Path, *, repeat: int | None, report: Report) -> Pipeline:
@@ -76,17 +71,17 @@ def measure(rows: int, folder: Path, *, repeat: int | None, report: Report) -> P
                 if turn == 0:
                     # The project is parsed before the measurement, as it is for a usual build.
                     run.execute(["parse"], session, content.quiet)
-                    # The bare SQL comes from dbt's first run, so dbt runs first here; then they
-                    # alternate.
-                    statements = _statements(_by_dbt(session, built))
-                    by_bare = _bare(session, raw, statements, floor)
-                elif turn % 2:
-                    by_bare = _bare(session, raw, statements, floor)
+                # The bare SQL comes from dbt's first run, so dbt runs first there; then they
+                # alternate.
+                if turn % 2 == 0:
+                    by_dbt = _by_dbt(session, built)
+                if turn == 0:
+                    statements = _statements(by_dbt)
+                by_bare = _bare(session, raw, statements, floor) if statements else None
+                if turn % 2:
                     _by_dbt(session, built)
-                else:
-                    _by_dbt(session, built)
-                    by_bare = _bare(session, raw, statements, floor)
-                _compare(session.path, by_bare)
+                if by_bare:
+                    _compare(session.path, by_bare)
         report(f"{rows:,} rows: build, audit, publish")
         with Measured() as publishing:
             version = publish(who="loc bench", report=content.quiet)
@@ -141,13 +136,18 @@ def _bare(
 
 
 def _statements(built: run.Run) -> list[str]:
-    """Return dbt's SQL in the order of completion, without dbt's temporary names."""
+    """Return dbt's SQL in the order of completion, without dbt's temporary names.
+
+    It is empty where a model is in Python, which DuckDB alone cannot run.
+    """
     manifest = json.loads((program.target_path("prod") / "manifest.json").read_text())
     nodes = [
         manifest["nodes"][unique_id]
         for unique_id in (result["unique_id"] for result in built.results)
         if unique_id in manifest["nodes"]
     ]
+    if any(node.get("language") == "python" for node in nodes):
+        return []
     made = [
         f'create schema if not exists "{schema}"'
         for schema in sorted({node["schema"] for node in nodes})
@@ -155,15 +155,15 @@ def _statements(built: run.Run) -> list[str]:
     for node in nodes:
         if node["resource_type"] == "seed":
             made.append(_seed(node))
-        elif node["resource_type"] == "model":
-            path = (
-                program.target_path("prod")
-                / "run"
-                / node["package_name"]
-                / node["original_file_path"]
-            )
-            made.append(re.sub(r"__dbt_tmp\b", "", path.read_text()))
+        elif node["resource_type"] in ("model", "snapshot"):
+            made.append(re.sub(r"__dbt_tmp\b", "", _run_path(node).read_text()))
     return made
+
+
+def _run_path(node: dict) -> Path:
+    """Return the file of the SQL that dbt ran; a snapshot in YAML has a folder of that name."""
+    path = program.target_path("prod") / "run" / node["package_name"] / node["original_file_path"]
+    return path if path.name == Path(node["path"]).name else path / node["path"]
 
 
 def _seed(node: dict) -> str:

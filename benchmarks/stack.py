@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 
 import psutil
 
@@ -39,10 +38,6 @@ class Stack:
     """Times of `loc refresh --force` as a run of Dagster."""
     direct: list[float]
     """Lower bound of ``through``: the same command with --direct."""
-
-    @property
-    def ratio(self) -> float:
-        return median(self.through) / median(self.direct)
 
 
 def measure(folder: Path, *, prefix: str, idle: float, repeat: int, report: Report) -> Stack:

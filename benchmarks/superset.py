@@ -61,6 +61,11 @@ class Figures:
     stale: int = 0
     """Number of charts that showed an older version than the one published before."""
 
+    def faults(self) -> list[str]:
+        """Return what went wrong, one sentence each."""
+        old = [f"{self.stale} charts of an old version"] if self.stale else []
+        return [*self.errors[:10], *old]
+
 
 def share(values: list[float], percent: int) -> float:
     """Return a percentile of the values."""
@@ -82,7 +87,8 @@ def measure(
         repeat: number of requests of each chart without the cache.
 
     Raises:
-        LocError: no source has a sample, there is no chart, or a command failed.
+        NothingToMeasure: no source has a sample, or there is no chart.
+        LocError: a command failed.
     """
     configs = _configs()
     done = Figures()
@@ -194,7 +200,7 @@ def _configs() -> list[dict]:
     """Return the charts of the dashboard with the most charts.
 
     Raises:
-        LocError: no dashboard of the project has a chart.
+        NothingToMeasure: no dashboard of the project has a chart.
     """
     uuids: set[str] = set()
     for dashboard in _read("dashboards"):
@@ -202,7 +208,7 @@ def _configs() -> list[dict]:
         placed = {node["meta"]["uuid"] for key, node in nodes if key.startswith("CHART-")}
         uuids = max(uuids, placed, key=len)
     if not uuids:
-        raise LocError(
+        raise content.NothingToMeasure(
             "There is no chart to measure.",
             "No dashboard in superset/bundle/dashboards has one.",
             "Make one and export it: docs/dashboards.md shows how.",

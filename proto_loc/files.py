@@ -20,17 +20,33 @@ def replace(path: Path, text: str, *, private: bool = False) -> None:
     Raises:
         OSError: the file cannot be written; the old one stays.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f".{path.name}.{os.getpid()}.new")
+    replace_all({path: text}, private=private)
+
+
+def replace_all(texts: dict[Path, str], *, private: bool = False) -> None:
+    """Replace several files; a disk that is full or refuses one of them changes none.
+
+    Args:
+        texts: the new text of each file.
+        private: only this user can read the files.
+
+    Raises:
+        OSError: a file cannot be written; the old ones stay.
+    """
+    new = {path: path.with_name(f".{path.name}.{os.getpid()}.new") for path in texts}
     try:
-        descriptor = os.open(
-            new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600 if private else 0o666
-        )
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-        new.replace(path)
+        for path, text in texts.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(
+                new[path], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600 if private else 0o666
+            )
+            with os.fdopen(descriptor, "w") as file:
+                file.write(text)
+        for path in texts:
+            new[path].replace(path)
     finally:
-        new.unlink(missing_ok=True)
+        for path in new.values():
+            path.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -75,7 +75,10 @@ OF_THE_DEMONSTRATION = (
     "stack/test_platform.py",
     "superset",
     "validate/test_validate.py",
-    *(f"unit/test_{name}.py" for name in ("bundle", "metrics", "outcomes", "time_zone")),
+    *(
+        f"unit/test_{name}.py"
+        for name in ("bundle", "metrics", "outcomes", "portable_sql", "time_zone")
+    ),
 )
 """Suites and files that need the demonstration's data; a fork without it runs the others."""
 LEFT_OUT = {

@@ -41,7 +41,7 @@ def inspect(path: Path, report: Report = lambda *_: None) -> Manifest:
     """Read an archive and those that it needs in full; write nothing.
 
     Raises:
-        ArchiveRefused: one of them is damaged, foreign, missing, or of a later release.
+        ArchiveRefused: one of them is damaged, foreign, missing, or of later tools.
     """
     manifest, archives = chain.find(path)
     _check_releases(path, manifest)
@@ -53,7 +53,7 @@ def restore(path: Path, terms: Terms, report: Report = lambda *_: None) -> Resto
     """Put a backup in place, whole or not at all.
 
     Raises:
-        ArchiveRefused: the archive is damaged, foreign, or of a later release.
+        ArchiveRefused: the archive is damaged, foreign, or of later tools.
         UsageError: something would be overwritten, or a place is a link.
         LocError: services run, the disk is full, or the secrets cannot be decrypted. In each case
             nothing has changed.
@@ -137,9 +137,10 @@ def _check_stopped() -> None:
 
 
 def _check_releases(path: Path, manifest: Manifest) -> None:
+    """Refuse files of later tools; a later platform's are known by the format of its archives."""
     own = make.releases()
     for name, release in manifest.releases.items():
-        if name in own and Release(release) > Release(own[name]):
+        if name in own and name != "proto_loc" and Release(release) > Release(own[name]):
             raise ArchiveRefused(
                 f"{path} cannot be restored by this release.",
                 f"It was made with {name} {release}, and this clone has {own[name]}, which may not"
@@ -222,6 +223,11 @@ def _settle_dagster(data: Path, manifest: Manifest) -> None:
 
 
 def _after(result: Restored) -> None:
+    release, known = result.manifest.releases.get("proto_loc", "0"), make.releases()["proto_loc"]
+    if Release(release) > Release(known):
+        result.notes.append(
+            f"The backup was made by release {release}, and this clone has the older {known}."
+        )
     revision = result.manifest.git_revision
     own = make.revision()
     if revision and own and revision.removesuffix("-dirty") != own.removesuffix("-dirty"):

@@ -14,9 +14,16 @@ app = typer.Typer()
 @app.command(
     add_help_option=False,
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-    epilog="Examples: ./loc bench --help    ./loc bench pipeline --rows 1000000",
+    epilog=(
+        "Examples: ./loc bench    ./loc bench --quick    ./loc bench pipeline --rows 1000000"
+        "    ./loc bench --help"
+    ),
 )
 def bench(context: typer.Context) -> None:
-    """Measure the platform against floors taken in the same run; your data is not touched."""
+    """Measure the platform against floors taken in the same run; your data is not touched.
+
+    All benchmarks run into one table, for about ten minutes; or one of them, by its name. See
+    docs/performance.md.
+    """
     command = [sys.executable, "-P", "-m", "benchmarks", *context.args]
     raise typer.Exit(subprocess.run(command, env=os.environ | {"PYTHONPATH": str(ROOT)}).returncode)

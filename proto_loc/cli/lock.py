@@ -45,7 +45,7 @@ def lock(
     They are locks/*.txt and proto_loc/cube/server/package-lock.json. Locked versions stay, unless
     golden.toml changes them. locks/*.json has the archives that Nix installs of them. An
     environment whose lock changes is installed on trial first: two wheels with a file of the same
-    name, or a license that nobody knows, stop it.
+    name, or a license that nobody knows, stop it. Nothing is written before all of it is made.
 
     --check also installs each environment of this clone a second time and compares the bytes, and
     where Nix is, builds each package twice and compares the NAR hashes.
@@ -108,14 +108,17 @@ def lock(
         )
     locked = dict(zip(packages_by_lock, texts, strict=True))
     npm = locks.compile_npm() if "npm" in golden() else ""
+    archives = nix_lock.texts(locked)
+    tools = tool_lock.text(locked)
     _try(locked, before, moved)
-    for path, text in moved.items():  # only after every lock could be made, and installed
-        files.replace(path, text)
-    locks.write(locked)
+    lines = locks.changes(locked)
+    texts_by_path = moved | {ROOT / f"locks/{name}.txt": text for name, text in locked.items()}
     if npm:
-        locks.write_npm(npm)
-    tool_lock.write()
-    nix_lock.write()
+        lines.append(locks.npm_change(npm))
+        texts_by_path |= locks.npm_files(npm)
+    lines += [f"locks/{path.name}: the archives for Nix, changed" for path in archives]
+    files.replace_all(texts_by_path | archives | {tool_lock.PATH: tools})  # all, or none
+    print(*lines, "locks/tools.json: the wheels of uv and Node for Nix", sep="\n")
     if upgrade:
         print(
             "Run ./loc test to see whether these versions work together. Commit golden.toml, locks/"

@@ -1,7 +1,5 @@
 """``loc soak``: readers query while versions are published, for as long as one likes."""
 
-import signal
-import threading
 from typing import Annotated
 
 import typer
@@ -22,6 +20,13 @@ def soak(
     new: Annotated[
         bool, typer.Option("--new", help="Begin another soak, even if the last one is unfinished.")
     ] = False,
+    write_docs: Annotated[
+        bool,
+        typer.Option(
+            "--write-docs",
+            help="Also write the report into docs/soak.md; without a time, that of the last soak.",
+        ),
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Let readers query while versions are published; the exit code is 1 if anything went wrong.
@@ -30,7 +35,8 @@ def soak(
     for metrics, while Dagster publishes one version after the other. Every answer must be that of a
     published version. Memory, open files, threads, disk and latencies are fitted over time, and
     what grows steadily is called a leak. A soak that is stopped goes on with the next command until
-    it has its hours. Services that are not up are started, and stopped at the end.
+    it has its hours; a second Ctrl-C does not wait for queries and publishes in flight. Services
+    that are not up are started, and stopped at the end.
 
     Examples: loc soak --minutes 5, loc soak --hours 24
     """
@@ -38,37 +44,36 @@ def soak(
     from proto_loc.compose import stack
     from proto_loc.compose.client import Client
     from proto_loc.errors import UsageError
-    from proto_loc.soak import soaking
+    from proto_loc.soak import soaking, stopping
+
+    def say(text: str) -> None:
+        err.print(text, markup=False, soft_wrap=True)
 
     total = hours + minutes / 60
-    if not total:
-        raise UsageError("A soak needs a time.", "", "Give it, such as --minutes 5 or --hours 24.")
-    with Client() as client:
-        was_up = client.alive()
-    stops: list[threading.Event] = []
-
-    def stop(*_: object) -> None:
-        if not stops:
-            raise KeyboardInterrupt
-        err.print("Stopping; the time so far counts.")
-        stops[0].set()
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        this, fitted = soaking.soak(
-            total,
-            number=readers,
-            publish=not read_only,
-            new=new,
-            say=lambda text: err.print(text, markup=False, soft_wrap=True),
-            begun=stops.append,
-        )
+    if write_docs:
+        soaking.check_docs()  # before hours of work
+    if write_docs and not total:
+        this, fitted = soaking.last()
         page = soaking.write(this, fitted)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        if not was_up:
-            stack.down()
+    elif not total:
+        raise UsageError("A soak needs a time.", "", "Give it, such as --minutes 5 or --hours 24.")
+    else:
+        with Client() as client:
+            was_up = client.alive()
+        try:
+            with stopping.on_signals(say) as begun:
+                this, fitted = soaking.soak(
+                    total,
+                    number=readers,
+                    publish=not read_only,
+                    new=new,
+                    say=say,
+                    begun=begun,
+                )
+                page = soaking.write(this, fitted)
+        finally:
+            if not was_up:
+                stack.down()
     if json:
         from json import dumps
 
@@ -76,4 +81,7 @@ def soak(
     else:
         out.print(soaking.page(this, fitted), markup=False, soft_wrap=True)
         out.print(f"Report: {page}", markup=False, soft_wrap=True)
+    if write_docs:
+        soaking.write_docs(this, fitted)
+        say("docs/soak.md has this report now.")
     raise typer.Exit(int(not soaking.passed(this, fitted)))

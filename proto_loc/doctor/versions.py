@@ -59,7 +59,7 @@ def versions() -> Iterator[Finding]:
                 f"{folder} is not what its lock and golden.toml say: {', '.join(wrong[:SHOWN])}"
                 f"{others}.",
                 "Somebody has installed into it by hand, an installation was interrupted, or"
-                " [shared-files] has changed since.",
+                " [shared-files] has changed while services ran.",
                 fix,
                 symptom="A package is of another version than golden.toml names",
             )

@@ -29,9 +29,7 @@ def time_spine() -> dict[str, str]:
     """The days that MetricFlow needs, for a project that has none."""
     return {
         "dbt/models/marts/time_spine_daily.sql": (
-            "with days as (\n\n    select\n        unnest(\n"
-            "            generate_series(date '1970-01-01', date '2069-12-31', interval 1 day)\n"
-            "        )::date as date_day\n\n),\n\n"
+            "with days as (\n\n    {{ loc_days('1970-01-01', '2069-12-31') }}\n\n),\n\n"
             "final as (\n\n    select date_day\n    from days\n\n)\n\nselect * from final\n"
         ),
         "dbt/models/marts/time_spine_daily.yml": (

@@ -13,6 +13,15 @@ LOADED = "_loaded_at"
 FILE = "_source_file"
 """Column that the lake adds to rows of files."""
 
+WIDER = {
+    **dict.fromkeys(("TINYINT", "SMALLINT", "UTINYINT", "USMALLINT"), "INTEGER"),
+    "UINTEGER": "BIGINT",
+    "UBIGINT": "DECIMAL(20, 0)",
+    "HUGEINT": "DECIMAL(38, 0)",
+    "UHUGEINT": "DECIMAL(38, 0)",
+}
+"""Whole numbers that DuckDB alone has, and the type that has room for them on Trino and Iceberg."""
+
 MANY = 10_000
 """The most values of a text that is a dimension of the metrics."""
 
@@ -134,26 +143,38 @@ def _staged(raw: str, name: str, table: Table, facts: ColumnFacts | None, header
     words, expression = "", written if written != name else ""
     if kind.endswith("WITH TIME ZONE") or kind == "TIMESTAMPTZ":
         zone = table.format.time_zone or "UTC"
-        kind, expression = "TIMESTAMP", f"{written} at time zone '{zone}'"
+        kind, expression = "TIMESTAMP", f"cast({written} at time zone '{zone}' as timestamp)"
         words = f", in the time of {zone}"
     elif kind.startswith("TIMESTAMP") or kind == "DATETIME":
         kind, expression = (
             "TIMESTAMP",
-            expression if kind == "TIMESTAMP" else f"{written}::timestamp",
+            expression if kind == "TIMESTAMP" else _cast(written, "TIMESTAMP"),
         )
     elif kind in ("FLOAT", "REAL"):
-        kind, expression = "DOUBLE", f"{written}::double"
+        kind, expression = "DOUBLE", _cast(written, "DOUBLE")
+    elif wide := WIDER.get(kind):
+        kind, expression = wide, _cast(written, wide)
     elif kind.startswith(("STRUCT", "MAP")) or kind.endswith("]"):
-        kind, expression = "VARCHAR", f"to_json({written})::varchar"
+        kind, expression = "VARCHAR", f"{{{{ loc_json({_in_jinja(written)}) }}}}"
         words = ", as JSON"
     elif kind in ("JSON", "UUID") or kind.startswith("ENUM"):
-        kind, expression = "VARCHAR", f"{written}::varchar"
+        kind, expression = "VARCHAR", _cast(written, "VARCHAR")
     elif kind == "BLOB":
         kind, expression = "VARCHAR", f"to_base64({written})"
         words = ", in base 64"
     kind = {"INT": "INTEGER", "TEXT": "VARCHAR", "BOOL": "BOOLEAN"}.get(kind, kind)
     description = f"Column {header!r} of {table.name}, as loaded{words}."
     return Column(name, kind, description, expression, facts or ColumnFacts(0, 0))
+
+
+def _cast(column: str, kind: str) -> str:
+    return f"cast({column} as {kind.lower()})"
+
+
+def _in_jinja(text: str) -> str:
+    """A text as a string of Jinja."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
 
 
 def _rows(table: Table, short: Mapping[str, str], tables: Iterable[Table]) -> Iterable[Column]:

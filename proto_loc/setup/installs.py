@@ -7,7 +7,8 @@ What differs although the bytes of every wheel are the same, and is left out of 
 - the path of the clone in ``bin/activate*``, in ``*.pth`` and in the targets of links;
 - bytecode that has the time of its source: Python writes it as modules are used. The bytecode
   that set-up compiles has the hash of its source instead, and is compared;
-- ``.stamp``, the empty ``.lock`` of uv, and ``.nix/``, by which Nix keeps what is used of it.
+- ``.stamp`` and ``.settled``, the empty ``.lock`` of uv, and ``.nix/``, by which Nix keeps what is
+  used of it.
 """
 
 import base64
@@ -176,8 +177,8 @@ def check(name: str) -> Comparison:
         raise LocError(
             f"Two installs of locks/{name}.txt differ.",
             ", ".join(comparison.differences[:SHOWN]) + (f" and {more} more" if more > 0 else ""),
-            f"If .venvs/{name} was changed by hand, or [shared-files] has changed since: ./loc down"
-            f" && rm '{ROOT}/.venvs/{name}/.stamp' && ./loc setup {name}, then again."
+            f"If .venvs/{name} was changed by hand: ./loc down && rm '{ROOT}/.venvs/{name}/.stamp'"
+            f" && ./loc setup {name}, then again."
             " Else two wheels ship a file, or a build has a time in it: docs/versions.md.",
         )
     return comparison
@@ -198,7 +199,7 @@ def digests(
         for name in [*names, *(sub for sub in folders if Path(folder, sub).is_symlink())]:
             path = Path(folder, name)
             relative = str(path.relative_to(environment))
-            if relative in (".stamp", ".lock") or relative.startswith(".nix/"):
+            if relative in (".stamp", ".settled", ".lock") or relative.startswith(".nix/"):
                 continue
             if path.is_symlink():
                 result[relative] = f"link to {str(path.readlink()).replace(str(clone), '')}"

@@ -5,7 +5,6 @@ import re
 import tempfile
 from pathlib import Path
 
-from proto_loc import files
 from proto_loc.settings import ROOT
 from proto_loc.setup import licenses, node
 from proto_loc.setup.environments import golden, uv
@@ -98,17 +97,18 @@ def differences(name: str, requirements: list[str], known: str) -> list[str]:
     return node.changed(entries(known), entries(fresh)) or ["edited by hand"]
 
 
-def write(texts: dict[str, str]) -> None:
-    """Replace the locks, and print for each the packages that changed."""
+def changes(texts: dict[str, str]) -> list[str]:
+    """A line for each lock, with the packages that change."""
+    lines = []
     for name, text in texts.items():
         path = ROOT / "locks" / f"{name}.txt"
         old, new = entries(path.read_text() if path.exists() else ""), entries(text)
-        files.replace(path, text)
         moved = node.changed(old, new)
-        print(
+        lines.append(
             f"locks/{name}.txt: {len(new)} packages"
             + (f", changed: {', '.join(moved)}" if moved else "")
         )
+    return lines
 
 
 def npm_texts() -> tuple[str, str]:
@@ -129,12 +129,16 @@ def compile_npm() -> str:
     return lock
 
 
-def write_npm(lock: str) -> None:
-    """Replace Cube's package-lock.json and package.json, and print what changed."""
-    known = npm_texts()[1]
-    for name, text in (("package-lock.json", lock), ("package.json", node.manifest(lock))):
-        files.replace(node.CUBE / name, text)
-    print(
-        f"proto_loc/cube/server/package-lock.json: {lock.count('node_modules/')} packages"
-        + (", changed" if lock != known else "")
+def npm_files(lock: str) -> dict[Path, str]:
+    """The texts of Cube's package-lock.json and package.json, by their path."""
+    return {
+        node.CUBE / "package-lock.json": lock,
+        node.CUBE / "package.json": node.manifest(lock),
+    }
+
+
+def npm_change(lock: str) -> str:
+    """A line on what changes in Cube's package-lock.json."""
+    return f"proto_loc/cube/server/package-lock.json: {lock.count('node_modules/')} packages" + (
+        ", changed" if lock != npm_texts()[1] else ""
     )

@@ -17,7 +17,6 @@ from packaging import tags
 from packaging.markers import Marker
 from packaging.utils import parse_wheel_filename
 
-from proto_loc import files
 from proto_loc.errors import LocError
 from proto_loc.settings import ROOT
 from proto_loc.setup import environments
@@ -50,22 +49,22 @@ def lock_text(name: str) -> str:
     return file.read_text() if file.exists() else ""
 
 
-def text(name: str) -> str:
-    """Make the text of ``locks/NAME.json`` from ``locks/NAME.txt``.
+def text(lock: str) -> str:
+    """Make the text of ``locks/NAME.json`` from that of ``locks/NAME.txt``.
 
     ``archives`` maps file names to SHA-256 hashes: of ``all`` systems, and of each one.
 
     Raises:
         LocError: a package has no archive for a system, or the registry cannot be reached.
     """
-    packages = _packages(name)
+    packages = _packages(lock)
     whole = {system: archives(packages, system) for system in SYSTEMS}
     shared = dict(set.intersection(*(set(digests.items()) for digests in whole.values())))
     by_system = {"all": shared} | {
         system: {file: digest for file, digest in digests.items() if file not in shared}
         for system, digests in whole.items()
     }
-    return json.dumps(content(by_system, lock_text(name)), indent=1, sort_keys=True) + "\n"
+    return json.dumps(content(by_system, lock), indent=1, sort_keys=True) + "\n"
 
 
 def content(by_system: dict[str, dict[str, str]], lock: str) -> dict:
@@ -82,14 +81,14 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _packages(name: str) -> list[dict]:
+def _packages(lock: str) -> list[dict]:
     """The packages of a lock with all archives that it allows, as in a ``pylock.toml``."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "pylock.toml")
         uv(
             "pip",
             "compile",
-            f"locks/{name}.txt",
+            "-",
             "--no-deps",
             "--universal",
             "--format",
@@ -100,6 +99,7 @@ def _packages(name: str) -> list[dict]:
             "--quiet",
             "--output-file",
             out,
+            stdin=lock,
         )
         return tomllib.loads(out.read_text())["packages"]
 
@@ -177,16 +177,19 @@ def _tags(python: str, system: str) -> Iterable[tags.Tag]:
     yield from tags.compatible_tags(version, interpreter, platforms)
 
 
-def differences(name: str) -> list[str]:
+def differences(name: str, lock: str | None = None) -> list[str]:
     """Why ``locks/NAME.json`` is out of date; empty if it belongs to ``locks/NAME.txt``.
 
     It is a pure function of the lock, so that checksums tell, without the registry.
+
+    Args:
+        lock: the text of ``locks/NAME.txt``; default the one of the file.
     """
+    lock = lock_text(name) if lock is None else lock
     if not path(name).exists():
         return ["missing"]
     try:
         made = json.loads(path(name).read_text())
-        lock = lock_text(name)
         if made != content(made["archives"], lock):
             stale = made["sha256"]["lock"] != sha256(lock.encode())
             return [f"made from another locks/{name}.txt" if stale else "edited by hand"]
@@ -195,15 +198,16 @@ def differences(name: str) -> list[str]:
     return []
 
 
-def write() -> None:
-    """Make each ``locks/NAME.json`` that is out of date.
+def texts(locked: dict[str, str]) -> dict[Path, str]:
+    """Make the text of each ``locks/NAME.json`` that is out of date.
+
+    Args:
+        locked: the text of each ``locks/NAME.txt``, by name.
 
     Raises:
         LocError: a package has no archive for a system, or the registry cannot be reached.
     """
-    stale = [name for name in names() if differences(name)]
+    stale = [name for name in names() if differences(name, locked[name])]
     with ThreadPoolExecutor() as pool:
-        texts = dict(zip(stale, pool.map(text, stale), strict=True))
-    for name, content in texts.items():
-        files.replace(path(name), content)
-        print(f"locks/{name}.json: the archives for Nix, changed")
+        made = list(pool.map(text, (locked[name] for name in stale)))
+    return {path(name): content for name, content in zip(stale, made, strict=True)}

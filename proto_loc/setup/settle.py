@@ -4,7 +4,8 @@ Several wheels may ship a file of the same name with other content, and the one 
 last wins. ``golden.toml`` names, for each such file, the wheel that it comes from; a file that it
 does not name is an error. Runs before the packages of the platform can be imported::
 
-    python -I settle.py SITE_PACKAGES [--compile] [--uv UV --lock LOCK] [WHEEL_OR_FOLDER ...]
+    python -I settle.py SITE_PACKAGES [--compile | --compile-changed] [--uv UV --lock LOCK]
+        [WHEEL_OR_FOLDER ...]
 
 The content of a file that another wheel overwrote comes from a wheel, from a folder that a wheel
 was unpacked into, or from what uv installs from the lock. Nothing is written in place: the files
@@ -164,12 +165,16 @@ def replace(path: Path, content: bytes) -> None:
 
 def settle(
     site: Path, table: dict[str, str], sources: list[Path], uv: str = "", lock: Path | None = None
-) -> None:
+) -> list[Path]:
     """Replace each conflicting file that is not from the wheel that the table names.
+
+    Returns:
+        The files that were replaced.
 
     Raises:
         Unsettled: the table is not complete, or the content of a wheel cannot be had.
     """
+    changed = []
     with tempfile.TemporaryDirectory() as folder:
         for path, owner in misplaced(site, table).items():
             text = content(path, owner, sources)
@@ -184,18 +189,26 @@ def settle(
                     f"Give the wheel of {owner.package} after the folder of the environment.",
                 )
             replace(site / path, text)
+            changed.append(site / path)
+    return changed
 
 
-def compile_all(site: Path) -> None:
-    """Compile every module; the result has neither a time nor the place of the environment."""
-    compileall.compile_dir(
-        site,
-        quiet=2,
-        workers=0,
-        force=True,  # a module that Python's start imports has one already, with a time
-        stripdir=site,
-        invalidation_mode=PycInvalidationMode.CHECKED_HASH,
-    )
+def compile_all(site: Path, changed: list[Path] | None = None) -> None:
+    """Compile every module; the result has neither a time nor the place of the environment.
+
+    Args:
+        changed: compile only those of these files that are modules.
+    """
+    options = {
+        "quiet": 2,
+        "force": True,  # a module that Python's start imports has one already, with a time
+        "stripdir": site,
+        "invalidation_mode": PycInvalidationMode.CHECKED_HASH,
+    }
+    if changed is None:
+        compileall.compile_dir(site, workers=0, **options)
+    for path in changed or []:
+        compileall.compile_file(path, **options)
 
 
 def main() -> None:
@@ -204,16 +217,21 @@ def main() -> None:
     parser.add_argument("sources", type=Path, nargs="*", metavar="WHEEL_OR_FOLDER")
     parser.add_argument("--golden", type=Path, default=GOLDEN, help="golden.toml")
     parser.add_argument("--compile", action="store_true", help="compile every module")
+    parser.add_argument(
+        "--compile-changed", action="store_true", help="compile the modules that are replaced"
+    )
     parser.add_argument("--uv", help="the uv that unpacks a wheel of the lock")
     parser.add_argument("--lock", type=Path, help="the lock of the environment")
     options = parser.parse_intermixed_args()
     table = tomllib.loads(options.golden.read_text()).get(TABLE, {})
     try:
-        settle(options.site, table, options.sources, options.uv, options.lock)
+        changed = settle(options.site, table, options.sources, options.uv, options.lock)
     except Unsettled as error:
         sys.exit("error: {}\nwhy: {}\nfix: {}".format(*error.args))
     if options.compile:
         compile_all(options.site)
+    elif options.compile_changed:
+        compile_all(options.site, changed)
 
 
 if __name__ == "__main__":

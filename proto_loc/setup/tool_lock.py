@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from proto_loc import files
 from proto_loc.errors import LocError
 from proto_loc.settings import ROOT
 from proto_loc.setup.environments import golden, uv
@@ -32,30 +31,33 @@ PLATFORMS = {
 """uv's names of the platforms, by tool and system of the flake."""
 
 
-def text() -> str:
-    """Make the text of ``locks/tools.json`` from ``locks/uv.txt`` and ``locks/node.txt``.
+def text(locked: dict[str, str]) -> str:
+    """Make the text of ``locks/tools.json`` from the locks of uv and Node.
+
+    Args:
+        locked: the text of each ``locks/NAME.txt``, by name.
 
     Raises:
         LocError: a tool has no wheel for a system, or the registry cannot be reached.
     """
     keys = [(tool, system) for tool, platforms in PLATFORMS.items() for system in platforms]
     with ThreadPoolExecutor() as pool:
-        wheels = list(pool.map(lambda key: _wheel(*key), keys))
+        wheels = list(pool.map(lambda key: _wheel(*key, locked[key[0]]), keys))
     content: dict = {"//": MADE} | {tool: {} for tool in PLATFORMS}
     for (tool, system), wheel in zip(keys, wheels, strict=True):
         content[tool][system] = wheel
     return json.dumps(content, indent=1, sort_keys=True) + "\n"
 
 
-def _wheel(tool: str, system: str) -> dict[str, str]:
+def _wheel(tool: str, system: str, lock: str) -> dict[str, str]:
     """The file name and SHA-256 of a tool's wheel for one system."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "pylock.toml")
         options = ("--no-deps", "--no-header", "--quiet", "--format", "pylock.toml")
         python = ("--python-version", golden()["tools"]["python"])
         platform = ("--python-platform", PLATFORMS[tool][system])
-        lock = f"locks/{tool}.txt"
-        uv("pip", "compile", lock, *options, *python, *platform, "--output-file", out)
+        to = ("--output-file", out)
+        uv("pip", "compile", "-", *options, *python, *platform, *to, stdin=lock)
         package = tomllib.loads(out.read_text())["packages"][0]
     if not package.get("wheels"):
         raise LocError(
@@ -80,15 +82,6 @@ def differences() -> list[str]:
         return ["missing"]
     except ValueError:
         return ["edited by hand"]
-    fresh = json.loads(text())
+    locked = {tool: (ROOT / f"locks/{tool}.txt").read_text() for tool in PLATFORMS}
+    fresh = json.loads(text(locked))
     return [tool for tool in PLATFORMS if known.get(tool) != fresh[tool]]
-
-
-def write() -> None:
-    """Replace ``locks/tools.json``.
-
-    Raises:
-        LocError: a tool has no wheel for a system, or the registry cannot be reached.
-    """
-    files.replace(PATH, text())
-    print("locks/tools.json: the wheels of uv and Node for Nix")

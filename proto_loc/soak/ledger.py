@@ -108,13 +108,24 @@ def find(hours: float, *, new: bool) -> Soak:
     Raises:
         LocError: the file of the last one is damaged.
     """
-    home = private_folder(settings().run / "soak")
-    known = sorted(path for path in home.iterdir() if (path / "soak.json").exists())
-    if known and not new:
-        soak = read(known[-1])
-        if soak.left(hours):
-            return soak
-    return Soak(private_folder(home / datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S.%fZ")))
+    soak = None if new else last()
+    if soak and soak.left(hours):
+        return soak
+    return Soak(private_folder(_home() / datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S.%fZ")))
+
+
+def last() -> Soak | None:
+    """The last soak; None if there is none.
+
+    Raises:
+        LocError: its file is damaged.
+    """
+    known = sorted(path for path in _home().iterdir() if (path / "soak.json").exists())
+    return read(known[-1]) if known else None
+
+
+def _home() -> Path:
+    return private_folder(settings().run / "soak")
 
 
 def read(folder: Path) -> Soak:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from proto_loc import warehouse
 from proto_loc.dagster import client
@@ -84,6 +85,8 @@ class Load:
     def run(self, seconds: float) -> Stretch:
         """Run for so many seconds, and return the results.
 
+        Once ``stopped`` is set, KeyboardInterrupt ends it without waiting for what is in flight.
+
         Raises:
             LocError: there is no metric, or a reader cannot be made.
         """
@@ -99,9 +102,10 @@ class Load:
             )
         logs, sampler = Logs(), Sampler()
         with Timeline(models, expected.inexact) as timeline, readers.made(self.kinds) as made:
-            threads = [threading.Thread(target=self._read, args=(one, timeline)) for one in made]
+            works = [partial(self._read, one, timeline) for one in made]
             if self.publish:
-                threads.append(threading.Thread(target=self._write))
+                works.append(self._write)
+            threads = [threading.Thread(target=work, daemon=True) for work in works]
             for thread in threads:
                 thread.start()
             start = time.monotonic()
@@ -110,13 +114,25 @@ class Load:
                     self._sample(sampler, start, logs)
                     self.stopped.wait(min(SAMPLE_EVERY, start + seconds - time.monotonic()))
                 self.stretch.seconds = time.monotonic() - start
+            except KeyboardInterrupt:
+                if not self.stopped.is_set():
+                    raise
+                threads = []  # in haste
             finally:
                 self._ended.set()
-                for thread in threads:
-                    thread.join()
+                self._join(threads)
         self.stretch.restarted = sampler.restarted
         self.stretch.locks += logs.lock_messages()  # also those after the last sample
         return self.stretch
+
+    def _join(self, threads: list[threading.Thread]) -> None:
+        """Wait for what is in flight, unless the stop is to be a hasty one."""
+        try:
+            for thread in threads:
+                thread.join()
+        except KeyboardInterrupt:
+            if not self.stopped.is_set():
+                raise
 
     def _sample(self, sampler: Sampler, start: float, logs: Logs) -> None:
         try:

@@ -11,6 +11,7 @@ import psutil
 from proto_loc.compose.client import Client
 from proto_loc.home.machine import memory, size
 from proto_loc.settings import settings
+from proto_loc.warehouse.lake import BIN
 
 LOCKED = re.compile(
     r"database is locked|could not set lock|conflicting lock|cannot obtain a lock", re.IGNORECASE
@@ -50,7 +51,9 @@ class Sampler:
                 rss = float(supervisor.memory_info().rss)
                 sample["supervisor"] = {"memory": rss} | _counts([supervisor])
         own = settings()
-        sample["disk"] = {"data": float(size(own.data)), "run": float(size(own.run))}
+        waiting = float(size(own.lake / BIN))
+        data = size(own.data) - waiting
+        sample["disk"] = {"data": data, "bin": waiting, "run": float(size(own.run))}
         return sample
 
 

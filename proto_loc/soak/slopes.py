@@ -5,7 +5,7 @@ outliers do not move. Kendall's tau says how steadily a measure rises: 1 if ever
 larger, about 0 for one that only goes up and down.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import median
@@ -26,6 +26,7 @@ FLOORS = {
     "threads": 5.0,
     "processes": 3.0,
     "data": 500 * 2**20,
+    "bin": 500 * 2**20,
     "run": 500 * 2**20,
     "latency": 0.25,
 }
@@ -51,8 +52,18 @@ class Slope:
     verdict: str
 
 
-def fit(process: str, measure: str, points: Sequence[tuple[float, float]]) -> Slope | None:
-    """Fit (time in seconds, value); None with fewer than four samples."""
+def fit(
+    process: str, measure: str, points: Sequence[tuple[float, float]], settling: float = 0
+) -> Slope | None:
+    """Fit (time in seconds, value); None with fewer than four samples.
+
+    Args:
+        settling: seconds from the start in which the measure may rise, since what it counts is kept
+            for a time. Samples of a shorter run are fitted, without a verdict.
+    """
+    settled = [point for point in points if point[0] >= settling]
+    long_enough = bool(settled) and settled[-1][0] - settled[0][0] >= SHORTEST
+    points = settled if long_enough else points
     points = points[int(len(points) * WARM) :]
     step = -(-len(points) // MOST)
     points = points[:: max(1, step)]
@@ -72,16 +83,24 @@ def fit(process: str, measure: str, points: Sequence[tuple[float, float]]) -> Sl
     seconds = points[-1][0] - points[0][0]
     typical = median(value for _, value in points)
     grows = hourly > max(FLOORS.get(measure, 0.0), SHARE * typical) and tau > STEADY
-    verdict = TOO_SHORT if seconds < SHORTEST else LEAKS if grows else STEADY_STATE
+    short = seconds < SHORTEST or (settling and not long_enough)
+    verdict = TOO_SHORT if short else LEAKS if grows else STEADY_STATE
     return Slope(process, measure, first, last, hourly, tau, seconds, verdict)
 
 
-def fit_all(samples: Iterable[dict]) -> list[Slope]:
-    """Fit every measure of every process, from samples with ``at`` and ``processes``."""
+def fit_all(samples: Iterable[dict], settling: Mapping[str, float]) -> list[Slope]:
+    """Fit every measure of every process, from samples with ``at`` and ``processes``.
+
+    Args:
+        settling: by measure: see :func:`fit`.
+    """
     series: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for sample in samples:
         for process, measures in sample["processes"].items():
             for measure, value in measures.items():
                 series.setdefault((process, measure), []).append((sample["at"], value))
-    fitted = (fit(*name, points) for name, points in sorted(series.items()))
+    fitted = (
+        fit(process, measure, points, settling.get(measure, 0))
+        for (process, measure), points in sorted(series.items())
+    )
     return [slope for slope in fitted if slope]

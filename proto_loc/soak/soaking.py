@@ -9,7 +9,9 @@ from collections.abc import Callable
 from dataclasses import asdict
 
 from proto_loc import files
+from proto_loc.docs import measured
 from proto_loc.errors import LocError
+from proto_loc.settings import settings
 from proto_loc.soak import ledger, readers, slopes
 from proto_loc.soak.load import Load, Stretch
 from proto_loc.validate import report, steps
@@ -18,6 +20,8 @@ from proto_loc.validate.proof import Proof, fail
 CYCLE = 15 * 60.0
 """Seconds of load between two validations."""
 SAVE_EVERY = 60.0
+PAGE, COMMAND = measured.FOLDER / "soak.md", "loc soak"
+"""The page of the docs that has the last report, and the command that writes it."""
 LEFT_OUT = ("machine", "pages")
 """Steps of `loc validate` that tell nothing new within an hour."""
 
@@ -38,7 +42,8 @@ def soak(
     Args:
         number: how many readers.
         say: called with a line on what happens.
-        begun: called before the first stretch with what stops the soak once it is set.
+        begun: called before the first stretch with what stops the soak once it is set. From then
+            on, KeyboardInterrupt ends it without waiting for what is in flight.
 
     Raises:
         LocError: the platform cannot be started, or has no figure to watch.
@@ -49,16 +54,42 @@ def soak(
     run, stopped = this.begin(number), threading.Event()
     ready = _validate(run, publish, say, stopped)
     begun(stopped)
-    while (left := this.left(hours)) and not stopped.is_set():
-        note = _Notes(this, run, say)
-        load = Load(readers.kinds(number, ready), publish=publish, stopped=stopped, note=note)
-        note(load.run(min(CYCLE, left)))
-        this.save()
+    try:
+        while (left := this.left(hours)) and not stopped.is_set():
+            note = _Notes(this, run, say)
+            load = Load(readers.kinds(number, ready), publish=publish, stopped=stopped, note=note)
+            note(load.run(min(CYCLE, left)))
+            this.save()
+            if not stopped.is_set():
+                ready = _validate(run, publish, say, stopped)
+    except KeyboardInterrupt:
         if not stopped.is_set():
-            ready = _validate(run, publish, say, stopped)
-        this.save()
-    fitted = slopes.fit_all(json.loads(line) for line in this.samples.read_text().splitlines())
-    return this, fitted
+            raise
+    this.save()
+    return this, _fitted(this)
+
+
+def _fitted(this: ledger.Soak) -> list[slopes.Slope]:
+    """The slopes of the last run of a soak."""
+    samples = [json.loads(line) for line in this.samples.read_text().splitlines()]
+    own = settings()  # superseded versions and unused files of the lake stay for so long
+    return slopes.fit_all(samples, {"data": own.grace, "bin": own.bin_grace})
+
+
+def last() -> tuple[ledger.Soak, list[slopes.Slope]]:
+    """The last soak, with the slopes of its last run.
+
+    Raises:
+        LocError: there is none, or its file is damaged.
+    """
+    this = ledger.last()
+    if this is None:
+        raise LocError(
+            "There is no soak yet.",
+            "Only what has really run can be written.",
+            "loc soak --minutes 30 --write-docs",
+        )
+    return this, _fitted(this)
 
 
 class _Notes:
@@ -193,7 +224,7 @@ def page(this: ledger.Soak, fitted: list[slopes.Slope]) -> str:
 
 
 def _shown(measure: str, value: float) -> str:
-    if measure in ("memory", "data", "run"):
+    if measure in ("memory", "data", "bin", "run"):
         return f"{value / 2**20:,.1f} MiB"
     return f"{value:,.3f} s" if measure == "latency" else f"{value:,.1f}"
 
@@ -208,3 +239,22 @@ def write(this: ledger.Soak, fitted: list[slopes.Slope]) -> str:
     files.replace(this.folder / "report.json", data, private=True)
     files.replace(this.folder / "report.md", page(this, fitted), private=True)
     return str(this.folder / "report.md")
+
+
+def check_docs() -> None:
+    """Make sure that the page of the docs has a place for a report.
+
+    Raises:
+        LocError: it has none.
+    """
+    measured.around(PAGE, COMMAND)
+
+
+def write_docs(this: ledger.Soak, fitted: list[slopes.Slope]) -> None:
+    """Write the report into the page of the docs: its hours are those that were really run.
+
+    Raises:
+        LocError: the page has no place for it.
+    """
+    title, _, body = page(this, fitted).partition("\n")
+    measured.write(PAGE, COMMAND, f"**{title.removeprefix('# ')}**\n{body}")

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -69,6 +70,19 @@ def content(proof: Proof) -> dict:
     }
 
 
+def _formats(proof: Proof) -> Callable[[str, str], str]:
+    """A function that shows a metric's figure as a person reads it."""
+    formats = {metric.name: metric.format for model in proof.models for metric in model.metrics}
+
+    def shown(metric: str, figure: str) -> str:
+        try:
+            return formats[metric].text(figure)
+        except (KeyError, ArithmeticError):  # a tool may answer anything
+            return figure
+
+    return shown
+
+
 def write(proof: Proof) -> Path:
     """Write both files into the run's folder, and return the path of the page.
 
@@ -86,7 +100,7 @@ def write(proof: Proof) -> Path:
     tools = list(dict.fromkeys(tool for row in report["figures"].values() for tool in row))
     services = list(dict.fromkeys(name for row in report["access"].values() for name in row))
     page = environment.get_template("report.html").render(
-        report=report, tones=TONES, tools=tools, services=services
+        report=report, tones=TONES, tools=tools, services=services, shown=_formats(proof)
     )
     files.replace(proof.folder / "report.html", page, private=True)
     files.replace(proof.folder / "report.json", json.dumps(report, indent=2) + "\n", private=True)

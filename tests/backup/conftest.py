@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from proto_loc import fork_file, sources, warehouse
-from proto_loc.backup import workspace
+from proto_loc.backup import make, workspace
 from proto_loc.settings import private_folder, settings
 from proto_loc.warehouse import lake
 
@@ -128,3 +128,11 @@ def platform(template: Path, tmp_path, empty, monkeypatch) -> Platform:
 def target(tmp_path) -> Path:
     """The file of an archive that does not exist yet."""
     return private_folder(tmp_path / "disk") / "monday.tar.zst"
+
+
+@pytest.fixture
+def monday(platform, empty, target) -> Path:
+    """An archive; the settings are those of an empty platform."""
+    make.backup(target, make.Wish(), who="test")
+    empty.use()
+    return target

@@ -32,6 +32,7 @@ PROMISES = {
     "devcontainer",
     "real process-compose",
     "validate and soak",
+    "archive of the last release",
     "browser",
     "real Cube addon",
     "docs commands",
@@ -59,14 +60,16 @@ COMMANDS = {  # commands that a job must contain because its name promises them
         "PATH=$RUNNER_TEMP/bin:$PATH ./loc test stack -- --no-skips",
     ],
     "soak": ["./loc validate --leave-up", "./loc soak --minutes 5", "./loc down"],
+    "restore": ["./loc test backup -- --no-skips -k archive_of"],
     "cube": ["./loc setup cube", "./loc test cube parity -- --no-skips"],
     "browser": ["./loc test dagster home superset notebooks --all -- -k browser --no-skips"],
     "docs": ["./loc test docs --all -- --no-skips"],
     "all": [".ci/run --all"],
     "release": [
         '.ci/release-notes "$GITHUB_REF_NAME" >"$RUNNER_TEMP/notes"',
-        'gh release create "$GITHUB_REF_NAME" --verify-tag '
-        '--title "$GITHUB_REF_NAME" --notes-file "$RUNNER_TEMP/notes"',
+        "./loc test backup -- --no-skips -k the_archive_of_this_release",
+        'gh release create "$GITHUB_REF_NAME" --verify-tag --title "$GITHUB_REF_NAME"'
+        ' --notes-file "$RUNNER_TEMP/notes" "$RUNNER_TEMP"/archive/release-*.tar.zst',
     ],
     "propose": [
         './loc lock --upgrade | tee "$RUNNER_TEMP/said"',
@@ -231,8 +234,8 @@ def test_a_job_runs_what_its_name_promises(job):
 def test_the_nix_job_has_what_the_tests_need():
     """It runs with --no-skips, and installs what neither its runner nor the flake has."""
     listed = re.search(r"packages=\((.*?)\)", (ROOT / ".ci/run").read_text(), re.DOTALL)[1]
-    there = "binutils bubblewrap chromium curl e2fsprogs git nix-bin procps python3 python3-pip"
-    there += " python3-venv shellcheck util-linux"
+    there = "binutils bubblewrap chromium curl e2fsprogs git nix-bin openssh-client procps"
+    there += " python3 python3-pip python3-venv shellcheck util-linux"
     steps = [step.get("run", "") for step in JOBS["ci.yml", "nix"]["steps"]]
     (install,) = (step for step in steps if "apt-get install" in step)
     installed = set(install.partition("--no-install-recommends ")[2].split())

@@ -316,7 +316,7 @@ def test_everything_is_described_and_every_business_rule_has_a_unit_test(platfor
     assert flags == hits - {"is_rejected"}, "each rule is seen to reject"
     fact = manifest["nodes"]["model.proto_loc.fct_taxi_trips"]
     assert fact["config"]["contract"]["enforced"]
-    assert fact["columns"]["trip_id"]["data_type"] == "ubigint"
+    assert fact["columns"]["trip_id"]["data_type"] == "bigint"
     dashboards = list((program.PROJECT.parent / "superset/bundle/dashboards").glob("*.yaml"))
     assert len(manifest["exposures"]) == len(dashboards) >= 2
     assert {

@@ -115,14 +115,17 @@ def test_the_state_of_the_platform_has_its_sources_metrics_and_lineage(shop: Clo
 BENCHMARKS = {
     "warehouse": (
         "--size-mb 1 --repeat 1 --seconds 1 --writers 1 --readers 1",
-        "A publish over a plain copy",
+        "publish, 0.001 GB",
     ),
     # the benchmark fails if the two do not make the same tables
-    "pipeline": ("--rows 500 --repeat 2", "dbt over its bare SQL"),
+    "pipeline": ("--rows 500 --repeat 2", "dbt, 500 rows"),
     # the benchmark fails if Cube and the SQL answer differently
-    "cube": ("--rows 500 --repeat 1 --seconds 2 --clients 1 --publishes 1", "20 days, by country"),
+    "cube": (
+        "--rows 500 --repeat 1 --seconds 2 --clients 1 --publishes 1",
+        "20 days, by country",
+    ),
 }
-"""By name: options for a small run, which does not measure speed, and a part of its output."""
+"""By name: options for a small run, which does not measure speed, and a figure with a floor."""
 
 
 @pytest.mark.parametrize(
@@ -132,8 +135,10 @@ BENCHMARKS = {
 def test_a_benchmark_runs_and_leaves_a_persons_data_alone(shop: Clone, name: str):
     latest = "select max(version_id) from marts.publication"
     before = shop.published(latest)
-    options, figure = BENCHMARKS[name]
-    assert figure in shop.loc("bench", name, *options.split()).stdout
+    options, expected = BENCHMARKS[name]
+    result = json.loads(shop.loc("bench", name, *options.split(), "--json").stdout)
+    ratios = {figure["name"]: figure["ratio"] for figure in result["figures"]}
+    assert ratios[expected] > 0 and result["faults"] == []
     assert shop.published(latest) == before
 
 

@@ -193,7 +193,7 @@ def test_superset_s_own_sql_works(admin):
         "GET", f"database/{database}/table_metadata/?name=mart_taxi_trips&schema=marts"
     )["columns"]
     kinds = {column["name"]: column["type"] for column in columns}
-    assert (kinds["pickup_at"], kinds["trip_id"]) == ("TIMESTAMP", "UBIGINT") and kinds[
+    assert (kinds["pickup_at"], kinds["trip_id"]) == ("TIMESTAMP", "BIGINT") and kinds[
         "total_amount"
     ][:7] == "DECIMAL"
 

@@ -25,6 +25,16 @@ def test_a_failed_write_leaves_the_old_text(tmp_path):
     assert path.read_text() == "one" and os.listdir(tmp_path) == ["text"]
 
 
+def test_several_files_are_replaced_or_none(tmp_path):
+    """Bug: `loc lock` stopped after some of its files."""
+    one, other = tmp_path / "one", tmp_path / "other"
+    files.replace_all({one: "old", other: "old"})
+    with pytest.raises(UnicodeEncodeError):
+        files.replace_all({one: "new", other: "\ud800"})
+    assert one.read_text() == other.read_text() == "old"
+    assert sorted(os.listdir(tmp_path)) == ["one", "other"]
+
+
 def test_a_lock_is_held_until_the_block_ends_or_the_process_is_killed(tmp_path):
     path = tmp_path / "lock"
     holding = "import sys, time; from pathlib import Path; from proto_loc import files\n"

@@ -183,6 +183,42 @@ def test_lock_refuses_what_is_not_decided(clone):
     assert {path: path.read_text() for path in clone.glob("locks/*")} == before
 
 
+def test_a_change_of_shared_files_alone_is_settled_by_the_next_start(clone):
+    """Bug: the old file stayed until somebody removed the stamp. Nothing is installed again."""
+    known = 'spdx = "MIT", reason = "test"'
+    text = GOLDEN + 'aaa-shared = "1.0"\nbbb-shared = "1.0"\n\n[licenses]\n'
+    text += "".join(f"{name} = {{ {known} }}\n" for name in ("aaa-shared", "bbb-shared"))
+    text += '\n[shared-files]\n"shared/__init__.py" = "{}"\n'
+    for name in ("aaa", "bbb"):
+        wheel(clone / "wheels", f"{name}_shared", {"shared/__init__.py": name})
+    golden = clone / "golden.toml"
+    golden.write_text(text.replace("{}", "aaa-shared"))
+    done = loc(clone, "lock")
+    assert done.returncode == 0, done.stderr
+    assert loc(clone, "--sync", "small").returncode == 0
+    (shared,) = clone.glob(".venvs/small/lib/python3*/site-packages/shared/__init__.py")
+    stamp = clone / ".venvs/small/.stamp"
+    made = stamp.stat().st_mtime_ns
+    assert shared.read_text() == "aaa"
+    golden.write_text(text.replace("{}", "bbb-shared"))
+    python = clone / ".venvs/small/bin/python"
+    with subprocess.Popen([python, "-c", "input()"], stdin=subprocess.PIPE) as service:
+        done = loc(clone, "--sync", "small")
+        unchanged = shared.read_text()
+        service.communicate(b"\n")
+    assert unchanged == "aaa" and f"process {service.pid} runs on .venvs/small" in done.stderr
+    done = loc(clone, "--sync", "small")
+    assert "loc: [shared-files] of golden.toml has changed: settling .venvs/small" in done.stderr
+    assert (shared.read_text(), stamp.stat().st_mtime_ns) == ("bbb", made)
+    assert loc(clone, "--sync", "small").stderr == ""
+    golden.write_text(text.partition("[shared-files]")[0])
+    done = loc(clone, "--sync", "small")
+    assert (
+        done.returncode == 1 and 'fix: Add a line to [shared-files], for example: "' in done.stderr
+    )
+    assert shared.read_text() == "bbb"
+
+
 def test_copy_has_what_the_launcher_reads():
     with installs.copy_of_clone({ROOT / "golden.toml": "changed"}) as copy:
         assert (copy / "golden.toml").read_text() == "changed"

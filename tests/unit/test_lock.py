@@ -105,13 +105,14 @@ def written(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """The files that ``loc lock`` replaces, by name; registries have only what is locked."""
     texts_by_file: dict[str, str] = {}
     monkeypatch.setattr(
-        files, "replace", lambda path, text: texts_by_file.update({path.name: text})
+        files,
+        "replace_all",
+        lambda texts: texts_by_file.update({path.name: text for path, text in texts.items()}),
     )
     monkeypatch.setattr(upgrade, "upgrade", lambda packages, known: {})
     monkeypatch.setattr(locks, "compile_lock", lambda name, *_: TEXTS[name])
     monkeypatch.setattr(node, "compile_lock", lambda known: locks.npm_texts()[1])
-    monkeypatch.setattr(tool_lock, "write", lambda: None)
-    monkeypatch.setattr(nix_lock, "write", lambda: None)
+    monkeypatch.setattr(tool_lock, "text", lambda locked: tool_lock.PATH.read_text())
     monkeypatch.setattr(
         installs, "copy_of_clone", lambda texts: pytest.fail("an environment is installed on trial")
     )
@@ -126,6 +127,35 @@ def test_an_unknown_license_of_npm_stops_it_before_anything_is_written(written, 
     with pytest.raises(LocError, match="The license of strange is not known"):
         loc_lock(None, check=False, upgrade=False)
     assert written == {}
+
+
+def test_a_package_without_an_archive_stops_it_before_anything_is_written(written, monkeypatch):
+    """Bug: golden.toml, locks/*.txt and Cube's lock were new by then, and locks/*.json stayed."""
+    wheel = {"url": "https://x/strange-1-cp311-cp311-win_amd64.whl", "hashes": {"sha256": "00"}}
+    package = {"name": "strange", "version": "1", "wheels": [wheel]}
+    newer = locks.sealed(TEXTS["docs"].partition("\n")[2] + "strange==1 \\\n")
+    monkeypatch.setattr(
+        locks, "compile_lock", lambda name, *_: newer if name == "docs" else TEXTS[name]
+    )
+    monkeypatch.setattr(nix_lock, "_packages", lambda lock: [package] if lock == newer else [])
+    with pytest.raises(LocError, match="strange 1 has no archive for x86_64-linux"):
+        loc_lock(None, check=False, upgrade=False)
+    assert written == {}
+
+
+@pytest.mark.slow
+def test_a_package_without_an_archive_leaves_every_file_of_a_clone(tmp_path, registry):
+    borrowing_clone(tmp_path, "proto_loc", "locks", "loc", "golden.toml", "pyproject.toml")
+    golden_file = tmp_path / "golden.toml"
+    table = "[environments.docs.packages]\n"
+    golden_file.write_text(
+        golden_file.read_text().replace(table, f'{table}triton = "3.0.0"\n')  # Linux on x86 only
+    )
+    before = {path: path.read_bytes() for path in (tmp_path / "locks").iterdir()}
+    done = subprocess.run([tmp_path / "loc", "lock"], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "error: triton 3.0.0 has no archive for aarch64-linux." in done.stderr
+    assert {path: path.read_bytes() for path in (tmp_path / "locks").iterdir()} == before
 
 
 def test_an_upgrade_that_moves_nothing_installs_nothing_on_trial(written):

@@ -1,5 +1,6 @@
 """What the steps of ``loc validate`` find, each on its own, without a platform."""
 
+import json
 import socket
 import threading
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ import pytest
 from proto_loc import credentials
 from proto_loc.doctor.finding import Finding, ok
 from proto_loc.errors import LocError
+from proto_loc.metrics.definitions import Dimension, Metric, SemanticModel
+from proto_loc.metrics.formats import Format
 from proto_loc.settings import settings
 from proto_loc.validate import access, doors, figures, pages, report, rows, stack, steps
 from proto_loc.validate.figures import Expected
@@ -191,3 +194,24 @@ def test_a_report_escapes_what_it_quotes_and_old_ones_go(proof):
     for _ in range(report.KEPT + 2):
         report.write(Proof(report.new_folder()))
     assert len(list((settings().run / "validate").iterdir())) == report.KEPT
+
+
+def test_a_report_shows_figures_as_a_person_reads_them(proof):
+    """Bug: it showed 857372.2400000006; the exact figures are in the data and under the pointer."""
+    formats = {
+        "miles": Format("number", 2),
+        "share": Format("percent", 1),
+        "odd": Format("count", 0),
+    }
+    metrics = tuple(Metric(name, name, "", "simple", form, ()) for name, form in formats.items())
+    day = Dimension("day", "Day", "", (), "day")
+    proof.models = [
+        SemanticModel("trips", "", "", "", "", "marts", "trips", (), (day,), metrics, day, ())
+    ]
+    proof.record("Cube", {"miles": 857372.2399999987, "share": Decimal("0.04693"), "odd": "<none>"})
+    proof.record("warehouse", {"miles": 857372.2400000006, "share": None})
+    page = report.write(proof).read_text()
+    assert page.count(">857,372.24</td>") == 2 and ">4.7%</td>" in page
+    assert 'title="857372.2400000006"' in page and ">&lt;none&gt;</td>" in page
+    data = json.loads((proof.folder / "report.json").read_text())
+    assert data["figures"]["miles"]["Cube"] == "857372.2399999987"

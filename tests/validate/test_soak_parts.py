@@ -121,12 +121,37 @@ def test_caches_that_fill_at_first_are_no_leak():
     assert slopes.fit("superset", "files", points).verdict == slopes.STEADY_STATE
 
 
+@pytest.mark.parametrize(
+    ("seconds", "after", "verdict"),
+    [
+        (1800, 600, slopes.TOO_SHORT),
+        (3600, 600, slopes.LEAKS),
+        (3600, 0, slopes.STEADY_STATE),
+        (600, 0, slopes.TOO_SHORT),
+    ],
+    ids=["within", "beyond", "full", "short"],
+)
+def test_what_is_kept_for_a_time_is_no_leak_before_that_time_is_over(seconds, after, verdict):
+    """Bug: the versions in their grace time, of which there are more and more for the first hour,
+    made every soak of half an hour fail.
+    """
+    megabyte = 2**20
+    points = [
+        (at, megabyte * (100 + min(at, 1800) + max(0, at - 1800) * after / 600))
+        for at in range(0, seconds, 10)
+    ]
+    fitted = slopes.fit_all(
+        [{"at": at, "processes": {"disk": {"data": size}}} for at, size in points], {"data": 1800}
+    )
+    assert [slope.verdict for slope in fitted] == [verdict], fitted
+
+
 def test_the_leaking_process_is_named():
     samples = [
         {"at": at, "processes": {"cube": {"files": 100 + at / 10}, "home": {"files": 30.0}}}
         for at in range(0, 3600, 10)
     ]
-    fitted = slopes.fit_all(samples)
+    fitted = slopes.fit_all(samples, {})
     soak = ledger.Soak(settings().run, [ledger.Run("now", None)])
     assert soaking.content(soak, fitted)["leaks"] == ["cube"]
     assert not soaking.passed(soak, fitted) and "| cube | files |" in soaking.page(soak, fitted)

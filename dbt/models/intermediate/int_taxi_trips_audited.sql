@@ -8,7 +8,10 @@ itemised as (
 
     select
         *,
-        date_diff('second', pickup_at, dropoff_at) as duration_seconds,
+        -- From whole second to whole second: of fractions, engines count differently.
+        date_diff(
+            'second', date_trunc('second', pickup_at), date_trunc('second', dropoff_at)
+        ) as duration_seconds,
         -- Sum of the meter's own items, or null where TLC does not get them all: trips without a
         -- payment type (0 flex fare, 5 unknown) carry surcharges that no column shows.
         -- Vendor 1 (Creative Mobile) puts congestion, airport and zone fees into `extra`, and in

@@ -8,18 +8,18 @@ final as (
 
     select
         colour,
-        pickup_at::date as pickup_date,
+        cast(pickup_at as date) as pickup_date,
         pickup_zone_id,
         origin,
         count(*) as trips,
-        sum(passenger_count)::bigint as passengers,
+        cast(sum(passenger_count) as bigint) as passengers,
         sum(distance_miles) as distance_miles,
-        sum(duration_seconds)::bigint as duration_seconds,
-        sum(fare_amount)::decimal(18, 2) as fare_amount,
-        sum(tip_amount)::decimal(18, 2) as tip_amount,
-        sum(total_amount)::decimal(18, 2) as total_amount
+        cast(sum(duration_seconds) as bigint) as duration_seconds,
+        cast(sum(fare_amount) as decimal(18, 2)) as fare_amount,
+        cast(sum(tip_amount) as decimal(18, 2)) as tip_amount,
+        cast(sum(total_amount) as decimal(18, 2)) as total_amount
     from taxi_trips
-    group by colour, pickup_date, pickup_zone_id, origin
+    group by colour, cast(pickup_at as date), pickup_zone_id, origin
 
 )
 

@@ -1,10 +1,7 @@
 with days as (
 
     -- TLC's records begin in 2009.
-    select
-        unnest(
-            generate_series(date '2009-01-01', date '2035-12-31', interval 1 day)
-        )::date as date_day
+    {{ loc_days('2009-01-01', '2035-12-31') }}
 
 ),
 
@@ -12,13 +9,13 @@ final as (
 
     select
         date_day,
-        date_trunc('week', date_day)::date as week_start,
-        date_trunc('month', date_day)::date as month_start,
-        date_trunc('quarter', date_day)::date as quarter_start,
-        date_trunc('year', date_day)::date as year_start,
-        isodow(date_day)::integer as weekday,
-        dayname(date_day) as weekday_name,
-        isodow(date_day) > 5 as is_weekend
+        cast(date_trunc('week', date_day) as date) as week_start,
+        cast(date_trunc('month', date_day) as date) as month_start,
+        cast(date_trunc('quarter', date_day) as date) as quarter_start,
+        cast(date_trunc('year', date_day) as date) as year_start,
+        {{ loc_iso_weekday('date_day') }} as weekday,
+        {{ loc_weekday_name('date_day') }} as weekday_name,
+        {{ loc_iso_weekday('date_day') }} > 5 as is_weekend
     from days
 
 )

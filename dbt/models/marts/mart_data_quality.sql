@@ -11,14 +11,16 @@ final as (
         source,
         table_name,
         partition,
-        date_trunc(
-            'month',
-            coalesce(
-                try_cast(partition as date),
-                try_cast(partition || '-01' as date),
-                loaded_at::date
-            )
-        )::date as month,
+        cast(
+            date_trunc(
+                'month',
+                coalesce(
+                    try_cast(partition as date),
+                    try_cast(partition || '-01' as date),
+                    cast(loaded_at as date)
+                )
+            ) as date
+        ) as month,
         origin,
         input as source_file,
         loaded_at,

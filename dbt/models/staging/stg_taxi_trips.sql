@@ -25,7 +25,28 @@ yellow as (
         tpep_pickup_datetime as pickup_at,
         tpep_dropoff_datetime as dropoff_at,
         airport_fee,
-        * exclude (tpep_pickup_datetime, tpep_dropoff_datetime, airport_fee)
+        vendorid,
+        passenger_count,
+        trip_distance,
+        ratecodeid,
+        pulocationid,
+        dolocationid,
+        payment_type,
+        fare_amount,
+        extra,
+        mta_tax,
+        tip_amount,
+        tolls_amount,
+        improvement_surcharge,
+        congestion_surcharge,
+        cbd_congestion_fee,
+        total_amount,
+        _origin,
+        _month,
+        _source_file,
+        _row,
+        _load_id,
+        _loaded_at
     from yellow_trips
 
 ),
@@ -37,8 +58,29 @@ green as (
         2 as colour_code,
         lpep_pickup_datetime as pickup_at,
         lpep_dropoff_datetime as dropoff_at,
-        null::double as airport_fee,
-        * exclude (lpep_pickup_datetime, lpep_dropoff_datetime, ehail_fee, trip_type)
+        cast(null as double) as airport_fee,
+        vendorid,
+        passenger_count,
+        trip_distance,
+        ratecodeid,
+        pulocationid,
+        dolocationid,
+        payment_type,
+        fare_amount,
+        extra,
+        mta_tax,
+        tip_amount,
+        tolls_amount,
+        improvement_surcharge,
+        congestion_surcharge,
+        cbd_congestion_fee,
+        total_amount,
+        _origin,
+        _month,
+        _source_file,
+        _row,
+        _load_id,
+        _loaded_at
     from green_trips
 
 ),
@@ -46,7 +88,7 @@ green as (
 trips as (
 
     select * from yellow
-    union all by name
+    union all
     select * from green
 
 ),
@@ -58,10 +100,10 @@ final as (
     select
         -- Colour, month and row in the file, as digits: unique by construction, the same after a
         -- reload, and below 2^53, so that JavaScript keeps it exact.
-        (
-            colour_code * 1000000000000000 + date_part('year', _month) * 100000000000
-            + date_part('month', _month) * 1000000000 + _row
-        )::ubigint as trip_id,
+        cast(
+            colour_code * 1000000000000000 + extract(year from _month) * 100000000000
+            + extract(month from _month) * 1000000000 + _row as bigint
+        ) as trip_id,
         colour,
         try_cast(vendorid as integer) as vendor_id,
         pickup_at,

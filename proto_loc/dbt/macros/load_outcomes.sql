@@ -38,33 +38,52 @@
         union all
         select load_id, reason, rows from verdicts
         union all
-        select active.load_id, null, active.rows
+        select active.load_id, cast(null as varchar) as reason, active.rows
         from active
-        inner join declared_tables using (source, table_name)
-        anti join judged_tables using (source, table_name)
+        inner join declared_tables
+            on active.source = declared_tables.source
+            and active.table_name = declared_tables.table_name
+        left join judged_tables
+            on active.source = judged_tables.source
+            and active.table_name = judged_tables.table_name
+        where judged_tables.source is null
     ),
 
     counted as (
-        select load_id, reason, sum(rows)::bigint as rows from judged group by load_id, reason
+        select load_id, reason, cast(sum(rows) as bigint) as rows from judged group by load_id, reason
+    ),
+
+    audited_tables as (
+        select source, table_name from judged_tables
+        union
+        select source, table_name from declared_tables
+    ),
+
+    tables_of_rejects as (
+        select distinct load_id, table_name from declared_rejects
     ),
 
     loads as (
         select
-            active.* exclude (table_name),
-            coalesce(rejects.table_name, active.table_name) as table_name,
-            rejects.load_id is not null as is_of_rejects,
+            active.load_id,
+            active.source,
+            coalesce(tables_of_rejects.table_name, active.table_name) as table_name,
+            active.partition,
+            active.origin,
+            active.input,
+            active.loaded_at,
             active.rows as loaded,
-            (active.source, coalesce(rejects.table_name, active.table_name)) in (
-                select (source, table_name) from judged_tables
-                union
-                select (source, table_name) from declared_tables
-            ) as is_audited
+            tables_of_rejects.load_id is not null as is_of_rejects,
+            audited_tables.source is not null as is_audited
         from active
-        left join (select distinct load_id, table_name from declared_rejects) as rejects using (load_id)
+        left join tables_of_rejects on active.load_id = tables_of_rejects.load_id
+        left join audited_tables
+            on active.source = audited_tables.source
+            and coalesce(tables_of_rejects.table_name, active.table_name) = audited_tables.table_name
     )
 
     select
-        load_id,
+        coalesce(loads.load_id, counted.load_id) as load_id,
         loads.source,
         loads.table_name,
         loads.partition,
@@ -92,7 +111,7 @@
             else counted.rows
         end as rejected
     from loads
-    full outer join counted using (load_id)
+    full outer join counted on loads.load_id = counted.load_id
     -- Without a rejected row, a load of a table of rejects has no outcome.
     where counted.load_id is not null or not loads.is_of_rejects
 {%- endmacro %}
@@ -102,14 +121,15 @@
     {%- for name in env_var('LOC_VERDICTS', '').split(',') if name %}
         {%- set declared = _declared_verdicts(name) %}
         select
-            ({{ declared.get('load_id') }})::bigint as load_id,
-            ({{ declared.get('reason', 'null') }})::varchar as reason,
-            {{ 'sum(' ~ declared.get('rows') ~ ')' if declared.get('rows') else 'count(*)' }}::bigint as rows
+            cast({{ declared.get('load_id') }} as bigint) as load_id,
+            cast({{ declared.get('reason', 'null') }} as varchar) as reason,
+            cast({{ 'sum(' ~ declared.get('rows') ~ ')' if declared.get('rows') else 'count(*)' }} as bigint) as rows
         from {{ ref(name) }}
         group by 1, 2
         union all
     {%- endfor %}
-        select null::bigint as load_id, null::varchar as reason, null::bigint as rows where false
+        select cast(null as bigint) as load_id, cast(null as varchar) as reason, cast(null as bigint) as rows
+        where false
 {%- endmacro %}
 
 {% macro _judged_tables() -%}
@@ -119,7 +139,7 @@
         union
         {%- endfor %}
     {%- endfor %}
-        select null::varchar as source, null::varchar as table_name where false
+        select cast(null as varchar) as source, cast(null as varchar) as table_name where false
 {%- endmacro %}
 
 {% macro _declared_verdicts(name) -%}
@@ -142,18 +162,18 @@
     ),
 
     accounted as (
-        select load_id, sum(rows)::bigint as rows from outcomes group by load_id
+        select load_id, cast(sum(rows) as bigint) as rows from outcomes group by load_id
     )
 
     select
         active.source,
         active.table_name,
         active.partition,
-        load_id,
+        coalesce(active.load_id, accounted.load_id) as load_id,
         active.rows as rows_loaded,
         accounted.rows as rows_accounted_for
     from active
-    full outer join accounted using (load_id)
+    full outer join accounted on active.load_id = accounted.load_id
     where coalesce(active.rows, -1) <> coalesce(accounted.rows, 0)
         and not (active.rows = 0 and accounted.rows is null)
 {% endtest %}

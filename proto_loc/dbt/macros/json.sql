@@ -1,0 +1,5 @@
+{#- A list, struct or map as text in JSON. Each engine has a function of its own for that, so that
+    models name this macro alone. -#}
+{% macro loc_json(column) -%}
+    cast(to_json({{ column }}) as varchar)
+{%- endmacro %}
