@@ -5,6 +5,7 @@ import shutil
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from textwrap import shorten
 
 from benchmarks.figures import COLUMNS, NUMBERS, Result
 from proto_loc import files
@@ -17,6 +18,8 @@ KEPT = 10
 """Reports that are kept; older ones are removed."""
 PAGE, COMMAND = measured.FOLDER / "performance.md", "loc bench"
 """The page of the docs that has the last report, and the command that writes it."""
+LONGEST = 300
+"""Characters of an outcome in the table."""
 QUIET = 0.1
 """From this share of the processor on, others have disturbed the measurement."""
 
@@ -68,7 +71,11 @@ class Report:
                 f"`{result.command}`",
                 f"{result.seconds:.0f} s",
                 f"{result.busy:.0%}",
-                "; ".join(result.faults) or result.left_out or "measured",
+                shorten(
+                    "; ".join(result.faults) or result.left_out or "measured",
+                    LONGEST,
+                    placeholder=" … (whole in report.json)",
+                ),
             )
             for result in self.results
         ]

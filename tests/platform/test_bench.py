@@ -163,6 +163,9 @@ def test_the_report_says_that_the_machine_was_not_quiet_and_what_failed():
     assert "| ai | `` | 0 s | 34% | It was ended by signal 9. |" in text
     assert "| cube | all | 2.00 s |  | 1.00 s | 2.00 |  |  | a \\| b |" in text
     assert not made.content()["passed"]
+    made.results[1].faults = ["a long traceback " * 100]
+    (row,) = [line for line in made.markdown().splitlines() if line.startswith("| ai |")]
+    assert len(row) < 400 and "… (whole in report.json)" in row
     made.results = made.results[:1]
     assert "not quiet" not in made.markdown() and made.content()["passed"]
 
