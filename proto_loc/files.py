@@ -49,6 +49,12 @@ def replace_all(texts: dict[Path, str], *, private: bool = False) -> None:
             path.unlink(missing_ok=True)
 
 
+def can_make(folder: Path) -> bool:
+    """Whether this user can write to a folder, or make it if it is missing."""
+    nearest = next(path for path in (folder, *folder.parents) if path.exists())
+    return nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold the lock on a file during the block; wait for the process that holds it."""

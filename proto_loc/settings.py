@@ -387,7 +387,15 @@ def origin(port: int) -> str:
 
 
 def spare_loopback(env: MutableMapping[str, str]) -> None:
-    """Add this machine's own addresses to ``no_proxy``, if the environment names a proxy."""
+    """Add this machine's own addresses to ``no_proxy``, if the environment names a proxy.
+
+    ``all_proxy`` goes away if it names a SOCKS proxy, as desktops set it beside ``https_proxy``:
+    httpx supports none, and fails also where it needs no proxy.
+    """
+    if env.get("https_proxy") or env.get("HTTPS_PROXY"):
+        for name in ("all_proxy", "ALL_PROXY"):
+            if env.get(name, "").lower().startswith("socks"):
+                del env[name]
     exempt = env.get("no_proxy") or env.get("NO_PROXY") or ""
     if exempt != "*" and any(key.lower().endswith("_proxy") for key in env):
         own = [host for host in ("127.0.0.1", "localhost", "::1") if host not in exempt.split(",")]

@@ -166,7 +166,7 @@ def lend_tools(folder: Path) -> None:
         for path in [*environment.iterdir(), *site.iterdir()]:
             target = copy / path.relative_to(environment)
             if path.name == "loc-clone.pth":
-                target.write_text(f"{folder}\n")
+                target.write_text(f"import sys; sys.path.append({str(folder)!a})\n")
             elif path.name in ("pyvenv.cfg", ".stamp"):
                 target.write_text(path.read_text().replace(str(ROOT), str(folder)))
             elif not target.exists():

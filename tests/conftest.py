@@ -47,12 +47,13 @@ LONGEST = (
         "dagster",
         "platform",
         "acceptance",
+        "chaos",
         "notebooks",
         "superset-provision",
         "cube",
     ),
     "tests/stack/test_platform.py",
-    *("source", "tests/docs/test_docs.py", "parity", "mcp", "discover"),
+    *("odd", "source", "tests/docs/test_docs.py", "parity", "mcp", "discover"),
     *("patterns", "accounts", "tests/chaos/test_kill.py", "nix", "real-files"),
 )
 """Groups and files that take longest, in order of time.
@@ -65,7 +66,7 @@ OF_THE_DEMONSTRATION = (
     "acceptance",
     "ai/test_chat.py",
     *("ask/test_ask.py", "ask/test_evaluate.py"),
-    "chaos/test_full_disk.py",
+    *("chaos/test_full_disk.py", "chaos/test_matrix.py"),
     "cube/test_model.py",
     *(f"dagster/test_{name}.py" for name in ("browser", "definitions", "runs", "web")),
     "devcontainer/test_lifecycle.py",

@@ -206,7 +206,7 @@ def _explained(error: Exception, asked: Model, key: str, litellm) -> LocError:
     """The error of a failed call, in sentences; the most specific exceptions come first."""
     name, where, reason = asked.name, f" at {asked.url}" if asked.url else "", _first(error)
     kinds = litellm.exceptions
-    if "socksio" in str(error):
+    if _socks() and any(text in str(error) for text in ("socksio", "Unknown scheme for proxy")):
         return LocError(
             f"{name}{where} cannot be reached through a SOCKS proxy.",
             f"{_socks()} names one, and the client of language models does not support it.",

@@ -65,7 +65,7 @@ def _root(
 ) -> None:
     """A local analytics platform: Dagster, dbt, DuckDB, Superset, Cube and JupyterLab."""
     half_restored = Path(os.environ.get("LOC_DATA") or ROOT / "data") / "backup/restore.json"
-    if half_restored.exists() and context.invoked_subcommand not in ("restore", "down"):
+    if os.path.exists(half_restored) and context.invoked_subcommand not in ("restore", "down"):
         from proto_loc.backup import workspace
 
         if error := workspace.pending():
@@ -96,10 +96,16 @@ def _report(error: Exception) -> int:
         print(error.said(), file=sys.stderr)
         return error.exit_code
     if isinstance(error, OSError) and error.filename and error.strerror:
+        why, fix = "It was renamed, removed or locked meanwhile, or its disk is full.", "Mend that"
+        if isinstance(error, PermissionError):
+            why = "It belongs to another user (did root run ./loc?), or its mode forbids it."
+            parents = [path for path in Path(error.filename).parents if os.path.exists(path)]
+            closed = next((p for p in parents if not os.access(p, os.X_OK)), error.filename)
+            fix = f"ls -ld '{closed}' says whose it is. Be that user, or chown it"
         print(
             plain(f"error: {error.filename} cannot be used: {error.strerror.lower()}."),
-            "why: It was renamed, removed or locked meanwhile, or its disk is full.",
-            "fix: Mend that, then run it again; ./loc --debug ... shows the traceback.",
+            f"why: {why}",
+            f"fix: {fix}, then run it again; ./loc --debug ... shows the traceback.",
             sep="\n",
             file=sys.stderr,
         )

@@ -11,8 +11,10 @@ from functools import partial
 from graphlib import TopologicalSorter
 from pathlib import Path
 
+import psutil
+
 from proto_loc import files, services
-from proto_loc.compose import supervisor
+from proto_loc.compose import keeper, supervisor
 from proto_loc.compose.client import Client, State
 from proto_loc.errors import LocError
 from proto_loc.services import launch, ports
@@ -128,12 +130,25 @@ def down() -> bool:
             raise LocError(
                 "The stack does not end.", f"{client.path} still answers.", "See ./loc status"
             )
+    was_up |= _end_keeper()
     remaining = launch.left(services.mark())
     launch.end(lambda: launch.left(services.mark()))
     # The supervisor no longer answers, but it holds its lock until its process has ended.
     with suppress(FileNotFoundError), (settings().run / "up.lock").open() as lock:
         files.lock_within(lock, 10)
     return was_up or bool(remaining)
+
+
+def _end_keeper() -> bool:
+    """End the keeper of a supervisor that is gone; return whether there was one."""
+    path = settings().run / "up.lock"
+    with suppress(OSError, ValueError, psutil.Error), path.open("r+") as lock:
+        if not files.try_lock(lock):
+            process = psutil.Process(int(path.read_text()))
+            if keeper.__file__ in process.cmdline():
+                process.terminate()
+                return True
+    return False
 
 
 def _lock_start(client: Client) -> int | None:
@@ -148,6 +163,7 @@ def _lock_start(client: Client) -> int | None:
     while not client.alive():
         if files.try_lock(fd):
             if not client.alive():
+                os.ftruncate(fd, 0)  # the pid of an earlier keeper
                 return fd
         else:
             if time.monotonic() > end:
@@ -169,8 +185,14 @@ def _detached(
     io = {"stdin": null, "stdout": null, "pass_fds": [lock]}
     with own.open("wb") as errors:
         child = subprocess.Popen(
-            command, env=env, cwd=ROOT, stderr=errors, start_new_session=True, **io
+            keeper.command(command),
+            env=env,
+            cwd=ROOT,
+            stderr=errors,
+            start_new_session=True,
+            **io,
         )
+    os.pwrite(lock, str(child.pid).encode(), 0)
     states = _watch(client, timeout, lambda: child.poll() is None)
     unfinished = [state for state in states if state.verdict not in ("done", "off")]
     if child.poll() is None:

@@ -1,25 +1,31 @@
 """Run launcher that finds the process of a run again after the code server has restarted."""
 
+import logging
 import os
 import signal
+from contextlib import suppress
 
 import psutil
 from dagster import DagsterEventType, DagsterRun, DefaultRunLauncher
 
 from proto_loc.dagster.private import CheckRunHealthResult, WorkerStatus
 
+log = logging.getLogger("proto_loc.dagster")
+
 
 class RunLauncher(DefaultRunLauncher):
     """Dagster's launcher, which also looks for the process that a run has recorded.
 
     Dagster's own launcher forgets its runs when the code server ends or the machine restarts. Such
-    runs would count as running for ever, and keep their slots.
+    runs would count as running for ever, and keep their slots. So would a run of which a process
+    was stopped (SIGSTOP): it is continued.
     """
 
     supports_check_run_worker_health = True
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
-        if self._process(run.run_id):
+        if process := self._process(run.run_id):
+            _continue(process)
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "its process has ended")
 
@@ -29,6 +35,7 @@ class RunLauncher(DefaultRunLauncher):
         process = self._process(run_id)  # started by an earlier code server
         if process:
             os.kill(process.pid, signal.SIGINT)
+            os.kill(process.pid, signal.SIGCONT)  # one that is stopped gets no other signal
         return process is not None
 
     def _process(self, run_id: str) -> psutil.Process | None:
@@ -54,3 +61,12 @@ class RunLauncher(DefaultRunLauncher):
             except psutil.NoSuchProcess:
                 continue
         return None
+
+
+def _continue(process: psutil.Process) -> None:
+    """Continue a process and its descendants, if something has stopped them."""
+    with suppress(psutil.Error):
+        for member in (process, *process.children(recursive=True)):
+            if member.status() == psutil.STATUS_STOPPED:
+                log.warning("process %d of a run was stopped, and is continued", member.pid)
+                member.resume()

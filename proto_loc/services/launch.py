@@ -1,6 +1,7 @@
 """Runs a service for ``loc exec NAME``, and ends all of its processes with the supervisor.
 
-This process waits until its child ends, a signal arrives, or its supervisor ends. After several
+This process waits until its child ends, a signal arrives, or its supervisor ends. A child that
+something has stopped (SIGSTOP) is continued. After several
 crashes in a row, the next start waits for a while; a long run resets the count. On Linux this
 process is the subreaper of the service's processes. Each of them has a mark in its environment, so
 that this process can find all of them. If this process is killed, the next start finds them. It
@@ -132,6 +133,7 @@ def _until_it_ends(child: int, wake: int, over: int, marked: str) -> tuple[int, 
             asked.append(signal.SIGTERM)
         for number in asked:
             os.kill(child, number)
+            os.kill(child, signal.SIGCONT)  # a process that is stopped gets no other signal
             deadline = min(deadline, time.monotonic() + GRACE)
         if time.monotonic() >= deadline:
             for pid in left(marked, os.getpid()):
@@ -214,12 +216,20 @@ def _unread(fd: int) -> bool:
 
 
 def _reap(child: int = 0) -> int | None:
-    """Wait for ended children; return the exit code of ``child``, or minus its signal."""
+    """Wait for ended children; return the exit code of ``child``, or minus its signal.
+
+    A stopped child is continued: it would answer nobody, and keep its locks. A restart would cost
+    what the service has in memory, such as a person's kernels.
+    """
     code = None
     with suppress(ChildProcessError):
-        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
-            if ended[0] == child:
-                code = os.waitstatus_to_exitcode(ended[1])
+        while (changed := os.waitpid(-1, os.WNOHANG | os.WUNTRACED))[0]:
+            pid, status = changed
+            if os.WIFSTOPPED(status):
+                print(f"loc: process {pid} was stopped, and is continued", flush=True)
+                _kill(pid, signal.SIGCONT)
+            elif pid == child:
+                code = os.waitstatus_to_exitcode(status)
     return code
 
 
@@ -236,6 +246,7 @@ def end(find, grace: float = GRACE) -> None:
         late = time.monotonic() >= start + grace
         for pid in running if late else running - signalled:
             _kill(pid, signal.SIGKILL if late else signal.SIGTERM)
+            _kill(pid, signal.SIGCONT)
         signalled |= running
         time.sleep(0.05)
         _reap()

@@ -86,6 +86,9 @@ def npm(
         "npm_config_audit": "false",
         "npm_config_fund": "false",
     }
+    cache = Path(os.environ.get("HOME") or "/nonexistent", ".npm")
+    if "npm_config_cache" not in env and not files.can_make(cache):
+        env["npm_config_cache"] = str(ROOT / ".tools/npm-cache")
     return subprocess.run(
         [*command, *arguments], cwd=cwd or CUBE, env=env, timeout=timeout, stdin=subprocess.DEVNULL,
         capture_output=True, text=True,

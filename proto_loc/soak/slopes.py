@@ -30,7 +30,8 @@ FLOORS = {
     "run": 500 * 2**20,
     "latency": 0.25,
 }
-"""By measure: growth in an hour that is never called a leak: bytes, numbers, seconds."""
+"""By measure: growth in an hour, or in the whole run, that is never called a leak: bytes, numbers,
+seconds. An hour's growth that a short run only lets one expect is not enough."""
 LEAKS, STEADY_STATE, TOO_SHORT = "leaks", "steady", "too short to tell"
 
 
@@ -82,7 +83,8 @@ def fit(
     last = median(value for _, value in points[-tenth:])
     seconds = points[-1][0] - points[0][0]
     typical = median(value for _, value in points)
-    grows = hourly > max(FLOORS.get(measure, 0.0), SHARE * typical) and tau > STEADY
+    floor = FLOORS.get(measure, 0.0)
+    grows = hourly > max(floor, SHARE * typical) and last - first > floor and tau > STEADY
     short = seconds < SHORTEST or (settling and not long_enough)
     verdict = TOO_SHORT if short else LEAKS if grows else STEADY_STATE
     return Slope(process, measure, first, last, hourly, tau, seconds, verdict)

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from proto_loc import files
-from proto_loc.errors import LocError, exit_on_error
+from proto_loc.errors import LocError, disk_is_full, exit_on_error
 from proto_loc.settings import ROOT, private_folder, settings
 from proto_loc.superset import role_rules
 
@@ -30,7 +30,12 @@ def main(arguments: list[str]) -> int:
     os.umask(0o077)
     home = private_folder(settings().data / "superset")
     with files.locked(home / LOCK):  # a second process waits, and then has nothing to do
-        _provision(options.folder, overwrite=options.overwrite)
+        try:
+            _provision(options.folder, overwrite=options.overwrite)
+        except Exception as error:
+            if disk_is_full(error):
+                raise _no_space(home) from error
+            raise
     print(f"Superset is provisioned, in {time.monotonic() - began:.1f} s.", flush=True)
     return 0
 
@@ -55,6 +60,17 @@ def _provision(folder: Path, *, overwrite: bool) -> None:
         accounts.grants(rules, datasets)
         db.session.commit()
         history.prune()
+
+
+def _no_space(home: Path) -> LocError:
+    is_here = settings().superset_metadata.startswith("sqlite")
+    return LocError(
+        "Superset cannot be provisioned: no space left on the disk of"
+        f" {home if is_here else 'the database with its metadata'}.",
+        "What was not written yet is written the next time.",
+        "Free some space (`loc db prune --now` removes old versions of the data), then"
+        " `loc restart superset-provision superset`.",
+    )
 
 
 def _reach(address: str) -> None:

@@ -25,6 +25,7 @@ _NOW = settings()
 _ORIGINS = Origins(_NOW.port("superset"), _NOW.superset_address)
 _HOME = private_folder(_NOW.run / "superset")
 """Folder that may be deleted: caches and counts of log-ins."""
+DATA_DIR = str(_HOME)  # by default a folder in the home directory, which may not be writable
 
 os.umask(0o077)
 

@@ -5,10 +5,11 @@ import json
 import logging
 import os
 import shlex
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -53,18 +54,24 @@ def lock_is_at(path: Path, fd: int) -> bool:
 
 
 def holder(path: Path) -> str:
-    """The holder of the lock on ``path``: ``pid 123 (loc refresh), since 10:15:00 UTC``."""
+    """The holder of the lock on ``path``: ``pid 123 (loc refresh), since 10:15:00 UTC``.
+
+    A holder that is stopped never ends by itself: the text says so, with the way on.
+    """
     try:
         owner = json.loads(path.read_text())
         pid, command, since = owner["pid"], owner["command"], owner["since"]
     except (OSError, ValueError, KeyError):
         return f"an unknown process (see `lsof {path}`)"
     text = f"pid {pid} ({command}), since {since}"
-    if _alive(pid):
-        return text
+    if state := _state(pid):
+        return text + _way_on(pid, state)
     children = [pid for pid in open_in(path) if pid != os.getpid()]
     names = (
-        ", ".join(f"pid {child} ({_command(child)})" for child in children) or f"see `lsof {path}`"
+        ", ".join(
+            f"pid {child} ({_command(child)}){_way_on(child, _state(child))}" for child in children
+        )
+        or f"see `lsof {path}`"
     )
     return f"a child left by {text}, which has ended: {names}"
 
@@ -104,16 +111,24 @@ def _sign(fd: int, path: Path) -> None:
             raise  # a full disk is no reason to stop: `loc db prune` needs the lock
 
 
-def _alive(pid: int) -> bool:
+def _state(pid: int) -> str:
+    """The state of a process, ``T`` if it is stopped; empty if it has ended."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
-        return False
+        return ""
     except PermissionError:
-        return True
-    with suppress(OSError):  # Linux: a zombie still accepts signals, but holds no lock
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    return True
+        return "?"
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        asked = ["ps", "-o", "state=", "-p", str(pid)]
+        state = subprocess.run(asked, capture_output=True, text=True).stdout[:1] or "?"
+    return "" if state == "Z" else state  # a zombie accepts signals, but holds no lock
+
+
+def _way_on(pid: int, state: str) -> str:
+    return f"; it is stopped, and goes on after `kill -CONT {pid}`" if state in ("T", "t") else ""
 
 
 def _command(pid: int) -> str:

@@ -371,9 +371,10 @@ def test_a_model_that_is_not_there_is_told_plainly(loc):
 
 
 @pytest.mark.slow
-def test_a_socks_proxy_that_the_client_cannot_use_is_named(loc):
-    """Bug: the only message was "Make sure to install httpx[socks]"."""
-    proxy = {"ALL_PROXY": "socks5://127.0.0.1:9"}
+@pytest.mark.parametrize("scheme", ["socks5", "socks"])
+def test_a_socks_proxy_that_the_client_cannot_use_is_named(loc, scheme):
+    """Bug: the only message was "Make sure to install httpx[socks]", or "Unknown scheme"."""
+    proxy = {"ALL_PROXY": f"{scheme}://127.0.0.1:9", "HTTPS_PROXY": "", "https_proxy": ""}
     done = loc(
         "ask", "Revenue?", LOC_LLM_MODEL="openai/x", LOC_LLM_URL="http://127.0.0.1:9/v1", **proxy
     )

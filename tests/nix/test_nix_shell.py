@@ -83,6 +83,19 @@ def test_environment(nix, clone: Path, offline):
     )
 
 
+def test_a_path_with_spaces_and_other_letters(nix, clone: Path, offline, tmp_path: Path):
+    """The shell's launcher knows its clone under LC_ALL=C, with umask 077 and without a home.
+
+    Older Nix takes no such path for `nix develop`, but its URL.
+    """
+    odd = Path(shutil.copytree(clone, tmp_path / "daten für ärzte/my clone", symlinks=True))
+    script = "umask 077; loc --uv --version; cd /; command -v loc"
+    flake, odd_settings = f"git+{odd.as_uri()}", {"LC_ALL": "C", "HOME": "/proc/none"}
+    command = ("develop", flake, *offline, "-c", "bash", "-c", script)
+    lines = nix(*command, cwd=odd, **odd_settings).stdout.splitlines()
+    assert lines[0].startswith("uv ") and lines[1].startswith(nix.environment["NIX_STORE_DIR"])
+
+
 def test_certificates_of_the_user_stay(nix, clone: Path, offline):
     """``test_environment`` checks that stdenv's certificates, /no-cert-file.crt, are removed."""
     assert (

@@ -309,6 +309,33 @@ def test_kill_9_of_the_supervisor_while_services_start_leaves_none(stack):
         assert stack.gone(), f"{after} s after the first one: {stack.why()}"
 
 
+def test_a_service_that_something_stopped_goes_on(stack):
+    """Bug: a service that got SIGSTOP answered nobody, and nothing started it again."""
+    port = free_port()
+    server(stack, "web", port)
+    stack.start()
+    assert until(lambda: stack.verdicts() == {"web": "ready"}), stack.why()
+    wrapper = psutil.Process(stack.states()["web"].pid)
+    (child,) = wrapper.children()
+    child.suspend()
+    assert until(lambda: child.status() != psutil.STATUS_STOPPED), stack.why()
+    assert httpx.get(f"http://127.0.0.1:{port}", trust_env=False).status_code == 200
+    assert child.is_running() and stack.states()["web"].restarts == 0
+    log = stack.folder / "run/logs/web.log"
+    assert until(lambda: f"process {child.pid} was stopped" in log.read_text()), stack.why()
+
+
+@pytest.mark.parametrize("stack", ["runner"], indirect=True)
+def test_a_loc_exec_that_something_stopped_goes_on(stack):
+    """Only the runner does this; under process-compose, `loc restart` ends the stopped one."""
+    stack.service("web")
+    stack.start()
+    assert until(lambda: stack.verdicts() == {"web": "ready"}), stack.why()
+    wrapper = psutil.Process(stack.states()["web"].pid)
+    wrapper.suspend()
+    assert until(lambda: wrapper.status() != psutil.STATUS_STOPPED), stack.why()
+
+
 def test_kill_9_of_loc_exec_ends_its_service_before_the_next_one_starts(stack):
     port = free_port()
     server(stack, "web", port)

@@ -12,6 +12,7 @@ from tenacity import Retrying, stop_after_delay, wait_fixed
 from proto_loc import services
 from proto_loc.errors import LocError
 from proto_loc.services import ports
+from proto_loc.settings import port_setting
 
 LISTEN = """
 import socket, time
@@ -25,9 +26,14 @@ time.sleep(60)
 def listen(tmp_path, monkeypatch):
     """Starts a process with this mark that listens on the port of Dagster.
 
-    No port with a prefix is in use.
+    No port with a prefix is in use. The other services have ports that nobody listens on, as the
+    clone may be up.
     """
     monkeypatch.setenv("LOC_RUN", str(tmp_path / "run"))
+    monkeypatch.delenv("LOC_PORT_PREFIX", raising=False)
+    for number, name in enumerate(ports.PORTS, start=20_011):
+        monkeypatch.delenv(port_setting(name), raising=False)
+        monkeypatch.setitem(ports.PORTS, name, number)
     started = []
 
     def start(mark: str) -> subprocess.Popen:

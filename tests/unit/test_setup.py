@@ -310,6 +310,32 @@ def test_an_environment_knows_its_clone_also_one_that_was_set_up_before(
             assert (clone / ".venvs/notebooks/etc" / file).read_text().startswith("{")
 
 
+@pytest.mark.parametrize("locale", ["C", "POSIX"])
+def test_a_path_with_other_letters_is_read_under_every_locale(
+    clone: Path, tmp_path: Path, locale: str
+):
+    """Bug: no Python started, since the file that names the clone was not ASCII."""
+    clone = clone.rename(tmp_path / "daten für ärzte")
+    env = environment(LC_ALL=locale)
+    assert loc(clone, "--version", env=env).returncode == 0
+    (named,) = clone.glob(".venvs/platform/lib/python3.11/site-packages/loc-clone.pth")
+    named.write_text(f"{clone}\n", encoding="utf-8")
+    assert loc(clone, "--version", env=env).returncode == 0
+    python = [clone / ".venvs/platform/bin/python", "-I", "-c", "import proto_loc, sys"]
+    done = subprocess.run(python, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("shell", [["sh"], ["dash"], ["bash", "--posix"]], ids=" ".join)
+def test_any_shell_runs_the_launcher(fetched: Path, shell: list[str]):
+    """Bug: `sh loc` ended with "Illegal option -o pipefail"."""
+    if not shutil.which(shell[0]):
+        pytest.skip(f"{shell[0]} is not installed")
+    command = [*shell, "loc", "--version"]
+    done = subprocess.run(command, cwd=fetched, env=environment(), capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "") and done.stdout.startswith("proto_loc ")
+
+
 def test_vanished_interpreter_sets_up_again(clone: Path):
     loc(clone, "--version")
     python = clone / ".venvs/platform/bin/python"
@@ -586,6 +612,21 @@ def test_read_only_clone_is_explained(fetched: Path):
         and f"Cannot write to {clone}/.venvs" in done.stderr
         and "fix: " in done.stderr
     )
+
+
+@pytest.mark.skipif(not shutil.which("bwrap"), reason="bubblewrap is not installed")
+def test_without_a_writable_home_the_cache_is_in_the_clone(clone: Path, tmp_path: Path):
+    """Bug: uv could not make its cache, and the message said that there is no Python 3.11."""
+    home = tmp_path / "home"
+    home.mkdir()
+    env = environment(HOME=str(home))
+    env.pop("UV_CACHE_DIR", None)
+    box = ["bwrap", "--dev-bind", "/", "/", "--ro-bind", home, home]
+    done = subprocess.run(
+        [*box, clone / "loc", "--version"], env=env, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert (clone / ".tools/uv-cache/CACHEDIR.TAG").exists()
 
 
 @pytest.mark.skipif(not shutil.which("bwrap"), reason="bubblewrap is not installed")

@@ -169,6 +169,9 @@ def test_no_proxy_stands_between_the_services_of_this_machine():
         given = dict(already)
         spare_loopback(given)
         assert given == already
+    given = {"all_proxy": "socks://proxy:1080", "https_proxy": "http://proxy:3128", "no_proxy": "*"}
+    spare_loopback(given)
+    assert "all_proxy" not in given and given["https_proxy"] == "http://proxy:3128"
 
 
 def test_one_may_be_asked_for(clone, releases, monkeypatch):

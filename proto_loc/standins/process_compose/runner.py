@@ -200,6 +200,7 @@ class Process:
         tree = _descendants(child.pid)
         with suppress(ProcessLookupError):
             os.killpg(child.pid, shutdown.signal)
+            os.killpg(child.pid, signal.SIGCONT)  # one that is stopped gets no other signal
         with suppress(TimeoutError):
             await asyncio.wait_for(child.wait(), shutdown.timeout_seconds)
             return
@@ -230,6 +231,7 @@ class Runner:
         """Run until all processes end; return 0, or the exit code of one that must not fail."""
         for number in SIGNALS:
             asyncio.get_running_loop().add_signal_handler(number, self.stop)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, self.continue_stopped)
         for process in self.processes.values():
             if process.status != "Disabled":
                 self._begin(process.run())
@@ -274,6 +276,16 @@ class Runner:
         if self.stopped is None:
             self.stopped = asyncio.create_task(work())
         return self.stopped
+
+    def continue_stopped(self) -> None:
+        """Continue the processes that something has stopped (SIGSTOP)."""
+        for process in self.processes.values():
+            with suppress(psutil.Error):
+                if process.running and (
+                    psutil.Process(process.child.pid).status() == psutil.STATUS_STOPPED
+                ):
+                    self.say(process.name, "it was stopped, and is continued")
+                    process.child.send_signal(signal.SIGCONT)
 
     def say(self, name: str, text: str) -> None:
         with suppress(OSError, ValueError):  # the terminal may be gone
