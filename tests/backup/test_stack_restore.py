@@ -7,7 +7,6 @@ its schedule makes backups, and once on another path and other ports, where `loc
 import json
 import re
 import sqlite3
-import subprocess
 import tempfile
 import threading
 import time
@@ -16,10 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
-import pyrage
 import pytest
 from clone import Clone, add_shop, ignore_tools, lend_superset, lend_tools, make_clone
-from databases import postgresql_server
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from receivers import Webhook
 
@@ -92,7 +89,7 @@ class Shop:
 
 
 @contextmanager
-def running(home: Path, prefix: str, factory, cron: str = "* * * * *", **variables: str):
+def running(home: Path, prefix: str, factory: pytest.TempPathFactory):
     """Start the services of a clone with the shop, and stop them at the end; yield a Shop."""
     archives = home / "archives"
     archives.mkdir()
@@ -100,18 +97,16 @@ def running(home: Path, prefix: str, factory, cron: str = "* * * * *", **variabl
         clone = make_clone(home, prefix)
         clone.variables |= {
             "LOC_COMPOSE": "runner", "NOTIFY_TEAM": webhook.url, "LOC_NOTIFY_PAUSE": "5",
-            **variables,
         }  # fmt: skip
         add_shop(clone)
         with (clone.folder / "fork.toml").open("a") as file:
             file.write(
-                f'[backup]\nfolder = "{archives}"\ncron = "{cron}"\ntime_zone = "UTC"\n'
+                f'[backup]\nfolder = "{archives}"\ncron = "* * * * *"\ntime_zone = "UTC"\n'
                 'on = true\nkeep = 2\n[notify.team]\nkind = "webhook"\n'
             )
         clone.loc("generate")
         clone.commit("the shop")
-        if "LOC_SUPERSET_METADATA" not in variables:
-            lend_superset(clone, factory)
+        lend_superset(clone, factory)
         try:
             clone.loc("up", "-d")
             yield Shop(clone, archives, webhook)
@@ -151,7 +146,7 @@ def publishing(clone: Clone) -> Iterator[threading.Thread]:
     assert failures == []
 
 
-def elsewhere(shop: Shop, home: Path, prefix: str, **variables: str) -> Clone:
+def elsewhere(shop: Shop, home: Path, prefix: str) -> Clone:
     """Clone the fork on another path, with a space in it, and with other ports."""
     home = home / "a second place"
     (home / "platform").mkdir(parents=True)
@@ -162,7 +157,7 @@ def elsewhere(shop: Shop, home: Path, prefix: str, **variables: str) -> Clone:
         "LOC_DATA": str(home / "platform/data"), "LOC_RUN": str(home / "platform/run"),
         "LOC_PORT_PREFIX": prefix, "LOC_COMPOSE": "runner", "NOTIFY_TEAM": shop.webhook.url,
     }  # fmt: skip
-    return Clone(home / "clone", own | variables)
+    return Clone(home / "clone", own)
 
 
 def runs(clone: Clone) -> dict[str, str]:
@@ -175,9 +170,8 @@ def runs(clone: Clone) -> dict[str, str]:
 
 
 def validate(clone: Clone, *names: str) -> dict:
-    """Validate a clone whose services are down; return the report."""
-    only = ("--only", ",".join(names)) if names else ()
-    done = clone.loc("validate", "--json", *only, check=False)
+    """Run these steps on a clone whose services are down; return the report."""
+    done = clone.loc("validate", "--json", "--only", ",".join(names), check=False)
     report = json.loads(done.stdout or "{}")
     wrong = [
         (step["name"], finding)
@@ -248,11 +242,11 @@ def test_a_backup_that_fails_is_told_everywhere_and_so_is_its_recovery(shop):
     assert metrics(shop)["written"] > metrics(shop)["failed"]
 
 
-def restored(shop: Shop, place: Path, prefix: str, **variables: str) -> Clone:
+def restored(shop: Shop, place: Path, prefix: str) -> Clone:
     """Restore the newest archive elsewhere; check what is there before a service starts."""
     shop.clone.loc("down")
     expected, before, archive = shop.clone.published(FIGURES), runs(shop.clone), shop.newest()
-    clone = elsewhere(shop, place, prefix, **variables)
+    clone = elsewhere(shop, place, prefix)
     clone.loc("restore", archive)
     assert clone.published(FIGURES) == expected
     assert read_manifest(archive).current["prod"] > 2, "it was taken while versions were published"
@@ -273,31 +267,3 @@ def test_a_backup_of_a_running_stack_passes_validation_elsewhere(shop, tmp_path,
     verdicts = {step["name"]: step["verdict"] for step in report["steps"]}
     for name in ("audit", "figures", "datasets", "cube", "notebook", "ask", "access", "versions"):
         assert verdicts[name] == "passed", (name, report)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1800)
-def test_the_same_with_superset_on_postgresql_and_secrets(
-    tmp_path, tmp_path_factory, module_port_prefix, port_prefix
-):
-    """The other clone has a database and a key of its own; the whole of `loc validate` passes."""
-    key = pyrage.x25519.Identity.generate()
-    (tmp_path / "key.txt").write_text(str(key))
-    with (
-        postgresql_server(tmp_path) as address,
-        tempfile.TemporaryDirectory(prefix="loc-") as home,
-    ):
-        command = ["psql", "-qX", "--dbname", address, "-c", "create database other"]
-        subprocess.run(command, check=True)
-        first = {"LOC_SUPERSET_METADATA": address, "cron": "0 3 1 1 *"}
-        with running(Path(home), module_port_prefix, tmp_path_factory, **first) as shop:
-            archive = tmp_path / "whole.tar.zst"
-            with publishing(shop.clone):
-                options = ("--with-secrets", "--to", str(key.to_public()))
-                shop.clone.loc("backup", archive, *options)
-            shop.clone.loc("down")
-            second = {"LOC_SUPERSET_METADATA": address.replace("/postgres?", "/other?")}
-            clone = elsewhere(shop, tmp_path, port_prefix, **second)
-            clone.loc("restore", archive, "--with-secrets", "--identity", tmp_path / "key.txt")
-            assert secret(clone, "superset-admin") == shop.secret("superset-admin")
-            validate(clone)
