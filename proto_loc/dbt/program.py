@@ -16,11 +16,13 @@ MACROS = ROOT / "proto_loc" / "dbt" / "macros"
 MODELS = ROOT / "proto_loc" / "dbt" / "models"
 DBT = Path(sys.executable).parent / "dbt"
 
-# The garbage collection is off, because it would take a tenth of the time of a build.
+# The garbage collection is off, because it would take a tenth of the time of a build. A log that
+# cannot be written, as on a full disk, is no reason for a traceback beside our own message.
 BUILDER = [
     sys.executable,
     "-c",
-    "import gc; gc.disable(); from dbt.cli.main import cli; cli(prog_name='dbt')",
+    "import gc, logging; gc.disable(); logging.raiseExceptions = False; "
+    "from dbt.cli.main import cli; cli(prog_name='dbt')",
 ]
 
 

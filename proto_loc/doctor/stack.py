@@ -62,11 +62,16 @@ def unsupervised() -> set[int]:
 def _has_launcher(pid: int) -> bool:
     try:
         process = psutil.Process(pid)
-        return any(
-            LAUNCHER in " ".join(parent.cmdline()) for parent in (process, *process.parents())
-        )
+        family = [process, *process.parents()]
     except psutil.Error:
-        return True
+        return True  # it has ended
+    return any(LAUNCHER in _command(one) for one in family)
+
+
+def _command(process: psutil.Process) -> str:
+    with suppress(psutil.Error):  # an ancestor may end, or be another user's
+        return " ".join(process.cmdline())
+    return ""
 
 
 def _end_orphans() -> str:

@@ -216,7 +216,7 @@ def page(this: ledger.Soak, fitted: list[slopes.Slope]) -> str:
         )
         lines.append(
             f"| {slope.process} | {slope.measure} | {first} | {last_value} | {hourly} |"
-            f" {slope.tau:.2f} | {slope.verdict} |"
+            f" {slope.tau:z.2f} | {slope.verdict} |"
         )
     messages = [message for run in this.runs for message in run.messages]
     lines += ["", *(f"- {message}" for message in messages)] if messages else []
@@ -225,8 +225,8 @@ def page(this: ledger.Soak, fitted: list[slopes.Slope]) -> str:
 
 def _shown(measure: str, value: float) -> str:
     if measure in ("memory", "data", "bin", "run"):
-        return f"{value / 2**20:,.1f} MiB"
-    return f"{value:,.3f} s" if measure == "latency" else f"{value:,.1f}"
+        return f"{value / 2**20:z,.1f} MiB"
+    return f"{value:z,.3f} s" if measure == "latency" else f"{value:z,.1f}"
 
 
 def write(this: ledger.Soak, fitted: list[slopes.Slope]) -> str:

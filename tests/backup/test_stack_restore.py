@@ -29,6 +29,7 @@ from proto_loc.validate.steps import STEPS
 
 pytestmark = [pytest.mark.xdist_group("backup-stack"), pytest.mark.timeout(900)]
 
+MINE = ("notebooks", "work", "mine.ipynb")
 FIGURES = "select product, count(*), sum(amount) from marts.mart_orders group by all order by all"
 
 
@@ -192,7 +193,7 @@ def validate(clone: Clone, *names: str) -> dict:
 def test_a_schedule_and_a_person_back_up_what_is_published_meanwhile(shop):
     """Each run is listed as any other."""
     (shop.clone.folder / "notebooks/work").mkdir(parents=True, exist_ok=True)
-    (shop.clone.folder / "notebooks/work/mine.ipynb").write_text("{}")
+    (shop.clone.folder.joinpath(*MINE)).write_text("{}")
     with publishing(shop.clone) as writer:
         assert shop.back_up() == "SUCCESS"
         assert writer.is_alive()
@@ -255,7 +256,7 @@ def restored(shop: Shop, place: Path, prefix: str, **variables: str) -> Clone:
     clone.loc("restore", archive)
     assert clone.published(FIGURES) == expected
     assert read_manifest(archive).current["prod"] > 2, "it was taken while versions were published"
-    assert (clone.folder / "notebooks/work/mine.ipynb").read_text() == "{}"
+    assert (clone.folder.joinpath(*MINE)).read_text() == "{}"
     history = runs(clone)
     assert len(history) >= 4 and history.keys() <= before.keys()
     assert {"STARTED", "STARTING", "QUEUED"}.isdisjoint(history.values())

@@ -181,10 +181,18 @@ class Stage:
         """Every process with this stage's data folder."""
         ours = []
         for process in psutil.process_iter():
-            with suppress(psutil.Error):
+            with suppress(psutil.Error, FileNotFoundError):
                 if process.environ().get("LOC_DATA") == self.variables["LOC_DATA"]:
                     ours.append(process)
         return ours
+
+    def dbt(self) -> psutil.Process | None:
+        """The process of dbt that builds, or None."""
+        for process in self.processes():
+            with suppress(psutil.Error, FileNotFoundError):
+                if "dbt.cli.main" in " ".join(process.cmdline()):
+                    return process
+        return None
 
     def supervisor(self) -> psutil.Process:
         """The process that started the services."""
@@ -194,7 +202,7 @@ class Stage:
         """Processes that the supervisor's keeper has not started, or that are stopped."""
         strays = []
         for process in self.processes():
-            with suppress(psutil.NoSuchProcess):
+            with suppress(psutil.Error, FileNotFoundError):
                 status = process.status()
                 line = [process, *process.parents()]
                 kept = any("keeper.py" in " ".join(member.cmdline()) for member in line)

@@ -139,7 +139,7 @@ def hit_writer(stage: Stage, case: Case, before: tuple) -> tuple[float, tuple]:
             return time.monotonic(), before if writer.returncode else newer(stage, case, before)
         hit = psutil.Process(writer.pid)
         if case.fault in OF_DBT:
-            hit = dbt_of(hit)
+            hit = stage.dbt()
         hit.send_signal(SIGNALS[case.fault.split()[0]])
         moment = time.monotonic()
         assert stage.published() == before
@@ -171,24 +171,14 @@ def newer(stage: Stage, case: Case, before: tuple) -> tuple:
     return published
 
 
-def dbt_of(process: psutil.Process) -> psutil.Process:
-    return next(
-        child
-        for child in process.children(recursive=True)
-        if "dbt.cli.main" in " ".join(child.cmdline())
-    )
-
-
 def hit_run(stage: Stage, case: Case, before: tuple) -> tuple[float, tuple]:
     """Hit a run of Dagster while dbt builds; return the same as :func:`hit_writer`."""
     refresh = stage.begin(ROOT / "loc", "refresh", "--force")
     end = time.monotonic() + 120
-    dbt = None
-    while dbt is None:
+    while not (dbt := stage.dbt()):
         assert refresh.poll() is None, refresh.stdout.read()
         assert time.monotonic() < end, "dbt was not started"
         time.sleep(0.05)
-        dbt = next((p for p in stage.processes() if "dbt.cli.main" in " ".join(p.cmdline())), None)
     hit = dbt if case.fault.endswith("dbt") else dbt.parent()
     hit.send_signal(SIGNALS[case.fault.split()[0]])
     moment = time.monotonic()

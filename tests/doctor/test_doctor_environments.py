@@ -169,10 +169,12 @@ def test_a_version_of_golden_toml_without_its_lock(packages, tmp_path):
 @pytest.mark.trouble("running", "A service shows another version than is installed")
 def test_a_service_that_runs_with_older_packages_than_are_installed(packages, data, tmp_path):
     with subprocess.Popen(
-        [sys.executable, "-c", "import sys; sys.stdin.read()"],
+        [sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()"],
         env=os.environ | {services.MARK: services.mark("home")},
         stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     ) as child:
+        child.stdout.readline()  # before, the system may not show its environment yet
         stamp = tmp_path / ".venvs/platform/.stamp"
         os.utime(stamp, (0, 0))
         assert [finding.status for finding in findings("running")] == ["ok"]

@@ -23,11 +23,13 @@ from proto_loc.setup import node
 def marked(mark: str):
     """A process that looks as if a service had started it."""
     with subprocess.Popen(
-        [sys.executable, "-c", "import sys; sys.stdin.read()"],
+        [sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()"],
         env=os.environ | {services.MARK: mark},
         stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     ) as process:
         try:
+            process.stdout.readline()  # before, the system may not show its environment yet
             yield process
         finally:
             process.kill()

@@ -7,13 +7,13 @@ import subprocess
 import threading
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 from proto_loc import credentials
-from proto_loc.errors import LocError, SourceError
+from proto_loc.errors import LocError, SourceError, disk_is_full
 from proto_loc.settings import ROOT, environment_folder, private_folder, settings
 from proto_loc.sources import Report, Table
 from proto_loc.sources.dlt.declaration import Code, Rest, Sql
@@ -124,6 +124,13 @@ def run(job: dict, folder: Path, *, report: Report, locks: Sequence[int] = ()) -
     answer = _run(job["source"], job, folder, locks, report)
     if "result" in answer:
         return answer["result"]
+    if answer.get("full") or disk_is_full(answer.get("why")):
+        raise FetchError(
+            f"{job['source']} could not be fetched: no space left on the disk of {folder}.",
+            "Nothing was loaded; what was loaded before stays.",
+            "Free some space (`loc db prune --now` removes old versions), then run it again: it"
+            " starts where the last complete fetch ended.",
+        )
     words = _words_of(job)
     hidden = [_hidden(answer.get(part, ""), words) for part in ("what", "why", "fix")]
     raise (SourceError if answer["kind"] == "source" else FetchError)(*hidden)
@@ -164,7 +171,8 @@ def _run(source: str, job: dict, folder: Path, locks: Sequence[int], report: Rep
         encoding="utf-8", errors="replace",
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
-    logger = threading.Thread(target=_keep_log, args=(child, source, _words_of(job)))
+    full = threading.Event()
+    logger = threading.Thread(target=_keep_log, args=(child, source, _words_of(job), full))
     logger.start()
     try:
         with suppress(BrokenPipeError):
@@ -191,6 +199,8 @@ def _run(source: str, job: dict, folder: Path, locks: Sequence[int], report: Rep
             child.wait()
         logger.join()
         child.stdout.close()
+    if full.is_set() and "result" not in answer:
+        answer["full"] = True
     return answer
 
 
@@ -198,14 +208,27 @@ def _log_file(source: str) -> Path:
     return settings().run / "logs" / f"dlt-{source}.log"
 
 
-def _keep_log(child: subprocess.Popen, source: str, words: Sequence[str]) -> None:
-    """Write what the child says to the log of the source, without the secrets."""
-    path = _log_file(source)
-    private_folder(path.parent)
-    with child.stderr, path.open("w", encoding="utf-8") as file:
+def _keep_log(
+    child: subprocess.Popen, source: str, words: Sequence[str], full: threading.Event
+) -> None:
+    """Write what the child says to the log of the source, without the secrets.
+
+    The lines are read to their end whatever can be written: a child that nobody reads would stop.
+
+    Args:
+        full: set if a line says that the disk is full.
+    """
+    path, file = _log_file(source), None
+    with child.stderr, ExitStack() as opened:
+        with suppress(OSError):
+            private_folder(path.parent)
+            file = opened.enter_context(path.open("wb", buffering=0))
         for line in child.stderr:
-            file.write(_hidden(line, words))
-            file.flush()
+            if disk_is_full(line):
+                full.set()
+            with suppress(OSError):
+                if file:
+                    file.write(_hidden(line, words).encode())
 
 
 def _words_of(job: dict) -> list[str]:
