@@ -23,7 +23,6 @@ PROVED = (
 
 COMMANDS = (
     ("status",),
-    ("refresh", "--force"),
     ("db", "history"),
     ("dbt", "--", "build", "--select", "stg_orders"),
     ("db", "rollback"),
