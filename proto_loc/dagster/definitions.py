@@ -10,9 +10,11 @@ import dagster as dg
 warnings.filterwarnings("ignore", category=dg.BetaWarning)  # its version is pinned
 
 from proto_loc import logs  # noqa: E402
-from proto_loc.dagster import backup_asset, discover_asset, jobs, source_assets  # noqa: E402
+from proto_loc.dagster import backup_asset, discover_asset, jobs, slots, source_assets  # noqa: E402
 
-logs.install()  # a run is a process of its own, which imports this module
+# A run is a process of its own, which imports this module.
+logs.install()
+slots.sleep_while_waiting()
 
 
 defs = dg.Definitions(

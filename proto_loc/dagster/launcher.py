@@ -8,6 +8,7 @@ from contextlib import suppress
 import psutil
 from dagster import DagsterEventType, DagsterRun, DefaultRunLauncher
 
+from proto_loc.dagster import slots
 from proto_loc.dagster.private import CheckRunHealthResult, WorkerStatus
 
 log = logging.getLogger("proto_loc.dagster")
@@ -18,7 +19,7 @@ class RunLauncher(DefaultRunLauncher):
 
     Dagster's own launcher forgets its runs when the code server ends or the machine restarts. Such
     runs would count as running for ever, and keep their slots. So would a run of which a process
-    was stopped (SIGSTOP): it is continued.
+    was stopped (SIGSTOP): it is continued. A run that misses its turn gets its slot.
     """
 
     supports_check_run_worker_health = True
@@ -26,6 +27,7 @@ class RunLauncher(DefaultRunLauncher):
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
         if process := self._process(run.run_id):
             _continue(process)
+            slots.give_out(self._instance.event_log_storage)
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "its process has ended")
 

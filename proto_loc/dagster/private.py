@@ -14,6 +14,8 @@ PLACES = {
     "DagsterApiServer": "dagster._grpc.server",
     "DagsterExecutionInterruptedError": "dagster._core.errors",
     "EngineEventData": "dagster._core.events",
+    "InstanceConcurrencyContext": "dagster._core.execution.plan.instance_concurrency_context",
+    "SqlEventLogStorage": "dagster._core.storage.event_log",
     "WorkerStatus": "dagster._core.launcher.base",
     "WorkspaceFileTarget": "dagster._core.workspace.load_target",
     "WorkspaceProcessContext": "dagster._core.workspace.context",
