@@ -103,11 +103,12 @@ def test_store_of_nix(tmp_path, monkeypatch, script: str, why: str):
     not shutil.which("nix") or os.geteuid() != 0,
     reason="the real Nix, as another user than its owner",
 )
-@pytest.mark.parametrize("user, status", [(0, "ok"), pytest.param(65534, "fail", marks=NO_STORE)])
+@pytest.mark.parametrize("user, status", [(0, "ok"), pytest.param(65534, "warn", marks=NO_STORE)])
 def test_store_that_belongs_to_another_user(monkeypatch, user: int, status: str):
     """The test runs the real Nix.
 
-    A user without a daemon cannot use the Nix store of another user.
+    A user without a daemon cannot use the Nix store of another user. Bug: that was a failure, and
+    so was `loc validate`, for a person who does not work with Nix.
     """
     nix = shutil.which("nix")
     with tempfile.TemporaryDirectory() as folder:
