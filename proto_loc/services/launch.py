@@ -1,11 +1,11 @@
 """Runs a service for ``loc exec NAME``, and ends all of its processes with the supervisor.
 
 This process waits until its child ends, a signal arrives, or its supervisor ends. A child that
-something has stopped (SIGSTOP) is continued. After several
-crashes in a row, the next start waits for a while; a long run resets the count. On Linux this
-process is the subreaper of the service's processes. Each of them has a mark in its environment, so
-that this process can find all of them. If this process is killed, the next start finds them. It
-runs as ``python -I -S``, without site-packages: only the standard library is imported.
+something has stopped (SIGSTOP) is continued. After several crashes in a row, the next start waits
+for a while; a long run resets the count. On Linux this process is the subreaper of the service's
+processes. Each of them has a mark in its environment, so that this process can find all of them. If
+this process is killed, the next start finds them. It runs as ``python -I -S``, without
+site-packages: only the standard library is imported.
 """
 
 import json

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from archives import backup
+from forgery import backup
 
 from proto_loc.backup import archive, records, restore, workspace
 from proto_loc.errors import LocError, UsageError

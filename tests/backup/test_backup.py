@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
-from archives import backup
 from backports import zstd
+from forgery import backup
 
 from proto_loc import warehouse
 from proto_loc.backup import archive, records, restore, workspace

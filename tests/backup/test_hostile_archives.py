@@ -6,8 +6,8 @@ import tarfile
 from dataclasses import replace
 
 import pytest
-from archives import entry, forge, refused
 from backports import zstd
+from forgery import entry, forge, refused
 
 from proto_loc.backup import archive, make, manifest
 from proto_loc.backup.manifest import ArchiveRefused, Base, Entry, Manifest

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from archives import refused
+from forgery import refused
 
 from proto_loc import services
 from proto_loc.backup import archive, make, moves, restore, workspace

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pyrage
 import pytest
-from archives import backup, entry, forge, refused
 from backports import zstd
+from forgery import backup, entry, forge, refused
 
 from proto_loc.backup import encryption, make, restore
 from proto_loc.backup.make import Wish

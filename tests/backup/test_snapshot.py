@@ -8,7 +8,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from archives import backup
+from forgery import backup
 
 from proto_loc.backup import archive, databases, records, restore, snapshot
 from proto_loc.backup.plan import Terms
