@@ -117,7 +117,7 @@ def every(
         raise typer.Exit(1)
     if write_docs:
         report.write_page(done)
-        out.print("docs/performance.md has these figures now.")
+        err.print("docs/performance.md has these figures now.")
 
 
 def _show(results: list[Result]) -> None:

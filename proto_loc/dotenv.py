@@ -15,15 +15,17 @@ def load(path: Path = ROOT / ".env") -> None:
     fork are the same when a person starts it by hand.
 
     Raises:
-        UsageError: a line of ``.env`` is not ``NAME=value``; no variable is set then.
+        UsageError: a line of ``.env`` is not ``NAME=value``; none of its variables is set then.
     """
-    if path.exists():
-        _load_own(path)
-    shared = path.with_name(".pc_env")
-    for line in shared.read_text().splitlines() if shared.exists() else ():
-        name, _, value = line.strip().partition("=")
-        if name.startswith("LOC_"):
-            os.environ.setdefault(name, value)
+    try:
+        if path.exists():
+            _load_own(path)
+    finally:
+        shared = path.with_name(".pc_env")
+        for line in shared.read_text().splitlines() if shared.exists() else ():
+            name, _, value = line.strip().partition("=")
+            if name.startswith("LOC_"):
+                os.environ.setdefault(name, value)
 
 
 def _load_own(path: Path) -> None:

@@ -51,8 +51,9 @@ def replace_all(texts: dict[Path, str], *, private: bool = False) -> None:
 
 def can_make(folder: Path) -> bool:
     """Whether this user can write to a folder, or make it if it is missing."""
-    nearest = next(path for path in (folder, *folder.parents) if path.exists())
-    return nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
+    # Unlike pathlib's, these functions raise nothing below a folder that is closed to this user.
+    nearest = next(path for path in (folder, *folder.parents) if os.path.exists(path))
+    return os.path.isdir(nearest) and os.access(nearest, os.W_OK | os.X_OK)
 
 
 @contextmanager

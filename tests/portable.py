@@ -84,6 +84,8 @@ def _in_tokens(tokens: list[Token]) -> Iterator[str]:
             yield f"the operator {word}"
         elif word == "[" and not _is_subscript_or_array(tokens[place - 2] if place > 1 else None):
             yield "a list without the word array"
+        elif word == "limit" and "offset" in words[place:]:
+            yield "limit before offset"
         elif word == "from" and before == "(":
             yield "from without select"
         elif token.token_type == TokenType.IDENTIFIER:
@@ -132,6 +134,9 @@ def _in_tree(tree: exp.Expression) -> Iterator[str]:
             isinstance(index, exp.Literal) and index.is_int for index in node.expressions
         ):  # sqlglot counts from 0, and has a negative number for what SQL counts from 0
             yield "an index that is no number from 1 on"
+        elif isinstance(node, exp.SplitPart):
+            if not (isinstance(node.args["part_index"], exp.Literal)):
+                yield "split_part by something other than a number from 1 on"
         elif isinstance(node, exp.Select):
             yield from _in_names(node)
 

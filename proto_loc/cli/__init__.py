@@ -132,7 +132,8 @@ def main(arguments: list[str] | None = None, *, tree=None, name: str = "loc") ->
         try:
             dotenv.load()
         except UsageError:
-            if "doctor" not in arguments:  # which reports it beside everything else
+            named = next((word for word in arguments if not word.startswith("-")), "")
+            if named != "doctor":  # which reports it beside everything else
                 raise
         spare_loopback(os.environ)
         if not run_id.current():

@@ -102,6 +102,8 @@ def look(names: Iterable[str] | None = None) -> Iterator[tuple[str, Finding]]:
 def mend(findings: Iterable[tuple[str, Finding]]) -> list[tuple[str, Finding]]:
     """Do the repairs of these findings, and look again at the checks that they come from.
 
+    Nothing is repaired while ``.env`` cannot be read: it may name other folders and ports.
+
     Returns:
         The findings after the repairs, each with its check's name. What was done has the status
         ``done``, and comes before the check's new findings.
@@ -109,6 +111,13 @@ def mend(findings: Iterable[tuple[str, Finding]]) -> list[tuple[str, Finding]]:
     by_check: dict[str, list[Finding]] = {}
     for name, finding in findings:
         by_check.setdefault(name, []).append(finding)
+    if any(finding.status == "fail" for finding in by_check.get("env-file", ())):
+        why = "Nothing was repaired: that file may name other folders and ports."
+        return [
+            (name, replace(finding, why=f"{finding.why} {why}") if name == "env-file" else finding)
+            for name, several in by_check.items()
+            for finding in several
+        ]
     result = []
     for name, before in by_check.items():
         done, reasons = [], {}

@@ -232,7 +232,10 @@ def _quantity(table: Staged, joins: list[Join]) -> Column | None:
         for c in table.columns
         if c.is_number and c.name not in codes and not _words(c.name) & NOT_MEASURED
     ]
-    order = lambda c: (not _words(c.name) & ADDITIVE, not c.type.startswith("DECIMAL"))  # noqa: E731
+    order = lambda c: (  # noqa: E731
+        not _words(c.name) & ADDITIVE,
+        c.is_whole or not c.type.startswith("DECIMAL"),  # money first
+    )
     return min(numbers, key=order, default=None)
 
 
@@ -246,7 +249,7 @@ def _measures(
     )
     number = _quantity(table, joins)
     if number is not None:
-        whole = "INT" in number.type
+        whole = number.is_whole
         if _words(number.name) & ADDITIVE:
             name, label = f"{start}_total_{number.name}", f"Total {title(number.name).lower()}"
             text, aggregation = f"Sum of {number.name}.", "sum"

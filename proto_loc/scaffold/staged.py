@@ -20,7 +20,8 @@ WIDER = {
     "HUGEINT": "DECIMAL(38, 0)",
     "UHUGEINT": "DECIMAL(38, 0)",
 }
-"""Whole numbers that DuckDB alone has, and the type that has room for them on Trino and Iceberg."""
+"""Whole numbers that DuckDB alone has, and a type of Trino and Iceberg for them: of the largest, all
+with up to 38 digits; a build names a value that has more."""
 
 MANY = 10_000
 """The most values of a text that is a dimension of the metrics."""
@@ -45,6 +46,10 @@ class Column:
     @property
     def is_time(self) -> bool:
         return self.type in ("DATE", "TIMESTAMP")
+
+    @property
+    def is_whole(self) -> bool:
+        return "INT" in self.type or bool(re.fullmatch(r"DECIMAL\(\d+, ?0\)", self.type))
 
     @property
     def is_number(self) -> bool:

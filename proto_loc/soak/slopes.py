@@ -31,7 +31,7 @@ FLOORS = {
     "latency": 0.25,
 }
 """By measure: growth in an hour, or in the whole run, that is never called a leak: bytes, numbers,
-seconds. An hour's growth that a short run only lets one expect is not enough."""
+seconds. An hour's growth that a short run only lets one expect is too little to tell."""
 LEAKS, STEADY_STATE, TOO_SHORT = "leaks", "steady", "too short to tell"
 
 
@@ -84,8 +84,9 @@ def fit(
     seconds = points[-1][0] - points[0][0]
     typical = median(value for _, value in points)
     floor = FLOORS.get(measure, 0.0)
-    grows = hourly > max(floor, SHARE * typical) and last - first > floor and tau > STEADY
-    short = seconds < SHORTEST or (settling and not long_enough)
+    grows = hourly > max(floor, SHARE * typical) and tau > STEADY
+    unseen = grows and last - first <= floor
+    short = seconds < SHORTEST or unseen or (settling and not long_enough)
     verdict = TOO_SHORT if short else LEAKS if grows else STEADY_STATE
     return Slope(process, measure, first, last, hourly, tau, seconds, verdict)
 

@@ -7,7 +7,8 @@ import pytest
 from clones import borrowing_clone
 from troubles import in_shell
 
-from proto_loc import credentials
+from proto_loc import credentials, doctor
+from proto_loc.doctor.finding import Finding
 
 FILES = """
 from datetime import timedelta
@@ -94,6 +95,16 @@ def test_a_bad_line_of_the_file_of_settings(clone):
     file.write_text("# ports\nLOC_PORT_PREFIX 1\n")
     finding = clone.look("env-file")
     assert finding.status == "fail" and finding.what == f"{file}, line 2: this is not a setting."
+
+
+def test_nothing_is_repaired_while_the_file_of_settings_cannot_be_read():
+    """Bug: the usual data folder was tidied, and not the one that the file names."""
+    repaired = []
+    bad = Finding("fail", ".env, line 2: this is not a setting.", "It reads X.")
+    left = Finding("warn", "Something is left.", repair=lambda: repaired.append(1) or "Removed.")
+    (_, first), second = doctor.mend([("env-file", bad), ("staging", left)])
+    assert repaired == [] and second == ("staging", left)
+    assert first.status == "fail" and "Nothing was repaired" in first.why
 
 
 @pytest.mark.trouble("env-file", "Other users of the machine can read a secret of `.env`")

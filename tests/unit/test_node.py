@@ -119,7 +119,6 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return cube
 
 
-@pytest.mark.slow
 def test_without_a_writable_home_the_cache_is_in_the_clone(tmp_path, monkeypatch):
     """Bug: `npm ci` ended with EACCES."""
     monkeypatch.delenv("npm_config_cache", raising=False)
@@ -129,6 +128,7 @@ def test_without_a_writable_home_the_cache_is_in_the_clone(tmp_path, monkeypatch
         assert node.npm("config", "get", "cache").stdout.strip() == str(folder)
 
 
+@pytest.mark.slow
 def test_an_interrupted_installation_is_made_anew_and_a_whole_one_is_left_alone(
     own, npm_registry, monkeypatch
 ):
