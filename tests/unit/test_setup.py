@@ -614,6 +614,32 @@ def test_read_only_clone_is_explained(fetched: Path):
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "in_clone"),
+    [
+        ("XDG_CACHE_HOME", ["uv-cache"]),
+        ("XDG_DATA_HOME", ["python"]),
+        ("HOME", ["uv-cache", "python"]),
+    ],
+)
+def test_a_relative_home_is_not_used(tmp_path: Path, name: str, in_clone: list[str]):
+    """Bug: set-up searched the parents of a relative path without a slash for ever."""
+    functions = re.search(
+        r"^stay_here\(\).*?^}\ncan_make\(\).*?^}", (ROOT / "loc").read_text(), re.M | re.S
+    )
+    script = f"{functions[0]}\nroot=/clone; stay_here"
+    script += '; echo "${UV_CACHE_DIR:-} ${UV_PYTHON_INSTALL_DIR:-}"'
+    done = subprocess.run(
+        ["bash", "-euc", script],
+        env={"PATH": PATH, "HOME": str(tmp_path), name: "nowhere"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    assert done.stdout.split() == [f"/clone/.tools/{folder}" for folder in in_clone], done.stderr
+
+
 @pytest.mark.skipif(not shutil.which("bwrap"), reason="bubblewrap is not installed")
 def test_without_a_writable_home_the_cache_is_in_the_clone(clone: Path, tmp_path: Path):
     """Bug: uv could not make its cache, and the message said that there is no Python 3.11."""
