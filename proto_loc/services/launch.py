@@ -226,8 +226,9 @@ def _reap(child: int = 0) -> int | None:
         while (changed := os.waitpid(-1, os.WNOHANG | os.WUNTRACED))[0]:
             pid, status = changed
             if os.WIFSTOPPED(status):
-                print(f"loc: process {pid} was stopped, and is continued", flush=True)
                 _kill(pid, signal.SIGCONT)
+                with suppress(OSError):  # the reader may be gone
+                    print(f"loc: process {pid} was stopped, and is continued", flush=True)
             elif pid == child:
                 code = os.waitstatus_to_exitcode(status)
     return code

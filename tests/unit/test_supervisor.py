@@ -2,7 +2,10 @@
 
 import hashlib
 import io
+import os
 import platform
+import subprocess
+import sys
 import tarfile
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,7 +15,7 @@ import pytest
 from proto_loc.compose import stack, supervisor
 from proto_loc.compose.client import Client, State
 from proto_loc.errors import LocError, UsageError
-from proto_loc.settings import spare_loopback
+from proto_loc.settings import ROOT, spare_loopback
 from proto_loc.setup import environments
 
 PROGRAM = b"#!/bin/sh\necho v1.122.0\n"
@@ -201,3 +204,31 @@ def test_a_stack_that_ended_names_the_process_that_ran(monkeypatch, tmp_path):
     message = stack._failure(states, "everything has ended").said()
     assert "setup was last seen Running; everything has ended" in message
     assert "Port 8088 of 127.0.0.1 is taken" in message and "cube" not in message
+
+
+def test_a_stopped_child_is_continued_also_if_nobody_reads_what_is_said_of_it():
+    """Bug: the launcher ended with a BrokenPipeError, and its child stayed stopped."""
+    program = """
+import os, signal, sys, time
+from proto_loc.services import launch
+child = os.fork()
+if not child:
+    os.kill(os.getpid(), signal.SIGSTOP)
+    os._exit(7)
+while (code := launch._reap(child)) is None:
+    time.sleep(0.01)
+os._exit(code)
+"""
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=ROOT,
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            timeout=60,
+        )
+    finally:
+        os.close(writing)
+    assert done.returncode == 7, done.stderr.decode()
