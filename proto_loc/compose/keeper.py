@@ -37,23 +37,31 @@ def main(of_supervisor: list[str]) -> int:
         nonlocal asked
         asked = True
         if child:
-            os.kill(child, number)
+            with suppress(ProcessLookupError):  # it has just ended
+                os.kill(child, number)
 
     for number in ASKED:
         signal.signal(number, pass_on)
     pause, again = 0.0, False
     while not asked:
         start = time.monotonic()
-        child = os.posix_spawn(of_supervisor[0], of_supervisor, os.environ)
-        if asked:  # meanwhile
-            os.kill(child, signal.SIGTERM)
-        code, child = _wait(child), 0
+        try:
+            child = os.posix_spawn(of_supervisor[0], of_supervisor, os.environ)
+        except OSError as error:  # too little memory, for example
+            if not again:
+                raise
+            code, how = 1, f"cannot be started: {error.strerror}"
+        else:
+            if asked:  # meanwhile
+                os.kill(child, signal.SIGTERM)
+            code, child = _wait(child), 0
+            how = f"has ended ({code})"
         is_steady = time.monotonic() - start >= STEADY
         failed = (code < 0 and -code not in ASKED) or (again and code > 0)
         if asked or not failed or not (again or is_steady):
             return code if code >= 0 else 128 - code
         with suppress(OSError):  # the disk may be full
-            print(f"loc: the supervisor has ended ({code}): it is started again", file=sys.stderr)
+            print(f"loc: the supervisor {how}: it is started again", file=sys.stderr)
         launch.end(lambda: launch.left(marked))
         again, pause = True, 0 if is_steady else min(2 * pause or PAUSE, LONGEST)
         end = time.monotonic() + pause

@@ -232,3 +232,29 @@ os._exit(code)
     finally:
         os.close(writing)
     assert done.returncode == 7, done.stderr.decode()
+
+
+def test_a_supervisor_that_cannot_be_started_again_is_tried_again(tmp_path):
+    """Bug: the keeper ended with a traceback where the system refused it a new process."""
+    program, away = tmp_path / "supervisor", tmp_path / "away"
+    program.write_text(f'#!/bin/sh\nmv "$0" "{away}"\nsleep 0.3\nkill -9 $$\n')
+    program.chmod(0o755)
+    keeping = (
+        "import sys; from proto_loc.compose import keeper; keeper.STEADY, keeper.PAUSE = 0.2, 0.2;"
+        " sys.exit(keeper.main(sys.argv[1:]))"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", keeping, str(program)],
+        cwd=ROOT,
+        env=os.environ | {"LOC_RUN": str(tmp_path / "run")},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as keeper:
+        lines = [keeper.stderr.readline() for _ in range(2)]
+        away.write_text("#!/bin/sh\nexit 0\n")
+        away.rename(program)
+        assert keeper.wait(60) == 0, keeper.stderr.read()
+    assert lines == [
+        "loc: the supervisor has ended (-9): it is started again\n",
+        "loc: the supervisor cannot be started: No such file or directory: it is started again\n",
+    ]
