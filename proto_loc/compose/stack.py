@@ -74,6 +74,8 @@ def up(names: tuple[str, ...], *, detach: bool, timeout: float) -> None:
         if detach:
             _detached(client, project, command, env, lock, timeout)
         else:
+            with suppress(OSError):
+                _sign(lock)  # an earlier keeper's pid is not trusted
             _beside(client, timeout, lock)
             os.chdir(ROOT)
             os.execve(command[0], command, env)
@@ -163,7 +165,6 @@ def _lock_start(client: Client) -> int | None:
     while not client.alive():
         if files.try_lock(fd):
             if not client.alive():
-                os.ftruncate(fd, 0)  # the pid of an earlier keeper
                 return fd
         else:
             if time.monotonic() > end:
@@ -177,10 +178,22 @@ def _lock_start(client: Client) -> int | None:
     return None
 
 
+def _sign(lock: int, pid: int | str = "") -> None:
+    """Write the pid of the keeper into the lock file, or blanks.
+
+    The length stays the same, so that the file keeps its block, also on a full disk.
+    """
+    os.pwrite(lock, f"{pid:<20}".encode(), 0)
+
+
 def _detached(
     client: Client, project: model.Project, command: list[str], env: dict, lock: int, timeout: float
 ) -> None:
     own, start = _log("supervisor"), time.time()
+    try:
+        _sign(lock)  # gets the file its block, before anything starts
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(settings().run / "up.lock")) from error
     null = subprocess.DEVNULL
     io = {"stdin": null, "stdout": null, "pass_fds": [lock]}
     with own.open("wb") as errors:
@@ -192,7 +205,8 @@ def _detached(
             start_new_session=True,
             **io,
         )
-    os.pwrite(lock, str(child.pid).encode(), 0)
+    with suppress(OSError):  # some file systems need a new block for it
+        _sign(lock, child.pid)
     states = _watch(client, timeout, lambda: child.poll() is None)
     unfinished = [state for state in states if state.verdict not in ("done", "off")]
     if child.poll() is None:

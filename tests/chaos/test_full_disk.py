@@ -17,6 +17,8 @@ import pytest
 
 from pipelines.taxi.load import load_sample
 from proto_loc import warehouse
+from proto_loc.compose import stack
+from proto_loc.compose.client import Client
 from proto_loc.dbt import publish
 from proto_loc.settings import ROOT, settings
 from proto_loc.warehouse import lake, store
@@ -317,6 +319,30 @@ def test_the_message_names_the_disk_that_is_full_and_what_it_lacks(
         },
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_lock_of_a_stack_names_its_keeper_also_on_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bug: the lock's file gave up its block, so `up` failed after the start of a keeper that
+    `down` did not find.
+    """
+    from stage import small_disk  # not in a process that runs this file
+
+    with small_disk(tmp_path) as (holder, _):
+        home = Path(f"/proc/{holder}/root{tmp_path}")
+        monkeypatch.setenv("LOC_RUN", str(home / "run"))
+        with Client() as client:
+            path = settings().run / "up.lock"
+            path.write_text("4194303")
+            Disk(home).fill()
+            with pytest.raises(OSError, match="No space left"):
+                (home / "other").write_text("1")
+            lock = stack._lock_start(client)
+        for pid, text in (("", ""), (4711, "4711")):
+            stack._sign(lock, pid)
+            assert path.read_text().strip() == text
+        os.close(lock)
 
 
 def _run(scenario: str, folder: Path) -> None:
