@@ -1,8 +1,9 @@
 """Starts the supervisor of ``loc up -d`` again if it is killed, and continues it if it is stopped.
 
-Run as ``python -I -S keeper.py COMMAND...``: only the standard library is imported, since it stays
-in memory as long as the stack. A supervisor that exits by itself, or after a signal that asks it
-to, ends this process too. A new supervisor that fails, for example on a full disk, is tried again.
+Run as ``python -I -S keeper.py NAMES COMMAND...``: only the standard library is imported, since it
+stays in memory as long as the stack. A supervisor that exits by itself, or after a signal that asks
+it to, ends this process too. A new supervisor that fails, for example on a full disk, is tried
+again.
 """
 
 import os
@@ -20,12 +21,16 @@ PAUSE, LONGEST = 2.0, 60.0
 ASKED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
-def command(of_supervisor: Sequence[str]) -> list[str]:
-    """Return the command of a keeper of this supervisor."""
-    return [sys.executable, "-I", "-S", __file__, *of_supervisor]
+def command(names: Path, of_supervisor: Sequence[str]) -> list[str]:
+    """Return the command of a keeper of this supervisor.
+
+    Args:
+        names: the file with the names of the processes to start; if it is empty, all of them.
+    """
+    return [sys.executable, "-I", "-S", __file__, str(names), *of_supervisor]
 
 
-def main(of_supervisor: list[str]) -> int:
+def main(names: Path, of_supervisor: list[str]) -> int:
     """Run the supervisor until it ends in an orderly way; return its exit code."""
     from proto_loc import services
     from proto_loc.services import launch
@@ -46,7 +51,9 @@ def main(of_supervisor: list[str]) -> int:
     while not asked:
         start = time.monotonic()
         try:
-            child = os.posix_spawn(of_supervisor[0], of_supervisor, os.environ)
+            child = os.posix_spawn(
+                of_supervisor[0], [*of_supervisor, *names.read_text().split()], os.environ
+            )
         except OSError as error:  # too little memory, for example
             if not again:
                 raise
@@ -81,4 +88,4 @@ def _wait(child: int) -> int:
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2:]))

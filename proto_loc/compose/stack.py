@@ -52,6 +52,7 @@ def up(names: tuple[str, ...], *, detach: bool, timeout: float) -> None:
     with Client() as client:
         lock = _lock_start(client)
         if lock is None:
+            _keep(names)
             off = [
                 state
                 for state in client.processes()
@@ -70,14 +71,16 @@ def up(names: tuple[str, ...], *, detach: bool, timeout: float) -> None:
         runs = supervisor.choose()
         _say(f"{runs.name} runs the processes ({runs.why}).")
         os.set_inheritable(lock, True)  # the supervisor holds it as long as it lives
-        command, env = runs.command(model.file(), names), supervisor.environment()
+        env = supervisor.environment()
         if detach:
-            _detached(client, project, command, env, lock, timeout)
+            files.replace(_names_kept(), "\n".join(names))
+            _detached(client, project, runs.command(model.file()), env, lock, timeout)
         else:
             with suppress(OSError):
                 _sign(lock)  # an earlier keeper's pid is not trusted
             _beside(client, timeout, lock)
             os.chdir(ROOT)
+            command = runs.command(model.file(), names)
             os.execve(command[0], command, env)
 
 
@@ -95,6 +98,7 @@ def restart(names: tuple[str, ...], *, timeout: float) -> None:
         states = [state for state in client.processes() if state.name in names]
         if not states:
             raise LocError("Nothing is up.", "", "./loc up -d")
+        _keep(names)
         _start(client, project, states, timeout)
 
 
@@ -109,6 +113,18 @@ def _start(client: Client, project: model.Project, states: list[State], timeout:
         if name in by_name:
             client.start(by_name[name])
     _report(_watch(client, timeout, client.alive, only=by_name.keys()), timeout)
+
+
+def _names_kept() -> Path:
+    """The file with the names of the processes that the keeper starts; if empty, all of them."""
+    return settings().run / "kept"
+
+
+def _keep(names: tuple[str, ...]) -> None:
+    """Make the keeper start these processes too, or all processes."""
+    with suppress(OSError):  # on a full disk, it starts those of before
+        if kept := _names_kept().read_text().split():
+            files.replace(_names_kept(), "\n".join(sorted({*kept, *names})) if names else "")
 
 
 def _report(states: list[State], timeout: float) -> None:
@@ -198,7 +214,7 @@ def _detached(
     io = {"stdin": null, "stdout": null, "pass_fds": [lock]}
     with own.open("wb") as errors:
         child = subprocess.Popen(
-            keeper.command(command),
+            keeper.command(_names_kept(), command),
             env=env,
             cwd=ROOT,
             stderr=errors,

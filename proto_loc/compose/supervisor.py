@@ -35,9 +35,12 @@ class Supervisor:
     why: str
 
     def command(self, file: Path, names: tuple[str, ...] = ()) -> list[str]:
-        """Return the command that runs all or these processes of ``file`` in the foreground."""
+        """Return the command that runs all or these processes of ``file`` in the foreground.
+
+        The names are its last words.
+        """
         if self.program:
-            return [str(self.program), "up", *names, "--config", str(file)]
+            return [str(self.program), "up", "--config", str(file), *names]
         socket = str(settings().socket(SOCKET))
         return [sys.executable, "-P", "-m", "proto_loc.compose", str(file), socket, *names]
 

@@ -12,11 +12,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from proto_loc.compose import stack, supervisor
+from proto_loc.compose import keeper, stack, supervisor
 from proto_loc.compose.client import Client, State
 from proto_loc.errors import LocError, UsageError
 from proto_loc.settings import ROOT, spare_loopback
 from proto_loc.setup import environments
+from proto_loc.standins.process_compose import model
 
 PROGRAM = b"#!/bin/sh\necho v1.122.0\n"
 
@@ -91,10 +92,10 @@ def test_the_one_on_path_is_used_if_new_enough(clone, releases, version):
     assert found.command(clone / "file", ("a", "b")) == [
         program,
         "up",
-        "a",
-        "b",
         "--config",
         str(clone / "file"),
+        "a",
+        "b",
     ]
 
 
@@ -234,26 +235,47 @@ os._exit(code)
     assert done.returncode == 7, done.stderr.decode()
 
 
+def test_a_keeper_starts_what_was_started_since(tmp_path, monkeypatch):
+    """Bug: after `up -d --only a` and `up -d`, a supervisor that was killed came back with `a`."""
+    monkeypatch.setenv("LOC_RUN", str(tmp_path / "run"))
+    program = tmp_path / "program"
+    program.write_text(f'#!/bin/sh\necho "$@" >>"{tmp_path}/words"\n')
+    program.chmod(0o755)
+    fake = supervisor.Supervisor("a program", program, "it ends at once")
+    monkeypatch.setattr(supervisor, "choose", lambda: fake)
+    with pytest.raises(LocError, match="The supervisor ended with status 0"):
+        stack.up(("setup",), detach=True, timeout=20)
+    stack._keep(("home", "setup"))
+    subprocess.run(keeper.command(stack._names_kept(), [str(program)]), check=True, timeout=60)
+    stack._keep(())
+    stack._keep(("home",))
+    subprocess.run(keeper.command(stack._names_kept(), [str(program)]), check=True, timeout=60)
+    words = (tmp_path / "words").read_text().splitlines()
+    assert words == [f"up --config {model.file()} setup", "home setup", ""]
+
+
 def test_a_supervisor_that_cannot_be_started_again_is_tried_again(tmp_path):
     """Bug: the keeper ended with a traceback where the system refused it a new process."""
-    program, away = tmp_path / "supervisor", tmp_path / "away"
+    program, away, names = (tmp_path / name for name in ("supervisor", "away", "names"))
+    names.touch()
     program.write_text(f'#!/bin/sh\nmv "$0" "{away}"\nsleep 0.3\nkill -9 $$\n')
     program.chmod(0o755)
     keeping = (
-        "import sys; from proto_loc.compose import keeper; keeper.STEADY, keeper.PAUSE = 0.2, 0.2;"
-        " sys.exit(keeper.main(sys.argv[1:]))"
+        "import pathlib, sys; from proto_loc.compose import keeper;"
+        " keeper.STEADY, keeper.PAUSE = 0.2, 0.2;"
+        " sys.exit(keeper.main(pathlib.Path(sys.argv[1]), sys.argv[2:]))"
     )
     with subprocess.Popen(
-        [sys.executable, "-c", keeping, str(program)],
+        [sys.executable, "-c", keeping, str(names), str(program)],
         cwd=ROOT,
         env=os.environ | {"LOC_RUN": str(tmp_path / "run")},
         stderr=subprocess.PIPE,
         text=True,
-    ) as keeper:
-        lines = [keeper.stderr.readline() for _ in range(2)]
+    ) as kept:
+        lines = [kept.stderr.readline() for _ in range(2)]
         away.write_text("#!/bin/sh\nexit 0\n")
         away.rename(program)
-        assert keeper.wait(60) == 0, keeper.stderr.read()
+        assert kept.wait(60) == 0, kept.stderr.read()
     assert lines == [
         "loc: the supervisor has ended (-9): it is started again\n",
         "loc: the supervisor cannot be started: No such file or directory: it is started again\n",
