@@ -58,6 +58,8 @@ COMMANDS = {  # commands that a job must contain because its name promises them
     "process-compose": [
         "./loc up -d && ./loc down",
         "PATH=$RUNNER_TEMP/bin:$PATH ./loc test stack -- --no-skips",
+        'sudo --preserve-env env "PATH=$RUNNER_TEMP/bin:$PATH" LOC_COMPOSE=path'
+        " ./loc test chaos -- --no-skips -k test_it_heals",
     ],
     "soak": ["./loc validate --leave-up", "./loc soak --minutes 5", "./loc down"],
     "restore": ["./loc test backup -- --no-skips -k archive_of"],
