@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -30,17 +31,20 @@ KEY_TEST = Path(__file__).with_name("superset_key.py")
 
 def orphans() -> Iterator[Finding]:
     """Find processes of services that nothing supervises."""
-    alone = sorted(unsupervised())
+    alone, detached = unsupervised()
     if alone:
-        names = ", ".join(f"pid {pid} ({_name(pid)})" for pid in alone)
+        names = ", ".join(f"pid {one.pid} ({_name(one.pid)})" for one in alone)
         yield Finding(
             "warn",
             f"Nothing supervises {names}.",
             "Their supervisor was killed, and they live on: they hold ports, locks and memory.",
             "./loc down, or ./loc doctor --fix",
             symptom="After `./loc down` or a crash, processes of services still run",
-            repair=_end_orphans,
+            repair=partial(_end_orphans, alone),
         )
+    for process in detached:
+        name = _name(process.pid)
+        yield ok(f"pid {process.pid} is a job of {name}, which runs: it has lost its parent")
     lost = _of_lost_clones()
     for pid, folder in sorted(lost.items()):
         yield Finding(
@@ -54,9 +58,22 @@ def orphans() -> Iterator[Finding]:
         yield ok("Every process of a service is supervised")
 
 
-def unsupervised() -> set[int]:
-    """The processes of this clone's services that have no launcher among their ancestors."""
-    return {pid for pid in launch.left(services.mark()) if not _has_launcher(pid)}
+def unsupervised() -> tuple[list[psutil.Process], list[psutil.Process]]:
+    """The processes of this clone's services that have no launcher among their ancestors.
+
+    Returns:
+        Those of services that do not run, and those of services that do. A launcher that starts
+        ends what an earlier one left, so the latter are younger: somebody's jobs in the background,
+        which on macOS have no subreaper.
+    """
+    pids = launch.left(services.mark())
+    alone = {pid for pid in pids if not _has_launcher(pid)}
+    run = {_name(pid) for pid in pids - alone}
+    results: tuple[list[psutil.Process], list[psutil.Process]] = [], []
+    for pid in sorted(alone):
+        with suppress(psutil.Error):  # it has ended
+            results[_name(pid) in run].append(psutil.Process(pid))
+    return results
 
 
 def _has_launcher(pid: int) -> bool:
@@ -74,10 +91,18 @@ def _command(process: psutil.Process) -> str:
     return ""
 
 
-def _end_orphans() -> str:
-    pids = unsupervised()
-    launch.end(lambda: unsupervised() & pids)
-    return f"Ended {', '.join(map(str, sorted(pids)))}."
+def _end_orphans(processes: list[psutil.Process]) -> str:
+    """End these processes, and none that has got the pid of one of them since."""
+
+    def running() -> set[int]:
+        return {one.pid for one in processes if one.is_running()} & launch.left(services.mark())
+
+    launch.end(running)
+    if left := running():
+        raise LocError(
+            f"{', '.join(map(str, sorted(left)))} could not be ended.", "", f"kill {min(left)}"
+        )
+    return f"Ended {', '.join(str(one.pid) for one in processes)}."
 
 
 def _name(pid: int) -> str:

@@ -48,6 +48,35 @@ def test_an_orphan_is_named_and_ended_by_fix(data):
         assert not any("Nothing supervises" in row.what for _, row in rows[1:])
 
 
+def test_a_job_of_a_service_that_runs_is_not_ended_by_fix(data):
+    """Bug: on macOS a job in the background that has lost its parent was one of the orphans.
+
+    The launcher here is a shell with the launcher's path among its words, since the real one is a
+    subreaper on Linux, where no job leaves it.
+    """
+    launcher = ["sh", "-c", "sleep 60 & read _; kill $!", doctor.stack.LAUNCHER, "jupyter"]
+    env = os.environ | {services.MARK: services.mark("jupyter")}
+    with (
+        subprocess.Popen(launcher, env=env, stdin=subprocess.PIPE) as service,
+        marked(services.mark("jupyter")) as job,
+        marked(services.mark("cube")) as orphan,
+    ):
+        try:
+            rows = findings("orphans")
+            assert any(
+                row.status == "ok" and row.what.startswith(f"pid {job.pid} is a job of jupyter")
+                for row in rows
+            )
+            (finding,) = (row for row in rows if "Nothing supervises" in row.what)
+            assert finding.what == f"Nothing supervises pid {orphan.pid} (cube)."
+            with marked(services.mark("cube")) as younger:
+                doctor.mend([("orphans", finding)])
+                assert younger.poll() is None and job.poll() is None, "they were not in the report"
+            assert not psutil.pid_exists(orphan.pid)
+        finally:
+            service.communicate(b"\n")
+
+
 @pytest.mark.trouble("orphans", "A service of a clone that was deleted still runs")
 def test_a_service_of_a_clone_that_was_deleted(data, tmp_path):
     with marked(f"{tmp_path}/deleted clone/.run:jupyter") as process:
