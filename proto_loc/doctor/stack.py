@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import httpx
 import psutil
 
 from proto_loc import credentials, services, warehouse
+from proto_loc.backup.databases import superset_sqlite
 from proto_loc.dagster import instance
 from proto_loc.doctor.finding import Finding, ok
 from proto_loc.doctor.versions import running
@@ -26,6 +28,8 @@ LAUNCHER = "proto_loc/services/launch.py"
 OPEN = "('QUEUED', 'NOT_STARTED', 'MANAGED', 'STARTING', 'STARTED', 'CANCELING')"
 PATIENCE = 5.0
 """Seconds that Cube has to answer, which may compile a changed model first."""
+KEY_PATIENCE = 20.0
+"""Seconds that the program that tries Superset's key has to answer."""
 KEY_TEST = Path(__file__).with_name("superset_key.py")
 
 
@@ -260,16 +264,19 @@ def _filled_version() -> tuple[int | None, str | None]:
 
 def superset_key() -> Iterator[Finding]:
     """Try whether the secrets in Superset's metadata are those of its key."""
-    database, key = settings().data / "superset/superset.db", credentials.path("superset")
+    database, key = superset_sqlite(), credentials.path("superset")
     python = environment_folder("superset") / "bin/python"
+    if database is None:
+        yield ok("Superset's metadata is in PostgreSQL, not looked at")
+        return
     if not database.exists() or not key.exists() or not python.exists():
         yield ok("Superset has no metadata in SQLite yet")
         return
-    done = subprocess.run(
-        [python, "-I", KEY_TEST, database, key], capture_output=True, text=True, timeout=20
-    )
+    answer, reason = _answer_of_key(python, database, key)
     previous = key.with_name(f"{key.name}.previous")
-    if done.stdout.startswith("another key") and not previous.exists():
+    if answer == "another key" and previous.exists():
+        yield ok(f"Superset's metadata has the key of {previous}; its next start encrypts it anew")
+    elif answer == "another key":
         yield Finding(
             "fail",
             f"{key} is not the key with which Superset's metadata was encrypted.",
@@ -278,5 +285,26 @@ def superset_key() -> Iterator[Finding]:
             " superset-provision superset: all is encrypted anew",
             symptom="Superset does not start: secrets of another key",
         )
+    elif reason:
+        yield Finding(
+            "warn",
+            f"Nobody knows whether {key} is the key of {database}.",
+            f"The program that tries it failed: {reason.removesuffix('.')}.",
+            "Mend that; if the file is damaged, restore it from a backup: ./loc restore FILE",
+            symptom="Superset's metadata cannot be read",
+        )
     else:
         yield ok("Superset's key is the one of its metadata")
+
+
+def _answer_of_key(python: Path, database: Path, key: Path) -> tuple[str, str]:
+    """The answer of the program that tries a key, and why it gave none."""
+    command = [python, "-I", KEY_TEST, database, key]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=KEY_PATIENCE)
+    except subprocess.TimeoutExpired:
+        return "", f"it did not answer within {KEY_PATIENCE:g} seconds"
+    answer = done.stdout.strip()
+    if done.returncode == 0 and re.fullmatch(r"another key|\d+ secrets", answer):
+        return answer, ""
+    return "", (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]

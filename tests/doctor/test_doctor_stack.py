@@ -12,7 +12,7 @@ import psutil
 import pytest
 from clones import borrowing_clone
 from running import Running
-from troubles import findings, in_shell, is_well, only
+from troubles import findings, in_shell, is_well, only, program
 
 from proto_loc import credentials, doctor, services, warehouse
 from proto_loc.settings import ROOT, environment_folder
@@ -259,3 +259,33 @@ def test_a_key_of_superset_that_was_replaced(data):
         con.commit()
     previous.unlink()
     assert is_well("superset-key"), "there is no secret to read"
+
+
+@pytest.mark.trouble("superset-key", "Superset's metadata cannot be read")
+@pytest.mark.parametrize(
+    "script, reason",
+    [
+        ("", "sqlite3.DatabaseError: file is not a database"),
+        ("exit 3", "exit code 3"),
+        ("exec sleep 60", "it did not answer within 3 seconds"),
+    ],
+)
+def test_metadata_of_superset_that_cannot_be_read(data, tmp_path, monkeypatch, script, reason):
+    """Bug: doctor said that the key is the one of the metadata."""
+    python = tmp_path / "environments/superset/bin/python"
+    program(python, script or f'exec {sys.executable} "$@"')
+    monkeypatch.setenv("LOC_ENVIRONMENTS", str(tmp_path / "environments"))
+    if "sleep" in script:
+        monkeypatch.setattr(doctor.stack, "KEY_PATIENCE", 3.0)
+    database = data / "superset/superset.db"
+    database.parent.mkdir(parents=True)
+    database.write_bytes(b"no database" * 1000)
+    credentials.secret("superset")
+    finding = only("superset-key")
+    assert finding.status == "warn" and reason in finding.why
+    monkeypatch.setenv("LOC_SUPERSET_METADATA", "postgresql://superset@localhost/superset")
+    (finding,) = findings("superset-key")
+    assert (finding.status, finding.what) == (
+        "ok",
+        "Superset's metadata is in PostgreSQL, not looked at",
+    ), "the old file stays after a move"
