@@ -1,5 +1,6 @@
 """Errors that tell a person what failed, why, and how to fix it."""
 
+import os
 import re
 import sys
 import traceback
@@ -66,6 +67,17 @@ class UsageError(LocError):
     """The command line or a setting is wrong; nothing was done."""
 
     exit_code = 2
+
+
+def of_file(error: OSError) -> LocError:
+    """Explain an error of the system that names a file; the last sentence has no full stop."""
+    why, fix = "It was renamed, removed or locked meanwhile, or its disk is full.", "Mend that"
+    if isinstance(error, PermissionError):
+        why = "It belongs to another user (did root run ./loc?), or its mode forbids it."
+        parents = [path for path in Path(error.filename).parents if os.path.exists(path)]
+        closed = next((p for p in parents if not os.access(p, os.X_OK)), error.filename)
+        fix = f"ls -ld '{closed}' says whose it is. Be that user, or chown it"
+    return LocError(f"{error.filename} cannot be used: {str(error.strerror).lower()}.", why, fix)
 
 
 def disk_is_full(error: object) -> bool:

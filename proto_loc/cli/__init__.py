@@ -18,7 +18,7 @@ from typing import Annotated
 import typer
 
 from proto_loc import dotenv, run_id
-from proto_loc.errors import LocError, UsageError, of_source, plain
+from proto_loc.errors import LocError, UsageError, of_file, of_source, plain
 from proto_loc.settings import ROOT, spare_loopback
 
 EPILOG = """
@@ -70,7 +70,8 @@ def _root(
 
         if error := workspace.pending():
             raise error
-    if (Path(os.environ.get("LOC_RUN") or ROOT / ".run") / "process-compose.sock").exists():
+    socket = Path(os.environ.get("LOC_RUN") or ROOT / ".run") / "process-compose.sock"
+    if os.path.exists(socket):  # pathlib's raises if the folder is closed to this user
         from proto_loc.services import ports
 
         with suppress(UsageError):  # the command reports it
@@ -96,19 +97,9 @@ def _report(error: Exception) -> int:
         print(error.said(), file=sys.stderr)
         return error.exit_code
     if isinstance(error, OSError) and error.filename and error.strerror:
-        why, fix = "It was renamed, removed or locked meanwhile, or its disk is full.", "Mend that"
-        if isinstance(error, PermissionError):
-            why = "It belongs to another user (did root run ./loc?), or its mode forbids it."
-            parents = [path for path in Path(error.filename).parents if os.path.exists(path)]
-            closed = next((p for p in parents if not os.access(p, os.X_OK)), error.filename)
-            fix = f"ls -ld '{closed}' says whose it is. Be that user, or chown it"
-        print(
-            plain(f"error: {error.filename} cannot be used: {error.strerror.lower()}."),
-            f"why: {why}",
-            f"fix: {fix}, then run it again; ./loc --debug ... shows the traceback.",
-            sep="\n",
-            file=sys.stderr,
-        )
+        reason = of_file(error)
+        tail = ", then run it again; ./loc --debug ... shows the traceback."
+        print(LocError(reason.what, reason.why, reason.fix + tail).said(), file=sys.stderr)
         return 1
     print(
         plain(f"error: {type(error).__name__}: {error}").rstrip(": "),

@@ -5,8 +5,11 @@ one, write it in the module of its subject, add it to :data:`CHECKS`, and make i
 with the mark ``trouble``: ``tests/doctor/test_troubles.py`` counts them.
 """
 
+import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+
+import psutil
 
 from proto_loc.doctor import (
     clone,
@@ -25,7 +28,7 @@ from proto_loc.doctor import (
     writers,
 )
 from proto_loc.doctor.finding import Finding
-from proto_loc.errors import LocError
+from proto_loc.errors import LocError, of_file, plain
 
 CHECKS: dict[str, Callable[[], Iterator[Finding]]] = {
     "env-file": configuration.env_file,
@@ -77,12 +80,15 @@ CHECKS: dict[str, Callable[[], Iterator[Finding]]] = {
     "store": nix.store,
     "tracked": nix.tracked,
 }
+UNSEEN = (OSError, psutil.Error, subprocess.SubprocessError)
+"""What a check or a repair meets that cannot look: a closed folder, a program that hangs."""
 
 
 def look(names: Iterable[str] | None = None) -> Iterator[tuple[str, Finding]]:
     """Yield the findings of these checks, each with the check's name, and the errors in checks.
 
-    An error that several checks meet, such as a setting that cannot be used, is yielded once.
+    An error that several checks meet, such as a setting that cannot be used, is yielded once. A
+    check that cannot look is a finding, and the others go on.
 
     Args:
         names: names of :data:`CHECKS`; all of them if it is None.
@@ -97,6 +103,17 @@ def look(names: Iterable[str] | None = None) -> Iterator[tuple[str, Finding]]:
             if error.what not in known:
                 known.add(error.what)
                 yield name, Finding("fail", error.what, error.why, error.fix)
+        except UNSEEN as error:
+            yield name, _blind(name, error)
+
+
+def _blind(name: str, error: Exception) -> Finding:
+    """What is said of a check that could not look."""
+    what, why = f"The check {name} could not look.", f"{plain(error).removesuffix('.')}."
+    if isinstance(error, OSError) and isinstance(error.filename, str) and error.strerror:
+        reason = of_file(error)
+        return Finding("fail", what, f"{reason.what} {reason.why}", reason.fix)
+    return Finding("fail", what, why, "./loc doctor again; ./loc down if the machine is busy")
 
 
 def mend(findings: Iterable[tuple[str, Finding]]) -> list[tuple[str, Finding]]:
@@ -125,7 +142,7 @@ def mend(findings: Iterable[tuple[str, Finding]]) -> list[tuple[str, Finding]]:
             if finding.repair:
                 try:
                     done.append(Finding("done", f"{finding.what} {finding.repair()}"))
-                except (LocError, OSError) as error:
+                except (LocError, *UNSEEN) as error:
                     reasons[finding.what] = f"{finding.why} The repair failed: {error}"
         after = [finding for _, finding in look([name])] if done else before
         result += [(name, one) for one in done]

@@ -44,7 +44,7 @@ def memory() -> Iterator[Finding]:
             "All services take about 2.5 GB, and a build or a large query more; the system ends"
             " processes when none is left.",
             "End other programs, give the machine or container more, or start a part: ./loc up"
-            " --only dagster,superset",
+            " --only dagster-web,dagster-daemon,superset",
             symptom="A service or a build ends by itself, with exit code 137 or `Killed`",
         )
     else:

@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -14,6 +16,7 @@ import httpx
 import psutil
 
 from proto_loc import credentials, services, warehouse
+from proto_loc.backup.databases import superset_sqlite
 from proto_loc.dagster import instance
 from proto_loc.doctor.finding import Finding, ok
 from proto_loc.doctor.versions import running
@@ -25,22 +28,27 @@ LAUNCHER = "proto_loc/services/launch.py"
 OPEN = "('QUEUED', 'NOT_STARTED', 'MANAGED', 'STARTING', 'STARTED', 'CANCELING')"
 PATIENCE = 5.0
 """Seconds that Cube has to answer, which may compile a changed model first."""
+KEY_PATIENCE = 20.0
+"""Seconds that the program that tries Superset's key has to answer."""
 KEY_TEST = Path(__file__).with_name("superset_key.py")
 
 
 def orphans() -> Iterator[Finding]:
     """Find processes of services that nothing supervises."""
-    alone = sorted(unsupervised())
+    alone, detached = unsupervised()
     if alone:
-        names = ", ".join(f"pid {pid} ({_name(pid)})" for pid in alone)
+        names = ", ".join(f"pid {one.pid} ({_name(one.pid)})" for one in alone)
         yield Finding(
             "warn",
             f"Nothing supervises {names}.",
             "Their supervisor was killed, and they live on: they hold ports, locks and memory.",
             "./loc down, or ./loc doctor --fix",
             symptom="After `./loc down` or a crash, processes of services still run",
-            repair=_end_orphans,
+            repair=partial(_end_orphans, alone),
         )
+    for process in detached:
+        name = _name(process.pid)
+        yield ok(f"pid {process.pid} is a job of {name}, which runs: it has lost its parent")
     lost = _of_lost_clones()
     for pid, folder in sorted(lost.items()):
         yield Finding(
@@ -54,9 +62,22 @@ def orphans() -> Iterator[Finding]:
         yield ok("Every process of a service is supervised")
 
 
-def unsupervised() -> set[int]:
-    """The processes of this clone's services that have no launcher among their ancestors."""
-    return {pid for pid in launch.left(services.mark()) if not _has_launcher(pid)}
+def unsupervised() -> tuple[list[psutil.Process], list[psutil.Process]]:
+    """The processes of this clone's services that have no launcher among their ancestors.
+
+    Returns:
+        Those of services that do not run, and those of services that do. A launcher that starts
+        ends what an earlier one left, so the latter are younger: somebody's jobs in the background,
+        which on macOS have no subreaper.
+    """
+    pids = launch.left(services.mark())
+    alone = {pid for pid in pids if not _has_launcher(pid)}
+    run = {_name(pid) for pid in pids - alone}
+    results: tuple[list[psutil.Process], list[psutil.Process]] = [], []
+    for pid in sorted(alone):
+        with suppress(psutil.Error):  # it has ended
+            results[_name(pid) in run].append(psutil.Process(pid))
+    return results
 
 
 def _has_launcher(pid: int) -> bool:
@@ -74,10 +95,18 @@ def _command(process: psutil.Process) -> str:
     return ""
 
 
-def _end_orphans() -> str:
-    pids = unsupervised()
-    launch.end(lambda: unsupervised() & pids)
-    return f"Ended {', '.join(map(str, sorted(pids)))}."
+def _end_orphans(processes: list[psutil.Process]) -> str:
+    """End these processes, and none that has got the pid of one of them since."""
+
+    def running() -> set[int]:
+        return {one.pid for one in processes if one.is_running()} & launch.left(services.mark())
+
+    launch.end(running)
+    if left := running():
+        raise LocError(
+            f"{', '.join(map(str, sorted(left)))} could not be ended.", "", f"kill {min(left)}"
+        )
+    return f"Ended {', '.join(str(one.pid) for one in processes)}."
 
 
 def _name(pid: int) -> str:
@@ -235,16 +264,19 @@ def _filled_version() -> tuple[int | None, str | None]:
 
 def superset_key() -> Iterator[Finding]:
     """Try whether the secrets in Superset's metadata are those of its key."""
-    database, key = settings().data / "superset/superset.db", credentials.path("superset")
+    database, key = superset_sqlite(), credentials.path("superset")
     python = environment_folder("superset") / "bin/python"
+    if database is None:
+        yield ok("Superset's metadata is in PostgreSQL, not looked at")
+        return
     if not database.exists() or not key.exists() or not python.exists():
         yield ok("Superset has no metadata in SQLite yet")
         return
-    done = subprocess.run(
-        [python, "-I", KEY_TEST, database, key], capture_output=True, text=True, timeout=20
-    )
+    answer, reason = _answer_of_key(python, database, key)
     previous = key.with_name(f"{key.name}.previous")
-    if done.stdout.startswith("another key") and not previous.exists():
+    if answer == "another key" and previous.exists():
+        yield ok(f"Superset's metadata has the key of {previous}; its next start encrypts it anew")
+    elif answer == "another key":
         yield Finding(
             "fail",
             f"{key} is not the key with which Superset's metadata was encrypted.",
@@ -253,5 +285,26 @@ def superset_key() -> Iterator[Finding]:
             " superset-provision superset: all is encrypted anew",
             symptom="Superset does not start: secrets of another key",
         )
+    elif reason:
+        yield Finding(
+            "warn",
+            f"Nobody knows whether {key} is the key of {database}.",
+            f"The program that tries it failed: {reason.removesuffix('.')}.",
+            "Mend that; if the file is damaged, restore it from a backup: ./loc restore FILE",
+            symptom="Superset's metadata cannot be read",
+        )
     else:
         yield ok("Superset's key is the one of its metadata")
+
+
+def _answer_of_key(python: Path, database: Path, key: Path) -> tuple[str, str]:
+    """The answer of the program that tries a key, and why it gave none."""
+    command = [python, "-I", KEY_TEST, database, key]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=KEY_PATIENCE)
+    except subprocess.TimeoutExpired:
+        return "", f"it did not answer within {KEY_PATIENCE:g} seconds"
+    answer = done.stdout.strip()
+    if done.returncode == 0 and re.fullmatch(r"another key|\d+ secrets", answer):
+        return answer, ""
+    return "", (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]

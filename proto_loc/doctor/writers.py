@@ -11,6 +11,7 @@ import psutil
 
 from proto_loc import services, warehouse
 from proto_loc.doctor.finding import Finding, ok
+from proto_loc.errors import LocError
 from proto_loc.files import try_lock
 from proto_loc.settings import settings
 from proto_loc.warehouse import lock
@@ -68,12 +69,7 @@ def _status(pid: int) -> str:
 
 def staging() -> Iterator[Finding]:
     """Find what killed writers have left."""
-    remains = {}
-    for database in warehouse.DATABASES:
-        home = warehouse.store.folder(database)
-        paths = [*home.glob("staging/*"), *home.glob("versions/.*.gone")]
-        if paths and not _is_locked(home / "writer.lock"):
-            remains[database] = paths
+    remains = _remains()
     for database, paths in remains.items():
         files = (file for path in paths for file in path.rglob("*") if file.is_file())
         number = sum(file.stat().st_size for file in files)
@@ -89,8 +85,24 @@ def staging() -> Iterator[Finding]:
         yield ok("Nothing is left of killed writers")
 
 
+def _remains() -> dict[str, list[Path]]:
+    """The folders that killed writers have left of each database that nobody writes."""
+    return {
+        database: paths
+        for database in warehouse.DATABASES
+        if (paths := warehouse.store.remains(database))
+        and not _is_locked(warehouse.store.folder(database) / "writer.lock")
+    }
+
+
 def _tidy() -> str:
     tidy()
+    if left := [str(path) for paths in _remains().values() for path in paths]:
+        raise LocError(
+            f"{', '.join(left)} could not be removed.",
+            "It or a folder above is another user's, or cannot be written.",
+            "Remove it as that user",
+        )
     return "What killed writers had left is removed, except where somebody writes again."
 
 

@@ -20,8 +20,8 @@ WIDER = {
     "HUGEINT": "DECIMAL(38, 0)",
     "UHUGEINT": "DECIMAL(38, 0)",
 }
-"""Whole numbers that DuckDB alone has, and a type of Trino and Iceberg for them: of the largest, all
-with up to 38 digits; a build names a value that has more."""
+"""Whole numbers that DuckDB alone has, and a type of Trino and Iceberg for them. Of the largest, a
+value of 39 digits has no room: the build fails and names it."""
 
 MANY = 10_000
 """The most values of a text that is a dimension of the metrics."""

@@ -256,7 +256,7 @@ def prune(
 def tidy() -> None:
     """Remove what killed writers left, as a write session does, without a session."""
     for database in store.DATABASES:
-        if (store.folder(database) / "staging").is_dir():
+        if (store.folder(database) / "staging").is_dir() or store.remains(database):
             with suppress(WarehouseError), store.write_lock(database, timeout=0):
                 _clear(database)
 

@@ -458,6 +458,12 @@ def remove(path: Path) -> None:
     _removals.append(removal)
 
 
+def remains(database: str) -> list[Path]:
+    """The folders of write sessions and of removed versions: those of killed writers too."""
+    home = folder(database)
+    return [*home.glob("staging/*"), *home.glob("versions/.*.gone")]
+
+
 def empty_trash(database: str) -> None:
     """Wait for the threads of :func:`remove`, and delete what killed processes left."""
     while _removals:

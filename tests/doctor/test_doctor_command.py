@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 from clones import borrowing_clone
 
@@ -41,6 +42,55 @@ def test_what_a_check_stumbles_over_is_a_finding(monkeypatch):
     assert list(doctor.look()) == [
         ("broken", doctor.Finding("fail", "It broke.", "So.", "Mend it."))
     ]
+
+
+BARE = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
+"""The command that starts a program whose root may not open what is closed to it."""
+
+
+@pytest.mark.parametrize("name", ["data", "run"])
+def test_a_closed_folder_is_named_and_every_other_check_is_done(data, name: str):
+    """Bug: the first check that looked into such a folder ended doctor without a finding."""
+    folder = data.with_name(name)
+    credentials.secret("cube")
+    with warehouse.write("prod", who="test"):
+        pass
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0)
+    command = [sys.executable, "-P", "-m", "proto_loc.cli", "doctor", "--json", "--fix"]
+    try:
+        done = subprocess.run(
+            [*(() if os.geteuid() else BARE), *command],
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        )
+    finally:
+        folder.chmod(0o700)
+    assert done.returncode == 1, done.stderr
+    rows = json.loads(done.stdout)
+    blind = [row for row in rows if row["what"].endswith("could not look.")]
+    assert blind and all(str(folder) in row["why"] for row in blind)
+    assert any(row["what"] == f"{folder} cannot be written." for row in rows)
+    assert set(doctor.CHECKS) - {row["check"] for row in rows} <= {"loader", "store"}
+
+
+def test_a_program_or_a_process_that_cannot_be_asked_is_a_finding(monkeypatch):
+    def hangs():
+        yield doctor.Finding("ok", "So far.")
+        subprocess.run([sys.executable, "-c", "import time; time.sleep(9)"], timeout=0.01)
+
+    def ended():
+        def repair():
+            raise psutil.NoSuchProcess(1)
+
+        yield doctor.Finding("fail", "What.", "Why.", "Fix.", "Seen.", repair)
+
+    monkeypatch.setattr(doctor, "CHECKS", {"hangs": hangs, "ended": ended})
+    rows = doctor.mend(doctor.look())
+    assert [row.what for _, row in rows] == ["So far.", "The check hangs could not look.", "What."]
+    assert "timed out" in rows[1][1].why and "The repair failed: " in rows[2][1].why
 
 
 @pytest.mark.parametrize("status, code", [("ok", 0), ("warn", 0), ("fail", 1)])

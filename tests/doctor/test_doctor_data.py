@@ -109,6 +109,28 @@ def test_what_a_killed_writer_leaves_is_removed_by_fix(data):
     assert not (store.folder("prod") / "staging").exists()
 
 
+@pytest.mark.trouble("staging", "Disk space is taken by folders of writers that were killed")
+def test_what_a_killed_prune_leaves_is_removed_by_fix(data):
+    """Bug: without a folder of staging, fix said that it had removed what it left."""
+    gone = publish().folder.with_name(".0-12345678.gone")
+    gone.mkdir()
+    assert not (store.folder("prod") / "staging").exists()
+    finding = only("staging")
+    assert finding.what.startswith("Killed writers have left 1 folders of prod, ")
+    assert [row.status for _, row in doctor.mend([("staging", finding)])] == ["done", "ok"]
+    assert not gone.exists()
+
+
+def test_what_fix_cannot_remove_is_said_and_stays_a_trouble(data):
+    """A link to a folder stands for a folder of another user: Python removes neither."""
+    staging = store.folder("prod") / "staging"
+    (data / "elsewhere/left").mkdir(parents=True)
+    staging.parent.mkdir(parents=True)
+    staging.symlink_to(data / "elsewhere")
+    ((_, row),) = doctor.mend([("staging", only("staging"))])
+    assert row.status == "warn" and f"{staging}/left could not be removed." in row.why
+
+
 @pytest.mark.trouble(
     "other-programs", "`database is locked`, or a publish says that its file is still open"
 )

@@ -12,7 +12,7 @@ import psutil
 import pytest
 from clones import borrowing_clone
 from running import Running
-from troubles import findings, in_shell, is_well, only
+from troubles import findings, in_shell, is_well, only, program
 
 from proto_loc import credentials, doctor, services, warehouse
 from proto_loc.settings import ROOT, environment_folder
@@ -46,6 +46,35 @@ def test_an_orphan_is_named_and_ended_by_fix(data):
         assert rows[0][1].status == "done" and f"Ended {orphan.pid}." in rows[0][1].what
         assert not psutil.pid_exists(orphan.pid)
         assert not any("Nothing supervises" in row.what for _, row in rows[1:])
+
+
+def test_a_job_of_a_service_that_runs_is_not_ended_by_fix(data):
+    """Bug: on macOS a job in the background that has lost its parent was one of the orphans.
+
+    The launcher here is a shell with the launcher's path among its words, since the real one is a
+    subreaper on Linux, where no job leaves it.
+    """
+    launcher = ["sh", "-c", "sleep 60 & read _; kill $!", doctor.stack.LAUNCHER, "jupyter"]
+    env = os.environ | {services.MARK: services.mark("jupyter")}
+    with (
+        subprocess.Popen(launcher, env=env, stdin=subprocess.PIPE) as service,
+        marked(services.mark("jupyter")) as job,
+        marked(services.mark("cube")) as orphan,
+    ):
+        try:
+            rows = findings("orphans")
+            assert any(
+                row.status == "ok" and row.what.startswith(f"pid {job.pid} is a job of jupyter")
+                for row in rows
+            )
+            (finding,) = (row for row in rows if "Nothing supervises" in row.what)
+            assert finding.what == f"Nothing supervises pid {orphan.pid} (cube)."
+            with marked(services.mark("cube")) as younger:
+                doctor.mend([("orphans", finding)])
+                assert younger.poll() is None and job.poll() is None, "they were not in the report"
+            assert not psutil.pid_exists(orphan.pid)
+        finally:
+            service.communicate(b"\n")
 
 
 @pytest.mark.trouble("orphans", "A service of a clone that was deleted still runs")
@@ -230,3 +259,33 @@ def test_a_key_of_superset_that_was_replaced(data):
         con.commit()
     previous.unlink()
     assert is_well("superset-key"), "there is no secret to read"
+
+
+@pytest.mark.trouble("superset-key", "Superset's metadata cannot be read")
+@pytest.mark.parametrize(
+    "script, reason",
+    [
+        ("", "sqlite3.DatabaseError: file is not a database"),
+        ("exit 3", "exit code 3"),
+        ("exec sleep 60", "it did not answer within 3 seconds"),
+    ],
+)
+def test_metadata_of_superset_that_cannot_be_read(data, tmp_path, monkeypatch, script, reason):
+    """Bug: doctor said that the key is the one of the metadata."""
+    python = tmp_path / "environments/superset/bin/python"
+    program(python, script or f'exec {sys.executable} "$@"')
+    monkeypatch.setenv("LOC_ENVIRONMENTS", str(tmp_path / "environments"))
+    if "sleep" in script:
+        monkeypatch.setattr(doctor.stack, "KEY_PATIENCE", 3.0)
+    database = data / "superset/superset.db"
+    database.parent.mkdir(parents=True)
+    database.write_bytes(b"no database" * 1000)
+    credentials.secret("superset")
+    finding = only("superset-key")
+    assert finding.status == "warn" and reason in finding.why
+    monkeypatch.setenv("LOC_SUPERSET_METADATA", "postgresql://superset@localhost/superset")
+    (finding,) = findings("superset-key")
+    assert (finding.status, finding.what) == (
+        "ok",
+        "Superset's metadata is in PostgreSQL, not looked at",
+    ), "the old file stays after a move"

@@ -1,17 +1,20 @@
 """Every trouble that ``loc doctor`` names is made for real by a test."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import troubles
 
-from proto_loc import doctor
+from proto_loc import doctor, services
 from proto_loc.docs import troubleshooting
 from proto_loc.settings import ROOT
 
 FILES = sorted((ROOT / "tests").rglob("test_*.py"))
+SERVICES_IN_FIX = re.compile(r"loc (?:up (?:-d )?--only|restart|logs) ([a-z][a-z, -]*)")
+"""The names in a command for services; one that only a machine knows is in capitals."""
 LEAST = 25
 """Number of troubles that the platform promises to find."""
 
@@ -41,6 +44,18 @@ def test_each_check_and_each_symptom_has_a_test_that_makes_the_trouble():
     assert made - problems == set(), "no check has these troubles any more"
     assert {check for check, _ in made} == set(doctor.CHECKS), "a check names no trouble"
     assert len(problems) >= LEAST and len({symptom for _, symptom in problems}) >= LEAST
+
+
+def test_every_service_in_the_command_of_a_fix_exists():
+    """Bug: the fix for little memory named a process that there is not."""
+    names = {
+        name
+        for problem in troubleshooting.problems()
+        for text in SERVICES_IN_FIX.findall(problem.fix)
+        for name in re.split("[, ]+", text.strip(", "))
+    }
+    assert {"dagster-web", "superset-provision", "cube"} <= names
+    assert names - services.SERVICES.keys() == set()
 
 
 def test_no_test_of_a_trouble_replaces_a_function():

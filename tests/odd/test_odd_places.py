@@ -25,7 +25,7 @@ COMMANDS = (
     ("status",),
     ("db", "history"),
     ("dbt", "--", "build", "--select", "stg_orders"),
-    ("db", "rollback"),
+    ("db", "rollback"),  # to what was there before the data
 )
 """Commands of the README."""
 
@@ -64,6 +64,8 @@ def test_the_platform_works_where_everything_is_odd(person: Person):
     assert set(figures["order_count"].values()) == {"180"}
     for words in COMMANDS:
         person.loc(*words)
+    newest = max(path.name for path in (person.folder / "data/warehouse/prod/versions").iterdir())
+    person.loc("db", "rollback", newest)
     assert person.run("sh", "loc", "--version").stdout.startswith("proto_loc ")
     assert "11 passed" in person.loc("test", "tests/unit/test_ports.py").stdout
 

@@ -156,6 +156,17 @@ def test_a_staging_model_keeps_every_value_of_a_type(kind: str, value: str, tmp_
         assert con.execute(f"select {same} from ({sql})").fetchall() == [(True,)], sql
 
 
+@pytest.mark.parametrize("whole", ["BIGINT", "UBIGINT", "HUGEINT"])
+def test_a_large_whole_number_is_no_money(whole: str):
+    """Bug: its type in the models, a decimal, made the metric one of it, with decimals."""
+    table = Table("sales", {"day": "DATE", "weight": whole, "price": "DECIMAL(10,2)"})
+    _, (mart,) = plan("shop", inspection(table))
+    assert mart.measures[1].expression == "price"
+    table = Table("sales", {"day": "DATE", "quantity": whole})
+    _, (mart,) = plan("shop", inspection(table))
+    assert mart.measures[1].expression == "quantity" and "decimals: 0" in mart.measures[1].shown
+
+
 def test_a_mart_joins_the_tables_whose_keys_it_has(tmp_path: Path):
     made = written("air", tmp_path)
     sql = made["dbt/models/marts/mart_air_flights.sql"]

@@ -35,6 +35,22 @@ def test_several_files_are_replaced_or_none(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["one", "other"]
 
 
+def test_a_folder_below_a_closed_one_cannot_be_made(tmp_path):
+    """Bug: pathlib raises a PermissionError there, and set-up of Cube ended with it."""
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0)
+    code = """
+import os, sys
+from pathlib import Path
+from proto_loc import files
+os.getuid() or os.setuid(65534)
+print(files.can_make(Path(sys.argv[1])))
+"""
+    command = [sys.executable, "-c", code, closed / "home/.npm"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.stdout == "False\n", done.stderr
+
+
 def test_a_lock_is_held_until_the_block_ends_or_the_process_is_killed(tmp_path):
     path = tmp_path / "lock"
     holding = "import sys, time; from pathlib import Path; from proto_loc import files\n"

@@ -206,7 +206,10 @@ def test_a_change_of_shared_files_alone_is_settled_by_the_next_start(clone):
         done = loc(clone, "--sync", "small")
         unchanged = shared.read_text()
         service.communicate(b"\n")
-    assert unchanged == "aaa" and f"process {service.pid} runs on .venvs/small" in done.stderr
+    assert unchanged == "aaa" and done.stderr == (
+        f"loc: [shared-files] of golden.toml has changed, and process {service.pid} runs on"
+        " .venvs/small: the next start after ./loc down settles it\n"
+    )
     done = loc(clone, "--sync", "small")
     assert "loc: [shared-files] of golden.toml has changed: settling .venvs/small" in done.stderr
     assert (shared.read_text(), stamp.stat().st_mtime_ns) == ("bbb", made)
