@@ -73,7 +73,11 @@ def up(names: tuple[str, ...], *, detach: bool, timeout: float) -> None:
         os.set_inheritable(lock, True)  # the supervisor holds it as long as it lives
         env = supervisor.environment()
         if detach:
-            files.replace(_names_kept(), "\n".join(names))
+            try:
+                _sign(lock)  # gets the file its block, before anything starts
+                files.replace(_names_kept(), "\n".join(names))
+            except OSError as error:  # that of a full disk has no path
+                raise OSError(error.errno, error.strerror, str(settings().run)) from error
             _detached(client, project, runs.command(model.file()), env, lock, timeout)
         else:
             with suppress(OSError):
@@ -206,10 +210,6 @@ def _detached(
     client: Client, project: model.Project, command: list[str], env: dict, lock: int, timeout: float
 ) -> None:
     own, start = _log("supervisor"), time.time()
-    try:
-        _sign(lock)  # gets the file its block, before anything starts
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(settings().run / "up.lock")) from error
     null = subprocess.DEVNULL
     io = {"stdin": null, "stdout": null, "pass_fds": [lock]}
     with own.open("wb") as errors:

@@ -343,6 +343,9 @@ def test_the_lock_of_a_stack_names_its_keeper_also_on_a_full_disk(
             stack._sign(lock, pid)
             assert path.read_text().strip() == text
         os.close(lock)
+        with pytest.raises(OSError, match="No space left") as refused:
+            stack.up(("setup",), detach=True, timeout=20)
+        assert refused.value.filename == str(settings().run)
 
 
 def _run(scenario: str, folder: Path) -> None:
