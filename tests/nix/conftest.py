@@ -82,14 +82,14 @@ def own_clone(clone: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(clone, tmp_path.resolve() / "proto_loc", symlinks=True))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def offline(nix, release: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Arguments that make Nix use the stand-in for nixpkgs; the archives are in the store."""
     add(nix, release, archives.wheel("uv"), archives.wheel("node"))
     return stub.nixpkgs(tmp_path_factory.mktemp("nixpkgs").resolve())
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def prepared(nix, offline: list[str], tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """``offline``, with the archives of every package in the store."""
     folder = tmp_path_factory.mktemp("npm").resolve()
@@ -140,7 +140,7 @@ def _built(crate: str, name: str) -> Path:
     return program
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def linted(offline, formatters, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Arguments for a stand-in that has nixfmt and deadnix."""
     folder = tmp_path_factory.mktemp("linted").resolve()

@@ -120,10 +120,3 @@ def test_no_test_imports_conftest_which_is_another_one_where_several_suites_run(
         if "\nfrom conftest " in path.read_text()
     ]
     assert importing == []
-
-
-def test_no_two_modules_of_the_tests_have_one_name():
-    """Bug: a suite imported the helpers of another one, as both were in an ``archives.py``."""
-    names = Counter(path.name for path in (ROOT / "tests").rglob("*.py"))
-    several = {name for name, number in names.items() if number > 1}
-    assert several <= {"__init__.py", "conftest.py"}
