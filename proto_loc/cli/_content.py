@@ -143,6 +143,7 @@ def tell_services() -> None:
     if services.mark("superset") not in [one.mark for one in listeners]:
         return
     command, env = services.start("superset-provision")
+    command.remove("--wait")  # a person is told of a full disk at once
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
     if done.returncode != 0:
         _console.err.print(

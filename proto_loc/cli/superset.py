@@ -57,5 +57,5 @@ def _run(module: str, overwrite: bool, *arguments: str) -> None:
 
     environments.sync("superset")
     command, env = services.start("superset-provision")
-    command = [*command[:-1], module, *(["--overwrite"] if overwrite else []), *arguments]
+    command = [*command[:2], module, *(["--overwrite"] if overwrite else []), *arguments]
     raise typer.Exit(subprocess.run(command, cwd=ROOT, env=env).returncode)

@@ -8,7 +8,7 @@ _VARIABLES = {
 }
 
 PROVISION = Service(
-    ("python", "-m", "proto_loc.superset.provision"),
+    ("python", "-m", "proto_loc.superset.provision", "--wait"),
     environment="superset",
     variables=_VARIABLES,
     secret="superset",
