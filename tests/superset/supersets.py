@@ -64,7 +64,7 @@ class Superset:
         """Run a module of proto_loc in Superset's environment, as `loc superset` does."""
         code = (
             "import os, sys; from proto_loc import services; command, env ="
-            " services.start('superset-provision');os.execvpe(command[0], [*command[:-1],"
+            " services.start('superset-provision');os.execvpe(command[0], [*command[:2],"
             " *sys.argv[1:]], env)"
         )
         return subprocess.run(
