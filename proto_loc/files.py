@@ -1,4 +1,4 @@
-"""Atomic replacement of files, and file locks that the kernel releases when a process ends."""
+"""Atomic replacement of files, locks that the kernel releases at a process's end, full disks."""
 
 import fcntl
 import os
@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import IO
 
 from proto_loc.settings import private_folder
+
+FULL, ENOUGH = 1 << 20, 16 << 20
+"""Free bytes below which a disk is taken as full, and from which what waited for room goes on."""
 
 
 def replace(path: Path, text: str, *, private: bool = False) -> None:
@@ -54,6 +57,18 @@ def can_make(folder: Path) -> bool:
     # Unlike pathlib's, these functions raise nothing below a folder that is closed to this user.
     nearest = next(path for path in (folder, *folder.parents) if os.path.exists(path))
     return os.path.isdir(nearest) and os.access(nearest, os.W_OK | os.X_OK)
+
+
+def room(folder: Path) -> int:
+    """Bytes that this user may still write to the disk of a folder; 0 if no inode is free."""
+    disk = os.statvfs(folder)
+    return disk.f_bavail * disk.f_frsize if disk.f_favail or not disk.f_files else 0
+
+
+def wait_for_room(folder: Path) -> None:
+    """Wait until the disk of a folder has :data:`ENOUGH` room, however long that takes."""
+    while room(folder) < ENOUGH:
+        time.sleep(1)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import re
 import secrets
 import time
@@ -14,7 +13,7 @@ from uuid import uuid4
 import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from proto_loc import services, warehouse
+from proto_loc import files, services, warehouse
 from proto_loc.credentials import secret
 from proto_loc.dagster import instance
 from proto_loc.dbt.fingerprints import project_hash
@@ -108,19 +107,20 @@ class Dagster:
         where = f"Dagster on {self.http.base_url}"
         try:
             response = self.http.post("/graphql", json={"query": query, "variables": variables})
-            if response.status_code in (502, 503, 504):
-                response.raise_for_status()
             answer = response.json() if "json" in response.headers.get("content-type", "") else {}
+            if response.is_server_error and not answer:
+                if full := _full():
+                    raise full
+                response.raise_for_status()  # its server is in trouble, and may come out of it
         except (httpx.HTTPError, ValueError) as error:
             raise Away(
                 f"{where} does not answer.",
                 f"{type(error).__name__}: {error}.",
-                "It may have been ended: see `loc status`. With --direct, the command does"
-                " without it.",
+                "It may have been ended: see `loc status` and `loc logs dagster-web`. With"
+                " --direct, the command does without it.",
             ) from error
-        if (
-            "errors" in answer or not response.is_success
-        ):  # Dagster reports an error with status 500
+        # An answer with status 500 may have data, in which an error is a part of the answer.
+        if "errors" in answer or "data" not in answer:
             errors = answer.get("errors") or [
                 {"message": f"{response.status_code} {response.reason_phrase}."}
             ]
@@ -130,17 +130,20 @@ class Dagster:
 
     def ready(self) -> bool:
         """Whether Dagster has loaded the current project; reload it if it has not."""
-        end = time.monotonic() + STARTING
-        wanted = project_hash()[:12]
+        wanted, end = project_hash()[:12], time.monotonic() + STARTING
+        if _mark(self._reached(end)) == wanted:
+            return True
+        self.ask(RELOAD, name=instance.LOCATION)
+        return _mark(self._reached(end)) == wanted
+
+    def _reached(self, end: float) -> dict:
+        """The location, once the code server can be reached, or at ``end`` of the clock."""
         while (
             "Could not reach" in (location := self.location()).get("message", "")
             and time.monotonic() < end
         ):
             time.sleep(POLL)
-        if _mark(location) == wanted:
-            return True
-        self.ask(RELOAD, name=instance.LOCATION)
-        return _mark(self.location()) == wanted
+        return location
 
     def location(self) -> dict:
         """The loaded code location, or the error of its load."""
@@ -339,8 +342,7 @@ def _full() -> LocError | None:
             "It, or a folder that it is in, was renamed or deleted while Dagster runs.",
             "Put it back; or `loc down`, then `loc up` for a new one.",
         )
-    disk = os.statvfs(settings().data)
-    if disk.f_bavail * disk.f_frsize >= 1 << 20 and (disk.f_favail or not disk.f_files):
+    if files.room(settings().data) >= files.FULL:
         return None
     try:
         with explained("What Dagster notes of its runs", instance.home()):

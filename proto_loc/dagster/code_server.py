@@ -12,7 +12,7 @@ from contextlib import suppress
 
 import psutil
 
-from proto_loc import services
+from proto_loc import files, services
 from proto_loc.dagster import instance, trouble
 
 GRACE = 0.5
@@ -31,9 +31,11 @@ def main() -> None:
     from proto_loc.dagster.private import DagsterApiServer, dagster_api_pb2
     from proto_loc.dagster.private import main as dagster
 
+    again = (sys.executable, instance.command("code_server"))
+
     def reload(self, request, context):
         """Replace this process, with the same id; runs continue, and the launcher watches them."""
-        threading.Timer(GRACE, os.execv, [sys.executable, instance.command("code_server")]).start()
+        threading.Timer(GRACE, os.execv, again).start()
         return dagster_api_pb2.ReloadCodeReply()
 
     begin = DagsterApiServer.__init__
@@ -41,6 +43,12 @@ def main() -> None:
     def load(self, *arguments, **options):
         """Record the error of a load, so that `loc status` can show it without Dagster."""
         begin(self, *arguments, **options)
+        if self._serializable_load_error and files.room(instance.home()) < files.FULL:
+            # Dagster keeps the error of a load until somebody asks for another one.
+            full = f"no space left on the disk of {instance.home()}"
+            print(f"The project's code is loaded again once there is room: {full}.", flush=True)
+            files.wait_for_room(instance.home())
+            os.execv(*again)
         with suppress(OSError):  # if the disk is full, only Dagster's pages show it
             services.trouble("dagster-code", _trouble(self._serializable_load_error))
 

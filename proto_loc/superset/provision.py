@@ -6,7 +6,6 @@ that are already done.
 
 import argparse
 import os
-import shutil
 import sqlite3
 import sys
 import time
@@ -18,8 +17,6 @@ from proto_loc.settings import ROOT, private_folder, settings
 from proto_loc.superset import role_rules
 
 LOCK = "provision.lock"
-FULL, ENOUGH = 1 << 20, 16 << 20
-"""Free bytes at which SQLite's vague errors are those of a full disk, and from which it goes on."""
 
 
 def main(arguments: list[str]) -> int:
@@ -37,13 +34,14 @@ def main(arguments: list[str]) -> int:
         try:
             _provision(options.folder, overwrite=options.overwrite)
         except Exception as error:
-            if not disk_is_full(error) and _room(home) > FULL:
+            # SQLite's errors on a full disk are vague; a database server looks after its own disk.
+            here = settings().superset_metadata.startswith("sqlite")
+            if not disk_is_full(error) and not (here and files.room(home) < files.FULL):
                 raise
             if not options.wait:
                 raise _no_space(home) from error
             print(f"{_no_space(home).what} It begins again once there is some.", flush=True)
-            while _room(home) < ENOUGH:
-                time.sleep(1)
+            files.wait_for_room(home) if here else time.sleep(10)
             # A new process, since Superset's modules may be half initialised.
             os.execv(sys.executable, [sys.executable, "-m", __spec__.name, *arguments])
     print(f"Superset is provisioned, in {time.monotonic() - began:.1f} s.", flush=True)
@@ -70,12 +68,6 @@ def _provision(folder: Path, *, overwrite: bool) -> None:
         accounts.grants(rules, datasets)
         db.session.commit()
         history.prune()
-
-
-def _room(home: Path) -> int:
-    """Free bytes on the disk of the metadata; a database server looks after its own."""
-    is_here = settings().superset_metadata.startswith("sqlite")
-    return shutil.disk_usage(home).free if is_here else ENOUGH
 
 
 def _no_space(home: Path) -> LocError:

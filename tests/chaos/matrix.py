@@ -64,5 +64,5 @@ ALWAYS = {
     *("download: kill", "ingest: kill", "ingest: full", "dbt: kill", "dbt: stop dbt"),
     *("checkpoint: kill", "publish: full", "swap: kill", "swap: stop", "provision: kill"),
     *("home: stop", "cube: kill", "dagster-daemon: kill loc exec", "jupyter: full"),
-    "supervisor: full",
+    *("supervisor: full", "dagster-code: full"),
 }
