@@ -43,7 +43,7 @@ Prefix = Annotated[
 def every(
     context: typer.Context,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Smaller sizes: 3 minutes instead of 10.")
+        bool, typer.Option("--quick", help="Smaller sizes: 5 minutes instead of 15.")
     ] = False,
     only: Annotated[
         list[str] | None, typer.Option(help="Run this benchmark only; repeat it for several.")
@@ -63,7 +63,7 @@ def every(
 ) -> None:
     """Measure the platform against floors taken in the same run; your data is not touched.
 
-    Without a command, all benchmarks run into one table, for about ten minutes on two cores. The
+    Without a command, all benchmarks run into one table, for about 15 minutes on two cores. The
     report, as Markdown and JSON, has the machine, its load and the versions. The exit code is 1 if
     a benchmark failed; the others run all the same.
     """
@@ -87,7 +87,7 @@ def every(
     if only and write_docs:
         raise UsageError("docs/performance.md has all benchmarks.", "", "Leave out --only.")
     if write_docs:
-        measured.around(report.PAGE, report.COMMAND)  # before ten minutes of work
+        measured.around(report.PAGE, report.COMMAND)  # before 15 minutes of work
     options = (
         *(["--quick"] if quick else []),
         *(part for name in only or [] for part in ("--only", name)),

@@ -21,7 +21,7 @@ FULL = {
     "superset": "--rows 1000000 --seconds 60",
     "ai": "--repeat 3",
 }
-"""Options of each benchmark, so that all take about ten minutes on two cores."""
+"""Options of each benchmark, so that all take about 15 minutes on two cores."""
 QUICK = {
     "pipeline": "--rows 1000000 --repeat 1",
     "warehouse": "--size-mb 100 --repeat 3 --seconds 6",
@@ -30,7 +30,7 @@ QUICK = {
     "superset": "--rows 100000 --seconds 25 --repeat 3",
     "ai": "--rows 100000 --repeat 1",
 }
-"""The same for about three minutes."""
+"""The same for about five minutes."""
 WITH_PORTS = ("stack", "superset", "ai")
 SHOWN = 3
 """Lines of a failed benchmark that are shown if none of them begins with ``error:``."""

@@ -22,7 +22,7 @@ app = typer.Typer()
 def bench(context: typer.Context) -> None:
     """Measure the platform against floors taken in the same run; your data is not touched.
 
-    All benchmarks run into one table, for about ten minutes; or one of them, by its name. See
+    All benchmarks run into one table, for about 15 minutes; or one of them, by its name. See
     docs/performance.md.
     """
     command = [sys.executable, "-P", "-m", "benchmarks", *context.args]
