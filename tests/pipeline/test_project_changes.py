@@ -29,7 +29,7 @@ on-run-start: "{{ require_session() }}"
 models:
   +materialized: table
   toy: {+schema: marts, staging: {+schema: staging, +materialized: view}}
-seeds: {+schema: staging, toy: {codes: {+column_types: {code: varchar}}}}
+seeds: {+schema: staging, toy: {codes: {+column_types: {code: varchar}}, colours: {+fast: false}}}
 snapshots: {+schema: kept}
 vars: {added: 10}
 """,
@@ -131,8 +131,8 @@ def test_a_changed_project_is_built_as_a_fresh_one_would_be(toy, caplog):
     """Faults: a change of a source, macro, seed type or variable left the old rows.
 
     Deleted and renamed models, seeds and snapshots stayed. A seed with other columns, and a new
-    seed that a new view reads, failed on ``--target prod``. The history of a deleted snapshot goes
-    only if a person says so.
+    seed that a new view reads, failed on ``--target prod``; and so did a seed with ``fast: false``.
+    The history of a deleted snapshot goes only if a person says so.
     """
     assert query("select sum(usd) from marts.days") == [(1,)] and publish.is_current()
     assert is_well("manifest")

@@ -2,7 +2,7 @@
     name. -#}
 {% macro duckdb__load_csv_rows(model, agate_table) %}
     {% if not config.get('fast', true) %}
-        {{ return(dbt_duckdb.duckdb__load_csv_rows(model, agate_table)) }}
+        {{ return(dbt.duckdb__load_csv_rows(model, agate_table)) }}
     {% endif %}
     {% set path = adapter.get_seed_file_path(model) | replace("'", "''") %}
     {% set delimiter = config.get('delimiter', ',') | replace("'", "''") %}
