@@ -78,8 +78,9 @@ def postgresql_server(folder: Path) -> Iterator[str]:
 def mariadb_server() -> Iterator[str]:
     """Run MariaDB on a Unix socket in its own folder, and yield its address."""
     program, install = shutil.which("mariadbd"), shutil.which("mariadb-install-db")
-    if not (program and install):
-        pytest.skip("MariaDB is not installed (Debian: apt-get install mariadb-server-core)")
+    if not (program and install and shutil.which("my_print_defaults")):
+        packages = "mariadb-server-core mariadb-client-core"
+        pytest.skip(f"MariaDB is not installed (Debian: apt-get install {packages})")
     home = Path(tempfile.mkdtemp(prefix="loc-my-", dir="/tmp"))
     if as_user := _as_user():
         shutil.chown(home, USER)
