@@ -75,8 +75,9 @@ def backup(target: Path, wish: Wish, *, who: str, report: Report = lambda *_: No
             files=len(manifest.files), missing=manifest.missing,
         )  # fmt: skip
     finally:
+        record = replace(record, seconds=round(time.monotonic() - clock, 3))
         with suppress(OSError):  # on a full disk; the archive does not depend on it
-            records.add(replace(record, seconds=round(time.monotonic() - clock, 3)))
+            records.add(record)
     return record
 
 
