@@ -90,6 +90,8 @@ def start(name: str) -> tuple[list[str], dict[str, str]]:
     programs = environment_folder(service.environment) / "bin"
     env["PATH"] = f"{programs}{os.pathsep}{env.get('PATH', os.defpath)}"
     env |= {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", MARK: mark(name)}
+    if os.path.expanduser("~") == "~":  # no HOME, and no entry in passwd: Node asks for one
+        env["HOME"] = str(own.run / "home")
     # Absolute paths, since a service runs in the root of the repository.
     env |= {"LOC_RUN": str(own.run), "LOC_DATA": str(own.data)}
     if libraries := os.environ.get("LOC_LIBRARY_PATH"):
