@@ -231,6 +231,12 @@ class Settings:
     def landing(self) -> Path:
         return self.data / "landing"
 
+    @property
+    def superset_sqlite(self) -> Path | None:
+        """The file of Superset's metadata; None if it is in PostgreSQL."""
+        scheme, _, place = self.superset_metadata.partition(":///")
+        return Path(place.partition("?")[0]) if scheme == "sqlite" else None
+
     def port(self, service: str) -> int:
         """The port of a service of :data:`PORTS`.
 

@@ -62,12 +62,6 @@ def _unreadable(path: Path, reason: str) -> LocError:
     )
 
 
-def superset_sqlite() -> Path | None:
-    """The file of Superset's metadata; None if it is in PostgreSQL."""
-    scheme, _, place = settings().superset_metadata.partition(":///")
-    return Path(place.partition("?")[0]) if scheme == "sqlite" else None
-
-
 def dump_postgresql(target: Path) -> None:
     """Write Superset's metadata in PostgreSQL to a file, as they are at one moment.
 

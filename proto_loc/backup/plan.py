@@ -81,7 +81,7 @@ class Plan:
             str(path.parent if path.name in ("versions", "served", "current") else path)
             for path in taken
         }
-        if self.manifest.has(DUMP) and databases.superset_sqlite() is not None:
+        if self.manifest.has(DUMP) and settings().superset_sqlite is not None:
             raise UsageError(
                 "Superset's metadata of this archive are for PostgreSQL.",
                 "LOC_SUPERSET_METADATA is not set here.",
@@ -125,7 +125,7 @@ class Plan:
         if "raw" in self.manifest.current:
             private_folder(self.staged / "data/lake")
         place = settings().data / METADATA.removeprefix("data/")
-        if self.manifest.has(METADATA) and databases.superset_sqlite() != place:
+        if self.manifest.has(METADATA) and settings().superset_sqlite != place:
             notes.append(
                 f"Superset's metadata are in {place}, and LOC_SUPERSET_METADATA names another"
                 " place: unset it, or Superset does not see them."

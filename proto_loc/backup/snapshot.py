@@ -122,7 +122,7 @@ class Snapshot:
             self._copy(path, _name(path, settings().data, "data"))
 
     def _superset(self) -> None:
-        path = databases.superset_sqlite()
+        path = settings().superset_sqlite
         if path is None:
             target = self.folder / DUMP
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,6 @@ import httpx
 import psutil
 
 from proto_loc import credentials, services, warehouse
-from proto_loc.backup.databases import superset_sqlite
 from proto_loc.dagster import instance
 from proto_loc.doctor.finding import Finding, ok
 from proto_loc.doctor.versions import running
@@ -264,7 +263,7 @@ def _filled_version() -> tuple[int | None, str | None]:
 
 def superset_key() -> Iterator[Finding]:
     """Try whether the secrets in Superset's metadata are those of its key."""
-    database, key = superset_sqlite(), credentials.path("superset")
+    database, key = settings().superset_sqlite, credentials.path("superset")
     python = environment_folder("superset") / "bin/python"
     if database is None:
         yield ok("Superset's metadata is in PostgreSQL, not looked at")

@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
             _provision(options.folder, overwrite=options.overwrite)
         except Exception as error:
             # SQLite's errors on a full disk are vague; a database server looks after its own disk.
-            here = settings().superset_metadata.startswith("sqlite")
+            here = settings().superset_sqlite is not None
             if not disk_is_full(error) and not (here and files.room(home) < files.FULL):
                 raise
             if not options.wait:
@@ -71,7 +71,7 @@ def _provision(folder: Path, *, overwrite: bool) -> None:
 
 
 def _no_space(home: Path) -> LocError:
-    is_here = settings().superset_metadata.startswith("sqlite")
+    is_here = settings().superset_sqlite is not None
     return LocError(
         "Superset cannot be provisioned: no space left on the disk of"
         f" {home if is_here else 'the database with its metadata'}.",
