@@ -18,14 +18,19 @@ import h11
 from gunicorn.http import get_parser
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
-from proto_loc.web.origins import MAX_BODY, MAX_HEAD, PATIENCE_BODY, PATIENCE_HEAD, too_large
+from proto_loc.web.origins import (
+    LINGERING,
+    MAX_BODY,
+    MAX_HEAD,
+    PATIENCE_BODY,
+    PATIENCE_HEAD,
+    too_large,
+)
 
 MAX_HELD = 64 << 20
 """Bytes of requests and answers that a process buffers for its clients."""
 PATIENCE_READING = 30.0
 """Seconds within which a client must read a part of its answer."""
-LINGERING = 5.0
-"""Seconds in which a client may still send after its answer; a hard close could lose the answer."""
 BLOCK = 1 << 16
 
 

@@ -5,15 +5,17 @@ which the link ``/?token=...`` sets, or as ``Authorization: Bearer``. The size o
 here; :mod:`proto_loc.web.serving` has the other limits.
 """
 
+import asyncio
 import hmac
 from collections.abc import Mapping
+from contextlib import suppress
 from urllib.parse import parse_qsl, urlencode
 
 from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from proto_loc.web.origins import MAX_BODY, Origins, too_large
+from proto_loc.web.origins import LINGERING, MAX_BODY, Origins, too_large
 
 PROBE = "/healthz"
 """Path of the health check, which needs no token."""
@@ -39,6 +41,17 @@ async def _whole(receive: Receive) -> bytes | None:
         if len(body) > MAX_BODY:
             return None
     return bytes(body)
+
+
+async def _discard(receive: Receive) -> None:
+    """Read the rest of a body that is refused, so that the client reads the answer.
+
+    If a server closes a connection with unread bytes, the client's kernel may drop the answer.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LINGERING):
+            while (await receive()).get("more_body", False):
+                pass
 
 
 def proof(token: str, nonce: str, port: int, owner: str) -> str:
@@ -92,6 +105,7 @@ class Guard:
             # The server answers the handshake with 403.
             await send({"type": "websocket.close", "code": 1008})
         else:
+            await _discard(receive)
             await refusal(scope, receive, send)
 
     async def _bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -99,6 +113,7 @@ class Guard:
         length = HTTPConnection(scope).headers.get("content-length", "0")
         body = await _whole(receive) if int(length) <= MAX_BODY else None
         if body is None:
+            await _discard(receive)
             await _answer(413, too_large(), {"connection": "close"})(scope, receive, send)
             return
         messages = [{"type": "http.request", "body": body, "more_body": False}]

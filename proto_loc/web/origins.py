@@ -18,6 +18,8 @@ MAX_STRANGERS_BODY = 64 << 10
 """Largest request body, in bytes, of anyone else."""
 PATIENCE_HEAD, PATIENCE_BODY = 10.0, 60.0
 """Seconds until the head of a request, and then its body, must have arrived."""
+LINGERING = 5.0
+"""Seconds in which the rest of a refused body is still read: a hard close could lose the answer."""
 
 
 def too_large(limit: int = MAX_BODY) -> str:

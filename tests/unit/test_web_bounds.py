@@ -83,6 +83,21 @@ def test_a_body_has_a_bound_however_it_is_sent(port):
     assert send(port, blocks(MAX_BODY * 2), token="another").status_code == 401
 
 
+@pytest.mark.parametrize("token", ["mine", "another"])
+def test_a_client_that_still_sends_reads_its_refusal(port, token):
+    """Bug: the close of a connection with unread bytes reset it, and the answer was lost."""
+    size = MAX_BODY + (8 << 20)
+    head = f"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n"
+    client = opened(port, f"{head}Content-Length: {size}\r\n\r\n".encode())
+    for block in blocks(size):
+        client.sendall(block)
+    answer = b""
+    while data := client.recv(1 << 16):
+        answer += data
+    assert answer.startswith(b"HTTP/1.1 413" if token == "mine" else b"HTTP/1.1 401")
+    assert answer.endswith(b".\n"), "the whole text"
+
+
 def test_headers_have_a_bound(port):
     """uvicorn uses httptools if it is installed, and this parser does not limit headers."""
     client = opened(port, HALF)
