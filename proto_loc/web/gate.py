@@ -43,15 +43,23 @@ async def _whole(receive: Receive) -> bytes | None:
     return bytes(body)
 
 
-async def _discard(receive: Receive) -> None:
-    """Read the rest of a body that is refused, so that the client reads the answer.
+async def _refuse(refusal: Response, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer at once, and read the rest of the body before the answer ends.
 
     If a server closes a connection with unread bytes, the client's kernel may drop the answer.
     """
-    with suppress(TimeoutError):
-        async with asyncio.timeout(LINGERING):
-            while (await receive()).get("more_body", False):
-                pass
+
+    async def send_and_read(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            await send({**message, "more_body": True})
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LINGERING):
+                    while (await receive()).get("more_body", False):
+                        pass
+            message = {"type": "http.response.body"}
+        await send(message)
+
+    await refusal(scope, receive, send_and_read)
 
 
 def proof(token: str, nonce: str, port: int, owner: str) -> str:
@@ -105,16 +113,15 @@ class Guard:
             # The server answers the handshake with 403.
             await send({"type": "websocket.close", "code": 1008})
         else:
-            await _discard(receive)
-            await refusal(scope, receive, send)
+            await _refuse(refusal, scope, receive, send)
 
     async def _bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on once its body has arrived and is not too large."""
         length = HTTPConnection(scope).headers.get("content-length", "0")
         body = await _whole(receive) if int(length) <= MAX_BODY else None
         if body is None:
-            await _discard(receive)
-            await _answer(413, too_large(), {"connection": "close"})(scope, receive, send)
+            refusal = _answer(413, too_large(), {"connection": "close"})
+            await _refuse(refusal, scope, receive, send)
             return
         messages = [{"type": "http.request", "body": body, "more_body": False}]
 

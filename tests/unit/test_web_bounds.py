@@ -98,6 +98,15 @@ def test_a_client_that_still_sends_reads_its_refusal(port, token):
     assert answer.endswith(b".\n"), "the whole text"
 
 
+@pytest.mark.parametrize("more", ["", "Expect: 100-continue\r\n"])
+def test_a_client_that_waits_for_its_refusal_has_it_at_once(port, more):
+    """The time limit of the body, shorter here than that of reading on, would end the wait."""
+    client = opened(
+        port, f"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\n{more}Content-Length: 9\r\n\r\n".encode()
+    )
+    assert client.recv(1 << 16).startswith(b"HTTP/1.1 401")
+
+
 def test_headers_have_a_bound(port):
     """uvicorn uses httptools if it is installed, and this parser does not limit headers."""
     client = opened(port, HALF)
