@@ -73,6 +73,9 @@ class Timeline:
             shown: the total of each metric of the model, from one query.
             start: when the query was sent, in seconds of the monotonic clock.
         """
+        # The answer may be of a version that was published a moment ago, with the figures of an
+        # earlier one.
+        self._look()
         deadline = time.monotonic() + PATIENCE
         with self._changed:
             while True:
@@ -114,22 +117,22 @@ class Timeline:
             self._look()
 
     def _look(self) -> None:
-        number = warehouse.store.current_id("prod")
-        if number is None or (self.versions and number == self.versions[-1].id):
-            return
-        seen = time.monotonic()
-        try:
-            recorded = warehouse.find("prod", number).facts.get("metrics", {})
-        except LocError:  # it was replaced and removed meanwhile
-            return
-        totals = {
-            model.name: {
-                name: figure
-                for name, figure in recorded.get(f"{model.schema}.{model.table}", {}).items()
-                if figure is not None
+        with self._changed:  # readers look too
+            number = warehouse.store.current_id("prod")
+            if number is None or (self.versions and number == self.versions[-1].id):
+                return
+            seen = time.monotonic()
+            try:
+                recorded = warehouse.find("prod", number).facts.get("metrics", {})
+            except LocError:  # it was replaced and removed meanwhile
+                return
+            totals = {
+                model.name: {
+                    name: figure
+                    for name, figure in recorded.get(f"{model.schema}.{model.table}", {}).items()
+                    if figure is not None
+                }
+                for model in self.models
             }
-            for model in self.models
-        }
-        with self._changed:
             self.versions = [*self.versions[-KEPT:], Published(number, seen, totals)]
             self._changed.notify_all()

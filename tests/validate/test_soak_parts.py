@@ -74,6 +74,20 @@ def test_an_old_answer_is_stale_since_the_next_version(timeline):
     assert judged.version == first and 5 <= judged.stale < 6
 
 
+def test_a_version_with_the_figures_of_an_older_one_is_not_taken_for_it(data, monkeypatch):
+    """Bug: on a busy machine, an answer of the newest version counted as 36 seconds old."""
+    monkeypatch.setattr("proto_loc.soak.timeline.POLL", 3600)  # nobody looks meanwhile
+    shown = {"orders": 10, "sales": "1.50", "rate": 0.25}
+    publish(10, "1.50", 0.25)
+    with Timeline([MODEL], {("shop", "rate")}) as timeline:
+        second = publish(11, "1.60", 0.3)
+        judged = timeline.judge("shop", {"orders": 11, "sales": "1.6", "rate": 0.3}, 0)
+        assert judged.version == second
+        third = publish(10, "1.50", 0.25)
+        judged = timeline.judge("shop", shown, time.monotonic() + 5)
+        assert (judged.version, judged.stale) == (third, 0)
+
+
 def test_figures_of_two_versions_in_one_answer_are_half_built(timeline):
     publish(11, "1.60", 0.3)
     judged = timeline.judge("shop", {"orders": 11, "sales": "1.50", "rate": 0.3}, time.monotonic())
