@@ -2,8 +2,10 @@
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import duckdb
@@ -23,6 +25,42 @@ def identifier(*names: str) -> str:
 def literal(value: object) -> str:
     """Quote a value as an SQL string."""
     return "'" + str(value).replace("'", "''") + "'"
+
+
+def values(rows: Iterable[Sequence]) -> str:
+    """Rows of plain values as the rows of ``values``, in SQL that DuckDB and Trino run."""
+    return ", ".join(f"({', '.join(map(value, row))})" for row in rows)
+
+
+def batches(rows: Sequence[Sequence], size: int = 500) -> Iterator[Sequence[Sequence]]:
+    """Rows in parts that one statement can hold."""
+    return (rows[start : start + size] for start in range(0, len(rows), size))
+
+
+def value(plain: object) -> str:
+    """A plain value as SQL that DuckDB and Trino run.
+
+    Raises:
+        TypeError: it is of another type than None, bool, int, float, Decimal, str, date, datetime.
+    """
+    match plain:
+        case None:
+            return "null"
+        case bool():
+            return str(plain).lower()
+        case int() | Decimal():
+            return str(plain)
+        case float():
+            return f"cast('{plain!r}' as double)".replace("'nan'", "'NaN'").replace(
+                "inf'", "Infinity'"
+            )
+        case str():
+            return literal(plain)
+        case datetime() if plain.tzinfo is None:
+            return f"timestamp '{plain:%Y-%m-%d %H:%M:%S.%f}'"
+        case date():
+            return f"date '{plain}'"
+    raise TypeError(f"{plain!r} is no plain value")
 
 
 def exact_glob(path: Path) -> str:

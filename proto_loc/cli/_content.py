@@ -110,16 +110,11 @@ def publish_nothing(who: str) -> None:
         WarehouseError: see :func:`proto_loc.warehouse.write`.
     """
     from proto_loc import warehouse
-    from proto_loc.sql import identifier
+    from proto_loc.dbt import relations
 
     with warehouse.write("prod", who=who) as session:
         with session.connect() as con:
-            schemas = con.execute(
-                "select schema_name from duckdb_schemas()"
-                " where not internal and database_name = current_database()"
-            ).fetchall()
-            for (schema,) in schemas:
-                con.execute(f"drop schema {identifier(schema)} cascade")
+            relations.remove(session, con, keep=set(), rebuild=set())
         session.facts = {"load_ids": []}
 
 

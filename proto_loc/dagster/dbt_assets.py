@@ -329,11 +329,11 @@ def _reported(
     context: dg.AssetExecutionContext, version: warehouse.Version, wanted: Callable
 ) -> Iterator:
     """Report a published version: the wanted assets, and all checks of its audit."""
-    with version.open() as con:
-        columns = con.execute(
-            "select schema_name, table_name, column_name, data_type from duckdb_columns() order by"
-            " column_index"
-        ).fetchall()
+    columns = [
+        (*table.split(".", 1), column, kind)
+        for table, columns in version.columns().items()
+        for column, kind in columns.items()
+    ]
     for unique_id, spec in ASSETS.items():
         if spec.key in context.selected_asset_keys and wanted(spec.key):
             yield dg.MaterializeResult(spec.key, metadata=_described(unique_id, version, columns))

@@ -65,14 +65,10 @@ def start(manifest: dict) -> str:
 
 def catalog(version: warehouse.Version, manifest: dict) -> dict:
     """dbt's catalog.json of a version: columns, types and rows of the tables, by their nodes."""
-    with version.open() as con:
-        columns = con.execute(
-            "select schema_name, table_name, column_name, data_type, column_index "
-            "from duckdb_columns() where not internal order by column_index"
-        ).fetchall()
+    columns = version.columns()
     nodes = {}
     for unique_id, node in manifest["nodes"].items():
-        matches = [row for row in columns if row[:2] == (node["schema"], node.get("alias"))]
+        matches = columns.get(f"{node['schema']}.{node.get('alias')}")
         if node["resource_type"] in ("model", "seed", "snapshot") and matches:
             rows = version.tables.get(f"{node['schema']}.{node['alias']}")
             stats = {"has_stats": _statistic("has_stats", "Has Stats?", rows is not None)}
@@ -90,7 +86,7 @@ def catalog(version: warehouse.Version, manifest: dict) -> dict:
                 },
                 "columns": {
                     name: {"name": name, "type": kind, "index": index, "comment": None}
-                    for _, _, name, kind, index in matches
+                    for index, (name, kind) in enumerate(matches.items(), 1)
                 },
                 "stats": stats,
             }

@@ -3,8 +3,6 @@
 import json
 from collections.abc import Collection
 
-import duckdb
-
 from proto_loc import warehouse
 from proto_loc.dbt import relations
 from proto_loc.dbt.failures import BuildFailed
@@ -12,6 +10,7 @@ from proto_loc.errors import UsageError
 from proto_loc.metrics.read import file_of, place
 from proto_loc.settings import ROOT
 from proto_loc.sql import identifier
+from proto_loc.warehouse.engine import Connection
 
 
 def keep_histories(
@@ -95,9 +94,7 @@ def _relation(node: dict) -> relations.Name:
     return node["schema"].lower(), node["alias"].lower()
 
 
-def _move(con: duckdb.DuckDBPyConnection, old: relations.Name, new: tuple[str, str]) -> None:
-    con.execute("begin")
+def _move(con: Connection, old: relations.Name, new: tuple[str, str]) -> None:
     con.execute(f"create schema if not exists {identifier(new[0])}")
-    con.execute(f"create table {identifier(*new)} as from {identifier(*old)}")
+    con.execute(f"create table {identifier(*new)} as select * from {identifier(*old)}")
     con.execute(f"drop table {identifier(*old)}")
-    con.execute("commit")

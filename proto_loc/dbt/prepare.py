@@ -48,7 +48,7 @@ def make_ready(
         selected = _selected(selection, session) if old else set()
         rebuilt = [node for node in old if node in selected]
     with session.connect() as con:
-        gone = relations.remove(con, keep=keep, rebuild={names[node] for node in rebuilt})
+        gone = relations.remove(session, con, keep=keep, rebuild={names[node] for node in rebuilt})
     if gone:
         log.warning("no longer in the dbt project, so no longer in prod: %s", ", ".join(gone))
     return [node for node in rebuilt if node in known]
@@ -74,7 +74,7 @@ def _selected(selection: list[str], session: warehouse.Session) -> set[str]:
     """
     command = [program.DBT, "--quiet", "--no-use-colors", "ls", "--target", "prod"]
     output = ["--output", "json", "--output-keys", "unique_id"]
-    variables = program.environment("prod", **program.state(session))
+    variables = program.environment("prod", **program.of_session(session))
     done = session.run(
         [*command, *output, *selection],
         cwd=session.folder,

@@ -10,6 +10,7 @@ from pathlib import Path
 from proto_loc import logs, run_id, warehouse
 from proto_loc.dbt.verdicts import names_in
 from proto_loc.settings import ROOT, settings
+from proto_loc.warehouse import engine
 
 PROJECT = ROOT / "dbt"
 MACROS = ROOT / "proto_loc" / "dbt" / "macros"
@@ -64,10 +65,13 @@ def target_path(target: str) -> Path:
     return settings().run / "dbt" / f"{target}-{data}"
 
 
-def state(session: warehouse.Session) -> dict[str, str]:
-    """Return variables for ``state:modified``: it compares with the current version's project."""
+def of_session(session: warehouse.Session) -> dict[str, str]:
+    """Return variables of dbt in a session: where it writes, and for ``state:modified`` the current
+    version's project, with which it compares.
+    """
     published = session.base.folder / "dbt" if session.base else None
-    return {"DBT_STATE": str(published)} if published and published.exists() else {}
+    state = {"DBT_STATE": str(published)} if published and published.exists() else {}
+    return state | session.engine.dbt(session)
 
 
 def environment(target: str, *, deferred: bool = True, **extra: str) -> dict[str, str]:
@@ -81,7 +85,6 @@ def environment(target: str, *, deferred: bool = True, **extra: str) -> dict[str
     own = {
         "LOC_DATA": str(settings().data),
         "DBT_PROJECT_DIR": str(PROJECT),
-        "DBT_PROFILES_DIR": str(PROJECT),
         "DBT_TARGET_PATH": str(target_path(target)),
         "DBT_LOG_PATH": str(settings().run / "dbt" / "logs"),
         # dbt's default, debug, costs over half a second per run; `loc dbt -- --log-level-file debug
@@ -90,7 +93,6 @@ def environment(target: str, *, deferred: bool = True, **extra: str) -> dict[str
         "DBT_LOG_FORMAT_FILE": "json" if logs.wants_json() else "debug",
         "LOC_VERDICTS": ",".join(verdict_models()),
         "DBT_ENV_CUSTOM_ENV_LOC_RUN_ID": run_id.current(),  # dbt writes it into its artifacts
-        **extra,
     }
     if target == "prod":
         # A variable can set any option of dbt, but a person's variables must not change what is
@@ -100,11 +102,19 @@ def environment(target: str, *, deferred: bool = True, **extra: str) -> dict[str
             for name, value in inherited.items()
             if not name.startswith("DBT_") or "DBT_ENV_" in name
         }
-        return kept | own | {"LOC_SESSION": "1"}
-    published = warehouse.current("prod").folder / "dbt"
+        return (
+            kept
+            | {"DBT_PROFILES_DIR": str(PROJECT)}
+            | own
+            | engine.of("prod").dbt(None)
+            | extra
+            | {"LOC_SESSION": "1"}
+        )
+    version = warehouse.current("prod")
+    published = version.folder / "dbt"
     defer = (
         {"DBT_DEFER": "true", "DBT_STATE": str(published)}
-        if deferred and published.exists()
+        if deferred and version.path.exists() and published.exists()
         else {}
     )
-    return defer | inherited | own
+    return defer | inherited | own | {"DBT_PROFILES_DIR": str(PROJECT)} | extra

@@ -1,14 +1,15 @@
 """Writes the version and the figure of every metric into the file to be published."""
 
 import math
-
-import duckdb
+from datetime import datetime
 
 from proto_loc import warehouse
 from proto_loc.errors import disk_is_full
 from proto_loc.metrics import figures
 from proto_loc.metrics.definitions import Metric, SemanticModel
 from proto_loc.metrics.errors import MetricError
+from proto_loc.sql import batches, values
+from proto_loc.warehouse.engine import Connection
 
 TABLES = (("marts", "publication"), ("marts", "metric_figures"))
 """Tables that :func:`record` writes."""
@@ -28,47 +29,44 @@ def record(
         MetricError: a metric cannot be computed.
     """
     with session.connect() as con:
-        con.execute("begin")
         con.execute("create schema if not exists marts")
         con.execute(
             "create or replace table marts.publication (version_id bigint, published_at timestamp, "
             "git_revision varchar, tests_passed integer, tests_warned integer, origin varchar)"
         )
         passed, warned = session.checks.get("pass", 0), session.checks.get("warn", 0)
-        con.execute(
-            "insert into marts.publication values (?, cast(? as timestamptz) at time zone 'UTC', ?,"
-            " ?, ?, ?)",
-            [session.id, session.published_at, session.git_revision, passed, warned, _origin(raw)],
-        )
+        at = datetime.fromisoformat(session.published_at).replace(tzinfo=None)
+        fields = (session.id, at, session.git_revision, passed, warned, _origin(raw))
+        con.execute(f"insert into marts.publication values {values([fields])}")
         con.execute(f"create or replace table marts.metric_figures ({figures.COLUMNS})")
         whole = {
-            f"{model.schema}.{model.table}": _record(con, model)
+            f"{model.schema}.{model.table}": _record(session, con, model)
             for model in models
             if model.metrics
         }
-        con.execute("commit")
     return whole
 
 
-def _record(con: duckdb.DuckDBPyConnection, model: SemanticModel) -> dict[str, int | float | str]:
+def _record(
+    session: warehouse.Session, con: Connection, model: SemanticModel
+) -> dict[str, int | float | str]:
     try:
-        con.execute(f"insert into marts.metric_figures {figures.query(model)}")
-    except duckdb.Error as error:
+        found = figures.rows(model, con.execute(figures.query(model)).fetchall())
+    except session.engine.error as error:
         if disk_is_full(error):
             raise  # the session explains it
         raise MetricError(
             f"The metrics in {model.file} cannot be computed.",
-            f"DuckDB says: {error}".rstrip(".") + ".",
+            f"{session.engine.title} says: {error}".rstrip(".") + ".",
             "Mend the definition. Nothing was published, prod is as it was.",
         ) from None
     metrics = {metric.name: metric for metric in model.metrics}
-    figures_by_metric = con.execute(
-        "select metric, figure from marts.metric_figures where dimension = ''"
-    ).fetchall()
+    for some in batches(found):
+        con.execute(f"insert into marts.metric_figures values {values(some)}")
     return {
         name: _number(model, metrics[name], figure)
-        for name, figure in sorted(figures_by_metric)
-        if name in metrics
+        for name, dimension, _, figure in found
+        if not dimension
     }
 
 

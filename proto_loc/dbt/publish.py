@@ -92,7 +92,7 @@ def publish(
             "project": None if partial else project,
             "models": marks_after(manifest, run.built, marks, base.get("models", {})),
             "rebuilt": rebuilt,
-            "views": views(session),
+            "views": views(session, manifest),
             "outcomes": read_outcomes(session, manifest),
             "metrics": publication.record(session, raw, metrics),
             "seconds": {
@@ -114,7 +114,7 @@ def publish_nothing(*, who: str, timeout: float | None = None) -> warehouse.Vers
     """
     with open_session(who, timeout) as (session, raw):
         with session.connect() as con:
-            relations.remove(con, keep=set(), rebuild=set())
+            relations.remove(session, con, keep=set(), rebuild=set())
         session.facts = {
             "raw_version": raw.id,
             "load_ids": raw.facts["load_ids"],

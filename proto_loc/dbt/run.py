@@ -6,13 +6,10 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-import duckdb
-
 from proto_loc import warehouse
 from proto_loc.dbt import program, relations
 from proto_loc.dbt.failures import failure
 from proto_loc.dbt.nodes import names_test
-from proto_loc.dbt.session import attach_raw
 from proto_loc.errors import disk_is_full
 from proto_loc.warehouse.errors import block_is_damaged, first_line, no_space
 
@@ -61,7 +58,10 @@ def execute(arguments: Sequence[str], session: warehouse.Session, report: Report
     results = program.target_path("prod") / "run_results.json"
     results.unlink(missing_ok=True)
     command = [*program.BUILDER, *arguments, "--target", "prod"]
-    options = {"cwd": session.folder, "env": program.environment("prod", **program.state(session))}
+    options = {
+        "cwd": session.folder,
+        "env": program.environment("prod", **program.of_session(session)),
+    }
     if report is None:
         code, lines = session.run(command, **options).returncode, []
     else:
@@ -92,10 +92,10 @@ def _add_rows(session: warehouse.Session, run: Run) -> None:
     if not failed:
         return
     # Without the rows, the failure itself is still reported.
-    with suppress(duckdb.Error, warehouse.WarehouseError), session.connect() as con:
-        attach_raw(con, session)
+    with suppress(session.engine.error, warehouse.WarehouseError), session.connect() as con:
         for result in failed:
-            result["rows"] = relations.failing_rows(con, result["compiled_code"])
+            with suppress(session.engine.error):
+                result["rows"] = relations.failing_rows(con, result["compiled_code"])
 
 
 def _watch(command, session, report, options) -> tuple[int, list[str]]:

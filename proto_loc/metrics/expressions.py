@@ -57,7 +57,7 @@ FUNCTIONS = {
     "sum": "sum({})",
     "count": "count({})",
     "count_distinct": "count(distinct {})",
-    "average": "avg({})",
+    "average": "avg(cast({} as double))",  # Trino's average of decimals has their scale
     "min": "min({})",
     "max": "max({})",
 }
@@ -163,8 +163,11 @@ def render(
             over, under = render(expression.numerator, known), render(expression.denominator, known)
             return f"cast({over} as double) / cast(nullif({under}, 0) as double)"
         case Derived():
+            # Trino divides whole numbers and decimals in their own type.
+            divides = any(isinstance(part, str) and "/" in part for part in expression.parts)
+            operand = "cast({} as double)" if divides else "({})"
             return "".join(
-                part if isinstance(part, str) else f"({render(part, known)})"
+                part if isinstance(part, str) else operand.format(render(part, known))
                 for part in expression.parts
             )
 

@@ -6,6 +6,7 @@ an average of no rows, has no row.
 """
 
 from collections.abc import Iterable
+from decimal import Decimal
 
 from proto_loc.metrics.definitions import SemanticModel
 from proto_loc.metrics.expressions import Expression, aggregates, render, written
@@ -24,7 +25,7 @@ ROLLED_UP = {"sum": "sum", "count": "sum", "min": "min", "max": "max"}
 
 
 def query(model: SemanticModel) -> str:
-    """A query for all figures of a semantic model: one row per figure, as :data:`COLUMNS`.
+    """A query for all figures of a semantic model: dimension, value, then a column per metric.
 
     It reads the mart once. If all aggregates roll up, it first sums the mart by day and dimensions,
     which takes most of the time.
@@ -34,11 +35,12 @@ def query(model: SemanticModel) -> str:
     )
     columns: dict[Expression, str] = {item: f"_a{i}" for i, item in enumerate(needed)}
     keys = {MONTH: "_month"} | {item.name: f"_{item.name}" for item in model.record_by}
+    numbers = _listed(map(str, range(1, len(keys) + 1)))
     by = [f"cast({written(model.time.of)} as date) as _day"]
     by += [f"{written(item.of)} as {keys[item.name]}" for item in model.record_by]
     sums = {name: render(item) for item, name in columns.items()}
     if all(item.function in ROLLED_UP for item in needed):
-        cells = f"select {_listed(by)}, {_named(sums)} from {_table(model)} group by all"
+        cells = f"select {_listed(by)}, {_named(sums)} from {_table(model)} group by {numbers}"
         sums = {name: f"{ROLLED_UP[item.function]}({name})" for item, name in columns.items()}
     else:
         cells = f"select {_listed(by)}, * from {_table(model)}"
@@ -48,9 +50,7 @@ def query(model: SemanticModel) -> str:
     value = " ".join(
         f"when grouping({key}) = 0 then cast({key} as varchar)" for key in keys.values()
     )
-    figures = [
-        f"cast({render(metric.expression, columns.get)} as varchar)" for metric in model.metrics
-    ]
+    figures = [render(metric.expression, columns.get) for metric in model.metrics]
     return f"""
 with cells as ({cells}),
 dated as (select cast(date_trunc('month', _day) as date) as _month, * from cells),
@@ -59,17 +59,25 @@ summed as (
         {_named(sums)}
     from dated
     group by grouping sets ((), {_listed(f"({key})" for key in keys.values())})
-),
-final as (
-    select
-        unnest([{_listed(literal(metric.name) for metric in model.metrics)}]) as metric,
-        _dimension as dimension,
-        _value as value,
-        unnest([{_listed(figures)}]) as figure
-    from summed
 )
-select * from final where figure is not null order by all
+select _dimension, _value, {_listed(figures)} from summed
 """
+
+
+def rows(model: SemanticModel, results: Iterable[tuple]) -> list[tuple[str, str, str | None, str]]:
+    """The figures in the results of :func:`query`, as :data:`COLUMNS`, sorted."""
+    found = [
+        (metric.name, dimension, value, _text(figure))
+        for dimension, value, *figures in results
+        for metric, figure in zip(model.metrics, figures, strict=True)
+        if figure is not None
+    ]
+    return sorted(found, key=lambda row: (*row[:2], row[2] is None, row[2] or "", row[3]))
+
+
+def _text(figure: object) -> str:
+    # Engines write a double in different ways, and Decimal("0.0000000") as 0E-7.
+    return f"{figure:f}" if isinstance(figure, Decimal) else str(figure)
 
 
 def _listed(parts: Iterable[str]) -> str:

@@ -4,8 +4,6 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-import duckdb
-
 from proto_loc import sources, warehouse
 from proto_loc.dbt import publish
 from proto_loc.errors import LocError
@@ -104,11 +102,11 @@ def _refuse_sample_over_records() -> None:
     """Refuse the sample if ``raw`` was lost but ``prod`` still shows real records."""
     if warehouse.store.current_id("prod") is None:
         return
-    with warehouse.read("prod") as con:
-        try:
-            origins = con.execute("select origin from marts.publication").fetchall()
-        except duckdb.CatalogException:
-            return  # the empty first version of set-up
+    prod = warehouse.current("prod")
+    if "marts.publication" not in prod.tables:
+        return  # the empty first version of set-up
+    with prod.open() as con:
+        origins = con.execute("select origin from marts.publication").fetchall()
     if origins and origins[0][0] in ("file", "fetched", "mixed"):
         raise LocError(
             "raw holds no load, and prod was built from records.",

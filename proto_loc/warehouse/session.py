@@ -1,15 +1,12 @@
 """Write sessions that publish a new version, reading, rollback and pruning."""
 
-import json
 import logging
 import os
 import shutil
 import subprocess
-import sys
-import time
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -20,11 +17,10 @@ import duckdb
 from proto_loc import run_id
 from proto_loc.errors import disk_is_full
 from proto_loc.settings import ROOT, settings
-from proto_loc.sql import open_duckdb
-from proto_loc.warehouse import finish, ledger, store
+from proto_loc.warehouse import engine, ledger, store
+from proto_loc.warehouse.engine import Connection, Engine
 from proto_loc.warehouse.errors import (
     NoData,
-    PublishError,
     VersionDamaged,
     WarehouseError,
     block_is_damaged,
@@ -47,11 +43,15 @@ class Session:
     id: int
     """The id of the future version."""
     path: Path
-    """The DuckDB file to write; any process may open it during the session."""
+    """The DuckDB file to write; any process may open it during the session. Trino has none."""
     who: str
     base: Version | None
     lock_fd: int
     """The descriptor of the lock; a child that inherits it (``pass_fds``) keeps the lock."""
+    engine: Engine
+    """What keeps the private copy."""
+    name: str
+    """A name for the copy, that no other session has."""
     checks: dict[str, int] = field(default_factory=dict)
     facts: dict = field(default_factory=dict)
     tables: dict[str, int] = field(default_factory=dict)
@@ -80,11 +80,9 @@ class Session:
             return None
         return done.stdout.strip() or None if done.returncode == 0 else None
 
-    @contextmanager
-    def connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Connect to the session's file; the connection closes at the end of the block."""
-        with explained(f"Writing {self.database}", self.path), open_duckdb(self.path) as con:
-            yield con
+    def connect(self) -> AbstractContextManager[Connection]:
+        """Connect to the session's copy; the connection closes at the end of the block."""
+        return self.engine.connect(self)
 
     def run(self, command: Sequence[str | Path], **options) -> subprocess.CompletedProcess:
         """Call :func:`subprocess.run` for a child that inherits the lock."""
@@ -138,7 +136,7 @@ def write(database: str, *, who: str, timeout: float | None = None) -> Iterator[
                 f"Put it back, or check {config.data}; then run the command again.",
             ) from error
         finally:
-            shutil.rmtree(session.folder, ignore_errors=True)
+            _end(session)
         if session.version:
             try:
                 prune(database, lock_fd=fd)
@@ -150,12 +148,13 @@ def write(database: str, *, who: str, timeout: float | None = None) -> Iterator[
                 )
 
 
-def read(database: str, *, version: int | None = None) -> duckdb.DuckDBPyConnection:
+def read(database: str, *, version: int | None = None) -> Connection:
     """Connect read-only to the current version, or to the one with the id ``version``.
 
-    The connection sees that version as long as it is open; a new connection sees the newest one. It
-    may use files and extensions: for SQL that people or models write, open
-    ``current(database).path`` with :func:`proto_loc.warehouse.guard.connect`.
+    It is a connection of DuckDB, or of the engine that keeps the version. It sees that version as
+    long as it is open; a new connection sees the newest one. It may use files and extensions: for
+    SQL that people or models write, open ``current(database).path`` with
+    :func:`proto_loc.warehouse.guard.connect`.
 
     Raises:
         NoData: nothing has been published yet.
@@ -203,9 +202,12 @@ def rollback(
                     " db history`.",
                 )
         version = store.find(database, version_id).check()
+        if version.engine != engine.of(database).name:
+            raise engine.another(version)
         version.open().close()
         if database == "raw":
             ledger.check(ledger.loads_of(version))
+        version.keeper.go_back(version)
         with explained(f"Going back to version {version_id} of {database}", version.folder):
             store.swap(database, version_id)
         return version
@@ -249,6 +251,9 @@ def prune(
             if not version.why
         ]
         for version_id in gone:
+            with suppress(VersionDamaged):  # without a manifest, its folder is all that is known
+                version = store.load(database, version_id)
+                version.keeper.remove(version)
             store.remove(store.folder(database) / "versions" / store.dirname(version_id))
     return gone
 
@@ -264,36 +269,47 @@ def tidy() -> None:
 def _begin(database: str, who: str, lock_fd: int) -> Session:
     home = store.folder(database)
     staging = home / "staging"
-    serving = store.heal(database)
-    base = store.load(database, serving).verify() if serving is not None else None
+    own_engine = engine.of(database)
+    serving = own_engine.heal(database, store.heal(database))
+    base = store.load(database, serving) if serving is not None else None
+    if base and base.engine != own_engine.name:
+        if base.tables:
+            raise engine.another(base)
+        base = None  # the empty first version of set-up
+    if base:
+        base.verify()
     with explained(f"Starting to write {database}", home):
         (home / "versions").mkdir(exist_ok=True)
         _clear(database)
         own = staging / uuid.uuid4().hex[:12]
         own.mkdir(parents=True)
-    path = own / f"{database}.duckdb"
-    if base:
-        try:
-            store.copy(base.path, path)
-            if base.checksums and store.checksum(path) != base.checksums[path.name]:
-                base.check()
-                raise WarehouseError(
-                    f"The copy of {base.path} differs from the original.",
-                    "Something between the disk and the memory of this machine is failing.",
-                    "Try again, and look for disk errors in the system log.",
-                )
-        except BaseException:
-            shutil.rmtree(own, ignore_errors=True)
-            raise
     ids = store.versions(database)
-    return Session(
+    session = Session(
         database=database,
         id=ids[-1] + 1 if ids else 1,
-        path=path,
+        path=own / f"{database}.duckdb",
         who=who,
         base=base,
         lock_fd=lock_fd,
+        engine=own_engine,
+        name=own.name,
     )
+    try:
+        own_engine.begin(session)
+    except BaseException:
+        _end(session)
+        raise
+    return session
+
+
+def _end(session: Session) -> None:
+    """Remove what the session had, published or not."""
+    try:
+        session.engine.end(session)
+    except WarehouseError as error:
+        log.warning("the next session removes what this one leaves: %s", error)
+    finally:
+        shutil.rmtree(session.folder, ignore_errors=True)
 
 
 def _clear(database: str) -> None:
@@ -302,31 +318,31 @@ def _clear(database: str) -> None:
     A child without the lock may still write into a session's folder. Its file then has no name, and
     is never published.
     """
+    engine.of(database).tidy(database)
     shutil.rmtree(store.folder(database) / "staging", ignore_errors=True)
     store.empty_trash(database)
 
 
 def _publish(session: Session) -> Version:
-    if not session.path.exists():
-        open_duckdb(session.path).close()
-    rows = _finish(session)
+    finished = session.engine.finish(session)
     version = Version(
         id=session.id,
         database=session.database,
         who=session.who,
         duckdb=duckdb.__version__,
         published_at=session.published_at,
-        bytes=session.path.stat().st_size,
-        tables=dict(sorted({**rows, **session.tables}.items())),
+        bytes=finished.bytes,
+        tables=dict(sorted({**finished.tables, **session.tables}.items())),
         based_on=session.base.id if session.base else None,
         git_revision=session.git_revision,
         checks=session.checks,
-        facts={"run_id": run_id.current() or run_id.new()} | session.facts,
+        facts={"run_id": run_id.current() or run_id.new()} | session.facts | finished.facts,
         checksums={
             str(path.relative_to(session.folder)): store.checksum(path)
             for path in sorted(session.folder.rglob("*"))
             if path.is_file() and not path.is_symlink()
         },
+        engine=session.engine.name,
     )
     manifest = session.folder / "manifest.json"
     manifest.write_text(version.dump())
@@ -339,6 +355,11 @@ def _publish(session: Session) -> Version:
     versions = store.folder(session.database) / "versions"
     os.rename(session.folder, version.folder)
     store.fsync(versions)
+    try:
+        session.engine.publish(session, version)
+    except BaseException:
+        store.remove(version.folder)
+        raise
     store.swap(session.database, session.id)
     log.info(
         "published version %d of %s",
@@ -347,47 +368,3 @@ def _publish(session: Session) -> Version:
         extra={"version": version.id, "database": version.database} | version.joined,
     )
     return version
-
-
-def _finish(session: Session) -> dict[str, int]:
-    # prod must not need other files; raw is a catalogue of files.
-    command = [
-        sys.executable,
-        "-Ps",
-        "-m",
-        finish.__name__,
-        str(session.path),
-        *(["alone"] if session.database == "prod" else []),
-    ]
-    deadline = time.monotonic() + 5
-    while True:
-        env = os.environ | {"PYTHONPATH": str(ROOT)}
-        done = session.run(command, env=env, capture_output=True, text=True)
-        # A child that is ending may have the file open for a moment.
-        if (
-            done.returncode == 0
-            or "Could not set lock" not in done.stderr
-            or time.monotonic() > deadline
-        ):
-            break
-        time.sleep(0.2)
-    if done.returncode == 0:
-        return json.loads(done.stdout)
-    reason = (
-        done.stderr.strip().splitlines()[-1]
-        if done.stderr.strip()
-        else f"exit code {done.returncode}"
-    )
-    if disk_is_full(done.stderr):
-        raise no_space(session.path)
-    if session.base and block_is_damaged(done.stderr):
-        raise session.base.damaged(first_line(reason))
-    raise PublishError(
-        f"{session.database} was not published.",
-        f"Its file could not be finished: {reason.removesuffix('.')}.",
-        (
-            "Close every connection to the session's file before the session ends."
-            if "Could not set lock" in done.stderr
-            else "Mend what it names, then try again."
-        ),
-    )

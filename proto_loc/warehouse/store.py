@@ -12,12 +12,10 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import duckdb
-
 from proto_loc import files
 from proto_loc.errors import UsageError
 from proto_loc.settings import settings
-from proto_loc.sql import open_duckdb
+from proto_loc.warehouse.engine import Connection, Engine, named
 from proto_loc.warehouse.errors import NoData, VersionDamaged, WarehouseError, explained, no_space
 from proto_loc.warehouse.lock import writer_lock
 
@@ -51,6 +49,8 @@ class Version:
     """Further values of the writer, such as the version of raw and fingerprints of models."""
     checksums: dict[str, str] = field(default_factory=dict)
     """SHA-256 of each file, by its path in the version's folder; empty for old versions."""
+    engine: str = "duckdb"
+    """The engine that keeps it, as in ``LOC_ENGINE``; old versions are DuckDB's."""
 
     @property
     def folder(self) -> Path:
@@ -58,7 +58,7 @@ class Version:
 
     @property
     def path(self) -> Path:
-        """The DuckDB file."""
+        """The DuckDB file; Trino keeps a version in none."""
         return self.folder / f"{self.database}.duckdb"
 
     @property
@@ -73,24 +73,23 @@ class Version:
         fields = json.loads(json.dumps(asdict(self)))
         return json.dumps(fields | {"checksum": _seal(fields)}, indent=2) + "\n"
 
+    @property
+    def keeper(self) -> Engine:
+        """The engine that keeps the version."""
+        return named(self.engine)
+
     def verify(self) -> "Version":
-        """Return the version itself, if its file has the recorded size.
+        """Return the version itself, if it can be read, as far as that costs little to know.
 
         Raises:
-            VersionDamaged: the file is missing or truncated.
+            VersionDamaged: its file is missing or truncated.
         """
-        try:
-            size = self.path.stat().st_size
-        except FileNotFoundError:
-            size = 0
-        if size != self.bytes:
-            raise self.damaged(
-                f"{self.path} has {size:,} bytes, and its manifest says {self.bytes:,}."
-            )
+        if fault := self.keeper.fault(self):
+            raise self.damaged(fault)
         return self
 
     def check(self) -> "Version":
-        """Return the version itself, if all of its files have their checksums.
+        """Return the version itself, if all of its content is as its manifest says.
 
         A version without checksums is checked by :meth:`verify`.
 
@@ -109,56 +108,29 @@ class Version:
                 raise self.damaged(
                     f"{path} cannot be read: {(error.strerror or str(error)).lower()}."
                 ) from error
+        if fault := self.keeper.fault(self, content=True):
+            raise self.damaged(fault)
         return self
 
-    def open(self) -> duckdb.DuckDBPyConnection:
+    def open(self) -> Connection:
         """A read-only connection to this version.
 
         Raises:
             VersionDamaged: see :meth:`verify`.
         """
-        try:
-            return open_duckdb(self.verify().path, read_only=True)
-        except (
-            duckdb.IOException,
-            duckdb.InvalidInputException,
-            duckdb.SerializationException,
-            duckdb.InternalException,
-            duckdb.FatalException,
-        ) as error:
-            if not self.path.exists():
-                raise
-            raise self.damaged(_reason(error)) from error
+        return self.keeper.open(self)
 
     def columns(self) -> dict[str, dict[str, str]]:
-        """The columns of each ``schema.table`` or view, as name to DuckDB type, in order.
+        """The columns of each ``schema.table`` or view, as name to the engine's type, in order.
 
         Raises:
             VersionDamaged: see :meth:`verify`.
         """
-        with self.open() as con:
-            rows = con.execute(
-                "select schema_name || '.' || table_name, column_name, data_type "
-                "from duckdb_columns() where not internal order by column_index"
-            ).fetchall()
-        tables: dict[str, dict[str, str]] = {}
-        for table, column, kind in rows:
-            tables.setdefault(table, {})[column] = kind
-        return tables
+        return self.keeper.columns(self)
 
     def damaged(self, why: str) -> VersionDamaged:
         what = f"Version {self.id} of {self.database} cannot be read."
         return VersionDamaged(what, why, _way_out(self.database, self.id, self.based_on))
-
-
-def _reason(error: Exception) -> str:
-    first = str(error).strip().splitlines()[0].removesuffix(".")
-    if "version number" in first:
-        return (
-            f"It was written by another DuckDB release than this one, {duckdb.__version__}"
-            f" ({first})."
-        )
-    return f"DuckDB {duckdb.__version__} says: {first}."
 
 
 def dirname(version_id: int) -> str:
@@ -349,7 +321,7 @@ def _way_out(database: str, damaged: int, based_on: int | None) -> str:
 def _is_whole(database: str, version_id: int) -> bool:
     try:
         version = of_manifest(folder(database) / "versions" / dirname(version_id) / "manifest.json")
-        return version.path.stat().st_size == version.bytes and all(
+        return not version.keeper.fault(version) and all(
             checksum(version.folder / name) == recorded
             for name, recorded in version.checksums.items()
         )

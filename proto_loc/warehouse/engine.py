@@ -1,0 +1,172 @@
+"""What keeps the versions of ``prod``: DuckDB files by default, or Trino with Iceberg tables.
+
+``raw`` is a catalogue of files with both, so its versions are always DuckDB files. Nothing outside
+of this package asks which engine is in use: it calls the engine of a session or of a version.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from proto_loc.settings import settings
+from proto_loc.warehouse.errors import WarehouseError
+
+if TYPE_CHECKING:
+    from proto_loc.warehouse.session import Session
+    from proto_loc.warehouse.store import Version
+
+
+_MODULES = {
+    "duckdb": "proto_loc.warehouse.file_engine",
+    "trino": "proto_loc.warehouse.iceberg.engine",
+}
+"""Where each engine is; it is loaded only if it is used."""
+
+
+class Relation(NamedTuple):
+    """A table or view of a database."""
+
+    schema: str
+    name: str
+    kind: str
+    """``table`` or ``view``."""
+
+
+class Finished(NamedTuple):
+    """A session's data, ready to be published."""
+
+    tables: dict[str, int]
+    """Number of rows by ``schema.table``."""
+    bytes: int
+    facts: dict
+    """What the engine has to know of the version, for its manifest."""
+
+
+class Connection(Protocol):
+    """An open database. Statements are in SQL that both engines run; see docs/portable-sql.md."""
+
+    @property
+    def description(self) -> Any:
+        """The columns of the last result, as in Python's DB-API."""
+
+    def execute(self, statement: str, parameters: Sequence = (), /) -> Any:
+        """Run a statement; the result has ``fetchall`` and ``fetchone``."""
+
+    def close(self) -> None: ...
+
+
+class Engine(Protocol):
+    """Where a database's versions are, and how one is built and published."""
+
+    name: str
+    """As in ``LOC_ENGINE`` and in manifests."""
+    title: str
+    """As in messages."""
+    error: type[Exception]
+    """What a statement raises that cannot be run."""
+    missing: type[Exception]
+    """What a statement raises that names a table that is not there; one of ``error``."""
+
+    def wait(self) -> None:
+        """Wait until the engine answers.
+
+        Raises:
+            WarehouseError: it does not answer in time.
+        """
+
+    def heal(self, database: str, serving: int | None) -> int | None:
+        """The version to serve, given the one that the link names: a killed publish may have gone
+        further. Needs the writer's lock.
+        """
+
+    def begin(self, session: "Session") -> None:
+        """Make the private copy of the current version that a session writes."""
+
+    def connect(self, session: "Session") -> AbstractContextManager[Connection]:
+        """Connect to a session's copy."""
+
+    def relations(self, con: Connection) -> list[Relation]:
+        """All tables and views of an open session, in order of their names."""
+
+    def views(self, con: Connection, of_raw: Mapping[str, str]) -> dict[str, str]:
+        """How to make each view again that a published version cannot hold, by ``schema.name``.
+
+        Args:
+            of_raw: names of the models that are views of ``raw``, by ``schema.name``.
+        """
+
+    def restore(self, session: "Session", views: Mapping[str, str]) -> list[str]:
+        """Make such views again; return the names of the models that dbt has to run for that."""
+
+    def attach(self, session: "Session", raw: "Version") -> None:
+        """Let the session's statements and dbt read a version of ``raw``."""
+
+    def dbt(self, session: "Session") -> dict[str, str]:
+        """Environment variables by which dbt's target ``prod`` is the session's copy."""
+
+    def finish(self, session: "Session") -> Finished:
+        """End all writing, and count the rows.
+
+        Raises:
+            PublishError: the copy cannot be finished.
+        """
+
+    def publish(self, session: "Session", version: "Version") -> None:
+        """Show a finished version to those who read without its number.
+
+        Raises:
+            PublishError: another writer has published meanwhile.
+        """
+
+    def end(self, session: "Session") -> None:
+        """Remove what the session alone needed."""
+
+    def tidy(self, database: str) -> None:
+        """Remove what killed sessions left; needs the writer's lock, and no session may be open."""
+
+    def go_back(self, version: "Version") -> None:
+        """Show another version to those who read without its number."""
+
+    def fault(self, version: "Version", *, content: bool = False) -> str:
+        """Why a version cannot be read, as far as that costs little to know; empty if it can.
+
+        Args:
+            content: compare all of it with its manifest, besides the files of its folder.
+        """
+
+    def open(self, version: "Version") -> Connection:
+        """A read-only connection to a version."""
+
+    def columns(self, version: "Version") -> dict[str, dict[str, str]]:
+        """Columns of each ``schema.table`` or view, as name to the engine's type, in order."""
+
+    def remove(self, version: "Version") -> None:
+        """Give up what a version takes besides its folder; ``loc db prune`` calls it."""
+
+
+def named(name: str) -> Engine:
+    """The engine of that name, as in ``LOC_ENGINE`` and in manifests.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if name not in _MODULES:
+        raise ValueError(f"there is no engine {name!r}")
+    return import_module(_MODULES[name]).ENGINE
+
+
+def of(database: str) -> Engine:
+    """The engine in which a database is written: that of ``LOC_ENGINE`` for ``prod``."""
+    return named(settings().engine if database == "prod" else "duckdb")
+
+
+def another(version: "Version") -> WarehouseError:
+    """The error for a version that the engine of ``LOC_ENGINE`` does not keep."""
+    wanted = of(version.database)
+    return WarehouseError(
+        f"Version {version.id} of {version.database} is kept by {named(version.engine).title}, and"
+        f" LOC_ENGINE is {wanted.name}.",
+        "An engine reads and writes its own versions only.",
+        f"Run `loc db move {wanted.name}` to move it, or set LOC_ENGINE={version.engine}.",
+    )

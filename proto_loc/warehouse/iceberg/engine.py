@@ -1,0 +1,312 @@
+"""The engine Trino: sessions are branches of Nessie, versions are tags."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from proto_loc.settings import ROOT, settings
+from proto_loc.sql import identifier, literal
+from proto_loc.trino import identities, places, readiness
+from proto_loc.warehouse import store
+from proto_loc.warehouse.engine import Finished, Relation
+from proto_loc.warehouse.errors import PublishError
+from proto_loc.warehouse.iceberg import catalogues, garbage, nessie, raw_tables
+from proto_loc.warehouse.iceberg.connection import (
+    StatementFailed,
+    TableMissing,
+    TrinoConnection,
+)
+from proto_loc.warehouse.store import Version
+
+if TYPE_CHECKING:
+    from proto_loc.warehouse.session import Session
+
+log = logging.getLogger("proto_loc.warehouse")
+PROFILES = ROOT / "proto_loc" / "dbt" / "profiles"
+"""dbt's profile for a session: a project's own one knows DuckDB only."""
+TEMPORARY = "staging"
+"""Schema of the views that a published version does not hold."""
+
+
+class IcebergEngine:
+    """Implements :class:`proto_loc.warehouse.engine.Engine`."""
+
+    name = "trino"
+    title = "Trino"
+    error = StatementFailed
+    missing = TableMissing
+
+    def __init__(self) -> None:
+        self._began: dict[str, str] = {}  # session → where main was
+        self._raw: dict[str, dict] = {}  # session → what raw_tables.register has returned
+
+    def wait(self) -> None:
+        """Wait for Nessie and Trino, and put back the catalogues that Trino has lost."""
+        readiness.wait_ready()
+        self._restore_catalogues("prod")
+
+    def heal(self, database: str, serving: int | None) -> int | None:
+        """Serve the version that ``main`` is at: a publish or rollback that was killed between
+        moving ``main`` and the link is completed.
+        """
+        head = nessie.head()
+        if serving is not None and _hash(store.load(database, serving)) == head:
+            return serving
+        for version in store.history(database):
+            if version.engine == self.name and _hash(version) == head:
+                store.swap(database, version.id)
+                log.warning(
+                    "main of Nessie is at version %d of %s: it is served", version.id, database
+                )
+                return version.id
+        return serving
+
+    def begin(self, session: "Session") -> None:
+        """Make the session's branch and catalogue.
+
+        Raises:
+            PublishError: ``main`` is not at the version that is served.
+        """
+        head = nessie.head()
+        if session.base and _hash(session.base) != head:
+            raise PublishError(
+                f"Nessie's branch main is not at version {session.base.id} of {session.database}.",
+                f"Another writer has moved it to {head[:12]}, which no version of"
+                f" {settings().data} is at.",
+                f"`loc db rollback {session.base.id}` puts main back on version"
+                f" {session.base.id}; what the other one wrote stays in Nessie's history.",
+            )
+        if not session.base and (found := next(nessie.tables(nessie.MAIN), None)):
+            raise PublishError(
+                f"Nessie's branch main holds tables that {settings().data} knows nothing of, such"
+                f" as {'.'.join(found[:2])}.",
+                "They belong to another clone, or the folder of versions was lost.",
+                "Bring LOC_DATA back from a copy, or give this platform a Nessie of its own:"
+                " another LOC_NESSIE_DATABASE, or remove"
+                f" {places.nessie_store()} if its tables may go.",
+            )
+        self._began[session.name] = head
+        nessie.create(_branch(session), "BRANCH", head)
+        with catalogues.writer() as con:
+            catalogues.create(con, catalogues.session(), _branch(session))
+
+    @contextmanager
+    def connect(self, session: "Session") -> Iterator[TrinoConnection]:
+        with TrinoConnection(identities.WRITER, catalog=catalogues.session(), schema="main") as con:
+            yield con
+
+    def relations(self, con: TrinoConnection) -> list[Relation]:
+        """All tables but those of ``raw``."""
+        rows = con.execute(
+            "select table_schema, table_name, 'table' from information_schema.tables"
+            " where table_schema not in ('information_schema', 'system')"
+            f" and not starts_with(table_schema, '{raw_tables.SCHEMA}') order by 1, 2"
+        ).fetchall()
+        return [Relation(*row) for row in rows]
+
+    def views(self, con: TrinoConnection, of_raw: Mapping[str, str]) -> dict[str, str]:
+        """The models by whose names dbt makes them again: here, views are tables."""
+        return {
+            f"{schema}.{name}": of_raw[f"{schema}.{name}"]
+            for schema, name, _ in self.relations(con)
+            if f"{schema}.{name}" in of_raw and schema == TEMPORARY
+        }
+
+    def restore(self, session: "Session", views: Mapping[str, str]) -> list[str]:
+        with session.connect() as con:
+            existing = {f"{schema}.{name}" for schema, name, _ in self.relations(con)}
+        return [model for name, model in views.items() if name not in existing]
+
+    def attach(self, session: "Session", raw: Version) -> None:
+        """Register the files of the lake on the session's branch."""
+        known = session.base.facts["iceberg"].get("raw", {}) if session.base else {}
+        with session.connect() as con:
+            self._raw[session.name] = raw_tables.register(con, raw, known)
+
+    def dbt(self, session: "Session | None") -> dict[str, str]:
+        """The platform's own profile, with the session's catalogue."""
+        return {
+            "DBT_PROFILES_DIR": str(PROFILES),
+            "DBT_PROFILE": "loc",
+            "LOC_TRINO_CATALOGUE": catalogues.session(),
+            "LOC_TRINO_ADDRESS": f"{places.HOST}:{settings().port('trino')}",
+            "LOC_TRINO_CERTIFICATE": str(places.certificate()),
+            # dbt keeps variables with this start out of its logs.
+            "DBT_ENV_SECRET_LOC_TRINO_PASSWORD": identities.password(identities.WRITER),
+        }
+
+    def finish(self, session: "Session") -> Finished:
+        """Drop what stands for views of ``raw``, count the rows, and read the columns."""
+        with session.connect() as con:
+            for name in session.facts.get("views", {}):
+                con.execute(f"drop table if exists {identifier(*name.split('.'))}")
+            found = self.relations(con)
+            rows, size = _measure(con, found)
+            columns = _columns(con)
+        facts = {
+            "iceberg": {
+                "hash": nessie.head(_branch(session)),
+                "raw": self._raw.get(session.name)
+                or (session.base.facts["iceberg"].get("raw", {}) if session.base else {}),
+            },
+            "columns": {f"{s}.{n}": columns.get((s, n), {}) for s, n, _ in found},
+        }
+        return Finished(rows, size, facts)
+
+    def publish(self, session: "Session", version: Version) -> None:
+        """Tag the branch, make the version's catalogue, and move ``main``, which is the moment of
+        the publish for those who read ``prod``.
+        """
+        name, began = catalogues.of_version(version.id), self._began[session.name]
+        if nessie.head() != began:
+            raise _conflict(version)
+        if old := nessie.find(name):  # of a publish that was killed
+            nessie.delete(old)
+        tag = nessie.create(name, "TAG", _hash(version))
+        with catalogues.writer() as con:
+            catalogues.create(con, name, name)
+            if catalogues.PROD not in catalogues.existing(con):
+                catalogues.create(con, catalogues.PROD, nessie.MAIN)
+            try:
+                nessie.assign(nessie.MAIN, began, tag)
+            except nessie.Moved as error:
+                catalogues.drop(con, name)
+                nessie.delete(tag)
+                raise _conflict(version) from error
+
+    def end(self, session: "Session") -> None:
+        self._raw.pop(session.name, None)
+        if self._began.pop(session.name, None):
+            self.tidy(session.database)
+
+    def tidy(self, database: str) -> None:
+        """Remove the branches and catalogues of sessions, and tags without a version's folder."""
+        ids = set(store.versions(database))
+        with catalogues.writer() as con:
+            existing = catalogues.existing(con)
+            if catalogues.session() in existing:
+                catalogues.drop(con, catalogues.session())
+            for reference in nessie.references():
+                version = catalogues.version_of(reference.name)
+                own = reference.name.startswith(f"{catalogues.session()}_")
+                if own or (version is not None and ids and version not in ids):
+                    if version is not None:
+                        catalogues.drop(con, reference.name)
+                    nessie.delete(reference)
+
+    def go_back(self, version: Version) -> None:
+        """Move ``main`` to the version's tag, wherever it is."""
+        if fault := self.fault(version):
+            raise version.damaged(fault)
+        tag = nessie.find(catalogues.of_version(version.id))
+        if tag is None or tag.hash != _hash(version):
+            raise version.damaged(_without_tag(version, tag))
+        nessie.assign(nessie.MAIN, nessie.head(), tag)
+
+    def fault(self, version: Version, *, content: bool = False) -> str:
+        """The tag has to be where it was published, and each table must have its rows."""
+        if not content:
+            return ""
+        name = catalogues.of_version(version.id)
+        tag = nessie.find(name)
+        if tag is None or tag.hash != _hash(version):
+            return _without_tag(version, tag)
+        with catalogues.writer() as con:
+            if name not in catalogues.existing(con):
+                catalogues.create(con, name, name)
+        with TrinoConnection(identities.WRITER, catalog=name, schema="main") as con:
+            try:
+                rows, _ = _measure(con, self.relations(con))
+            except StatementFailed as error:
+                return f"Trino says: {error}."
+        different = sorted(
+            table
+            for table in rows.keys() | version.tables.keys()
+            if rows.get(table) != version.tables.get(table)
+        )
+        if different:
+            table = different[0]
+            return (
+                f"{table} has {_counted(rows.get(table))}, and its manifest says"
+                f" {_counted(version.tables.get(table))}."
+            )
+        return ""
+
+    def open(self, version: Version) -> TrinoConnection:
+        return TrinoConnection("cli", catalog=catalogues.of_version(version.id), schema="marts")
+
+    def columns(self, version: Version) -> dict[str, dict[str, str]]:
+        return version.facts["columns"]
+
+    def remove(self, version: Version) -> None:
+        """Drop the catalogue and the tag, and the files that no version reads any more."""
+        name = catalogues.of_version(version.id)
+        with catalogues.writer() as con:
+            catalogues.drop(con, name)
+        if tag := nessie.find(name):
+            nessie.delete(tag)
+        garbage.collect()
+
+    def _restore_catalogues(self, database: str) -> None:
+        with catalogues.writer() as con:
+            existing = catalogues.existing(con)
+            for version in store.history(database):
+                name = catalogues.of_version(version.id)
+                if version.engine == self.name and name not in existing and nessie.find(name):
+                    catalogues.create(con, name, name)
+
+
+ENGINE = IcebergEngine()
+
+
+def _branch(session: "Session") -> str:
+    return f"{catalogues.session()}_{session.id}_{session.name}"
+
+
+def _hash(version: Version) -> str | None:
+    return version.facts.get("iceberg", {}).get("hash")
+
+
+def _without_tag(version: Version, tag: nessie.Reference | None) -> str:
+    name = catalogues.of_version(version.id)
+    return f"Nessie's tag {name} is {'elsewhere' if tag else 'gone'}."
+
+
+def _counted(rows: int | None) -> str:
+    return "no such table" if rows is None else f"{rows:,} rows"
+
+
+def _conflict(version: Version) -> PublishError:
+    return PublishError(
+        f"Version {version.id} of {version.database} was not published.",
+        "Another writer has published to Nessie's branch main meanwhile.",
+        "Nothing of the other one is lost. Find out who shares this Nessie; `loc db rollback` puts"
+        " main back on the version that is served here.",
+    )
+
+
+def _measure(con: TrinoConnection, found: list[Relation]) -> tuple[dict[str, int], int]:
+    """Rows by ``schema.table``, and the bytes of all data files."""
+    rows: dict[str, int] = {}
+    size = 0
+    for schema, name, _ in found:
+        table, files = identifier(schema, name), identifier(schema, f"{name}$files")
+        counted, taken = con.execute(
+            f"select (select count(*) from {table}),"
+            f" (select coalesce(sum(file_size_in_bytes), 0) from {files})"
+        ).fetchone()
+        rows[f"{schema}.{name}"] = counted
+        size += taken
+    return rows, size
+
+
+def _columns(con: TrinoConnection) -> dict[tuple[str, str], dict[str, str]]:
+    tables: dict[tuple[str, str], dict[str, str]] = {}
+    for schema, table, column, kind in con.execute(
+        "select table_schema, table_name, column_name, data_type from information_schema.columns"
+        f" where not starts_with(table_schema, {literal(raw_tables.SCHEMA)})"
+        " order by ordinal_position"
+    ).fetchall():
+        tables.setdefault((schema, table), {})[column] = kind
+    return tables

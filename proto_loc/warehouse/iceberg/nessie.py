@@ -1,0 +1,157 @@
+"""Branches, tags and their content, by Nessie's REST interface (version 2)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import quote
+
+import httpx
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
+
+from proto_loc.trino import places
+from proto_loc.warehouse.errors import WarehouseError
+
+MAIN = "main"
+PATIENCE = 10.0
+"""Seconds for which a request is repeated while Nessie does not answer."""
+
+
+class Moved(Exception):
+    """A branch or tag is no longer where the caller expected it."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A branch or tag, and the commit that it is at."""
+
+    name: str
+    kind: str
+    """``BRANCH`` or ``TAG``."""
+    hash: str
+
+
+def find(name: str) -> Reference | None:
+    """A branch or tag; None if there is none of that name."""
+    answer = _call("GET", f"trees/{quote(name, safe='')}", missing=True)
+    return _reference(answer["reference"]) if answer else None
+
+
+def head(name: str = MAIN) -> str:
+    """The hash of the commit that a branch or tag is at.
+
+    Raises:
+        WarehouseError: there is no such branch or tag.
+    """
+    found = find(name)
+    if found is None:
+        raise WarehouseError(
+            f"Nessie has no {name}.",
+            "Its store is another one than the versions were published in, or it was emptied.",
+            "Bring LOC_DATA or the database of LOC_NESSIE_DATABASE back from a copy.",
+        )
+    return found.hash
+
+
+def references() -> list[Reference]:
+    """All branches and tags."""
+    return [_reference(item) for item in _paged("trees", "references")]
+
+
+def create(name: str, kind: str, at: str) -> Reference:
+    """Make a branch or tag at a commit.
+
+    Raises:
+        Moved: there is one of that name.
+    """
+    source = {"type": "DETACHED", "hash": at}
+    answer = _call("POST", "trees", body=source, name=name, type=kind)
+    return _reference(answer["reference"])
+
+
+def assign(name: str, expected: str, to: Reference) -> None:
+    """Move a branch to where another branch or tag is.
+
+    Raises:
+        Moved: the branch is not at ``expected``; nothing was moved.
+    """
+    target = {"type": to.kind, "name": to.name, "hash": to.hash}
+    _call("PUT", f"trees/{_at(name, expected)}", body=target, type="BRANCH")
+
+
+def delete(reference: Reference) -> None:
+    """Remove a branch or tag; nothing happens if it is gone.
+
+    Raises:
+        Moved: it is elsewhere by now.
+    """
+    path = f"trees/{_at(reference.name, reference.hash)}"
+    _call("DELETE", path, missing=True, type=reference.kind)
+
+
+def tables(name: str) -> Iterator[tuple[str, str, str]]:
+    """Schema, name and metadata file (URI) of each table of a branch or tag."""
+    for entry in _paged(f"trees/{quote(name, safe='')}/entries", "entries", content="true"):
+        if entry["type"] == "ICEBERG_TABLE":
+            *schema, table = entry["name"]["elements"]
+            yield ".".join(schema), table, entry["content"]["metadataLocation"]
+
+
+def _at(name: str, commit: str) -> str:
+    return quote(f"{name}@{commit}", safe="@")
+
+
+def _reference(item: dict) -> Reference:
+    return Reference(item["name"], item["type"], item["hash"])
+
+
+def _paged(path: str, key: str, **parameters: str) -> Iterator[dict]:
+    while True:
+        answer = _call("GET", path, **parameters)
+        yield from answer[key]
+        if not answer.get("hasMore"):
+            return
+        parameters["page-token"] = answer["token"]
+
+
+def _call(
+    method: str, path: str, *, body: dict | None = None, missing: bool = False, **parameters: str
+) -> dict | None:
+    """Send a request.
+
+    Args:
+        missing: return None where there is no such branch or tag.
+
+    Raises:
+        Moved: Nessie refuses, since a branch or tag is elsewhere, or there already.
+        WarehouseError: Nessie does not answer, or says that it cannot do it.
+    """
+    url = f"{places.nessie_url()}/{path}"
+    try:
+        # A request that was sent may have been carried out, so only a failed connection is tried
+        # again.
+        for attempt in Retrying(
+            retry=retry_if_exception_type(httpx.ConnectError),
+            stop=stop_after_delay(PATIENCE),
+            wait=wait_fixed(0.5),
+            reraise=True,
+        ):
+            with attempt:
+                answer = httpx.request(
+                    method, url, json=body, params=parameters, timeout=60, trust_env=False
+                )
+    except httpx.HTTPError as error:
+        raise WarehouseError(
+            f"Nessie does not answer at {places.nessie_url()} ({error}).",
+            "It keeps the versions of prod.",
+            f"See whether it runs with `loc status`; its log is {places.log('nessie')}.",
+        ) from error
+    if answer.status_code == 404 and missing:
+        return None
+    if answer.status_code == 409:
+        raise Moved(answer.json().get("message", answer.text))
+    if answer.is_error:
+        raise WarehouseError(
+            f"Nessie refuses {method} {url}.",
+            f"It says {answer.status_code}: {answer.text.strip()[:500]}",
+            f"See its log, {places.log('nessie')}.",
+        )
+    return answer.json() if answer.content else {}

@@ -1,0 +1,58 @@
+"""Column types of DuckDB as those of Trino's Iceberg tables."""
+
+from sqlglot import exp
+
+_KINDS = {
+    exp.DataType.Type.TINYINT: "integer",
+    exp.DataType.Type.SMALLINT: "integer",
+    exp.DataType.Type.UTINYINT: "integer",
+    exp.DataType.Type.USMALLINT: "integer",
+    exp.DataType.Type.UINT: "bigint",
+    exp.DataType.Type.UBIGINT: "bigint",
+    exp.DataType.Type.INT128: "decimal(38, 0)",
+    exp.DataType.Type.UINT128: "decimal(38, 0)",
+    exp.DataType.Type.FLOAT: "real",
+    exp.DataType.Type.DOUBLE: "double",
+    exp.DataType.Type.TEXT: "varchar",
+    exp.DataType.Type.VARCHAR: "varchar",
+    exp.DataType.Type.CHAR: "varchar",
+    exp.DataType.Type.JSON: "varchar",
+    exp.DataType.Type.ENUM: "varchar",
+    exp.DataType.Type.BINARY: "varbinary",
+    exp.DataType.Type.VARBINARY: "varbinary",
+    exp.DataType.Type.TIME: "time(6)",
+    exp.DataType.Type.TIMESTAMP: "timestamp(6)",
+    exp.DataType.Type.TIMESTAMPNTZ: "timestamp(6)",
+    exp.DataType.Type.TIMESTAMP_S: "timestamp(6)",
+    exp.DataType.Type.TIMESTAMP_MS: "timestamp(6)",
+    exp.DataType.Type.TIMESTAMP_NS: "timestamp(6)",
+    exp.DataType.Type.TIMESTAMPTZ: "timestamp(6) with time zone",
+}
+"""Types without a part, of which Iceberg has fewer than DuckDB: whole numbers of 32 and 64 bits, no
+unsigned ones, and times in microseconds."""
+
+
+def of_duckdb(kind: str) -> str:
+    """The type of a column in Trino, such as ``row("a" bigint)`` for ``STRUCT(a BIGINT)``.
+
+    Raises:
+        ValueError: Iceberg has no type that holds all of its values.
+    """
+    return _written(exp.DataType.build(kind, dialect="duckdb"), kind)
+
+
+def _written(kind: exp.DataType, whole: str) -> str:
+    if kind.is_type(exp.DataType.Type.ARRAY, exp.DataType.Type.LIST):
+        return f"array({_written(kind.expressions[0], whole)})"
+    if kind.is_type(exp.DataType.Type.MAP):
+        key, value = (_written(part, whole) for part in kind.expressions)
+        return f"map({key}, {value})"
+    if kind.is_type(exp.DataType.Type.STRUCT):
+        fields = (
+            f"{field.this.sql('trino', identify=True)} {_written(field.args['kind'], whole)}"
+            for field in kind.expressions
+        )
+        return f"row({', '.join(fields)})"
+    if kind.this in (exp.DataType.Type.INTERVAL, exp.DataType.Type.UNKNOWN):
+        raise ValueError(f"Iceberg has no type for {whole}")
+    return _KINDS.get(kind.this) or kind.sql("trino").lower()
