@@ -23,13 +23,18 @@ PORTS = {
     "superset": 8088,
     "mcp": 8090,
     "jupyter": 8888,
+    "trino": 8443,
+    "trino-worker": 8444,
+    "nessie": 9120,
 }
 """Port of each service on 127.0.0.1, unless a setting moves it."""
+
+ENGINES = ("duckdb", "trino")
 
 
 def port_setting(service: str) -> str:
     """The name of the setting that replaces a service's port."""
-    return f"LOC_{service.upper()}_PORT"
+    return f"LOC_{service.upper().replace('-', '_')}_PORT"
 
 
 def _number(name: str, default: float, minimum: float, kind: type = float) -> float:
@@ -64,7 +69,12 @@ def _folder(name: str, default: str) -> Path:
 
 
 def environment_folder(name: str) -> Path:
-    """Folder of an environment: below ``LOC_ENVIRONMENTS``, else below ``.venvs``."""
+    """Folder of an environment: below ``LOC_ENVIRONMENTS``, else below ``.venvs``.
+
+    With ``LOC_ENGINE=trino``, the environment ``trino`` takes the place of ``platform``.
+    """
+    if name == "platform" and os.environ.get("LOC_ENGINE") == "trino":
+        name = "trino"
     return _folder("LOC_ENVIRONMENTS", ".venvs") / name
 
 
@@ -100,6 +110,58 @@ def _metadata(name: str) -> str:
             "It must be the SQLAlchemy address of a PostgreSQL database.",
             "Set it to postgresql://USER@HOST/DATABASE?passfile=FILE, or unset it for SQLite in the"
             " data folder.",
+        )
+    return text
+
+
+def _engine(name: str) -> str:
+    engine = os.environ.get(name) or ENGINES[0]
+    if engine not in ENGINES:
+        raise UsageError(
+            f"{name}={engine!r} is not usable.",
+            f"It must be one of {', '.join(ENGINES)}.",
+            f"Set it so, or unset it for {ENGINES[0]}. {ROOT / 'docs/trino.md'} says what each is.",
+        )
+    return engine
+
+
+def _heap(name: str) -> str:
+    text = os.environ.get(name) or "2G"
+    match = re.fullmatch(r"(\d+)([MG])", text)
+    if not match or int(match[1]) * {"M": 1, "G": 1024}[match[2]] < 512:
+        raise UsageError(
+            f"{name}={text!r} is not usable.",
+            "It is the heap of a Java process, of at least 512M.",
+            "Set it to a whole number with M or G, such as 2G or 1536M, or unset it for 2G.",
+        )
+    return text
+
+
+def _catalogue_database(name: str) -> str:
+    text = os.environ.get(name, "")
+    parts = urlsplit(text)
+    if text and (
+        parts.scheme != "postgresql"
+        or not (parts.hostname and parts.username and parts.path.strip("/"))
+        or parts.password
+    ):
+        raise UsageError(
+            f"{name} is not usable.",
+            "It must be postgresql://USER@HOST:PORT/DATABASE, without the password.",
+            "Set it so, with the password in the secret nessie-password; or unset it, and Nessie"
+            " keeps its catalogue in LOC_DATA.",
+        )
+    return text
+
+
+def _object_store(name: str) -> str:
+    text = os.environ.get(name, "").rstrip("/")
+    parts = urlsplit(text)
+    if text and (parts.scheme != "s3" or not parts.hostname or parts.query or parts.username):
+        raise UsageError(
+            f"{name}={text!r} is not usable.",
+            "It must be s3://BUCKET/FOLDER.",
+            "Set it so, or unset it, and the tables' files are in LOC_DATA.",
         )
     return text
 
@@ -219,6 +281,33 @@ class Settings:
         _port_prefix,
     )
 
+    engine: str = _setting(
+        "what builds and serves the tables: `duckdb`, in this process, or `trino`, servers of"
+        " their own with Iceberg tables; see [Trino](trino.md)",
+        "`duckdb`",
+        _engine,
+    )
+    trino_memory: str = _setting("heap of each node of Trino", "`2G`", _heap)
+    nessie_database: str = _setting(
+        "`postgresql://USER@HOST:PORT/DATABASE` for Nessie's catalogue; its password is the secret"
+        " `nessie-password`",
+        "RocksDB in `LOC_DATA`",
+        _catalogue_database,
+    )
+    iceberg_warehouse: str = _setting(
+        "`s3://BUCKET/FOLDER` for the files of Iceberg tables; see [Trino](trino.md)",
+        "`iceberg/` in `LOC_DATA`",
+        _object_store,
+    )
+    s3_endpoint: str = _setting(
+        "URL of a store that speaks S3, such as MinIO",
+        "that of Amazon",
+        lambda name: os.environ.get(name, "").rstrip("/"),
+    )
+    s3_region: str = _setting(
+        "region of that store", "`us-east-1`", lambda name: os.environ.get(name) or "us-east-1"
+    )
+
     @property
     def lake(self) -> Path:
         return self.data / "lake"
@@ -331,6 +420,13 @@ ELSEWHERE = {
         "none: `.venvs/` in the clone, which set-up fills",
         "a folder of finished environments, which are read and never changed; `nix run` and the"
         " image set it, see [a machine without a network](air-gap.md)",
+    ),
+    "LOC_JAVA_HOME": Setting(
+        "the newest Java that is found", "the folder of the Java that runs Trino and Nessie"
+    ),
+    "LOC_MAVEN_REPOSITORY": Setting(
+        "Maven's own settings where `mvn` is on PATH, else Maven Central",
+        "URL of the Maven repository that Trino and Nessie come from",
     ),
     "LOC_LIBRARY_PATH": Setting(
         "none",
