@@ -23,6 +23,8 @@ LEVELS = {
     "org.apache.iceberg": "WARN",
     "org.apache.iceberg.nessie.NessieUtil": "ERROR",  # two lines a commit on Iceberg's own expiry
 }
+PUBLISHED = "main|v[0-9]+"
+"""The branch and the tags of Nessie that hold what is published."""
 NESSIE_HEAP = "512m"
 S3_VARIABLES = {"LOC_TRINO_S3_KEY": "s3-access-key", "LOC_TRINO_S3_SECRET": "s3-secret-key"}
 """Variables of the nodes that hold the keys of the object store, with the secret of each."""
@@ -180,16 +182,15 @@ def rules() -> dict:
     }
 
 
-def catalogue(ref: str, *, read_only: bool) -> dict[str, str]:
+def catalogue(ref: str) -> dict[str, str]:
     """The properties of an Iceberg catalogue (connector ``iceberg``) on a branch or tag of Nessie.
 
-    They hold no key of the object store: its nodes read those from their environment.
-
-    Args:
-        read_only: nobody can write through it. Each catalogue that readers reach must be so: the
-            access rules of Trino know nothing of ``alter table ... execute``, by which a reader
-            could otherwise delete files.
+    Through a catalogue on what is published nobody can write, the writer neither: the access rules
+    of Trino know nothing of ``alter table ... execute``, by which a reader could otherwise delete
+    files. The properties hold no key of the object store: its nodes read those from their
+    environment.
     """
+    read_only = re.fullmatch(PUBLISHED, ref) is not None
     values = {
         "iceberg.catalog.type": "nessie",
         "iceberg.nessie-catalog.uri": places.nessie_url(),
