@@ -17,14 +17,15 @@ def setup(
         list[str] | None,
         typer.Argument(
             metavar="NAME",
-            help="platform, superset, notebooks, dlt, cube; default: all that are needed.",
+            help="platform, superset, notebooks, dlt, cube, trino; default: all that are needed.",
         ),
     ] = None,
 ) -> None:
     """Install the environments from the locks, unless they are up to date.
 
     dlt is needed if a source in pipelines/ uses it. For cube, an earlier failure to install the
-    native addon is tried again.
+    native addon is tried again. trino is needed with LOC_ENGINE=trino, and brings the servers of
+    Trino and Nessie, which are a gigabyte to download.
     """
     parts = parts or [*environments.needed(), "cube"]
     if python := [name for name in parts if name != "cube"]:
@@ -33,6 +34,11 @@ def setup(
         if not node.FINISHED:
             node.ADDON_STAMP.unlink(missing_ok=True)
         node.install()
+    if "trino" in parts:
+        from proto_loc.setup import trino
+
+        environments.sync("trino-client")
+        trino.install_servers()
     folders = [node.MODULES if name == "cube" else environment_folder(name) for name in parts]
     print("ready:", ", ".join(str(folder).removeprefix(f"{ROOT}/") for folder in folders))
 

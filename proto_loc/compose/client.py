@@ -113,6 +113,7 @@ class Client:
                 age=answer["age"] / 1e9 if answer["is_running"] else 0,
             )
             for answer in answers
+            if answer["name"] in project or answer["status"] != "Disabled"
         )
         return sorted(map(self._complete, states), key=lambda state: state.name)
 

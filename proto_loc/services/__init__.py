@@ -16,8 +16,10 @@ from proto_loc.services import (
     first_load,
     home,
     jupyter,
+    nessie,
     setup,
     superset,
+    trino,
 )
 from proto_loc.services.service import Service
 from proto_loc.settings import ROOT, environment_folder, origin, settings, spare_loopback
@@ -31,7 +33,7 @@ DROPPED = (
 )
 """Prefixes of variables that are not passed on to a service."""
 
-SERVICES = {
+_DECLARED = {
     "setup": setup.SERVICE,
     "home": home.SERVICE,
     "dagster-code": dagster_code.SERVICE,
@@ -42,7 +44,17 @@ SERVICES = {
     "first-load": first_load.SERVICE,
     "superset-provision": superset.PROVISION,
     "superset": superset.SERVICE,
+    "nessie": nessie.SERVICE,
+    "trino": trino.COORDINATOR,
+    "trino-worker": trino.WORKER,
 }
+
+SERVICES = {
+    name: service
+    for name, service in _DECLARED.items()
+    if service.engine in ("", os.environ.get("LOC_ENGINE"))
+}
+"""The services of this engine, by name."""
 
 
 def find(name: str) -> Service:
@@ -52,6 +64,13 @@ def find(name: str) -> Service:
         UsageError: no service has that name.
     """
     if name not in SERVICES:
+        if name in _DECLARED:
+            engine = _DECLARED[name].engine
+            raise UsageError(
+                f"There is no service {name!r} here.",
+                f"It belongs to LOC_ENGINE={engine}, and the engine is {settings().engine}.",
+                f"Set LOC_ENGINE={engine}; {ROOT / 'docs/trino.md'} says what that brings.",
+            )
         raise UsageError(
             f"There is no service {name!r}.", "", f"Choose from: {', '.join(SERVICES)}."
         )

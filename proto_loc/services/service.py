@@ -12,6 +12,8 @@ class Service:
     """The command; programs of the service's environment come first in PATH."""
     environment: str = "platform"
     """The Python environment under ``.venvs/`` that the service runs in."""
+    engine: str = ""
+    """The engine (``LOC_ENGINE``) without which there is no such service; empty: every one."""
     variables: Mapping[str, str] = field(default_factory=dict)
     secret: str = ""
     """The name of the service's secret; ``LOC_SECRET_FILE`` is the path of its file."""

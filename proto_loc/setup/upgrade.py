@@ -51,7 +51,8 @@ def wishes(document: tomlkit.TOMLDocument) -> list[Wish]:
     result += [Wish(name, document["core"], name, tuple(environments)) for name in document["core"]]
     for lock, environment in environments.items():
         packages = environment["packages"]
-        result += [Wish(name, packages, name, (lock,)) for name in packages]
+        extending = [key for key, other in environments.items() if other.get("extends") == lock]
+        result += [Wish(name, packages, name, (lock, *extending)) for name in packages]
     return result
 
 

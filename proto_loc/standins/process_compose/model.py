@@ -83,6 +83,8 @@ class Shutdown(Model):
 class Process(Model):
     command: str
     description: str = ""
+    disabled: bool = False
+    """The project that :func:`load` returns has only the processes that are not."""
     environment: tuple[str, ...] = ()
     depends_on: dict[str, Dependency] = {}
     availability: Availability = Availability()
@@ -160,9 +162,8 @@ def load(path: Path, env: Mapping[str, str] = os.environ) -> Project:
     except yaml.YAMLError as error:
         raise UsageError(f"{path} is not valid YAML.", str(error), "Mend that line.") from error
     try:
-        project = Project.model_validate(
-            {k: v for k, v in (read or {}).items() if not k.startswith("x-")}
-        )
+        content = {k: v for k, v in (read or {}).items() if not k.startswith("x-")}
+        project = Project.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         unknown = first["type"] == "extra_forbidden"
@@ -172,6 +173,9 @@ def load(path: Path, env: Mapping[str, str] = os.environ) -> Project:
         raise UsageError(
             f"{path} cannot be run: {place}.", f"{why}.{others}", "Mend it, or run process-compose."
         ) from None
+    project = project.model_copy(
+        update={"processes": {k: v for k, v in project.processes.items() if not v.disabled}}
+    )
     _check(project, path)
     return project
 
