@@ -34,7 +34,10 @@ DROPPED = (
 """Prefixes of variables that are not passed on to a service."""
 
 _DECLARED = {
-    "setup": setup.SERVICE,
+    "nessie": nessie.SERVICE,
+    "trino": trino.COORDINATOR,
+    "trino-worker": trino.WORKER,
+    "setup": setup.SERVICE,  # whose preparations wait for the engine, so that theirs come first
     "home": home.SERVICE,
     "dagster-code": dagster_code.SERVICE,
     "dagster-web": dagster_web.SERVICE,
@@ -44,9 +47,6 @@ _DECLARED = {
     "first-load": first_load.SERVICE,
     "superset-provision": superset.PROVISION,
     "superset": superset.SERVICE,
-    "nessie": nessie.SERVICE,
-    "trino": trino.COORDINATOR,
-    "trino-worker": trino.WORKER,
 }
 
 SERVICES = {

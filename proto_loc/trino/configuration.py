@@ -164,7 +164,7 @@ def rules() -> dict:
         "schemas": [writer | {"owner": True}, {"owner": False}],
         "tables": [
             writer | {"privileges": every},
-            published | {"schema": "(?!information_schema).*", "privileges": ["SELECT"]},
+            published | {"schema": "(?!information_schema|raw__).*", "privileges": ["SELECT"]},
         ],
         "functions": [
             writer | functions,

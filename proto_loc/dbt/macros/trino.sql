@@ -27,8 +27,21 @@
 {#- Tables of raw are on the session's branch, in schemas with another name. -#}
 {% macro source() -%}
     {%- set relation = builtins.source(*varargs, **kwargs) -%}
-    {%- if target.type == 'trino' and relation.database == 'raw' -%}
+    {{ return(_loc_registered(relation) if target.type == 'trino' else relation) }}
+{%- endmacro %}
+
+{% macro _loc_registered(relation) -%}
+    {%- if relation.database == 'raw' -%}
         {{ return(relation.replace_path(database=target.database, schema='raw__' ~ relation.schema)) }}
     {%- endif -%}
     {{ return(relation) }}
+{%- endmacro %}
+
+{#- The columns of a unit test's input. -#}
+{% macro trino__get_columns_in_relation(relation) -%}
+    {{ return(dbt_trino.trino__get_columns_in_relation(_loc_registered(relation))) }}
+{%- endmacro %}
+
+{% macro trino__collect_freshness(source, loaded_at_field, filter) -%}
+    {{ return(dbt.default__collect_freshness(_loc_registered(source), loaded_at_field, filter)) }}
 {%- endmacro %}

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("proto_loc.warehouse")
 PROFILES = ROOT / "proto_loc" / "dbt" / "profiles"
 """dbt's profile for a session: a project's own one knows DuckDB only."""
+START = 600.0
+"""Seconds that the servers may take to start."""
 TEMPORARY = "staging"
 """Schema of the views that a published version does not hold."""
 
@@ -43,7 +45,7 @@ class IcebergEngine:
 
     def wait(self) -> None:
         """Wait for Nessie and Trino, and put back the catalogues that Trino has lost."""
-        readiness.wait_ready()
+        readiness.wait_ready(START)
         self._restore_catalogues("prod")
 
     def heal(self, database: str, serving: int | None) -> int | None:
@@ -132,6 +134,7 @@ class IcebergEngine:
             "LOC_TRINO_CATALOGUE": catalogues.session(),
             "LOC_TRINO_ADDRESS": f"{places.HOST}:{settings().port('trino')}",
             "LOC_TRINO_CERTIFICATE": str(places.certificate()),
+            "REQUESTS_CA_BUNDLE": str(places.certificate()),  # a person's would take its place
             # dbt keeps variables with this start out of its logs.
             "DBT_ENV_SECRET_LOC_TRINO_PASSWORD": identities.password(identities.WRITER),
         }
