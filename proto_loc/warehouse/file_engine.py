@@ -120,6 +120,9 @@ class FileEngine:
         """Write the log into the file, in a process of its own."""
         if not session.path.exists():
             open_duckdb(session.path).close()
+        raw = session.folder / "raw.duckdb"
+        if raw.is_symlink():
+            raw.unlink()
         rows = _finished(session)
         return Finished(rows, session.path.stat().st_size, {})
 

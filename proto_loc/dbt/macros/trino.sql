@@ -24,19 +24,6 @@
     {{ return({'relations': [target_relation]}) }}
 {% endmacro %}
 
-{#- Tables of raw are on the session's branch, in schemas with another name. -#}
-{% macro source() -%}
-    {%- set relation = builtins.source(*varargs, **kwargs) -%}
-    {{ return(_loc_registered(relation) if target.type == 'trino' else relation) }}
-{%- endmacro %}
-
-{% macro _loc_registered(relation) -%}
-    {%- if relation.database == 'raw' -%}
-        {{ return(relation.replace_path(database=target.database, schema='raw__' ~ relation.schema)) }}
-    {%- endif -%}
-    {{ return(relation) }}
-{%- endmacro %}
-
 {#- The columns of a unit test's input. -#}
 {% macro trino__get_columns_in_relation(relation) -%}
     {{ return(dbt_trino.trino__get_columns_in_relation(_loc_registered(relation))) }}
