@@ -250,9 +250,13 @@ def test_a_reader_neither_sees_nor_ends_the_queries_of_others(trino, running):
     for method in ("GET", "DELETE"):
         status, body = _ask(port, f"/v1/query/{query}", method=method, **other)
         assert status == 403 and secret not in body, (method, status)
-    assert _ask(port, "/v1/statement", method="POST", **other | {"X-Trino-User": "writer"})[
-        1
-    ].find("cannot impersonate") > 0 or True
+    assert (
+        _ask(port, "/v1/statement", method="POST", **other | {"X-Trino-User": "writer"})[1].find(
+            "cannot impersonate"
+        )
+        > 0
+        or True
+    )
 
 
 def test_a_login_is_nobody_else(running):

@@ -26,7 +26,7 @@
 
 {#- The columns of a unit test's input. -#}
 {% macro trino__get_columns_in_relation(relation) -%}
-    {{ return(dbt_trino.trino__get_columns_in_relation(_loc_registered(relation))) }}
+    {{ return(dbt.trino__get_columns_in_relation(_loc_registered(relation))) }}
 {%- endmacro %}
 
 {% macro trino__collect_freshness(source, loaded_at_field, filter) -%}

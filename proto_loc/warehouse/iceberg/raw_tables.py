@@ -11,7 +11,7 @@ from proto_loc.sql import batches, identifier, literal, values
 from proto_loc.trino import places
 from proto_loc.warehouse import ledger, store
 from proto_loc.warehouse.errors import WarehouseError
-from proto_loc.warehouse.iceberg import types
+from proto_loc.warehouse.iceberg import column_types
 from proto_loc.warehouse.iceberg.connection import StatementFailed, TrinoConnection
 from proto_loc.warehouse.ledger import Load
 
@@ -123,7 +123,7 @@ def _columns(name: str, columns: dict[str, str]) -> dict[str, str]:
     made = {}
     for column, kind in columns.items():
         try:
-            made[column.lower()] = types.of_duckdb(kind)
+            made[column.lower()] = column_types.of_duckdb(kind)
         except ValueError as error:
             raise WarehouseError(
                 f"The column {column} of {name} cannot be in an Iceberg table.",
