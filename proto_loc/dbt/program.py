@@ -23,6 +23,7 @@ BUILDER = [
     sys.executable,
     "-c",
     "import gc, logging; gc.disable(); logging.raiseExceptions = False; "
+    "logging.getLogger('trino').setLevel(logging.WARNING); "
     "from dbt.cli.main import cli; cli(prog_name='dbt')",
 ]
 
