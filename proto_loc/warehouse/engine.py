@@ -126,7 +126,11 @@ class Engine(Protocol):
         """Remove what killed sessions left; needs the writer's lock, and no session may be open."""
 
     def go_back(self, version: "Version") -> None:
-        """Show another version to those who read without its number."""
+        """Show another version to those who read without its number, once it is known to be whole.
+
+        Raises:
+            VersionDamaged: it cannot be read, or is not what was published.
+        """
 
     def fault(self, version: "Version", *, content: bool = False) -> str:
         """Why a version cannot be read, as far as that costs little to know; empty if it can.

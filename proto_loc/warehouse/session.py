@@ -201,13 +201,12 @@ def rollback(
                     f"Name the one to serve: `loc db rollback ID --database {database}`; see `loc"
                     " db history`.",
                 )
-        version = store.find(database, version_id).check()
+        version = store.find(database, version_id)
         if version.engine != engine.of(database).name:
             raise engine.another(version)
-        version.open().close()
+        version.keeper.go_back(version)
         if database == "raw":
             ledger.check(ledger.loads_of(version))
-        version.keeper.go_back(version)
         with explained(f"Going back to version {version_id} of {database}", version.folder):
             store.swap(database, version_id)
         return version
