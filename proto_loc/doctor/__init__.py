@@ -24,6 +24,7 @@ from proto_loc.doctor import (
     sandbox,
     security,
     stack,
+    trino,
     versions,
     writers,
 )
@@ -67,6 +68,7 @@ CHECKS: dict[str, Callable[[], Iterator[Finding]]] = {
     "code": stack.code,
     "cube": stack.cube,
     "superset-key": stack.superset_key,
+    "engine": trino.engine,
     "ports": clone.ports,
     "listeners": security.listeners,
     "secrets": security.secrets,
