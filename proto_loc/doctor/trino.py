@@ -11,19 +11,15 @@ from proto_loc.setup import trino as setup
 from proto_loc.trino import certificate, java, places, readiness
 
 
-def engine() -> Iterator[Finding]:
-    """Check what Trino needs on this machine, its servers, and its certificate."""
-    if settings().engine == ENGINES[0]:
+def is_used() -> bool:
+    return settings().engine != ENGINES[0]
+
+
+def find_java() -> Iterator[Finding]:
+    """Check that there is a Java that runs Trino."""
+    if not is_used():
         yield ok("LOC_ENGINE is duckdb: Trino and Nessie are not used")
         return
-    yield from _java()
-    yield from _programs()
-    yield from _catalogues()
-    yield from _certificate()
-    yield from _running()
-
-
-def _java() -> Iterator[Finding]:
     try:
         program = java.find()
     except LocError as error:
@@ -38,7 +34,10 @@ def _java() -> Iterator[Finding]:
         yield ok(f"Java {java.major(program)} runs Trino: {program}")
 
 
-def _programs() -> Iterator[Finding]:
+def programs() -> Iterator[Finding]:
+    """Check that the servers in .tools are those of golden.toml."""
+    if not is_used():
+        return
     missing = setup.missing()
     if missing:
         yield Finding(
@@ -52,21 +51,27 @@ def _programs() -> Iterator[Finding]:
         yield ok("Trino and Nessie are those of golden.toml")
 
 
-def _catalogues() -> Iterator[Finding]:
+def catalogues() -> Iterator[Finding]:
+    """Check that Trino can keep its catalogues."""
+    if not is_used():
+        return
     folder = places.catalogues()
     if folder.exists() and not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         yield Finding(
             "fail",
             f"Trino cannot keep its catalogues in {folder}.",
-            "The folder is not yours, or cannot be written to.",
-            f"ls -ld '{folder}' says whose it is. Be that user, or chown it",
+            "It is not yours, cannot be written to, or is no folder.",
+            f"ls -ld '{folder}' says which. Be its owner, chown it, or move it away",
             symptom="With Trino, a build ends since it can make no catalogue",
         )
     elif folder.exists():
         yield ok(f"Trino has {len(list(folder.glob('*.properties')))} catalogues in {folder}")
 
 
-def _certificate() -> Iterator[Finding]:
+def tls() -> Iterator[Finding]:
+    """Check how long the certificate of Trino is good."""
+    if not is_used():
+        return
     path = places.certificate()
     if not path.exists():
         yield ok("Trino has no certificate yet; its first start makes it")
@@ -84,7 +89,10 @@ def _certificate() -> Iterator[Finding]:
         yield ok(f"The certificate of Trino is good until {ends:%Y-%m-%d}")
 
 
-def _running() -> Iterator[Finding]:
+def running() -> Iterator[Finding]:
+    """Check that Trino and Nessie are up, where other services are."""
+    if not is_used():
+        return
     runs = {name: bool(launch.left(mark(name))) for name in (*places.NODES, "nessie")}
     if not any(launch.left(mark(name)) for name in SERVICES):
         yield ok("Nothing is up, Trino neither")

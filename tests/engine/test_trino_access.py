@@ -12,13 +12,13 @@ from contextlib import closing
 
 import psutil
 import pytest
-from conftest import NAMES
 
 from proto_loc import services
 from proto_loc.services import launch
 from proto_loc.settings import settings
 from proto_loc.trino import client, configuration, identities, places, readiness
 
+NAMES = ("nessie", *places.NODES)
 DENIED = "PERMISSION_DENIED"
 
 
