@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from proto_loc.errors import LocError
-from proto_loc.settings import ROOT, private_folder, settings
+from proto_loc.settings import ROOT, environment_folder, private_folder, settings
 from proto_loc.trino import client, identities, java, places, readiness
 
 NAMES = ("nessie", *places.NODES)
@@ -32,6 +33,15 @@ def a_java() -> Path:
         return java.find()
     except LocError as error:
         pytest.skip(f"{error.what} {error.why}")
+
+
+@pytest.fixture(scope="session")
+def cryptography() -> None:
+    """The package that makes certificates, which only the environment ``trino`` has."""
+    subprocess.run([ROOT / "loc", "--sync", "trino"], check=True)
+    site = environment_folder("trino") / f"lib/python3.{sys.version_info[1]}/site-packages"
+    if str(site) not in sys.path:
+        sys.path.append(str(site))
 
 
 class Servers:
