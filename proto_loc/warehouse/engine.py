@@ -96,6 +96,13 @@ class Engine(Protocol):
             of_raw: names of the models that are views of ``raw``, by ``schema.name``.
         """
 
+    def create(self, con: Connection, table: Relation, columns: Mapping[str, str]) -> None:
+        """Make an empty table whose columns have types of the other engine.
+
+        Raises:
+            ValueError: the engine has no such type.
+        """
+
     def restore(self, session: "Session", views: Mapping[str, str]) -> list[str]:
         """Make such views again; return the names of the models that dbt has to run for that."""
 

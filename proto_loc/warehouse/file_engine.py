@@ -13,7 +13,7 @@ import duckdb
 
 from proto_loc.errors import disk_is_full
 from proto_loc.settings import ROOT
-from proto_loc.sql import literal, open_duckdb
+from proto_loc.sql import identifier, literal, open_duckdb
 from proto_loc.warehouse import finish, store
 from proto_loc.warehouse.engine import Finished, Relation
 from proto_loc.warehouse.errors import (
@@ -88,6 +88,17 @@ class FileEngine:
             "where not internal and database_name = current_database() order by 1"
         ).fetchall()
         return dict(rows)
+
+    def create(
+        self, con: duckdb.DuckDBPyConnection, table: Relation, columns: Mapping[str, str]
+    ) -> None:
+        from proto_loc.warehouse.iceberg import column_types
+
+        listed = ", ".join(
+            f"{identifier(name)} {column_types.of_trino(kind)}" for name, kind in columns.items()
+        )
+        con.execute(f"create schema if not exists {identifier(table.schema)}")
+        con.execute(f"create table {identifier(table.schema, table.name)} ({listed})")
 
     def restore(self, session: "Session", views: Mapping[str, str]) -> list[str]:
         """Run the statements that made them; one whose tables no longer exist is left out: dbt

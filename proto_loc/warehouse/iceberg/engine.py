@@ -11,7 +11,7 @@ from proto_loc.trino import identities, places, readiness
 from proto_loc.warehouse import store
 from proto_loc.warehouse.engine import Finished, Relation
 from proto_loc.warehouse.errors import PublishError
-from proto_loc.warehouse.iceberg import catalogues, garbage, nessie, raw_tables
+from proto_loc.warehouse.iceberg import catalogues, column_types, garbage, nessie, raw_tables
 from proto_loc.warehouse.iceberg.connection import (
     StatementFailed,
     TableMissing,
@@ -79,7 +79,9 @@ class IcebergEngine:
                 f"`loc db rollback {session.base.id}` puts main back on version"
                 f" {session.base.id}; what the other one wrote stays in Nessie's history.",
             )
-        if not session.base and (found := next(nessie.tables(nessie.MAIN), None)):
+        published = {_hash(version) for version in store.history(session.database)}
+        found = next(nessie.tables(nessie.MAIN), None)
+        if not session.base and found and head not in published:
             raise PublishError(
                 f"Nessie's branch main holds tables that {settings().data} knows nothing of, such"
                 f" as {'.'.join(found[:2])}.",
@@ -114,6 +116,13 @@ class IcebergEngine:
             for schema, name, _ in self.relations(con)
             if f"{schema}.{name}" in of_raw and schema == TEMPORARY
         }
+
+    def create(self, con: TrinoConnection, table: Relation, columns: Mapping[str, str]) -> None:
+        listed = ", ".join(
+            f"{identifier(name)} {column_types.of_duckdb(kind)}" for name, kind in columns.items()
+        )
+        con.execute(f"create schema if not exists {identifier(table.schema)}")
+        con.execute(f"create table {identifier(table.schema, table.name)} ({listed})")
 
     def restore(self, session: "Session", views: Mapping[str, str]) -> list[str]:
         with session.connect() as con:
