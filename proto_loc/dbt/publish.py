@@ -17,7 +17,7 @@ from proto_loc.dbt.prepare import make_ready
 from proto_loc.dbt.run import Report, Run, execute
 from proto_loc.dbt.session import open_session, restore_views, views
 from proto_loc.metrics.read import read
-from proto_loc.warehouse import ledger
+from proto_loc.warehouse import engine, ledger
 
 
 def publish(
@@ -144,10 +144,16 @@ def audit(*, who: str, timeout: float | None = None, report: Report | None = Non
 
 
 def is_current() -> bool:
-    """Whether this project has built all of ``prod`` from this ``raw``, so no build is needed."""
+    """Whether this project has built all of ``prod`` from this ``raw``, so no build is needed.
+
+    Raises:
+        WarehouseError: ``prod`` is kept by another engine than that of ``LOC_ENGINE``.
+    """
     if warehouse.store.current_id("prod") is None or warehouse.store.current_id("raw") is None:
         return False
     prod, raw = warehouse.current("prod"), warehouse.current("raw")
+    if prod.tables and prod.engine != engine.of("prod").name:
+        raise engine.another(prod)
     return (
         bool(prod.tables)
         and prod.facts.get("load_ids") == raw.facts.get("load_ids")

@@ -109,8 +109,8 @@ class Engine(Protocol):
     def attach(self, session: "Session", raw: "Version") -> None:
         """Let the session's statements and dbt read a version of ``raw``."""
 
-    def dbt(self, session: "Session") -> dict[str, str]:
-        """Environment variables by which dbt's target ``prod`` is the session's copy."""
+    def dbt(self) -> dict[str, str]:
+        """Environment variables by which dbt's target ``prod`` is the copy of the open session."""
 
     def finish(self, session: "Session") -> Finished:
         """End all writing, and count the rows.

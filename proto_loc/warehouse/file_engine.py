@@ -123,7 +123,7 @@ class FileEngine:
         """Link the file of ``raw`` into the session's folder, where dbt's profile expects it."""
         (session.folder / "raw.duckdb").symlink_to(raw.path)
 
-    def dbt(self, session: "Session") -> dict[str, str]:
+    def dbt(self) -> dict[str, str]:
         """Nothing: dbt's profile names the file of the folder in which it runs."""
         return {}
 

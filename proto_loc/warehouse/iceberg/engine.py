@@ -135,8 +135,8 @@ class IcebergEngine:
         with session.connect() as con:
             self._raw[session.name] = raw_tables.register(con, raw, known)
 
-    def dbt(self, session: "Session | None") -> dict[str, str]:
-        """The platform's own profile, with the session's catalogue."""
+    def dbt(self) -> dict[str, str]:
+        """The platform's own profile, with the catalogue of sessions."""
         return {
             "DBT_PROFILES_DIR": str(PROFILES),
             "DBT_PROFILE": "loc",
