@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from published import ROWS, loc
 
 from proto_loc.errors import LocError
 from proto_loc.settings import ROOT, environment_folder, private_folder, settings
@@ -126,3 +127,23 @@ def trino(running: Servers) -> Callable[..., list]:
             return connection.cursor().execute(statement).fetchall()
 
     return run
+
+
+@pytest.fixture(scope="package")
+def sample(running: Servers) -> Servers:
+    """The servers with a published sample, as ``loc load sample`` makes it; it is version 1."""
+    loc("load", "sample", "--rows", str(ROWS))
+    return running
+
+
+@pytest.fixture(scope="package")
+def on_files(sample: Servers, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Variables of a second platform with the same sample in DuckDB's files."""
+    folder = tmp_path_factory.mktemp("on-files")
+    own = {
+        "LOC_ENGINE": "duckdb",
+        "LOC_DATA": str(folder / "data"),
+        "LOC_RUN": str(folder / "run"),
+    }
+    loc("load", "sample", "--rows", str(ROWS), **own)
+    return own
