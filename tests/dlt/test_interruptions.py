@@ -10,7 +10,7 @@ import pytest
 from proto_loc import files
 from proto_loc.sources.dlt import Code, DltTable
 from proto_loc.sources.dlt import package as packages
-from proto_loc.warehouse import lake, store
+from proto_loc.warehouse import file_engine, lake, store
 
 MODULE = """
 import json

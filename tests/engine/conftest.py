@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from published import ROWS, loc
 
@@ -83,6 +84,20 @@ class Servers:
         query = "select node_id from system.runtime.nodes where state = 'active' order by 1"
         with client.connect(identities.WRITER) as connection:
             return [name for (name,) in connection.cursor().execute(query).fetchall()]
+
+    def kill(self, name: str) -> None:
+        """End a server at once (``kill -9``)."""
+        process = self.processes.pop(name)
+        for child in psutil.Process(process.pid).children(recursive=True):
+            child.kill()
+        process.kill()
+        process.wait(60)
+
+    def restart(self, name: str) -> None:
+        """Start a server that was killed, and wait until it takes work."""
+        (settings().run / f"{name}.ready").unlink(missing_ok=True)
+        self.start(name)
+        self.wait(name)
 
     def end(self, *names: str, number: int = signal.SIGTERM) -> None:
         """Send a signal to what supervises these, and wait for their end."""

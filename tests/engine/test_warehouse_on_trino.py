@@ -79,23 +79,28 @@ def test_a_failed_session_publishes_nothing(pair):
     assert read_pair() == read_pair("prod") == (1, 1) and sessions() == []
 
 
-def test_a_rivals_publish_is_a_named_conflict_and_loses_nothing(pair, trino):
+def test_a_rivals_publish_is_a_named_conflict_and_loses_nothing(pair):
     serving = store.current_id("prod")
-    with pytest.raises(PublishError, match="Another writer has published"):
-        with warehouse.write("prod", who="late") as session, session.connect() as con:
-            write_pair(con, 5)
-            _rival_writes(trino)
+    with (
+        pytest.raises(PublishError) as late,
+        warehouse.write("prod", who="late") as session,
+        session.connect() as con,
+    ):
+        write_pair(con, 5)
+        _rival_writes()
+    assert "Another writer has published" in late.value.why
     assert store.current_id("prod") == serving and read_pair() == (1, 1)
     assert read_pair("prod") == (6, 6)  # what the rival wrote is there
-    with pytest.raises(PublishError, match=f"main is not at version {serving}") as refused:
+    with pytest.raises(PublishError) as refused:
         publish_pair(7)
+    assert f"main is not at version {serving}" in refused.value.what
     assert f"loc db rollback {serving}" in refused.value.fix
     warehouse.rollback("prod", serving)
     assert read_pair("prod") == (1, 1)
     assert publish_pair(8).id > serving and read_pair("prod") == (8, 8)
 
 
-def _rival_writes(trino) -> None:
+def _rival_writes() -> None:
     """Write to main as somebody who shares Nessie and knows nothing of versions."""
     with catalogues.writer() as con:
         nessie.create("rival", "BRANCH", nessie.head())
@@ -227,7 +232,7 @@ def test_another_engine_does_not_write_over_it(sample):
 
 def test_a_foreign_main_is_not_written_over(sample, tmp_path, monkeypatch):
     monkeypatch.setenv("LOC_DATA", str(tmp_path / "data"))
-    with pytest.raises(PublishError, match="holds tables that"):
+    with pytest.raises(PublishError, match="main holds tables"):
         publish_pair(30)
 
 
