@@ -15,7 +15,7 @@ from sqlglot.tokens import Token, TokenType
 from proto_loc.sql import identifier
 from proto_loc.warehouse.guard import Refused
 from proto_loc.warehouse.iceberg import statements
-from proto_loc.warehouse.iceberg.statements import Query, Shown
+from proto_loc.warehouse.iceberg.statements import Statement
 
 _RELATION = {TokenType.FROM, TokenType.JOIN, TokenType.TABLE, TokenType.LATERAL}
 """Words before a relation."""
@@ -27,10 +27,10 @@ def put(statement: str, clauses: Mapping[str, Sequence[str]]) -> str:
     Raises:
         Refused: the statement is not allowed, or has a form that cannot take the rules.
     """
-    parsed = statements.parse(statement)
-    if not clauses or isinstance(parsed, Shown):
-        return statement
-    if both := parsed.ctes() & clauses.keys():
+    known = statements.read(statement)
+    if not clauses or known.tree is None:
+        return known.sql
+    if both := known.ctes & clauses.keys():
         name = min(both)
         raise Refused(
             f"A WITH clause names {name}.",
@@ -40,13 +40,13 @@ def put(statement: str, clauses: Mapping[str, Sequence[str]]) -> str:
     conditions = {
         name: " AND ".join(map(written, parts)) for name, parts in clauses.items() if parts
     }
-    text = parsed.written(_replaced(parsed, conditions))
-    ruled = f"{parsed.start} {text}" if parsed.start else text
+    tokens = statements.tokenized(known.text)
+    text = statements.words(known.text, tokens, _replaced(known, tokens, conditions))
     try:
-        statements.check(ruled)
+        statements.check(text)
     except Refused as error:
         raise _cannot(min(clauses)) from error
-    return ruled
+    return known.explain + text
 
 
 def written(condition: str) -> str:
@@ -55,44 +55,49 @@ def written(condition: str) -> str:
     Raises:
         Refused: it does not parse as one condition, or reads a table.
     """
-    query = statements.query(f"SELECT 1 WHERE ({condition}\n)")
-    where = query.tree.args.get("where")
-    only = {key for key, value in query.tree.args.items() if value} == {"expressions", "where"}
-    if not (only and where and isinstance(where.this, exp.Paren)) or query.tables():
+    known = statements.read(f"SELECT 1 WHERE ({condition}\n)")
+    where = known.tree.args.get("where") if known.tree else None
+    only = known.tree and {key for key, value in known.tree.args.items() if value} == {
+        "expressions",
+        "where",
+    }
+    if not (only and where and isinstance(where.this, exp.Paren)) or known.named:
         raise Refused(
             f"The rule {condition} is not a condition.", "A rule is put after WHERE.", "Correct it."
         )
-    return query.written({}).removeprefix("SELECT 1 WHERE ")
+    return known.text.removeprefix("SELECT 1 WHERE ")
 
 
-def _replaced(query: Query, conditions: Mapping[str, str]) -> dict[int, str]:
+def _replaced(
+    known: Statement, tokens: Sequence[Token], conditions: Mapping[str, str]
+) -> dict[int, str]:
     """Other texts for the last word of each ruled table's name, and none for those before it.
 
     Raises:
         Refused: a word may be the name of such a table for Trino, and is not for sqlglot.
     """
-    tables = {node.this.meta["start"]: node for node in query.tables()}
+    tables = {node.this.meta["start"]: node for node in known.named}
     columns = {
         node.this.meta["start"]
-        for node in query.tree.find_all(exp.Column)
+        for node in known.tree.find_all(exp.Column)
         if isinstance(node.this, exp.Identifier)
     }
     replaced: dict[int, str] = {}
-    for number, token in enumerate(query.tokens):
+    for number, token in enumerate(tokens):
         name = token.text.lower()
         if name not in conditions or token.token_type == TokenType.STRING:
             continue
-        first = _first(query.tokens, number)
+        first = _first(tokens, number)
         if node := tables.get(token.start):
-            words = query.tokens[first : number + 1]
-            table = "".join(query.text[word.start : word.end + 1] for word in words)
+            words = tokens[first : number + 1]
+            table = "".join(known.text[word.start : word.end + 1] for word in words)
             alias = "" if node.args.get("alias") else f" AS {identifier(node.name)}"
             replaced |= dict.fromkeys(range(first, number), "")
             replaced[number] = f"(SELECT * FROM {table} WHERE {conditions[name]}){alias}"
         elif not (
-            _kind(query.tokens, number + 1) == TokenType.DOT  # the table of a column
-            or _kind(query.tokens, number - 1) == TokenType.ALIAS
-            or (token.start in columns and _kind(query.tokens, first - 1) not in _RELATION)
+            _kind(tokens, number + 1) == TokenType.DOT  # the table of a column
+            or _kind(tokens, number - 1) == TokenType.ALIAS
+            or (token.start in columns and _kind(tokens, first - 1) not in _RELATION)
         ):
             raise _cannot(name)
     return replaced
@@ -100,7 +105,7 @@ def _replaced(query: Query, conditions: Mapping[str, str]) -> dict[int, str]:
 
 def _first(tokens: Sequence[Token], number: int) -> int:
     """The number of the first word of a name with dots."""
-    while number >= 2 and tokens[number - 1].token_type == TokenType.DOT:  # noqa: PLR2004
+    while number >= 2 and tokens[number - 1].token_type == TokenType.DOT:
         number -= 2
     return number
 

@@ -11,7 +11,7 @@ gets the words of the text, without its comments, and not SQL that sqlglot gener
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -31,21 +31,25 @@ PROD = "prod"
 MAX_TOKENS = 20_000
 MAX_DEPTH = 40
 """Brackets in one another. sqlglot and Trino call themselves for each; thousands end a process."""
+MAX_PADDED = 100_000
+"""Characters to which ``lpad``, ``rpad`` and ``format`` may pad a text."""
 MAX_TYPED = 6
 """Such brackets after a type's name or before one, as in ``array[`` or ``date (``: sqlglot tries
 each twice, so that its time doubles with each level."""
 
 _PARTS = {
-    "Alias", "AtTimeZone", "CTE", "ColumnDef", "Cube", "DataType", "DataTypeParam", "DistinctFrom", "Distinct",
-    "Fetch", "Filter", "FormatJson", "From", "Group", "GroupingSets", "Having", "Identifier",
-    "IgnoreNulls", "Interval", "IntervalSpan", "JSONExtractQuote", "JSONKeyValue",
+    "Alias", "AtTimeZone", "CTE", "ColumnDef", "Cube", "DataType", "DataTypeParam", "Distinct",
+    "DistinctFrom", "Fetch", "Filter", "FormatJson", "From", "Group", "GroupingSets", "Having",
+    "Identifier", "IgnoreNulls", "Interval", "IntervalSpan", "JSONExtractQuote", "JSONKeyValue",
     "JSONPath", "JSONPathKey", "JSONPathRoot", "JSONPathSubscript", "JSONPathWildcard",
-    "JSONValue", "Join", "Lambda", "Lateral", "Limit", "LimitOptions", "Offset", "OnCondition", "Order",
-    "Ordered", "RespectNulls", "Rollup", "Star", "Table", "TableAlias", "TableSample", "Tuple",
-    "Unnest", "Values", "Var", "When", "Where", "WindowSpec", "With", "WithinGroup",
+    "JSONValue", "Join", "Lambda", "Lateral", "Limit", "LimitOptions", "Offset", "OnCondition",
+    "Order", "Ordered", "RespectNulls", "Rollup", "Star", "Table", "TableAlias", "TableSample",
+    "Tuple", "Unnest", "Values", "Var", "When", "Where", "WindowSpec", "With", "WithinGroup",
 }  # fmt: skip
 """Names of sqlglot's classes that a query may hold, besides queries, conditions and functions."""
 _OF_A_TABLE = {"this", "db", "catalog", "alias", "joins", "laterals", "sample"}
+_STARTS = {TokenType.SELECT, TokenType.WITH, TokenType.VALUES, TokenType.L_PAREN}
+"""The first words of a query."""
 _REFUSED_WORDS = {
     TokenType.TABLE: "TABLE",  # TABLE name, and TABLE(function(...)), which sqlglot reads otherwise
     TokenType.HINT: "A hint",
@@ -71,62 +75,40 @@ _EXPLAIN = re.compile(
 
 
 @dataclass(frozen=True)
-class Query:
-    """A query that is allowed, or what an EXPLAIN explains."""
+class Statement:
+    """A statement that is allowed."""
 
-    start: str
-    """The EXPLAIN before it, as text; empty if there is none."""
     text: str
-    """The query, without the semicolon at its end."""
-    tokens: tuple[Token, ...]
-    tree: exp.Expression
-    """Do not change it: it is cached."""
+    """What Trino gets, without the EXPLAIN: no comments, no semicolon, no catalogue."""
+    explain: str = ""
+    """The EXPLAIN before it and a space; empty if there is none."""
+    tree: exp.Expression | None = None
+    """sqlglot's tree of a query; None for SHOW and DESCRIBE. It is cached: do not change it."""
 
-    def tables(self) -> list[exp.Table]:
+    @property
+    def sql(self) -> str:
+        """The whole statement for Trino."""
+        return self.explain + self.text
+
+    @property
+    def named(self) -> list[exp.Table]:
         """The nodes that name a table, or what a WITH clause defines."""
-        return list(self.tree.find_all(exp.Table))
+        return list(self.tree.find_all(exp.Table)) if self.tree else []
 
+    @property
     def ctes(self) -> set[str]:
         """The names that WITH clauses define, in lower case."""
-        return {cte.alias.lower() for cte in self.tree.find_all(exp.CTE)}
+        return {cte.alias.lower() for cte in self.tree.find_all(exp.CTE)} if self.tree else set()
 
-    def written(self, replaced: Mapping[int, str]) -> str:
-        """The words of the query with single spaces or none between them, and no comments.
-
-        Args:
-            replaced: number of a token → other text for it.
-        """
-        parts, end = [], None
-        for number, token in enumerate(self.tokens):
-            if end is not None and token.start > end:
-                parts.append(" ")
-            parts.append(replaced.get(number, self.text[token.start : token.end + 1]))
-            end = token.end + 1
-        return "".join(parts)
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A SHOW or DESCRIBE."""
-
-    words: str
-    """Such as ``show tables``."""
-    name: tuple[str, ...] = ()
-    """The schema or table that it names, each part without quotes."""
-    catalogue: str = ""
-    """The catalogue that it names."""
-    like: str = ""
-    """The pattern of a LIKE, as written."""
-
-    def written(self, catalogue: str) -> str:
-        """The statement for Trino, with the catalogue of the version."""
-        place = ""
-        if self.words == "describe":
-            whole = len(self.name) > 1
-            place = f" {identifier(*((catalogue,) if whole else ()), *self.name)}"
-        elif self.words == "show schemas" or self.name:
-            place = f" from {identifier(catalogue, *self.name)}"
-        return f"{self.words}{place}{f' like {self.like}' if self.like else ''}"
+    @property
+    def tables(self) -> set[tuple[str | None, str]]:
+        """The schema (or None) and name of each table that it reads, in lower case."""
+        own = self.ctes
+        return {
+            (node.db.lower() or None, node.name.lower())
+            for node in self.named
+            if node.db or node.name.lower() not in own
+        }
 
 
 def split(script: str) -> list[str]:
@@ -136,7 +118,7 @@ def split(script: str) -> list[str]:
         Refused: it is too long, or has an end of a text or name missing.
     """
     starts, texts = 0, []
-    tokens = _tokens(script)
+    tokens = tokenized(script)
     for token in tokens:
         if token.token_type == TokenType.SEMICOLON:
             texts.append((starts, token.start))
@@ -155,22 +137,22 @@ def check(sql: str) -> None:
     Raises:
         Refused: it is empty, too long, too deep, does not parse, or does what a reader may not do.
     """
-    parse(sql)
+    read(sql)
 
 
 @lru_cache(maxsize=256)
-def parse(sql: str) -> Query | Shown:
-    """Check a statement, and return what it is.
+def read(sql: str) -> Statement:
+    """Check a statement, and return what is to be known of it.
 
     Raises:
         Refused: see :func:`check`.
     """
-    guard.check_length(sql) if isinstance(sql, str) else _tokens(sql)
+    _check_text(sql)
     if shown := _SHOWN.fullmatch(sql):
-        return _shown(shown)
+        return Statement(_shown(shown))
     explain = _EXPLAIN.match(sql)
-    start = explain[0] if explain else ""
-    texts = split(sql[len(start) :])
+    start = explain[0].strip() + " " if explain else ""
+    texts = split(sql[len(explain[0]) if explain else 0 :])
     if not texts:
         raise Refused(
             "There is no statement.", "The SQL is empty or holds only comments.", "Write a SELECT."
@@ -181,22 +163,60 @@ def parse(sql: str) -> Query | Shown:
             f"There are {len(texts)}.",
             "Send a single SELECT.",
         )
-    return _query(start.strip(), texts[0])
+    tokens = tokenized(texts[0])
+    left_out = _catalogues(_parsed(texts[0], tokens, start), tokens)
+    text = words(texts[0], tokens, dict.fromkeys(left_out, ""))
+    return Statement(text, start, _parsed(text, tokenized(text), start))
 
 
-def query(sql: str) -> Query:
-    """Check a statement that has to be a query, or an EXPLAIN of one.
+def words(text: str, tokens: list[Token], replaced: Mapping[int, str]) -> str:
+    """The words of a text with single spaces or none between them, and no comments.
 
-    Raises:
-        Refused: see :func:`check`; or it is a SHOW or DESCRIBE.
+    Args:
+        replaced: number of a token → other text for it.
     """
-    parsed = parse(sql)
-    if isinstance(parsed, Shown):
-        raise Refused("This is not a query.", "It shows names.", "Write a SELECT.")
-    return parsed
+    parts, end = [], None
+    for number, token in enumerate(tokens):
+        if end is not None and token.start > end:
+            parts.append(" ")
+        parts.append(replaced.get(number, text[token.start : token.end + 1]))
+        end = token.end + 1
+    return "".join(parts)
 
 
-def _tokens(sql: str) -> list[Token]:
+def functions(tree: exp.Expression) -> set[str]:
+    """The names of the functions that a query calls, in lower case."""
+    calls = tree.find_all(exp.Func)
+    return {
+        str(call.name if isinstance(call, exp.Anonymous) else call.sql_name()).lower()
+        for call in calls
+    }
+
+
+def _catalogues(tree: exp.Expression, tokens: list[Token]) -> set[int]:
+    """The numbers of the words that name the catalogue, and of the dots after them."""
+    places = {token.start: number for number, token in enumerate(tokens)}
+    numbers = set()
+    for node in tree.find_all(exp.Table, exp.Column):
+        if named := node.args.get("catalog"):
+            if isinstance(node, exp.Table):
+                _check_catalogue(named.name)
+            if named.name.lower() == PROD:
+                number = places[named.meta["start"]]
+                numbers |= {number, number + 1}
+    return numbers
+
+
+def _check_catalogue(named: str) -> None:
+    if named.lower() != PROD:
+        raise Refused(
+            f"The catalogue {named} is not allowed here.",
+            "A query reads the published version, whose catalogue is prod.",
+            "Leave the catalogue out, as in schema.table.",
+        )
+
+
+def _check_text(sql: str) -> None:
     if not isinstance(sql, str):
         raise Refused(
             "The SQL is not text.", f"It is of type {type(sql).__name__}.", "Pass a string."
@@ -208,6 +228,15 @@ def _tokens(sql: str) -> list[Token]:
             "It cannot be read reliably.",
             "Remove it.",
         )
+
+
+def tokenized(sql: str) -> list[Token]:
+    """The words of a text.
+
+    Raises:
+        Refused: it is too long, or has an end of a text, name or comment missing.
+    """
+    _check_text(sql)
     try:
         return sqlglot.tokenize(sql, read=DIALECT)
     except SqlglotError as error:
@@ -218,17 +247,24 @@ def _tokens(sql: str) -> list[Token]:
         ) from error
 
 
-def _shown(match: re.Match) -> Shown:
-    like = match["like"] or match["of"] or match["named"] or ""
+def _shown(match: re.Match) -> str:
+    """The text of a SHOW or DESCRIBE for Trino."""
+    like = match["like"] or match["of"] or match["named"]
+    pattern = f" like {like}" if like else ""
     if match["columns"]:
-        *schema, name = parts = _parts(match["table"])
-        _check_name(name, schema[-1] if schema else "")
-        return Shown("describe", parts[-2:], "".join(parts[:-2]))
+        parts = _parts(match["table"])
+        if len(parts) > 2:
+            _check_catalogue(parts[0])
+        _check_name(parts[-1], parts[-2] if len(parts) > 1 else "")
+        return f"describe {identifier(*parts[-2:])}"
     if match["tables"]:
         parts = _parts(match["schema"] or "")
+        if len(parts) > 1:
+            _check_catalogue(parts[0])
         _check_name("", "".join(parts[-1:]))
-        return Shown("show tables", parts[-1:], "".join(parts[:-1]), like)
-    return Shown("show schemas" if match["schemas"] else "show functions", like=like)
+        place = f" from {identifier(parts[-1])}" if parts else ""
+        return f"show tables{place}{pattern}"
+    return f"show {'schemas' if match['schemas'] else 'functions'}{pattern}"
 
 
 def _parts(name: str) -> tuple[str, ...]:
@@ -238,14 +274,12 @@ def _parts(name: str) -> tuple[str, ...]:
     )
 
 
-def _query(start: str, text: str) -> Query:
-    tokens = _tokens(text)
-    if tokens[0].token_type not in (
-        TokenType.SELECT, TokenType.WITH, TokenType.VALUES, TokenType.L_PAREN
-    ):  # fmt: skip
+def _parsed(text: str, tokens: list[Token], explain: str) -> exp.Expression:
+    """sqlglot's tree of a query that is allowed."""
+    if tokens[0].token_type not in _STARTS:
         word = tokens[0].text.upper()[:30]
         raise Refused(
-            f"{f'EXPLAIN of {word}' if start else word} is not allowed here.",
+            f"{'EXPLAIN of ' if explain else ''}{word} is not allowed here.",
             "Only reading is.",
             "Write a SELECT, SHOW TABLES, SHOW COLUMNS or DESCRIBE, or EXPLAIN of a SELECT.",
         )
@@ -259,8 +293,10 @@ def _query(start: str, text: str) -> Query:
             )
     try:
         tree, *more = sqlglot.parse(text, read=DIALECT)
+        joins = 0
         for node in tree.walk():
             _check_node(node)
+            joins += isinstance(node, exp.Join)
     except RecursionError:
         raise _too_deep() from None
     except SqlglotError as error:
@@ -269,7 +305,13 @@ def _query(start: str, text: str) -> Query:
         ) from error
     if more or not isinstance(tree, (exp.Query, exp.Values)):
         raise Refused("This is not a query.", "Only reading is allowed.", "Write a SELECT.")
-    return Query(start, text, tuple(tokens), tree)
+    if joins > guard.MAX_JOINS:
+        raise Refused(
+            "The query is too large to plan.",
+            f"It has over {guard.MAX_JOINS} joins.",
+            "Split it.",
+        )
+    return tree
 
 
 def _check_depth(tokens: list[Token]) -> None:
@@ -315,11 +357,30 @@ def _check_node(node: exp.Expression) -> None:
         raise Refused(
             f"{node.name} is not a column.", "It says where rows are stored.", "Leave it out."
         )
+    elif isinstance(node, (exp.Pad, exp.Format)) or (
+        isinstance(node, exp.Anonymous) and node.name.lower() in ("lpad", "rpad", "format")
+    ):
+        _check_length(node)
     elif isinstance(node, exp.Dot) and isinstance(node.expression, exp.Func):
         raise Refused(
             "Functions of a catalogue are not allowed here.",
             "They can reach beyond the version.",
             "Call a function by its name alone.",
+        )
+
+
+def _check_length(call: exp.Expression) -> None:
+    """Refuse what pads a text to a length that takes more memory than Trino has, and ends it."""
+    if isinstance(call, exp.Anonymous):  # its name is in quotes
+        length = (call.expressions[1:2] or call.expressions or [None])[0]
+    else:
+        length = call.args.get("expression") or call.this
+    numbers = re.findall(r"\d+", length.name) if isinstance(length, exp.Literal) else ["9" * 9]
+    if any(int(number) > MAX_PADDED for number in numbers):
+        raise Refused(
+            "A text may only be padded to a small length.",
+            "A long one takes more memory than Trino has.",
+            f"Write the length as a number of at most {MAX_PADDED}.",
         )
 
 
@@ -331,49 +392,6 @@ def _check_name(name: str, schema: str) -> None:
             "It would say how tables are stored.",
             "Read tables; SHOW TABLES lists them.",
         )
-
-
-def ready(sql: str, catalogue: str) -> str:
-    """The statement for Trino, with the version's catalogue in place of :data:`PROD`.
-
-    Raises:
-        Refused: see :func:`check`; or it names another catalogue.
-    """
-    parsed = parse(sql)
-    if isinstance(parsed, Shown):
-        if parsed.catalogue:
-            _check_catalogue(parsed.catalogue, catalogue)
-        return parsed.written(catalogue)
-    places = {token.start: number for number, token in enumerate(parsed.tokens)}
-    replaced: dict[int, str] = {}
-    for node in parsed.tree.find_all(exp.Table, exp.Column):
-        named = node.args.get("catalog")
-        if named:
-            if isinstance(node, exp.Table):
-                _check_catalogue(named.name, catalogue)
-            if named.name.lower() == PROD:
-                replaced[places[named.meta["start"]]] = identifier(catalogue)
-    text = parsed.written(replaced)
-    return f"{parsed.start} {text}" if parsed.start else text
-
-
-def _check_catalogue(named: str, catalogue: str) -> None:
-    if named.lower() not in (PROD, catalogue):
-        raise Refused(
-            f"The catalogue {named} is not allowed here.",
-            "A query reads the published version, whose catalogue is prod.",
-            "Leave the catalogue out, as in schema.table.",
-        )
-
-
-def tables(sql: str) -> Iterator[tuple[str | None, str]]:
-    """The schema (or None) and the name of each table that a statement reads, without CTEs."""
-    parsed = parse(sql)
-    if isinstance(parsed, Query):
-        names = parsed.ctes()
-        for node in parsed.tables():
-            if node.db or node.name.lower() not in names:
-                yield node.db or None, node.name
 
 
 def _words(kind: str) -> str:

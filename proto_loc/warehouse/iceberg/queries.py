@@ -9,7 +9,7 @@ from proto_loc.errors import LocError
 from proto_loc.trino import client, places
 from proto_loc.warehouse import guard
 from proto_loc.warehouse.errors import WarehouseError
-from proto_loc.warehouse.iceberg import catalogues, row_rules, statements
+from proto_loc.warehouse.iceberg import catalogues, row_rules
 from proto_loc.warehouse.query_process import GRACE, MAX_ANSWER, Ended
 
 SCHEMA = "marts"
@@ -56,10 +56,10 @@ def run(
         Ended: it took more memory than Trino gives it.
         Stopped: somebody has stopped it.
         WarehouseError: Trino does not answer.
-        LocError: Trino rejected it (no such column, a failed cast, ...), or its result is too large.
+        LocError: Trino rejected it (no such column, a failed cast, ...), or it answers too much.
     """
     catalogue = catalogues.of_version(version_id)
-    text = statements.ready(row_rules.put(sql, rules or {}), catalogue)
+    text = row_rules.put(sql, rules or {})
     end = time.monotonic() + timeout + GRACE
     known: list[str] = []
 
