@@ -19,7 +19,7 @@ def find() -> Path:
     Raises:
         LocError: there is none.
     """
-    minimum, seen = int(places.parts()["java"]), []
+    minimum, seen = int(places.tools()["java"]), []
     for program in _candidates():
         if (version := major(program)) >= minimum:
             return program

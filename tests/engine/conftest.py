@@ -3,14 +3,16 @@
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from published import ROWS, loc
 
 from proto_loc.errors import LocError
-from proto_loc.settings import ROOT, private_folder, settings
+from proto_loc.settings import ROOT, environment_folder, private_folder, settings
 from proto_loc.trino import client, identities, java, places, readiness
 
 NAMES = ("nessie", *places.NODES)
@@ -32,6 +34,15 @@ def a_java() -> Path:
         return java.find()
     except LocError as error:
         pytest.skip(f"{error.what} {error.why}")
+
+
+@pytest.fixture(scope="session")
+def cryptography() -> None:
+    """The package that makes certificates, which only the environment ``trino`` has."""
+    subprocess.run([ROOT / "loc", "--sync", "trino"], check=True)
+    site = environment_folder("trino") / f"lib/python3.{sys.version_info[1]}/site-packages"
+    if str(site) not in sys.path:
+        sys.path.append(str(site))
 
 
 class Servers:
@@ -116,3 +127,23 @@ def trino(running: Servers) -> Callable[..., list]:
             return connection.cursor().execute(statement).fetchall()
 
     return run
+
+
+@pytest.fixture(scope="package")
+def sample(running: Servers) -> Servers:
+    """The servers with a published sample, as ``loc load sample`` makes it; it is version 1."""
+    loc("load", "sample", "--rows", str(ROWS))
+    return running
+
+
+@pytest.fixture(scope="package")
+def on_files(sample: Servers, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Variables of a second platform with the same sample in DuckDB's files."""
+    folder = tmp_path_factory.mktemp("on-files")
+    own = {
+        "LOC_ENGINE": "duckdb",
+        "LOC_DATA": str(folder / "data"),
+        "LOC_RUN": str(folder / "run"),
+    }
+    loc("load", "sample", "--rows", str(ROWS), **own)
+    return own
