@@ -4,7 +4,8 @@ from flask import g, has_app_context
 
 from proto_loc import warehouse
 from proto_loc.errors import LocError
-from proto_loc.warehouse import engine
+from proto_loc.settings import settings
+from proto_loc.warehouse.errors import WarehouseError
 
 
 def version() -> warehouse.Version:
@@ -31,6 +32,10 @@ def version_key() -> str:
 
 def _current() -> warehouse.Version:
     current = warehouse.current("prod")
-    if current.engine != engine.of("prod").name:
-        raise engine.another(current)
+    if current.engine != settings().engine:
+        raise WarehouseError(
+            f"Version {current.id} of prod is kept by the engine {current.engine}.",
+            f"LOC_ENGINE is {settings().engine}, and an engine reads its own versions only.",
+            f"Run `loc db move {settings().engine}`, or set LOC_ENGINE={current.engine}.",
+        )
     return current

@@ -6,6 +6,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from proto_loc.errors import LocError
+from proto_loc.sql import TIME_ZONE
 from proto_loc.trino import client, places
 from proto_loc.warehouse import guard
 from proto_loc.warehouse.errors import WarehouseError
@@ -77,6 +78,7 @@ def run(
         session_properties={"query_max_run_time": f"{timeout:.3f}s"},
         legacy_prepared_statements=False,  # otherwise a query finds out whether they are needed
         request_timeout=timeout + GRACE,
+        timezone=TIME_ZONE,
     )
     connection._http_session.hooks["response"].append(_Bytes())
     cursor = connection.cursor(stats_callback=note)
