@@ -141,6 +141,9 @@ class Dialect(ReadOnly, TrinoDialect):
             for name, kind, nullable, comment in connection.execute(text(_COLUMNS), place)
         ]
 
+    def get_table_comment(self, *_: object, **__: object) -> dict:
+        return {"text": None}
+
     def _get_default_schema_name(self, connection) -> str:
         return queries.SCHEMA
 
