@@ -86,6 +86,20 @@ def hold(statement: str, clauses: dict[str, list[str]]) -> None:
             raise _cannot(table.name.lower())
 
 
+def require_agreement(known: statements.Statement) -> None:
+    """Raise if the two readings of a statement find different tables.
+
+    Raises:
+        Refused: they do.
+    """
+    if not known.agrees:
+        raise Refused(
+            "It is not certain which tables this reads.",
+            "You may read only some rows, and two readings of the statement differ.",
+            "Write it more simply: SELECT ... FROM with names of tables, without TABLE.",
+        )
+
+
 @lru_cache(maxsize=256)
 def conditions(clause: str) -> frozenset[str]:
     """The conditions of a rule, split at AND.

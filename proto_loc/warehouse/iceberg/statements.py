@@ -181,6 +181,33 @@ def check(sql: str) -> None:
     read(sql)
 
 
+def local(sql: str) -> str:
+    """A person's text with the name of the catalogue left out, so that it reads one version.
+
+    It is not checked: Trino refuses what a reader may not do.
+
+    Raises:
+        Refused: it names the catalogue in a way that is not understood.
+    """
+    try:
+        tokens = _tokens(sql)
+        while tokens and tokens[-1].word == ";":
+            tokens.pop()
+        if not any(token.is_name and token.name == CATALOGUE for token in tokens):
+            return sql[: tokens[-1].end] if tokens else sql
+        text, tokens = _without_comments(sql, tokens)
+        if tokens[0].word in ("SHOW", "DESCRIBE", "DESC"):
+            return _shown(text)
+        explain = ""
+        if tokens[0].word == "EXPLAIN":
+            explain, text = _explained(text, tokens)
+        return explain + _local(text, _tokens(text))[0]
+    except Refused:
+        if re.search(rf"\b{CATALOGUE}\b", sql, re.IGNORECASE):
+            raise
+        return sql
+
+
 def split(sql: str) -> list[str]:
     """Split a script into its statements, at the semicolons.
 
