@@ -110,9 +110,7 @@ def _published(reader: SqlReader, version_id: int, folder: str, sends: bool) -> 
     for table, kinds in sorted(version.columns().items()):
         node = described.get(table, {})
         texts = {
-            column: " ".join(
-                node.get("columns", {}).get(column, {}).get("description", "").split()
-            )
+            column: " ".join(node.get("columns", {}).get(column, {}).get("description", "").split())
             for column in kinds
         }
         tables[table] = {

@@ -29,7 +29,5 @@ class SqlReader:
         Raises:
             LocError: see :meth:`proto_loc.warehouse.engine.Reader.run`.
         """
-        rows = self._reader.run(
-            sql, timeout=timeout or self.timeout, limit=limit or self.limit
-        )
+        rows = self._reader.run(sql, timeout=timeout or self.timeout, limit=limit or self.limit)
         return values.dump(rows.columns, rows.rows, rows.truncated)

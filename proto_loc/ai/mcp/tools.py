@@ -154,7 +154,9 @@ def list_columns(table: Name) -> answers.Columns:
 
 
 def run_sql(
-    sql: Annotated[str, Field(description=f"One SELECT in {TITLE}'s SQL; tables with their schema.")],
+    sql: Annotated[
+        str, Field(description=f"One SELECT in {TITLE}'s SQL; tables with their schema.")
+    ],
     limit: Limit = 100,
 ) -> answers.Rows:
     """Run one SQL statement that only reads, for 30 seconds at most. Aggregate in SQL rather
