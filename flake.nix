@@ -105,7 +105,13 @@
               // environments.packages
               // lib.optionalAttrs pkgs.stdenv.hostPlatform.isLinux { inherit image; };
             apps = programs.apps;
-            devShells.default = load "shell" { inherit pkgs programs tools; };
+            devShells = {
+              default = load "shell" { inherit pkgs programs tools; };
+              trino = load "shell" {
+                inherit pkgs programs;
+                tools = tools.trino;
+              };
+            };
             checks =
               environments.checks
               // load "checks" {

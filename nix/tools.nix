@@ -78,19 +78,12 @@ let
       pkgs.zlib
     ]
   );
-in
-{
-  inherit libraries;
 
-  # These have a version in golden.toml: `nix flake check` runs each and compares.
-  golden = {
-    inherit
-      node
-      process-compose
-      python
-      uv
-      ;
-  };
+  # Of nixpkgs, since golden.toml has the oldest Java alone.
+  java = demand (pkgs.jdk25_headless or (throw "missing")) ''
+    nixpkgs has no jdk25_headless, the Java of `nix develop .#trino`.
+    why: nixpkgs removes a Java when its support ends.
+    fix: name a newer one in nix/tools.nix; Trino needs ${golden.tools.java} or newer.'';
 
   # All that `loc` runs, so that it needs nothing of the machine (`nix develop --ignore-environment`).
   onPath = [
@@ -112,5 +105,27 @@ in
     UV_PYTHON_DOWNLOADS = "never";
     # Only `loc` reads this: LD_LIBRARY_PATH in a shell would break the user's own programs.
     LOC_LIBRARY_PATH = lib.concatStringsSep ":" libraries;
+  };
+in
+{
+  inherit environment libraries onPath;
+
+  # The same with Java, for `nix develop .#trino`.
+  trino = {
+    onPath = onPath ++ [ java ];
+    environment = environment // {
+      LOC_ENGINE = "trino";
+      LOC_JAVA_HOME = "${java}";
+    };
+  };
+
+  # These have a version in golden.toml: `nix flake check` runs each and compares.
+  golden = {
+    inherit
+      node
+      process-compose
+      python
+      uv
+      ;
   };
 }

@@ -422,7 +422,7 @@ ELSEWHERE = {
         " image set it, see [a machine without a network](air-gap.md)",
     ),
     "LOC_JAVA_HOME": Setting(
-        "the newest Java that is found", "the folder of the Java that runs Trino and Nessie"
+        "the first that is new enough", "the folder of the Java that runs Trino and Nessie"
     ),
     "LOC_MAVEN_REPOSITORY": Setting(
         "Maven's own settings where `mvn` is on PATH, else Maven Central",

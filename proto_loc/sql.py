@@ -4,7 +4,7 @@ import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -41,7 +41,7 @@ def value(plain: object) -> str:
     """A plain value as SQL that DuckDB and Trino run.
 
     Raises:
-        TypeError: it is of another type than None, bool, int, float, Decimal, str, date, datetime.
+        TypeError: it is none of None, bool, int, float, Decimal, str, date, datetime, a list.
     """
     match plain:
         case None:
@@ -56,7 +56,12 @@ def value(plain: object) -> str:
             )
         case str():
             return literal(plain)
-        case datetime() if plain.tzinfo is None:
+        case list():
+            return f"array[{', '.join(map(value, plain))}]"
+        case datetime() if plain.tzinfo:
+            text = f"{plain.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f} +00:00"
+            return f"cast('{text}' as timestamp with time zone)"
+        case datetime():
             return f"timestamp '{plain:%Y-%m-%d %H:%M:%S.%f}'"
         case date():
             return f"date '{plain}'"

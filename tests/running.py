@@ -7,17 +7,15 @@ from typing import Self
 
 import httpx
 import psutil
-import yaml
 
 from proto_loc import services
 from proto_loc.settings import ROOT, private_folder, settings
+from proto_loc.standins.process_compose import model
 
 PROBES = {
-    name: process["readiness_probe"]
-    for name, process in yaml.safe_load((ROOT / "process-compose.yaml").read_text())[
-        "processes"
-    ].items()
-    if "readiness_probe" in process
+    name: process.readiness_probe
+    for name, process in model.load(ROOT / "process-compose.yaml").processes.items()
+    if process.readiness_probe
 }
 """By long-running service: the readiness probe of process-compose."""
 
@@ -39,7 +37,7 @@ class Running:
         self.port = settings().port(services.find(self.name).port)
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = private_folder(settings().run) / f"{self.name}.log"
-        self.probe = self.url + PROBES[self.name]["http_get"]["path"]
+        self.probe = self.url + PROBES[self.name].http_get.path
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 [ROOT / "loc", "exec", self.name],

@@ -208,6 +208,55 @@ def rollback(
 
 
 @app.command()
+def move(
+    name: Annotated[str, typer.Argument(metavar="ENGINE", help="duckdb or trino.")],
+) -> None:
+    """Move prod to another engine: build it there from the same loads, copy the histories of
+    snapshots, and publish if every row count, outcome and metric is as before. The versions of the
+    engine that is left stay, and `loc db rollback` with its LOC_ENGINE goes back to them.
+
+    Needs LOC_ENGINE=trino, since that environment knows both engines.
+
+    Example: LOC_ENGINE=trino ./loc db move trino
+    """
+    from proto_loc import warehouse
+    from proto_loc.cli._console import out, progress
+    from proto_loc.dbt.moving import Moving
+    from proto_loc.dbt.publish import publish
+    from proto_loc.errors import UsageError
+    from proto_loc.settings import ENGINES, settings
+    from proto_loc.warehouse import engine
+
+    if name not in ENGINES:
+        raise UsageError(f"There is no engine {name!r}.", "", f"Choose from: {', '.join(ENGINES)}.")
+    if settings().engine != "trino":
+        raise UsageError(
+            "A move needs LOC_ENGINE=trino.",
+            "The environment of the other engine does not know Trino.",
+            f"Run `LOC_ENGINE=trino ./loc db move {name}`.",
+        )
+    source = warehouse.current("prod")
+    if source.engine == name:
+        raise UsageError(
+            f"prod is kept by {source.keeper.title} already.",
+            f"That is version {source.id}.",
+            "Nothing is to do.",
+        )
+    onto = engine.named(name)
+    with progress() as report:
+        version = publish(
+            who=f"loc db move {name}",
+            moving=Moving(source, onto),
+            report=lambda *state: report("build", *state),
+        )
+    out.print(
+        f"Version {version.id} of prod is kept by {onto.title}: all row counts, outcomes and"
+        f" metrics are those of version {source.id}. Set LOC_ENGINE={name} and start the services"
+        f" again; `LOC_ENGINE={source.engine} ./loc db rollback {source.id}` goes back."
+    )
+
+
+@app.command()
 def diff(before: Id, after: Id, database: Database = "prod") -> None:
     """Compare two versions: tables, changes of their columns, row counts."""
     from proto_loc import warehouse

@@ -74,6 +74,11 @@ def declared_in(files: Collection[str]) -> list[str]:
     return [".".join(name) for name, node in snapshots.items() if file_of(node) in gone]
 
 
+def snapshot_tables(version: warehouse.Version) -> list[tuple[str, str]]:
+    """Schema and name of each snapshot's table in a version, sorted."""
+    return sorted(_published(version))
+
+
 def _published(version: warehouse.Version | None) -> dict[relations.Name, dict]:
     """The snapshots of a version by their tables."""
     if version is None:

@@ -3,7 +3,6 @@
 import json
 import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 from proto_loc import warehouse
@@ -12,6 +11,7 @@ from proto_loc.dbt.failures import BuildFailed
 from proto_loc.dbt.fingerprints import project_hash
 from proto_loc.errors import disk_is_full
 from proto_loc.settings import settings
+from proto_loc.warehouse import engine
 from proto_loc.warehouse.errors import explained, no_space
 from proto_loc.warehouse.lock import writer_lock
 
@@ -26,7 +26,7 @@ def manifest() -> dict:
     """
     folder = program.target_path("dagster")
     with writer_lock(folder / "parse.lock", timeout=settings().lock_timeout):
-        return _parsed(folder, subprocess.run, cwd=program.PROJECT)
+        return _parsed(folder, None)
 
 
 def session_manifest(session: warehouse.Session) -> dict:
@@ -35,23 +35,25 @@ def session_manifest(session: warehouse.Session) -> dict:
     if not own.exists() and dagsters.exists():  # so the first build need not parse
         with writer_lock(dagsters / "parse.lock", timeout=settings().lock_timeout):
             shutil.copytree(dagsters, own, ignore=shutil.ignore_patterns("parse.lock"))
-    return _parsed(own, session.run, cwd=session.folder)
+    return _parsed(own, session)
 
 
-def _parsed(folder: Path, run: Callable[..., subprocess.CompletedProcess], cwd: Path) -> dict:
+def _parsed(folder: Path, session: warehouse.Session | None) -> dict:
     """Return dbt's manifest; parse the project only if one of its files has changed.
 
     The manifest is kept in a file of its own, because each run of dbt overwrites ``manifest.json``
     with what that run has seen.
     """
     stamp, path = folder / "project.sha256", folder / "parsed.json"
-    project = project_hash()
+    keeper = session.engine if session else engine.of("prod")
+    project = f"{project_hash()} {keeper.name}"
     if not path.exists() or not stamp.exists() or stamp.read_text() != project:
         stamp.unlink(missing_ok=True)
+        run = session.run if session else subprocess.run
         done = run(
             [program.DBT, "--quiet", "--no-use-colors", "parse", "--target", "prod"],
-            cwd=cwd,
-            env=program.environment("prod", DBT_TARGET_PATH=str(folder)),
+            cwd=session.folder if session else program.PROJECT,
+            env=program.environment("prod", session=session, DBT_TARGET_PATH=str(folder)),
             capture_output=True,
             text=True,
         )

@@ -77,7 +77,7 @@ def passthrough(arguments: Sequence[str], forget: Sequence[str] = ()) -> int:
         session.discard()
         if command == "test":
             restore_views(session)
-        variables = program.environment("prod", **program.of_session(session))
+        variables = program.environment("prod", session=session)
         return session.run(
             [program.DBT, *arguments, "--target", "prod"],
             cwd=session.folder,

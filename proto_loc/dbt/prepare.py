@@ -74,7 +74,7 @@ def _selected(selection: list[str], session: warehouse.Session) -> set[str]:
     """
     command = [program.DBT, "--quiet", "--no-use-colors", "ls", "--target", "prod"]
     output = ["--output", "json", "--output-keys", "unique_id"]
-    variables = program.environment("prod", **program.of_session(session))
+    variables = program.environment("prod", session=session)
     done = session.run(
         [*command, *output, *selection],
         cwd=session.folder,

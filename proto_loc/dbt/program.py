@@ -23,6 +23,7 @@ BUILDER = [
     sys.executable,
     "-c",
     "import gc, logging; gc.disable(); logging.raiseExceptions = False; "
+    "logging.getLogger('trino').setLevel(logging.WARNING); "
     "from dbt.cli.main import cli; cli(prog_name='dbt')",
 ]
 
@@ -65,19 +66,18 @@ def target_path(target: str) -> Path:
     return settings().run / "dbt" / f"{target}-{data}"
 
 
-def of_session(session: warehouse.Session) -> dict[str, str]:
-    """Return variables of dbt in a session: where it writes, and for ``state:modified`` the current
-    version's project, with which it compares.
-    """
-    published = session.base.folder / "dbt" if session.base else None
-    state = {"DBT_STATE": str(published)} if published and published.exists() else {}
-    return state | session.engine.dbt(session)
-
-
-def environment(target: str, *, deferred: bool = True, **extra: str) -> dict[str, str]:
+def environment(
+    target: str,
+    *,
+    session: warehouse.Session | None = None,
+    deferred: bool = True,
+    **extra: str,
+) -> dict[str, str]:
     """Environment variables of dbt.
 
     Args:
+        session: where ``prod`` is written; without one, the project can only be parsed. In a
+            session, ``state:modified`` compares with the current version's project.
         deferred: on ``dev``, read relations that are not built there from ``prod``. False for a
             retry, which looks in dbt's state folder for the run to continue.
     """
@@ -102,14 +102,11 @@ def environment(target: str, *, deferred: bool = True, **extra: str) -> dict[str
             for name, value in inherited.items()
             if not name.startswith("DBT_") or "DBT_ENV_" in name
         }
-        return (
-            kept
-            | {"DBT_PROFILES_DIR": str(PROJECT)}
-            | own
-            | engine.of("prod").dbt(None)
-            | extra
-            | {"LOC_SESSION": "1"}
-        )
+        fixed = {"DBT_PROFILES_DIR": str(PROJECT), "LOC_SESSION": "1"}
+        if session and session.base and (session.base.folder / "dbt").exists():
+            fixed["DBT_STATE"] = str(session.base.folder / "dbt")
+        keeper = session.engine if session else engine.of("prod")
+        return kept | own | fixed | keeper.dbt() | extra
     version = warehouse.current("prod")
     published = version.folder / "dbt"
     defer = (

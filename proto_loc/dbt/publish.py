@@ -9,6 +9,7 @@ from proto_loc.dbt import program, publication, relations
 from proto_loc.dbt.failures import BuildFailed
 from proto_loc.dbt.fingerprints import fingerprints, marks_after, project_hash
 from proto_loc.dbt.histories import keep_histories
+from proto_loc.dbt.moving import Moving
 from proto_loc.dbt.nodes import build_nodes, names_test
 from proto_loc.dbt.outcomes import check_declarations, read_outcomes
 from proto_loc.dbt.parse import session_manifest
@@ -16,7 +17,7 @@ from proto_loc.dbt.prepare import make_ready
 from proto_loc.dbt.run import Report, Run, execute
 from proto_loc.dbt.session import open_session, restore_views, views
 from proto_loc.metrics.read import read
-from proto_loc.warehouse import ledger
+from proto_loc.warehouse import engine, ledger
 
 
 def publish(
@@ -26,6 +27,7 @@ def publish(
     forget: Collection[str] = (),
     timeout: float | None = None,
     report: Report | None = None,
+    moving: Moving | None = None,
 ) -> warehouse.Version:
     """Build ``prod`` from the current ``raw``, audit it with every test, and publish it.
 
@@ -35,6 +37,7 @@ def publish(
             the build, because the audit covers the whole file.
         forget: tables of deleted snapshots whose history may go; see :func:`keep_histories`.
         report: called after each node; without it, dbt's own log goes to the terminal.
+        moving: the move to another engine that this build is a part of.
 
     Raises:
         BuildFailed: a model or test failed; the message names each, its file and why.
@@ -42,7 +45,8 @@ def publish(
         WarehouseError: see :func:`proto_loc.warehouse.write`.
     """
     start = time.perf_counter()
-    with open_session(who, timeout) as (session, raw):
+    onto = moving.engine if moving else None
+    with open_session(who, timeout, onto) as (session, raw):
         if report:
             report("starting dbt", 0, 1)
         ledger.check(ledger.loads_of(raw))  # the files of the lake are as they were loaded
@@ -51,6 +55,8 @@ def publish(
         marks, metrics = fingerprints(manifest), read(manifest)
         check_declarations(manifest)
         base = session.base.facts if session.base else {}
+        if moving:
+            moving.begin(session, raw, manifest)
         keep_histories(session, manifest, forget)
         rebuilt = make_ready(session, manifest, marks, arguments)
         prepared = time.perf_counter()
@@ -100,6 +106,8 @@ def publish(
                 "build and audit": time.perf_counter() - prepared,
             },
         }
+        if moving:
+            moving.compare(session)
         (session.folder / "dbt").mkdir()
         for name in ("manifest.json", "semantic_manifest.json", "run_results.json"):
             shutil.copy(program.target_path("prod") / name, session.folder / "dbt")
@@ -136,10 +144,16 @@ def audit(*, who: str, timeout: float | None = None, report: Report | None = Non
 
 
 def is_current() -> bool:
-    """Whether this project has built all of ``prod`` from this ``raw``, so no build is needed."""
+    """Whether this project has built all of ``prod`` from this ``raw``, so no build is needed.
+
+    Raises:
+        WarehouseError: ``prod`` is kept by another engine than that of ``LOC_ENGINE``.
+    """
     if warehouse.store.current_id("prod") is None or warehouse.store.current_id("raw") is None:
         return False
     prod, raw = warehouse.current("prod"), warehouse.current("raw")
+    if prod.tables and prod.engine != engine.of("prod").name:
+        raise engine.another(prod)
     return (
         bool(prod.tables)
         and prod.facts.get("load_ids") == raw.facts.get("load_ids")

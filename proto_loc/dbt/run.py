@@ -60,7 +60,7 @@ def execute(arguments: Sequence[str], session: warehouse.Session, report: Report
     command = [*program.BUILDER, *arguments, "--target", "prod"]
     options = {
         "cwd": session.folder,
-        "env": program.environment("prod", **program.of_session(session)),
+        "env": program.environment("prod", session=session),
     }
     if report is None:
         code, lines = session.run(command, **options).returncode, []

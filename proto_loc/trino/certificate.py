@@ -23,9 +23,14 @@ def ensure() -> Path:
     path = places.certificate()
     private_folder(path.parent)
     with files.locked(path.with_name("lock")):
-        if not places.certificate_with_key().exists() or ends(path) < _now() + RENEWED:
+        if not places.certificate_with_key().exists() or is_old(path):
             _make()
     return path
+
+
+def is_old(path: Path) -> bool:
+    """Whether a certificate ends so soon that the next start makes a new one."""
+    return ends(path) < _now() + RENEWED
 
 
 def ends(path: Path) -> datetime:

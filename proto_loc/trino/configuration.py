@@ -30,8 +30,11 @@ S3_VARIABLES = {"LOC_TRINO_S3_KEY": "s3-access-key", "LOC_TRINO_S3_SECRET": "s3-
 """Variables of the nodes that hold the keys of the object store, with the secret of each."""
 
 
-def write(node: str) -> Path:
+def write(node: str, *, vector: bool = True) -> Path:
     """Write the configuration of a node, and return its folder.
+
+    Args:
+        vector: whether the Java has the module ``jdk.incubator.vector``, which is faster.
 
     Raises:
         LocError: a setting or secret cannot be used.
@@ -47,7 +50,7 @@ def write(node: str) -> Path:
     access = {"access-control.name": "file", "security.config-file": folder / "rules.json"}
     texts = {
         "config.properties": properties(_node(node, folder)),
-        "jvm.config": "\n".join(jvm()) + "\n",
+        "jvm.config": "\n".join(jvm(vector)) + "\n",
         "log.properties": properties(LEVELS),
         "password-authenticator.properties": properties(authenticator),
         "passwords": identities.password_file(),
@@ -120,7 +123,7 @@ def megabytes(heap: str) -> int:
     return int(match[1]) * {"M": 1, "G": 1024}[match[2]]
 
 
-def jvm() -> list[str]:
+def jvm(vector: bool) -> list[str]:
     """The options of the Java of a node."""
     return [
         f"-Xmx{settings().trino_memory}",
@@ -135,7 +138,7 @@ def jvm() -> list[str]:
         "-Djdk.nio.maxCachedBufferSize=2000000",
         "-Dfile.encoding=UTF-8",
         "-XX:+EnableDynamicAgentLoading",
-        "--add-modules=jdk.incubator.vector",
+        *(["--add-modules=jdk.incubator.vector"] if vector else []),
         "--enable-native-access=ALL-UNNAMED",
         "--sun-misc-unsafe-memory-access=allow",
     ]

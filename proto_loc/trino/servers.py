@@ -35,7 +35,7 @@ def command(name: str) -> tuple[list[str], dict[str, str]]:
         heap = f"-Xmx{configuration.NESSIE_HEAP}"
         options = [heap, "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError", *_native()]
         return [str(program), *options, "-jar", str(part)], env | configuration.nessie()
-    etc = configuration.write(name)
+    etc = configuration.write(name, vector=java.has_module(program, "jdk.incubator.vector"))
     argv = [
         *(str(program), f"@{etc / 'jvm.config'}", f"-Dconfig={etc / 'config.properties'}"),
         *(f"-Dlog.levels-file={etc / 'log.properties'}", "-cp", f"{part / 'lib'}/*"),

@@ -172,14 +172,21 @@ class Engine(Protocol):
             of_raw: names of the models that are views of ``raw``, by ``schema.name``.
         """
 
+    def create(self, con: Connection, table: Relation, columns: Mapping[str, str]) -> None:
+        """Make an empty table whose columns have types of the other engine.
+
+        Raises:
+            ValueError: the engine has no such type.
+        """
+
     def restore(self, session: "Session", views: Mapping[str, str]) -> list[str]:
         """Make such views again; return the names of the models that dbt has to run for that."""
 
     def attach(self, session: "Session", raw: "Version") -> None:
         """Let the session's statements and dbt read a version of ``raw``."""
 
-    def dbt(self, session: "Session") -> dict[str, str]:
-        """Environment variables by which dbt's target ``prod`` is the session's copy."""
+    def dbt(self) -> dict[str, str]:
+        """Environment variables by which dbt's target ``prod`` is the copy of the open session."""
 
     def finish(self, session: "Session") -> Finished:
         """End all writing, and count the rows.
@@ -202,7 +209,11 @@ class Engine(Protocol):
         """Remove what killed sessions left; needs the writer's lock, and no session may be open."""
 
     def go_back(self, version: "Version") -> None:
-        """Show another version to those who read without its number."""
+        """Show another version to those who read without its number, once it is known to be whole.
+
+        Raises:
+            VersionDamaged: it cannot be read, or is not what was published.
+        """
 
     def fault(self, version: "Version", *, content: bool = False) -> str:
         """Why a version cannot be read, as far as that costs little to know; empty if it can.

@@ -14,7 +14,7 @@ import duckdb
 
 from proto_loc.errors import disk_is_full
 from proto_loc.settings import ROOT
-from proto_loc.sql import TIME_ZONE, literal, open_duckdb
+from proto_loc.sql import TIME_ZONE, identifier, literal, open_duckdb
 from proto_loc.warehouse import finish, guard, query_process, row_rules, store
 from proto_loc.warehouse.engine import Finished, Reads, Relation
 from proto_loc.warehouse.errors import (
@@ -109,6 +109,17 @@ class FileEngine:
         ).fetchall()
         return dict(rows)
 
+    def create(
+        self, con: duckdb.DuckDBPyConnection, table: Relation, columns: Mapping[str, str]
+    ) -> None:
+        from proto_loc.warehouse.iceberg import column_types
+
+        listed = ", ".join(
+            f"{identifier(name)} {column_types.of_trino(kind)}" for name, kind in columns.items()
+        )
+        con.execute(f"create schema if not exists {identifier(table.schema)}")
+        con.execute(f"create table {identifier(table.schema, table.name)} ({listed})")
+
     def restore(self, session: "Session", views: Mapping[str, str]) -> list[str]:
         """Run the statements that made them; one whose tables no longer exist is left out: dbt
         names it if a model needs it.
@@ -132,7 +143,7 @@ class FileEngine:
         """Link the file of ``raw`` into the session's folder, where dbt's profile expects it."""
         (session.folder / "raw.duckdb").symlink_to(raw.path)
 
-    def dbt(self, session: "Session") -> dict[str, str]:
+    def dbt(self) -> dict[str, str]:
         """Nothing: dbt's profile names the file of the folder in which it runs."""
         return {}
 
@@ -156,7 +167,8 @@ class FileEngine:
         """The folders of sessions are all that they had."""
 
     def go_back(self, version: Version) -> None:
-        """All readers go by the link."""
+        """Read the version in full; all readers go by the link."""
+        version.check().open().close()
 
     def fault(self, version: Version, *, content: bool = False) -> str:
         """Compare the size of the file; the manifest's checksums have its content."""

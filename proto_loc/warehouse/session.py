@@ -94,13 +94,16 @@ class Session:
 
 
 @contextmanager
-def write(database: str, *, who: str, timeout: float | None = None) -> Iterator[Session]:
+def write(
+    database: str, *, who: str, timeout: float | None = None, onto: Engine | None = None
+) -> Iterator[Session]:
     """Open a write session; the end of the block publishes it, and an exception discards it.
 
     Args:
         database: ``raw`` or ``prod``.
         who: the writer's name for the history.
         timeout: seconds to wait for another writer; default ``LOC_LOCK_TIMEOUT``.
+        onto: another engine, to which the database moves: the session begins without a table.
 
     Raises:
         LockTimeout: another writer did not end in time.
@@ -111,7 +114,7 @@ def write(database: str, *, who: str, timeout: float | None = None) -> Iterator[
     config = settings()
     home = store.folder(database)
     with store.write_lock(database, timeout) as fd:
-        session = _begin(database, who, fd)
+        session = _begin(database, who, fd, onto)
         try:
             try:
                 yield session
@@ -201,13 +204,12 @@ def rollback(
                     f"Name the one to serve: `loc db rollback ID --database {database}`; see `loc"
                     " db history`.",
                 )
-        version = store.find(database, version_id).check()
+        version = store.find(database, version_id)
         if version.engine != engine.of(database).name:
             raise engine.another(version)
-        version.open().close()
+        version.keeper.go_back(version)
         if database == "raw":
             ledger.check(ledger.loads_of(version))
-        version.keeper.go_back(version)
         with explained(f"Going back to version {version_id} of {database}", version.folder):
             store.swap(database, version_id)
         return version
@@ -266,16 +268,18 @@ def tidy() -> None:
                 _clear(database)
 
 
-def _begin(database: str, who: str, lock_fd: int) -> Session:
+def _begin(database: str, who: str, lock_fd: int, onto: Engine | None) -> Session:
     home = store.folder(database)
     staging = home / "staging"
-    own_engine = engine.of(database)
-    serving = own_engine.heal(database, store.heal(database))
+    own_engine = onto or engine.of(database)
+    serving = store.heal(database)
+    if not onto:
+        serving = own_engine.heal(database, serving)
     base = store.load(database, serving) if serving is not None else None
     if base and base.engine != own_engine.name:
-        if base.tables:
+        if base.tables and not onto:
             raise engine.another(base)
-        base = None  # the empty first version of set-up
+        base = None  # the empty first version of set-up, or that of the engine to leave
     if base:
         base.verify()
     with explained(f"Starting to write {database}", home):

@@ -38,10 +38,10 @@ def refresh(phase: str) -> None:
     from proto_loc import sources
     from proto_loc.refresh.job import load_and_refresh
     from proto_loc.sources.dlt import Code, DltSource, DltTable
-    from proto_loc.warehouse import lake, session, store
+    from proto_loc.warehouse import file_engine, lake, store
 
     building = {
-        "checkpoint": (session, "_finish"),
+        "checkpoint": (file_engine, "_finished"),
         "publish": (store.Version, "dump"),
         "swap": (store, "swap"),
     }

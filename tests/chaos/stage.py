@@ -164,9 +164,9 @@ class Stage:
             return ["supervisor"]
         unwell = {state.name for state in states if state.verdict not in ("ready", "done")}
         for name, probe in PROBES.items():
-            if "http_get" in probe:
+            if probe.http_get:
                 port = settings().port(services.find(name).port)
-                address = f"http://127.0.0.1:{port}{probe['http_get']['path']}"
+                address = f"http://127.0.0.1:{port}{probe.http_get.path}"
                 try:
                     answer = httpx.get(address, trust_env=False, timeout=5)
                     unwell |= set() if answer.status_code == 200 else {name}

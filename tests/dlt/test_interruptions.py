@@ -10,7 +10,7 @@ import pytest
 from proto_loc import files
 from proto_loc.sources.dlt import Code, DltTable
 from proto_loc.sources.dlt import package as packages
-from proto_loc.warehouse import lake, session, store
+from proto_loc.warehouse import file_engine, lake, store
 
 MODULE = """
 import json
@@ -67,7 +67,7 @@ def kill_at(platform, monkeypatch, module, function: str, after: bool) -> None:
         (packages, "complete", False),
         (packages, "complete", True),
         (lake.Loading, "add", True),
-        (session, "_finish", True),
+        (file_engine, "_finished", True),
         (store, "swap", True),
     ],
     ids=["fetched", "complete", "in the lake", "finished", "published"],

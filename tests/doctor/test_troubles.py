@@ -55,7 +55,7 @@ def test_every_service_in_the_command_of_a_fix_exists():
         for name in re.split("[, ]+", text.strip(", "))
     }
     assert {"dagster-web", "superset-provision", "cube"} <= names
-    assert names - services.SERVICES.keys() == set()
+    assert names - services.DECLARED.keys() == set()
 
 
 def test_no_test_of_a_trouble_replaces_a_function():

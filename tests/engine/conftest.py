@@ -3,15 +3,17 @@
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
+from published import ROWS, loc
 
-from proto_loc.errors import LocError
-from proto_loc.settings import ROOT, private_folder, settings
-from proto_loc.trino import client, identities, java, places, readiness
+from proto_loc.settings import ROOT, environment_folder, private_folder, settings
+from proto_loc.trino import client, identities, places, readiness
 
 NAMES = ("nessie", *places.NODES)
 
@@ -23,15 +25,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents and "running" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("engine"))
+            if not item.get_closest_marker("timeout"):  # the first one starts three servers
+                item.add_marker(pytest.mark.timeout(1200))
 
 
 @pytest.fixture(scope="session")
-def a_java() -> Path:
-    """The Java of the servers; without one, the test is skipped with what is missing."""
-    try:
-        return java.find()
-    except LocError as error:
-        pytest.skip(f"{error.what} {error.why}")
+def cryptography() -> None:
+    """The package that makes certificates, which only the environment ``trino`` has."""
+    subprocess.run([ROOT / "loc", "--sync", "trino"], check=True)
+    site = environment_folder("trino") / f"lib/python3.{sys.version_info[1]}/site-packages"
+    if str(site) not in sys.path:
+        sys.path.append(str(site))
 
 
 class Servers:
@@ -73,6 +77,20 @@ class Servers:
         with client.connect(identities.WRITER) as connection:
             return [name for (name,) in connection.cursor().execute(query).fetchall()]
 
+    def kill(self, name: str) -> None:
+        """End a server at once (``kill -9``)."""
+        process = self.processes.pop(name)
+        for child in psutil.Process(process.pid).children(recursive=True):
+            child.kill()
+        process.kill()
+        process.wait(60)
+
+    def restart(self, name: str) -> None:
+        """Start a server that was killed, and wait until it takes work."""
+        (settings().run / f"{name}.ready").unlink(missing_ok=True)
+        self.start(name)
+        self.wait(name)
+
     def end(self, *names: str, number: int = signal.SIGTERM) -> None:
         """Send a signal to what supervises these, and wait for their end."""
         for name in names:
@@ -83,7 +101,7 @@ class Servers:
 
 @pytest.fixture(scope="package")
 def running(
-    a_java: Path, tmp_path_factory: pytest.TempPathFactory, session_port_prefix: str
+    tmp_path_factory: pytest.TempPathFactory, session_port_prefix: str
 ) -> Iterator[Servers]:
     """The running servers; meanwhile the variables of this process are theirs."""
     folder = tmp_path_factory.mktemp("engine")
@@ -116,3 +134,23 @@ def trino(running: Servers) -> Callable[..., list]:
             return connection.cursor().execute(statement).fetchall()
 
     return run
+
+
+@pytest.fixture(scope="package")
+def sample(running: Servers) -> Servers:
+    """The servers with a published sample, as ``loc load sample`` makes it; it is version 1."""
+    loc("load", "sample", "--rows", str(ROWS))
+    return running
+
+
+@pytest.fixture(scope="package")
+def on_files(sample: Servers, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Variables of a second platform with the same sample in DuckDB's files."""
+    folder = tmp_path_factory.mktemp("on-files")
+    own = {
+        "LOC_ENGINE": "duckdb",
+        "LOC_DATA": str(folder / "data"),
+        "LOC_RUN": str(folder / "run"),
+    }
+    loc("load", "sample", "--rows", str(ROWS), **own)
+    return own

@@ -28,6 +28,7 @@ PROGRAMS = {
     "python311": {name: f"{sys.base_prefix}/bin/python3.11" for name in ("python3.11", "python3")},
     "python3": {"python3": f"{sys.base_prefix}/bin/python3.11"},
     "git": {"git": "git"},
+    "jdk25_headless": {"java": "java"},
     "bash": {"bash": "bash", "sh": "sh"},
     "bashInteractive": {"bash": "bash"},  # `nix develop` needs it
     "bubblewrap": {"bwrap": "bwrap"},

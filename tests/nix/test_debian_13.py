@@ -71,7 +71,7 @@ def test_the_flake_evaluates_for_every_system_and_has_golden_tools(newer, clone:
     shown = newer("flake", "show", "--json", "--all-systems", ".", *offline, cwd=clone).stdout
     outputs = json.loads(shown)
     for system, shells in outputs["devShells"].items():
-        assert set(shells) == {"default"}
+        assert set(shells) == {"default", "trino"}
         assert {"default", "loc", "process-compose"} <= set(outputs["packages"][system])
         assert {"default", "up", "test", "doctor"} <= set(outputs["apps"][system])
         assert "golden" in outputs["checks"][system]

@@ -48,6 +48,7 @@ def test_check_passes(nix, clone: Path, linted):
 def test_every_system_evaluates(nix, clone: Path, offline, system: str):
     outputs = (
         "devShells.{}.default",
+        "devShells.{}.trino",
         "packages.{}.default",
         "packages.{}.process-compose",
         "checks.{}.golden",

@@ -66,6 +66,16 @@ def test_versions_are_exactly_those_of_golden_toml(nix, clone: Path, offline):
     assert process_compose == f"v{tools['process-compose']['version']}"
 
 
+def test_the_shell_of_trino_has_java_and_the_engine(nix, clone: Path, offline):
+    """Only that shell: the other one neither has Java nor names the engine."""
+    script = 'echo "${LOC_ENGINE-}:${LOC_JAVA_HOME-}"'
+    assert inside(nix, clone, offline, script).strip() == ":"
+    done = nix("develop", ".#trino", *offline, "-c", "bash", "-c", script, cwd=clone)
+    engine, home = done.stdout.strip().split(":")
+    assert engine == "trino" and home.startswith(nix.environment["NIX_STORE_DIR"])
+    assert os.path.lexists(f"{home}/bin/java")
+
+
 def test_environment(nix, clone: Path, offline):
     lines = inside(nix, clone, offline, "env", LANG="C.UTF-8", EDITOR="mine").splitlines()
     found = dict(line.split("=", 1) for line in lines if "=" in line)

@@ -32,3 +32,8 @@
 {% macro trino__collect_freshness(source, loaded_at_field, filter) -%}
     {{ return(dbt.default__collect_freshness(_loc_registered(source), loaded_at_field, filter)) }}
 {%- endmacro %}
+
+{#- An incremental model's new rows: dbt-trino would make a view of them for some strategies. -#}
+{% macro get_incremental_tmp_relation_type(strategy, unique_key, language) -%}
+    {{ return('table') }}
+{%- endmacro %}

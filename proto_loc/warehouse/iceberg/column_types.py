@@ -1,4 +1,4 @@
-"""Column types of DuckDB as those of Trino's Iceberg tables."""
+"""Column types of DuckDB as those of Trino's Iceberg tables, and back."""
 
 from sqlglot import exp
 
@@ -56,3 +56,8 @@ def _written(kind: exp.DataType, whole: str) -> str:
     if kind.this in (exp.DataType.Type.INTERVAL, exp.DataType.Type.UNKNOWN):
         raise ValueError(f"Iceberg has no type for {whole}")
     return _KINDS.get(kind.this) or kind.sql("trino").lower()
+
+
+def of_trino(kind: str) -> str:
+    """The type of a column in DuckDB, such as ``TIMESTAMP`` for ``timestamp(6)``."""
+    return exp.DataType.build(kind, dialect="trino").sql("duckdb")

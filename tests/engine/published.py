@@ -1,0 +1,42 @@
+"""A small published sample on both engines, and publishes of tables that belong together."""
+
+import os
+import subprocess
+from pathlib import Path
+
+from proto_loc import warehouse
+from proto_loc.settings import ROOT
+
+ROWS = 20_000
+
+
+def loc(*arguments: str, ok: bool = True, **variables: str) -> str:
+    """Run ``loc`` as a person does, and return what it prints; ``ok``: it must not fail."""
+    done = subprocess.run(
+        [ROOT / "loc", *arguments],
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+    assert (done.returncode == 0) is ok, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def publish_pair(number: int, who: str = "pair") -> warehouse.Version:
+    """Publish ``marts.one`` and ``marts.two``, which have the same number in the same session."""
+    with warehouse.write("prod", who=who) as session, session.connect() as con:
+        write_pair(con, number)
+    return session.version
+
+
+def write_pair(con, number: int) -> None:
+    con.execute("create schema if not exists marts")
+    for table in ("marts.one", "marts.two"):
+        con.execute(f"drop table if exists {table}")
+        con.execute(f"create table {table} as select {number} as number")
+
+
+def files_of(folder: Path) -> set[str]:
+    """Names of all files below a folder."""
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}

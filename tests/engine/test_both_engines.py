@@ -1,0 +1,160 @@
+"""The same project gives the same rows, figures and verdicts on DuckDB and on Trino."""
+
+import json
+import math
+import subprocess
+import sys
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+
+from proto_loc import warehouse
+from proto_loc.settings import ROOT
+from proto_loc.sql import identifier, value, values
+from proto_loc.warehouse.iceberg import column_types, connection
+
+READ = """
+import json, sys
+from proto_loc import warehouse
+version = warehouse.current("prod")
+print(json.dumps([str(version.path), version.tables, version.facts["metrics"],
+    version.facts["outcomes"], version.checks]))
+"""
+
+
+@pytest.fixture(scope="module")
+def files(on_files) -> list:
+    """Path, tables, metrics, outcomes and checks of the version that is in DuckDB's file."""
+    import os
+
+    done = subprocess.run(
+        [sys.executable, "-c", READ],
+        env=os.environ | on_files | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def first(sample) -> warehouse.Version:
+    """The version that `loc load sample` published on Trino."""
+    return warehouse.find("prod", 1)
+
+
+def plain(item: object) -> object:
+    """A value as both engines mean it: a double to nine digits, a list of such values."""
+    if isinstance(item, float):
+        return float(f"{item:.9g}") if math.isfinite(item) else str(item)
+    if isinstance(item, list | tuple):
+        return [plain(one) for one in item]
+    return str(item) if isinstance(item, Decimal) else item
+
+
+def test_every_row_of_every_table_is_equal(files, first):
+    from proto_loc.sql import open_duckdb
+
+    own = {"marts.publication"}  # says when and by what commit
+    with open_duckdb(files[0], read_only=True) as duck, first.open() as trino:
+        tables = [
+            f"{schema}.{name}"
+            for schema, name in duck.execute(
+                "select schema_name, table_name from duckdb_tables() union all"
+                " select schema_name, view_name from duckdb_views() where not internal order by all"
+            ).fetchall()
+        ]
+        assert set(tables) == first.tables.keys()
+        for table in sorted(set(tables) - own):
+            name = identifier(*table.split("."))
+            columns = [c[0] for c in duck.execute(f"select * from {name} limit 0").description]
+            chosen = [c for c in columns if (table, c) != ("marts.mart_data_quality", "loaded_at")]
+            chosen = [c for c in chosen if c not in ("load_id", "loaded_at", "_loaded_at")]
+            listed = ", ".join(map(identifier, chosen))
+            query = f"select {listed} from {name}"
+            one, other = (
+                sorted(repr(plain(row)) for row in con.execute(query).fetchall())
+                for con in (duck, trino)
+            )
+            assert one == other, table
+
+
+def test_every_metric_outcome_and_check_is_equal(files, first):
+    _, tables, metrics, outcomes, checks = files
+    assert first.facts["metrics"] == metrics and metrics
+    # Load ids have a random part.
+    assert sorted(map(str, first.facts["outcomes"].values())) == sorted(map(str, outcomes.values()))
+    assert first.checks == checks and checks["pass"] > 20
+    assert {name: rows for name, rows in first.tables.items() if name in tables} == tables
+
+
+@pytest.mark.parametrize(
+    "plain_value",
+    [
+        None,
+        True,
+        -3,
+        2**62,
+        1.5,
+        float("inf"),
+        float("-inf"),
+        float("nan"),
+        Decimal("12.340"),
+        "it's ünïcode; -- '",
+        datetime(2025, 1, 2, 3, 4, 5, 678),
+        datetime(2025, 1, 2, 3, 4, 5, 678, tzinfo=UTC),
+        datetime(2025, 1, 2).date(),
+        ["a", "b"],
+    ],
+    ids=repr,
+)
+def test_a_value_is_the_same_in_both(sample, plain_value):
+    from proto_loc.sql import open_duckdb
+
+    query = f"select {value(plain_value)}"
+    with open_duckdb() as duck, connection.TrinoConnection("cli") as trino:
+        for con in (duck, trino):
+            (found,) = con.execute(query).fetchone()
+            if isinstance(plain_value, float) and math.isnan(plain_value):
+                assert math.isnan(found)
+            else:
+                assert found == plain_value
+                assert not isinstance(plain_value, datetime) or bool(found.tzinfo) == bool(
+                    plain_value.tzinfo
+                )
+
+
+def test_what_is_no_plain_value_is_refused():
+    with pytest.raises(TypeError, match="no plain value"):
+        values([(object(),)])
+
+
+@pytest.mark.parametrize(
+    "duckdb, trino",
+    [
+        ("SMALLINT", "integer"),
+        ("UBIGINT", "bigint"),
+        ("HUGEINT", "decimal(38, 0)"),
+        ("DECIMAL(18,2)", "decimal(18, 2)"),
+        ("VARCHAR", "varchar"),
+        ("JSON", "varchar"),
+        ("TIMESTAMP", "timestamp(6)"),
+        ("TIMESTAMP WITH TIME ZONE", "timestamp(6) with time zone"),
+        ("DATE", "date"),
+        ("DOUBLE", "double"),
+        ("BOOLEAN", "boolean"),
+        ("INTEGER[]", "array(integer)"),
+        ("STRUCT(a BIGINT, b VARCHAR[])", 'row("a" bigint, "b" array(varchar))'),
+        ("MAP(VARCHAR, TIMESTAMP)", "map(varchar, timestamp(6))"),
+    ],
+)
+def test_a_type_of_duckdb_is_one_of_iceberg(duckdb, trino, sample):
+    assert column_types.of_duckdb(duckdb).replace(", ", ",") == trino.replace(", ", ",")
+    with connection.TrinoConnection("cli") as con:
+        con.execute(f"select cast(null as {column_types.of_duckdb(duckdb)})")
+
+
+def test_a_type_that_iceberg_lacks_is_named():
+    with pytest.raises(ValueError, match="INTERVAL"):
+        column_types.of_duckdb("INTERVAL")

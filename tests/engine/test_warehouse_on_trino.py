@@ -1,0 +1,347 @@
+"""Writes, audits and publishes on Trino: versions, conflicts, kills, and no torn read."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+
+import pytest
+from published import ROWS, files_of, loc, publish_pair, write_pair
+
+from proto_loc import warehouse
+from proto_loc.settings import ROOT, settings
+from proto_loc.trino import identities
+from proto_loc.warehouse import ledger, store
+from proto_loc.warehouse.errors import PublishError, WarehouseError
+from proto_loc.warehouse.iceberg import catalogues, nessie
+from proto_loc.warehouse.iceberg.connection import StatementFailed, TrinoConnection
+
+SEED = int(os.environ.get("LOC_SEED") or random.randrange(2**32))
+
+
+@pytest.fixture
+def pair(sample) -> int:
+    """The number of a published pair of tables."""
+    publish_pair(1)
+    return 1
+
+
+def read_pair(catalogue: str = "", identity: str = "cli") -> tuple[int, int]:
+    """The numbers of both tables, in one statement."""
+    name = catalogue or catalogues.of_version(store.current_id("prod"))
+    with TrinoConnection(identity, catalog=name, schema="marts") as con:
+        return con.execute("select (select number from one), (select number from two)").fetchone()
+
+
+def sessions() -> list[str]:
+    """Branches and catalogues of write sessions."""
+    with catalogues.writer() as con:
+        found = [name for name in catalogues.existing(con) if name.startswith("s_")]
+    return found + [one.name for one in nessie.references() if one.name.startswith("s_")]
+
+
+def test_a_publish_is_a_tag_and_moves_main(pair):
+    before = warehouse.current("prod")
+    version = publish_pair(2)
+    name = catalogues.of_version(version.id)
+    assert nessie.head() == nessie.head(name) == version.facts["iceberg"]["hash"]
+    assert nessie.head(catalogues.of_version(before.id)) == before.facts["iceberg"]["hash"]
+    assert read_pair() == read_pair(name) == read_pair("prod") == (2, 2)
+    assert read_pair(catalogues.of_version(before.id)) == (1, 1)
+    assert version.based_on == before.id and version.engine == "trino"
+    assert version.columns()["marts.one"] == {"number": "integer"}
+    assert sessions() == []
+
+
+def test_nobody_sees_a_session(pair):
+    with warehouse.write("prod", who="hidden") as session, session.connect() as con:
+        write_pair(con, 3)
+        assert read_pair() == read_pair("prod") == (1, 1)
+        with pytest.raises(StatementFailed, match="Access Denied|Cannot access"):
+            read_pair(catalogues.session())
+        session.discard()
+    assert read_pair() == (1, 1) and sessions() == []
+
+
+def test_a_failed_session_publishes_nothing(pair):
+    with (
+        pytest.raises(RuntimeError, match="on purpose"),
+        warehouse.write("prod", who="failing") as session,
+        session.connect() as con,
+    ):
+        write_pair(con, 4)
+        raise RuntimeError("on purpose")
+    assert read_pair() == read_pair("prod") == (1, 1) and sessions() == []
+
+
+def test_a_rivals_publish_is_a_named_conflict_and_loses_nothing(pair):
+    serving = store.current_id("prod")
+    with (
+        pytest.raises(PublishError) as late,
+        warehouse.write("prod", who="late") as session,
+        session.connect() as con,
+    ):
+        write_pair(con, 5)
+        _rival_writes()
+    assert "Another writer has published" in late.value.why
+    assert store.current_id("prod") == serving and read_pair() == (1, 1)
+    assert read_pair("prod") == (6, 6)  # what the rival wrote is there
+    with pytest.raises(PublishError) as refused:
+        publish_pair(7)
+    assert f"main is not at version {serving}" in refused.value.what
+    assert f"loc db rollback {serving}" in refused.value.fix
+    warehouse.rollback("prod", serving)
+    assert read_pair("prod") == (1, 1)
+    assert publish_pair(8).id > serving and read_pair("prod") == (8, 8)
+
+
+def _rival_writes() -> None:
+    """Write to main as somebody who shares Nessie and knows nothing of versions."""
+    with catalogues.writer() as con:
+        nessie.create("rival", "BRANCH", nessie.head())
+        catalogues.create(con, "rival", "rival")
+        for table in ("one", "two"):
+            con.execute(f"create or replace table rival.marts.{table} as select 6 as number")
+        catalogues.drop(con, "rival")
+    branch = nessie.find("rival")
+    nessie.assign(nessie.MAIN, nessie.head(), branch)
+    nessie.delete(branch)
+
+
+def test_history_diff_rollback_and_prune(pair):
+    first = warehouse.current("prod")
+    with warehouse.write("prod", who="wider") as session, session.connect() as con:
+        con.execute("drop table marts.one")
+        con.execute(
+            "create table marts.one as select 2 as number, 'a' as text union all select 3, 'b'"
+        )
+    second = session.version
+    changed = {one.name: one for one in warehouse.diff("prod", first.id, second.id)}["marts.one"]
+    assert (changed.status, changed.rows_before, changed.rows_after) == ("schema", 1, 2)
+    assert changed.columns == ("+ text varchar",)
+    assert [version.id for version in warehouse.history("prod")][:2] == [second.id, first.id]
+    assert warehouse.rollback("prod").id == first.id
+    assert read_pair("prod") == read_pair() == (1, 1) and nessie.head() == nessie.head(
+        f"v{first.id}"
+    )
+    assert warehouse.rollback("prod", second.id).id == second.id
+    verdicts = {verdict.id: verdict for verdict in warehouse.verify("prod", [first.id, second.id])}
+    assert {verdict.state for verdict in verdicts.values()} == {"whole"}
+    files = files_of(settings().data / "iceberg")
+    assert first.id in warehouse.prune("prod", keep=1, now=True)
+    assert nessie.find(f"v{first.id}") is None and nessie.find(f"v{second.id}") is not None
+    with catalogues.writer() as con:
+        assert f"v{first.id}" not in catalogues.existing(con)
+    left = files_of(settings().data / "iceberg")
+    assert left < files, "the files of the pruned version's own tables are gone"
+    with second.open() as con:
+        assert con.execute("select sum(number) from marts.one").fetchone() == (5,)
+        assert con.execute("select count(*) from marts.mart_taxi_trips").fetchone()[0] > ROWS / 2
+
+
+def test_a_lost_tag_or_other_rows_are_damage(pair):
+    version = publish_pair(9)
+    tag = nessie.find(f"v{version.id}")
+    nessie.delete(tag)
+    (verdict,) = warehouse.verify("prod", [version.id])
+    assert verdict.state == "damaged" and f"tag v{version.id} is gone" in verdict.damage.why
+    with pytest.raises(warehouse.VersionDamaged):
+        warehouse.rollback("prod", version.id)
+    nessie.create(tag.name, "TAG", tag.hash)
+    (verdict,) = warehouse.verify("prod", [version.id])
+    assert verdict.state == "whole"
+
+
+KILLED = """
+import os, signal, sys
+from published import publish_pair
+from proto_loc.warehouse import store
+from proto_loc.warehouse.iceberg import nessie
+owner, name, after = {"tag": (nessie, "create", True), "main": (nessie, "assign", False),
+    "moved": (nessie, "assign", True), "link": (store, "swap", False)}[sys.argv[1]]
+real = getattr(owner, name)
+def fatal(*arguments, **options):
+    if sys.argv[1] == "tag" and arguments[1] == "BRANCH":
+        return real(*arguments, **options)
+    if after:
+        real(*arguments, **options)
+    os.kill(os.getpid(), signal.SIGKILL)
+setattr(owner, name, fatal)
+publish_pair(int(sys.argv[2]))
+"""
+
+
+def killed(*arguments: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, *arguments],
+        env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests/engine'}"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+@pytest.mark.parametrize("moment", ["tag", "main", "moved", "link"])
+def test_a_killed_publish_is_whole_or_nothing(pair, moment):
+    serving = store.current_id("prod")
+    killed(moment, "20")
+    assert read_pair() == (1, 1), "the link is not replaced yet"
+    went_through = nessie.head() != nessie.head(f"v{serving}")
+    assert went_through is (moment in ("moved", "link"))
+    assert read_pair("prod") == ((20, 20) if went_through else (1, 1))
+    with warehouse.write("prod", who="next") as session:
+        base = session.base.id
+        session.discard()
+    assert read_pair() == read_pair("prod") == ((20, 20) if went_through else (1, 1))
+    assert (base > serving) is went_through and sessions() == []
+    assert publish_pair(21).based_on == base and read_pair() == (21, 21)
+
+
+def test_the_lake_is_registered_and_not_copied(sample, trino):
+    with warehouse.write("prod", who="look") as session, session.connect() as con:
+        loads = [load for load in ledger.loads_of(warehouse.current("raw")) if load.rows]
+        for table in {f"{load.source}.{load.table_name}" for load in loads}:
+            schema, name = table.split(".")
+            files = con.execute(f'select file_path from "raw__{schema}"."{name}$files"').fetchall()
+            wanted = {
+                f"local:///{load.path.relative_to(settings().data)}"
+                for load in loads
+                if f"{load.source}.{load.table_name}" == table
+            }
+            assert {path for (path,) in files} == wanted
+        (counted,) = con.execute('select sum("rows") from raw__main.loads where active').fetchone()
+        assert counted == sum(load.rows for load in loads)
+        session.discard()
+    with TrinoConnection("cli", catalog="prod") as con:
+        schemas = {name for (name,) in con.execute("show schemas").fetchall()}
+        assert not [name for name in schemas if name.startswith("raw__")]
+        with pytest.raises(StatementFailed, match="Access Denied"):
+            con.execute("select count(*) from raw__main.loads")
+
+
+def test_another_engine_does_not_write_over_it(sample):
+    said = loc("refresh", "--force", ok=False, LOC_ENGINE="duckdb")
+    assert "is kept by Trino" in said and "loc db move duckdb" in said
+    assert "Traceback" not in said
+
+
+def test_a_foreign_main_is_not_written_over(sample, tmp_path, monkeypatch):
+    monkeypatch.setenv("LOC_DATA", str(tmp_path / "data"))
+    with pytest.raises(PublishError, match="main holds tables"):
+        publish_pair(30)
+
+
+@pytest.mark.parametrize(
+    "publishes, reads",
+    [
+        pytest.param(4, 40),
+        pytest.param(50, 10_000, marks=[pytest.mark.slow, pytest.mark.timeout(3600)]),
+    ],
+)
+def test_no_read_is_torn_while_versions_are_published(pair, publishes, reads):
+    seen: list[tuple] = []
+    faults: list[str] = []
+    done = threading.Event()
+
+    def watch(catalogue: str) -> None:
+        while not done.is_set() or len(seen) < reads:
+            try:
+                seen.append(read_pair(catalogue))
+            except (StatementFailed, WarehouseError) as error:
+                # The current version may be superseded and pruned between the look and the read.
+                faults.append(str(error))
+
+    readers = [threading.Thread(target=watch, args=(name,)) for name in ("", "prod")]
+    for reader in readers:
+        reader.start()
+    for number in range(100, 100 + publishes):
+        publish_pair(number)
+    done.set()
+    for reader in readers:
+        reader.join()
+    assert [row for row in seen if row[0] != row[1]] == [] and len(seen) >= reads
+    assert faults == [] and len(set(seen)) > publishes / 2
+
+
+WRITER = """
+import sys
+from published import publish_pair
+for number in range(int(sys.argv[1]), 10**9):
+    version = publish_pair(number)
+    print(version.id, number, flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    "writers, servers",
+    [
+        pytest.param(3, 1),
+        pytest.param(40, 10, marks=[pytest.mark.slow, pytest.mark.timeout(3600)]),
+    ],
+)
+def test_no_kill_loses_or_tears_what_was_published(pair, running, writers, servers):
+    """`kill -9` of a writer, of Nessie and of the coordinator: what was acknowledged is there."""
+    moments = random.Random(SEED)
+    number = 1000
+    victims = ["writer"] * writers + ["nessie", "trino"] * servers
+    moments.shuffle(victims)
+    acknowledged: dict[int, int] = {}
+    for victim in victims:
+        number += 1000
+        with subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(number)],
+            env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests/engine'}"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as writer:
+            acknowledged |= _acknowledged(writer.stdout.readline())
+            time.sleep(moments.uniform(0, 3))
+            if victim != "writer":
+                running.kill(victim)
+            else:
+                writer.kill()
+            with suppress(subprocess.TimeoutExpired):
+                writer.wait(90 if victim != "writer" else 10)
+            writer.kill()
+            for line in writer.stdout:
+                acknowledged |= _acknowledged(line)
+        if victim != "writer":
+            running.restart(victim)
+        newest = max(acknowledged)
+        version = publish_pair(number + 999)  # heals what is left
+        assert version.id > newest, f"{victim}, LOC_SEED={SEED}"
+        assert read_pair() == read_pair("prod") == (number + 999, number + 999)
+        assert sessions() == [], f"{victim}, LOC_SEED={SEED}"
+        for kept in warehouse.history("prod"):
+            if kept.id in acknowledged and kept.engine == "trino":
+                expected = acknowledged[kept.id]
+                assert read_pair(f"v{kept.id}") == (expected, expected), f"LOC_SEED={SEED}"
+    assert len(acknowledged) >= len(victims)
+
+
+def _acknowledged(line: str) -> dict[int, int]:
+    words = line.split()
+    return {int(words[0]): int(words[1])} if len(words) == 2 else {}
+
+
+def test_the_manifest_knows_the_columns_without_a_server(sample):
+    version = warehouse.current("prod")
+    written = json.loads((version.folder / "manifest.json").read_text())
+    assert written["engine"] == "trino"
+    assert version.columns()["marts.mart_taxi_trips"]["pickup_at"] == "timestamp(6)"
+    assert "raw__" not in str(version.tables) and "staging.stg_taxi_trips" not in version.tables
+
+
+def test_only_the_writer_may_make_catalogues(sample):
+    for identity in identities.READERS:
+        with (
+            TrinoConnection(identity) as con,
+            pytest.raises(StatementFailed, match="Access Denied"),
+        ):
+            con.execute("create catalog mine using tpch")
