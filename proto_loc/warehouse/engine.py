@@ -14,6 +14,8 @@ from proto_loc.settings import settings
 from proto_loc.warehouse.errors import WarehouseError
 
 if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
     from proto_loc.warehouse.guard import Result
     from proto_loc.warehouse.session import Session
     from proto_loc.warehouse.store import Version
@@ -234,6 +236,19 @@ class Engine(Protocol):
 
         Args:
             schema: that of tables without one.
+        """
+
+    def link(self, con: "DuckDBPyConnection", version: "Version") -> list[str]:
+        """Let a scratch database read a version; the schemas of it that names are looked up in.
+
+        There are none if DuckDB cannot read it.
+        """
+
+    def keep(self, con: "DuckDBPyConnection", version: "Version", table: str, query: str) -> None:
+        """Make a table of a scratch database from a query on a version.
+
+        Raises:
+            Exception: one of ``error``, or a LocError.
         """
 
     def file(self, version: "Version") -> Path:

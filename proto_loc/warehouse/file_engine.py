@@ -197,6 +197,16 @@ class FileEngine:
     def reader(self, version: Version, *, schema: str = "") -> query_process.FileReader:
         return query_process.FileReader(version.path, schema=schema)
 
+    def link(self, con: duckdb.DuckDBPyConnection, version: Version) -> list[str]:
+        con.execute(f"attach {literal(version.path)} as prod (read_only)")
+        return ["prod.marts", "prod.staging"]
+
+    def keep(
+        self, con: duckdb.DuckDBPyConnection, version: Version, table: str, query: str
+    ) -> None:
+        """Run it on the version that is attached."""
+        con.execute(f"create or replace table {identifier(table)} as {query}")
+
     def file(self, version: Version) -> Path:
         return version.verify().path
 

@@ -32,6 +32,8 @@ from proto_loc.warehouse.iceberg.reader import TrinoReader
 from proto_loc.warehouse.store import Version
 
 if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
     from proto_loc.warehouse.session import Session
 
 log = logging.getLogger("proto_loc.warehouse")
@@ -294,6 +296,14 @@ class IcebergEngine:
     def reader(self, version: Version, *, schema: str = "") -> TrinoReader:
         name = catalogues.of_version(version.id)
         return TrinoReader("assistant", name, schema=schema)
+
+    def link(self, con: "DuckDBPyConnection", version: Version) -> list[str]:
+        """DuckDB cannot read it."""
+        return []
+
+    def keep(self, con: "DuckDBPyConnection", version: Version, table: str, query: str) -> None:
+        with self.open(version) as trino:
+            trino.sql(query).keep(con, table)
 
     def file(self, version: Version) -> Path:
         raise WarehouseError(

@@ -2,10 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from proto_loc.warehouse.iceberg import rows, statements
+from proto_loc.sql import identifier
+from proto_loc.warehouse.iceberg import column_types, rows, statements
 from proto_loc.warehouse.iceberg.connection import TrinoConnection, explained
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+BATCH = 10_000
+"""Rows that are written into DuckDB at once."""
 
 
 class Results:
@@ -43,6 +50,22 @@ class Results:
         return rows.frame(self.columns, self.types, self.fetchall())
 
     fetchdf = to_df = df
+
+    def keep(self, con: "DuckDBPyConnection", table: str) -> None:
+        """Make a table of a DuckDB database of them, in place of one of that name."""
+        import pandas as pd
+
+        kinds = ", ".join(
+            f"{identifier(name)} {column_types.of_trino(kind)}"
+            for name, kind in zip(self.columns, self.types, strict=True)
+        )
+        con.execute(f"create or replace table {identifier(table)} ({kinds})")
+        con.execute(f"set pandas_analyze_sample = {BATCH}")
+        while batch := self.fetchmany(BATCH):
+            frame = pd.DataFrame(batch, columns=self.columns, dtype="object")
+            con.register("loc_kept", frame)
+            con.execute(f"insert into {identifier(table)} select * from loc_kept")
+        con.execute("drop view if exists loc_kept")
 
     def close(self) -> None:
         """Cancel the statement, if it still runs."""
