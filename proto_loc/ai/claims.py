@@ -10,7 +10,8 @@ from proto_loc.cube.client import ALL_ROWS
 from proto_loc.errors import UsageError
 from proto_loc.metrics.definitions import SemanticModel
 from proto_loc.sql import identifier, literal
-from proto_loc.warehouse import guard, row_rules
+from proto_loc.warehouse import guard
+from proto_loc.warehouse.engine import Statements
 
 
 def check(claims: Mapping, models: tuple[SemanticModel, ...]) -> None:
@@ -33,12 +34,17 @@ def check(claims: Mapping, models: tuple[SemanticModel, ...]) -> None:
 
 
 def limit(
-    sql: str, claims: Mapping, models: tuple[SemanticModel, ...], tables: tuple[str, ...]
+    sql: str,
+    claims: Mapping,
+    models: tuple[SemanticModel, ...],
+    tables: tuple[str, ...],
+    statements: Statements,
 ) -> str:
     """Rewrite a statement so that it reads only the rows that the claims allow.
 
     Args:
         tables: the names of all published tables, ``schema.table``.
+        statements: those of the version's engine.
 
     Raises:
         guard.Refused: it reads a table whose rows these claims cannot limit.
@@ -48,11 +54,11 @@ def limit(
     }
     if claims == ALL_ROWS or not any(access.values()):
         return sql
-    tree = guard.tree(sql)
-    names = {name.lower() for _, name in row_rules.tables(tree)}
+    found = statements.reads(sql)
+    names = {name.lower() for _, name in found.tables}
     # A CTE may shadow a table in one part of a statement, and not in another.
-    names |= row_rules.ctes(tree) & {table.rpartition(".")[2].lower() for table in tables}
-    if any(node.get("type") == "SHOW_REF" for node in guard.nodes(tree)):
+    names |= found.ctes & {table.rpartition(".")[2].lower() for table in tables}
+    if found.describes:
         raise _refusal("SHOW, DESCRIBE and SUMMARIZE", claims)
     for name in sorted(names):
         if not claims or access.get(name, {}).keys() != claims.keys():
@@ -64,8 +70,8 @@ def limit(
         ]
         for name in names
     }
-    limited = row_rules.put(sql, clauses)
-    row_rules.hold(limited, clauses)
+    limited = statements.put(sql, clauses)
+    statements.hold(limited, clauses)
     return limited
 
 

@@ -21,13 +21,22 @@ from proto_loc.metrics.definitions import SemanticModel
 from proto_loc.metrics.expressions import render, written
 from proto_loc.metrics.read import read
 from proto_loc.settings import settings
-from proto_loc.sql import literal
+from proto_loc.sql import identifier, literal
 from proto_loc.warehouse import guard
 
 ROWS = 10_000
 """The maximum number of rows in an answer."""
+NEXT_DAY = " + interval '1' day"
 SHOWN = 24
 """A text column with at most this many different values is described with all of them."""
+VALUES = {
+    "duckdb": (f"list_sort(list(distinct {{column}}))[:{SHOWN + 1}]", "to_json([{}])::varchar"),
+    "trino": (
+        f"slice(array_sort(array_agg(distinct {{column}})), 1, {SHOWN + 1})",
+        "json_format(cast(array[{}] as json))",
+    ),
+}
+"""By engine: the first different values of a column, and a JSON text of several of these."""
 RECORDS = ("marts.publication", "marts.metric_figures")
 """Tables in which each publish records itself."""
 
@@ -57,7 +66,7 @@ def published(
     Raises:
         LocError: the version has no data or no dbt manifest.
     """
-    version_content = _published(reader, version.id, str(version.path), llm.sends_rows())
+    version_content = _published(reader, version.id, str(version.folder), llm.sends_rows())
     if claims == ALL_ROWS:
         return version_content
     access.check(claims, version_content.models)
@@ -88,7 +97,7 @@ def definitions(version: warehouse.Version) -> dict:
 
 
 @lru_cache(maxsize=4)
-def _published(reader: SqlReader, version_id: int, path: str, sends: bool) -> Published:
+def _published(reader: SqlReader, version_id: int, folder: str, sends: bool) -> Published:
     version = warehouse.find("prod", version_id)
     manifest = definitions(version)
     nodes = [
@@ -97,19 +106,17 @@ def _published(reader: SqlReader, version_id: int, path: str, sends: bool) -> Pu
         if node["resource_type"] in ("model", "seed", "snapshot")
     ]
     described = {f"{node['schema']}.{node.get('alias') or node['name']}": node for node in nodes}
-    columns = reader.raw(
-        "select schema_name || '.' || table_name, column_name, data_type from duckdb_columns()"
-        " where not internal and database_name = current_database() order by schema_name,"
-        " table_name, column_index",
-        limit=5000,
-    )
     tables: dict[str, dict] = {}
-    for table, column, kind in columns["rows"]:
+    for table, kinds in sorted(version.columns().items()):
         node = described.get(table, {})
-        text = " ".join(node.get("description", "").split())
-        content = tables.setdefault(table, {"description": text, "columns": {}})
-        description = node.get("columns", {}).get(column, {}).get("description", "")
-        content["columns"][column] = (kind, " ".join(description.split()))
+        texts = {
+            column: " ".join(node.get("columns", {}).get(column, {}).get("description", "").split())
+            for column in kinds
+        }
+        tables[table] = {
+            "description": " ".join(node.get("description", "").split()),
+            "columns": {column: (kind, texts[column]) for column, kind in kinds.items()},
+        }
     if not tables.keys() - {*RECORDS}:
         raise LocError(
             f"Version {version_id} of prod holds no table to ask about.",
@@ -128,19 +135,21 @@ def _kept_values(
     """The result of :func:`_values`, cached by version: on ten million rows it takes seconds."""
     file, of = (
         settings().run / "ai/values.json",
-        [str(version.path), version.id, version.published_at],
+        [str(version.folder), version.id, version.published_at],
     )
     with suppress(OSError, ValueError, KeyError, TypeError):
         kept = json.loads(file.read_text())
         if kept["of"] == of:
             return kept["values"]
-    values = _values(reader, models)
+    values = _values(reader, models, VALUES[version.engine])
     with suppress(OSError):  # if this fails, the next process computes them again
         files.replace(file, json.dumps({"of": of, "values": values}), private=True)
     return values
 
 
-def _values(reader: SqlReader, models: tuple[SemanticModel, ...]) -> dict[str, list[str]]:
+def _values(
+    reader: SqlReader, models: tuple[SemanticModel, ...], values_sql: tuple[str, str]
+) -> dict[str, list[str]]:
     """Return the values of each text dimension with few values, from one scan of each mart."""
     known = {}
     for model in models:
@@ -151,10 +160,11 @@ def _values(reader: SqlReader, models: tuple[SemanticModel, ...]) -> dict[str, l
         ]
         if not names:
             continue
-        picked = ", ".join(f'list_sort(list(distinct "{name}"))[:{SHOWN + 1}]' for name in names)
-        row = reader.raw(f"select to_json([{picked}])::varchar from {model.schema}.{model.table}")[
+        one, all_of = values_sql
+        picked = ", ".join(one.format(column=identifier(name)) for name in names)
+        (row,) = reader.raw(f"select {all_of.format(picked)} from {model.schema}.{model.table}")[
             "rows"
-        ][0][0]
+        ][0]
         for name, values in zip(names, json.loads(row), strict=True):
             if values and len(values) <= SHOWN:
                 known[f"{model.schema}.{model.table}.{name}"] = values
@@ -169,8 +179,8 @@ def _holds(condition: Condition, column: str, model: SemanticModel) -> str:
     of = model.type_of(dimension)
     if dimension.grain or (of and of.is_time):
         first, last = condition.period()
-        ends = ((">=", first, ""), ("<", last, " + 1"))
-        parts = [f"{column} {sign} '{day}'::date{shift}" for sign, day, shift in ends if day]
+        ends = ((">=", first, ""), ("<", last, NEXT_DAY))
+        parts = [f"{column} {sign} date '{day}'{shift}" for sign, day, shift in ends if day]
         return f"({' and '.join(parts)})"
     if of and of.is_number:
         if condition.is_range("number"):
@@ -178,7 +188,7 @@ def _holds(condition: Condition, column: str, model: SemanticModel) -> str:
             return f"({' and '.join(bounds)})"
         return f"{column} = {condition.of_kind('number')}"
     condition.is_range("string")  # refuses signs of an order
-    return f"{column}::varchar = {literal(condition.value)}"
+    return f"cast({column} as varchar) = {literal(condition.value)}"
 
 
 def sql(question: Question, models: tuple[SemanticModel, ...]) -> str:
@@ -211,13 +221,13 @@ def sql(question: Question, models: tuple[SemanticModel, ...]) -> str:
         name, _, grain = text.partition(":")
         time = dimensions.get(name) and dimensions[name].grain
         selected[name] = (
-            f"date_trunc('{grain or 'day'}', {of(name)})::timestamp" if time else of(name)
+            f"cast(date_trunc('{grain or 'day'}', {of(name)}) as timestamp)" if time else of(name)
         )
     selected |= {name: render(metrics[name].expression) for name in question.metrics}
     if question.since:
-        conditions.append(f"{written(model.time.of)} >= '{question.since}'::date")
+        conditions.append(f"{written(model.time.of)} >= date '{question.since}'")
     if question.until:
-        conditions.append(f"{written(model.time.of)} < '{question.until}'::date + 1")
+        conditions.append(f"{written(model.time.of)} < date '{question.until}'{NEXT_DAY}")
     alike: dict[tuple[str, str], list[str]] = {}
     for condition in map(Condition.parse, question.where):
         alike.setdefault((condition.name, condition.sign), []).append(
@@ -254,7 +264,10 @@ def run(reader: SqlReader, sql: str, published: Published, limit: int | None = N
         guard.Refused: the statement is not allowed, or its rows cannot be limited.
         LocError: the statement failed.
     """
-    limited = access.limit(sql, published.claims, published.models, tuple(published.tables))
+    statements = published.version.keeper.statements
+    limited = access.limit(
+        sql, published.claims, published.models, tuple(published.tables), statements
+    )
     try:
         return reader.raw(limited, limit=limit)
     except (guard.Refused, guard.TooLong):
@@ -262,6 +275,6 @@ def run(reader: SqlReader, sql: str, published: Published, limit: int | None = N
     except LocError as error:
         if published.claims == ALL_ROWS:
             raise
-        # DuckDB quotes the value that it failed on, which may be of a row that is not allowed.
+        # Engines quote the value that they failed on, which may be of a row that is not allowed.
         why = error.why.partition(":")[0]
         raise LocError("The query failed.", f"{why}.", "Correct its SQL.") from None

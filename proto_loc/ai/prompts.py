@@ -12,11 +12,20 @@ from proto_loc.metrics.definitions import Dimension, Metric, SemanticModel
 from proto_loc.metrics.expressions import render
 from proto_loc.metrics.read import read
 
-DIALECT = """\
+DIALECTS = {
+    "duckdb": """\
 DuckDB's SQL: name tables with their schema ({table}); date_trunc('month', t); t::date;
 isodow(t) is 1 on Monday; count(*) filter (where ...); group by all; order by ... desc nulls last;
 quantile_cont(x, 0.5); no semicolon. Divide with / (it gives fractions), and guard it with
-nullif(x, 0). One SELECT (WITH is fine); nothing that reads files or writes."""
+nullif(x, 0). One SELECT (WITH is fine); nothing that reads files or writes.""",
+    "trino": """\
+Trino's SQL: name tables with their schema ({table}); date_trunc('month', t); cast(t as date);
+day_of_week(t) is 1 on Monday; count(*) filter (where ...); group by the expression or its number,
+not by an alias; order by ... desc nulls last; approx_percentile(x, 0.5); no semicolon. A quotient
+of whole numbers is a whole number: write cast(x as double) / nullif(y, 0). One SELECT (WITH is
+fine); nothing that writes.""",
+}
+"""By the engine of the version: how its SQL is written."""
 
 TASK = """\
 You turn a question about a warehouse into one query. Answer with one JSON object and nothing else,
@@ -56,7 +65,7 @@ def ask(published: Published, cube: bool) -> str:
         parts += [] if cube else [WITHOUT_CUBE]
     else:
         parts = [TASK, SQL_FORMS, BREVITY]
-    parts.append(DIALECT.format(table=example_table(published)))
+    parts.append(DIALECTS[published.version.engine].format(table=example_table(published)))
     for model in published.models:
         table = f"{model.schema}.{model.table}"
         parts.append(f"Semantic model {model.name}, on {table}: {model.description}")

@@ -1,24 +1,21 @@
-"""Runs a model's SQL on one published file, in a separate process."""
-
-from pathlib import Path
+"""Runs a model's SQL on one published version, with limits on time and rows."""
 
 from proto_loc.ai import values
-from proto_loc.warehouse import query_process
+from proto_loc.warehouse.engine import Reader
 
 
 class SqlReader:
-    """Context manager of a child process with a locked, read-only connection to one file.
+    """Context manager of the reader of one version, as its engine gives it.
 
     Args:
-        path: the published file.
+        reader: that of a version with the default schema ``marts``: models often leave it out.
         timeout: seconds that one statement may take.
         limit: maximum number of rows that it returns.
     """
 
-    def __init__(self, path: Path, timeout: float = 30.0, limit: int = 10_000) -> None:
-        self.path, self.timeout, self.limit = Path(path), timeout, limit
-        self._reader = query_process.Reader(schema="marts")  # models often leave out the schema
-        self.start, self.close = self._reader.start, self._reader.close
+    def __init__(self, reader: Reader, timeout: float = 30.0, limit: int = 10_000) -> None:
+        self._reader, self.timeout, self.limit = reader, timeout, limit
+        self.start, self.close = reader.start, reader.close
 
     def __enter__(self) -> "SqlReader":
         return self
@@ -30,9 +27,7 @@ class SqlReader:
         """Run a statement; return its table in the form of :mod:`proto_loc.ai.values`.
 
         Raises:
-            LocError: see :meth:`proto_loc.warehouse.query_process.Reader.run`.
+            LocError: see :meth:`proto_loc.warehouse.engine.Reader.run`.
         """
-        rows = self._reader.run(
-            self.path, sql, timeout=timeout or self.timeout, limit=limit or self.limit
-        )
+        rows = self._reader.run(sql, timeout=timeout or self.timeout, limit=limit or self.limit)
         return values.dump(rows.columns, rows.rows, rows.truncated)

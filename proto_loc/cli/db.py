@@ -1,6 +1,5 @@
 """Commands on the warehouse's published databases."""
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -93,11 +92,16 @@ def path(
         int | None, typer.Option(help="Another version than the current one.")
     ] = None,
 ) -> None:
-    """Print the path of a database's file, for any tool that reads DuckDB.
+    """Print the path of a database's file, for any tool that reads DuckDB. What Trino keeps is in
+    no file.
 
     Example: duckdb -readonly "$(./loc db path)"
     """
-    print(_path(database, version))
+    if database == "dev" and version is None:
+        print(_dev())
+    else:
+        found = _version(database, version)
+        print(found.keeper.file(found))
 
 
 @app.command()
@@ -296,19 +300,17 @@ def shell(
         str | None, typer.Option("--command", "-c", help="Run this SQL and end.")
     ] = None,
 ) -> None:
-    """Open DuckDB's shell on a database: read-only on raw and prod, writing on dev.
+    """Open DuckDB's shell on a database: read-only on raw and prod, writing on dev. What Trino
+    keeps has a prompt for SQL of Trino.
 
     Example: loc db shell -c "summarize marts.TABLE"
     """
-    from proto_loc.sql import TIME_ZONE
+    from proto_loc.warehouse.file_engine import run_shell
 
-    arguments = [str(Path(sys.executable).parent / "duckdb"), str(_path(database, version))]
-    if database != "dev":
-        arguments.insert(1, "-readonly")
-    arguments += ["-cmd", f"set TimeZone = '{TIME_ZONE}'"]
-    if command is not None:
-        arguments += ["-c", command]
-    os.execv(arguments[0], arguments)
+    if database == "dev" and version is None:
+        run_shell(_dev(), command)
+    found = _version(database, version)
+    found.keeper.shell(found, command)
 
 
 @app.command()
@@ -436,14 +438,13 @@ def _short(revision: str) -> str:
     return f"{commit} with changes" if dirty else commit
 
 
-def _path(database: str, version: int | None) -> Path:
-    from proto_loc import warehouse
+def _dev() -> Path:
     from proto_loc.settings import settings
 
-    if database == "dev" and version is None:
-        return settings().warehouse / "dev.duckdb"
-    return (
-        (warehouse.current(database) if version is None else warehouse.find(database, version))
-        .verify()
-        .path
-    )
+    return settings().warehouse / "dev.duckdb"
+
+
+def _version(database: str, version: int | None):
+    from proto_loc import warehouse
+
+    return warehouse.current(database) if version is None else warehouse.find(database, version)

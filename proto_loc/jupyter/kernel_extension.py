@@ -8,6 +8,7 @@ kernel fast.
 """
 
 import os
+import re
 import sys
 import traceback
 
@@ -15,8 +16,11 @@ from proto_loc import dotenv
 from proto_loc.errors import LocError
 from proto_loc.jupyter import interrupts
 
-WRITES = "attached in read-only mode"
-"""A part of DuckDB's error for a write to a published file."""
+WRITES = re.compile(
+    "attached in read-only mode"
+    "|Access Denied: Cannot (create|insert|update|delete|drop|rename|add|alter|truncate|comment)"
+)
+"""The errors of DuckDB and Trino for a write to what is published."""
 
 
 class ReadOnly(LocError):
@@ -26,8 +30,8 @@ class ReadOnly(LocError):
         super().__init__(
             "Published data cannot be changed from here.",
             "A version is immutable, because others read it too.",
-            "Write to a database of your own, which has prod attached: con = warehouse.scratch(),"
-            " and %sql con for SQL cells. To add a table to prod, add a model to dbt/.",
+            "Write to a database of your own: con = warehouse.scratch(), then warehouse.keep(con,"
+            " 'mine', 'select ...'), and %sql con for SQL cells. To add a table to prod, add a model to dbt/.",
         )
 
 
@@ -93,7 +97,7 @@ def _drawn(chart, include=None, exclude=None):
 def _shown(shell, kind, error, trace, tb_offset=None) -> None:
     """Show an error in sentences, or else with IPython's traceback."""
     plain = next((cause for cause in _causes(error) if isinstance(cause, LocError)), None)
-    if plain is None and any(WRITES in str(cause) for cause in _causes(error)):
+    if plain is None and any(WRITES.search(str(cause)) for cause in _causes(error)):
         plain = ReadOnly()
     if any(_is_stop(cause) for cause in _causes(error)):
         shell._showtraceback(

@@ -123,11 +123,11 @@ class InNotebook(Reader):
         self.kernel.__exit__()
 
     def totals(self, model: SemanticModel) -> dict[str, object]:
-        sums = ", ".join(f"({render(metric.expression)})::varchar" for metric in model.metrics)
+        sums = ", ".join(render(metric.expression) for metric in model.metrics)
         sql = f"select {sums} from {identifier(model.schema, model.table)}"
         cell = (
-            f"with warehouse.read('prod') as _con: print(json.dumps(_con.execute({sql!r})"
-            ".fetchone()))"
+            f"with warehouse.read('prod') as _con: _row = _con.execute({sql!r}).fetchone()\n"
+            "print(json.dumps([None if value is None else str(value) for value in _row]))"
         )
         row = json.loads(self.kernel.run(cell))
         return dict(zip((metric.name for metric in model.metrics), row, strict=True))

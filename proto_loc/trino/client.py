@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from proto_loc.errors import LocError
 from proto_loc.settings import environment_folder, settings
+from proto_loc.sql import TIME_ZONE
 from proto_loc.trino import identities, places
 
 if TYPE_CHECKING:
@@ -72,4 +73,5 @@ def arguments(identity: str) -> dict[str, Any]:
         "http_session": session,
         "auth": trino.auth.BasicAuthentication(identity, identities.password(identity)),
         "source": "proto_loc",
+        "timezone": TIME_ZONE,
     }

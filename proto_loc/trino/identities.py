@@ -2,9 +2,12 @@
 
 import hashlib
 import secrets
+import sys
+from pathlib import Path
 
 from proto_loc import credentials
 from proto_loc.errors import UsageError
+from proto_loc.settings import environment_folder
 
 WRITER = "writer"
 """Builds and publishes: the refresh, and the commands of `loc db`."""
@@ -27,6 +30,12 @@ def password(identity: str) -> str:
             f"Trino has no identity {identity!r}.", "", f"Choose from: {', '.join(ALL)}."
         )
     return credentials.secret(f"trino-{identity}")
+
+
+def own() -> str:
+    """The identity of a person's code: a kernel's in the environment ``notebooks``."""
+    is_kernel = Path(sys.prefix) == environment_folder("notebooks")
+    return "notebooks" if is_kernel else "cli"
 
 
 def ensure() -> None:

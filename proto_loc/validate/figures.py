@@ -10,14 +10,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 
-from duckdb import DuckDBPyConnection
-
 from proto_loc import warehouse
 from proto_loc.metrics.definitions import SemanticModel
 from proto_loc.metrics.expressions import render, written
 from proto_loc.metrics.figures import query
 from proto_loc.metrics.read import read
 from proto_loc.sql import identifier
+from proto_loc.warehouse.engine import Connection
 
 Key = tuple[str, str, str, str | None]
 TOLERANCE = 1e-9
@@ -56,7 +55,7 @@ def models(version: warehouse.Version) -> list[SemanticModel]:
     return read(json.loads(path.read_text())) if path.exists() else []
 
 
-def compute(con: DuckDBPyConnection, version: int, defined: Iterable[SemanticModel]) -> Expected:
+def compute(con: Connection, version: int, defined: Iterable[SemanticModel]) -> Expected:
     """Compute every figure from the marts, with the SQL of the definitions."""
     expected = Expected(version)
     for model in defined:
@@ -81,21 +80,21 @@ def compute(con: DuckDBPyConnection, version: int, defined: Iterable[SemanticMod
         expected.inexact |= {
             (model.name, metric.name)
             for metric, kind in zip(model.metrics, kinds, strict=True)
-            if kind in ("DOUBLE", "FLOAT")
+            if kind in ("DOUBLE", "FLOAT", "REAL")
         }
     return expected
 
 
-def _types(con: DuckDBPyConnection, model: SemanticModel, expressions: list[str]) -> list[str]:
-    """DuckDB's type of each expression on the mart."""
+def _types(con: Connection, model: SemanticModel, expressions: list[str]) -> list[str]:
+    """The engine's type of each expression on the mart, in upper case and without digits."""
     if not expressions:
         return []
-    table = identifier(model.schema, model.table)
-    done = con.execute(f"describe select {', '.join(expressions)} from {table}")
-    return [row[1] for row in done.fetchall()]
+    named = ", ".join(f"{text} as _{at}" for at, text in enumerate(expressions))
+    done = con.execute(f"select {named} from {identifier(model.schema, model.table)} limit 0")
+    return [str(column[1]).upper().partition("(")[0] for column in done.description]
 
 
-def recorded(con: DuckDBPyConnection, expected: Expected) -> dict[Key, str]:
+def recorded(con: Connection, expected: Expected) -> dict[Key, str]:
     """The figures that the publish recorded in the file."""
     rows = con.execute("select metric, dimension, value, figure from marts.metric_figures")
     model_of = {metric: model for model, metric, _, _ in expected.figures}

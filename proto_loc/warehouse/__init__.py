@@ -20,7 +20,7 @@ from proto_loc.warehouse.errors import (
     WarehouseError,
 )
 from proto_loc.warehouse.retention import kept
-from proto_loc.warehouse.scratch import scratch
+from proto_loc.warehouse.scratch import keep, scratch
 from proto_loc.warehouse.session import Session, ensure, prune, read, rollback, tidy, write
 from proto_loc.warehouse.store import DATABASES, Version, current, find, history
 from proto_loc.warehouse.verify import Verdict, verify
@@ -40,6 +40,7 @@ __all__ = [
     "ensure",
     "find",
     "history",
+    "keep",
     "kept",
     "prune",
     "read",

@@ -7,12 +7,16 @@ of this package asks which engine is in use: it calls the engine of a session or
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from proto_loc.settings import settings
 from proto_loc.warehouse.errors import WarehouseError
 
 if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from proto_loc.warehouse.guard import Result
     from proto_loc.warehouse.session import Session
     from proto_loc.warehouse.store import Version
 
@@ -54,6 +58,80 @@ class Connection(Protocol):
         """Run a statement; the result has ``fetchall`` and ``fetchone``."""
 
     def close(self) -> None: ...
+
+
+class Reads(NamedTuple):
+    """What a statement that a person or a model wrote reads."""
+
+    tables: set[tuple[str | None, str]]
+    """The schema (or None) and name of each table, without those that WITH clauses define."""
+    ctes: set[str]
+    """The names that WITH clauses define, in lower case."""
+    describes: bool
+    """Whether it is a SHOW, DESCRIBE or SUMMARIZE."""
+
+
+class Statements(Protocol):
+    """Checks SQL that a person or a model wrote, and limits its rows; in the engine's own SQL.
+
+    Rules are a list of conditions by the table's name in lower case; a row must meet all.
+    """
+
+    def check(self, sql: str) -> None:
+        """Raise unless it is one statement that only reads the version.
+
+        Raises:
+            guard.Refused: it is not.
+        """
+
+    def reads(self, sql: str) -> Reads:
+        """What a statement reads.
+
+        Raises:
+            guard.Refused: see :meth:`check`.
+        """
+
+    def put(self, sql: str, clauses: dict[str, list[str]]) -> str:
+        """Replace each table that has rules by a subquery with them.
+
+        Raises:
+            guard.Refused: the statement is not allowed, or cannot take the rules.
+        """
+
+    def hold(self, sql: str, clauses: dict[str, list[str]]) -> None:
+        """Raise if a statement reads a table without its rules.
+
+        Raises:
+            guard.Refused: it does, or is not allowed at all.
+        """
+
+    def without_values(self, why: str) -> str:
+        """An error's text without the values of data that the engine quotes."""
+
+
+class Reader(Protocol):
+    """Runs statements that people or models wrote on one version, one at a time."""
+
+    def start(self) -> None:
+        """Get ready, so that a statement need not wait."""
+
+    def close(self) -> None: ...
+
+    def run(
+        self,
+        sql: str,
+        params: list | None = None,
+        *,
+        timeout: float = 30.0,
+        limit: int = 10_000,
+    ) -> "Result":
+        """Check a statement, run it and fetch its rows.
+
+        Raises:
+            guard.Refused: it is not allowed; nothing was run.
+            guard.TooLong: it ran longer than ``timeout`` seconds.
+            LocError: it failed, or its result is too large.
+        """
 
 
 class Engine(Protocol):
@@ -148,6 +226,40 @@ class Engine(Protocol):
 
     def open(self, version: "Version") -> Connection:
         """A read-only connection to a version."""
+
+    @property
+    def statements(self) -> Statements:
+        """The check of SQL that people and models write."""
+
+    def reader(self, version: "Version", *, schema: str = "") -> Reader:
+        """A reader of a version, for SQL that people and models write.
+
+        Args:
+            schema: that of tables without one.
+        """
+
+    def link(self, con: "DuckDBPyConnection", version: "Version") -> list[str]:
+        """Let a scratch database read a version; the schemas of it that names are looked up in.
+
+        There are none if DuckDB cannot read it.
+        """
+
+    def keep(self, con: "DuckDBPyConnection", version: "Version", table: str, query: str) -> None:
+        """Make a table of a scratch database from a query on a version.
+
+        Raises:
+            Exception: one of ``error``, or a LocError.
+        """
+
+    def file(self, version: "Version") -> Path:
+        """The file of a version, for any tool that reads DuckDB.
+
+        Raises:
+            WarehouseError: it is in no file.
+        """
+
+    def shell(self, version: "Version", command: str | None) -> None:
+        """Give a person a prompt for SQL on a version, or run one statement and print its rows."""
 
     def columns(self, version: "Version") -> dict[str, dict[str, str]]:
         """Columns of each ``schema.table`` or view, as name to the engine's type, in order."""

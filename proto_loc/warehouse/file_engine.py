@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,9 @@ import duckdb
 
 from proto_loc.errors import disk_is_full
 from proto_loc.settings import ROOT
-from proto_loc.sql import identifier, literal, open_duckdb
-from proto_loc.warehouse import finish, store
-from proto_loc.warehouse.engine import Finished, Relation
+from proto_loc.sql import TIME_ZONE, identifier, literal, open_duckdb
+from proto_loc.warehouse import finish, guard, query_process, row_rules, store
+from proto_loc.warehouse.engine import Finished, Reads, Relation
 from proto_loc.warehouse.errors import (
     PublishError,
     WarehouseError,
@@ -30,11 +31,30 @@ if TYPE_CHECKING:
     from proto_loc.warehouse.session import Session
 
 
+class FileStatements:
+    """Implements :class:`proto_loc.warehouse.engine.Statements` with DuckDB's own parser."""
+
+    check = staticmethod(guard.check)
+    put = staticmethod(row_rules.put)
+    hold = staticmethod(row_rules.hold)
+
+    def reads(self, sql: str) -> Reads:
+        tree = guard.tree(sql)
+        describes = any(node.get("type") == "SHOW_REF" for node in guard.nodes(tree))
+        return Reads(row_rules.tables(tree), row_rules.ctes(tree), describes)
+
+    def without_values(self, why: str) -> str:
+        if why.startswith(("Parser Error", "Binder Error", "Catalog Error")):
+            return why
+        return why.partition(":")[0] if " Error:" in why else ""
+
+
 class FileEngine:
     """Implements :class:`proto_loc.warehouse.engine.Engine`."""
 
     name = "duckdb"
     title = "DuckDB"
+    statements = FileStatements()
     error = duckdb.Error
     missing = duckdb.CatalogException
 
@@ -174,6 +194,25 @@ class FileEngine:
                 raise
             raise version.damaged(_reason(error)) from error
 
+    def reader(self, version: Version, *, schema: str = "") -> query_process.FileReader:
+        return query_process.FileReader(version.path, schema=schema)
+
+    def link(self, con: duckdb.DuckDBPyConnection, version: Version) -> list[str]:
+        con.execute(f"attach {literal(version.path)} as prod (read_only)")
+        return ["prod.marts", "prod.staging"]
+
+    def keep(
+        self, con: duckdb.DuckDBPyConnection, version: Version, table: str, query: str
+    ) -> None:
+        """Run it on the version that is attached."""
+        con.execute(f"create or replace table {identifier(table)} as {query}")
+
+    def file(self, version: Version) -> Path:
+        return version.verify().path
+
+    def shell(self, version: Version, command: str | None) -> None:
+        run_shell(self.file(version), command, "-readonly")
+
     def columns(self, version: Version) -> dict[str, dict[str, str]]:
         with version.open() as con:
             rows = con.execute(
@@ -190,6 +229,15 @@ class FileEngine:
 
 
 ENGINE = FileEngine()
+
+
+def run_shell(path: Path, command: str | None, *options: str) -> None:
+    """Put DuckDB's shell in the place of this process."""
+    program = str(Path(sys.executable).parent / "duckdb")
+    arguments = [program, *options, str(path), "-cmd", f"set TimeZone = '{TIME_ZONE}'"]
+    if command is not None:
+        arguments += ["-c", command]
+    os.execv(program, arguments)
 
 
 def _reason(error: Exception) -> str:

@@ -184,6 +184,26 @@ class Reader:
         return bytes(content)
 
 
+class FileReader:
+    """Implements :class:`proto_loc.warehouse.engine.Reader` on one published file."""
+
+    def __init__(self, path: Path, *, schema: str = "") -> None:
+        self.path = Path(path)
+        self._reader = Reader(schema=schema)
+        self.start, self.close = self._reader.start, self._reader.close
+
+    def run(
+        self,
+        sql: str,
+        params: list | None = None,
+        *,
+        timeout: float = 30.0,
+        limit: int = 10_000,
+    ) -> guard.Result:
+        """Run a statement as :meth:`Reader.run` does."""
+        return self._reader.run(self.path, sql, params, timeout=timeout, limit=limit)
+
+
 def size(memory: str) -> int:
     """The bytes of a size such as ``1GB`` or ``512MiB``; a gigabyte for any other text."""
     written = re.fullmatch(r"\s*([\d.]+)\s*([KMGT]?)(i?)B?\s*", memory, re.IGNORECASE)

@@ -1,4 +1,8 @@
-"""Opens a user's own database, with the published one attached read-only."""
+"""Opens a user's own DuckDB database, into which results of the published one can be kept.
+
+What DuckDB keeps is attached to it read-only. Trino's tables cannot be: DuckDB does not read them
+with Trino's rights. There, :func:`keep` brings the rows of a query.
+"""
 
 import re
 
@@ -6,7 +10,7 @@ import duckdb
 
 from proto_loc.errors import UsageError
 from proto_loc.settings import ROOT, private_folder
-from proto_loc.sql import literal, open_duckdb
+from proto_loc.sql import open_duckdb
 from proto_loc.warehouse import store
 from proto_loc.warehouse.errors import WarehouseError
 
@@ -16,11 +20,12 @@ _TAKEN = ("main", "temp", "system", "information_schema", "pg_catalog")
 
 
 def scratch(name: str = "scratch") -> duckdb.DuckDBPyConnection:
-    """Connect to ``notebooks/work/NAME.duckdb`` with the newest ``prod`` attached read-only.
+    """Connect to ``notebooks/work/NAME.duckdb``, with the newest ``prod`` attached read-only if
+    DuckDB keeps it.
 
-    The file is made if it is missing, and new tables go into it. Published tables have names such
-    as ``marts.mart_orders`` or ``prod.marts.mart_orders``. A later call attaches the newest version
-    for all connections of this process.
+    The file is made if it is missing, and new tables go into it. Published tables then have names
+    such as ``marts.mart_orders`` or ``prod.marts.mart_orders``. A later call attaches the newest
+    version for all connections of this process. :func:`keep` works with every engine.
 
     Raises:
         UsageError: the name is not a plain word, or is reserved.
@@ -48,6 +53,22 @@ def scratch(name: str = "scratch") -> duckdb.DuckDBPyConnection:
             'Shut that kernel down, or use another one: warehouse.scratch("other").',
         ) from error
     con.execute("detach database if exists prod")
-    con.execute(f"attach {literal(version.path)} as prod (read_only)")
-    con.execute(f"set search_path = '{name}.main,prod.marts,prod.staging'")
+    schemas = version.keeper.link(con, version)
+    con.execute(f"set search_path = '{','.join([f'{name}.main', *schemas])}'")
     return con
+
+
+def keep(con: duckdb.DuckDBPyConnection, table: str, query: str) -> None:
+    """Make a table of a scratch database, or make it anew, from a query on the newest ``prod``.
+
+    Args:
+        con: a connection that :func:`scratch` has made.
+        table: the table's name.
+        query: a SELECT in the SQL of the engine that keeps ``prod``.
+
+    Raises:
+        LocError: the query cannot be run.
+        duckdb.Error: the same, where DuckDB keeps ``prod``.
+    """
+    version = store.current("prod")
+    version.keeper.keep(con, version, table, query)

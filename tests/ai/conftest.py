@@ -10,6 +10,7 @@ import pytest
 from proto_loc.ai.chatting import sandbox
 from proto_loc.ai.sql_reader import SqlReader
 from proto_loc.settings import ROOT
+from proto_loc.warehouse.query_process import FileReader
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +34,7 @@ def database(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def reader(database) -> Iterator[SqlReader]:
-    with SqlReader(database, timeout=20) as found:
+    with SqlReader(FileReader(database, schema="marts"), timeout=20) as found:
         yield found
 
 

@@ -159,7 +159,7 @@ def use(monkeypatch):
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
         version = warehouse.current("prod")
-        return context.published(reader_of(version.path), version)
+        return context.published(reader_of(version), version)
 
     return switch
 

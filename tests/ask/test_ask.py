@@ -259,7 +259,7 @@ def test_the_values_of_a_version_are_looked_up_once_and_those_of_another_one_ane
     here, monkeypatch, tmp_path
 ):
     monkeypatch.setenv("LOC_RUN", str(tmp_path))
-    reader, models = queries.reader_of(here.path), tuple(read(context.definitions(here)))
+    reader, models = queries.reader_of(here), tuple(read(context.definitions(here)))
     found = context._kept_values(reader, here, models)
     assert "Queens" in found["marts.mart_taxi_trips.pickup_borough"]
     monkeypatch.setattr(context, "_values", lambda *_: {"looked": ["again"]})
@@ -400,7 +400,7 @@ def test_a_metric_query_while_cube_is_down_becomes_sql(loc, model):
 
 
 def test_metrics_as_sql_give_the_figures_that_the_publish_recorded(here):
-    about = context.published(queries.reader_of(here.path), here)
+    about = context.published(queries.reader_of(here), here)
     with here.open() as con:
         recorded = con.sql(
             "select metric, figure from marts.metric_figures where dimension = ''"
@@ -425,7 +425,7 @@ def test_metrics_as_sql_give_the_figures_that_the_publish_recorded(here):
     ],
 )
 def test_a_range_in_sql_counts_the_rows_that_it_names(here, where, predicate):
-    about = context.published(queries.reader_of(here.path), here)
+    about = context.published(queries.reader_of(here), here)
     asked = context.sql(Question(("trips",), where=(where,)), about.models)
     with here.open() as con:
         rows = con.sql(f"select count(*) from marts.mart_taxi_trips where {predicate}").fetchone()

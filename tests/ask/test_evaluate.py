@@ -60,7 +60,7 @@ def recorded(platform, monkeypatch):
     for name, value in platform.items():
         monkeypatch.setenv(name, value)
     version = warehouse.current("prod")
-    models = context.published(queries.reader_of(version.path), version).models
+    models = context.published(queries.reader_of(version), version).models
     return {
         item.question: json.dumps(
             {

@@ -26,7 +26,7 @@ def queens(platform) -> int:
 
 def about(claims: dict) -> tuple:
     version = warehouse.current("prod").verify()
-    reader = queries.reader_of(version.path)
+    reader = queries.reader_of(version)
     return reader, context.published(reader, version, claims)
 
 

@@ -27,7 +27,7 @@ import json, os, sys
 from pathlib import Path
 from proto_loc import warehouse
 from proto_loc.ai.sql_reader import SqlReader
-from proto_loc.warehouse import guard, scratch
+from proto_loc.warehouse import guard, query_process, scratch
 from pipelines.taxi import reader
 
 sql = sys.argv[1]
@@ -44,7 +44,7 @@ with warehouse.read("prod") as con:
 for turn in ("first", "again"):
     held = guard.connect(file)
     rows[f"guard {turn}"] = guard.run(held, sql).rows[0]
-with SqlReader(file) as child:
+with SqlReader(query_process.FileReader(file)) as child:
     rows["ask"] = child.raw(sql)["rows"][0]
 scratch.FOLDER = Path(os.environ["LOC_RUN"])
 with warehouse.scratch() as con:

@@ -127,7 +127,7 @@ def evaluate(file: Path, report: Callable[[int, int, str, bool], None]) -> Evalu
     """
     items, done = read(file), Evaluation(llm.model().name)
     version = warehouse.current("prod").verify()
-    reader = queries.reader_of(version.path)
+    reader = queries.reader_of(version)
     published = context.published(reader, version)
     expected = []
     for item in items:

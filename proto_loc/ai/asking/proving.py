@@ -49,7 +49,7 @@ def _answer(question: dict) -> dict:
 def _evaluations(file: Path) -> dict:
     """Compare Cube's answer to each expected query of metrics with the SQL of the definitions."""
     version = warehouse.current("prod").verify()
-    reader = queries.reader_of(version.path)
+    reader = queries.reader_of(version)
     published = context.published(reader, version)
     items, wrong = evaluation.read(file), []
     for item in items:

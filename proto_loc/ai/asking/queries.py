@@ -82,7 +82,7 @@ def ask(question: str, claims: Mapping = ALL_ROWS) -> Answer:
     asked = llm.model()
     llm.warm()
     version = warehouse.current("prod").verify()
-    reader = reader_of(version.path)
+    reader = reader_of(version)
     published = context.published(reader, version, claims)
     cube = cube_is_up()
     if published.values:
@@ -116,7 +116,7 @@ def ask(question: str, claims: Mapping = ALL_ROWS) -> Answer:
                 ) from error
             messages += [
                 {"role": "assistant", "content": text},
-                {"role": "user", "content": _failure(error)},
+                {"role": "user", "content": _failure(error, version)},
             ]
     raise AssertionError("not reached")
 
@@ -131,7 +131,7 @@ def answer_query(question: str, query: dict, claims: Mapping = ALL_ROWS) -> Answ
         LocError: the query is refused or fails, or there is no data.
     """
     version = warehouse.current("prod").verify()
-    reader = reader_of(version.path)
+    reader = reader_of(version)
     published = context.published(reader, version, claims)
     return _run(question, query, published, reader, cube_is_up())
 
@@ -140,10 +140,15 @@ class Cannot(LocError):
     """The model says that the data cannot answer the question."""
 
 
+def reader_of(version: warehouse.Version) -> SqlReader:
+    """The reader of a published version, cached for the next question."""
+    return _reader(version.database, version.id, version.folder)
+
+
 @lru_cache(maxsize=2)
-def reader_of(path: Path) -> SqlReader:
-    """The reader of a published file, cached for the next question."""
-    reader = SqlReader(path, TIMEOUT, context.ROWS)
+def _reader(database: str, version_id: int, _: Path) -> SqlReader:
+    version = warehouse.find(database, version_id)
+    reader = SqlReader(version.keeper.reader(version, schema="marts"), TIMEOUT, context.ROWS)
     reader.start()
     return reader
 
@@ -155,16 +160,14 @@ def cube_is_up() -> bool:
         return probe.connect_ex(("127.0.0.1", settings().port("cube"))) == 0
 
 
-def _failure(error: LocError) -> str:
+def _failure(error: LocError, version: warehouse.Version) -> str:
     """Write the message that tells the model why its query failed.
 
-    If no values may be sent, the message leaves out the values that DuckDB quotes.
+    If no values may be sent, the message leaves out the values that the engine quotes.
     """
     why = error.why
-    if not llm.sends_rows() and not why.startswith(
-        ("Parser Error", "Binder Error", "Catalog Error")
-    ):
-        why = why.partition(":")[0] if " Error:" in why else ""
+    if not llm.sends_rows():
+        why = version.keeper.statements.without_values(why)
     return f"That failed. {error.what} {why}\nCorrect it, and answer with one JSON object again."
 
 

@@ -71,7 +71,7 @@ class Chat:
                 "Use `ask`, which runs no program.",
             )
         self.version = warehouse.current("prod").verify()
-        self.reader = queries.reader_of(self.version.path)
+        self.reader = queries.reader_of(self.version)
         self.agent, self.box = _agent(self.version, self.reader, limits or sandbox.Limits())
 
     def __call__(self, question: str) -> Reply:

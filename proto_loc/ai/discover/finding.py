@@ -9,6 +9,7 @@ from proto_loc.ai.discover import changes as changing
 from proto_loc.ai.discover import columns as profiling
 from proto_loc.ai.discover.facts import Fact, Facts
 from proto_loc.ai.discover.reading import Reading
+from proto_loc.ai.discover.reading import of as begin
 from proto_loc.ai.discover.seasons import Seasons, seasons
 from proto_loc.errors import LocError
 from proto_loc.metrics.definitions import SemanticModel
@@ -85,11 +86,11 @@ def discover() -> Discovery:
             "No metric is defined, and the report covers the marts with metrics.",
             "Define one as docs/metrics.md shows, and run `loc refresh`.",
         )
-    reading = Reading(version)
+    reading = begin(version)
     old = store.before("prod", version.id)
     previous = warehouse.find("prod", old) if old is not None else None
     before = (
-        Reading(previous)
+        begin(previous)
         if previous and (previous.folder / "dbt" / "manifest.json").exists()
         else None
     )
@@ -121,7 +122,7 @@ def discover() -> Discovery:
 def _mart(reading: Reading, before: Reading | None, model: SemanticModel) -> Mart:
     table = f"{model.schema}.{model.table}"
     columns, described = profiling.describe(reading, table, before)
-    related = profiling.related(reading, columns) if described else []
+    related = profiling.related(reading, table, columns) if described else []
     return Mart(model, reading.count(table), described, columns, related, seasons(reading, model))
 
 

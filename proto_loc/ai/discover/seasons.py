@@ -32,8 +32,8 @@ def seasons(reading: Reading, model: SemanticModel) -> Seasons:
     table = f"{model.schema}.{model.table}"
     result = Seasons()
     days = reading.rows(
-        f"select ({time})::date, count(*) from {table} where ({time}) is not null group by 1 order"
-        " by 1"
+        f"select cast({time} as date), count(*) from {table} where ({time}) is not null group by 1"
+        " order by 1"
     )
     if len(days) < ENOUGH:
         return result
@@ -52,13 +52,23 @@ def seasons(reading: Reading, model: SemanticModel) -> Seasons:
         if abs(rows - usual) > STANDS_OUT * max(spread, usual**0.5):
             result.standing_out.append((day, rows, usual))
     if model.time.grain == "hour" or _has_hours(reading, table, time):
-        result.hours = reading.rows(
-            f"select isodow({time}), hour({time}), count(*) / count(distinct ({time})::date) from"
-            f" {table} where ({time}) is not null group by all"
+        result.hours = _hours(
+            reading.rows(
+                f"select cast({time} as date), cast(extract(hour from {time}) as bigint), count(*)"
+                f" from {table} where ({time}) is not null group by 1, 2 order by 1, 2"
+            )
         )
     return result
 
 
+def _hours(counts: list[tuple[date, int, int]]) -> list[tuple[int, int, float]]:
+    """ISO weekday, hour, and the rows on an average day that has any in that hour."""
+    cells: dict[tuple[int, int], list[int]] = {}
+    for day, hour, rows in counts:
+        cells.setdefault((day.isoweekday(), hour), []).append(rows)
+    return [(weekday, hour, sum(rows) / len(rows)) for (weekday, hour), rows in cells.items()]
+
+
 def _has_hours(reading: Reading, table: str, time: str) -> bool:
     (kind,) = reading.rows(f"select typeof({time}) from {table} limit 1")[0]
-    return kind.startswith("TIMESTAMP")
+    return kind.upper().startswith("TIMESTAMP")

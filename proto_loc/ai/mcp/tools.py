@@ -19,10 +19,13 @@ from proto_loc.ai.mcp import answers
 from proto_loc.cube.client import ALL_ROWS, Question
 from proto_loc.errors import LocError, UsageError
 from proto_loc.metrics.read import file_of
-from proto_loc.warehouse import lake
+from proto_loc.warehouse import engine, lake
 
 MOST_ROWS = 1000
 """The maximum number of rows in one answer: a model reads no more."""
+
+TITLE = engine.of("prod").title
+"""Whose SQL the tools take."""
 
 Limit = Annotated[int, Field(ge=1, le=MOST_ROWS, description="At most so many rows.")]
 Name = Annotated[str, Field(description="The table's name, with or without its schema.")]
@@ -36,7 +39,7 @@ _one = threading.Lock()
 
 def _published():
     version = warehouse.current("prod").verify()
-    reader = queries.reader_of(version.path)
+    reader = queries.reader_of(version)
     return version, reader, context.published(reader, version, VIEWER["claims"])
 
 
@@ -151,7 +154,9 @@ def list_columns(table: Name) -> answers.Columns:
 
 
 def run_sql(
-    sql: Annotated[str, Field(description="One SELECT in DuckDB's SQL; tables with their schema.")],
+    sql: Annotated[
+        str, Field(description=f"One SELECT in {TITLE}'s SQL; tables with their schema.")
+    ],
     limit: Limit = 100,
 ) -> answers.Rows:
     """Run one SQL statement that only reads, for 30 seconds at most. Aggregate in SQL rather

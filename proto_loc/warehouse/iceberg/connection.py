@@ -44,7 +44,7 @@ class TrinoConnection:
             WarehouseError: Trino does not answer.
         """
         cursor = self._connection.cursor()
-        with _explained():
+        with explained():
             cursor.execute(statement, list(parameters) or None)
             self._rows = cursor.fetchall()
         self.description = cursor.description
@@ -71,12 +71,23 @@ class TrinoConnection:
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def explained(*, raw: bool = False) -> Iterator[None]:
+    """Raise the client's errors as those of this module.
+
+    Args:
+        raw: leave an error of the statement itself as it is.
+
+    Raises:
+        StatementFailed: Trino cannot run the statement.
+        WarehouseError: Trino does not answer.
+    """
     from trino import exceptions
 
     try:
         yield
     except exceptions.TrinoQueryError as error:
+        if raw:
+            raise
         kind = TableMissing if error.error_name in MISSING else StatementFailed
         raise kind(error.message) from error
     except (exceptions.Error, OSError) as error:

@@ -3,23 +3,37 @@
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proto_loc.settings import ROOT, settings
 from proto_loc.sql import batches, identifier, literal
 from proto_loc.trino import identities, places, readiness
 from proto_loc.warehouse import store
-from proto_loc.warehouse.engine import Finished, Relation
-from proto_loc.warehouse.errors import PublishError
-from proto_loc.warehouse.iceberg import catalogues, column_types, garbage, nessie, raw_tables
+from proto_loc.warehouse.engine import Finished, Reads, Relation
+from proto_loc.warehouse.errors import PublishError, WarehouseError
+from proto_loc.warehouse.iceberg import (
+    catalogues,
+    column_types,
+    garbage,
+    nessie,
+    raw_tables,
+    row_rules,
+    shell,
+    statements,
+)
 from proto_loc.warehouse.iceberg.connection import (
     StatementFailed,
     TableMissing,
     TrinoConnection,
 )
+from proto_loc.warehouse.iceberg.persons import PersonsConnection
+from proto_loc.warehouse.iceberg.reader import TrinoReader
 from proto_loc.warehouse.store import Version
 
 if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
     from proto_loc.warehouse.session import Session
 
 log = logging.getLogger("proto_loc.warehouse")
@@ -31,11 +45,43 @@ TEMPORARY = "staging"
 """Schema of the views that a published version does not hold."""
 
 
+class TrinoStatements:
+    """Implements :class:`proto_loc.warehouse.engine.Statements` for Trino's SQL."""
+
+    check = staticmethod(statements.check)
+    put = staticmethod(row_rules.put)
+    hold = staticmethod(row_rules.hold)
+
+    def reads(self, sql: str) -> Reads:
+        """What a statement reads.
+
+        Raises:
+            Refused: it is not allowed, or its two readings find different tables.
+        """
+        known = statements.read(sql)
+        row_rules.require_agreement(known)
+        return Reads(known.tables, known.ctes, known.tree is None)
+
+    def without_values(self, why: str) -> str:
+        name, colon, _ = why.partition(":")
+        return why if name in _ABOUT_NAMES else name if colon and name.isupper() else ""
+
+
+_ABOUT_NAMES = {
+    *("SYNTAX_ERROR", "COLUMN_NOT_FOUND", "TABLE_NOT_FOUND", "SCHEMA_NOT_FOUND", "TYPE_MISMATCH"),
+    *("FUNCTION_NOT_FOUND", "AMBIGUOUS_NAME", "DUPLICATE_COLUMN_NAME", "EXPRESSION_NOT_AGGREGATE"),
+    *("EXPRESSION_NOT_SCALAR", "TYPE_NOT_FOUND", "COLUMN_TYPE_UNKNOWN", "NESTED_AGGREGATION"),
+    *("NESTED_WINDOW", "MISSING_GROUP_BY", "MISMATCHED_COLUMN_ALIASES", "NOT_SUPPORTED"),
+}
+"""Errors of Trino that quote the statement, and no value of the data."""
+
+
 class IcebergEngine:
     """Implements :class:`proto_loc.warehouse.engine.Engine`."""
 
     name = "trino"
     title = "Trino"
+    statements = TrinoStatements()
     error = StatementFailed
     missing = TableMissing
 
@@ -243,8 +289,38 @@ class IcebergEngine:
             )
         return ""
 
-    def open(self, version: Version) -> TrinoConnection:
-        return TrinoConnection("cli", catalog=catalogues.of_version(version.id), schema="marts")
+    def open(self, version: Version) -> PersonsConnection:
+        name = catalogues.of_version(version.id)
+        return PersonsConnection(identities.own(), catalog=name, schema="marts")
+
+    def reader(self, version: Version, *, schema: str = "") -> TrinoReader:
+        name = catalogues.of_version(version.id)
+        return TrinoReader("assistant", name, schema=schema)
+
+    def link(self, con: "DuckDBPyConnection", version: Version) -> list[str]:
+        """DuckDB cannot read it."""
+        return []
+
+    def keep(self, con: "DuckDBPyConnection", version: Version, table: str, query: str) -> None:
+        with self.open(version) as trino:
+            trino.sql(query).keep(con, table)
+
+    def file(self, version: Version) -> Path:
+        raise WarehouseError(
+            f"Version {version.id} of {version.database} is in no file.",
+            "Trino keeps its tables.",
+            f"Use `loc db shell`, or `warehouse.read({version.database!r})` in Python.",
+        )
+
+    def shell(self, version: Version, command: str | None) -> None:
+        title = f"Version {version.id} of {version.database}, on Trino, read-only."
+        with self.open(version) as con:
+            try:
+                shell.run(con, title, command)
+            except StatementFailed as error:
+                raise WarehouseError(
+                    "The statement failed.", f"{error}".rstrip(".") + ".", "Correct it."
+                ) from error
 
     def columns(self, version: Version) -> dict[str, dict[str, str]]:
         return version.facts["columns"]

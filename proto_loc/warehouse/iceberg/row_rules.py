@@ -1,28 +1,29 @@
-"""Applies row-level security to SQL for Trino.
+"""Applies row-level security to SQL of Trino: puts the rules into a statement, and checks them.
 
-A table with rules is replaced by a subquery with them, wherever the statement names it. That does
-not depend on whether sqlglot reads the statement as Trino does: each word that is the name of such
-a table has to be one that sqlglot takes for the table, so that it is replaced, or one that cannot
-be a table for Trino. Otherwise the statement is refused. A list of conditions per table is taken,
-by the table's name in lower case; a row must meet all of them.
+It does for Trino what :mod:`proto_loc.warehouse.row_rules` does with DuckDB's own parser. ``put``
+replaces the name of each table that has rules by a subquery with them, and keeps the rest of the
+text. Two readings must find the same tables, see :mod:`proto_loc.warehouse.iceberg.statements`; a
+statement on which they differ is refused. Both functions take a list of conditions per table, by
+the table's name in lower case; a row must meet all conditions.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator
+from functools import lru_cache
 
+import sqlglot
 from sqlglot import exp
-from sqlglot.tokens import Token, TokenType
+from sqlglot.errors import SqlglotError
 
 from proto_loc.sql import identifier
 from proto_loc.warehouse.guard import Refused
 from proto_loc.warehouse.iceberg import statements
-from proto_loc.warehouse.iceberg.statements import Statement
 
-_RELATION = {TokenType.FROM, TokenType.JOIN, TokenType.TABLE, TokenType.LATERAL}
-"""Words before a relation."""
+_ALLOWED = {"this", "db", "catalog", "alias"}
+"""What the node of a table with rules may have: all else would stand at the subquery."""
 
 
-def put(statement: str, clauses: Mapping[str, Sequence[str]]) -> str:
-    """Replace each table that has rules by a subquery with them; leave out comments.
+def put(statement: str, clauses: dict[str, list[str]]) -> str:
+    """Replace each table that has rules by a subquery with them.
 
     Raises:
         Refused: the statement is not allowed, or has a form that cannot take the rules.
@@ -37,81 +38,163 @@ def put(statement: str, clauses: Mapping[str, Sequence[str]]) -> str:
             "You may read only some rows of the table of that name, and the two would be mixed up.",
             "Give what the WITH clause defines another name.",
         )
-    conditions = {
-        name: " AND ".join(map(written, parts)) for name, parts in clauses.items() if parts
-    }
-    tokens = statements.tokenized(known.text)
-    text = statements.words(known.text, tokens, _replaced(known, tokens, conditions))
+    if not known.agrees:
+        raise _cannot(min(clauses))
+    text, places = known.text, [one for one in known.relations if one.name in clauses]
+    for place in reversed(places):
+        name = text[place.start : place.end]
+        alias = "" if place.has_alias else f" AS {identifier(place.name)}"
+        filtered = f"(SELECT * FROM {name} WHERE {_joined(clauses[place.name])}){alias}"
+        text = text[: place.start] + filtered + text[place.end :]
+    if not places:
+        return known.sql
     try:
-        statements.check(text)
+        ruled = statements.read(text)
+        is_same = _same_but_rules(known.tree, ruled.tree, clauses)
     except Refused as error:
-        raise _cannot(min(clauses)) from error
-    return known.explain + text
+        raise _cannot(places[0].name) from error
+    except RecursionError:
+        raise statements.too_deep() from None
+    if not is_same:
+        raise _cannot(places[0].name)
+    return known.explain + ruled.text
 
 
-def written(condition: str) -> str:
-    """A condition in brackets, without its comments.
+def hold(statement: str, clauses: dict[str, list[str]]) -> None:
+    """Raise if a statement reads a table without its rules.
 
     Raises:
-        Refused: it does not parse as one condition, or reads a table.
+        Refused: it reads such a table, or is not allowed at all.
     """
-    known = statements.read(f"SELECT 1 WHERE ({condition}\n)")
-    where = known.tree.args.get("where") if known.tree else None
-    only = known.tree and {key for key, value in known.tree.args.items() if value} == {
-        "expressions",
-        "where",
-    }
-    if not (only and where and isinstance(where.this, exp.Paren)) or known.named:
+    known = statements.read(statement)
+    if not clauses or known.tree is None:
+        return
+    if both := known.ctes & clauses.keys():
+        raise _cannot(min(both))
+    named = {one.name for one in known.relations} | {name for _, name in known.tables}
+    if not named & clauses.keys():
+        return
+    if not known.agrees:
+        raise _cannot(min(named & clauses.keys()))
+    for table in _ruled(known.tree, clauses):
+        select = _only_reads(table)
+        try:
+            present = _conditions(select.args.get("where")) if select is not None else frozenset()
+        except RecursionError:
+            raise statements.too_deep() from None
+        if not all(conditions(clause) <= present for clause in clauses[table.name.lower()]):
+            raise _cannot(table.name.lower())
+
+
+def require_agreement(known: statements.Statement) -> None:
+    """Raise if the two readings of a statement find different tables.
+
+    Raises:
+        Refused: they do.
+    """
+    if not known.agrees:
         raise Refused(
-            f"The rule {condition} is not a condition.", "A rule is put after WHERE.", "Correct it."
+            "It is not certain which tables this reads.",
+            "You may read only some rows, and two readings of the statement differ.",
+            "Write it more simply: SELECT ... FROM with names of tables, without TABLE.",
         )
-    return known.text.removeprefix("SELECT 1 WHERE ")
 
 
-def _replaced(
-    known: Statement, tokens: Sequence[Token], conditions: Mapping[str, str]
-) -> dict[int, str]:
-    """Other texts for the last word of each ruled table's name, and none for those before it.
+@lru_cache(maxsize=256)
+def conditions(clause: str) -> frozenset[str]:
+    """The conditions of a rule, split at AND.
 
     Raises:
-        Refused: a word may be the name of such a table for Trino, and is not for sqlglot.
+        Refused: it is no condition of Trino's SQL.
     """
-    tables = {node.this.meta["start"]: node for node in known.named}
-    columns = {
-        node.this.meta["start"]
-        for node in known.tree.find_all(exp.Column)
-        if isinstance(node.this, exp.Identifier)
-    }
-    replaced: dict[int, str] = {}
-    for number, token in enumerate(tokens):
-        name = token.text.lower()
-        if name not in conditions or token.token_type == TokenType.STRING:
-            continue
-        first = _first(tokens, number)
-        if node := tables.get(token.start):
-            words = tokens[first : number + 1]
-            table = "".join(known.text[word.start : word.end + 1] for word in words)
-            alias = "" if node.args.get("alias") else f" AS {identifier(node.name)}"
-            replaced |= dict.fromkeys(range(first, number), "")
-            replaced[number] = f"(SELECT * FROM {table} WHERE {conditions[name]}){alias}"
-        elif not (
-            _kind(tokens, number + 1) == TokenType.DOT  # the table of a column
-            or _kind(tokens, number - 1) == TokenType.ALIAS
-            or (token.start in columns and _kind(tokens, first - 1) not in _RELATION)
-        ):
-            raise _cannot(name)
-    return replaced
+    statements.check(f"SELECT 1 WHERE {clause}")  # refuses unbalanced parentheses
+    tree = statements.read(f"SELECT 1 WHERE ({clause})").tree
+    if any(value for key, value in tree.args.items() if key not in ("expressions", "where")):
+        raise Refused("A rule is no condition.", f"It is {clause}.", "Correct the rule.")
+    return _conditions(tree.args.get("where"))
 
 
-def _first(tokens: Sequence[Token], number: int) -> int:
-    """The number of the first word of a name with dots."""
-    while number >= 2 and tokens[number - 1].token_type == TokenType.DOT:
-        number -= 2
-    return number
+def _joined(clauses: list[str]) -> str:
+    for clause in clauses:
+        conditions(clause)
+    return " AND ".join(f"({clause})" for clause in clauses)
 
 
-def _kind(tokens: Sequence[Token], number: int) -> TokenType | None:
-    return tokens[number].token_type if 0 <= number < len(tokens) else None
+def _ruled(tree: exp.Expression, clauses: dict[str, list[str]]) -> Iterator[exp.Table]:
+    return (table for table in tree.find_all(exp.Table) if table.name.lower() in clauses)
+
+
+def _only_reads(table: exp.Table) -> exp.Select | None:
+    """The SELECT that reads this table and no other; None if there is another or a column alias."""
+    source = table.parent
+    select = source.parent if isinstance(source, exp.From) else None
+    if not isinstance(select, exp.Select) or _further(table):
+        return None
+    if any(select.args.get(key) for key in ("joins", "laterals", "pivots", "match")):
+        return None
+    alias = table.args.get("alias")
+    return None if alias is not None and alias.args.get("columns") else select
+
+
+def _further(table: exp.Table) -> set[str]:
+    """What the node of a table has besides its name and alias."""
+    return {key for key, value in table.args.items() if value and key not in _ALLOWED}
+
+
+def _conditions(where: exp.Expression | None) -> frozenset[str]:
+    """The conditions that AND combines, as texts to compare."""
+    return frozenset(map(_text, _all(where.this))) if where is not None else frozenset()
+
+
+def _all(condition: exp.Expression) -> Iterator[exp.Expression]:
+    if isinstance(condition, exp.And):
+        yield from _all(condition.left)
+        yield from _all(condition.right)
+    elif isinstance(condition, exp.Paren):
+        yield from _all(condition.this)
+    else:
+        yield condition
+
+
+def _text(node: object) -> str:
+    """A node with all of its parts, as a text to compare; names as Trino compares them."""
+    if isinstance(node, exp.Identifier):
+        return f"Identifier({node.name.lower()!r})"
+    if isinstance(node, exp.Expression):
+        parts = sorted(
+            (key, _text(value))
+            for key, value in node.args.items()
+            if value not in (None, [], False)
+        )
+        return f"{type(node).__name__}({parts})"
+    return str([_text(item) for item in node]) if isinstance(node, list) else repr(node)
+
+
+def _same_but_rules(
+    written: exp.Expression, ruled: exp.Expression, clauses: dict[str, list[str]]
+) -> bool:
+    """Whether the second tree is the first one with the rules, and nothing else."""
+    expected = written.copy()
+    for table in list(_ruled(expected, clauses)):
+        if _further(table):
+            return False
+        name = table.name.lower()
+        alias = table.args.get("alias") or exp.TableAlias(this=exp.to_identifier(name, quoted=True))
+        bare = identifier(*(part for part in (table.db, table.name) if part))
+        try:
+            subquery = sqlglot.parse_one(
+                f"SELECT * FROM (SELECT * FROM {bare} WHERE {_joined(clauses[name])})"
+                f" AS {identifier('t')}",
+                read=statements.DIALECT,
+            )
+        except SqlglotError:
+            return False
+        inside = subquery.find(exp.Subquery)
+        inside.set("alias", alias.copy())
+        if table is expected:
+            return False
+        table.replace(inside)
+    return _text(expected) == _text(ruled)
 
 
 def _cannot(name: str) -> Refused:
