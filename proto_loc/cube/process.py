@@ -19,6 +19,9 @@ def _of_trino() -> dict[str, str]:
         "CUBE_TRINO_PORT": str(settings().port("trino")),
         "CUBE_TRINO_CERTIFICATE": str(places.certificate()),
         "CUBE_TRINO_SECRET": str(credentials.path("trino-cube")),
+        # Our driver has its own; without them, Cube warns of older names that nobody uses.
+        "CUBEJS_DB_PRESTO_CATALOG": "prod",
+        "CUBEJS_DB_NAME": "marts",
     }
 
 

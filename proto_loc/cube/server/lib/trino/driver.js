@@ -32,7 +32,7 @@ class VersionDriver extends TrinoDriver {
       port: settings.trino.port,
       user: USER,
       source: 'proto_loc',
-      catalog: `v${version.id}`,
+      catalog: `v${version?.id}`, // Cube also makes a driver without a version, to learn its class
       schema: 'marts',
       ssl: {},
       queryTimeout: settings.timeout,
