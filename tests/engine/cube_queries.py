@@ -1,6 +1,7 @@
 """Queries of Cube's REST API over all members that its metadata name, to compare two engines."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import httpx
 
@@ -33,7 +34,7 @@ def _plain(measures: list[str], by_type: dict[str, list[str]]) -> Iterator[dict]
         yield _ordered([], [dimension]) | {"limit": 3, "offset": 1, "total": True}
         order = [[measures[0], "desc"], [dimension, "desc"]]
         yield _ordered(measures[:1], [dimension]) | {"order": order, "limit": 5}
-    for one, two in zip(short, short[1:], strict=False):
+    for one, two in pairwise(short):
         yield _ordered(measures[:2], [one, two])
     times = by_type["time"]
     yield _ordered([], dimensions) | {"limit": 20}
@@ -99,6 +100,60 @@ def _filters(measures: list[str], by_type: dict[str, list[str]]) -> Iterator[dic
     other = _where(by_type["string"][-1], "notEquals", "x'y")["filters"][0]
     yield asked | {"filters": [{"or": [*some, {"and": [some[0], other]}]}]}
     yield asked | {"filters": [{"and": [{"or": some}, other]}]}
+
+
+def more() -> Iterator[dict | list[dict]]:
+    """Yield queries of ``cube_model``: granularities, windows, joins, sub-queries, odd values."""
+    march = ["2025-02-20", "2025-03-05"]
+    windows = ["so_far", "of_a_week", "of_a_quarter", "to_date"]
+    for grain in ("quarter_hour", "fortnight", "third", "odd", "fiscal", "sunday"):
+        for member in ("events.at", "events.day"):
+            part = {"dimension": "events.at", "granularity": grain}
+            asked = {"measures": ["events.events", "events.revenue"], "timeDimensions": [part]}
+            yield asked | _where(member, "inDateRange", *march) | {"order": [["events.at", "asc"]]}
+    for window in windows:
+        for grain in ("day", "week", "month"):
+            part = {"dimension": "events.at", "granularity": grain, "dateRange": march}
+            asked = {"measures": [f"events.{window}"], "timeDimensions": [part]}
+            yield asked | {"order": [["events.at", "asc"]]}
+        part = {"dimension": "events.at", "dateRange": march}
+        yield {"measures": [f"events.{window}", "events.events"], "timeDimensions": [part]}
+    by_place = [["events.place", "asc"]]
+    for window in windows[:2]:
+        part = {"dimension": "events.at", "granularity": "week", "dateRange": march}
+        order = [["events.at", "asc"], *by_place]
+        asked = {"measures": [f"events.{window}"], "timeDimensions": [part], "order": order}
+        yield asked | {"dimensions": ["events.place"]}
+    for dimensions in (["places.area"], ["events.place", "places.area"], ["places.earned"]):
+        yield _ordered(["events.events", "events.mean", "events.kinds"], dimensions)
+    yield _ordered(["places.places", "places.size", "events.revenue"], ["places.area"])
+    yield _ordered(["places.size"], ["events.kind"])
+    yield _ordered(["places.places"], ["events.kind"]) | _where("events.flag", "equals", "true")
+    yield _ordered(["events.events"], ["events.kind"]) | {"segments": ["events.cheap"]}
+    yield _ordered(["events.events", "events.revenue"], ["events.id"]) | {"ungrouped": True}
+    for values in (["true"], ["false"], ["true", "false"], ["TRUE"], [None], ["maybe"]):
+        for operator in ("equals", "notEquals"):
+            yield _ordered(["events.events"], ["events.kind"]) | _where(
+                "events.flag", operator, *values
+            )
+    for value in ("9007199254740993", "9007199254740993.0", "9.007199254740993e15", "-1"):
+        for operator in ("equals", "notEquals", "gt", "lte"):
+            yield _ordered(["events.events"], ["events.kind"]) | _where(
+                "events.big", operator, value
+            )
+    for text in ("1.55", "1.550", "0.1e1", "99999999999999999999999999999999999999.5", "1;drop"):
+        for member in ("events.price", "events.rate"):
+            yield _ordered(["events.events"], ["events.kind"]) | _where(member, "gt", text)
+    for first in ("2025-02-30", "yesterday", "0001-01-01", "9999-12-31", "2025-02-20T10:00:00Z"):
+        yield EVENTS | _where("events.at", "afterDate", first)
+    for member in ("events.day", "events.early", "events.first"):
+        yield EVENTS | _where(member, "beforeOrOnDate", "2025-01-05")
+    both = [{"dimension": "events.at", "granularity": "month"}]
+    blend = [EVENTS, {"measures": ["events.revenue"]}]
+    yield [one | {"timeDimensions": both, "order": [["events.at", "asc"]]} for one in blend]
+
+
+EVENTS = {"measures": ["events.events"]}
 
 
 def _ordered(measures: list[str], dimensions: list[str]) -> dict:
