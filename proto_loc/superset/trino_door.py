@@ -19,13 +19,13 @@ from proto_loc.superset import duckdb_door, trino_sql
 from proto_loc.superset.dbapi import MAX_ROWS, Named, ReadOnly
 from proto_loc.superset.readers import Busy, Places
 from proto_loc.trino import client
+from proto_loc.trino.identities import DASHBOARDS
 from proto_loc.warehouse import guard
 from proto_loc.warehouse.iceberg import queries
 
 client.reach()
 from trino.sqlalchemy.dialect import TrinoDialect  # noqa: E402 - needs reach()
 
-IDENTITY = "dashboards"
 RUNNING = 8
 """Statements of a process that Trino runs at a time."""
 _SCHEMAS = """
@@ -66,7 +66,7 @@ class TrinoQueries(Places):
                 raise Busy
             try:
                 return queries.run(
-                    IDENTITY,
+                    DASHBOARDS,
                     version.id,
                     statement,
                     parameters or [],
