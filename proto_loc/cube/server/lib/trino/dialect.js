@@ -17,8 +17,9 @@ const UNITS = { week: ['day', 7], quarter: ['month', 3] }; // that no INTERVAL o
 
 class PublishedFilter extends BaseFilter {
   allocateCastParam(value) {
-    const param = this.allocateParam(value);
     const { type } = this.definition();
+    if (type === 'time') return this.query.timeStampCast(this.allocateParam(String(value).replace(' ', 'T')));
+    const param = this.allocateParam(value);
     if (type === 'boolean') return `CAST(${param} AS BOOLEAN)`;
     return NUMBERS.includes(type) ? `CAST(${param} AS ${numberType(String(value), 'DECIMAL(38, 0)')})` : param;
   }
