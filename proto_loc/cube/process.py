@@ -10,6 +10,25 @@ from proto_loc.setup import node
 from proto_loc.setup.node import CUBE, MODEL, STAMP, program
 
 
+def _of_trino() -> dict[str, str]:
+    from proto_loc import credentials
+    from proto_loc.trino import identities, places
+
+    identities.password("cube")  # makes it, if Trino has never run
+    return {
+        "CUBE_TRINO_PORT": str(settings().port("trino")),
+        "CUBE_TRINO_CERTIFICATE": str(places.certificate()),
+        "CUBE_TRINO_SECRET": str(credentials.path("trino-cube")),
+        # Our driver has its own; without them, Cube warns of older names that nobody uses.
+        "CUBEJS_DB_PRESTO_CATALOG": "prod",
+        "CUBEJS_DB_NAME": "marts",
+    }
+
+
+OF_ENGINE = {"trino": _of_trino}
+"""Further variables of the server with an engine."""
+
+
 def environment() -> dict[str, str]:
     """Make the environment of the server: ``CUBE_*`` are our settings, ``CUBEJS_*`` are Cube's.
 
@@ -18,10 +37,11 @@ def environment() -> dict[str, str]:
     current = settings()
     port = int(os.environ.get("CUBE_PORT") or current.port("cube"))
     own = origin(port)
-    env = _clean_environment() | node.variables()
+    env = _clean_environment() | node.variables() | OF_ENGINE.get(current.engine, dict)()
     if current.cube_dev:
         env["CUBEJS_DEV_MODE"] = "true"
     return env | {
+        "CUBE_ENGINE": current.engine,
         "CUBE_WAREHOUSE": str(current.warehouse),
         "CUBE_MODEL": os.environ.get("LOC_CUBE_MODEL") or str(MODEL),
         "CUBE_PORT": str(port),
@@ -37,7 +57,7 @@ def environment() -> dict[str, str]:
         "NODE_COMPILE_CACHE": str(current.run / "node-cache"),  # makes the next start faster
         "UV_THREADPOOL_SIZE": "16",  # each running query uses one thread
         "CUBEJS_TELEMETRY": "false",
-        "CUBEJS_DB_TYPE": "duckdb",
+        "CUBEJS_DB_TYPE": current.engine,  # Cube uses the same names
         "CUBEJS_EXTERNAL_DEFAULT": "false",  # no Cube Store
         "CUBEJS_CACHE_AND_QUEUE_DRIVER": "memory",
         "CUBEJS_TESSERACT_SQL_PLANNER": "false",  # part of the addon

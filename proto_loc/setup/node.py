@@ -109,9 +109,9 @@ def install() -> None:
         _check_finished()
         return
     stamp_text = stamp(node)
-    if _read(STAMP) != stamp_text:
+    if not _is_installed(stamp_text):
         with files.locked(ROOT / ".tools/npm.lock"):
-            if _read(STAMP) != stamp_text:
+            if not _is_installed(stamp_text):
                 _install(stamp_text)
     _addon(node)
 
@@ -147,8 +147,18 @@ def _lock_sum() -> str:
 
 
 def stamp(node: Path) -> str:
-    """The stamp of ``node_modules``: checksum of the lock, version of Node, and machine."""
-    return f"{_lock_sum()} {output([node, '--version'])} {sys.platform}-{platform.machine()}"
+    """The stamp of ``node_modules``: checksum of the lock, version of Node, machine, and additions.
+
+    The additions are the name of an engine whose packages are installed too.
+    """
+    engine = settings().engine
+    added = f" {engine}" if f"npm-{engine}" in golden() else ""
+    return f"{_lock_sum()} {output([node, '--version'])} {sys.platform}-{platform.machine()}{added}"
+
+
+def _is_installed(stamp_text: str) -> bool:
+    """Whether all is installed that this stamp names; more may be, of another engine."""
+    return f"{_read(STAMP)} ".startswith(f"{stamp_text} ")
 
 
 def _install(stamp_text: str) -> None:
@@ -156,7 +166,8 @@ def _install(stamp_text: str) -> None:
         "setting up proto_loc/cube/server/node_modules from proto_loc/cube/server/package-lock.json"
     )
     STAMP.unlink(missing_ok=True)
-    done = npm("ci", "--ignore-scripts", "--prefer-offline")
+    omitted = [] if f"npm-{settings().engine}" in golden() else ["--omit=dev"]
+    done = npm("ci", "--ignore-scripts", "--prefer-offline", *omitted)
     if done.returncode:
         raise LocError(
             "Cannot install proto_loc/cube/server/package-lock.json into"
@@ -230,6 +241,8 @@ def manifest(lock: str) -> str:
         "license": "MIT",
         "engines": {"node": f"{golden()['tools']['node']}.x"},
         "dependencies": dict(sorted(golden()["npm"].items())),
+        # What only LOC_ENGINE=trino needs: the one kind that npm leaves out with its requirements.
+        "devDependencies": dict(sorted(golden()["npm-trino"].items())),
     }
     return json.dumps(made, indent=2) + "\n"
 

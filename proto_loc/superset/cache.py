@@ -9,7 +9,8 @@ from flask_caching.backends.filesystemcache import FileSystemCache
 
 from proto_loc import files
 from proto_loc.settings import private_folder, settings
-from proto_loc.superset.duckdb_dialect import readers, version_key
+from proto_loc.superset.doors import door
+from proto_loc.superset.serving import version_key
 
 
 class VersionedFileSystemCache(FileSystemCache):
@@ -36,7 +37,7 @@ class DataCache(VersionedFileSystemCache):
         lock, locks = _Lock(f"{version_key()}:{key}"), g.setdefault("loc_locks", {})
         if lock.number in locks:
             return None  # the request has the lock already: it must not wait for itself
-        with readers().waiting():
+        with door().queries().waiting():
             if not lock.wait(settings().query_timeout):
                 return None  # the entry is then computed twice
         if (entry := super().get(key)) is None:

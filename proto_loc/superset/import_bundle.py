@@ -34,6 +34,7 @@ from superset.utils.core import override_user
 from proto_loc.errors import LocError
 from proto_loc.superset import accounts, conflicts, contexts, schema, serialize
 from proto_loc.superset.bundle import forms
+from proto_loc.superset.doors import door
 
 MODELS = {"databases": Database, "datasets": SqlaTable, "charts": Slice, "dashboards": Dashboard}
 """Folder of the bundle → Superset's model; an object refers only to earlier ones."""
@@ -75,6 +76,7 @@ class Bundle:
             name: forms.full_dashboard(config) if name.startswith("dashboards/") else config
             for name, config in command._configs.items()
         }
+        self._on_the_engine()
         for kind in MODELS:
             inside = {config["uuid"] for config, _ in self.of(kind)}
             for name, reference in self._references(kind):
@@ -91,6 +93,17 @@ class Bundle:
         for name, config in self.configs.items():
             if name.startswith(f"{folder}/"):
                 yield config, hashlib.sha256(self.texts[name].encode()).hexdigest()
+
+    def _on_the_engine(self) -> None:
+        """Give databases the address of the engine of LOC_ENGINE: their files have DuckDB's.
+
+        The text has it too, so that a change of the engine is one of the file.
+        """
+        for name, config in self.configs.items():
+            if name.startswith("databases/"):
+                written = config["sqlalchemy_uri"]
+                config["sqlalchemy_uri"] = door().address
+                self.texts[name] = self.texts[name].replace(written, door().address)
 
     def _references(self, kind: str) -> Iterator[tuple[str, set[str]]]:
         """Yield each file's name, and the uuids of this kind that it refers to."""

@@ -47,15 +47,11 @@ class Busy(LocError):
         )
 
 
-class Readers:
-    """The readers of a process; they start with its first queries."""
+class Places:
+    """Counts the requests of a process that wait for data."""
 
     def __init__(self) -> None:
-        memory = size(settings().query_memory)
         self._places = threading.BoundedSemaphore(QUERIES)
-        self._light = _Pool(LIGHT, max(memory // 4, 64 << 20))
-        self._heavy = _Pool(heavy(), memory)
-        self._known: dict[tuple, None] = {}
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
@@ -70,6 +66,17 @@ class Readers:
             yield
         finally:
             self._places.release()
+
+
+class Readers(Places):
+    """The readers of a process; they start with its first queries."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        memory = size(settings().query_memory)
+        self._light = _Pool(LIGHT, max(memory // 4, 64 << 20))
+        self._heavy = _Pool(heavy(), memory)
+        self._known: dict[tuple, None] = {}
 
     def run(
         self, path: Path, sql: str, params: list | None, *, timeout: float, limit: int

@@ -1,12 +1,12 @@
 """Applies Superset's row-level security rules to SQL that people write.
 
 Superset 6.1 applies a person's rules only if a table has exactly the name of its dataset, but
-DuckDB accepts other spellings too. :mod:`proto_loc.warehouse.row_rules` covers them.
+engines accept other spellings too. The door's SQL covers them (:mod:`proto_loc.superset.doors`).
 """
 
 from flask import g
 
-from proto_loc.warehouse import row_rules
+from proto_loc.superset.doors import door
 
 
 def put(statement: str) -> str:
@@ -15,16 +15,16 @@ def put(statement: str) -> str:
     Raises:
         guard.Refused: this is not possible, or the statement may not run.
     """
-    return row_rules.put(statement, _of_the_person())
+    return door().sql.put(statement, _of_the_person())
 
 
-def hold(statement: str) -> None:
-    """Check that a statement reads no table without the user's rules for it.
+def ready(statement: str) -> str:
+    """The statement to run, which reads no table without the user's rules for it.
 
     Raises:
         guard.Refused: it reads such a table, or it may not run.
     """
-    row_rules.hold(statement, _of_the_person())
+    return door().sql.ready(statement, _of_the_person())
 
 
 def _of_the_person() -> dict[str, list[str]]:

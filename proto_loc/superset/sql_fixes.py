@@ -1,5 +1,6 @@
 """Fixes for faults of Superset, and of its SQL parser, in SQL Lab and datasets."""
 
+from collections.abc import Iterable
 from functools import cache
 
 from sqlglot import exp
@@ -55,15 +56,19 @@ def bind_tasks() -> None:
     celery_app.finalize()
 
 
-def find_engines_once() -> None:
+def find_engines_once(first: Iterable[type]) -> None:
     """Make Superset look for its database engines once per process.
 
     It does so several times per request, and each time reads a folder of eighty modules and the
     metadata of every installed package.
+
+    Args:
+        first: descriptions of databases that come before Superset's own.
     """
     from superset import db_engine_specs
 
-    db_engine_specs.load_engine_specs = cache(db_engine_specs.load_engine_specs)
+    find = db_engine_specs.load_engine_specs
+    db_engine_specs.load_engine_specs = cache(lambda: [*first, *find()])
 
 
 def tell_of_datasets() -> None:

@@ -1,11 +1,12 @@
-"""Makes Superset keep a DuckDB statement unchanged, and parse it with DuckDB's own parser.
+"""Makes Superset keep a statement unchanged, and read it as the engine of the data does.
 
 Superset parses each statement of SQL Lab, virtual datasets and charts with sqlglot, and runs the
-SQL that sqlglot generates. That is not always the same: ``interval '1 day 06:30:00'`` lost its
-hours, ``4!`` became false. This module keeps the text of the statement. It adds a LIMIT at the end
-or around the statement, and replaces a table's name by a row-level rule. After each change,
-DuckDB's parser confirms that the rest of the statement is the same; otherwise the statement is
-refused.
+SQL that sqlglot generates. That is not always the same: in DuckDB, ``interval '1 day 06:30:00'``
+lost its hours, ``4!`` became false; in Trino, ``decimal '1.50'`` became 2. This module keeps the
+text of the statement. It adds a LIMIT at the end or around the statement, and replaces a table's
+name by a row-level rule. After each change, the statement is parsed again, and the rest of it must
+be the same; otherwise the statement is refused. What belongs to the engine's SQL is in
+:class:`proto_loc.superset.doors.Sql`.
 """
 
 import re
@@ -22,7 +23,8 @@ from superset.sql import parse
 from superset.sql.parse import BaseSQLStatement, LimitMethod, SQLScript, SQLStatement, Table
 
 from proto_loc.superset import rules
-from proto_loc.warehouse import guard, row_rules
+from proto_loc.superset.doors import Tree, door
+from proto_loc.warehouse import guard
 
 _START = re.compile(r"\s*SELECT\s+(?:1\s+ORDER\s+BY\s+)?", re.IGNORECASE)
 """The text that Superset puts before an expression to parse it."""
@@ -37,10 +39,10 @@ class Statement(BaseSQLStatement[str]):
         """Split a script into statements.
 
         Raises:
-            SupersetParseError: DuckDB cannot parse it.
+            SupersetParseError: it cannot be parsed.
         """
         try:
-            return [cls(text, engine) for text in guard.split(script)]
+            return [cls(text, engine) for text in door().sql.split(script)]
         except guard.Refused as error:
             raise SupersetParseError(script, engine, message=str(error)) from error
 
@@ -50,11 +52,11 @@ class Statement(BaseSQLStatement[str]):
 
     @classmethod
     def _extract_tables_from_statement(cls, parsed: str, engine: str) -> set[Table]:
+        sql = door().sql
         try:
-            tree = guard.tree(parsed)
+            return {_as_named(*names) for names in sql.tables(sql.parse(parsed))}
         except guard.Refused:
             return set()  # the cursor refuses the statement later
-        return {_as_named(*names) for names in row_rules.tables(tree)}
 
     def format(self, comments: bool = True) -> str:
         return self._parsed
@@ -73,10 +75,7 @@ class Statement(BaseSQLStatement[str]):
 
     def check_functions_present(self, functions: set[str]) -> bool:
         names = {name.lower() for name in functions}
-        return any(
-            str(node.get("function_name")).lower() in names
-            for node in guard.nodes(guard.tree(self._parsed))
-        )
+        return not door().sql.functions(self._tree()).isdisjoint(names)
 
     def check_tables_present(self, tables: set[str]) -> bool:
         return not {table.table.lower() for table in self.tables}.isdisjoint(
@@ -86,40 +85,19 @@ class Statement(BaseSQLStatement[str]):
     def get_limit_value(self) -> int | None:
         """The number of the LIMIT at the end of the statement, if any."""
         try:
-            return _limit(guard.tree(self._parsed))
+            return door().sql.limit(self._tree())
         except guard.Refused:
             return None
 
     def set_limit_value(self, limit: int, method: LimitMethod = LimitMethod.FORCE_LIMIT) -> None:
         """Limit its rows, unless it is an EXPLAIN or ends with a LIMIT that is as low."""
-        try:
-            tree = guard.tree(self._parsed)
-        except guard.Refused:
-            return
-        written = _limit(tree)
-        if guard.explain(self._parsed) or (written is not None and written <= limit):
-            return
-        # The line breaks are needed because a comment may end the text.
-        for text, inside in (
-            (f"{self._parsed}\nLIMIT {limit}", _without_limit),
-            (f"SELECT * FROM (\n{self._parsed}\n) LIMIT {limit}", _wrapped),
-        ):
-            try:
-                if _limit(bounded := guard.tree(text)) == limit and guard.same(
-                    inside(bounded), tree["node"]
-                ):
-                    self._parsed = text
-                    return
-            except guard.Refused:
-                continue
+        self._parsed = door().sql.limited(self._parsed, limit)
 
     def has_cte(self) -> bool:
         return False  # Superset asks only for databases whose subqueries have no CTE
 
     def has_subquery(self) -> bool:
-        return any(
-            node.get("class") == "SUBQUERY" for node in guard.nodes(guard.tree(self._parsed))
-        )
+        return door().sql.has_subquery(self._tree())
 
     def parse_predicate(self, predicate: str) -> str:
         return predicate
@@ -130,27 +108,8 @@ class Statement(BaseSQLStatement[str]):
         """Apply the user's rules; Superset's own search knows only one spelling of a name."""
         self._parsed = rules.put(self._parsed)
 
-
-def _limit(tree: dict) -> int | None:
-    """The number of the LIMIT at the end of a statement."""
-    (*_, last) = tree["node"].get("modifiers") or [{}]
-    value = ((last.get("limit") or {}).get("value") or {}).get("value")
-    return value if last.get("type") == "LIMIT_MODIFIER" and isinstance(value, int) else None
-
-
-def _without_limit(tree: dict) -> dict:
-    """Return the tree without the LIMIT at the end of the statement."""
-    node = dict(tree["node"])
-    node["modifiers"] = node["modifiers"][:-1]
-    if node["modifiers"] or "offset" in tree["node"]["modifiers"][-1]:
-        return node
-    del node["modifiers"]
-    return node
-
-
-def _wrapped(tree: dict) -> dict | None:
-    """The statement inside ``SELECT * FROM (...) LIMIT n``."""
-    return (tree["node"]["from_table"].get("subquery") or {}).get("node")
+    def _tree(self) -> Tree:
+        return door().sql.parse(self._parsed)
 
 
 def _as_named(schema: str | None, name: str) -> Table:
@@ -177,7 +136,7 @@ def clause(text: str, engine: str) -> str:
 
     It may follow ``SELECT`` or ``SELECT 1 ORDER BY``. The text stays as it is if possible. If not,
     for example because a comment at its end would hide the following SQL, Superset's rewrite is
-    used, provided that DuckDB parses it to the same tree.
+    used, provided that it parses to the same tree.
 
     Raises:
         QueryClauseValidationException: it is not an expression, or is not safe within other SQL.
@@ -185,7 +144,7 @@ def clause(text: str, engine: str) -> str:
     start = (_START.match(text) or ["SELECT "])[0]
     expression = _START.sub("", text)
     try:
-        written = guard.tree(f"{start}{expression}\n")
+        written = door().sql.parse(f"{start}{expression}\n")
     except guard.Refused as error:
         raise QueryClauseValidationException(str(error)) from error
     if _reads(f"{start}({expression})", written):
@@ -198,10 +157,10 @@ def clause(text: str, engine: str) -> str:
     )
 
 
-def _reads(text: str, tree: dict) -> bool:
-    """Whether DuckDB parses a statement to this tree."""
+def _reads(text: str, tree: Tree) -> bool:
+    """Whether a statement is parsed to this tree."""
     try:
-        return guard.same(guard.tree(text), tree)
+        return door().sql.same(door().sql.parse(text), tree)
     except guard.Refused:
         return False
 
@@ -210,16 +169,15 @@ def expression(text: str, *_: object) -> str:
     """Replace Superset's ``validate_adhoc_subquery``: refuse every subquery in an expression.
 
     Raises:
-        SupersetParseError: DuckDB cannot parse it, or the guard refuses it.
+        SupersetParseError: it cannot be parsed, or the guard refuses it.
         SupersetSecurityException: it has a subquery or a FROM clause.
     """
+    sql = door().sql
     try:
-        tree = guard.tree(text if _START.match(text) else f"SELECT {text}")
+        tree = sql.parse(text if _START.match(text) else f"SELECT {text}")
     except guard.Refused as error:
-        raise SupersetParseError(text, "duckdb", message=str(error)) from error
-    if tree["node"].get("from_table", {}).get("type") != "EMPTY" or any(
-        node.get("class") == "SUBQUERY" for node in guard.nodes(tree)
-    ):
+        raise SupersetParseError(text, door().name, message=str(error)) from error
+    if sql.has_from(tree) or sql.has_subquery(tree):
         message = "Custom SQL fields cannot contain sub-queries."
         kind = SupersetErrorType.ADHOC_SUBQUERY_NOT_ALLOWED_ERROR
         raise SupersetSecurityException(SupersetError(message, kind, ErrorLevel.ERROR))
@@ -230,7 +188,7 @@ class _Pretty:
     """Formats a script for SQL Lab; keeps a statement whose meaning the format would change."""
 
     def __init__(self, script: str, engine: str) -> None:
-        self._texts = [statement.format() for statement in Statement.split_script(script, "duckdb")]
+        self._texts = [statement.format() for statement in Statement.split_script(script, engine)]
 
     def format(self) -> str:
         return ";\n".join(map(self._laid_out, self._texts))
@@ -238,8 +196,8 @@ class _Pretty:
     @staticmethod
     def _laid_out(text: str) -> str:
         try:
-            pretty = SQLStatement(text, "duckdb").format()
-            return pretty if _reads(pretty, guard.tree(text)) else text
+            pretty = SQLStatement(text, door().name).format()
+            return pretty if door().sql.keeps(pretty, text) else text
         except (SupersetErrorException, guard.Refused):
             return text
 
@@ -266,14 +224,14 @@ _sanitize_clause = parse.sanitize_clause
 
 
 def install() -> None:
-    """Replace Superset's SQL parsing for DuckDB everywhere."""
+    """Replace Superset's SQL parsing for the engine everywhere."""
     from superset import viz
     from superset.common import query_object
     from superset.models import helpers
     from superset.sqllab import api
     from superset.utils import core
 
-    SQLScript.special_engines = SQLScript.special_engines | {"duckdb": Statement}
+    SQLScript.special_engines = SQLScript.special_engines | {door().name: Statement}
     for module in (parse, viz, query_object, helpers, core):
         module.sanitize_clause = clause
     helpers.validate_adhoc_subquery = expression

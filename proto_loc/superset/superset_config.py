@@ -9,7 +9,8 @@ from pathlib import Path
 from proto_loc import fork_file
 from proto_loc.settings import private_folder, settings
 from proto_loc.superset import (
-    duckdb_dialect,
+    dbapi,
+    doors,
     events,
     logins,
     origin_check,
@@ -49,13 +50,13 @@ if (_FORK := fork_file.name()) != "proto_loc":
     APP_NAME = _FORK  # in the titles of its pages
 
 # The data: one database, and only through the guard
-duckdb_dialect.register()
-DB_SQLA_URI_VALIDATOR = duckdb_dialect.check_address
+doors.door().register()
+DB_SQLA_URI_VALIDATOR = doors.check_address
 PREVENT_UNSAFE_DB_CONNECTIONS = True
 SQLGLOT_DIALECTS_EXTENSIONS = {"duckdb": sql_fixes.DuckDB}
-SQL_MAX_ROW = TABLE_VIZ_MAX_ROW_SERVER = ROW_LIMIT = DISPLAY_MAX_ROW = duckdb_dialect.MAX_ROWS
+SQL_MAX_ROW = TABLE_VIZ_MAX_ROW_SERVER = ROW_LIMIT = DISPLAY_MAX_ROW = dbapi.MAX_ROWS
 DEFAULT_SQLLAB_LIMIT = 1_000
-SQLLAB_TIMEOUT = SQLLAB_VALIDATION_TIMEOUT = int(_NOW.query_timeout) + 1  # the readers enforce it
+SQLLAB_TIMEOUT = SQLLAB_VALIDATION_TIMEOUT = int(_NOW.query_timeout) + 1  # the door enforces it
 SUPERSET_WEBSERVER_TIMEOUT = int(_NOW.query_timeout) + 30
 
 # Caches: files, whose entries belong to one published version
@@ -150,7 +151,7 @@ def FLASK_APP_MUTATOR(app):
     sql_fixes.keep_limits()
     sql_fixes.bind_tasks()
     sql_fixes.tell_of_datasets()
-    sql_fixes.find_engines_once()
+    sql_fixes.find_engines_once(doors.door().engine_specs())
     pages.mend(app)
     query_times.measure(app)
     origin_check.bound_strangers(app)

@@ -11,7 +11,8 @@ from proto_loc.settings import environment_folder
 
 WRITER = "writer"
 """Builds and publishes: the refresh, and the commands of `loc db`."""
-READERS = ("dashboards", "cube", "notebooks", "assistant", "cli")
+DASHBOARDS = "dashboards"
+READERS = (DASHBOARDS, "cube", "notebooks", "assistant", "cli")
 """Superset; Cube; kernels; `loc ask`, MCP and discovery; the commands that read."""
 ALL = (WRITER, *READERS)
 _ITERATIONS = 10_000

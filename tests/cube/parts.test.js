@@ -12,7 +12,8 @@ const os = require('os');
 const path = require('path');
 const test = require('node:test');
 const { VersionCache } = require('../../proto_loc/cube/server/lib/cache');
-const { VersionDriver } = require('../../proto_loc/cube/server/lib/driver');
+const { named } = require('../../proto_loc/cube/server/lib/engines');
+const { VersionDriver } = require('../../proto_loc/cube/server/lib/duckdb/driver');
 const { Versions } = require('../../proto_loc/cube/server/lib/versions');
 
 const SETTINGS = { memory: '200MB', threads: 2, timeout: 10, rows: 5000 };
@@ -75,7 +76,7 @@ test('a link of the warehouse that was lost is no empty warehouse', () => {
     fs.writeFileSync(path.join(home, 'versions', id, 'manifest.json'), JSON.stringify(manifest));
     fs.writeFileSync(path.join(home, 'versions', id, 'prod.duckdb'), '');
   }
-  const served = () => new Versions(folder).current().id;
+  const served = () => new Versions(folder, named('duckdb')).current().id;
   assert.equal(served(), 2);
   fs.writeFileSync(path.join(home, 'served'), '000001\n');
   assert.equal(served(), 1);

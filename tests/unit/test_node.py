@@ -72,6 +72,36 @@ def test_what_golden_toml_names_is_locked_exactly():
         assert PACKAGES[f"node_modules/{name}"]["version"] == version
 
 
+def test_what_only_trino_needs_can_be_left_out():
+    """Nobody who does not use Trino installs its driver, as `npm ci --omit=dev` leaves it out."""
+    left_out = {
+        name.partition("node_modules/")[2] for name, one in PACKAGES.items() if "dev" in one
+    }
+    trino = {"@cubejs-backend/trino-driver", "@cubejs-backend/prestodb-driver", "presto-client"}
+    assert left_out == trino and golden()["npm-trino"].keys() <= trino
+
+
+@pytest.mark.parametrize(
+    ("engine", "kept", "is_installed"),
+    [
+        ("duckdb", "", True),
+        ("duckdb", " trino", True),
+        ("trino", "", False),
+        ("trino", " trino", True),
+        ("duckdb", "64", False),
+    ],
+)
+def test_packages_of_an_engine_are_installed_once_it_is_used(
+    tmp_path, monkeypatch, engine, kept, is_installed
+):
+    monkeypatch.setenv("LOC_ENGINE", "duckdb")
+    program = node.program()
+    (tmp_path / "stamp").write_text(node.stamp(program) + kept)
+    monkeypatch.setattr(node, "STAMP", tmp_path / "stamp")
+    monkeypatch.setenv("LOC_ENGINE", engine)
+    assert node._is_installed(node.stamp(program)) is is_installed
+
+
 @pytest.mark.parametrize("system", ["linux-x64", "linux-arm64", "darwin-arm64", "darwin-x64"])
 def test_the_binary_of_duckdb_is_a_package_of_its_own_and_no_download(system):
     binding = PACKAGES[f"node_modules/@duckdb/node-bindings-{system}"]

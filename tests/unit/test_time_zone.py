@@ -114,7 +114,7 @@ def test_duckdb_is_opened_in_one_place():
         "proto_loc/sql.py",
         "proto_loc/warehouse/guard.py",
         "proto_loc/warehouse/finish.py",
-        "proto_loc/superset/duckdb_dialect.py",  # lists keywords
+        "proto_loc/superset/duckdb_door.py",  # lists keywords
     }
     files = [
         path for folder in ("proto_loc", "pipelines") for path in (ROOT / folder).rglob("*.py")

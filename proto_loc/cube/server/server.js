@@ -8,6 +8,7 @@ async function main() {
   const native = require('./lib/native').choose(settings.native); // before any other module of Cube is loaded
   const express = require('express');
   const { Core } = require('./lib/core');
+  const engines = require('./lib/engines');
   const { Versions } = require('./lib/versions');
   const { checkAuth, limitRows, withoutSqlApi } = require('./lib/auth');
   const { NO_SQL_API } = require('../../standins/cube-native');
@@ -18,7 +19,7 @@ async function main() {
   const { LISTENER, bodies, bound } = require('./lib/bounds');
 
   const check = checkAuth(settings.secret);
-  const core = new Core(settings, new Versions(settings.warehouse), {
+  const core = new Core(settings, new Versions(settings.warehouse, engines.named(settings.engine)), {
     checkAuth: check,
     apiSecret: settings.secret, // Cube requires one at its start, but checkAuth does the check
     queryRewrite: limitRows((context) => core.getCompilerApi(context)),

@@ -3,7 +3,6 @@
 const { CubejsServerCore } = require('@cubejs-backend/server-core');
 const { CubejsHandlerError } = require('@cubejs-backend/api-gateway');
 const { VersionCache } = require('./cache');
-const { VersionDriver } = require('./driver');
 const { LastGoodModel, repository } = require('./model');
 
 const NO_DATA = 'no data yet; run loc refresh';
@@ -22,8 +21,8 @@ class Core extends CubejsServerCore {
       cacheAndQueueDriver: 'memory',
       externalDbType: undefined, // developer mode would start Cube Store
       externalDriverFactory: undefined,
-      driverFactory: (context) => new VersionDriver(context.version, settings),
-      dialectFactory: () => VersionDriver.dialectClass(),
+      driverFactory: (context) => new versions.engine.Driver(context.version, settings),
+      dialectFactory: () => versions.engine.Driver.dialectClass(),
       extendContext: () => {
         try {
           return { version: versions.current() };
@@ -61,7 +60,7 @@ class Core extends CubejsServerCore {
       } catch (error) {
         this.orchestratorStorage.storage.delete(version.key);
         context.version = this.versions.current();
-        if (context.version?.key === version.key) throw error;
+        if (context.version?.key === version.key) throw this.explained(error);
       }
     }
   }
@@ -69,9 +68,17 @@ class Core extends CubejsServerCore {
   createOrchestratorApi(...given) {
     const api = super.createOrchestratorApi(...given);
     api.addDataSeenSource('default'); // otherwise its driver is not released
+    const execute = api.executeQuery.bind(api);
+    api.executeQuery = (query) => execute(query).catch((error) => { throw this.explained(error); });
     const cache = api.getQueryOrchestrator().getQueryCache();
     cache.cacheDriver = new VersionCache(this.settings.cacheBytes);
     return api;
+  }
+
+  /** The error with status 503 if the engine does not work; other errors stay as they are. */
+  explained(error) {
+    const [, why] = this.versions.engine.down?.exec(error?.error || error?.message) || [];
+    return why ? new CubejsHandlerError(503, 'No data', why) : error;
   }
 
   createCompilerApi(files, options = {}) {

@@ -3,10 +3,13 @@
  * Settings of the server. `python -m proto_loc.cube.process` checks them and passes them as variables: see docs/settings.md.
  *
  * @typedef {object} Settings
+ * @property {string} engine The engine that keeps the versions, as in LOC_ENGINE.
  * @property {string} warehouse The folder of published databases.
  * @property {string} model The folder of the data model.
  * @property {string} secret The secret that signs tokens.
  * @property {number} port
+ * @property {{port: number, certificate: string, secret: string}} trino The port of Trino, the file of its certificate, and
+ *   that of the password of the identity `cube`; only used with this engine.
  * @property {string} memory DuckDB's memory limit, for each open version.
  * @property {number} threads DuckDB's threads.
  * @property {number} timeout Seconds after which a query is stopped.
@@ -26,10 +29,12 @@ function read(env = process.env) {
     return env[name];
   };
   return {
+    engine: given('CUBE_ENGINE'),
     warehouse: given('CUBE_WAREHOUSE'),
     model: given('CUBE_MODEL'),
     secret: secret(given('LOC_SECRET_FILE')),
     port: Number(given('CUBE_PORT')),
+    trino: { port: Number(env.CUBE_TRINO_PORT), certificate: env.CUBE_TRINO_CERTIFICATE, secret: env.CUBE_TRINO_SECRET },
     memory: given('CUBE_MEMORY'),
     threads: Number(given('CUBE_THREADS')),
     timeout: Number(given('CUBE_TIMEOUT')),

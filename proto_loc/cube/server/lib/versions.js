@@ -5,17 +5,22 @@
  * @typedef {object} Version
  * @property {string} key Identifies the content. A rollback returns to an older key; new data always get a new one.
  * @property {number} id
- * @property {string} file The version's DuckDB file.
+ * @property {string} file The file that each publish makes anew: the version's DuckDB file, or its manifest.
  * @property {string} publishedAt
  * @property {boolean} empty Whether nothing has been loaded yet.
  */
 const fs = require('fs');
 const path = require('path');
+const { another } = require('./engines');
 
 class Versions {
-  /** @param {string} warehouse */
-  constructor(warehouse) {
+  /**
+   * @param {string} warehouse
+   * @param {import('./engines').Engine} engine The engine of LOC_ENGINE: it alone can read its versions.
+   */
+  constructor(warehouse, engine) {
     this.home = path.join(warehouse, 'prod');
+    this.engine = engine;
     /** @type {Version | null} */
     this.last = null;
   }
@@ -30,12 +35,14 @@ class Versions {
       const link = this.#link();
       if (link === null) return null;
       try {
-        const found = fs.statSync(path.join(this.home, link, 'prod.duckdb'));
+        const found = fs.statSync(path.join(this.home, link, this.engine.file));
         const key = `${path.basename(link)}-${found.ino.toString(36)}-${Math.trunc(found.mtimeMs).toString(36)}`;
         if (this.last?.key !== key) this.last = this.#read(path.join(this.home, link), key);
         return this.last;
       } catch (error) {
-        if (attempt === 4) throw error; // a publish and a prune may have happened between the two calls
+        if (attempt < 4) continue; // a publish and a prune may have happened between the two calls
+        this.#read(path.join(this.home, link)); // throws if the version is another engine's, whose folder has other files
+        throw error;
       }
     }
   }
@@ -60,13 +67,18 @@ class Versions {
     return found ? path.join('versions', found) : null;
   }
 
-  /** @returns {Version} */
+  /**
+   * @returns {Version}
+   * @throws {Error} Another engine keeps it.
+   */
   #read(folder, key) {
     const manifest = JSON.parse(fs.readFileSync(path.join(folder, 'manifest.json'), 'utf8'));
+    const keeper = manifest.engine || 'duckdb';
+    if (keeper !== this.engine.name) throw another(manifest.id, keeper, this.engine.name);
     return {
       key,
       id: manifest.id,
-      file: path.join(folder, 'prod.duckdb'),
+      file: path.join(folder, this.engine.file),
       publishedAt: manifest.published_at,
       empty: !Object.keys(manifest.tables).some((table) => table.startsWith('marts.')),
     };

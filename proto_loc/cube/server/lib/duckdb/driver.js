@@ -4,6 +4,7 @@ const duckdb = require('@duckdb/node-api');
 const { DuckDBDriver } = require('@cubejs-backend/duckdb-driver');
 const { buildTransform, transformChunk, convertDuckDBParams } = require('@cubejs-backend/duckdb-driver/dist/src/Transform.js');
 const { PublishedQuery } = require('./dialect');
+const { QueryRefused, tooLarge, tooSlow } = require('../refusal');
 
 /** The same as LOCKED of proto_loc/warehouse/guard.py, except for settings of the Python package. */
 const LOCKED = {
@@ -16,19 +17,12 @@ const LOCKED = {
   lock_configuration: 'true',
 };
 
-const CELLS = 500000; // rows times columns of one result; it takes about 60 MB while it is sent
 const UNCUT = 1000; // milliseconds that DuckDB has to obey an interrupt, which it does between two chunks
-
-class QueryRefused extends Error {
-  toString() {
-    return this.message;
-  }
-}
 
 class VersionDriver extends DuckDBDriver {
   /**
-   * @param {import('./versions').Version} version
-   * @param {import('./settings').Settings} settings
+   * @param {import('../versions').Version} version
+   * @param {import('../settings').Settings} settings
    */
   constructor(version, settings) {
     super({});
@@ -82,11 +76,11 @@ class VersionDriver extends DuckDBDriver {
       timer = setTimeout(() => {
         late = true;
         connection.interrupt();
-        timer = setTimeout(refuse, UNCUT, this.#stopped()); // the statement still runs, but nobody waits for it
+        timer = setTimeout(refuse, UNCUT, tooSlow(this.settings)); // the statement still runs, but nobody waits for it
       }, this.settings.timeout * 1000);
     });
     const rows = this.#rows(connection, sql, values).catch((error) => {
-      throw late ? this.#stopped() : this.#explained(error);
+      throw late ? tooSlow(this.settings) : this.#explained(error);
     }).finally(() => {
       clearTimeout(timer);
       this.running.delete(connection);
@@ -97,27 +91,15 @@ class VersionDriver extends DuckDBDriver {
     return Promise.race([rows, cut]);
   }
 
-  #stopped() {
-    return new QueryRefused(
-      `The query was stopped: it ran longer than ${this.settings.timeout} seconds. Ask for less: a shorter time, `
-      + 'fewer dimensions, or raise LOC_CUBE_TIMEOUT.',
-    );
-  }
-
   async #rows(connection, sql, values) {
     const result = await connection.stream(sql, convertDuckDBParams(values));
     const transform = buildTransform(result.columnNames(), result.columnTypes());
-    const most = Math.floor(CELLS / result.columnCount);
     const rows = [];
     for (;;) {
       const chunk = await result.fetchChunk();
       if (!chunk || chunk.rowCount === 0) return rows;
-      if (rows.length + chunk.rowCount > this.settings.rows + 1) {
-        throw new QueryRefused(`The query was stopped: it gives more than ${this.settings.rows} rows (LOC_CUBE_ROWS).`);
-      }
-      if (rows.length + chunk.rowCount > most) {
-        throw new QueryRefused(`The query was stopped: it gives more than ${CELLS} values. Ask for fewer rows or columns.`);
-      }
+      const refused = tooLarge(rows.length + chunk.rowCount, result.columnCount, this.settings);
+      if (refused) throw refused;
       for (const row of transformChunk(chunk, transform)) rows.push(row);
     }
   }
@@ -146,4 +128,6 @@ class VersionDriver extends DuckDBDriver {
   }
 }
 
-module.exports = { VersionDriver, QueryRefused, LOCKED };
+const ENGINE = { file: 'prod.duckdb', Driver: VersionDriver, down: null };
+
+module.exports = { ENGINE, VersionDriver, LOCKED };
