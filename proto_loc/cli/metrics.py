@@ -1,4 +1,4 @@
-"""``loc token | query``: ask the platform's Cube for metrics."""
+"""``loc token | query | mf``: ask the platform's Cube, or MetricFlow, for metrics."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -124,6 +124,23 @@ def query(
     _PRINT[form](answer)
     if is_cut:
         typer.echo(f"note: These are the first {limit:,} rows; --limit gives more.", err=True)
+
+
+@app.command(
+    rich_help_panel=PANEL,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    add_help_option=False,
+)
+def mf(context: typer.Context) -> None:
+    """Run MetricFlow on the data that is published now, read-only, with its own arguments.
+
+    Examples: loc mf list metrics, loc mf query --metrics METRIC --group-by metric_time__month,
+        loc mf query --metrics METRIC --explain
+    """
+    from proto_loc import warehouse
+    from proto_loc.metrics import metricflow
+
+    raise typer.Exit(metricflow.run(warehouse.current("prod").verify(), context.args))
 
 
 def parse_claims(text: str) -> dict:

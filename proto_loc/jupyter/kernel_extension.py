@@ -31,8 +31,8 @@ class ReadOnly(LocError):
             "Published data cannot be changed from here.",
             "A version is immutable, because others read it too.",
             "Write to a database of your own: con = warehouse.scratch(), then warehouse.keep(con,"
-            " 'mine', 'select ...'), and %sql con for SQL cells. To add a table to prod, add a model"
-            " to dbt/.",
+            " 'mine', 'select ...'), and %sql con for SQL cells. To add a table to prod, add a"
+            " model to dbt/.",
         )
 
 

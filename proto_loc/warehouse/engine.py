@@ -190,6 +190,9 @@ class Engine(Protocol):
     def dbt(self) -> dict[str, str]:
         """Environment variables by which dbt's target ``prod`` is the copy of the open session."""
 
+    def dbt_reader(self, version: "Version") -> dict[str, str]:
+        """Environment variables by which the profile of ``loc mf`` reads a version."""
+
     def finish(self, session: "Session") -> Finished:
         """End all writing, and count the rows.
 

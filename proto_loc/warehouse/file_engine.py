@@ -147,6 +147,9 @@ class FileEngine:
         """Nothing: dbt's profile names the file of the folder in which it runs."""
         return {}
 
+    def dbt_reader(self, version: Version) -> dict[str, str]:
+        return {"LOC_METRICFLOW_FILE": str(version.path)}
+
     def finish(self, session: "Session") -> Finished:
         """Write the log into the file, in a process of its own."""
         if not session.path.exists():

@@ -134,9 +134,9 @@ def test_a_write_to_published_data_is_refused_with_the_way_to_do_it(kernel, name
         "error: Published data cannot be changed from here.",
         "why: A version is immutable, because others read it too.",
         (
-            "fix: Write to a database of your own: con ="
-            " warehouse.scratch(), and %sql con for SQL cells. To add a table to prod, add a"
-            " model to dbt/."
+            "fix: Write to a database of your own: con = warehouse.scratch(), then"
+            " warehouse.keep(con, 'mine', 'select ...'), and %sql con for SQL cells. To add a table"
+            " to prod, add a model to dbt/."
         ),
     ]
 

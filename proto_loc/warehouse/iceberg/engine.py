@@ -186,13 +186,11 @@ class IcebergEngine:
         return {
             "DBT_PROFILES_DIR": str(PROFILES),
             "DBT_PROFILE": "loc",
-            "LOC_TRINO_CATALOGUE": catalogues.session(),
-            "LOC_TRINO_ADDRESS": f"{places.HOST}:{settings().port('trino')}",
-            "LOC_TRINO_CERTIFICATE": str(places.certificate()),
-            "REQUESTS_CA_BUNDLE": str(places.certificate()),  # a person's would take its place
-            # dbt keeps variables with this start out of its logs.
-            "DBT_ENV_SECRET_LOC_TRINO_PASSWORD": identities.password(identities.WRITER),
+            **_dbt(catalogues.session(), identities.WRITER),
         }
+
+    def dbt_reader(self, version: Version) -> dict[str, str]:
+        return _dbt(catalogues.of_version(version.id), "cli")
 
     def finish(self, session: "Session") -> Finished:
         """Drop what stands for views of ``raw``, count the rows, and read the columns."""
@@ -344,6 +342,18 @@ class IcebergEngine:
 
 
 ENGINE = IcebergEngine()
+
+
+def _dbt(catalogue: str, identity: str) -> dict[str, str]:
+    """Variables by which a profile of dbt reaches Trino."""
+    return {
+        "LOC_TRINO_CATALOGUE": catalogue,
+        "LOC_TRINO_ADDRESS": f"{places.HOST}:{settings().port('trino')}",
+        "LOC_TRINO_CERTIFICATE": str(places.certificate()),
+        "REQUESTS_CA_BUNDLE": str(places.certificate()),  # a person's would take its place
+        # dbt keeps variables with this start out of its logs.
+        "DBT_ENV_SECRET_LOC_TRINO_PASSWORD": identities.password(identity),
+    }
 
 
 def _branch(session: "Session") -> str:

@@ -56,7 +56,7 @@ class Results:
         import pandas as pd
 
         kinds = ", ".join(
-            f"{identifier(name)} {column_types.of_trino(kind)}"
+            f"{identifier(name)} {'integer' if kind == 'unknown' else column_types.of_trino(kind)}"
             for name, kind in zip(self.columns, self.types, strict=True)
         )
         con.execute(f"create or replace table {identifier(table)} ({kinds})")
