@@ -119,6 +119,7 @@ class VersionDriver extends TrinoDriver {
       return tooSlow(this.settings);
     }
     if (error.code === 401) return this.#down(`it refuses the identity ${USER}`);
+    if (error.code >= 400) return this.#down(`it answers with status ${error.code}`); // as it does at its start
     if (/MEMORY/.test(cause.errorName)) {
       return new QueryRefused(`The query ran out of memory: ${first} Ask for less, or raise LOC_TRINO_MEMORY.`);
     }
