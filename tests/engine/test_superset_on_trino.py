@@ -338,7 +338,8 @@ HOSTILE = [
     "select \"lpad\"('x', 2000000000, 'y')",
     "select format('%2000000000s', 'x')",
     "select 1 into marts.t",
-    "select {{ 1 }}",
+    'describe prod.marts."mart_taxi_trips$files"',
+    "select rpad('x', 2_000_000_000, 'y')",
     "select 'without an end",
     "select " + "array[" * 30 + "1" + "]" * 30,
     "select " + "(" * 3_000 + "1" + ")" * 3_000,
@@ -487,21 +488,21 @@ HELD = [
     "select distinct mart_taxi_trips.pickup_borough from marts.mart_taxi_trips join"
     " marts.mart_taxi_trips b using (trip_id)",
     "select (select min(pickup_borough) from marts.mart_taxi_trips) as pickup_borough",
-    "select distinct pickup_borough from (marts.mart_taxi_trips cross join (values 1) v(x))",
-    "select pickup_borough from marts.mart_taxi_trips tablesample bernoulli (50) group by 1",
     "select p as pickup_borough from (select pickup_borough p from marts.mart_taxi_trips where"
     " pickup_borough in (select pickup_borough from marts.mart_taxi_trips)) group by 1",
+    "select pickup_borough from mart_taxi_trips mart_taxi_trips group by 1",
     "select 'mart_taxi_trips' as mart_taxi_trips, min(pickup_borough) pickup_borough from"
     " marts.mart_taxi_trips",
 ]
 AROUND = [
+    "select pickup_borough from marts.mart_taxi_trips tablesample bernoulli (50) group by 1",
+    "select distinct pickup_borough from (marts.mart_taxi_trips cross join (values 1) v(x))",
     "with mart_taxi_trips as (select * from marts.mart_taxi_trips) select * from mart_taxi_trips",
     "table marts.mart_taxi_trips",
     "select * from (table mart_taxi_trips)",
     "select * from table(exclude_columns(table(marts.mart_taxi_trips), descriptor(vendor)))",
     'select * from marts."mart_taxi_trips$files"',
     "show stats for marts.mart_taxi_trips",
-    "select * from mart_taxi_trips mart_taxi_trips",
     'select * from marts.U&"m\\0061rt_taxi_trips"',
 ]
 

@@ -23,7 +23,9 @@ from typing import NamedTuple
 
 import sqlglot
 from sqlglot import exp
+from sqlglot.dialects.trino import Trino
 from sqlglot.errors import SqlglotError
+from sqlglot.parser import Parser
 
 from proto_loc.warehouse.guard import MAX_JOINS, Refused, check_length
 
@@ -31,6 +33,7 @@ DIALECT = "trino"
 CATALOGUE = "prod"
 """The name by which a statement may call the version that the connection reads."""
 MAX_DEPTH = 100  # levels of parentheses
+MAX_TYPED = 6  # levels of brackets that may belong to a type: sqlglot tries each twice
 MAX_TOKENS = 20_000  # words, signs and values: sqlglot needs two seconds for them
 MAX_RELATIONS = 128  # tables, once each WITH clause stands where it is named: Trino plans it so
 MAX_RECURSION = 10  # Trino's max_recursion_depth
@@ -67,6 +70,10 @@ _WRITES = tuple(
     )
     if hasattr(exp, name)
 )
+_TYPES = {word for word, kind in Trino.Tokenizer.KEYWORDS.items() if kind in Parser.TYPE_TOKENS}
+"""Words that sqlglot takes for a type if brackets follow, as in ``array[`` and ``date (``."""
+_HIDDEN = re.compile(r"\$\w+")
+"""A column that tells where a row is stored, such as ``$path``."""
 _NAME = r"(?:\w+|\"[^\"]+\")"
 _LIKE = r"(?: LIKE '[^']*'(?: ESCAPE '[^']')?)?"
 _TABLE = rf"{_NAME}(?:\.{_NAME}){{0,2}}"
@@ -319,6 +326,10 @@ def _shown(text: str) -> str:
     if not names:
         return flat
     ((kind, parts),) = names.items()
+    if kind == "schema":
+        _is_a_schema(parts[-1])
+    elif kind != "catalogue":
+        _is_a_table(parts)
     if len(parts) == {"schema": 2, "catalogue": 1}.get(kind, 3):
         if parts[0] != CATALOGUE:
             raise _elsewhere(parts)
@@ -326,7 +337,6 @@ def _shown(text: str) -> str:
         if kind == "catalogue":
             return before.rsplit(" ", 2)[0] + after[found.end(kind) - found.start(kind) :]
         return before + after.partition(".")[2]
-    _is_a_table(parts)
     return flat
 
 
@@ -486,6 +496,17 @@ def _is_a_table(parts: list[str]) -> None:
             "It names what Iceberg knows of a table, such as the least value of each file.",
             "Read tables; SHOW TABLES FROM marts lists them.",
         )
+    if parts[1:]:
+        _is_a_schema(parts[-2])
+
+
+def _is_a_schema(name: str) -> None:
+    if name == "system" or name.startswith("raw__"):
+        raise Refused(
+            f"The schema {name} is not allowed here.",
+            "It holds what the tables are made of.",
+            "SHOW SCHEMAS lists those that can be read.",
+        )
 
 
 def _elsewhere(parts: list[str]) -> Refused:
@@ -496,7 +517,30 @@ def _elsewhere(parts: list[str]) -> Refused:
     )
 
 
+def _check_types(tokens: list[Token]) -> None:
+    """Refuse nested brackets for which sqlglot's time doubles with each level.
+
+    Raises:
+        Refused: there are more than :data:`MAX_TYPED`.
+    """
+    opened: list[bool] = []
+    before = ""
+    for token in tokens:
+        if token.word in ("(", "["):
+            opened.append(token.word == "[" or before in _TYPES)
+        elif token.word in (")", "]") and opened:
+            opened.pop()
+        if sum(opened) > MAX_TYPED:
+            raise Refused(
+                "The SQL is nested too deeply.",
+                f"At most {MAX_TYPED} levels of arrays, rows and types are read.",
+                "Make it simpler.",
+            )
+        before = token.word
+
+
 def _parsed(text: str, tokens: list[Token]) -> exp.Expression:
+    _check_types(tokens)
     try:
         trees = sqlglot.parse(text, read=DIALECT)
     except RecursionError:
@@ -545,7 +589,15 @@ def _inspect(tree: exp.Expression, relations: list[Relation]) -> None:
                 "It can reach beyond the tables of the version.",
                 "Call Trino's own functions.",
             )
-        if _function(node) in ("lpad", "rpad"):
+        if isinstance(node, exp.Column) and _HIDDEN.fullmatch(node.name):
+            raise Refused(
+                f"{node.name} is not a column.", "It tells where rows are stored.", "Leave it out."
+            )
+        if isinstance(node, exp.UserDefinedFunction):
+            raise Refused(
+                "WITH FUNCTION is not allowed here.", "Only queries are.", "Leave it out."
+            )
+        if _function(node) in ("lpad", "rpad", "format"):
             _is_short(node)
     joins = sum(1 for node in _nodes(tree) if isinstance(node, exp.Join))
     if joins > MAX_JOINS or _planned(tree) > MAX_RELATIONS:
@@ -571,14 +623,16 @@ def _function(node: exp.Expression) -> str:
 
 
 def _is_short(node: exp.Expression) -> None:
-    """Refuse ``lpad`` and ``rpad`` to a length that is not small."""
-    length = node.args.get("expression")
+    """Refuse ``lpad``, ``rpad`` and ``format`` to a length that is not small."""
+    arguments = [node.this, node.args.get("expression"), *node.expressions]
     if isinstance(node, exp.Anonymous):
-        length = (node.expressions[1:2] or [None])[0]
-    is_number = isinstance(length, exp.Literal) and not length.is_string
-    if not is_number or not length.name.isdecimal() or int(length.name) > MAX_PADDED:
+        arguments = list(node.expressions)
+    length = arguments[0 if _function(node) == "format" else 1] if arguments[1:] else None
+    known = isinstance(length, exp.Literal)
+    numbers = re.findall(r"\d+", length.name.replace("_", "")) if known else []
+    if not known or any(int(number) > MAX_PADDED for number in numbers):
         raise Refused(
-            "The length of lpad or rpad must be a small number.",
+            "The length of lpad, rpad and in format must be a small number.",
             "A long one ends the server.",
             f"Write it as a literal of at most {MAX_PADDED}.",
         )
