@@ -425,7 +425,7 @@ ELSEWHERE = {
         "the first that is new enough", "the folder of the Java that runs Trino and Nessie"
     ),
     "LOC_MAVEN_REPOSITORY": Setting(
-        "Maven's own settings where `mvn` is on PATH, else Maven Central",
+        "what the settings of `mvn` say",
         "URL of the Maven repository that Trino and Nessie come from",
     ),
     "LOC_LIBRARY_PATH": Setting(

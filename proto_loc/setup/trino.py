@@ -17,8 +17,6 @@ from proto_loc.settings import ROOT, settings
 from proto_loc.setup.environments import uv
 from proto_loc.trino import java, places
 
-CENTRAL = "https://repo.maven.apache.org/maven2"
-
 
 def install() -> None:
     """Install both servers in ``.tools``, unless they are there, where ``LOC_ENGINE`` is trino."""
@@ -119,8 +117,7 @@ def _unpack(archive: Path, folder: Path, keep: list[str]) -> Path:
 def download(part: dict, folder: Path) -> Path:
     """Download an artifact into a folder, and compare its checksum.
 
-    It comes from ``LOC_MAVEN_REPOSITORY``, else by ``mvn`` with its own settings, else from Maven
-    Central.
+    It comes from ``LOC_MAVEN_REPOSITORY``, else by ``mvn`` with its own settings.
 
     Raises:
         LocError: it cannot be downloaded, or its checksum differs.
@@ -131,11 +128,18 @@ def download(part: dict, folder: Path) -> Path:
     own = os.environ.get("LOC_MAVEN_REPOSITORY", "").rstrip("/")
     maven = None if own else shutil.which("mvn")
     print(f"loc: fetching {file.name}, checked against golden.toml", file=sys.stderr, flush=True)
-    if maven:
+    if own:
+        path = f"{group.replace('.', '/')}/{name}/{part['version']}/{file.name}"
+        _stream(f"{own}/{path}", file)
+    elif maven:
         _copy(maven, part, folder)
     else:
-        path = f"{group.replace('.', '/')}/{name}/{part['version']}/{file.name}"
-        _stream(f"{own or CENTRAL}/{path}", file)
+        raise LocError(
+            f"{file.name} cannot be fetched.",
+            "There is no `mvn` on PATH, and LOC_MAVEN_REPOSITORY is not set.",
+            "Install Maven (on Debian: apt install maven), or set LOC_MAVEN_REPOSITORY to the URL of"
+            " a Maven repository.",
+        )
     with file.open("rb") as content:
         digest = hashlib.file_digest(content, "sha256").hexdigest()
     if digest != part["sha256"]:

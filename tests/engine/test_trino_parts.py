@@ -349,6 +349,15 @@ def repository(tmp_path, monkeypatch, request):
         serving.shutdown()
 
 
+def test_without_maven_and_a_repository_it_says_what_to_install(repository, monkeypatch, tmp_path):
+    monkeypatch.delenv("LOC_MAVEN_REPOSITORY")
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+    with pytest.raises(LocError, match="cannot be fetched") as refused:
+        setup.install_servers()
+    assert "apt install maven" in refused.value.fix and "LOC_MAVEN_REPOSITORY" in refused.value.fix
+    assert setup.missing() == ["trino-server", "nessie"]
+
+
 def test_the_servers_are_installed_once(repository):
     assert setup.missing() == ["trino-server", "nessie"]
     setup.install_servers()
