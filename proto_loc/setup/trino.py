@@ -137,7 +137,7 @@ def download(part: dict, folder: Path) -> Path:
         raise LocError(
             f"{file.name} cannot be fetched.",
             "There is no `mvn` on PATH, and LOC_MAVEN_REPOSITORY is not set.",
-            "Install Maven (on Debian: apt install maven), or set LOC_MAVEN_REPOSITORY to the URL of"
+            "Install Maven (Debian: apt install maven), or set LOC_MAVEN_REPOSITORY to the URL of"
             " a Maven repository.",
         )
     with file.open("rb") as content:
