@@ -1,7 +1,10 @@
 """A small published sample on both engines, and publishes of tables that belong together."""
 
+import math
 import os
+import re
 import subprocess
+from decimal import Decimal
 from pathlib import Path
 
 from proto_loc import warehouse
@@ -35,6 +38,21 @@ def write_pair(con, number: int) -> None:
     for table in ("marts.one", "marts.two"):
         con.execute(f"drop table if exists {table}")
         con.execute(f"create table {table} as select {number} as number")
+
+
+def plain(item: object) -> object:
+    """A value as both engines mean it: the sum of doubles depends on their order, in its last
+    digits; the same in a text with such a number.
+    """
+    if isinstance(item, float):
+        return float(f"{item:.9g}") if math.isfinite(item) else str(item)
+    if isinstance(item, dict):
+        return {key: plain(one) for key, one in item.items()}
+    if isinstance(item, list | tuple):
+        return [plain(one) for one in item]
+    if isinstance(item, str) and re.fullmatch(r"-?\d+\.\d{3,}", item):
+        return plain(float(item))
+    return str(item) if isinstance(item, Decimal) else item
 
 
 def files_of(folder: Path) -> set[str]:

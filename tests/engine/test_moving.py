@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from published import loc
+from published import loc, plain
 
 from proto_loc import warehouse
 from proto_loc.warehouse import store
@@ -15,7 +15,7 @@ def record(version_id: int) -> dict:
     written = json.loads(path.read_text())
     return {
         "engine": written["engine"],
-        "metrics": written["facts"]["metrics"],
+        "metrics": plain(written["facts"]["metrics"]),
         "outcomes": written["facts"]["outcomes"],
         "checks": written["checks"],
     }
