@@ -59,7 +59,7 @@ def value(plain: object) -> str:
         case list():
             return f"array[{', '.join(map(value, plain))}]"
         case datetime() if plain.tzinfo:
-            text = f"{plain.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f} +00:00"
+            text = f"{plain.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f} UTC"
             return f"cast('{text}' as timestamp with time zone)"
         case datetime():
             return f"timestamp '{plain:%Y-%m-%d %H:%M:%S.%f}'"

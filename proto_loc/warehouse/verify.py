@@ -54,5 +54,6 @@ def verify(database: str, versions: Iterable[int], *, content: bool = True) -> I
         unknown = sum(load.sha256 is None for load in loads)
         yield Verdict(
             database, version_id, version, None,
-            len(version.checksums) + len(loads) - unknown, unknown + (not version.checksums),
+            len(version.checksums) + len(loads) - unknown,
+            unknown + (version.path.exists() and not version.checksums),
         )  # fmt: skip

@@ -20,11 +20,14 @@ NAMES = ("nessie", *places.NODES)
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the suite in one process, and start it early: two nodes take a minute to start."""
+    """Keep the suite in one process, and out of the short run: three servers of Java would slow
+    down the tests beside them that have a limit of time.
+    """
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents and "running" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("engine"))
+            item.add_marker(pytest.mark.slow)
             if not item.get_closest_marker("timeout"):  # the first one starts three servers
                 item.add_marker(pytest.mark.timeout(1200))
 

@@ -22,8 +22,6 @@ from proto_loc import warehouse
 from proto_loc.settings import settings
 from proto_loc.trino import places
 
-pytestmark = pytest.mark.slow
-
 EVENTS = {"measures": ["events.number"]}
 SECONDS = 8
 """The time-out of some servers; on a busy machine, Trino needs some of them for any query."""

@@ -12,8 +12,6 @@ from proto_loc import warehouse
 from proto_loc.metrics import metricflow
 from proto_loc.metrics.read import read
 
-pytestmark = pytest.mark.slow
-
 
 class Client:
     """A database client for MetricFlow, on a connection to a version on Trino."""

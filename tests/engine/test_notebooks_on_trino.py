@@ -13,8 +13,6 @@ from proto_loc import services
 from proto_loc.settings import ROOT
 from proto_loc.setup import environments, node
 
-pytestmark = pytest.mark.slow
-
 PYTHON = ROOT / ".venvs/notebooks/bin/python"
 CELLS = """
 import json, sys
