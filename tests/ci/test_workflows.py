@@ -32,6 +32,7 @@ PROMISES = {
     "devcontainer",
     "real process-compose",
     "validate and soak",
+    "Trino and Iceberg",
     "archive of the last release",
     "browser",
     "real Cube addon",
@@ -46,6 +47,7 @@ COMMANDS = {  # commands that a job must contain because its name promises them
         "nix develop --command ./loc up -d",
         'sudo --preserve-env env "PATH=$PATH" nix run .#test -- -- --no-skips',
     ],
+    "engine": ['./loc test engine --all -- --no-skips -k "not 10000 and not 40-10"'],
     "nix-macos": [
         "nix flake check --all-systems",
         "nix develop --command ./loc up -d",
