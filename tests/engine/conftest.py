@@ -27,7 +27,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents and "running" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("engine"))
-            item.add_marker(pytest.mark.slow)
             if not item.get_closest_marker("timeout"):  # the first one starts three servers
                 item.add_marker(pytest.mark.timeout(1200))
 

@@ -22,6 +22,8 @@ from proto_loc.warehouse.guard import Refused, TooLong
 from proto_loc.warehouse.iceberg import reader as reading
 from proto_loc.warehouse.query_process import FileReader
 
+pytestmark = pytest.mark.slow  # three servers of Java: see conftest
+
 QUEENS = {"boroughs": ["Queens"]}
 MART = "marts.mart_taxi_trips"
 PUBLISHED = """

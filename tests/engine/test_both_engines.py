@@ -15,6 +15,8 @@ from proto_loc.settings import ROOT
 from proto_loc.sql import identifier, value, values
 from proto_loc.warehouse.iceberg import column_types, connection
 
+pytestmark = pytest.mark.slow  # three servers of Java: see conftest
+
 READ = """
 import json, sys
 from proto_loc import warehouse

@@ -22,6 +22,8 @@ from proto_loc import warehouse
 from proto_loc.settings import settings
 from proto_loc.trino import places
 
+pytestmark = pytest.mark.slow  # three servers of Java: see conftest
+
 EVENTS = {"measures": ["events.number"]}
 SECONDS = 8
 """The time-out of some servers; on a busy machine, Trino needs some of them for any query."""

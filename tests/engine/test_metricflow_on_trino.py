@@ -12,6 +12,8 @@ from proto_loc import warehouse
 from proto_loc.metrics import metricflow
 from proto_loc.metrics.read import read
 
+pytestmark = pytest.mark.slow  # three servers of Java: see conftest
+
 
 class Client:
     """A database client for MetricFlow, on a connection to a version on Trino."""

@@ -8,6 +8,8 @@ from published import loc, plain
 from proto_loc import warehouse
 from proto_loc.warehouse import store
 
+pytestmark = pytest.mark.slow  # three servers of Java: see conftest
+
 
 def record(version_id: int) -> dict:
     """What a version's manifest says of its figures."""

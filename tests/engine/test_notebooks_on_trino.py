@@ -13,6 +13,8 @@ from proto_loc import services
 from proto_loc.settings import ROOT
 from proto_loc.setup import environments, node
 
+pytestmark = pytest.mark.slow  # three servers of Java: see conftest
+
 PYTHON = ROOT / ".venvs/notebooks/bin/python"
 CELLS = """
 import json, sys

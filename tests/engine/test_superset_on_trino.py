@@ -20,6 +20,8 @@ from supersets import Person, Superset
 from proto_loc import warehouse
 from proto_loc.settings import ROOT, settings
 
+pytestmark = pytest.mark.slow  # three servers of Java: see conftest
+
 DASHBOARDS = ("taxi-overview", "data-quality-and-freshness")
 OF_ITS_OWN_PUBLISH = {"Published data", "Last publish (UTC)", "Rows loaded", "dbt tests passed"}
 """Charts of when and from what a version was published; their rows differ between the engines."""

@@ -18,6 +18,8 @@ from proto_loc.services import launch
 from proto_loc.settings import settings
 from proto_loc.trino import client, configuration, identities, places, readiness
 
+pytestmark = pytest.mark.slow  # three servers of Java: see conftest
+
 NAMES = ("nessie", *places.NODES)
 DENIED = "PERMISSION_DENIED"
 

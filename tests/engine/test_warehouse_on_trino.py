@@ -21,6 +21,8 @@ from proto_loc.warehouse.errors import PublishError, WarehouseError
 from proto_loc.warehouse.iceberg import catalogues, nessie
 from proto_loc.warehouse.iceberg.connection import StatementFailed, TrinoConnection
 
+pytestmark = pytest.mark.slow  # three servers of Java: see conftest
+
 SEED = int(os.environ.get("LOC_SEED") or random.randrange(2**32))
 
 
