@@ -67,7 +67,7 @@ select _dimension, _value, {_listed(figures)} from summed
 def rows(model: SemanticModel, results: Iterable[tuple]) -> list[tuple[str, str, str | None, str]]:
     """The figures in the results of :func:`query`, as :data:`COLUMNS`, sorted."""
     found = [
-        (metric.name, dimension, value, _text(figure))
+        (metric.name, dimension, value, text(figure))
         for dimension, value, *figures in results
         for metric, figure in zip(model.metrics, figures, strict=True)
         if figure is not None
@@ -75,8 +75,8 @@ def rows(model: SemanticModel, results: Iterable[tuple]) -> list[tuple[str, str,
     return sorted(found, key=lambda row: (*row[:2], row[2] is None, row[2] or "", row[3]))
 
 
-def _text(figure: object) -> str:
-    # Engines write a double in different ways, and Decimal("0.0000000") as 0E-7.
+def text(figure: object) -> str:
+    """A figure as it is recorded: alike on every engine, and no Decimal as ``0E-7``."""
     return f"{figure:f}" if isinstance(figure, Decimal) else str(figure)
 
 

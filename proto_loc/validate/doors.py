@@ -8,8 +8,8 @@ from proto_loc.cube.client import Cube, Question
 from proto_loc.doctor.finding import Finding, ok
 from proto_loc.errors import LocError
 from proto_loc.jupyter.client import Kernel
+from proto_loc.metrics import figures as recorded
 from proto_loc.metrics.definitions import SemanticModel
-from proto_loc.metrics.figures import query as figures_query
 from proto_loc.superset.client import Person
 from proto_loc.validate import figures, rows
 from proto_loc.validate.figures import Key
@@ -20,9 +20,16 @@ CELL = """
 import json
 from proto_loc import warehouse
 from proto_loc.cube.client import Cube, Question
+from proto_loc.metrics.figures import text
 
 with warehouse.read("prod") as _con:
-    _rows = {{name: _con.execute(sql).fetchall() for name, sql in {queries!r}.items()}}
+    _rows = {{
+        name: [
+            [dimension, value, *(None if figure is None else text(figure) for figure in figures)]
+            for dimension, value, *figures in _con.execute(sql).fetchall()
+        ]
+        for name, sql in {queries!r}.items()
+    }}
 _totals = {{}}
 with Cube() as _cube:
     _meta = _cube.meta()
@@ -175,7 +182,7 @@ def notebook(proof: Proof) -> Iterator[Finding]:
         yield unasked(proof, "jupyter", "JupyterLab")
         return
     models = measured(proof)
-    queries = {model.name: figures_query(model) for model in models}
+    queries = {model.name: recorded.query(model) for model in models}
     asked = [[f"{model.name}.{metric.name}" for metric in model.metrics] for model in models]
     proof.say("a kernel of JupyterLab")
     with Kernel() as kernel:
@@ -184,9 +191,9 @@ def notebook(proof: Proof) -> Iterator[Finding]:
         )
     from_file, totals = json.loads(printed)
     shown = {
-        (model, metric, dimension, value): figure
-        for model, answer in from_file.items()
-        for metric, dimension, value, figure in answer
+        (model.name, metric, dimension, value): figure
+        for model in models
+        for metric, dimension, value, figure in recorded.rows(model, from_file[model.name])
     }
     yield from _compared(proof, "Notebook", shown)
     if totals:

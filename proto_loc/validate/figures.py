@@ -13,7 +13,7 @@ from decimal import Decimal, InvalidOperation
 from proto_loc import warehouse
 from proto_loc.metrics.definitions import SemanticModel
 from proto_loc.metrics.expressions import render, written
-from proto_loc.metrics.figures import query
+from proto_loc.metrics.figures import query, rows
 from proto_loc.metrics.read import read
 from proto_loc.sql import identifier
 from proto_loc.warehouse.engine import Connection
@@ -61,9 +61,8 @@ def compute(con: Connection, version: int, defined: Iterable[SemanticModel]) -> 
     for model in defined:
         if not model.metrics:
             continue
-        rows = con.execute(query(model)).fetchall()
         values: dict[str, int] = {}
-        for metric, dimension, value, figure in rows:
+        for metric, dimension, value, figure in rows(model, con.execute(query(model)).fetchall()):
             if metric == model.metrics[0].name:
                 values[dimension] = values.get(dimension, 0) + 1
             expected.figures[model.name, metric, dimension, value] = figure
@@ -96,11 +95,11 @@ def _types(con: Connection, model: SemanticModel, expressions: list[str]) -> lis
 
 def recorded(con: Connection, expected: Expected) -> dict[Key, str]:
     """The figures that the publish recorded in the file."""
-    rows = con.execute("select metric, dimension, value, figure from marts.metric_figures")
+    found = con.execute("select metric, dimension, value, figure from marts.metric_figures")
     model_of = {metric: model for model, metric, _, _ in expected.figures}
     return {
         (model_of[metric], metric, dimension, value): figure
-        for metric, dimension, value, figure in rows.fetchall()
+        for metric, dimension, value, figure in found.fetchall()
         if metric in model_of
     }
 

@@ -26,6 +26,7 @@ from proto_loc.metrics.read import read
 from proto_loc.settings import ROOT
 from proto_loc.setup import node
 from proto_loc.superset import datasets
+from proto_loc.validate.figures import compute
 
 METRICS = "dbt/models/marts/mart_taxi_trips.metrics.yml"
 
@@ -545,6 +546,11 @@ def test_figures_are_the_same_whether_they_roll_up_or_not(manifest, function):
         made = model(manifest)
         results = con.execute(figures.query(made)).fetchall()
         found = {row[:3]: row[3] for row in figures.rows(made, results)}
+        compared = compute(con, 1, [made])
+    assert compared.figures == {(made.name, *key): figure for key, figure in found.items()}
+    assert (made.name, "average_distance") in compared.inexact
+    assert (made.name, "revenue") not in compared.inexact
+    assert compared.dimensions[made.name] == ["month", "pickup_borough", "payment_type"]
     assert found["trips", "", ""] == "5" and found["revenue", "", ""] == "5.50"
     assert found["trip_seconds", "", ""] == {"sum": "10", "average": "2.0"}[function]
     assert (found["trips", "month", "2025-01-01"], found["trips", "month", "2025-02-01"]) == (

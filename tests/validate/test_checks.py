@@ -8,7 +8,6 @@ from datetime import date, datetime
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import duckdb
 import pytest
 
 from proto_loc import credentials
@@ -84,12 +83,6 @@ def test_rows_of_a_chart_are_compared_without_order_and_types_of_json():
         shown, [(None, 1, "a"), (date(2025, 1, 1), 3, None)]
     )
     assert rows.difference(shown, same[:1]) == "it shows 2 rows, and the file has 1"
-
-
-def test_figures_of_floating_point_numbers_are_known_by_their_type():
-    con = duckdb.connect()
-    kinds = con.execute("describe select sum(1.5::double), sum(1.5::decimal(9, 2))").fetchall()
-    assert [row[1] for row in kinds] == ["DOUBLE", "DECIMAL(38,2)"]
 
 
 @pytest.fixture
