@@ -21,7 +21,8 @@ from proto_loc.superset.readers import Busy, Places
 from proto_loc.trino import client
 from proto_loc.trino.identities import DASHBOARDS
 from proto_loc.warehouse import guard
-from proto_loc.warehouse.iceberg import queries
+from proto_loc.warehouse.iceberg import catalogues
+from proto_loc.warehouse.iceberg.reader import SCHEMA, TrinoReader
 
 client.reach()
 from trino.sqlalchemy.dialect import TrinoDialect  # noqa: E402 - needs reach()
@@ -57,24 +58,24 @@ class TrinoQueries(Places):
 
         Raises:
             Busy: there are too many queries at work.
-            LocError: see :func:`proto_loc.warehouse.iceberg.queries.run`.
+            LocError: see :meth:`proto_loc.warehouse.iceberg.reader.TrinoReader.run`.
         """
         timeout = settings().query_timeout
         end = time.monotonic() + timeout
         with self.waiting():
             if not self._turns.acquire(timeout=timeout):
                 raise Busy
+            reader = TrinoReader(DASHBOARDS, catalogues.of_version(version.id), schema=SCHEMA)
             try:
-                return queries.run(
-                    DASHBOARDS,
-                    version.id,
+                return reader.run(
                     statement,
-                    parameters or [],
+                    parameters,
                     timeout=max(1.0, end - time.monotonic()),
                     limit=MAX_ROWS,
                     started=started,
                 )
             finally:
+                reader.close()
                 self._turns.release()
 
 
@@ -116,7 +117,7 @@ class Dialect(ReadOnly, TrinoDialect):
 
     def get_table_names(self, connection, schema: str | None = None, **_: object) -> list[str]:
         """The tables of a schema; a version on Trino has no views."""
-        rows = connection.execute(text(_TABLES), {"schema": schema or queries.SCHEMA})
+        rows = connection.execute(text(_TABLES), {"schema": schema or SCHEMA})
         return [name for (name,) in rows]
 
     def get_view_names(self, *_: object, **__: object) -> list[str]:
@@ -129,7 +130,7 @@ class Dialect(ReadOnly, TrinoDialect):
         self, connection, table_name: str, schema: str | None = None, **_: object
     ) -> list[dict]:
         """The columns of a table, with Trino's type names."""
-        place = {"name": table_name.lower(), "schema": schema or queries.SCHEMA}
+        place = {"name": table_name.lower(), "schema": schema or SCHEMA}
         return [
             {
                 "name": name,
@@ -145,7 +146,7 @@ class Dialect(ReadOnly, TrinoDialect):
         return {"text": None}
 
     def _get_default_schema_name(self, connection) -> str:
-        return queries.SCHEMA
+        return SCHEMA
 
     def _get_default_catalog_name(self, connection) -> None:
         return None

@@ -14,7 +14,7 @@ from superset.extensions import db
 from superset.models.sql_lab import Query
 
 from proto_loc.trino.identities import DASHBOARDS
-from proto_loc.warehouse.iceberg import queries
+from proto_loc.warehouse.iceberg import reader
 
 
 class TrinoSpec(BaseEngineSpec):
@@ -51,7 +51,7 @@ class TrinoSpec(BaseEngineSpec):
             db.session.commit()
             db.session.refresh(query)
             if query.extra.get(QUERY_EARLY_CANCEL_KEY):  # stopped before Trino had it
-                queries.stop(DASHBOARDS, query_id)
+                reader.stop(DASHBOARDS, query_id)
 
         cursor.started = note
         cls.execute(cursor, sql, query.database)
@@ -64,4 +64,4 @@ class TrinoSpec(BaseEngineSpec):
     @classmethod
     def cancel_query(cls, cursor, query: Query, cancel_query_id: str) -> bool:
         """Stop a query on Trino; it may run in another process of this server."""
-        return queries.stop(DASHBOARDS, cancel_query_id)
+        return reader.stop(DASHBOARDS, cancel_query_id)

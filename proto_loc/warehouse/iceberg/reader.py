@@ -1,35 +1,54 @@
-"""Runs SQL that a person or a language model wrote on one version, with limits.
+"""Runs SQL that a person or a language model wrote on one version that Trino keeps, with limits.
 
-Trino limits the memory of a query, and ends one that runs too long; so does this process, which
-cancels it. The answer is read in pieces, so that no large one fills this process.
+Trino limits the memory and the time of a statement. This process counts the bytes of the answer, so
+that no large one fills it, and gives up if Trino does not end a statement in time.
 """
 
-import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from proto_loc.errors import LocError
-from proto_loc.trino import client
+from proto_loc.sql import TIME_ZONE
+from proto_loc.trino import client, places
 from proto_loc.warehouse import guard
-from proto_loc.warehouse.iceberg import rows, statements
+from proto_loc.warehouse.iceberg import row_rules, rows
 from proto_loc.warehouse.iceberg.connection import explained
-from proto_loc.warehouse.query_process import MAX_ANSWER
+from proto_loc.warehouse.query_process import GRACE, MAX_ANSWER, Ended
 
 if TYPE_CHECKING:
-    from trino.dbapi import Connection, Cursor
+    from trino.dbapi import Connection
 
-GRACE = 5.0
-"""Seconds after which Trino itself ends a statement that was not cancelled in time."""
-_MEMORY = ("EXCEEDED_LOCAL_MEMORY_LIMIT", "EXCEEDED_GLOBAL_MEMORY_LIMIT", "CLUSTER_OUT_OF_MEMORY")
-_LATE = ("EXCEEDED_TIME_LIMIT", "USER_CANCELED", "ADMINISTRATIVELY_KILLED")
+SCHEMA = "marts"
+"""The schema of names without one."""
+PAGE = 1_000
+"""Rows that are taken at a time."""
+_LATE = {"EXCEEDED_TIME_LIMIT"}
+_STOPPED = {"USER_CANCELED", "ADMINISTRATIVELY_KILLED"}
+_MEMORY = {
+    "CLUSTER_OUT_OF_MEMORY",
+    "EXCEEDED_GLOBAL_MEMORY_LIMIT",
+    "EXCEEDED_LOCAL_MEMORY_LIMIT",
+    "GENERIC_INSUFFICIENT_RESOURCES",
+}
+
+
+class Stopped(LocError):
+    """Somebody has stopped the statement."""
 
 
 class TrinoReader:
-    """Implements :class:`proto_loc.warehouse.engine.Reader` on the catalogue of a version."""
+    """Implements :class:`proto_loc.warehouse.engine.Reader` on the catalogue of a version.
+
+    Args:
+        identity: a reader of :data:`proto_loc.trino.identities.READERS`.
+        catalog, schema: those of names without them.
+    """
 
     def __init__(self, identity: str, catalog: str, *, schema: str = "") -> None:
         self._identity, self._catalog, self._schema = identity, catalog, schema
+        self._answers = _Answers()
         self._connection: Connection | None = None
 
     def start(self) -> None:
@@ -38,7 +57,7 @@ class TrinoReader:
     def close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            with suppress(Exception):
+            with suppress(Exception):  # the server may be gone
                 connection.close()
 
     def run(
@@ -48,100 +67,128 @@ class TrinoReader:
         *,
         timeout: float = 30.0,
         limit: int = 10_000,
+        rules: Mapping[str, Sequence[str]] | None = None,
+        started: Callable[[str], None] = lambda query_id: None,
     ) -> guard.Result:
         """Check a statement, run it and fetch its rows, within ``timeout`` seconds.
 
+        Args:
+            params: values of its question marks.
+            limit: maximum number of rows; the result says whether there were more.
+            rules: conditions that rows have to meet, by the table's name in lower case.
+            started: called with Trino's id of the query, by which :func:`stop` stops it.
+
         Raises:
-            guard.Refused: see :func:`proto_loc.warehouse.iceberg.statements.check`.
+            guard.Refused: it is not allowed, see :mod:`proto_loc.warehouse.iceberg.statements`.
             guard.TooLong: it ran longer than ``timeout``.
+            Ended: it took more memory than Trino gives it.
+            Stopped: somebody has stopped it.
             WarehouseError: Trino does not answer.
-            LocError: Trino rejected it, it ran out of memory, or its result is too large.
+            LocError: Trino rejected it (no such column, a failed cast), or answers too much.
         """
-        text = statements.read(sql).sql
-        cursor = self._cursor(timeout)
-        from trino.exceptions import TrinoQueryError  # _cursor() has made it importable
+        text = row_rules.put(sql, dict(rules or {}))
+        end = time.monotonic() + timeout + GRACE
+        known: list[str] = []
 
-        expired = threading.Event()
+        def note(stats: dict[str, Any]) -> None:
+            if not known and stats.get("queryId"):
+                known.append(stats["queryId"])
+                started(known[0])
+            if time.monotonic() > end:
+                raise guard.too_long(timeout)
 
-        def cut() -> None:
-            expired.set()
-            with suppress(Exception):
-                cursor.cancel()
+        connection = self._connected(timeout)
+        from trino.exceptions import TrinoQueryError  # _connected() has made it importable
 
-        timer = threading.Timer(timeout, cut)
-        timer.daemon = True
-        timer.start()
+        cursor = connection.cursor(stats_callback=note)
         try:
             with explained(raw=True):
                 cursor.execute(text, list(params) if params else None)
-                fetched = cursor.fetchmany(limit + 1)
-                columns = cursor.description
-            if expired.is_set():
-                raise guard.too_long(timeout)
-            names, types = (tuple(column[at] for column in columns) for at in (0, 1))
-            kept = [rows.plain_row(row) for row in fetched[:limit]]
-            return guard.Result(names, types, kept, len(fetched) > limit)
+                fetched: list[tuple] = []
+                while len(fetched) <= limit and (page := cursor.fetchmany(PAGE)):
+                    fetched += map(rows.plain_row, page)
+            names, types = (tuple(column[at] for column in cursor.description) for at in (0, 1))
+            return guard.Result(names, types, fetched[:limit], len(fetched) > limit)
         except TrinoQueryError as error:
-            if expired.is_set() or error.error_name in _LATE:
-                raise guard.too_long(timeout) from error
-            raise _failed(error) from error
-        except LocError:
-            if expired.is_set():  # the connection's own error of a cancelled statement
-                raise guard.too_long(timeout) from None
-            raise
+            raise _failed(error, timeout) from error
         finally:
-            timer.cancel()
             with suppress(Exception):  # it cancels what still runs, also if this is interrupted
-                cursor.close()
+                cursor.cancel()
 
-    def _cursor(self, timeout: float) -> "Cursor":
+    def _connected(self, timeout: float) -> "Connection":
         if self._connection is None:
             self._connection = client.connect(
                 self._identity,
                 catalog=self._catalog,
                 schema=self._schema or None,
-                request_timeout=60,
+                legacy_prepared_statements=False,  # else a query finds out if they are needed
+                timezone=TIME_ZONE,
             )
-            _limit_answers(self._connection._http_session)
-        self._connection._http_session.loc_bytes = 0
-        self._connection._client_session.properties = {
-            "query_max_run_time": f"{timeout + GRACE:g}s"
-        }
-        return self._connection.cursor()
+            self._connection._http_session.hooks["response"].append(self._answers)
+        self._answers.size = 0
+        self._connection.request_timeout = timeout + GRACE
+        self._connection._client_session.properties = {"query_max_run_time": f"{timeout:.3f}s"}
+        return self._connection
 
 
-def _limit_answers(session: Any) -> None:
-    """Let a session of ``requests`` read :data:`MAX_ANSWER` bytes for one statement, no more."""
-    from requests.adapters import HTTPAdapter
+def stop(identity: str, query_id: str) -> bool:
+    """Stop a query of the same identity; return whether Trino knew it.
 
-    class Limited(HTTPAdapter):
-        def send(self, request, **options):
-            answer = super().send(request, **options | {"stream": True})
-            pieces = []
-            for piece in answer.iter_content(1 << 16):
-                session.loc_bytes += len(piece)
-                if session.loc_bytes > MAX_ANSWER:
-                    answer.close()
-                    raise LocError(
-                        "The result is too large.",
-                        f"It has over {MAX_ANSWER >> 20} MB.",
-                        "Read fewer columns or rows, or aggregate.",
-                    )
-                pieces.append(piece)
-            answer._content, answer._content_consumed = b"".join(pieces), True
-            return answer
-
-    session.mount("https://", Limited())
-
-
-def _failed(error: Any) -> LocError:
-    if error.error_name in _MEMORY:
-        return LocError(
-            "The query ran out of memory.",
-            f"{error.error_name}: {error.message}",
-            "Read fewer columns or rows, aggregate more, or raise LOC_TRINO_MEMORY.",
+    Raises:
+        WarehouseError: Trino does not answer.
+    """
+    known = client.arguments(identity)
+    session, auth = known["http_session"], known["auth"]
+    with explained():
+        answer = auth.set_http_session(session).delete(
+            f"{places.trino_url()}/v1/query/{query_id}",
+            headers={"X-Trino-User": identity},
+            timeout=10,
         )
-    message = str(error.message).rstrip(".")
-    return LocError(
-        "The query failed.", f"{error.error_name}: {message}.", "Correct it and try again."
-    )
+    return answer.ok
+
+
+class _Answers:
+    """Reads the answers to one statement piece by piece, and counts their bytes."""
+
+    def __init__(self) -> None:
+        self.size = 0
+
+    def __call__(self, response: Any, *_: object, **__: object) -> None:
+        """Read an answer, before ``requests`` reads it whole.
+
+        Raises:
+            LocError: there are too many bytes.
+        """
+        pieces = []
+        for piece in response.iter_content(1 << 16):
+            self.size += len(piece)
+            if self.size > MAX_ANSWER:
+                response.close()
+                raise LocError(
+                    "The result is too large.",
+                    f"It has over {MAX_ANSWER >> 20} MB.",
+                    "Read fewer columns or rows, or aggregate.",
+                )
+            pieces.append(piece)
+        response._content = b"".join(pieces)
+
+
+def _failed(error: Any, timeout: float) -> LocError:
+    message = str(error.message).strip().rstrip(".")
+    if error.error_name in _LATE:
+        return guard.too_long(timeout)
+    if error.error_name in _STOPPED:
+        return Stopped("The query was stopped.", "Somebody has stopped it.", "Run it again.")
+    if error.error_name in _MEMORY:
+        return Ended(
+            "The query was ended.",
+            f"It took more memory than Trino gives a query: {message}.",
+            "Write it differently: smaller values, fewer rows; or raise LOC_TRINO_MEMORY.",
+        )
+    if error.error_name == "PERMISSION_DENIED":
+        return guard.Refused(
+            "This is not allowed here.", f"{message}.", "Read tables; SHOW TABLES lists them."
+        )
+    why = f"{error.error_name}: {message}."
+    return LocError("The query failed.", why, "Correct it and try again.")
