@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from proto_loc.errors import UsageError
 
@@ -137,45 +137,38 @@ def _heap(name: str) -> str:
     return text
 
 
-def _catalogue_database(name: str) -> str:
-    text = os.environ.get(name, "")
-    parts = urlsplit(text)
-    if text and (
-        parts.scheme != "postgresql"
-        or not (parts.hostname and parts.username and parts.path.strip("/"))
-        or parts.password
-    ):
-        raise UsageError(
-            f"{name} is not usable.",
-            "It must be postgresql://USER@HOST:PORT/DATABASE, without the password.",
-            "Set it so, with the password in the secret nessie-password; or unset it, and Nessie"
-            " keeps its catalogue in LOC_DATA.",
-        )
-    return text
-
-
-def _object_store(name: str) -> str:
+def _address(name: str, *, fits: Callable[[SplitResult], object], must: str, fix: str) -> str:
     text = os.environ.get(name, "").rstrip("/")
-    parts = urlsplit(text)
-    if text and (parts.scheme != "s3" or not parts.hostname or parts.query or parts.username):
-        raise UsageError(
-            f"{name}={text!r} is not usable.",
-            "It must be s3://BUCKET/FOLDER.",
-            "Set it so, or unset it, and the tables' files are in LOC_DATA.",
-        )
+    if text and not fits(urlsplit(text)):
+        raise UsageError(f"{name} is not usable.", f"It must be {must}.", fix)  # it may be a secret
     return text
 
 
-def _address(name: str) -> str:
-    text = os.environ.get(name, "").rstrip("/")
-    parts = urlsplit(text)
-    if text and (parts.scheme != "https" or not parts.hostname or parts.path or parts.query):
-        raise UsageError(
-            f"{name}={text!r} is not usable.",
-            "It must be https:// and a host, without a path.",
-            "Set it so, for example to https://bi.example.org, or unset it.",
-        )
-    return text
+_web_address = partial(
+    _address,
+    fits=lambda url: url.scheme == "https" and url.hostname and not (url.path or url.query),
+    must="https:// and a host, without a path",
+    fix="Set it so, for example to https://bi.example.org, or unset it.",
+)
+_object_store = partial(
+    _address,
+    fits=lambda url: url.scheme == "s3" and url.hostname and not (url.query or url.username),
+    must="s3://BUCKET/FOLDER",
+    fix="Set it so, or unset it, and the tables' files are in LOC_DATA.",
+)
+_catalogue_database = partial(
+    _address,
+    fits=lambda url: (
+        url.scheme == "postgresql"
+        and url.hostname
+        and url.username
+        and url.path.strip("/")
+        and not url.password
+    ),
+    must="postgresql://USER@HOST:PORT/DATABASE, without the password",
+    fix="Set it so, with the password in the secret nessie-password; or unset it, and Nessie keeps"
+    " its catalogue in LOC_DATA.",
+)
 
 
 @dataclass(frozen=True)
@@ -236,7 +229,7 @@ class Settings:
         "URL of a reverse proxy that serves Superset by HTTPS, such as `https://bi.example.org`;"
         " see [Superset](superset.md)",
         "none",
-        _address,
+        _web_address,
     )
     superset_history: int = _count(
         90,
