@@ -265,7 +265,11 @@ def test_while_trino_is_away_the_answer_says_so_and_afterwards_all_is_well(proxi
         "/cubejs-api/graphql", {"query": "{ cube { events { number } } }"}
     ).text  # fmt: skip
     assert server.get("/livez").status_code == server.get("/cubejs-api/v1/meta").status_code == 200
+    ready = server.get("/readyz")
+    assert (ready.status_code, ready.json()["status"]) == (503, "the engine does not answer")
+    assert ready.json()["error"].startswith("Trino does not answer on port")
     proxy.is_open = True
+    assert server.get("/readyz").json()["status"] == "ready"
     assert server.number() == cube_model.ROWS
     proxy.is_open = False
     assert server.number() == cube_model.ROWS, "the answer is kept"

@@ -7,6 +7,7 @@
  * @property {string} title As in messages.
  * @property {string} file The file of a version's folder that each publish makes anew.
  * @property {typeof import('@cubejs-backend/base-driver').BaseDriver} Driver Its constructor takes a version and the settings.
+ * @property {(settings: import('./settings').Settings) => Promise<string | null>} trouble Why no query can be answered now.
  * @property {RegExp | null} down Matches the message of an error that no query can help: the engine does not work.
  */
 const MODULES = { duckdb: './duckdb/driver', trino: './trino/driver' };

@@ -15,8 +15,8 @@ function probes(core, running) {
     live: (req, res) => res.json({ status: 'alive', ...running }),
     /**
      * 200 also without data, because readers start before the first load. 503 only if no query can be answered: no model
-     * has compiled, or the published version cannot be read. A server with the last good model stays ready, because a
-     * restart would lose that model; its status says so (`loc status` shows it).
+     * has compiled, or the published version cannot be read, or Trino does not answer. A server with the last good model stays
+     * ready, because a restart would lose that model; its status says so (`loc status` shows it).
      */
     ready: async (req, res) => {
       const found = { ...running };
@@ -27,8 +27,13 @@ function probes(core, running) {
         const empty = !version || version.empty;
         found.version = empty ? null : version.id;
         found.published_at = empty ? null : version.publishedAt;
-        res.status(compilers ? 200 : 503);
-        res.json({ status: !compilers ? 'no model' : found.model ? 'an old model' : empty ? 'no data yet' : 'ready', ...found });
+        const trouble = empty ? null : await core.versions.engine.trouble(core.settings);
+        if (trouble) found.error = trouble;
+        res.status(compilers && !trouble ? 200 : 503);
+        const [, status] = [
+          [!compilers, 'no model'], [trouble, 'the engine does not answer'], [found.model, 'an old model'], [empty, 'no data yet'],
+        ].find(([is]) => is) || [true, 'ready'];
+        res.json({ status, ...found });
       } catch (error) {
         res.status(503).json({ status: 'the published version cannot be read', error: error.message, ...found });
       }

@@ -128,6 +128,6 @@ class VersionDriver extends DuckDBDriver {
   }
 }
 
-const ENGINE = { file: 'prod.duckdb', Driver: VersionDriver, down: null };
+const ENGINE = { file: 'prod.duckdb', Driver: VersionDriver, trouble: async () => null, down: null };
 
 module.exports = { ENGINE, VersionDriver, LOCKED };

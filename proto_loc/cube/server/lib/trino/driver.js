@@ -1,6 +1,7 @@
 'use strict';
 /** Cube's driver for one published version: it reads the version's catalogue of Trino, as the identity `cube`. */
 const fs = require('fs');
+const https = require('https');
 const { TrinoDriver } = require('@cubejs-backend/trino-driver');
 const { PublishedQuery } = require('./dialect');
 const { converter, parse } = require('./values');
@@ -10,9 +11,13 @@ const HOST = '127.0.0.1';
 const USER = 'cube'; // one of proto_loc/trino/identities.py
 const POLL = 1; // milliseconds between two requests, as Trino itself waits until there is news
 const TRIES = 20; // so often an answer like 503 is asked again, every 50 to 100 ms
+const PROBE = 3000; // milliseconds in which Trino says whether it has started
 const DOWN = 'Trino does not answer';
 
 const text = (value) => `'${String(value).replaceAll("'", "''")}'`;
+
+const down = (port, why) => `${DOWN} on port ${port} of ${HOST}: ${why}. Start it with LOC_ENGINE=trino ./loc up -d; if it runs, see `
+  + './loc logs trino.';
 
 /** A statement with its values; Trino binds them, so that a `?` in a text of the statement stays one. */
 function bound(sql, values) {
@@ -105,10 +110,7 @@ class VersionDriver extends TrinoDriver {
   }
 
   #down(why) {
-    return new Error(
-      `${DOWN} on port ${this.settings.trino.port} of ${HOST}: ${why}. Start it with LOC_ENGINE=trino ./loc up -d; if it `
-      + 'runs, see ./loc logs trino.',
-    );
+    return new Error(down(this.settings.trino.port, why));
   }
 
   /** The error for a person, given one of presto-client, which has several forms. */
@@ -131,6 +133,21 @@ class VersionDriver extends TrinoDriver {
   }
 }
 
-const ENGINE = { file: 'manifest.json', Driver: VersionDriver, down: new RegExp(`^(?:Error: )?(${DOWN}[^]*)`) };
+/** Ask Trino without logging in, as `/readyz` is asked often. */
+function trouble({ trino: { port, certificate } }) {
+  return new Promise((resolve, reject) => {
+    const ca = fs.readFileSync(certificate);
+    const request = https.get({ host: HOST, port, path: '/v1/info', ca, signal: AbortSignal.timeout(PROBE) }, async (answer) => {
+      try {
+        resolve(JSON.parse((await answer.toArray()).join('')).starting ? 'it is starting' : null);
+      } catch (error) {
+        reject(error);
+      }
+    });
+    request.on('error', reject);
+  }).then((why) => why && down(port, why), (error) => down(port, error.message));
+}
+
+const ENGINE = { file: 'manifest.json', Driver: VersionDriver, trouble, down: new RegExp(`^(?:Error: )?(${DOWN}[^]*)`) };
 
 module.exports = { ENGINE };
