@@ -14,6 +14,7 @@ import pytest
 
 USER = "nobody"
 """The user of a server, which does not run as root."""
+PASSWORD = "of-the-test"
 
 
 def _as_user() -> list[str]:
@@ -24,11 +25,12 @@ def _as_user() -> list[str]:
 
 
 @contextmanager
-def postgresql_server(folder: Path) -> Iterator[str]:
+def postgresql_server(folder: Path, port: int | None = None) -> Iterator[str]:
     """Run PostgreSQL on a Unix socket in its own folder, and yield its address.
 
     Args:
         folder: where the file with the password is, which the address names.
+        port: listen on this port of 127.0.0.1 too, which the address names then, without a file.
     """
     programs = max(
         Path("/usr/lib/postgresql").glob("*/bin"),
@@ -51,9 +53,9 @@ def postgresql_server(folder: Path) -> Iterator[str]:
         assert done.returncode == 0, done.stdout + done.stderr
 
     password, passfile = home / "password", folder / "pgpass"
-    password.write_text("of-the-test")
+    password.write_text(PASSWORD)
     password.chmod(0o644)
-    passfile.write_text("*:*:*:superset:of-the-test\n")
+    passfile.write_text(f"*:*:*:superset:{PASSWORD}\n")
     passfile.chmod(stat.S_IRUSR | stat.S_IWUSR)
     run(
         programs / "initdb",
@@ -65,10 +67,14 @@ def postgresql_server(folder: Path) -> Iterator[str]:
         "scram-sha-256",
         f"--pwfile={password}",
     )
-    start = f"-k {home} -c listen_addresses= -c fsync=off"
+    listens = f"-c listen_addresses=127.0.0.1 -p {port}" if port else "-c listen_addresses="
+    start = f"-k {home} {listens} -c fsync=off"
     run(programs / "pg_ctl", "-D", home / "data", "-o", start, "-l", home / "log", "-w", "start")
     try:
-        yield f"postgresql://superset@/postgres?host={home}&passfile={passfile}"
+        if port:
+            yield f"postgresql://superset@127.0.0.1:{port}/postgres"
+        else:
+            yield f"postgresql://superset@/postgres?host={home}&passfile={passfile}"
     finally:
         run(programs / "pg_ctl", "-D", home / "data", "-m", "immediate", "-w", "stop")
         shutil.rmtree(home)
