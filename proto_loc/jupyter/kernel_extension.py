@@ -30,7 +30,7 @@ class ReadOnly(LocError):
         super().__init__(
             "Published data cannot be changed from here.",
             "A version is immutable, because others read it too.",
-            "Write to a database of your own: con = warehouse.scratch(), warehouse.keep(con,"
+            "Write to a database of your own: con = warehouse.scratch(), then warehouse.keep(con,"
             " 'mine', 'select ...'), and %sql con for SQL cells. To add a table to prod, add a"
             " model to dbt/.",
         )
