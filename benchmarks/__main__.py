@@ -259,6 +259,33 @@ def stack(
 
 
 @app.command()
+def trino(
+    rows: Annotated[
+        int, typer.Option(help="Rows of the sample.", min=1, max=100_000_000)
+    ] = 300_000,
+    repeat: Annotated[int, typer.Option(help="Runs to take the median of.", min=1)] = 3,
+    port_prefix: Prefix = "5",
+    keep: Keep = None,
+    json: Json = False,
+) -> None:
+    """Compare a build on Trino with the same on DuckDB, and time a publish and a rollback.
+
+    It needs LOC_ENGINE=trino, so it is not among all benchmarks.
+
+    Example: LOC_ENGINE=trino loc bench trino --rows 20000 --repeat 1
+    """
+    from benchmarks import trino as bench
+    from benchmarks.rows import of_trino
+
+    def measure(result: Result) -> None:
+        with scratch(keep and keep / "trino") as folder:
+            done = bench.measure(rows, folder, prefix=port_prefix, repeat=repeat, report=err.print)
+        result.figures += of_trino(done)
+
+    _finish("trino", json, measure)
+
+
+@app.command()
 def cube(
     rows: Annotated[
         int, typer.Option(help="Rows of the sample that is asked.", min=1, max=100_000_000)

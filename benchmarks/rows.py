@@ -2,7 +2,7 @@
 
 from statistics import median
 
-from benchmarks import ai, cube, pipeline, stack, superset, warehouse
+from benchmarks import ai, cube, pipeline, stack, superset, trino, warehouse
 from benchmarks.figures import BYTES, COUNT, RATE, SECONDS, SHARE, Figure
 
 
@@ -112,6 +112,34 @@ def of_stack(done: stack.Stack) -> list[Figure]:
             "`loc refresh --force` as a run of Dagster; with --direct",
             floor=direct,
             target=direct + 6,
+        ),
+    ]
+
+
+def of_trino(done: trino.Trino) -> list[Figure]:
+    """Return the cost of a build and a publish on Trino."""
+    statement = median(done.statement)
+    return [
+        Figure.of(
+            f"refresh, {done.rows:,} rows",
+            done.refresh,
+            "`loc refresh --force --direct` on Trino; with DuckDB",
+            floor=median(done.on_files),
+        ),
+        Figure.of(
+            "publish",
+            done.publish,
+            "from the end of a writer's work until its version is served, with all tables; a"
+            " statement that reads none",
+            floor=statement,
+            target=trino.TARGET,
+        ),
+        Figure.of(
+            "rollback",
+            done.rollback,
+            "to the version before; a statement that reads no table",
+            floor=statement,
+            target=trino.TARGET,
         ),
     ]
 

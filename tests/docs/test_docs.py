@@ -261,8 +261,8 @@ def test_every_problem_of_doctor_is_listed_by_its_symptom():
 
 
 def test_every_setting_is_documented_and_every_documented_one_exists():
-    documented = set(re.findall(r"`(LOC_[A-Z_]+)`", (ROOT / "docs/settings.md").read_text()))
-    # A session sets these for dbt, and `loc exec` for its service. They are not settings of a user.
+    documented = set(re.findall(r"`(LOC_[A-Z0-9_]+)`", (ROOT / "docs/settings.md").read_text()))
+    # A session sets these for dbt, and `loc` for its services and programs. They are not settings of a user.
     internal = {
         "LOC_TESTS_PLATFORM",
         "LOC_SESSION",
@@ -273,6 +273,9 @@ def test_every_setting_is_documented_and_every_documented_one_exists():
         "LOC_SECRET_NAME",
         "LOC_RUN_ID",
         "LOC_LOG_FIRST",
+        *("LOC_METRICFLOW_FILE", "LOC_METRICFLOW_OUTPUT"),
+        *("LOC_TRINO_ADDRESS", "LOC_TRINO_CATALOGUE", "LOC_TRINO_CERTIFICATE"),
+        *("LOC_TRINO_S3_KEY", "LOC_TRINO_S3_SECRET"),
     }
     files = [
         ROOT / "loc",
@@ -285,7 +288,7 @@ def test_every_setting_is_documented_and_every_documented_one_exists():
     used = {
         name
         for file in files
-        for name in re.findall(r"""["'{]?\b(LOC_[A-Z_]+[A-Z])\b""", file.read_text())
+        for name in re.findall(r"""["'{]?\b(LOC_[A-Z0-9_]+[A-Z])\b""", file.read_text())
     }
     used |= {f"LOC_{field.name.upper()}" for field in fields(Settings)}
     used |= {port_setting(service) for service in PORTS}
