@@ -21,6 +21,7 @@ from proto_loc.errors import LocError
 from proto_loc.metrics.read import read
 from proto_loc.settings import ROOT
 from proto_loc.setup import environments
+from proto_loc.warehouse import engine
 
 BY_BOROUGH = (
     "select pickup_borough, sum(total_amount) as revenue from marts.mart_taxi_trips group by all"
@@ -387,7 +388,8 @@ def test_near_values_go_to_a_model_only_where_rows_may(monkeypatch, sends, told)
     """The message about an unknown filter value suggests similar values, and these are data."""
     monkeypatch.setenv("LOC_LLM_SEND_ROWS", sends)
     said = queries._failure(
-        NoSuchValue(Member("trips.place", "Place", "string"), "quens", ["Bronx", "Queens"])
+        NoSuchValue(Member("trips.place", "Place", "string"), "quens", ["Bronx", "Queens"]),
+        engine.named("duckdb").statements,
     )
     assert "No row has 'quens' as place." in said and ("Queens" in said) is told
 

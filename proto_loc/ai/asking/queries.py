@@ -19,6 +19,7 @@ from proto_loc.cube.client import ALL_ROWS, Cube, Question
 from proto_loc.cube.client import Answer as Measured
 from proto_loc.errors import LocError, UsageError
 from proto_loc.settings import settings
+from proto_loc.warehouse.engine import Statements
 
 TIMEOUT = 30.0
 """Seconds that a query may run."""
@@ -116,7 +117,7 @@ def ask(question: str, claims: Mapping = ALL_ROWS) -> Answer:
                 ) from error
             messages += [
                 {"role": "assistant", "content": text},
-                {"role": "user", "content": _failure(error, version)},
+                {"role": "user", "content": _failure(error, version.keeper.statements)},
             ]
     raise AssertionError("not reached")
 
@@ -160,14 +161,14 @@ def cube_is_up() -> bool:
         return probe.connect_ex(("127.0.0.1", settings().port("cube"))) == 0
 
 
-def _failure(error: LocError, version: warehouse.Version) -> str:
+def _failure(error: LocError, statements: Statements) -> str:
     """Write the message that tells the model why its query failed.
 
     If no values may be sent, the message leaves out the values that the engine quotes.
     """
     why = error.why
     if not llm.sends_rows():
-        why = version.keeper.statements.without_values(why)
+        why = statements.without_values(why)
     return f"That failed. {error.what} {why}\nCorrect it, and answer with one JSON object again."
 
 
