@@ -262,7 +262,7 @@ def test_every_problem_of_doctor_is_listed_by_its_symptom():
 
 def test_every_setting_is_documented_and_every_documented_one_exists():
     documented = set(re.findall(r"`(LOC_[A-Z0-9_]+)`", (ROOT / "docs/settings.md").read_text()))
-    # A session sets these for dbt, and `loc` for its services and programs. They are not settings of a user.
+    # `loc` sets these for dbt, its services and programs. They are not settings of a user.
     internal = {
         "LOC_TESTS_PLATFORM",
         "LOC_SESSION",
