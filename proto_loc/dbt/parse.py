@@ -38,6 +38,11 @@ def session_manifest(session: warehouse.Session) -> dict:
     return _parsed(own, session)
 
 
+def mark(keeper: engine.Engine) -> str:
+    """What the file ``project.sha256`` beside a manifest holds: dbt reads it for one engine."""
+    return f"{project_hash()} {keeper.name}"
+
+
 def _parsed(folder: Path, session: warehouse.Session | None) -> dict:
     """Return dbt's manifest; parse the project only if one of its files has changed.
 
@@ -45,8 +50,7 @@ def _parsed(folder: Path, session: warehouse.Session | None) -> dict:
     with what that run has seen.
     """
     stamp, path = folder / "project.sha256", folder / "parsed.json"
-    keeper = session.engine if session else engine.of("prod")
-    project = f"{project_hash()} {keeper.name}"
+    project = mark(session.engine if session else engine.of("prod"))
     if not path.exists() or not stamp.exists() or stamp.read_text() != project:
         stamp.unlink(missing_ok=True)
         run = session.run if session else subprocess.run

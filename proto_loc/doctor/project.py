@@ -5,16 +5,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from proto_loc import warehouse
-from proto_loc.dbt import program
-from proto_loc.dbt.fingerprints import fingerprints, project_hash
+from proto_loc.dbt import parse, program
+from proto_loc.dbt.fingerprints import fingerprints
 from proto_loc.doctor.finding import Finding, ok
+from proto_loc.warehouse import engine
 
 SHOWN = 5
 
 
 def manifest() -> Iterator[Finding]:
     """Compare the dbt project with its manifest, and the manifest with what is published."""
-    current = project_hash()
+    current = parse.mark(engine.of("prod"))
     folders = [program.target_path(target) for target in ("dagster", "prod")]
     parsed = [folder for folder in folders if (folder / "parsed.json").exists()]
     fresh = [folder for folder in parsed if _stamp(folder) == current]

@@ -127,7 +127,8 @@ def test_the_space_of_nix_is_looked_at(data, tmp_path, monkeypatch):
     monkeypatch.setattr(
         Path, "exists", lambda path, **more: str(path) == "/nix" or exists(path, **more)
     )
-    usage = namedtuple("usage", "total used free")
+    statvfs, usage = os.statvfs, namedtuple("usage", "total used free")
+    monkeypatch.setattr(os, "statvfs", lambda path: statvfs("/" if str(path) == "/nix" else path))
     monkeypatch.setattr(
         shutil, "disk_usage", lambda path: usage(2**40, 0, 0 if str(path) == "/nix" else 2**40)
     )

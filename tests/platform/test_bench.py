@@ -101,11 +101,12 @@ def test_the_floor_of_the_pipeline_has_snapshots_and_is_left_out_for_python(
 
 def test_each_benchmark_is_in_the_whole_in_both_sizes_and_on_the_page():
     commands = {command.callback.__name__ for command in program.app.registered_commands}
-    assert set(every.FULL) == set(every.QUICK) == commands
+    assert set(every.FULL) == set(every.QUICK) == commands - {"trino"}, "it needs LOC_ENGINE=trino"
     before, after = measured.around(report.PAGE, report.COMMAND)
     outcomes = report.PAGE.read_text()[len(before) :].partition("| figure |")[0]
     for name in commands:
         assert f"| `loc bench {name}` |" in before
+    for name in every.FULL:
         assert f"\n| {name} | `./loc bench {name} " in outcomes, "./loc bench --write-docs"
     assert after.strip() == ""
 
