@@ -140,6 +140,9 @@ def mf(context: typer.Context) -> None:
     from proto_loc import warehouse
     from proto_loc.metrics import metricflow
 
+    if context.args in ([], ["--help"], ["-h"]):
+        typer.echo(context.get_help())
+        return
     raise typer.Exit(metricflow.run(warehouse.current("prod").verify(), context.args))
 
 
