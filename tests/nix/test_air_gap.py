@@ -94,6 +94,7 @@ def assert_ready(text: str) -> None:
     assert states == dict.fromkeys(PROBES, "ready") | once
 
 
+@pytest.mark.slow
 def test_a_packed_platform_publishes_data_on_a_machine_without_a_network(
     nix, own_clone: Path, outside, inside, supervisor, tmp_path: Path
 ):
