@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from clones import borrowing_clone
+from installed import environment_folder
 from test_settle import wheel
 
 from proto_loc.errors import LocError
@@ -52,23 +53,12 @@ def cached(monkeypatch) -> None:
     monkeypatch.setenv("UV_OFFLINE", "1")
 
 
-OF_TRINO = ("trino", "trino-client")
-"""Environments that only ``LOC_ENGINE=trino`` brings."""
-
-
 def compare(name: str) -> installs.Comparison:
-    if name in OF_TRINO:
-        online = {key: value for key, value in os.environ.items() if key != "UV_OFFLINE"}
-        subprocess.run([ROOT / "loc", "--sync", name], env=online, check=True)
-    if not installs.is_installed(name):
-        pytest.skip(f".venvs/{name} is not installed: ./loc setup {name}")
+    environment_folder(name)
     return installs.compare(name)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=pytest.mark.slow) if name in OF_TRINO else name for name in names()],
-)
+@pytest.mark.parametrize("name", names())
 def test_two_installs_have_the_same_bytes(name, cached, monkeypatch):
     """The second install of the notebooks is not compiled, which would take a minute."""
     copy = installs.copy_of_clone

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
+from installed import environment_folder
 
 from proto_loc.errors import LocError
 from proto_loc.settings import ROOT
@@ -23,10 +24,7 @@ APACHE = "Apache License\n   Version 2.0, January 2004"
 
 
 def packages(name: str) -> dict[str, PathDistribution]:
-    folder = ROOT / ".venvs" / name
-    if not (folder / ".stamp").exists():
-        pytest.skip(f".venvs/{name} is not installed: ./loc setup {name}")
-    paths = [str(path) for path in licenses.site_packages(folder)]
+    paths = [str(path) for path in licenses.site_packages(environment_folder(name))]
     return {normalized(package.metadata["Name"]): package for package in distributions(path=paths)}
 
 
