@@ -59,8 +59,9 @@ def value(plain: object) -> str:
         case list():
             return f"array[{', '.join(map(value, plain))}]"
         case datetime() if plain.tzinfo:
-            text = f"{plain.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f} UTC"
-            return f"cast('{text}' as timestamp with time zone)"
+            # Trino's cast to a time with zone would keep milliseconds; sessions are in UTC.
+            utc = plain.astimezone(UTC).replace(tzinfo=None)
+            return f"({value(utc)} at time zone 'UTC')"
         case datetime():
             return f"timestamp '{plain:%Y-%m-%d %H:%M:%S.%f}'"
         case date():

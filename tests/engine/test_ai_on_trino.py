@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from published import loc
+from published import loc, plain
 
 from proto_loc import warehouse
 from proto_loc.ai import context, prompts
@@ -69,7 +69,7 @@ def file_reader(on_files):
         f" double), 0) as rate from {MART} group by 1 order by 1",
         "select 1 as a, cast(null as varchar) as b, true as c, date '2025-01-31' as d,"
         " timestamp '2025-01-31 01:02:03.123456' as e, cast('1.50' as decimal(10, 2)) as f,"
-        " cast('nan' as double) as g, cast('1e300' as double) as h, array[1, 2] as i,"
+        " cast('NaN' as double) as g, cast('1e300' as double) as h, array[1, 2] as i,"
         " cast('-170141183460469' as bigint) as j, '' as k",
         "select metric, dimension, value, figure from marts.metric_figures order by 1, 2, 3, 4",
         f"select month, count(*) filter (where fare_amount > 20) as n from {MART} group by 1"
@@ -79,13 +79,7 @@ def file_reader(on_files):
 def test_both_engines_give_the_same_names_values_and_types(sql, trino_reader, file_reader):
     one, other = trino_reader.run(sql), file_reader.run(sql)
     assert one.columns == other.columns and one.truncated == other.truncated
-    assert repr([tuple(map(_plain, row)) for row in one.rows]) == repr(
-        [tuple(map(_plain, row)) for row in other.rows]
-    )
-
-
-def _plain(value: object) -> object:
-    return float(f"{value:.9g}") if isinstance(value, float) else value
+    assert repr(plain(one.rows)) == repr(plain(other.rows))
 
 
 def test_rows_are_cut_at_the_limit(trino_reader):
@@ -129,7 +123,7 @@ def test_an_answer_that_is_too_large_is_refused(trino_reader, monkeypatch):
         ("select * from marts.nope", "TABLE_NOT_FOUND"),
         ("select cast(origin as bigint) from marts.publication", "INVALID_CAST_ARGUMENT"),
         ("selec 1", None),
-        ("select * from raw__taxi.yellow_trips", "TABLE_NOT_FOUND|PERMISSION_DENIED|SCHEMA"),
+        ("select * from raw__taxi.yellow_trips", None),
     ],
 )
 def test_a_statement_that_fails_says_why(sql, why, trino_reader):
@@ -195,11 +189,8 @@ def test_the_sql_of_a_question_gives_the_same_rows(version, trino_reader, file_r
         except UsageError as error:  # pragma: no cover
             raise AssertionError(f"{question}: {error}") from error
         one, other = trino_reader.run(sql), file_reader.run(sql)
-        assert sorted(map(_row, one.rows)) == sorted(map(_row, other.rows)) != [], sql
-
-
-def _row(row: tuple) -> str:
-    return repr(tuple(map(_plain, row)))
+        rows = [sorted(repr(plain(row)) for row in found.rows) for found in (one, other)]
+        assert rows[0] == rows[1] != [], sql
 
 
 def test_claims_limit_the_rows_of_every_form_of_a_statement(version):
