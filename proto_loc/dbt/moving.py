@@ -93,7 +93,14 @@ _OWN = (("marts", "publication"),)
 """Tables with what a publish says of itself."""
 
 
+EXACT = 6
+"""Digits after the point up to which the text of a figure is that of an exact number."""
+
+
 def _alike(one: object, other: object) -> bool:
-    if isinstance(one, float) and isinstance(other, int | float):
-        return math.isclose(one, other, rel_tol=ALIKE)
-    return one == other
+    """Compare two figures; those of money are texts, of an exact number or of a double."""
+    if isinstance(one, str) and isinstance(other, str):
+        are_doubles = max(len(text.partition(".")[2]) for text in (one, other)) > EXACT
+    else:
+        are_doubles = isinstance(one, float) and isinstance(other, int | float)
+    return math.isclose(float(one), float(other), rel_tol=ALIKE) if are_doubles else one == other

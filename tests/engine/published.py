@@ -42,15 +42,15 @@ def write_pair(con, number: int) -> None:
 
 def plain(item: object) -> object:
     """A value as both engines mean it: the sum of doubles depends on their order, in its last
-    digits; the same in a text with such a number.
+    digits; the same in a text with such a number. Decimals become texts.
     """
     if isinstance(item, float):
-        return float(f"{item:.9g}") if math.isfinite(item) else str(item)
+        return float(f"{item:.12g}") if math.isfinite(item) else str(item)
     if isinstance(item, dict):
         return {key: plain(one) for key, one in item.items()}
     if isinstance(item, list | tuple):
         return [plain(one) for one in item]
-    if isinstance(item, str) and re.fullmatch(r"-?\d+\.\d{3,}", item):
+    if isinstance(item, str) and re.fullmatch(r"-?\d+\.\d+", item):
         return plain(float(item))
     return str(item) if isinstance(item, Decimal) else item
 
