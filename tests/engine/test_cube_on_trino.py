@@ -59,7 +59,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def published(running) -> Iterator[warehouse.Version]:
+def published(sample) -> Iterator[warehouse.Version]:
     """The version on Trino; afterwards, the version of other modules is current again."""
     before = None
     with suppress(warehouse.NoData):
@@ -140,13 +140,14 @@ def test_most_queries_have_rows(answers):
 
 def test_graphql_gives_the_same(on_trino, on_duckdb):
     where = 'where: {place: {contains: "\\\\"}, at: {afterDate: "2025-01-05"}}'
-    text = f"{{ cube(limit: 9) {{ events({where}) {{ at {{ month }} flag number revenue }} }} }}"
-    for query in (text, "{ cube { events { first most } } }"):
-        found = [
-            server.post("/cubejs-api/graphql", {"query": query}).json()
+    text = f"{{ cube {{ events({where}) {{ at {{ month }} flag number revenue }} }} }}"
+    for query in (text, "{ cube { events { first { value } most } } }"):
+        answers = [
+            server.post("/cubejs-api/graphql", {"query": query}).json()["data"]["cube"]
             for server in (on_duckdb, on_trino)
         ]
-        assert found[0] == found[1] and found[0]["data"]["cube"]
+        one, other = (sorted(map(json.dumps, rows)) for rows in answers)
+        assert one == other != []
 
 
 def test_the_column_is_compared_without_a_cast_so_that_trino_can_skip_files(on_trino):

@@ -1,7 +1,10 @@
 'use strict';
 /** What the SQL dialects of all engines have in common. */
 
-const NUMBERS = ['number', 'count', 'count_distinct', 'count_distinct_approx', 'sum', 'avg', 'min', 'max'];
+/** The types of members that are numbers, also as Cube writes them when it has read a file in YAML. */
+const NUMBERS = [
+  'number', 'count', 'count_distinct', 'count_distinct_approx', 'countDistinct', 'countDistinctApprox', 'sum', 'avg', 'min', 'max',
+];
 
 /**
  * The type that represents a number exactly; DOUBLE if there is none.

@@ -15,8 +15,10 @@ const { NUMBERS, numberType, published } = require('../published');
 
 class PublishedFilter extends BaseFilter {
   allocateCastParam(value) {
+    const { type } = this.definition();
     const param = this.allocateParam(value);
-    return NUMBERS.includes(this.definition().type) ? `CAST(${param} AS ${numberType(String(value), 'HUGEINT')})` : param;
+    if (type === 'time') return this.query.timeStampCast(param); // else a DATE would equal any time of its day
+    return NUMBERS.includes(type) ? `CAST(${param} AS ${numberType(String(value), 'HUGEINT')})` : param;
   }
 
   likeIgnoreCase(...given) {
