@@ -6,7 +6,7 @@ import re
 
 from proto_loc.settings import settings
 from proto_loc.sql import identifier, literal
-from proto_loc.trino import configuration, identities
+from proto_loc.trino import configuration, identities, places
 from proto_loc.warehouse.iceberg.connection import TrinoConnection
 
 PROD = "prod"
@@ -40,6 +40,11 @@ def version_of(name: str) -> int | None:
 def existing(con: TrinoConnection) -> set[str]:
     """Names of all catalogues."""
     return {name for (name,) in con.execute("show catalogs").fetchall()}
+
+
+def is_kept(name: str) -> bool:
+    """Whether Trino has a file of that catalogue, which is known sooner than it answers."""
+    return (places.catalogues() / f"{name}.properties").exists()
 
 
 def create(con: TrinoConnection, name: str, reference: str) -> None:

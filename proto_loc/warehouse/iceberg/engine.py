@@ -43,6 +43,11 @@ START = 600.0
 """Seconds that the servers may take to start."""
 TEMPORARY = "staging"
 """Schema of the views that a published version does not hold."""
+_OWN = (
+    "table_schema not in ('information_schema', 'system')"
+    f" and not starts_with(table_schema, {literal(raw_tables.SCHEMA)})"
+)
+"""The condition for tables that are built here."""
 
 
 class TrinoStatements:
@@ -150,8 +155,7 @@ class IcebergEngine:
         """All tables but those of ``raw``."""
         rows = con.execute(
             "select table_schema, table_name, 'table' from information_schema.tables"
-            " where table_schema not in ('information_schema', 'system')"
-            f" and not starts_with(table_schema, '{raw_tables.SCHEMA}') order by 1, 2"
+            f" where {_OWN} order by 1, 2"
         ).fetchall()
         return [Relation(*row) for row in rows]
 
@@ -197,16 +201,16 @@ class IcebergEngine:
         with session.connect() as con:
             for name in session.facts.get("views", {}):
                 con.execute(f"drop table if exists {identifier(*name.split('.'))}")
-            found = self.relations(con)
-            rows, size = _measure(con, found)
             columns = _columns(con)
+            found = [Relation(*name, "table") for name in columns]
+            rows, size = _measure(con, found)
         facts = {
             "iceberg": {
                 "hash": nessie.head(_branch(session)),
                 "raw": self._raw.get(session.name)
                 or (session.base.facts["iceberg"].get("raw", {}) if session.base else {}),
             },
-            "columns": {f"{s}.{n}": columns.get((s, n), {}) for s, n, _ in found},
+            "columns": {f"{schema}.{name}": kinds for (schema, name), kinds in columns.items()},
         }
         return Finished(rows, size, facts)
 
@@ -222,7 +226,7 @@ class IcebergEngine:
         tag = nessie.create(name, "TAG", _hash(version))
         with catalogues.writer() as con:
             catalogues.create(con, name, name)
-            if catalogues.PROD not in catalogues.existing(con):
+            if not catalogues.is_kept(catalogues.PROD):
                 catalogues.create(con, catalogues.PROD, nessie.MAIN)
             try:
                 nessie.assign(nessie.MAIN, began, tag)
@@ -240,9 +244,7 @@ class IcebergEngine:
         """Remove the branches and catalogues of sessions, and tags without a version's folder."""
         ids = set(store.versions(database))
         with catalogues.writer() as con:
-            existing = catalogues.existing(con)
-            if catalogues.session() in existing:
-                catalogues.drop(con, catalogues.session())
+            catalogues.drop(con, catalogues.session())
             for reference in nessie.references():
                 version = catalogues.version_of(reference.name)
                 own = reference.name.startswith(f"{catalogues.session()}_")
@@ -404,8 +406,7 @@ def _columns(con: TrinoConnection) -> dict[tuple[str, str], dict[str, str]]:
     tables: dict[tuple[str, str], dict[str, str]] = {}
     for schema, table, column, kind in con.execute(
         "select table_schema, table_name, column_name, data_type from information_schema.columns"
-        f" where not starts_with(table_schema, {literal(raw_tables.SCHEMA)})"
-        " order by ordinal_position"
+        f" where {_OWN} order by table_schema, table_name, ordinal_position"
     ).fetchall():
         tables.setdefault((schema, table), {})[column] = kind
     return tables
