@@ -221,8 +221,7 @@ class IcebergEngine:
         name, began = catalogues.of_version(version.id), self._began[session.name]
         if nessie.head() != began:
             raise _conflict(version)
-        if old := nessie.find(name):  # of a publish that was killed
-            nessie.delete(old)
+        nessie.remove(name)  # of a publish that was killed
         tag = nessie.create(name, "TAG", _hash(version))
         with catalogues.writer() as con:
             catalogues.create(con, name, name)
@@ -251,7 +250,7 @@ class IcebergEngine:
                 if own or (version is not None and ids and version not in ids):
                     if version is not None:
                         catalogues.drop(con, reference.name)
-                    nessie.delete(reference)
+                    nessie.remove(reference.name)
 
     def go_back(self, version: Version) -> None:
         """Move ``main`` to the version's tag, wherever it is."""
@@ -330,8 +329,7 @@ class IcebergEngine:
         name = catalogues.of_version(version.id)
         with catalogues.writer() as con:
             catalogues.drop(con, name)
-        if tag := nessie.find(name):
-            nessie.delete(tag)
+        nessie.remove(name)
         garbage.collect()
 
     def _restore_catalogues(self, database: str) -> None:

@@ -87,6 +87,23 @@ def delete(reference: Reference) -> None:
     _call("DELETE", path, missing=True, type=reference.kind)
 
 
+def remove(name: str) -> None:
+    """Remove a branch or tag wherever it is; a statement of a killed writer may still move it.
+
+    Raises:
+        Moved: it moves on and on.
+    """
+    for attempt in Retrying(
+        retry=retry_if_exception_type(Moved),
+        stop=stop_after_delay(PATIENCE),
+        wait=wait_fixed(0.2),
+        reraise=True,
+    ):
+        with attempt:
+            if found := find(name):
+                delete(found)
+
+
 def tables(name: str) -> Iterator[tuple[str, str, str]]:
     """Schema, name and metadata file (URI) of each table of a branch or tag."""
     for entry in _paged(f"trees/{quote(name, safe='')}/entries", "entries", content="true"):
