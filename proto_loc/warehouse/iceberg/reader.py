@@ -5,15 +5,14 @@ that no large one fills it, and gives up if Trino does not end a statement in ti
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from proto_loc.errors import LocError
-from proto_loc.sql import TIME_ZONE
 from proto_loc.trino import client, places
 from proto_loc.warehouse import guard
-from proto_loc.warehouse.iceberg import row_rules, rows
+from proto_loc.warehouse.iceberg import rows, statements
 from proto_loc.warehouse.iceberg.connection import explained
 from proto_loc.warehouse.query_process import GRACE, MAX_ANSWER, Ended
 
@@ -67,7 +66,6 @@ class TrinoReader:
         *,
         timeout: float = 30.0,
         limit: int = 10_000,
-        rules: Mapping[str, Sequence[str]] | None = None,
         started: Callable[[str], None] = lambda query_id: None,
     ) -> guard.Result:
         """Check a statement, run it and fetch its rows, within ``timeout`` seconds.
@@ -75,7 +73,6 @@ class TrinoReader:
         Args:
             params: values of its question marks.
             limit: maximum number of rows; the result says whether there were more.
-            rules: conditions that rows have to meet, by the table's name in lower case.
             started: called with Trino's id of the query, by which :func:`stop` stops it.
 
         Raises:
@@ -86,7 +83,7 @@ class TrinoReader:
             WarehouseError: Trino does not answer.
             LocError: Trino rejected it (no such column, a failed cast), or answers too much.
         """
-        text = row_rules.put(sql, dict(rules or {}))
+        text = statements.read(sql).sql
         end = time.monotonic() + timeout + GRACE
         known: list[str] = []
 
@@ -122,7 +119,6 @@ class TrinoReader:
                 catalog=self._catalog,
                 schema=self._schema or None,
                 legacy_prepared_statements=False,  # else a query finds out if they are needed
-                timezone=TIME_ZONE,
             )
             self._connection._http_session.hooks["response"].append(self._answers)
         self._answers.size = 0
