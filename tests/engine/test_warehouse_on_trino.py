@@ -8,7 +8,9 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
 from published import ROWS, files_of, loc, publish_pair, write_pair
@@ -156,6 +158,41 @@ def test_a_lost_tag_or_other_rows_are_damage(pair):
         warehouse.rollback("prod", version.id)
     nessie.create(tag.name, "TAG", tag.hash)
     (verdict,) = warehouse.verify("prod", [version.id])
+    assert verdict.state == "whole"
+
+
+def test_a_lost_file_of_data_is_damage(pair):
+    """Bug: Trino counts rows from Iceberg's lists, and so found all rows of a table without its
+    file.
+    """
+    version = publish_pair(10)
+    name = catalogues.of_version(version.id)
+    with TrinoConnection(identities.WRITER, catalog=name, schema="marts") as con:
+        ((where,),) = con.execute('select file_path from "one$files"').fetchall()
+    (file,) = (settings().data / "iceberg").rglob(where.rpartition("/")[2])
+    with moved_away(file):
+        (verdict,) = warehouse.verify("prod", [version.id])
+        assert verdict.state == "damaged" and file.name in verdict.damage.why
+    (verdict,) = warehouse.verify("prod", [version.id])
+    assert verdict.state == "whole"
+
+
+@contextmanager
+def moved_away(file: Path) -> Iterator[None]:
+    elsewhere = file.rename(file.with_suffix(".away"))
+    try:
+        yield
+    finally:
+        elsewhere.rename(file)
+
+
+def test_rows_that_a_session_deletes_again_are_not_counted(pair):
+    with warehouse.write("prod", who="deleting") as session, session.connect() as con:
+        con.execute("drop table marts.one")
+        con.execute("create table marts.one as select * from unnest(sequence(1, 10)) t(number)")
+        con.execute("delete from marts.one where number > 7")
+    assert session.version.tables["marts.one"] == 7
+    (verdict,) = warehouse.verify("prod", [session.version.id])
     assert verdict.state == "whole"
 
 
