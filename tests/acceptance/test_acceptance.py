@@ -15,7 +15,7 @@ from forks import NOTICES, TABLES, Fork
 
 from proto_loc.settings import ROOT
 
-pytestmark = [pytest.mark.xdist_group("acceptance"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("acceptance"), pytest.mark.timeout(900)]
 
 MART = "marts.mart_nyc_flights"
 ROWS = 336_776

@@ -24,7 +24,7 @@ from proto_loc.backup.archive import read_manifest
 from proto_loc.dagster.client import LAUNCH, RUNS, SELECTOR
 from proto_loc.validate.steps import STEPS
 
-pytestmark = [pytest.mark.xdist_group("backup-stack"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("backup-stack"), pytest.mark.timeout(900)]
 
 MINE = ("notebooks", "work", "mine.ipynb")
 FIGURES = "select product, count(*), sum(amount) from marts.mart_orders group by all order by all"

@@ -61,8 +61,6 @@ CASES = [
     *(Case("run of Dagster", fault) for fault in OF_RUNS),
 ]
 ALWAYS = {
-    *("download: kill", "ingest: kill", "ingest: full", "dbt: kill", "dbt: stop dbt"),
-    *("checkpoint: kill", "publish: full", "swap: kill", "swap: stop", "provision: kill"),
-    *("home: stop", "cube: kill", "dagster-daemon: kill loc exec", "jupyter: full"),
-    *("supervisor: full", "dagster-code: full"),
+    *("ingest: kill", "dbt: stop dbt", "publish: full", "swap: kill"),
+    *("dagster-daemon: kill loc exec", "cube: kill", "jupyter: full", "supervisor: full"),
 }

@@ -555,10 +555,8 @@ def test_a_broken_code_location_is_told_with_its_file_and_line(filled, name, cod
     assert not trouble.exists()
 
 
-@pytest.mark.parametrize(
-    "service",
-    ["code_server", *(pytest.param(n, marks=pytest.mark.slow) for n in ("web", "daemon"))],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("service", ["code_server", "web", "daemon"])
 def test_a_killed_process_heals_and_its_runs_end(filled, service):
     """A supervisor restarts the process. The active run continues, or Dagster finds that it has
     ended.

@@ -13,7 +13,7 @@ import pytest
 from clone import add_shop, copy_repository, lend_superset, make_clone
 from places import COMBINED, ODD_PATH, ODDITIES, Person, enter, own_scripts
 
-pytestmark = [pytest.mark.xdist_group("odd"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("odd"), pytest.mark.timeout(900)]
 
 PROVED = (
     *("processes", "ingest", "audit", "figures", "datasets", "cube", "notebook", "ask"),
@@ -85,7 +85,6 @@ def test_the_platform_works_where_everything_is_odd(person: Person):
     assert f"fix: ls -ld '{person.folder}/data' says whose it is." in refused.stderr
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("person", ODDITIES, indirect=True)
 def test_the_platform_works_with_one_oddity(person: Person):
     assert set(prove(person)["order_count"].values()) == {"180"}
@@ -99,7 +98,6 @@ def programs(environment: Path) -> dict[str, bytes]:
     return {name: text for name, text in scripts.items() if text.startswith(b"#!")}
 
 
-@pytest.mark.slow
 def test_the_lent_programs_are_those_that_uv_writes(tmp_path: Path):
     clone = copy_repository(tmp_path / ODD_PATH, "5")
     own_scripts(clone.folder)

@@ -63,9 +63,9 @@ def inside(superset: Superset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOC_RUN", str(superset.home / "run"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def admin(superset: Superset) -> Person:
-    """The browser session of the admin."""
+    """The browser session of the admin, one for a module: a log-in takes two seconds."""
     return superset.log_in()
 
 

@@ -1,7 +1,7 @@
 """Two installs of each environment have the same bytes, and `loc lock` refuses what would not.
 
-The largest environments are linked from uv's cache, installed again and read whole: about 20
-seconds of CPU. The comparison of compiled notebooks takes a minute, and runs with --all.
+The environment of the platform is linked from uv's cache, installed again and read whole: about 10
+seconds of CPU. The other ones take minutes, and run with --all.
 """
 
 import os
@@ -20,7 +20,6 @@ from proto_loc.settings import ROOT
 from proto_loc.setup import installs
 from proto_loc.setup.environments import names
 
-COMPILES = '  [ "$name" != notebooks ] || set -- "$@" --compile\n'
 GOLDEN = """
 [tools]
 python = "3.11"
@@ -58,25 +57,15 @@ def compare(name: str) -> installs.Comparison:
     return installs.compare(name)
 
 
-@pytest.mark.parametrize("name", names())
-def test_two_installs_have_the_same_bytes(name, cached, monkeypatch):
-    """The second install of the notebooks is not compiled, which would take a minute."""
-    copy = installs.copy_of_clone
-    launcher = (ROOT / "loc").read_text()
-    assert COMPILES in launcher
-    monkeypatch.setattr(
-        installs, "copy_of_clone", lambda: copy({ROOT / "loc": launcher.replace(COMPILES, "")})
-    )
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=() if n == "platform" else pytest.mark.slow) for n in names()],
+)
+def test_two_installs_have_the_same_bytes(name, cached):
     comparison = compare(name)
     assert comparison.differences == []
-    assert comparison.files > 1000
-
-
-@pytest.mark.slow
-def test_compiled_notebooks_have_the_same_bytes(cached):
-    comparison = compare("notebooks")
-    assert comparison.differences == []
-    assert comparison.files > 40_000  # with a compiled file for each module
+    # Notebooks have a compiled file for each module.
+    assert comparison.files > (40_000 if name == "notebooks" else 1000)
 
 
 def test_notebooks_are_compiled_without_times():

@@ -1,7 +1,7 @@
 """``loc validate`` passes on a fresh platform, and ``loc soak`` after it, on the same one.
 
 The first test takes two to three minutes, as a whole platform starts from nothing. The soak lasts
-0.7 minutes, in CI two, and with ``--all`` five; ``LOC_SOAK_MINUTES`` sets another time.
+0.7 minutes, and with ``--all`` again, five; ``LOC_SOAK_MINUTES`` sets another time.
 """
 
 import json
