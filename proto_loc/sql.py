@@ -49,7 +49,7 @@ def value(plain: object) -> str:
         case bool():
             return str(plain).lower()
         case int() | Decimal():
-            return str(plain)
+            return _number(Decimal(plain))
         case float():
             return f"cast('{plain!r}' as double)".replace("'nan'", "'NaN'").replace(
                 "inf'", "Infinity'"
@@ -67,6 +67,16 @@ def value(plain: object) -> str:
         case date():
             return f"date '{plain}'"
     raise TypeError(f"{plain!r} is no plain value")
+
+
+def _number(exact: Decimal) -> str:
+    """An exact number: both engines read digits without a point as 64 bits, and an exponent as a
+    double.
+    """
+    text = f"{exact:f}"
+    if exact.is_finite() and "." not in text and abs(exact) >= 2**63:
+        return f"cast('{text}' as decimal({len(text.lstrip('-'))}, 0))"
+    return text
 
 
 def exact_glob(path: Path) -> str:

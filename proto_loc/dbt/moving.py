@@ -46,7 +46,7 @@ class Moving:
                     rows = old.execute(f"select * from {identifier(schema, name)}").fetchall()
                     for some in batches(rows):
                         con.execute(f"insert into {identifier(schema, name)} values {values(some)}")
-                except (ValueError, TypeError) as error:
+                except (ValueError, TypeError, session.engine.error) as error:
                     raise BuildFailed(
                         f"The snapshot {schema}.{name} cannot be moved to {session.engine.title}.",
                         f"{error}.",
@@ -61,9 +61,11 @@ class Moving:
             BuildFailed: something differs; the message names it.
         """
         different = []
+        # Trino has no upper case in names.
+        tables = {table.lower(): rows for table, rows in self.source.tables.items()}
         with session.connect() as con:
             for schema, name, _ in session.engine.relations(con):
-                before = self.source.tables.get(f"{schema}.{name}")
+                before = tables.pop(f"{schema}.{name}".lower(), None)
                 if before is None:
                     continue  # a view on one of the engines
                 (after,) = con.execute(
@@ -71,6 +73,7 @@ class Moving:
                 ).fetchone()
                 if before != after and (schema, name) not in _OWN:
                     different.append(f"{schema}.{name} has {after:,} rows instead of {before:,}")
+        different += [f"{table} is missing" for table in tables]
         old, new = self.source.facts, session.facts
         if old.get("outcomes") != new["outcomes"]:
             different.append("rows were accepted or rejected for other reasons")
