@@ -59,8 +59,22 @@ def write(node: str, *, vector: bool = True) -> Path:
         # Trino looks for this one below the folder it starts in.
         "etc/catalog-store.properties": properties({"catalog.config-dir": places.catalogues()}),
     }
-    files.replace_all({folder / name: text for name, text in texts.items()}, private=True)
+    written = {folder / name: text for name, text in texts.items()}
+    if node == places.NODES[0]:
+        written |= renewed_catalogues()
+    files.replace_all(written, private=True)
     return folder
+
+
+def renewed_catalogues() -> dict[Path, str]:
+    """The files of the catalogues that the coordinator keeps, with the ports, paths and object
+    store of now: those of the day on which a catalogue was made may be others.
+    """
+    renewed = {}
+    for path in places.catalogues().glob("*.properties"):
+        if ref := re.search(r"^iceberg\.nessie-catalog\.ref *= *(\S+)", path.read_text(), re.M):
+            renewed[path] = properties({"connector.name": "iceberg"} | catalogue(ref[1]))
+    return renewed
 
 
 def properties(values: dict[str, object]) -> str:

@@ -17,7 +17,7 @@ import pytest
 
 from proto_loc import credentials, doctor
 from proto_loc.errors import LocError, UsageError
-from proto_loc.settings import ROOT, settings
+from proto_loc.settings import ROOT, private_folder, settings
 from proto_loc.setup import environments
 from proto_loc.setup import trino as setup
 from proto_loc.trino import certificate, client, configuration, identities, java, places, servers
@@ -166,6 +166,30 @@ def test_only_a_session_s_catalogue_can_be_written_through(engine, monkeypatch):
         "LOC_TRINO_S3_KEY": "an access key",
         "LOC_TRINO_S3_SECRET": "a secret key",
     }
+
+
+def test_a_catalogue_gets_the_port_the_paths_and_the_store_of_now(engine, monkeypatch):
+    """Bug: after a move of the data folder or another LOC_PORT_PREFIX, catalogues asked the old
+    place, which can be that of another clone.
+    """
+    private_folder(places.catalogues())
+    old = {
+        "v12": "connector.name=iceberg\niceberg.nessie-catalog.ref=v12\nlocal.location=/gone\n",
+        "prod": "iceberg.nessie-catalog.uri=http\\://127.0.0.1\\:19120/api/v2\n"
+        "iceberg.nessie-catalog.ref=main\nconnector.name=iceberg\n",
+        "other": "connector.name=memory\n",
+    }
+    for name, text in old.items():
+        (places.catalogues() / f"{name}.properties").write_text(text)
+    monkeypatch.setenv("LOC_PORT_PREFIX", "3")
+    renewed = {path.stem: text for path, text in configuration.renewed_catalogues().items()}
+    assert renewed.keys() == {"v12", "prod"}
+    for name, ref in (("v12", "v12"), ("prod", "main")):
+        lines = renewed[name].splitlines()
+        assert f"iceberg.nessie-catalog.ref={ref}" in lines and "connector.name=iceberg" in lines
+        assert f"local.location={places.local_root()}" in lines
+        assert f"iceberg.nessie-catalog.uri={places.nessie_url()}" in lines
+    assert ":39120/" in renewed["prod"]
 
 
 def test_nessie_keeps_its_catalogue_where_the_setting_says(engine, monkeypatch):
