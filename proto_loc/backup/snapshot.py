@@ -78,6 +78,7 @@ class Snapshot:
         self.current, chosen = _choose()
         lake: dict[str, Entry] = {}
         for database, numbers in chosen.items():
+            serving = self.current[database]
             for number in numbers:
                 folder = store.folder(database) / "versions" / store.dirname(number)
                 try:
@@ -86,9 +87,14 @@ class Snapshot:
                 except (VersionDamaged, duckdb.IOException) as damage:
                     if not folder.exists():
                         raise FileNotFoundError(folder) from damage
-                    if number == self.current[database]:
+                    if number == serving:
                         raise
                     missing.append(f"Version {number} of {database} is damaged: {damage}")
+                    continue
+                if not version.is_a_file:
+                    missing.append(_elsewhere(version))
+                    if number == serving:
+                        del self.current[database]  # a restore leaves the database alone
                     continue
                 for path in _files(folder):
                     name = str(path.relative_to(folder))
@@ -191,6 +197,14 @@ class Snapshot:
 
     def _miss_link(self, path: Path) -> None:
         self._miss(f"{path} is a link, and what it leads to is not in the backup")
+
+
+def _elsewhere(version: store.Version) -> str:
+    return (
+        f"Version {version.id} of {version.database} is kept by {version.keeper.title}, and its"
+        " tables are not in the archive: after a restore, `loc refresh` builds them from raw, but"
+        " not the histories of snapshots. docs/trino.md says how to back those up."
+    )
 
 
 def _choose() -> tuple[dict[str, int], dict[str, list[int]]]:

@@ -62,6 +62,11 @@ class Version:
         return self.folder / f"{self.database}.duckdb"
 
     @property
+    def is_a_file(self) -> bool:
+        """Whether all of it is in :attr:`folder`."""
+        return self.engine == "duckdb"
+
+    @property
     def joined(self) -> dict:
         """The ids of the run that published it, and of that run's invocations of dbt."""
         return {
@@ -88,13 +93,17 @@ class Version:
             raise self.damaged(fault)
         return self
 
-    def check(self) -> "Version":
+    def check(self, *, values: bool = False) -> "Version":
         """Return the version itself, if all of its content is as its manifest says.
 
         A version without checksums is checked by :meth:`verify`.
 
+        Args:
+            values: also read every value of what is in no file of the version.
+
         Raises:
             VersionDamaged: a file is missing or changed.
+            WarehouseError: the engine that keeps it does not answer.
         """
         self.verify()
         for name, recorded in self.checksums.items():
@@ -108,7 +117,7 @@ class Version:
                 raise self.damaged(
                     f"{path} cannot be read: {(error.strerror or str(error)).lower()}."
                 ) from error
-        if fault := self.keeper.fault(self, content=True):
+        if fault := self.keeper.fault(self, content=True, values=values):
             raise self.damaged(fault)
         return self
 

@@ -1,5 +1,6 @@
 """A backup is one archive of a state that existed, taken while everything runs."""
 
+import dataclasses
 import os
 import shutil
 import sqlite3
@@ -197,3 +198,18 @@ def test_a_slow_publish_does_not_hold_up_a_backup(platform, target):
         began = time.monotonic()
         backup(target)
         assert time.monotonic() - began < 10
+
+
+def test_what_another_engine_keeps_is_named_and_the_rest_is_restored(platform, empty, target):
+    """Bug: an archive made with Trino could not be restored at all."""
+    current = warehouse.current("prod")
+    manifest = current.folder / "manifest.json"
+    manifest.chmod(0o644)
+    manifest.write_text(dataclasses.replace(current, engine="trino", checksums={}).dump())
+    current.path.unlink()
+    record = backup(target)
+    (sentence,) = record.missing
+    assert f"Version {current.id} of prod is kept by Trino" in sentence
+    empty.use()
+    restore.restore(target, Terms())
+    assert empty.orders() == [1, 2, 3] and store.current_id("prod") is None
