@@ -40,7 +40,7 @@ def list_() -> None:
         "kept",
         numbers=("version", "tables", "rows", "size", "kept"),
     )
-    failed: list[warehouse.VersionDamaged] = []
+    failed: list[warehouse.WarehouseError] = []
     for database in warehouse.DATABASES:
         try:
             serving = warehouse.store.current_id(database)
@@ -53,9 +53,9 @@ def list_() -> None:
             continue
         kept = str(len(warehouse.store.versions(database)))
         (verdict,) = warehouse.verify(database, [serving])
-        if verdict.damage:
-            shown.add_row(database, str(serving), "damaged", *["-"] * 4, kept)
-            failed.append(verdict.damage)
+        if verdict.trouble:
+            shown.add_row(database, str(serving), verdict.state, *["-"] * 4, kept)
+            failed.append(verdict.trouble)
             continue
         version = verdict.version
         shown.add_row(
@@ -169,20 +169,19 @@ def verify(
     for database in warehouse.DATABASES:
         serving = warehouse.store.current_id(database)
         if serving is not None:
-            verdicts += warehouse.verify(
-                database, reversed(warehouse.store.versions(database)) if every else [serving]
-            )
+            chosen = reversed(warehouse.store.versions(database)) if every else [serving]
+            verdicts += warehouse.verify(database, chosen, values=True)
     for verdict in verdicts:
-        numbers = ("-", "-") if verdict.damage else (str(verdict.files), str(verdict.unknown))
+        numbers = ("-", "-") if verdict.trouble else (str(verdict.files), str(verdict.unknown))
         shown.add_row(verdict.database, str(verdict.id), verdict.state, *numbers)
     out.print(shown)
     if any(verdict.unknown for verdict in verdicts):
         out.print("What was published before checksums were kept is compared by size alone.")
-    damages = [verdict.damage for verdict in verdicts if verdict.damage]
-    for damage in damages[1:]:
-        out.print(str(damage), markup=False)
-    if damages:
-        raise damages[0]
+    troubles = [verdict.trouble for verdict in verdicts if verdict.trouble]
+    for trouble in troubles[1:]:
+        out.print(str(trouble), markup=False)
+    if troubles:
+        raise troubles[0]
 
 
 @app.command()

@@ -31,12 +31,12 @@ def warehouse() -> Iterator[Finding]:
                 f" Or: {verdict.damage.fix}",
                 symptom="After a step back to an earlier release, no data can be read",
             )
-        elif verdict.damage:
+        elif trouble := verdict.trouble:
             yield Finding(
                 "fail",
-                verdict.damage.what,
-                verdict.damage.why,
-                verdict.damage.fix,
+                trouble.what,
+                trouble.why,
+                trouble.fix,
                 symptom="A reader says that a version is damaged",
             )
         elif not is_small:

@@ -207,6 +207,11 @@ class Engine(Protocol):
             PublishError: another writer has published meanwhile.
         """
 
+    def is_published(self, version: "Version") -> bool:
+        """Whether a version whose publish failed is shown, or may be, to those who read without its
+        number.
+        """
+
     def end(self, session: "Session") -> None:
         """Remove what the session alone needed."""
 
@@ -220,11 +225,15 @@ class Engine(Protocol):
             VersionDamaged: it cannot be read, or is not what was published.
         """
 
-    def fault(self, version: "Version", *, content: bool = False) -> str:
+    def fault(self, version: "Version", *, content: bool = False, values: bool = False) -> str:
         """Why a version cannot be read, as far as that costs little to know; empty if it can.
 
         Args:
-            content: compare all of it with its manifest, besides the files of its folder.
+            content: compare it with its manifest, besides the files of its folder.
+            values: read all of it for that.
+
+        Raises:
+            WarehouseError: the engine does not answer.
         """
 
     def open(self, version: "Version") -> Connection:

@@ -163,6 +163,9 @@ class FileEngine:
     def publish(self, session: "Session", version: Version) -> None:
         """All readers go by the link."""
 
+    def is_published(self, version: Version) -> bool:
+        return False
+
     def end(self, session: "Session") -> None:
         """The session's folder is all that it had."""
 
@@ -173,7 +176,7 @@ class FileEngine:
         """Read the version in full; all readers go by the link."""
         version.check().open().close()
 
-    def fault(self, version: Version, *, content: bool = False) -> str:
+    def fault(self, version: Version, *, content: bool = False, values: bool = False) -> str:
         """Compare the size of the file; the manifest's checksums have its content."""
         try:
             size = version.path.stat().st_size

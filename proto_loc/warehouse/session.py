@@ -15,7 +15,7 @@ from pathlib import Path
 import duckdb
 
 from proto_loc import run_id
-from proto_loc.errors import disk_is_full
+from proto_loc.errors import LocError, disk_is_full
 from proto_loc.settings import ROOT, settings
 from proto_loc.warehouse import engine, ledger, store
 from proto_loc.warehouse.engine import Connection, Engine
@@ -252,11 +252,25 @@ def prune(
             for version in kept(database, keep=keep, grace=grace, now=now)
             if not version.why
         ]
+        failed: dict[int, LocError] = {}
         for version_id in gone:
-            with suppress(VersionDamaged):  # without a manifest, its folder is all that is known
+            try:
                 version = store.load(database, version_id)
                 version.keeper.remove(version)
+            except VersionDamaged:
+                pass  # without a manifest, its folder is all that is known
+            except LocError as error:  # its engine does not answer, or is not installed here
+                failed[version_id] = error
+                continue
             store.remove(store.folder(database) / "versions" / store.dirname(version_id))
+    if failed:
+        error = next(iter(failed.values()))
+        raise WarehouseError(
+            f"{len(failed)} of {len(gone)} versions of {database} were not removed, such as"
+            f" {min(failed)}.",
+            f"{error.what} {error.why}",
+            error.fix,
+        )
     return gone
 
 
@@ -362,7 +376,8 @@ def _publish(session: Session) -> Version:
     try:
         session.engine.publish(session, version)
     except BaseException:
-        store.remove(version.folder)
+        if not session.engine.is_published(version):  # else the next session serves it
+            store.remove(version.folder)
         raise
     store.swap(session.database, session.id)
     log.info(

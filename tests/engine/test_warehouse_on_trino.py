@@ -95,13 +95,16 @@ def test_a_rivals_publish_is_a_named_conflict_and_loses_nothing(pair):
     assert "Another writer has published" in late.value.why
     assert store.current_id("prod") == serving and read_pair() == (1, 1)
     assert read_pair("prod") == (6, 6)  # what the rival wrote is there
+    nessie.create("v999", "TAG", nessie.head())  # of the rival
     with pytest.raises(PublishError) as refused:
         publish_pair(7)
+    assert nessie.find("v999"), "Bug: tags of another platform were removed before the refusal"
     assert f"main is not at version {serving}" in refused.value.what
     assert f"loc db rollback {serving}" in refused.value.fix
     warehouse.rollback("prod", serving)
     assert read_pair("prod") == (1, 1)
     assert publish_pair(8).id > serving and read_pair("prod") == (8, 8)
+    assert nessie.find("v999") is None, "main is at a version of this platform: it is a remain"
 
 
 def _rival_writes() -> None:
@@ -171,10 +174,41 @@ def test_a_lost_file_of_data_is_damage(pair):
         ((where,),) = con.execute('select file_path from "one$files"').fetchall()
     (file,) = (settings().data / "iceberg").rglob(where.rpartition("/")[2])
     with moved_away(file):
-        (verdict,) = warehouse.verify("prod", [version.id])
+        (verdict,) = warehouse.verify("prod", [version.id], values=True)
         assert verdict.state == "damaged" and file.name in verdict.damage.why
     (verdict,) = warehouse.verify("prod", [version.id])
     assert verdict.state == "whole"
+
+
+def test_a_publish_whose_answer_is_lost_is_served_by_the_next_session(pair, monkeypatch):
+    """Bug: the version's folder was removed, and main stayed on a version that was not there."""
+    assign = nessie.assign
+
+    def without_answer(name, expected, to):
+        assign(name, expected, to)
+        raise WarehouseError("Nessie does not answer.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(nessie, "assign", without_answer)
+        with pytest.raises(WarehouseError, match="Nessie does not answer"):
+            publish_pair(11)
+    assert read_pair() == (1, 1) and read_pair("prod") == (11, 11)
+    assert publish_pair(12).tables["marts.one"] == 1 and read_pair() == (12, 12)
+
+
+def test_a_version_that_goes_while_main_is_at_it_leaves_an_empty_main(pair):
+    """Bug: after a move back to DuckDB, main named tables that no version knew, so that no move
+    was possible.
+    """
+    served, gone = warehouse.current("prod"), publish_pair(13)
+    warehouse.rollback("prod", served.id)
+    tag = nessie.find(catalogues.of_version(gone.id))
+    nessie.assign(nessie.MAIN, nessie.head(), tag)
+    gone.keeper.remove(gone)
+    store.remove(gone.folder)
+    assert list(nessie.tables(nessie.MAIN)) == [] and nessie.find(tag.name) is None
+    warehouse.rollback("prod", served.id)
+    assert read_pair() == read_pair("prod") == (1, 1)
 
 
 @contextmanager

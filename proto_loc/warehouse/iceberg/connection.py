@@ -11,8 +11,24 @@ from proto_loc.warehouse.errors import WarehouseError
 MISSING = {"TABLE_NOT_FOUND", "SCHEMA_NOT_FOUND", "CATALOG_NOT_FOUND", "NOT_FOUND"}
 
 
-class StatementFailed(Exception):
-    """Trino cannot run a statement; the text says why."""
+class StatementFailed(WarehouseError):
+    """Trino cannot run a statement; its text says why.
+
+    Args:
+        why: Trino's message.
+        kind: Trino's name of the error, such as ``ICEBERG_BAD_DATA``.
+    """
+
+    def __init__(self, why: str, kind: str = "") -> None:
+        log = places.log("trino")
+        super().__init__("Trino cannot run a statement.", why, f"Mend that; its log is {log}.")
+        self.kind = kind
+
+    def __str__(self) -> str:
+        return self.why
+
+    def __reduce__(self):
+        return type(self), (self.why, self.kind)
 
 
 class TableMissing(StatementFailed):
@@ -89,7 +105,7 @@ def explained(*, raw: bool = False) -> Iterator[None]:
         if raw:
             raise
         kind = TableMissing if error.error_name in MISSING else StatementFailed
-        raise kind(error.message) from error
+        raise kind(error.message, error.error_name) from error
     except (exceptions.Error, OSError) as error:
         raise WarehouseError(
             f"Trino does not answer on port {settings().port('trino')} ({_short(error)}).",

@@ -102,9 +102,14 @@ class IcebergEngine:
     def heal(self, database: str, serving: int | None) -> int | None:
         """Serve the version that ``main`` is at: a publish or rollback that was killed between
         moving ``main`` and the link is completed.
+
+        A killed move from another engine is not: it is made again.
         """
+        served = store.load(database, serving) if serving is not None else None
+        if served and served.engine != self.name and served.tables:
+            return serving  # it was moved back to the other engine
         head = nessie.head()
-        if serving is not None and _hash(store.load(database, serving)) == head:
+        if served and _hash(served) == head:
             return serving
         for version in store.history(database):
             if version.engine == self.name and _hash(version) == head:
@@ -176,7 +181,7 @@ class IcebergEngine:
 
     def restore(self, session: "Session", views: Mapping[str, str]) -> list[str]:
         with session.connect() as con:
-            existing = _names(self.relations(con))
+            existing = [_name(one) for one in self.relations(con)]
         return [model for name, model in views.items() if name not in existing]
 
     def attach(self, session: "Session", raw: Version) -> None:
@@ -200,7 +205,7 @@ class IcebergEngine:
         """Drop what stands for views of ``raw``, count the rows, and read the columns."""
         with session.connect() as con:
             for name in session.facts.get("views", {}):
-                con.execute(f"drop table if exists {identifier(*name.split('.'))}")
+                con.execute(f"drop table if exists {identifier(*name.split('.', 1))}")
             columns = _columns(con)
             found = [Relation(*name, "table") for name in columns]
             rows, size = _measure(con, found)
@@ -234,22 +239,33 @@ class IcebergEngine:
                 nessie.delete(tag)
                 raise _conflict(version) from error
 
+    def is_published(self, version: Version) -> bool:
+        try:
+            return nessie.head() == _hash(version)
+        except WarehouseError:
+            return True
+
     def end(self, session: "Session") -> None:
         self._raw.pop(session.name, None)
         if self._began.pop(session.name, None):
             self.tidy(session.database)
 
     def tidy(self, database: str) -> None:
-        """Remove the branches and catalogues of sessions, and tags without a version's folder."""
-        ids = set(store.versions(database))
+        """Remove the branches and catalogues of sessions, and tags without a version's folder.
+
+        If ``main`` is at none of the versions here, tags may be those of another platform that
+        shares this Nessie; they stay.
+        """
+        kept = set(store.versions(database))
+        tags_are_ours = nessie.head() in map(_hash, store.history(database))
         with catalogues.writer() as con:
             catalogues.drop(con, catalogues.session())
             for reference in nessie.references():
                 version = catalogues.version_of(reference.name)
-                own = reference.name.startswith(f"{catalogues.session()}_")
-                if own or (version is not None and ids and version not in ids):
-                    if version is not None:
-                        catalogues.drop(con, reference.name)
+                if reference.name.startswith(f"{catalogues.session()}_"):
+                    nessie.remove(reference.name)
+                elif version is not None and tags_are_ours and version not in kept:
+                    catalogues.drop(con, reference.name)
                     nessie.remove(reference.name)
 
     def go_back(self, version: Version) -> None:
@@ -259,8 +275,10 @@ class IcebergEngine:
             raise version.damaged(_without_tag(version, tag))
         nessie.assign(nessie.MAIN, nessie.head(), tag)
 
-    def fault(self, version: Version, *, content: bool = False) -> str:
-        """The tag has to be where it was published, and each value of each table is read."""
+    def fault(self, version: Version, *, content: bool = False, values: bool = False) -> str:
+        """The tag has to be where it was published, and each table has its rows, by Iceberg's
+        lists or by reading every value.
+        """
         if not content:
             return ""
         name = catalogues.of_version(version.id)
@@ -272,9 +290,15 @@ class IcebergEngine:
                 catalogues.create(con, name, name)
         with TrinoConnection(identities.WRITER, catalog=name, schema="main") as con:
             try:
-                rows = {table: _read(con, version, table) for table in _names(self.relations(con))}
+                found = self.relations(con)
+                if values:
+                    rows = {_name(one): _read(con, version, one) for one in found}
+                else:
+                    rows, _ = _measure(con, found)
             except StatementFailed as error:
-                return f"Trino says: {error}."
+                if isinstance(error, TableMissing) or error.kind.startswith("ICEBERG_"):
+                    return f"Trino says: {error}."
+                raise
         different = sorted(
             table
             for table in rows.keys() | version.tables.keys()
@@ -329,6 +353,8 @@ class IcebergEngine:
         name = catalogues.of_version(version.id)
         with catalogues.writer() as con:
             catalogues.drop(con, name)
+        if nessie.head() == _hash(version):  # prod is served by another engine
+            nessie.empty(nessie.MAIN)
         nessie.remove(name)
         garbage.collect()
 
@@ -392,32 +418,32 @@ def _measure(con: TrinoConnection, found: list[Relation]) -> tuple[dict[str, int
     size = 0
     for some in batches(found, 20):  # a statement for each would take most of a publish's time
         lists = (
-            f"select {literal(f'{schema}.{name}')},"
-            " coalesce(sum(record_count) filter (where content = 0), 0),"
+            f"select {position}, coalesce(sum(record_count) filter (where content = 0), 0),"
             " coalesce(sum(file_size_in_bytes), 0), count_if(content <> 0)"
-            f" from {identifier(schema, f'{name}$files')}"
-            for schema, name, _ in some
+            f" from {identifier(table.schema, f'{table.name}$files')}"
+            for position, table in enumerate(some)
         )
-        for name, counted, taken, deleted in con.execute(" union all ".join(lists)).fetchall():
+        for position, counted, taken, deleted in con.execute(" union all ".join(lists)).fetchall():
+            table = some[position]
             size += taken
-            rows[name] = _count(con, name) if deleted else counted
+            rows[_name(table)] = _count(con, table) if deleted else counted
     return rows, size
 
 
-def _count(con: TrinoConnection, table: str, *more: str) -> int:
+def _count(con: TrinoConnection, table: Relation, *more: str) -> int:
     """Count the rows, and compute more aggregates."""
     asked = ", ".join(("count(*)", *more))
-    return con.execute(f"select {asked} from {identifier(*table.split('.'))}").fetchall()[0][0]
+    return con.execute(f"select {asked} from {identifier(table.schema, table.name)}").fetchone()[0]
 
 
-def _read(con: TrinoConnection, version: Version, table: str) -> int:
+def _read(con: TrinoConnection, version: Version, table: Relation) -> int:
     """Count the rows and read every value: a bare count reads no file of data."""
-    columns = version.facts["columns"].get(table, ())
+    columns = version.facts["columns"].get(_name(table), ())
     return _count(con, table, *(f"checksum({identifier(name)})" for name in columns))
 
 
-def _names(found: list[Relation]) -> list[str]:
-    return [f"{schema}.{name}" for schema, name, _ in found]
+def _name(table: Relation) -> str:
+    return f"{table.schema}.{table.name}"
 
 
 def _columns(con: TrinoConnection) -> dict[tuple[str, str], dict[str, str]]:

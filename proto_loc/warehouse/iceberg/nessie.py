@@ -15,8 +15,18 @@ PATIENCE = 10.0
 """Seconds for which a request is repeated while Nessie does not answer."""
 
 
-class Moved(Exception):
+class Moved(WarehouseError):
     """A branch or tag is no longer where the caller expected it."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            "A branch or tag of Nessie is elsewhere by now.",
+            why,
+            "Run the command again; if it stays so, find out who else writes to this Nessie.",
+        )
+
+    def __reduce__(self):
+        return type(self), (self.why,)
 
 
 @dataclass(frozen=True)
@@ -73,8 +83,18 @@ def assign(name: str, expected: str, to: Reference) -> None:
     Raises:
         Moved: the branch is not at ``expected``; nothing was moved.
     """
-    target = {"type": to.kind, "name": to.name, "hash": to.hash}
+    target = {"type": to.kind, "hash": to.hash} | ({"name": to.name} if to.name else {})
     _call("PUT", f"trees/{_at(name, expected)}", body=target, type="BRANCH")
+
+
+def empty(name: str) -> None:
+    """Move a branch to where no table was made yet; its commits stay as long as tags name them.
+
+    Raises:
+        Moved: somebody else moves it.
+    """
+    start = _call("GET", "config")["noAncestorHash"]
+    assign(name, head(name), Reference("", "DETACHED", start))
 
 
 def delete(reference: Reference) -> None:
