@@ -53,6 +53,7 @@ def test_the_asset_graph_leads_from_the_months_to_the_marts(inside, filled):
     shot(inside, "graph")
 
 
+@pytest.mark.slow
 def test_a_month_is_materialized_by_click(inside, filled):
     before = filled.current("raw")
     inside.goto(f"{filled.url}/assets/taxi/green_trips")
@@ -82,6 +83,7 @@ def test_a_month_is_materialized_by_click(inside, filled):
     shot(inside, "month")
 
 
+@pytest.mark.slow
 def test_the_checks_of_a_mart_are_green(inside, filled):
     assert filled.loc("refresh").returncode == 0
     inside.goto(f"{filled.url}/assets/marts/fct_taxi_trips?view=checks")

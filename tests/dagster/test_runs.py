@@ -196,6 +196,7 @@ def test_without_a_daemon_the_command_does_the_work_itself(filled):
         filled.start("daemon")
 
 
+@pytest.mark.slow
 def test_a_run_of_dagster_and_a_direct_run_have_the_same_result(filled):
     through = filled.loc("load", "sample", "--rows", "30000", "--seed", "7")
     assert through.returncode == 0 and "Dagster runs it" in through.stderr
@@ -519,12 +520,9 @@ def test_a_launch_whose_answer_is_lost_launches_nothing_twice(filled, monkeypatc
     ] == [run]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "code"),
-    [
-        pytest.param("proto_loc/dagster/definitions.py", 0, marks=pytest.mark.slow),
-        ("pipelines/taxi/__init__.py", 1),
-    ],
+    ("name", "code"), [("proto_loc/dagster/definitions.py", 0), ("pipelines/taxi/__init__.py", 1)]
 )
 def test_a_broken_code_location_is_told_with_its_file_and_line(filled, name, code):
     """Bug: `loc status` said "ready", and `loc refresh` worked without Dagster and did not say so.

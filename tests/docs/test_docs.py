@@ -54,18 +54,12 @@ def commands(page: Path) -> list[str]:
     return lines
 
 
-ALWAYS = ("README.md",)
-"""Pages whose commands run in every test run; those of the others run with ``--all``."""
-
-
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     "page",
-    [
-        pytest.param(page, id=page.name, marks=() if page.name in ALWAYS else pytest.mark.slow)
-        for page in PAGES
-        if commands(page) and page.name not in (*CONTINUES, *IN_A_CLONE)
-    ],
+    [page for page in PAGES if commands(page) and page.name not in (*CONTINUES, *IN_A_CLONE)],
+    ids=lambda page: page.name,
 )
 def test_every_command_runs_in_the_order_of_the_page(
     page, data, port_prefix, monkeypatch, tmp_path_factory

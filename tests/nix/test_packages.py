@@ -1,6 +1,7 @@
 """Every service is a package: built from archives in the store, without a network, and answering.
 
-The store is prepared with the archives of the locks: see ``prepared`` in tests/nix/conftest.py.
+The store is prepared with the archives of the locks: see ``prepared`` in tests/nix/conftest.py. It
+takes ten minutes with the builds, so that they run with --all.
 """
 
 import functools
@@ -21,8 +22,6 @@ from proto_loc.setup.environments import golden, names
 
 pytestmark = [pytest.mark.xdist_group("nix"), pytest.mark.timeout(600)]
 PACKAGES = [*names(), "cube"]
-TWICE = {"docs", "platform"}
-"""Built twice in every run; the others, which take minutes, with --all."""
 SERVICES = ("cube", "dagster", "dbt", "jupyter", "superset")
 
 
@@ -34,22 +33,17 @@ def build(nix, clone: Path, arguments: list[str], *outputs: str, **options) -> l
     return [Path(built["outputs"]["out"]) for built in json.loads(done.stdout)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", PACKAGES)
-def test_package_is_built_offline(nix, clone: Path, prepared, package: str):
-    (path,) = build(nix, clone, prepared, f".#{package}")
-    assert path.is_dir()
-
-
-@pytest.mark.parametrize(
-    "package",
-    [pytest.param(name, marks=() if name in TWICE else pytest.mark.slow) for name in PACKAGES],
-)
-def test_package_is_built_again_with_the_same_hash(nix, clone: Path, prepared, package: str):
+def test_package_is_built_offline_and_again_with_the_same_hash(
+    nix, clone: Path, prepared, package: str
+):
     """``--rebuild`` fails if the NAR hash of the second build is another one."""
     (path,) = build(nix, clone, prepared, f".#{package}")
     assert build(nix, clone, prepared, f".#{package}", "--rebuild") == [path]
 
 
+@pytest.mark.slow
 def test_environments_have_the_shape_of_a_clone(nix, clone: Path, prepared):
     """The launcher reads stamps: they have the checksums of the locks."""
     (folder,) = build(nix, clone, prepared, ".#environments")
@@ -65,16 +59,19 @@ def test_environments_have_the_shape_of_a_clone(nix, clone: Path, prepared):
     assert (modules / ".loc-stamp").read_text().startswith(nix_lock.sha256(lock) + " v24.")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", names())
 def test_modules_are_imported_from_the_store(nix, clone: Path, prepared, package: str):
     build(nix, clone, prepared, f".#checks.{SYSTEM}.imports-{package}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("service", SERVICES)
 def test_service_answers_from_the_store(nix, clone: Path, prepared, service: str):
     build(nix, clone, prepared, f".#checks.{SYSTEM}.smoke-{service}")
 
 
+@pytest.mark.slow
 def test_no_archive_is_in_a_closure(nix, clone: Path, prepared):
     """A package that names an archive would drag it onto every machine."""
     (folder,) = build(nix, clone, prepared, ".#environments")

@@ -34,6 +34,7 @@ def test_what_is_generated_is_what_the_metrics_say(shop: Clone):
     assert "agree with the definitions" in shop.loc("generate", "--check").stdout
 
 
+@pytest.mark.slow
 def test_every_door_gives_the_figures_of_metricflow(shop: Clone):
     """The parity suite runs unchanged in the clone.
 

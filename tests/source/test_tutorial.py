@@ -11,7 +11,7 @@ from clone import Clone
 
 from proto_loc.settings import ROOT
 
-pytestmark = [pytest.mark.xdist_group("source"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("source"), pytest.mark.timeout(600)]
 
 PAGE = (ROOT / "docs/tutorial.md").read_text()
 COMMANDS = re.findall(r"^\$ (.*)$", PAGE, re.MULTILINE)
