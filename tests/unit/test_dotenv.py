@@ -66,8 +66,11 @@ def test_a_bad_line_is_named_and_nothing_is_set(file, line):
 @pytest.mark.parametrize("command", [["status"], ["exec", "setup"]], ids=" ".join)
 def test_a_command_and_a_service_refuse_it_too(tmp_path, command):
     """The test has its own clone, because the file is beside the launcher."""
-    for name in ("loc", "proto_loc", "locks", "golden.toml"):
-        (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, tmp_path / name)
+    skipped = shutil.ignore_patterns("node_modules", "__pycache__")
+    shutil.copytree(ROOT / "proto_loc", tmp_path / "proto_loc", ignore=skipped)
+    shutil.copytree(ROOT / "locks", tmp_path / "locks")
+    for name in ("loc", "golden.toml"):
+        shutil.copy(ROOT / name, tmp_path / name)
     (tmp_path / ".env").write_text("LOC_RUN\n")
     (tmp_path / ".venvs").mkdir()
     (tmp_path / ".venvs/platform").symlink_to(ROOT / ".venvs/platform")
