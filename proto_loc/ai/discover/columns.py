@@ -216,7 +216,8 @@ def related(
             (str(a), str(b), number) for a, b, number in counted if a is not None and b is not None
         ]
         strengths.append((one, other, _cramers_v(cells), "V"))
-    return sorted(strengths, key=lambda pair: -pair[2])
+    # The same value in two units gives pairs that differ by the order of a sum alone.
+    return sorted(strengths, key=lambda pair: -round(pair[2], 9))
 
 
 def _cut(reading: Reading, column: Column) -> str:
