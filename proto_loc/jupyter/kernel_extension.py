@@ -98,7 +98,7 @@ def _drawn(chart, include=None, exclude=None):
 def _shown(shell, kind, error, trace, tb_offset=None) -> None:
     """Show an error in sentences, or else with IPython's traceback."""
     plain = next((cause for cause in _causes(error) if isinstance(cause, LocError)), None)
-    if plain is None and any(WRITES.search(str(cause)) for cause in _causes(error)):
+    if any(WRITES.search(str(cause)) for cause in _causes(error)):
         plain = ReadOnly()
     if any(_is_stop(cause) for cause in _causes(error)):
         shell._showtraceback(

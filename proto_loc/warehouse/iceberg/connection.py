@@ -21,7 +21,8 @@ class StatementFailed(WarehouseError):
 
     def __init__(self, why: str, kind: str = "") -> None:
         log = places.log("trino")
-        super().__init__("Trino cannot run a statement.", why, f"Mend that; its log is {log}.")
+        fix = f"Correct it; if it is not the statement's fault, see {log}."
+        super().__init__("Trino cannot run a statement.", why, fix)
         self.kind = kind
 
     def __str__(self) -> str:

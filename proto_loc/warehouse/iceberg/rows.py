@@ -38,13 +38,14 @@ _WHOLE = {"tinyint": "int8", "smallint": "int16", "integer": "int32", "bigint": 
 
 def _column(values, kind: str, whole: str):
     if kind in _WHOLE:
-        return values.astype("float64" if values.isna().any() else _WHOLE[kind])
+        # With a NULL, pandas' own type for that: a double would not hold 64 bits.
+        return values.astype(_WHOLE[kind].capitalize() if values.isna().any() else _WHOLE[kind])
     if kind in ("decimal", "double"):
         return values.astype("float64")
     if kind == "real":
         return values.astype("float32")
-    if kind == "boolean" and not values.isna().any():
-        return values.astype("bool")
+    if kind == "boolean":
+        return values.astype("boolean" if values.isna().any() else "bool")
     if kind in ("date", "timestamp"):
         with suppress(ValueError, TypeError):
             return values.astype(
