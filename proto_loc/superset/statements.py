@@ -42,9 +42,12 @@ class Statement(BaseSQLStatement[str]):
             SupersetParseError: it cannot be parsed.
         """
         try:
-            return [cls(text, engine) for text in door().sql.split(script)]
+            found = [cls(text, engine) for text in door().sql.split(script)]
         except guard.Refused as error:
             raise SupersetParseError(script, engine, message=str(error)) from error
+        if not found:  # Superset would answer with an error of its own code
+            raise SupersetParseError(script, engine, message="There is no statement in it.")
+        return found
 
     @classmethod
     def _parse_statement(cls, statement: str, engine: str) -> str:

@@ -24,6 +24,8 @@ LEVELS = {
     "org.apache.iceberg": "WARN",
     "org.apache.iceberg.nessie.NessieUtil": "ERROR",  # two lines a commit on Iceberg's own expiry
 }
+_SEEN = "(?!(information_schema|system)$|raw__).*"
+"""The schemas that readers see: `system.iceberg_tables` of a catalogue names those of raw, too."""
 PUBLISHED = "main|v[0-9]+"
 """The branch and the tags of Nessie that hold what is published."""
 NESSIE_HEAP = "512m"
@@ -190,7 +192,7 @@ def rules() -> dict:
         "schemas": [writer | {"owner": True}, {"owner": False}],
         "tables": [
             writer | {"privileges": every},
-            published | {"schema": "(?!information_schema|raw__).*", "privileges": ["SELECT"]},
+            published | {"schema": _SEEN, "privileges": ["SELECT"]},
         ],
         "functions": [
             writer | functions,

@@ -373,7 +373,7 @@ def too_long(timeout: float) -> TooLong:
     """The error of a statement that ran longer than ``timeout`` seconds."""
     return TooLong(
         "The query was stopped.",
-        f"It ran longer than {timeout:g} seconds.",
+        f"It ran longer than {round(timeout, 2):g} seconds.",
         "Narrow it with WHERE, aggregate more, or check for a join without a condition.",
     )
 

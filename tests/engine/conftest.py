@@ -44,7 +44,7 @@ def running(
     folder = tmp_path_factory.mktemp("engine")
     own = {
         "LOC_ENGINE": "trino",
-        "LOC_TRINO_MEMORY": "768M",
+        "LOC_TRINO_MEMORY": "1G",
         "LOC_PORT_PREFIX": session_port_prefix,
         "LOC_DATA": str(folder / "data"),
         "LOC_RUN": str(folder / "run"),

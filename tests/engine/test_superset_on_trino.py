@@ -75,7 +75,7 @@ def superset(
     served = Superset(
         home,
         session_port_prefix,
-        {"LOC_ENGINE": "trino", "LOC_TRINO_MEMORY": "768M", "LOC_QUERY_TIMEOUT": "8"},
+        {"LOC_ENGINE": "trino", "LOC_TRINO_MEMORY": "1G", "LOC_QUERY_TIMEOUT": "8"},
     )
     served.provisioned = served.provision()
     try:
@@ -148,8 +148,10 @@ def ordered(rows: list) -> list:
 def rounded(item: object) -> object:
     if isinstance(item, float):
         return float(f"{item:.9g}")
-    if isinstance(item, dict):
-        return {key: rounded(value) for key, value in item.items()}
+    if isinstance(item, str) and re.fullmatch(r"-?\d+\.\d{9,}", item):  # an average in a CSV
+        return rounded(float(item))
+    if isinstance(item, dict):  # each platform has loaded the sample at its own time
+        return {key: rounded(value) for key, value in item.items() if key != "loaded_at"}
     return sorted(map(repr, map(rounded, item))) if isinstance(item, list) else item
 
 

@@ -11,6 +11,8 @@ from proto_loc import warehouse
 pytestmark = [pytest.mark.xdist_group("superset"), pytest.mark.timeout(300)]
 
 HOSTILE = [
+    "",
+    "-- nothing",
     "select * from read_csv('/etc/passwd')",
     "select * from '/etc/passwd'",
     "select * from '/etc/passwd.csv'",
@@ -69,7 +71,7 @@ HOSTILE = [
 ]
 REFUSED = (
     "not allowed|is not a table|does not allow|Only one statement|does not parse|PIVOT needs|Error"
-    " parsing|does not exist|must be a small number|cannot be analysed"
+    " parsing|does not exist|must be a small number|cannot be analysed|is no statement"
 )
 
 
