@@ -34,6 +34,7 @@ def command(name: str) -> tuple[list[str], dict[str, str]]:
     if name not in places.NODES:
         heap = f"-Xmx{configuration.NESSIE_HEAP}"
         options = [heap, "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError", *_native()]
+        options += ["-XX:TieredStopAtLevel=1"]  # it does little at a time
         return [str(program), *options, "-jar", str(part)], env | configuration.nessie()
     etc = configuration.write(name, vector=java.has_module(program, "jdk.incubator.vector"))
     argv = [

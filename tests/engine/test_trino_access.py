@@ -188,9 +188,8 @@ def test_a_reader_reads_what_is_published(trino, published, identity):
     assert trino("select n, s from v7000.marts.t", identity) == [[1, "a"]]
     assert trino("select n from t", identity, catalog="prod", schema="marts") == [[1]]
     seen = {name for (name,) in trino("show catalogs", identity)}
-    assert {"prod", "v7000", "v1"} <= seen and all(
-        re.fullmatch(r"prod|v\d+", name) for name in seen
-    )
+    assert {"prod", "v7000", "v1"} <= seen
+    assert [name for name in seen if not re.fullmatch(r"prod|v\d+", name)] == []
     columns = "select column_name from v7000.information_schema.columns where table_name = 't'"
     assert trino(columns, identity) == [["n"], ["s"]]
     assert trino("describe v7000.marts.t", identity)
@@ -198,6 +197,7 @@ def test_a_reader_reads_what_is_published(trino, published, identity):
 
 
 HOSTILE = [
+    "select * from v7000.system.iceberg_tables",
     "insert into v7000.marts.t values (2, 'b')",
     "update v7000.marts.t set n = 3",
     "delete from v7000.marts.t",
