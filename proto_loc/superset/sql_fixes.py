@@ -35,7 +35,8 @@ def keep_limits() -> None:
     def apply_limit(query, statement) -> None:
         written = statement.get_limit_value()
         if written is not None and query.limit and written <= query.limit:
-            query.limit, query.limiting_factor = written, LimitingFactor.QUERY
+            # The person's own LIMIT stays as it is, and a download must not lose its last row.
+            query.limit, query.limiting_factor = written, LimitingFactor.NOT_LIMITED
         else:
             query.limiting_factor = LimitingFactor.DROPDOWN
         limit(query, statement)
