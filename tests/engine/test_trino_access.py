@@ -19,6 +19,7 @@ from proto_loc import services
 from proto_loc.services import launch
 from proto_loc.settings import settings
 from proto_loc.trino import client, configuration, identities, places, readiness
+from proto_loc.warehouse.iceberg import nessie
 
 pytestmark = pytest.mark.slow  # three servers of Java: see conftest
 
@@ -47,7 +48,7 @@ def published(sample) -> Iterator[None]:
         for name in names:
             cursor.execute(f'drop catalog "{name}"').fetchall()
     _nessie("PUT", f"trees/main@{branch['hash']}?type=BRANCH", head)
-    _nessie("DELETE", f"trees/s_1@{branch['hash']}?type=BRANCH")
+    nessie.remove("s_1")
 
 
 def _nessie(method: str, path: str, content: dict | None = None) -> dict:
