@@ -56,6 +56,12 @@ def _hide(path: Path, mode: int) -> str:
     return f"{done} If somebody may have read it, remove it, and: ./loc down, ./loc up -d"
 
 
+def is_loopback(address: str) -> bool:
+    """Whether only this machine reaches an address; Java listens on ``::ffff:127.0.0.1``."""
+    found = ipaddress.ip_address(address.partition("%")[0])
+    return (getattr(found, "ipv4_mapped", None) or found).is_loopback
+
+
 def listeners() -> Iterator[Finding]:
     """Check that no process of this clone's services listens on an address off this machine."""
     addresses: list[str] = []
@@ -68,7 +74,7 @@ def listeners() -> Iterator[Finding]:
                     continue
                 address, port = connection.laddr[:2]
                 addresses.append(address)
-                if not ipaddress.ip_address(address.partition("%")[0]).is_loopback:
+                if not is_loopback(address):
                     mark = process.environ().get(services.MARK, "")
                     yield Finding(
                         "fail",
@@ -80,7 +86,7 @@ def listeners() -> Iterator[Finding]:
                         "superset.md).",
                         symptom="A service can be reached from another machine",
                     )
-    if all(ipaddress.ip_address(text.partition("%")[0]).is_loopback for text in addresses):
+    if all(map(is_loopback, addresses)):
         number = len(addresses)
         yield ok(
             f"All {number} listeners of the running services are on this machine's loopback"

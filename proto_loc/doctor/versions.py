@@ -25,6 +25,8 @@ def versions() -> Iterator[Finding]:
         folder = environment_folder(name)
         if not (folder / ".stamp").exists():
             continue  # the check of environments reports it
+        if folder.name != name:
+            continue  # another one takes its place, and has a turn of its own
         installed = packages(folder)
         locked = pins(ROOT / f"locks/{name}.txt")
         wrong = [

@@ -11,6 +11,7 @@ from troubles import findings, is_well, on_path, only, program
 
 from proto_loc import credentials, doctor, services
 from proto_loc.ai.chatting import bubblewrap
+from proto_loc.doctor.security import is_loopback
 from proto_loc.settings import PORTS, ROOT
 
 
@@ -198,3 +199,15 @@ def test_a_service_that_listens_off_this_machine(data, address: str, status: str
     if status == "fail":
         assert f"cube listens on 0.0.0.0, port {port}" in finding.what
         assert str(child.pid) in finding.why
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        *((text, True) for text in ("127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1")),
+        *((text, False) for text in ("0.0.0.0", "::", "fe80::1%eth0", "::ffff:192.168.0.7")),
+    ],
+)
+def test_an_address_of_this_machine_alone_is_known_in_any_form(address, expected):
+    """Bug: servers of Java, which listen on ::ffff:127.0.0.1, were said to be open to others."""
+    assert is_loopback(address) is expected

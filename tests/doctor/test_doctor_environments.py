@@ -10,6 +10,7 @@ import pytest
 from troubles import findings, is_well, on_path, only, program
 
 from proto_loc import doctor, services
+from proto_loc.doctor import versions
 from proto_loc.settings import ROOT
 from proto_loc.setup import environments
 from proto_loc.setup.environments import golden
@@ -183,3 +184,16 @@ def test_a_service_that_runs_with_older_packages_than_are_installed(packages, da
         finding = only("running")
         child.stdin.close()
     assert "home runs with older packages" in finding.what and "loc restart home" in finding.fix
+
+
+def test_an_environment_in_the_place_of_another_is_compared_with_its_own_lock(
+    tmp_path, monkeypatch
+):
+    """Bug: with LOC_ENGINE=trino, the packages of Trino's environment were called not locked."""
+    (tmp_path / "trino").mkdir()
+    (tmp_path / "trino/.stamp").touch()
+    monkeypatch.setattr(versions, "names", lambda: ["platform"])
+    monkeypatch.setattr(versions, "environment_folder", lambda name: tmp_path / "trino")
+    assert list(versions.versions()) == []
+    monkeypatch.setattr(versions, "names", lambda: ["trino"])
+    assert [finding.status for finding in versions.versions()] == ["ok"]
