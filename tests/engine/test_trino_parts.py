@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from proto_loc import credentials, doctor
 from proto_loc.errors import LocError, UsageError
@@ -190,6 +191,15 @@ def test_a_catalogue_gets_the_port_the_paths_and_the_store_of_now(engine, monkey
         assert f"local.location={places.local_root()}" in lines
         assert f"iceberg.nessie-catalog.uri={places.nessie_url()}" in lines
     assert ":39120/" in renewed["prod"]
+
+
+@pytest.mark.parametrize("folder", ["dbt", "metrics"])
+def test_dbt_and_metricflow_compute_in_utc(folder):
+    """Bug: dbt took the time zone of the machine, and models gave other rows than on DuckDB."""
+    profiles = yaml.safe_load((ROOT / f"proto_loc/{folder}/profiles/profiles.yml").read_text())
+    (profile,) = profiles.values()
+    kinds = {output["type"]: output for output in profile["outputs"].values()}
+    assert kinds["trino"]["timezone"] == "UTC"
 
 
 def test_nessie_keeps_its_catalogue_where_the_setting_says(engine, monkeypatch):

@@ -8,6 +8,7 @@ from test_warehouse import publish
 from proto_loc import warehouse
 from proto_loc.cli import main
 from proto_loc.warehouse import store
+from proto_loc.warehouse.engine import named
 from proto_loc.warehouse.iceberg import nessie
 from proto_loc.warehouse.iceberg.connection import StatementFailed, TableMissing
 
@@ -51,3 +52,10 @@ def test_a_failed_statement_is_no_defect_of_the_platform(data):
     assert isinstance(failed, StatementFailed) and isinstance(failed, warehouse.WarehouseError)
     assert str(failed) == failed.why == "Catalog 'v3' not found"
     assert "trino.log" in failed.fix
+
+
+def test_what_was_moved_back_stays_served(away):
+    """Bug: the next session on Trino served the version again that Nessie's main was left at."""
+    assert named("trino").heal("prod", away[-1]) == away[-1], "without a look into Nessie"
+    with pytest.raises(warehouse.WarehouseError):
+        named("trino").heal("prod", away[0])
