@@ -60,7 +60,4 @@ CASES = [
     *(Case("dbt", fault) for fault in OF_DBT),
     *(Case("run of Dagster", fault) for fault in OF_RUNS),
 ]
-ALWAYS = {
-    *("ingest: kill", "dbt: stop dbt", "publish: full", "swap: kill"),
-    *("dagster-daemon: kill loc exec", "cube: kill", "jupyter: full", "supervisor: full"),
-}
+ALWAYS = {"dbt: stop dbt", "publish: full", "swap: kill", "cube: kill", "supervisor: full"}

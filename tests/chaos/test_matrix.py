@@ -50,7 +50,7 @@ def stage(module_port_prefix: str, tmp_path_factory: pytest.TempPathFactory) -> 
 def test_the_matrix_is_as_large_as_promised() -> None:
     names = [str(case) for case in CASES]
     assert len(names) >= 60 and len(names) == len(set(names))
-    assert len(ALWAYS) >= 8 and set(names) >= ALWAYS
+    assert len(ALWAYS) >= 5 and set(names) >= ALWAYS
     assert {case.place for case in CASES} >= {*SERVICES, *PHASES, "supervisor"}
 
 

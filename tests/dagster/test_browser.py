@@ -6,7 +6,7 @@ import pytest
 from processes import Stack, until
 from screenshots import shot
 
-pytestmark = [pytest.mark.xdist_group("dagster"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("dagster"), pytest.mark.timeout(300)]
 
 
 @pytest.fixture
@@ -38,7 +38,6 @@ def test_the_link_logs_in_and_the_address_forgets_the_token(page, filled):
     shot(page, "start")
 
 
-@pytest.mark.slow
 def test_the_asset_graph_leads_from_the_months_to_the_marts(inside, filled):
     inside.goto(filled.url)
     inside.get_by_role("link", name="Lineage").click()
@@ -53,7 +52,6 @@ def test_the_asset_graph_leads_from_the_months_to_the_marts(inside, filled):
     shot(inside, "graph")
 
 
-@pytest.mark.slow
 def test_a_month_is_materialized_by_click(inside, filled):
     before = filled.current("raw")
     inside.goto(f"{filled.url}/assets/taxi/green_trips")
@@ -83,7 +81,6 @@ def test_a_month_is_materialized_by_click(inside, filled):
     shot(inside, "month")
 
 
-@pytest.mark.slow
 def test_the_checks_of_a_mart_are_green(inside, filled):
     assert filled.loc("refresh").returncode == 0
     inside.goto(f"{filled.url}/assets/marts/fct_taxi_trips?view=checks")

@@ -9,15 +9,9 @@ from screenshots import shot
 
 from proto_loc.settings import ROOT
 
-pytestmark = [pytest.mark.xdist_group("notebooks"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("notebooks"), pytest.mark.timeout(300)]
 
-NOTEBOOKS = (
-    "start_here",
-    *(
-        pytest.param(name, marks=pytest.mark.slow)
-        for name in ("explore_trips", "ask_your_data", "validate_the_platform")
-    ),
-)
+NOTEBOOKS = ("start_here", "explore_trips", "ask_your_data", "validate_the_platform")
 
 
 @pytest.fixture
@@ -83,7 +77,6 @@ def test_it_runs_from_the_top_in_the_browser_and_asks_the_internet_for_nothing(
     assert asked and foreign == []
 
 
-@pytest.mark.slow
 def test_nothing_asks_to_fetch_news_and_no_extension_offers_a_cloud(page, lab: Lab):
     page.goto(f"{lab.url}/lab?token={lab.token}&reset")
     page.wait_for_selector("#jp-main-dock-panel")

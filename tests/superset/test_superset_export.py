@@ -262,6 +262,7 @@ def test_metrics_and_columns_of_a_dataset_stay_and_it_is_said(served, folder):
     assert changes(before, folder) == {}
 
 
+@pytest.mark.slow
 def test_a_file_that_changed_since_is_not_lost(served, folder):
     """The file keeps its change until the next provisioning.
 

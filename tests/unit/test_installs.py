@@ -128,6 +128,7 @@ def clone(tmp_path: Path, registry) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_check_prints_and_compares(clone):
     done = loc(clone, "--sync", "small")
     assert done.returncode == 0, done.stderr
