@@ -35,14 +35,43 @@ def keep_limits() -> None:
     def apply_limit(query, statement) -> None:
         written = statement.get_limit_value()
         if written is not None and query.limit and written <= query.limit:
-            # The person's own LIMIT stays as it is, and a download must not lose its last row.
-            query.limit, query.limiting_factor = written, LimitingFactor.NOT_LIMITED
+            query.limit, query.limiting_factor = written, LimitingFactor.QUERY
         else:
             query.limiting_factor = LimitingFactor.DROPDOWN
         limit(query, statement)
         db.session.flush()
 
     sql_lab.apply_limit = apply_limit
+
+
+def keep_last_rows() -> None:
+    """Make downloads from SQL Lab keep the last row of a LIMIT in a person's SQL.
+
+    A page shows one row less than the LIMIT that Superset puts, and a download leaves that row out,
+    also where the LIMIT is the person's and no row is too many.
+    """
+    from superset.commands.sql_lab import export, streaming_export_command
+    from superset.sql.parse import SQLScript
+    from superset.sqllab.limiting_factor import LimitingFactor
+
+    def keeping(validate):
+        def validated(self) -> None:
+            validate(self)
+            query = self._query
+            if not query.executed_sql:
+                return  # it failed before it ran
+            script = SQLScript(query.executed_sql, query.database.db_engine_spec.engine)
+            limit = script.statements[-1].get_limit_value()
+            if limit is not None and query.limit is not None and limit <= query.limit:
+                query.limiting_factor = LimitingFactor.NOT_LIMITED
+
+        return validated
+
+    for command in (
+        export.SqlResultExportCommand,
+        streaming_export_command.StreamingSqlResultExportCommand,
+    ):
+        command.validate = keeping(command.validate)
 
 
 def bind_tasks() -> None:

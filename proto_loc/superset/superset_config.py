@@ -149,6 +149,7 @@ def FLASK_APP_MUTATOR(app):
     SupersetErrorsException.status = 400  # for a failed query, because pages retry the default, 500
     statements.install()
     sql_fixes.keep_limits()
+    sql_fixes.keep_last_rows()
     sql_fixes.bind_tasks()
     sql_fixes.tell_of_datasets()
     sql_fixes.find_engines_once(doors.door().engine_specs())
