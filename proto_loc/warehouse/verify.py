@@ -70,7 +70,9 @@ def verify(
             continue
         unknown = sum(load.sha256 is None for load in loads)
         yield Verdict(
-            database, version_id, version, None, None,
-            len(version.checksums) + len(loads) - unknown,
-            unknown + (version.path.exists() and not version.checksums),
-        )  # fmt: skip
+            database,
+            version_id,
+            version,
+            files=len(version.checksums) + len(loads) - unknown,
+            unknown=unknown + (version.path.exists() and not version.checksums),
+        )

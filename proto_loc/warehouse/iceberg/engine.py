@@ -167,9 +167,9 @@ class IcebergEngine:
     def views(self, con: TrinoConnection, of_raw: Mapping[str, str]) -> dict[str, str]:
         """The models by whose names dbt makes them again: here, views are tables."""
         return {
-            f"{schema}.{name}": of_raw[f"{schema}.{name}"]
-            for schema, name, _ in self.relations(con)
-            if f"{schema}.{name}" in of_raw and schema == TEMPORARY
+            name: of_raw[name]
+            for one in self.relations(con)
+            if (name := _name(one)) in of_raw and one.schema == TEMPORARY
         }
 
     def create(self, con: TrinoConnection, table: Relation, columns: Mapping[str, str]) -> None:
