@@ -1,5 +1,6 @@
 """The folder of backup and restore in the data folder: its lock, and what a killed one left."""
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -47,13 +48,15 @@ def alone() -> Iterator[None]:
     path = private_folder(folder()) / "lock"
     with ExitStack() as lock:
         try:
-            lock.enter_context(writer_lock(path, timeout=0))
+            fd = lock.enter_context(writer_lock(path, timeout=0))
         except LockTimeout as error:
             raise LocError(
                 "Another backup or restore of this data folder runs.",
                 f"It is {holder(path)}.",
                 "Wait for it, or end it; then run the command again.",
             ) from error
+        # A child that another thread is just starting has the descriptor until its program runs.
+        lock.callback(fcntl.flock, fd, fcntl.LOCK_UN)
         yield
 
 

@@ -45,6 +45,21 @@ def test_two_backups_at_once_exclude_each_other(platform, target):
     backup(target)
 
 
+def test_a_child_that_is_being_started_does_not_keep_a_backup_going(platform, target):
+    """Bug: a process forked during a backup had its lock, so the next backup was refused."""
+    with workspace.alone():
+        child = os.fork()
+        if child == 0:
+            signal.pause()
+            os._exit(0)
+    try:
+        backup(target)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    assert target.exists()
+
+
 def test_a_file_that_another_clone_writes_is_refused(platform, target):
     part = target.with_name(f".{target.name}.part")
     with part.open("w") as file:

@@ -69,6 +69,8 @@ class Stage:
             "PYTHONPATH": f"{ROOT}{os.pathsep}{HERE}",
             "CHAOS_FOLDER": str(shared),
         }
+        self.started_in = 0.0
+        """Seconds that the first start of the stack took."""
 
     def run(self, *command: object, **variables: str) -> subprocess.CompletedProcess:
         """Run a command in the namespace, and wait until it ends."""
@@ -296,8 +298,10 @@ def standing_stage(home: Path, shared: Path, prefix: str, fill) -> Iterator[Stag
         patch.setenv("LOC_RUN", str(stage.seen / "run"))
         fill(stage.seen)
         try:
+            begun = time.monotonic()
             up = stage.loc("up", "-d", "--timeout", "280")
             assert up.returncode == 0, up.stdout + up.stderr
+            stage.started_in = time.monotonic() - begun
             yield stage
         finally:
             stage.loc("down")
