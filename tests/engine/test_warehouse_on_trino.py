@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -230,6 +231,27 @@ def test_rows_that_a_session_deletes_again_are_not_counted(pair):
     assert verdict.state == "whole"
 
 
+def test_a_table_that_is_as_before_is_not_measured_again(pair, monkeypatch):
+    """Its metadata file is the same, so it has the same rows, bytes and columns."""
+    before = warehouse.current("prod")
+    asked: list[str] = []
+    execute = TrinoConnection.execute
+
+    def listen(self, statement, *parameters):
+        asked.append(statement)
+        return execute(self, statement, *parameters)
+
+    monkeypatch.setattr(TrinoConnection, "execute", listen)
+    with warehouse.write("prod", who="adding") as session, session.connect() as con:
+        con.execute("insert into marts.one values 5")
+    after = session.version
+    assert set(re.findall(r"(\w+)\$snapshots", " ".join(asked))) == {"one"}
+    assert after.tables == before.tables | {"marts.one": 2}
+    assert after.columns() == before.columns() and after.bytes > before.bytes
+    (verdict,) = warehouse.verify("prod", [after.id])
+    assert verdict.state == "whole", "a look at all tables finds the same"
+
+
 KILLED = """
 import os, signal, sys
 from published import publish_pair
@@ -317,19 +339,23 @@ def test_a_foreign_main_is_not_written_over(sample, tmp_path, monkeypatch):
     ],
 )
 def test_no_read_is_torn_while_versions_are_published(pair, publishes, reads):
+    """As each door reads, which is the version's catalogue with the door's identity, and as other
+    tools do, which is ``prod``.
+    """
     seen: list[tuple] = []
     faults: list[str] = []
     done = threading.Event()
 
-    def watch(catalogue: str) -> None:
+    def watch(catalogue: str, identity: str) -> None:
         while not done.is_set() or len(seen) < reads:
             try:
-                seen.append(read_pair(catalogue))
+                seen.append(read_pair(catalogue, identity))
             except (StatementFailed, WarehouseError) as error:
                 # The current version may be superseded and pruned between the look and the read.
                 faults.append(str(error))
 
-    readers = [threading.Thread(target=watch, args=(name,)) for name in ("", "prod")]
+    doors = [("", identity) for identity in identities.READERS] + [("prod", "cli")]
+    readers = [threading.Thread(target=watch, args=door) for door in doors]
     for reader in readers:
         reader.start()
     for number in range(100, 100 + publishes):

@@ -140,7 +140,7 @@ class IcebergEngine:
         if not session.base and found and head not in published:
             raise PublishError(
                 f"Nessie's branch main holds tables that {settings().data} knows nothing of, such"
-                f" as {'.'.join(found[:2])}.",
+                f" as {_name(found)}.",
                 "They belong to another clone, or the folder of versions was lost.",
                 "Bring LOC_DATA back from a copy, or give this platform a Nessie of its own:"
                 " another LOC_NESSIE_DATABASE, or remove"
@@ -203,21 +203,26 @@ class IcebergEngine:
 
     def finish(self, session: "Session") -> Finished:
         """Drop what stands for views of ``raw``, count the rows, and read the columns."""
+        before = session.base.facts["iceberg"] if session.base else {}
         with session.connect() as con:
             for name in session.facts.get("views", {}):
                 con.execute(f"drop table if exists {identifier(*name.split('.', 1))}")
-            columns = _columns(con)
-            found = [Relation(*name, "table") for name in columns]
-            rows, size = _measure(con, found)
+            head = nessie.head(_branch(session))
+            found = _tables(_branch(session), head)
+            known, changed = _known(found, before.get("tables", {}))
+            measured = known | _measure(con, changed)
+            columns = {name: session.base.facts["columns"][name] for name in known}
+            columns |= _columns(con, changed)
         facts = {
             "iceberg": {
-                "hash": nessie.head(_branch(session)),
-                "raw": self._raw.get(session.name)
-                or (session.base.facts["iceberg"].get("raw", {}) if session.base else {}),
+                "hash": head,
+                "raw": self._raw.get(session.name) or before.get("raw", {}),
+                "tables": measured,
             },
-            "columns": {f"{schema}.{name}": kinds for (schema, name), kinds in columns.items()},
+            "columns": columns,
         }
-        return Finished(rows, size, facts)
+        rows = {name: one["rows"] for name, one in measured.items()}
+        return Finished(rows, sum(one["bytes"] for one in measured.values()), facts)
 
     def publish(self, session: "Session", version: Version) -> None:
         """Tag the branch, make the version's catalogue, and move ``main``, which is the moment of
@@ -290,11 +295,11 @@ class IcebergEngine:
                 catalogues.create(con, name, name)
         with TrinoConnection(identities.WRITER, catalog=name, schema="main") as con:
             try:
-                found = self.relations(con)
+                found = _tables(name)
                 if values:
                     rows = {_name(one): _read(con, version, one) for one in found}
                 else:
-                    rows, _ = _measure(con, found)
+                    rows = {table: one["rows"] for table, one in _measure(con, found).items()}
             except StatementFailed as error:
                 if isinstance(error, TableMissing) or error.kind.startswith("ICEBERG_"):
                     return f"Trino says: {error}."
@@ -408,49 +413,82 @@ def _conflict(version: Version) -> PublishError:
     )
 
 
-def _measure(con: TrinoConnection, found: list[Relation]) -> tuple[dict[str, int], int]:
-    """Rows by ``schema.table``, and the bytes of all files.
+def _tables(reference: str, at: str = "") -> list[nessie.Table]:
+    """All tables but those of ``raw``."""
+    found = nessie.tables(reference, at)
+    return [one for one in found if not one.schema.startswith(raw_tables.SCHEMA)]
 
-    Iceberg's lists of files have both, so no data is read; rows that were deleted later are still
-    counted there, and tables with such rows are counted by themselves.
+
+def _known(
+    found: list[nessie.Table], before: Mapping[str, dict]
+) -> tuple[dict[str, dict], list[nessie.Table]]:
+    """What :func:`_measure` returned before for tables that are the same, and the other tables."""
+    known = {
+        name: before[name]
+        for table in found
+        if (name := _name(table)) in before and before[name]["metadata"] == table.metadata
+    }
+    return known, [table for table in found if _name(table) not in known]
+
+
+def _measure(con: TrinoConnection, tables: list[nessie.Table]) -> dict[str, dict]:
+    """The ``rows``, ``bytes`` and ``metadata`` file of each table, by ``schema.table``.
+
+    Iceberg keeps totals with each content of a table, so no data is read. Where rows were deleted
+    later, or there are no totals, they are counted.
     """
-    rows: dict[str, int] = {}
-    size = 0
-    for some in batches(found, 20):  # a statement for each would take most of a publish's time
-        lists = (
-            f"select {position}, coalesce(sum(record_count) filter (where content = 0), 0),"
-            " coalesce(sum(file_size_in_bytes), 0), count_if(content <> 0)"
-            f" from {identifier(table.schema, f'{table.name}$files')}"
+    measured: dict[str, dict] = {}
+    for some in batches(tables, 20):  # a statement for each would take most of a publish's time
+        asked = (
+            f"select {position}, {_TOTALS}"
+            f" from {identifier(table.schema, f'{table.name}$snapshots')}"
+            f" where snapshot_id = {table.snapshot}"
             for position, table in enumerate(some)
         )
-        for position, counted, taken, deleted in con.execute(" union all ".join(lists)).fetchall():
-            table = some[position]
-            size += taken
-            rows[_name(table)] = _count(con, table) if deleted else counted
-    return rows, size
+        totals = {row[0]: row[1:] for row in con.execute(" union all ".join(asked)).fetchall()}
+        for position, table in enumerate(some):
+            rows, size, deletes = totals.get(position, (0, 0, 0))  # no content: an empty table
+            if rows is None or deletes != 0:
+                rows = _count(con, table)
+            measured[_name(table)] = {"rows": rows, "bytes": size or 0, "metadata": table.metadata}
+    return measured
 
 
-def _count(con: TrinoConnection, table: Relation, *more: str) -> int:
+_TOTALS = ", ".join(
+    f"try_cast(element_at(summary, 'total-{of}') as bigint)"
+    for of in ("records", "files-size", "delete-files")
+)
+
+
+def _count(con: TrinoConnection, table: nessie.Table, *more: str) -> int:
     """Count the rows, and compute more aggregates."""
     asked = ", ".join(("count(*)", *more))
     return con.execute(f"select {asked} from {identifier(table.schema, table.name)}").fetchone()[0]
 
 
-def _read(con: TrinoConnection, version: Version, table: Relation) -> int:
+def _read(con: TrinoConnection, version: Version, table: nessie.Table) -> int:
     """Count the rows and read every value: a bare count reads no file of data."""
     columns = version.facts["columns"].get(_name(table), ())
     return _count(con, table, *(f"checksum({identifier(name)})" for name in columns))
 
 
-def _name(table: Relation) -> str:
+def _name(table: Relation | nessie.Table) -> str:
     return f"{table.schema}.{table.name}"
 
 
-def _columns(con: TrinoConnection) -> dict[tuple[str, str], dict[str, str]]:
-    tables: dict[tuple[str, str], dict[str, str]] = {}
+def _columns(con: TrinoConnection, tables: list[nessie.Table]) -> dict[str, dict[str, str]]:
+    columns: dict[str, dict[str, str]] = {_name(table): {} for table in tables}
+    if not tables:
+        return columns
+    # With both conditions, Trino reads the metadata of no other table.
+    schemas, names = (
+        ", ".join(sorted({literal(table[part]) for table in tables})) for part in (0, 1)
+    )
     for schema, table, column, kind in con.execute(
         "select table_schema, table_name, column_name, data_type from information_schema.columns"
-        f" where {_OWN} order by table_schema, table_name, ordinal_position"
+        f" where table_schema in ({schemas}) and table_name in ({names})"
+        " order by table_schema, table_name, ordinal_position"
     ).fetchall():
-        tables.setdefault((schema, table), {})[column] = kind
-    return tables
+        if (name := f"{schema}.{table}") in columns:
+            columns[name][column] = kind
+    return columns

@@ -23,9 +23,9 @@ def collect() -> list[Path]:
         return []
     root = places.local_root()
     used = {
-        root / urlsplit(metadata).path.lstrip("/").partition("/metadata/")[0]
+        root / urlsplit(table.metadata).path.lstrip("/").partition("/metadata/")[0]
         for reference in nessie.references()
-        for _, _, metadata in nessie.tables(reference.name)
+        for table in nessie.tables(reference.name)
     }
     home = root / urlsplit(places.warehouse()).path.lstrip("/")
     gone = [folder for folder in sorted(home.glob("*/*")) if folder.is_dir() and folder not in used]

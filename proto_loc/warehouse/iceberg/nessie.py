@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
 from urllib.parse import quote
 
 import httpx
@@ -124,12 +126,25 @@ def remove(name: str) -> None:
                 delete(found)
 
 
-def tables(name: str) -> Iterator[tuple[str, str, str]]:
-    """Schema, name and metadata file (URI) of each table of a branch or tag."""
-    for entry in _paged(f"trees/{quote(name, safe='')}/entries", "entries", content="true"):
+class Table(NamedTuple):
+    """A table of a branch or tag; its state never changes, as a change has another file."""
+
+    schema: str
+    name: str
+    metadata: str
+    """The URI of its metadata file."""
+    snapshot: int
+    """Iceberg's id of its content; -1 before the first."""
+
+
+def tables(name: str, at: str = "") -> Iterator[Table]:
+    """All tables of a branch or tag, or of its commit ``at``."""
+    path = f"trees/{_at(name, at) if at else quote(name, safe='')}/entries"
+    for entry in _paged(path, "entries", content="true"):
         if entry["type"] == "ICEBERG_TABLE":
             *schema, table = entry["name"]["elements"]
-            yield ".".join(schema), table, entry["content"]["metadataLocation"]
+            content = entry["content"]
+            yield Table(".".join(schema), table, content["metadataLocation"], content["snapshotId"])
 
 
 def _at(name: str, commit: str) -> str:
@@ -147,6 +162,15 @@ def _paged(path: str, key: str, **parameters: str) -> Iterator[dict]:
         if not answer.get("hasMore"):
             return
         parameters["page-token"] = answer["token"]
+
+
+@cache
+def _client() -> httpx.Client:
+    """One client, as making one takes longer than a request; no connection is kept, since Nessie
+    may be started again, and this process may fork.
+    """
+    limits = httpx.Limits(max_keepalive_connections=0)
+    return httpx.Client(timeout=60, trust_env=False, limits=limits)
 
 
 def _call(
@@ -172,9 +196,7 @@ def _call(
             reraise=True,
         ):
             with attempt:
-                answer = httpx.request(
-                    method, url, json=body, params=parameters, timeout=60, trust_env=False
-                )
+                answer = _client().request(method, url, json=body, params=parameters)
     except httpx.HTTPError as error:
         raise WarehouseError(
             f"Nessie does not answer at {places.nessie_url()} ({error}).",
