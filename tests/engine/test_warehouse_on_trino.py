@@ -344,10 +344,10 @@ def test_no_read_is_torn_while_versions_are_published(pair, publishes, reads):
     """
     seen: list[tuple] = []
     faults: list[str] = []
-    done = threading.Event()
+    done, over = threading.Event(), threading.Event()
 
     def watch(catalogue: str, identity: str) -> None:
-        while not done.is_set() or len(seen) < reads:
+        while not over.is_set() and (not done.is_set() or len(seen) < reads):
             try:
                 seen.append(read_pair(catalogue, identity))
             except (StatementFailed, WarehouseError) as error:
@@ -358,11 +358,14 @@ def test_no_read_is_torn_while_versions_are_published(pair, publishes, reads):
     readers = [threading.Thread(target=watch, args=door) for door in doors]
     for reader in readers:
         reader.start()
-    for number in range(100, 100 + publishes):
-        publish_pair(number)
-    done.set()
-    for reader in readers:
-        reader.join()
+    try:
+        for number in range(100, 100 + publishes):
+            publish_pair(number)
+        done.set()
+        for reader in readers:
+            reader.join()
+    finally:
+        over.set()  # after a failure or an interrupt too: the interpreter waits for its threads
     assert [row for row in seen if row[0] != row[1]] == [] and len(seen) >= reads
     assert faults == [] and len(set(seen)) > publishes / 2
 
