@@ -14,6 +14,13 @@ from proto_loc import warehouse
 from proto_loc.settings import ROOT
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave the first test of a new clone the time to install Superset and to publish a sample."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.timeout(600))
+
+
 @pytest.fixture(scope="session")
 def provisioned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folders of a Superset, provisioned before the first publish.

@@ -10,7 +10,7 @@ import pytest
 from pages import HOLDER, TALL, Pages, titles
 from supersets import Superset
 
-pytestmark = [pytest.mark.xdist_group("superset"), pytest.mark.timeout(240)]
+pytestmark = pytest.mark.xdist_group("superset")
 
 DASHBOARDS = {
     "taxi-overview": "taxi_overview",

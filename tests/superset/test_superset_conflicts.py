@@ -12,7 +12,7 @@ from supersets import dashboard
 from proto_loc.errors import LocError
 from proto_loc.superset.role_rules import read_rules
 
-pytestmark = [pytest.mark.xdist_group("superset-provision"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.xdist_group("superset-provision")
 
 
 def copy(folder: Path, name: str, new: str, **changes: str) -> None:

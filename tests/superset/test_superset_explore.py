@@ -12,7 +12,7 @@ from playwright.sync_api import Request
 
 from proto_loc.superset.bundle import forms
 
-pytestmark = [pytest.mark.xdist_group("superset"), pytest.mark.timeout(240)]
+pytestmark = pytest.mark.xdist_group("superset")
 
 OF_THE_DATASET = {"adhoc_filters", "metrics", "groupby", "time_grain_sqla", "granularity_sqla"}
 """Keys that Explore sets from the dataset of a chart."""

@@ -12,7 +12,7 @@ from supersets import Superset, copied
 
 from proto_loc.superset.bundle import check
 
-pytestmark = [pytest.mark.xdist_group("superset"), pytest.mark.timeout(240)]
+pytestmark = pytest.mark.xdist_group("superset")
 
 
 @pytest.fixture

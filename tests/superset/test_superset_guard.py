@@ -8,7 +8,7 @@ import pytest
 
 from proto_loc import warehouse
 
-pytestmark = [pytest.mark.xdist_group("superset"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.xdist_group("superset")
 
 HOSTILE = [
     "",

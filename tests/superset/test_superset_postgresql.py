@@ -8,7 +8,7 @@ import pytest
 from databases import postgresql_server
 from supersets import Superset
 
-pytestmark = [pytest.mark.xdist_group("superset"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.xdist_group("superset")
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from supersets import Person, Superset, dashboard
 from proto_loc import warehouse
 from proto_loc.settings import ROOT
 
-pytestmark = [pytest.mark.xdist_group("superset-provision"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.xdist_group("superset-provision")
 
 
 def edit(file: Path, **changes: object) -> dict:

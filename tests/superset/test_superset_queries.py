@@ -14,7 +14,7 @@ from supersets import Person
 
 from proto_loc.superset.bundle import forms, queries
 
-pytestmark = [pytest.mark.xdist_group("superset"), pytest.mark.timeout(240)]
+pytestmark = pytest.mark.xdist_group("superset")
 
 TOTAL = {"expressionType": "SQL", "sqlExpression": "sum(total_amount)", "label": "Total"}
 WEEK = {"expressionType": "SQL", "sqlExpression": "date_trunc('week', pickup_at)", "label": "Week"}

@@ -8,7 +8,7 @@ from supersets import dashboard
 from benchmarks import superset as benchmark
 from proto_loc import credentials
 
-pytestmark = [pytest.mark.xdist_group("superset"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.xdist_group("superset")
 
 
 @pytest.fixture(scope="module")

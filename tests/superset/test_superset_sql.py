@@ -7,7 +7,7 @@ import pytest
 
 from proto_loc import warehouse
 
-pytestmark = [pytest.mark.xdist_group("superset"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.xdist_group("superset")
 
 WRITTEN = [
     ("epoch(interval '1 day 06:30:00')", 109800),

@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-pytestmark = [pytest.mark.xdist_group("superset-provision"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.xdist_group("superset-provision")
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from supersets import Person
 from proto_loc.monitoring import latencies
 from proto_loc.settings import ROOT
 
-pytestmark = [pytest.mark.xdist_group("superset"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.xdist_group("superset")
 
 PAGES = [
     "/superset/welcome/",
