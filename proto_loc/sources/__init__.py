@@ -33,6 +33,9 @@ __all__ = [  # what the code of a source needs, beside proto_loc's errors, setti
     "loading",
 ]
 
+_LOST = re.compile(r"\bU?(HUGEINT|INT128)\b", re.IGNORECASE)
+"""Types that Parquet lacks, so that DuckDB writes their values as doubles."""
+
 Report = Callable[[str, int, int], None]
 """Reports progress: the step, the number of units done, the number of all units."""
 
@@ -48,7 +51,7 @@ class Table:
     name: str
     """Its name, in ``raw`` and in the ledger."""
     columns: dict[str, str]
-    """Column name → DuckDB type, in order."""
+    """Column name → DuckDB type, in order; for HUGEINT, which Parquet lacks, DECIMAL(38,0)."""
     files: str = ""
     """Pattern of the names of this table's files, such as ``orders-*.csv``."""
     key: tuple[str, ...] = ()
@@ -70,11 +73,18 @@ class Table:
     """What Dagster shows."""
 
     def __post_init__(self) -> None:
-        """Check the partition.
+        """Check the types and the partition.
 
         Raises:
-            ValueError: the partition has another form than those above.
+            ValueError: the lake has no such type, or the partition has another form than those
+                above.
         """
+        for column, kind in self.columns.items():
+            if _LOST.search(kind):
+                raise ValueError(
+                    f"table {self.name}, column {column}: the lake cannot hold {kind}, since its"
+                    " files are Parquet; write DECIMAL(38,0)"
+                )
         unit, _, column = self.partition.partition(":")
         pattern = {"month": r"\d{4}-\d\d", "day": r"\d{4}-\d\d-\d\d"}.get(unit, "")
         if self.partition not in ("", "file") and (not pattern or column not in self.columns):

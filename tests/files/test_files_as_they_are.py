@@ -287,8 +287,8 @@ CASES = [
          refused="column name: the number 1234567890.12345678"),
     Case("JSON", '{"id": 123456789012345678901234567890, "name": -73.98765432101234, "weight":'
          ' 0.12345678901234567890, "text": "12345678901234567890.5"}', file="orders.json",
-         columns={"id": "HUGEINT", "name": "VARCHAR", "weight": "DOUBLE", "text": "VARCHAR"},
-         rows=[(123456789012345678901234567890, "-73.98765432101234", 0.12345678901234568,
+         columns={"id": "DECIMAL(38,0)", "name": "VARCHAR", "weight": "DOUBLE", "text": "VARCHAR"},
+         rows=[(Decimal(123456789012345678901234567890), "-73.98765432101234", 0.12345678901234568,
                 "12345678901234567890.5")]),
     Case("JSON", '{"id": 1, "id": 2, "name": "a"}', file="orders.json",
          refused="has the key 'id' twice"),

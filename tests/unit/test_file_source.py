@@ -226,6 +226,17 @@ def test_a_partition_that_cannot_be_is_refused_where_it_is_declared(declared, na
         replace(ORDERS, **declared)
 
 
+@pytest.mark.parametrize(
+    "kind", ["HUGEINT", "uhugeint", "int128", "HUGEINT[]", "STRUCT(a UINT128)"]
+)
+def test_a_type_of_which_the_lake_loses_digits_is_refused_where_it_is_declared(kind):
+    """Bug: Parquet has no whole numbers of 128 bits, so DuckDB wrote doubles: 123...890 and
+    123...891 of 30 digits became one number.
+    """
+    with pytest.raises(ValueError, match="table orders, column amount: the lake cannot hold"):
+        replace(ORDERS, columns=ORDERS.columns | {"amount": kind})
+
+
 def test_a_partition_that_is_too_small_or_too_old_is_named(tmp_path, monkeypatch):
     table = replace(ORDERS, min_rows=2, fresh_within=timedelta(days=1))
     shop = FileSource("shop", [table])
