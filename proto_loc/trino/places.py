@@ -65,6 +65,11 @@ def local_root() -> Path:
     return settings().data
 
 
+def lake_copies() -> Path:
+    """Copies of those files of the lake that have a type which Trino does not register."""
+    return settings().data / "lake-for-trino"
+
+
 def trino_url() -> str:
     return f"https://{HOST}:{settings().port('trino')}"
 

@@ -8,7 +8,7 @@ _KINDS = {
     exp.DataType.Type.UTINYINT: "integer",
     exp.DataType.Type.USMALLINT: "integer",
     exp.DataType.Type.UINT: "bigint",
-    exp.DataType.Type.UBIGINT: "bigint",
+    exp.DataType.Type.UBIGINT: "decimal(20, 0)",
     exp.DataType.Type.INT128: "decimal(38, 0)",
     exp.DataType.Type.UINT128: "decimal(38, 0)",
     exp.DataType.Type.FLOAT: "real",
@@ -30,6 +30,12 @@ _KINDS = {
 }
 """Types without a part, of which Iceberg has fewer than DuckDB: whole numbers of 32 and 64 bits, no
 unsigned ones, and times in microseconds."""
+_NONE = {exp.DataType.Type.INTERVAL, exp.DataType.Type.TIMETZ, exp.DataType.Type.UNKNOWN}
+_NOT_AS_THEY_ARE = {
+    *(exp.DataType.Type.JSON, exp.DataType.Type.UINT, exp.DataType.Type.UBIGINT),
+    exp.DataType.Type.TIMESTAMP_NS,
+}
+"""Types of which Trino does not register Parquet's values, or rounds them."""
 
 
 def of_duckdb(kind: str) -> str:
@@ -53,9 +59,22 @@ def _written(kind: exp.DataType, whole: str) -> str:
             for field in kind.expressions
         )
         return f"row({', '.join(fields)})"
-    if kind.this in (exp.DataType.Type.INTERVAL, exp.DataType.Type.UNKNOWN):
+    if kind.this in _NONE:
         raise ValueError(f"Iceberg has no type for {whole}")
     return _KINDS.get(kind.this) or kind.sql("trino").lower()
+
+
+def in_copies(kind: str) -> str:
+    """The type of DuckDB that a column of a Parquet file has to have before Trino can register the
+    file; empty if that is its own.
+
+    Args:
+        kind: DuckDB's type of the column.
+    """
+    parts = exp.DataType.build(kind, dialect="duckdb").find_all(exp.DataType)
+    if any(part.this in _NOT_AS_THEY_ARE for part in parts):
+        return of_trino(of_duckdb(kind))
+    return ""
 
 
 def of_trino(kind: str) -> str:

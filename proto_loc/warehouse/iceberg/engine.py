@@ -362,6 +362,7 @@ class IcebergEngine:
             nessie.empty(nessie.MAIN)
         nessie.remove(name)
         garbage.collect()
+        raw_tables.clear_copies()
 
     def _restore_catalogues(self, database: str) -> None:
         with catalogues.writer() as con:

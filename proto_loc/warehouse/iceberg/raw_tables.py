@@ -1,13 +1,21 @@
 """Registers the lake's Parquet files as Iceberg tables, as they are: no row is copied.
 
+A file with a type that Trino does not register, such as JSON, is the exception: a copy of it with
+another type is made once.
+
 The table of ``raw`` that dbt knows as ``shop.orders`` is ``raw__shop.orders`` on a session's
 branch. The ledger ``main.loads`` and the counts of rejected rows are small, and are written as
 rows.
 """
 
 from collections.abc import Iterable
+from pathlib import Path
 
-from proto_loc.sql import batches, identifier, literal, values
+import duckdb
+
+from proto_loc.errors import disk_is_full
+from proto_loc.settings import private_folder, settings
+from proto_loc.sql import batches, identifier, literal, open_duckdb, values
 from proto_loc.trino import places
 from proto_loc.warehouse import ledger, store
 from proto_loc.warehouse.errors import WarehouseError
@@ -98,10 +106,12 @@ def _register(
                     f"alter table {table} execute add_files(location =>"
                     f" {literal(location(load))}, format => 'PARQUET')"
                 )
-            except StatementFailed as error:
+            except (StatementFailed, duckdb.Error) as error:
+                if disk_is_full(error):
+                    raise
                 raise WarehouseError(
                     f"{load.path} cannot be registered in Trino.",
-                    f"Trino says: {error}.",
+                    f"{error}".rstrip(".") + ".",
                     "Nothing was published. See docs/trino.md for what a source's columns may be.",
                 ) from error
     (rows,) = con.execute(f"select count(*) from {table}").fetchone()
@@ -116,7 +126,40 @@ def _register(
 
 def location(load: Load) -> str:
     """The URI of a load's file, as Trino's catalogues read it."""
-    return f"local:///{load.path.relative_to(places.local_root())}"
+    return f"local:///{_readable(load.path).relative_to(places.local_root())}"
+
+
+def _readable(path: Path) -> Path:
+    """A file of the lake, or its copy with types that Trino registers, which is made now."""
+    copy = places.lake_copies() / path.relative_to(settings().lake)
+    if copy.exists():
+        return copy
+    with open_duckdb() as con:
+        rows = f"read_parquet({literal(str(path))})"
+        kinds = con.execute(f"select column_name, column_type from (describe from {rows})")
+        casts = [
+            f"cast({identifier(name)} as {other}) as {identifier(name)}"
+            for name, kind in kinds.fetchall()
+            if (other := column_types.in_copies(kind))
+        ]
+        if not casts:
+            return path
+        part = copy.with_name(f".{copy.name}.part")
+        private_folder(copy.parent)
+        con.execute(
+            f"copy (select * replace ({', '.join(casts)}) from {rows})"
+            f" to {literal(str(part))} (format parquet, compression zstd)"
+        )
+    part.replace(copy)
+    return copy
+
+
+def clear_copies() -> None:
+    """Remove the copies of files that the lake no longer has."""
+    home = places.lake_copies()
+    for copy in [path for path in home.rglob("*") if path.is_file()]:
+        if not (settings().lake / copy.relative_to(home)).exists():
+            copy.unlink()
 
 
 def _columns(name: str, columns: dict[str, str]) -> dict[str, str]:
