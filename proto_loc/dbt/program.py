@@ -111,7 +111,7 @@ def environment(
     published = version.folder / "dbt"
     defer = (
         {"DBT_DEFER": "true", "DBT_STATE": str(published)}
-        if deferred and version.path.exists() and published.exists()
+        if deferred and version.is_a_file and published.exists()
         else {}
     )
     return defer | inherited | own | {"DBT_PROFILES_DIR": str(PROJECT)} | extra

@@ -319,6 +319,13 @@ def test_the_lake_is_registered_and_not_copied(sample, trino):
             con.execute("select count(*) from raw__main.loads")
 
 
+def test_dev_is_built_beside_a_version_on_trino(sample):
+    """Bug: the profile of dev attaches the file of prod, and there was none, so that neither `loc
+    dbt` nor `loc source add` worked.
+    """
+    assert "ERROR=0" in loc("dbt", "--", "build", "--select", "+dim_taxi_zones")
+
+
 def test_another_engine_does_not_write_over_it(sample):
     said = loc("refresh", "--force", ok=False, LOC_ENGINE="duckdb")
     assert "is kept by Trino" in said and "loc db move duckdb" in said

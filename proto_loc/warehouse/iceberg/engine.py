@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proto_loc.settings import ROOT, settings
-from proto_loc.sql import batches, identifier, literal
+from proto_loc.sql import batches, identifier, literal, open_duckdb
 from proto_loc.trino import identities, places, readiness
 from proto_loc.warehouse import store
 from proto_loc.warehouse.engine import Finished, Reads, Relation
@@ -202,7 +202,11 @@ class IcebergEngine:
         return _dbt(catalogues.of_version(version.id), "cli")
 
     def finish(self, session: "Session") -> Finished:
-        """Drop what stands for views of ``raw``, count the rows, and read the columns."""
+        """Drop what stands for views of ``raw``, count the rows, and read the columns.
+
+        The file of the session stays without a table: dbt's profile for ``dev`` attaches it.
+        """
+        open_duckdb(session.path).close()
         before = session.base.facts["iceberg"] if session.base else {}
         with session.connect() as con:
             for name in session.facts.get("views", {}):
