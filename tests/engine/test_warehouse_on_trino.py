@@ -323,7 +323,7 @@ def test_dev_is_built_beside_a_version_on_trino(sample):
     """Bug: the profile of dev attaches the file of prod, and there was none, so that neither `loc
     dbt` nor `loc source add` worked.
     """
-    assert "ERROR=0" in loc("dbt", "--", "build", "--select", "+dim_taxi_zones")
+    assert "ERROR=0" in loc("dbt", "--", "build", "--select", "+stg_taxi_zones")
 
 
 def test_another_engine_does_not_write_over_it(sample):
