@@ -17,11 +17,8 @@ WIDER = {
     **dict.fromkeys(("TINYINT", "SMALLINT", "UTINYINT", "USMALLINT"), "INTEGER"),
     "UINTEGER": "BIGINT",
     "UBIGINT": "DECIMAL(20, 0)",
-    "HUGEINT": "DECIMAL(38, 0)",
-    "UHUGEINT": "DECIMAL(38, 0)",
 }
-"""Whole numbers that DuckDB alone has, and a type of Trino and Iceberg for them. Of the largest, a
-value of 39 digits has no room: the build fails and names it."""
+"""Whole numbers that DuckDB alone has, and a type of Trino and Iceberg for them."""
 
 MANY = 10_000
 """The most values of a text that is a dimension of the metrics."""
@@ -53,7 +50,7 @@ class Column:
 
     @property
     def is_number(self) -> bool:
-        return bool(re.match(r"U?(TINY|SMALL|BIG|HUGE)?INT|DECIMAL|DOUBLE", self.type))
+        return bool(re.match(r"U?(TINY|SMALL|BIG)?INT|DECIMAL|DOUBLE", self.type))
 
 
 @dataclass(frozen=True)
