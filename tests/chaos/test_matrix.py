@@ -99,7 +99,7 @@ def check(
         healthy: seconds within which all is well again; the limit grows with the machine's load.
     """
     assert stage.published() == before, "what is published is the last good version"
-    limit = 0.0
+    limit = healthy
     while unwell := stage.unwell() or ([] if serves() else ["the process that was killed"]):
         limit = max(limit, healthy * max(1.0, os.getloadavg()[0] / os.cpu_count()))
         assert time.monotonic() < moment + limit, f"after {limit:.0f} s not well: {unwell}"
@@ -108,7 +108,7 @@ def check(
     done = again()
     assert done.returncode == 0, done.stdout + done.stderr
     assert stage.published()[0] >= before[0]
-    end = time.monotonic() + max(limit, healthy)
+    end = time.monotonic() + limit
     while (remains := stage.remains()) and time.monotonic() < end:
         time.sleep(0.3)
     assert remains == []

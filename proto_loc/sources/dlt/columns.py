@@ -86,10 +86,10 @@ def _canonical(table: DltTable) -> dict[str, str]:
                 str(error).splitlines()[0],
                 "Mend the declaration in pipelines/.",
             ) from error
-        if re.match("U?HUGEINT|BIT|ENUM|TIMESTAMP_S", columns[column]):
+        if re.match("BIT|ENUM|TIMESTAMP_S", columns[column]):  # HUGEINT: see Table
             raise LocError(
                 f"table {table.name}, column {column}: the lake cannot hold {kind}.",
                 "Its files are Parquet, which has no such type.",
-                "Declare another one in pipelines/, such as DECIMAL(38,0) for large numbers.",
+                "Declare another one in pipelines/.",
             )
     return columns
