@@ -28,8 +28,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def cryptography() -> None:
-    """The package that makes certificates, which only the environment ``trino`` has."""
+def environment() -> None:
+    """The packages that only the environment ``trino`` has, behind those of this process."""
     subprocess.run([ROOT / "loc", "--sync", "trino"], check=True)
     site = environment_folder("trino") / f"lib/python3.{sys.version_info[1]}/site-packages"
     if str(site) not in sys.path:
@@ -38,7 +38,7 @@ def cryptography() -> None:
 
 @pytest.fixture(scope="package")
 def running(
-    tmp_path_factory: pytest.TempPathFactory, session_port_prefix: str
+    environment: None, tmp_path_factory: pytest.TempPathFactory, session_port_prefix: str
 ) -> Iterator[Servers]:
     """The running servers; meanwhile the variables of this process are theirs."""
     folder = tmp_path_factory.mktemp("engine")

@@ -9,7 +9,7 @@ from decimal import Decimal
 from uuid import UUID
 
 import pytest
-from published import plain
+from published import plain, sorted_rows
 
 from proto_loc import warehouse
 from proto_loc.settings import ROOT, settings
@@ -72,10 +72,7 @@ def test_every_row_of_every_table_is_equal(files, first):
             ]
             listed = ", ".join(map(identifier, chosen))
             query = f"select {listed} from {name}"
-            one, other = (
-                sorted(repr(plain(row)) for row in con.execute(query).fetchall())
-                for con in (duck, trino)
-            )
+            one, other = (sorted_rows(con.execute(query).fetchall()) for con in (duck, trino))
             assert one == other, table
 
 

@@ -3,10 +3,8 @@
 import json
 import os
 import random
-import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -17,15 +15,16 @@ import pytest
 from published import ROWS, files_of, loc, publish_pair, write_pair
 
 from proto_loc import warehouse
-from proto_loc.settings import ROOT, settings
+from proto_loc.settings import ROOT, environment_folder, settings
 from proto_loc.trino import identities
 from proto_loc.warehouse import ledger, store
 from proto_loc.warehouse.errors import PublishError, WarehouseError
-from proto_loc.warehouse.iceberg import catalogues, nessie
+from proto_loc.warehouse.iceberg import catalogues, metadata, nessie
 from proto_loc.warehouse.iceberg.connection import StatementFailed, TrinoConnection
 
 pytestmark = pytest.mark.slow  # three servers of Java: see conftest
 
+PYTHON = environment_folder("trino") / "bin/python"
 SEED = int(os.environ.get("LOC_SEED") or random.randrange(2**32))
 
 
@@ -181,6 +180,20 @@ def test_a_lost_file_of_data_is_damage(pair):
     assert verdict.state == "whole"
 
 
+@pytest.mark.parametrize("state", ["lost", "cut off"])
+def test_a_damaged_file_of_metadata_is_damage(pair, state):
+    version = publish_pair(10)
+    (table,) = (one for one in nessie.tables(f"v{version.id}") if one.name == "one")
+    file = settings().data / table.metadata.removeprefix("local:///")
+    with moved_away(file) as kept:
+        if state == "cut off":
+            file.write_bytes(kept.read_bytes()[:100])
+        (verdict,) = warehouse.verify("prod", [version.id])
+        assert verdict.state == "damaged" and table.metadata in verdict.damage.why
+    (verdict,) = warehouse.verify("prod", [version.id])
+    assert verdict.state == "whole"
+
+
 def test_a_publish_whose_answer_is_lost_is_served_by_the_next_session(pair, monkeypatch):
     """Bug: the version's folder was removed, and main stayed on a version that was not there."""
     assign = nessie.assign
@@ -213,10 +226,10 @@ def test_a_version_that_goes_while_main_is_at_it_leaves_an_empty_main(pair):
 
 
 @contextmanager
-def moved_away(file: Path) -> Iterator[None]:
+def moved_away(file: Path) -> Iterator[Path]:
     elsewhere = file.rename(file.with_suffix(".away"))
     try:
-        yield
+        yield elsewhere
     finally:
         elsewhere.rename(file)
 
@@ -235,21 +248,53 @@ def test_a_table_that_is_as_before_is_not_measured_again(pair, monkeypatch):
     """Its metadata file is the same, so it has the same rows, bytes and columns."""
     before = warehouse.current("prod")
     asked: list[str] = []
-    execute = TrinoConnection.execute
+    read = metadata.read
 
-    def listen(self, statement, *parameters):
-        asked.append(statement)
-        return execute(self, statement, *parameters)
+    def listen(tables):
+        asked.extend(table.name for table in tables)
+        return read(tables)
 
-    monkeypatch.setattr(TrinoConnection, "execute", listen)
+    monkeypatch.setattr(metadata, "read", listen)
     with warehouse.write("prod", who="adding") as session, session.connect() as con:
         con.execute("insert into marts.one values 5")
     after = session.version
-    assert set(re.findall(r"(\w+)\$snapshots", " ".join(asked))) == {"one"}
+    assert asked == ["one"]
     assert after.tables == before.tables | {"marts.one": 2}
     assert after.columns() == before.columns() and after.bytes > before.bytes
     (verdict,) = warehouse.verify("prod", [after.id])
     assert verdict.state == "whole", "a look at all tables finds the same"
+
+
+EVERY_TYPE = """
+create table marts.types (a boolean, b integer, c bigint, d real, e double, f decimal(9, 2),
+  g decimal(38, 0), h varchar, i varbinary, j date, k time(6), l timestamp(6),
+  m timestamp(6) with time zone, n uuid, o array(row("a b" bigint, day date)),
+  p map(varchar, array(decimal(20, 0))))
+"""
+
+
+def test_columns_and_totals_are_as_trino_says(pair, trino):
+    """They are read from the files of Iceberg, without a statement."""
+    with warehouse.write("prod", who="types") as session, session.connect() as con:
+        con.execute(EVERY_TYPE)
+        con.execute("create schema if not exists staging")
+        con.execute("create table staging.one as select 1 as number")
+        session.facts["views"] = {"staging.one": "one"}  # of raw, which is not published
+    version = session.version
+    assert version.tables["marts.types"] == 0 and "staging.one" not in version.tables
+    for name, columns in version.columns().items():
+        schema, table = name.split(".")
+        found = trino(
+            "select column_name, data_type from information_schema.columns where table_schema ="
+            f" '{schema}' and table_name = '{table}' order by ordinal_position",
+            catalog="prod",
+        )
+        assert list(columns.items()) == [tuple(row) for row in found], name
+        ((rows,),) = trino(f'select count(*) from {schema}."{table}"', catalog="prod")
+        assert rows == version.tables[name]
+    assert len(version.columns()) == len(version.tables) > 5
+    files = files_of(settings().data / "iceberg")
+    assert not [name for name in files if name.startswith("staging/one")], "its files are left"
 
 
 KILLED = """
@@ -273,7 +318,7 @@ publish_pair(int(sys.argv[2]))
 
 def killed(*arguments: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", KILLED, *arguments],
+        [PYTHON, "-c", KILLED, *arguments],
         env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests/engine'}"},
         capture_output=True,
         text=True,
@@ -403,7 +448,7 @@ def test_no_kill_loses_or_tears_what_was_published(pair, running, writers, serve
     for victim in victims:
         number += 1000
         with subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(number)],
+            [PYTHON, "-c", WRITER, str(number)],
             env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests/engine'}"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

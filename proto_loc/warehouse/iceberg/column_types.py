@@ -80,3 +80,36 @@ def in_copies(kind: str) -> str:
 def of_trino(kind: str) -> str:
     """The type of a column in DuckDB, such as ``TIMESTAMP`` for ``timestamp(6)``."""
     return exp.DataType.build(kind, dialect="trino").sql("duckdb")
+
+
+def of_iceberg(kind: str | dict) -> str:
+    """The type of a column in Trino, such as ``bigint`` for ``long``, as Trino writes it.
+
+    Args:
+        kind: the type in a metadata file of Iceberg (specification, appendix C).
+    """
+    if isinstance(kind, str):
+        # decimal(9, 2) is decimal(9,2) in Trino.
+        return _OF_ICEBERG.get(kind.partition("[")[0]) or kind.replace(" ", "")
+    match kind["type"]:
+        case "list":
+            return f"array({of_iceberg(kind['element'])})"
+        case "map":
+            return f"map({of_iceberg(kind['key'])}, {of_iceberg(kind['value'])})"
+        case _:
+            fields = (f'"{field["name"]}" {of_iceberg(field["type"])}' for field in kind["fields"])
+            return f"row({', '.join(fields)})"
+
+
+_OF_ICEBERG = {
+    "int": "integer",
+    "long": "bigint",
+    "float": "real",
+    "time": "time(6)",
+    "timestamp": "timestamp(6)",
+    "timestamptz": "timestamp(6) with time zone",
+    "string": "varchar",
+    "binary": "varbinary",
+    "fixed": "varbinary",  # fixed[16]
+}
+"""Types of Iceberg that have another name in Trino."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proto_loc.settings import ROOT, settings
-from proto_loc.sql import batches, identifier, literal, open_duckdb
+from proto_loc.sql import identifier, literal, open_duckdb
 from proto_loc.trino import identities, places, readiness
 from proto_loc.warehouse import store
 from proto_loc.warehouse.engine import Finished, Reads, Relation
@@ -34,6 +34,7 @@ from proto_loc.warehouse.store import Version
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+    from proto_loc.warehouse.iceberg.metadata import Content
     from proto_loc.warehouse.session import Session
 
 log = logging.getLogger("proto_loc.warehouse")
@@ -93,6 +94,7 @@ class IcebergEngine:
     def __init__(self) -> None:
         self._began: dict[str, str] = {}  # session → where main was
         self._raw: dict[str, dict] = {}  # session → what raw_tables.register has returned
+        self._staged: dict[str, list[nessie.Table]] = {}  # session → tables whose files may go
 
     def wait(self) -> None:
         """Wait for Nessie and Trino, and put back the catalogues that Trino has lost."""
@@ -206,17 +208,27 @@ class IcebergEngine:
 
         The file of the session stays without a table: dbt's profile for ``dev`` attaches it.
         """
+        from proto_loc.warehouse.iceberg import metadata  # readers' environments lack obstore
+
         open_duckdb(session.path).close()
         before = session.base.facts["iceberg"] if session.base else {}
+        branch, views = _branch(session), session.facts.get("views", {})
+        head = nessie.head(branch)
+        if staged := [table for table in _tables(branch, head) if _name(table) in views]:
+            head = nessie.drop(branch, head, staged)
+            self._staged[session.name] = staged
+        found = _tables(branch, head)
+        known, changed = _known(found, before.get("tables", {}))
+        columns = {name: session.base.facts["columns"][name] for name in known}
+        measured = known
         with session.connect() as con:
-            for name in session.facts.get("views", {}):
-                con.execute(f"drop table if exists {identifier(*name.split('.', 1))}")
-            head = nessie.head(_branch(session))
-            found = _tables(_branch(session), head)
-            known, changed = _known(found, before.get("tables", {}))
-            measured = known | _measure(con, changed)
-            columns = {name: session.base.facts["columns"][name] for name in known}
-            columns |= _columns(con, changed)
+            for table, content in zip(changed, metadata.read(changed), strict=True):
+                columns[_name(table)] = content.columns
+                measured[_name(table)] = {
+                    "rows": _rows(con, table, content),
+                    "bytes": content.bytes,
+                    "metadata": table.metadata,
+                }
         facts = {
             "iceberg": {
                 "hash": head,
@@ -255,9 +267,14 @@ class IcebergEngine:
             return True
 
     def end(self, session: "Session") -> None:
+        from proto_loc.warehouse.iceberg import metadata
+
         self._raw.pop(session.name, None)
+        staged = self._staged.pop(session.name, [])
         if self._began.pop(session.name, None):
             self.tidy(session.database)
+        for table in staged:
+            metadata.remove(table)
 
     def tidy(self, database: str) -> None:
         """Remove the branches and catalogues of sessions, and tags without a version's folder.
@@ -290,6 +307,8 @@ class IcebergEngine:
         """
         if not content:
             return ""
+        from proto_loc.warehouse.iceberg import metadata
+
         name = catalogues.of_version(version.id)
         tag = nessie.find(name)
         if tag is None or tag.hash != _hash(version):
@@ -303,7 +322,10 @@ class IcebergEngine:
                 if values:
                     rows = {_name(one): _read(con, version, one) for one in found}
                 else:
-                    rows = {table: one["rows"] for table, one in _measure(con, found).items()}
+                    contents = zip(found, metadata.read(found), strict=True)
+                    rows = {_name(one): _rows(con, one, content) for one, content in contents}
+            except metadata.Unreadable as error:
+                return f"{error.what} {error.why}"
             except StatementFailed as error:
                 if isinstance(error, TableMissing) or error.kind.startswith("ICEBERG_"):
                     return f"Trino says: {error}."
@@ -427,7 +449,7 @@ def _tables(reference: str, at: str = "") -> list[nessie.Table]:
 def _known(
     found: list[nessie.Table], before: Mapping[str, dict]
 ) -> tuple[dict[str, dict], list[nessie.Table]]:
-    """What :func:`_measure` returned before for tables that are the same, and the other tables."""
+    """What was measured before of tables that are the same, and the other tables."""
     known = {
         name: before[name]
         for table in found
@@ -436,33 +458,8 @@ def _known(
     return known, [table for table in found if _name(table) not in known]
 
 
-def _measure(con: TrinoConnection, tables: list[nessie.Table]) -> dict[str, dict]:
-    """The ``rows``, ``bytes`` and ``metadata`` file of each table, by ``schema.table``.
-
-    Iceberg keeps totals with each content of a table, so no data is read. Where rows were deleted
-    later, or there are no totals, they are counted.
-    """
-    measured: dict[str, dict] = {}
-    for some in batches(tables, 20):  # a statement for each would take most of a publish's time
-        asked = (
-            f"select {position}, {_TOTALS}"
-            f" from {identifier(table.schema, f'{table.name}$snapshots')}"
-            f" where snapshot_id = {table.snapshot}"
-            for position, table in enumerate(some)
-        )
-        totals = {row[0]: row[1:] for row in con.execute(" union all ".join(asked)).fetchall()}
-        for position, table in enumerate(some):
-            rows, size, deletes = totals.get(position, (0, 0, 0))  # no content: an empty table
-            if rows is None or deletes != 0:
-                rows = _count(con, table)
-            measured[_name(table)] = {"rows": rows, "bytes": size or 0, "metadata": table.metadata}
-    return measured
-
-
-_TOTALS = ", ".join(
-    f"try_cast(element_at(summary, 'total-{of}') as bigint)"
-    for of in ("records", "files-size", "delete-files")
-)
+def _rows(con: TrinoConnection, table: nessie.Table, content: "Content") -> int:
+    return _count(con, table) if content.rows is None else content.rows
 
 
 def _count(con: TrinoConnection, table: nessie.Table, *more: str) -> int:
@@ -479,21 +476,3 @@ def _read(con: TrinoConnection, version: Version, table: nessie.Table) -> int:
 
 def _name(table: Relation | nessie.Table) -> str:
     return f"{table.schema}.{table.name}"
-
-
-def _columns(con: TrinoConnection, tables: list[nessie.Table]) -> dict[str, dict[str, str]]:
-    columns: dict[str, dict[str, str]] = {_name(table): {} for table in tables}
-    if not tables:
-        return columns
-    # With both conditions, Trino reads the metadata of no other table.
-    schemas, names = (
-        ", ".join(sorted({literal(table[part]) for table in tables})) for part in (0, 1)
-    )
-    for schema, table, column, kind in con.execute(
-        "select table_schema, table_name, column_name, data_type from information_schema.columns"
-        f" where table_schema in ({schemas}) and table_name in ({names})"
-        " order by table_schema, table_name, ordinal_position"
-    ).fetchall():
-        if (name := f"{schema}.{table}") in columns:
-            columns[name][column] = kind
-    return columns

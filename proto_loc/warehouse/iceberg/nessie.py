@@ -1,6 +1,6 @@
 """Branches, tags and their content, by Nessie's REST interface (version 2)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
@@ -145,6 +145,21 @@ def tables(name: str, at: str = "") -> Iterator[Table]:
             *schema, table = entry["name"]["elements"]
             content = entry["content"]
             yield Table(".".join(schema), table, content["metadataLocation"], content["snapshotId"])
+
+
+def drop(branch: str, expected: str, gone: Iterable[Table]) -> str:
+    """Take tables off a branch, and return the hash of the commit; their files stay.
+
+    Raises:
+        Moved: the branch is not at ``expected`` and one of the tables was changed; none is gone.
+    """
+    keys = [{"elements": [*table.schema.split("."), table.name]} for table in gone]
+    body = {
+        "commitMeta": {"message": "drop"},
+        "operations": [{"type": "DELETE", "key": key} for key in keys],
+    }
+    answer = _call("POST", f"trees/{_at(branch, expected)}/history/commit", body=body)
+    return answer["targetBranch"]["hash"]
 
 
 def _at(name: str, commit: str) -> str:
