@@ -52,6 +52,9 @@ class Double(float):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Double) and math.isclose(self, other, rel_tol=1e-9)
 
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
     def __repr__(self) -> str:  # rows are sorted by it
         return f"{float(self):.9g}"
 
