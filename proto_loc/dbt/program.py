@@ -18,12 +18,13 @@ MODELS = ROOT / "proto_loc" / "dbt" / "models"
 DBT = Path(sys.executable).parent / "dbt"
 
 # The garbage collection is off, because it would take a tenth of the time of a build. A log that
-# cannot be written, as on a full disk, is no reason for a traceback beside our own message.
+# cannot be written, as on a full disk, is no reason for a traceback beside our own message. Trino's
+# client says that it has no keyring, which nothing here needs.
 BUILDER = [
     sys.executable,
     "-c",
     "import gc, logging; gc.disable(); logging.raiseExceptions = False; "
-    "logging.getLogger('trino').setLevel(logging.WARNING); "
+    "logging.getLogger('trino.auth').setLevel(logging.WARNING); "
     "from dbt.cli.main import cli; cli(prog_name='dbt')",
 ]
 
