@@ -324,7 +324,7 @@ def _end(session: Session) -> None:
     """Remove what the session had, published or not."""
     try:
         session.engine.end(session)
-    except WarehouseError as error:
+    except LocError as error:
         log.warning("the next session removes what this one leaves: %s", error)
     finally:
         shutil.rmtree(session.folder, ignore_errors=True)

@@ -11,6 +11,7 @@ import sys
 import tarfile
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,8 @@ from proto_loc.settings import ROOT, private_folder, settings
 from proto_loc.setup import environments
 from proto_loc.setup import trino as setup
 from proto_loc.trino import certificate, client, configuration, identities, java, places, servers
+from proto_loc.warehouse.errors import WarehouseError
+from proto_loc.warehouse.iceberg import metadata, nessie
 
 IMPORTED = "import sys; import {}; print(sorted(n for n in sys.modules if n.startswith('trino')))"
 
@@ -459,6 +462,119 @@ def test_a_killed_set_up_is_healed_by_the_next(repository, moment):
     assert setup.missing() == [] and not (places.server() / "half").exists()
     left = [path.name for path in (setup.ROOT / ".tools").iterdir() if path.name.startswith("new")]
     assert left == []
+
+
+class Bucket(http.server.ThreadingHTTPServer):
+    """Gives the file below ``folder``, and keeps the headers of each request."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(("127.0.0.1", 0), partial(Giving, directory=str(folder)))
+        self.headers: list[dict[str, str]] = []
+        self.refuses = False
+
+
+class Giving(http.server.SimpleHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.server.headers.append({name.lower(): text for name, text in self.headers.items()})
+        if self.server.refuses:
+            self.send_error(403)
+        else:
+            super().do_GET()
+
+    def log_message(self, *_: object) -> None: ...
+
+
+WRITTEN = {
+    "current-schema-id": 1,
+    "schemas": [{"schema-id": 1, "fields": [{"name": "n", "type": "long"}]}],
+    "snapshots": [
+        {
+            "snapshot-id": 7,
+            "summary": {
+                "operation": "append",
+                "total-records": "3",
+                "total-files-size": "99",
+                "total-delete-files": "0",
+            },
+        }
+    ],
+}
+
+
+def test_metadata_is_read_from_an_object_store(engine, environment, monkeypatch, tmp_path):
+    """With the keys of the platform only, whatever the variables of Amazon's own tools say."""
+    file = tmp_path / "tables/a folder/marts/größe #1-0f/metadata/00001.metadata.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps(WRITTEN))
+    table = nessie.Table("marts", "größe #1", f"s3://{file.relative_to(tmp_path)}", 7)
+    with Bucket(tmp_path) as bucket:
+        threading.Thread(target=bucket.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{bucket.server_port}"
+        for name, text in {
+            "LOC_ICEBERG_WAREHOUSE": "s3://tables/a folder",
+            "LOC_S3_ENDPOINT": address,
+            "S3_SECRET_KEY": "secret",
+            "AWS_ACCESS_KEY_ID": "another",
+            "AWS_SESSION_TOKEN": "token",
+            "AWS_SKIP_SIGNATURE": "true",
+            "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
+        }.items():
+            monkeypatch.setenv(name, text)
+        with pytest.raises(LocError, match="s3-access-key is missing"):
+            metadata.read([table])
+        monkeypatch.setenv("S3_ACCESS_KEY", "own")
+        assert metadata.read([table]) == [metadata.Content({"n": "bigint"}, 3, 99)]
+        (headers,) = bucket.headers
+        assert "Credential=own/" in headers["authorization"]
+        assert "x-amz-security-token" not in headers
+        assert metadata.read([table._replace(snapshot=-1)])[0].rows == 0, "before a first row"
+        file.write_text(json.dumps(WRITTEN)[:40])
+        with pytest.raises(metadata.Lost, match="no metadata of Iceberg"):
+            metadata.read([table])
+        file.unlink()
+        with pytest.raises(metadata.Lost, match="no such file"):
+            metadata.read([table])
+        bucket.refuses = True
+        with pytest.raises(WarehouseError, match="takes the keys") as refused:
+            metadata.read([table])
+        assert not isinstance(refused.value, metadata.Lost), "Bug: it was called damaged"
+        bucket.shutdown()
+
+
+def test_rows_that_were_deleted_later_are_not_in_a_total(engine, environment):
+    summary = WRITTEN["snapshots"][0]["summary"] | {"total-delete-files": "1"}
+    written = WRITTEN | {"snapshots": [{"snapshot-id": 7, "summary": summary}]}
+    file = places.local_root() / "iceberg/marts/one-0f/metadata/1.metadata.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps(written))
+    table = nessie.Table(
+        "marts", "one", "local:///iceberg/marts/one-0f/metadata/1.metadata.json", 7
+    )
+    (content,) = metadata.read([table])
+    assert content.rows is None and content.bytes == 99
+
+
+def test_without_what_reads_it_metadata_is_not_called_lost(engine, monkeypatch):
+    """Bug: after a move back to DuckDB, `loc db history` had a traceback: only the environment
+    `trino` has obstore.
+    """
+    monkeypatch.setitem(sys.modules, "obstore.store", None)
+    monkeypatch.setitem(sys.modules, "obstore.exceptions", None)
+    with pytest.raises(WarehouseError, match="Only the environment `trino`") as refused:
+        metadata.read([nessie.Table("marts", "one", "local:///iceberg/one/metadata/1.json", 7)])
+    assert not isinstance(refused.value, metadata.Lost)
+
+
+@pytest.mark.parametrize(
+    "uri, folder",
+    [
+        ("local:///iceberg/metadata/one-0f/metadata/1.json", "iceberg/metadata/one-0f"),
+        ("s3://tables/metadata/marts/a #1-0f/metadata/1.json", "metadata/marts/a #1-0f"),
+    ],
+)
+def test_the_folder_of_a_table_is_its_own(uri, folder):
+    """Bug: with a schema called `metadata`, a prune removed the tables that were in use."""
+    assert nessie.Table("metadata", "one", uri, 7).folder == folder
 
 
 def test_doubles_are_compared_within_their_last_digits():

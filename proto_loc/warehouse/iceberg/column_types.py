@@ -2,6 +2,8 @@
 
 from sqlglot import exp
 
+from proto_loc.sql import identifier
+
 _KINDS = {
     exp.DataType.Type.TINYINT: "integer",
     exp.DataType.Type.SMALLINT: "integer",
@@ -97,7 +99,10 @@ def of_iceberg(kind: str | dict) -> str:
         case "map":
             return f"map({of_iceberg(kind['key'])}, {of_iceberg(kind['value'])})"
         case _:
-            fields = (f'"{field["name"]}" {of_iceberg(field["type"])}' for field in kind["fields"])
+            fields = (
+                f"{identifier(field['name'])} {of_iceberg(field['type'])}"
+                for field in kind["fields"]
+            )
             return f"row({', '.join(fields)})"
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from proto_loc.settings import ROOT, settings
 from proto_loc.sql import identifier, literal, open_duckdb
-from proto_loc.trino import identities, places, readiness
+from proto_loc.trino import configuration, identities, places, readiness
 from proto_loc.warehouse import store
 from proto_loc.warehouse.engine import Finished, Reads, Relation
 from proto_loc.warehouse.errors import PublishError, WarehouseError
@@ -16,6 +16,7 @@ from proto_loc.warehouse.iceberg import (
     catalogues,
     column_types,
     garbage,
+    metadata,
     nessie,
     raw_tables,
     row_rules,
@@ -34,7 +35,6 @@ from proto_loc.warehouse.store import Version
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-    from proto_loc.warehouse.iceberg.metadata import Content
     from proto_loc.warehouse.session import Session
 
 log = logging.getLogger("proto_loc.warehouse")
@@ -94,7 +94,6 @@ class IcebergEngine:
     def __init__(self) -> None:
         self._began: dict[str, str] = {}  # session → where main was
         self._raw: dict[str, dict] = {}  # session → what raw_tables.register has returned
-        self._staged: dict[str, list[nessie.Table]] = {}  # session → tables whose files may go
 
     def wait(self) -> None:
         """Wait for Nessie and Trino, and put back the catalogues that Trino has lost."""
@@ -128,6 +127,7 @@ class IcebergEngine:
         Raises:
             PublishError: ``main`` is not at the version that is served.
         """
+        configuration.node_variables()  # a key of the object store that is missing is named now
         head = nessie.head()
         if session.base and _hash(session.base) != head:
             raise PublishError(
@@ -208,15 +208,12 @@ class IcebergEngine:
 
         The file of the session stays without a table: dbt's profile for ``dev`` attaches it.
         """
-        from proto_loc.warehouse.iceberg import metadata  # readers' environments lack obstore
-
         open_duckdb(session.path).close()
         before = session.base.facts["iceberg"] if session.base else {}
         branch, views = _branch(session), session.facts.get("views", {})
         head = nessie.head(branch)
         if staged := [table for table in _tables(branch, head) if _name(table) in views]:
             head = nessie.drop(branch, head, staged)
-            self._staged[session.name] = staged
         found = _tables(branch, head)
         known, changed = _known(found, before.get("tables", {}))
         columns = {name: session.base.facts["columns"][name] for name in known}
@@ -267,14 +264,9 @@ class IcebergEngine:
             return True
 
     def end(self, session: "Session") -> None:
-        from proto_loc.warehouse.iceberg import metadata
-
         self._raw.pop(session.name, None)
-        staged = self._staged.pop(session.name, [])
         if self._began.pop(session.name, None):
             self.tidy(session.database)
-        for table in staged:
-            metadata.remove(table)
 
     def tidy(self, database: str) -> None:
         """Remove the branches and catalogues of sessions, and tags without a version's folder.
@@ -307,8 +299,6 @@ class IcebergEngine:
         """
         if not content:
             return ""
-        from proto_loc.warehouse.iceberg import metadata
-
         name = catalogues.of_version(version.id)
         tag = nessie.find(name)
         if tag is None or tag.hash != _hash(version):
@@ -319,12 +309,11 @@ class IcebergEngine:
         with TrinoConnection(identities.WRITER, catalog=name, schema="main") as con:
             try:
                 found = _tables(name)
-                if values:
-                    rows = {_name(one): _read(con, version, one) for one in found}
-                else:
-                    contents = zip(found, metadata.read(found), strict=True)
-                    rows = {_name(one): _rows(con, one, content) for one, content in contents}
-            except metadata.Unreadable as error:
+                rows = {
+                    _name(one): _read(con, version, one) if values else _rows(con, one, content)
+                    for one, content in zip(found, metadata.read(found), strict=True)
+                }
+            except metadata.Lost as error:
                 return f"{error.what} {error.why}"
             except StatementFailed as error:
                 if isinstance(error, TableMissing) or error.kind.startswith("ICEBERG_"):
@@ -458,7 +447,7 @@ def _known(
     return known, [table for table in found if _name(table) not in known]
 
 
-def _rows(con: TrinoConnection, table: nessie.Table, content: "Content") -> int:
+def _rows(con: TrinoConnection, table: nessie.Table, content: metadata.Content) -> int:
     return _count(con, table) if content.rows is None else content.rows
 
 

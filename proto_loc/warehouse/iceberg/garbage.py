@@ -14,7 +14,7 @@ def collect() -> list[Path]:
 
     A table that is built anew gets a folder of its own, so a pruned version's tables go whole.
     Files that an incremental model has replaced within its table stay as long as the table. In an
-    object store nothing is removed: that is for Nessie's own tool; see docs/trino.md.
+    object store nothing is removed: that is for Nessie's own tool; see docs/scale.md.
 
     Returns:
         The folders that were removed.
@@ -23,7 +23,7 @@ def collect() -> list[Path]:
         return []
     root = places.local_root()
     used = {
-        root / urlsplit(table.metadata).path.lstrip("/").partition("/metadata/")[0]
+        root / table.folder
         for reference in nessie.references()
         for table in nessie.tables(reference.name)
     }

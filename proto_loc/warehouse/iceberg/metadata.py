@@ -1,16 +1,13 @@
-"""Reads the metadata files of Iceberg tables, and removes the files of a table.
+"""Reads the metadata files of Iceberg tables.
 
 A statement of Trino that asks for the same takes about 0.1 s of two processors for each table.
 """
 
 import json
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from typing import NamedTuple
-
-from obstore.exceptions import BaseError
-from obstore.store import LocalStore, S3Store
 
 from proto_loc import credentials
 from proto_loc.settings import settings
@@ -23,20 +20,20 @@ AT_ONCE = 16
 """Requests at a time, since an object store takes its time for each."""
 
 
-class Unreadable(WarehouseError):
-    """A metadata file is missing or damaged, or its store does not answer."""
+class Lost(WarehouseError):
+    """A metadata file is gone, or is not what was written."""
 
-    def __init__(self, uri: str, error: Exception) -> None:
+    def __init__(self, uri: str, why: str) -> None:
         super().__init__(
-            f"{uri} cannot be read.",
-            f"{error}".partition("\n")[0].rstrip(".") + ".",
-            "It is of an Iceberg table. See whether its store answers; bring a lost file back from"
-            " a copy, or build the tables again with `loc refresh --force`.",
+            f"{uri} is lost.",
+            why,
+            "It is of an Iceberg table. Bring it back from a copy, or build the tables again with"
+            " `loc refresh --force`.",
         )
-        self.uri, self.error = uri, error
+        self.uri = uri
 
     def __reduce__(self):
-        return type(self), (self.uri, self.error)
+        return type(self), (self.uri, self.why)
 
 
 class Content(NamedTuple):
@@ -54,68 +51,81 @@ def read(tables: Sequence[Table]) -> list[Content]:
     """Read what each of the tables holds.
 
     Raises:
-        Unreadable: a file cannot be read.
+        Lost: a file is gone or damaged.
+        WarehouseError: the store of a file does not answer, or this environment cannot ask it.
         LocError: a key of the object store is missing.
     """
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        return list(pool.map(_read, tables))
+        return list(pool.map(_content, tables))
 
 
-def remove(table: Table) -> None:
-    """Remove all files of a table that no branch and no tag holds.
-
-    Raises:
-        Unreadable: its store does not answer.
-    """
-    store, path = _place(table.metadata)
+def _content(table: Table) -> Content:
+    written = _bytes(table.metadata)
     try:
-        for found in store.list(f"{path.partition('/metadata/')[0]}/"):
-            store.delete([one["path"] for one in found])
-    except (OSError, BaseError) as error:
-        raise Unreadable(table.metadata, error) from error
-
-
-def _read(table: Table) -> Content:
-    store, path = _place(table.metadata)
-    try:
-        content = json.loads(bytes(store.get(path).bytes()))
+        content = json.loads(written)
         schemas = {one["schema-id"]: one["fields"] for one in content["schemas"]}
         columns = {
             field["name"]: column_types.of_iceberg(field["type"])
             for field in schemas[content["current-schema-id"]]
         }
         summaries = {one["snapshot-id"]: one["summary"] for one in content.get("snapshots", [])}
-    except (OSError, BaseError, ValueError, KeyError, TypeError) as error:
-        raise Unreadable(table.metadata, error) from error
-    if table.snapshot not in summaries:  # nothing was written
-        return Content(columns, 0, 0)
-    totals = {
-        name: int(total)
-        for name, total in summaries[table.snapshot].items()
-        if name.startswith("total-")
-    }
+        if table.snapshot not in summaries:  # nothing was written
+            return Content(columns, 0, 0)
+        totals = {
+            name: int(total)
+            for name, total in summaries[table.snapshot].items()
+            if name.startswith("total-")
+        }
+    except (ValueError, KeyError, TypeError) as error:
+        raise Lost(table.metadata, f"It is no metadata of Iceberg: {error!r}.") from error
     has_deletes = totals.get("total-delete-files") != 0
     rows = None if has_deletes else totals.get("total-records")
     return Content(columns, rows, totals.get("total-files-size", 0))
 
 
-def _place(uri: str) -> tuple[LocalStore | S3Store, str]:
-    """The store of a file, and its path there. The URIs of Trino are not encoded."""
+def _bytes(uri: str) -> bytes:
+    """Read a file by its URI, which is not encoded."""
+    try:
+        from obstore.exceptions import BaseError
+        from obstore.store import LocalStore, S3Store
+    except ImportError as error:
+        raise WarehouseError(
+            "The metadata of Iceberg tables cannot be read here.",
+            f"Only the environment `trino` has what reads it, and this is {sys.prefix}.",
+            "Run the command with LOC_ENGINE=trino.",
+        ) from error
     scheme, _, rest = uri.partition("://")
     bucket, _, path = rest.partition("/")
-    if scheme == "local":
-        return LocalStore(places.local_root(), automatic_cleanup=True), path
-    return _object_store(bucket, settings().s3_endpoint, settings().s3_region), path
+    try:
+        if scheme == "local":
+            store = LocalStore(places.local_root())
+        else:
+            region, keys = settings().s3_region, _keys()
+            store = S3Store(
+                bucket,
+                # As Trino reads it: what is not said here would come from AWS_... variables.
+                endpoint=settings().s3_endpoint or f"https://s3.{region}.amazonaws.com",
+                region=region,
+                virtual_hosted_style_request=False,
+                skip_signature=False,
+                credential_provider=lambda: keys,
+                client_options={"allow_http": True},
+            )
+        return bytes(store.get(path).bytes())
+    except FileNotFoundError as error:
+        raise Lost(uri, "There is no such file.") from error
+    except (OSError, BaseError, ValueError, NotImplementedError) as error:
+        raise WarehouseError(
+            f"{uri} cannot be read.",
+            f"{error}".partition("\n")[0].rstrip(".") + ".",
+            "It is of an Iceberg table. See whether its store answers and takes the keys.",
+        ) from error
 
 
-@cache
-def _object_store(bucket: str, endpoint: str, region: str) -> S3Store:
-    return S3Store(
-        bucket,
-        **({"endpoint": endpoint} if endpoint else {}),
-        region=region,
-        virtual_hosted_style_request=False,
-        access_key_id=credentials.given("s3-access-key"),
-        secret_access_key=credentials.given("s3-secret-key"),
-        client_options={"allow_http": True},
-    )
+def _keys() -> dict:
+    return {
+        "access_key_id": credentials.given("s3-access-key"),
+        "secret_access_key": credentials.given("s3-secret-key"),
+        "token": None,
+        "expires_at": None,
+    }

@@ -136,6 +136,11 @@ class Table(NamedTuple):
     snapshot: int
     """Iceberg's id of its content; -1 before the first."""
 
+    @property
+    def folder(self) -> str:
+        """The path of its folder, in the store of its URI."""
+        return self.metadata.partition("://")[2].partition("/")[2].rpartition("/metadata/")[0]
+
 
 def tables(name: str, at: str = "") -> Iterator[Table]:
     """All tables of a branch or tag, or of its commit ``at``."""
