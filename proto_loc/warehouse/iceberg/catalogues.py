@@ -10,7 +10,9 @@ from proto_loc.trino import configuration, identities, places
 from proto_loc.warehouse.iceberg.connection import TrinoConnection
 
 PROD = "prod"
-"""Reads ``main``: the published version, for tools that know no version."""
+"""Reads ``main``: the published version, for tools that know no version. A statement there may find
+two tables of different versions, as Trino asks Nessie for each of them.
+"""
 
 
 def owner() -> str:
