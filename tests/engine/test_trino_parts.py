@@ -20,7 +20,7 @@ from published import plain
 
 from proto_loc import credentials, doctor
 from proto_loc.errors import LocError, UsageError
-from proto_loc.settings import ROOT, private_folder, settings
+from proto_loc.settings import ROOT, environment_folder, private_folder, settings
 from proto_loc.setup import environments
 from proto_loc.setup import trino as setup
 from proto_loc.trino import certificate, client, configuration, identities, java, places, servers
@@ -563,6 +563,15 @@ def test_without_what_reads_it_metadata_is_not_called_lost(engine, monkeypatch):
     with pytest.raises(WarehouseError, match="Only the environment `trino`") as refused:
         metadata.read([nessie.Table("marts", "one", "local:///iceberg/one/metadata/1.json", 7)])
     assert not isinstance(refused.value, metadata.Lost)
+
+
+def test_what_reads_metadata_is_imported_by_one_thread(environment):
+    """Bug: a publish failed now and then, since several threads imported it at once."""
+    code = "import sys; from proto_loc.warehouse.iceberg import metadata; before = set(sys.modules)"
+    code += "; metadata.read([]); print('obstore.store' in set(sys.modules) - before)"
+    python = environment_folder("trino") / "bin/python"
+    done = subprocess.run([python, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.strip() == "True", done.stderr
 
 
 @pytest.mark.parametrize(

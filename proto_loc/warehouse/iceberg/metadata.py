@@ -55,6 +55,7 @@ def read(tables: Sequence[Table]) -> list[Content]:
         WarehouseError: the store of a file does not answer, or this environment cannot ask it.
         LocError: a key of the object store is missing.
     """
+    _reach()  # two threads that import it at once can find half of it
     with ThreadPoolExecutor(AT_ONCE) as pool:
         return list(pool.map(_content, tables))
 
@@ -83,17 +84,23 @@ def _content(table: Table) -> Content:
     return Content(columns, rows, totals.get("total-files-size", 0))
 
 
-def _bytes(uri: str) -> bytes:
-    """Read a file by its URI, which is not encoded."""
+def _reach() -> None:
     try:
-        from obstore.exceptions import BaseError
-        from obstore.store import LocalStore, S3Store
+        import obstore.exceptions
+        import obstore.store  # noqa: F401
     except ImportError as error:
         raise WarehouseError(
             "The metadata of Iceberg tables cannot be read here.",
             f"Only the environment `trino` has what reads it, and this is {sys.prefix}.",
             "Run the command with LOC_ENGINE=trino.",
         ) from error
+
+
+def _bytes(uri: str) -> bytes:
+    """Read a file by its URI, which is not encoded."""
+    from obstore.exceptions import BaseError
+    from obstore.store import LocalStore, S3Store
+
     scheme, _, rest = uri.partition("://")
     bucket, _, path = rest.partition("/")
     try:
