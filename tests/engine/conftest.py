@@ -28,7 +28,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def environment() -> None:
+def of_trino() -> None:
     """The packages that only the environment ``trino`` has, behind those of this process."""
     subprocess.run([ROOT / "loc", "--sync", "trino"], check=True)
     site = environment_folder("trino") / f"lib/python3.{sys.version_info[1]}/site-packages"
@@ -38,7 +38,7 @@ def environment() -> None:
 
 @pytest.fixture(scope="package")
 def running(
-    environment: None, tmp_path_factory: pytest.TempPathFactory, session_port_prefix: str
+    of_trino: None, tmp_path_factory: pytest.TempPathFactory, session_port_prefix: str
 ) -> Iterator[Servers]:
     """The running servers; meanwhile the variables of this process are theirs."""
     folder = tmp_path_factory.mktemp("engine")

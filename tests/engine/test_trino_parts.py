@@ -113,7 +113,7 @@ def test_the_launcher_takes_the_engine_from_env_file_and_environment(tmp_path):
         assert chosen() == "platform", line
 
 
-def test_the_configuration_says_that_nobody_gets_in(engine, environment):
+def test_the_configuration_says_that_nobody_gets_in(engine, of_trino):
     certificate_file = places.certificate()
     for node in places.NODES:
         folder = configuration.write(node)
@@ -221,7 +221,7 @@ def test_nessie_keeps_its_catalogue_where_the_setting_says(engine, monkeypatch):
     assert own["QUARKUS_DATASOURCE_POSTGRESQL_PASSWORD"] == "a password"
 
 
-def test_the_certificate_is_made_once_and_anew_before_it_ends(engine, environment, monkeypatch):
+def test_the_certificate_is_made_once_and_anew_before_it_ends(engine, of_trino, monkeypatch):
     first = certificate.ensure().read_text()
     assert certificate.ensure().read_text() == first
     monkeypatch.setattr(certificate, "RENEWED", certificate.LIFE * 2)
@@ -270,7 +270,7 @@ def test_doctor_names_a_folder_of_catalogues_that_is_closed(engine):
 
 
 @pytest.mark.trouble("certificate", "With Trino, everything fails with `certificate has expired`")
-def test_doctor_names_a_certificate_that_ends(engine, environment, monkeypatch):
+def test_doctor_names_a_certificate_that_ends(engine, of_trino, monkeypatch):
     monkeypatch.setattr(certificate, "LIFE", certificate.RENEWED / 2)
     certificate.ensure()
     (finding,) = doctor.CHECKS["certificate"]()
@@ -501,7 +501,7 @@ WRITTEN = {
 }
 
 
-def test_metadata_is_read_from_an_object_store(engine, environment, monkeypatch, tmp_path):
+def test_metadata_is_read_from_an_object_store(engine, of_trino, monkeypatch, tmp_path):
     """With the keys of the platform only, whatever the variables of Amazon's own tools say."""
     file = tmp_path / "tables/a folder/marts/größe #1-0f/metadata/00001.metadata.json"
     file.parent.mkdir(parents=True)
@@ -541,7 +541,7 @@ def test_metadata_is_read_from_an_object_store(engine, environment, monkeypatch,
         bucket.shutdown()
 
 
-def test_rows_that_were_deleted_later_are_not_in_a_total(engine, environment):
+def test_rows_that_were_deleted_later_are_not_in_a_total(engine, of_trino):
     summary = WRITTEN["snapshots"][0]["summary"] | {"total-delete-files": "1"}
     written = WRITTEN | {"snapshots": [{"snapshot-id": 7, "summary": summary}]}
     file = places.local_root() / "iceberg/marts/one-0f/metadata/1.metadata.json"
@@ -565,7 +565,7 @@ def test_without_what_reads_it_metadata_is_not_called_lost(engine, monkeypatch):
     assert not isinstance(refused.value, metadata.Lost)
 
 
-def test_what_reads_metadata_is_imported_by_one_thread(environment):
+def test_what_reads_metadata_is_imported_by_one_thread(of_trino):
     """Bug: a publish failed now and then, since several threads imported it at once."""
     code = "import sys; from proto_loc.warehouse.iceberg import metadata; before = set(sys.modules)"
     code += "; metadata.read([]); print('obstore.store' in set(sys.modules) - before)"
