@@ -1,4 +1,4 @@
-"""The servers of Trino and Nessie, started once for each half of the suite."""
+"""The servers of Trino and Nessie, started once for the suite: it runs in one process."""
 
 import os
 import subprocess
@@ -13,20 +13,16 @@ from trino_servers import NAMES, Servers
 from proto_loc.settings import ROOT, environment_folder
 from proto_loc.trino import client, identities
 
-WRITING = {"test_moving", "test_notebooks_on_trino", "test_warehouse_on_trino"}
-"""The modules of one half, which takes as long as the other one."""
-
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the suite in two processes, each with its own servers, and out of the short run: servers
-    of Java would slow down the tests beside them that have a limit of time.
+    """Keep the suite in one process, and out of the short run: three servers of Java would slow
+    down the tests beside them that have a limit of time.
     """
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents and "running" in getattr(item, "fixturenames", ()):
-            half = "writes" if item.path.stem in WRITING else "reads"
-            item.add_marker(pytest.mark.xdist_group(f"engine-{half}"))
+            item.add_marker(pytest.mark.xdist_group("engine"))
             if not item.get_closest_marker("timeout"):  # the first one starts three servers
                 item.add_marker(pytest.mark.timeout(1200))
 
