@@ -11,6 +11,7 @@ import sys
 import tarfile
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -317,9 +318,9 @@ def test_a_reader_s_environment_reaches_the_client(tmp_path, monkeypatch):
 class Repository(http.server.ThreadingHTTPServer):
     """A Maven repository with two small archives; it can stop in the middle of one."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, handler: Callable | None = None) -> None:
         self.folder, self.asked, self.stalls = folder, [], False
-        super().__init__(("127.0.0.1", 0), Handler)
+        super().__init__(("127.0.0.1", 0), handler or Handler)
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     @property
@@ -464,13 +465,13 @@ def test_a_killed_set_up_is_healed_by_the_next(repository, moment):
     assert left == []
 
 
-class Bucket(http.server.ThreadingHTTPServer):
+class Bucket(Repository):
     """Gives the file below ``folder``, and keeps the headers of each request."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(("127.0.0.1", 0), partial(Giving, directory=str(folder)))
         self.headers: list[dict[str, str]] = []
         self.refuses = False
+        super().__init__(folder, partial(Giving, directory=str(folder)))
 
 
 class Giving(http.server.SimpleHTTPRequestHandler):
@@ -508,11 +509,9 @@ def test_metadata_is_read_from_an_object_store(engine, of_trino, monkeypatch, tm
     file.write_text(json.dumps(WRITTEN))
     table = nessie.Table("marts", "größe #1", f"s3://{file.relative_to(tmp_path)}", 7)
     with Bucket(tmp_path) as bucket:
-        threading.Thread(target=bucket.serve_forever, daemon=True).start()
-        address = f"http://127.0.0.1:{bucket.server_port}"
         for name, text in {
             "LOC_ICEBERG_WAREHOUSE": "s3://tables/a folder",
-            "LOC_S3_ENDPOINT": address,
+            "LOC_S3_ENDPOINT": bucket.url,
             "S3_SECRET_KEY": "secret",
             "AWS_ACCESS_KEY_ID": "another",
             "AWS_SESSION_TOKEN": "token",

@@ -212,9 +212,10 @@ class IcebergEngine:
         before = session.base.facts["iceberg"] if session.base else {}
         branch, views = _branch(session), session.facts.get("views", {})
         head = nessie.head(branch)
-        if staged := [table for table in _tables(branch, head) if _name(table) in views]:
-            head = nessie.drop(branch, head, staged)
         found = _tables(branch, head)
+        if staged := [table for table in found if _name(table) in views]:
+            head = nessie.drop(branch, head, staged)
+            found = _tables(branch, head)
         known, changed = _known(found, before.get("tables", {}))
         columns = {name: session.base.facts["columns"][name] for name in known}
         measured = known
